@@ -1,0 +1,631 @@
+/* _coremodule.c - `velo.interpose._core`: velo.h for CPython, one method per function.
+ *
+ * In    Python integers, bytes and str
+ * Out   integers, bytes, tuples and dicts; a negative errno of the core becomes an OSError
+ * Never a decision: what to do about -EBUSY or a callback is core.py's business
+ *
+ * Whatever may wait for a lock, a disk or a peer runs without the GIL.  A region is read-only after
+ * attach, so threads may share one.  Limited API of 3.11: one binary serves all later versions. */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/layout.h"
+#include "core/velo.h"
+#include "preload/zmtp.h"
+
+#define SCAN_COUNT_MAX 512u
+#define PAYLOAD_COUNT_MAX 8
+#define REPLY_BYTES_MAX (1u << 20)
+
+struct region_object {
+    PyObject_HEAD
+    struct velo_region region;
+};
+
+static struct velo_region *region_of(PyObject *self)
+{
+    return &((struct region_object *)(void *)self)->region;
+}
+
+static PyObject *raise_errno(int rc)
+{
+    errno = -rc;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *none_or_error(int rc)
+{
+    if (rc < 0)
+        return raise_errno(rc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *number_or_error(int rc)
+{
+    return rc < 0 ? raise_errno(rc) : PyLong_FromLong(rc);
+}
+
+/* ---- making and leaving ---------------------------------------------------------------------- */
+
+static PyObject *core_create(PyObject *module, PyObject *args)
+{
+    const char *directory;
+    struct velo_options options = {0};
+    const char *patterns[VELO_PATTERNS_MAX];
+    PyObject *list;
+    unsigned long long max_memory;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "sszsO!IK", &directory, &options.workspace, &options.alias,
+                          &options.socket, &PyList_Type, &list, &options.shard_count, &max_memory))
+        return NULL;
+    const Py_ssize_t count = PyList_Size(list);
+    if (count > (Py_ssize_t)VELO_PATTERNS_MAX)
+        return PyErr_Format(PyExc_ValueError, "%zd patterns, at most %u", count, VELO_PATTERNS_MAX);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        patterns[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
+        if (patterns[i] == NULL)
+            return NULL;
+    }
+    options.patterns = patterns;
+    options.pattern_count = (uint32_t)count;
+    options.max_memory_bytes = max_memory;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_region_create(directory, &options);
+    Py_END_ALLOW_THREADS
+    return none_or_error(rc);
+}
+
+/* Region(directory): attached before anybody has a reference, so methods never see a bare one. */
+static PyObject *region_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    const char *directory;
+    (void)keywords;
+    if (!PyArg_ParseTuple(args, "s", &directory))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    PyObject *self = allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    const int rc = velo_region_attach(region_of(self), directory);
+    if (rc == 0)
+        return self;
+    memset(region_of(self), 0, sizeof(struct velo_region)); /* "not attached" for dealloc */
+    Py_DECREF(self);
+    errno = -rc;
+    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, directory);
+}
+
+static void region_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (region_of(self)->header != NULL)
+        velo_region_detach(region_of(self));
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *core_layout_hash(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyLong_FromUnsignedLongLong(velo_layout_hash());
+}
+
+/* What serve decided: workspace, socket, shard count, max_memory, patterns. */
+static PyObject *region_options(PyObject *self, PyObject *unused)
+{
+    const struct velo_header *header = region_of(self)->header;
+    (void)unused;
+    PyObject *patterns = PyList_New(0);
+    if (patterns == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < header->pattern_count && i < VELO_PATTERNS_MAX; i++) {
+        /* "a/b/" is anchored by its inner slash, "/name/" by its first, an absolute one has it. */
+        const int anchored = header->patterns[i].anchored && !header->patterns[i].absolute &&
+                             strchr(header->patterns[i].text, '/') == NULL;
+        PyObject *text = PyUnicode_FromFormat("%s%.252s/", anchored ? "/" : "",
+                                              header->patterns[i].text);
+        if (text == NULL || PyList_Append(patterns, text) != 0) {
+            Py_XDECREF(text);
+            Py_DECREF(patterns);
+            return NULL;
+        }
+        Py_DECREF(text);
+    }
+    return Py_BuildValue("ssIKN", header->workspace, header->socket, header->shard_count,
+                         (unsigned long long)header->max_memory_bytes, patterns);
+}
+
+/* ---- looking ---------------------------------------------------------------------------------- */
+
+static PyObject *info_tuple(const struct velo_node_info *info)
+{
+    PyObject *digest = Py_NewRef(Py_None);
+    if (info->has_digest) {
+        Py_DECREF(digest);
+        digest = PyBytes_FromStringAndSize((const char *)info->digest, sizeof info->digest);
+        if (digest == NULL)
+            return NULL;
+    }
+    return Py_BuildValue("IIIIINNIKKKLKN", info->node, info->generation, info->home, info->state,
+                         info->links, PyBool_FromLong(info->dirty_disk != 0),
+                         PyBool_FromLong(info->dirty_store != 0), info->mode,
+                         (unsigned long long)info->version,
+                         (unsigned long long)info->charged_bytes,
+                         (unsigned long long)info->size_bytes, (long long)info->mtime_ns,
+                         (unsigned long long)info->access_tick, digest);
+}
+
+/* scan(home, cursor) -> ([tuple...], cursor); home 2**32-1 means all, cursor 0 begins and ends. */
+static PyObject *region_scan(PyObject *self, PyObject *args)
+{
+    unsigned home, cursor;
+    if (!PyArg_ParseTuple(args, "II", &home, &cursor))
+        return NULL;
+    struct velo_node_info *found = PyMem_Malloc(SCAN_COUNT_MAX * sizeof *found);
+    if (found == NULL)
+        return PyErr_NoMemory();
+    uint32_t next = cursor, count;
+    Py_BEGIN_ALLOW_THREADS
+    count = velo_scan(region_of(self), home, &next, found, SCAN_COUNT_MAX);
+    Py_END_ALLOW_THREADS
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (uint32_t i = 0; list != NULL && i < count; i++) {
+        PyObject *item = info_tuple(&found[i]);
+        if (item == NULL || PyList_SetItem(list, (Py_ssize_t)i, item) != 0)
+            Py_CLEAR(list);
+    }
+    PyMem_Free(found);
+    return list == NULL ? NULL : Py_BuildValue("NI", list, next);
+}
+
+static PyObject *region_info(PyObject *self, PyObject *args)
+{
+    unsigned node;
+    struct velo_node_info info;
+    if (!PyArg_ParseTuple(args, "I", &node))
+        return NULL;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_node_info(region_of(self), node, &info);
+    Py_END_ALLOW_THREADS
+    return rc < 0 ? raise_errno(rc) : info_tuple(&info);
+}
+
+static PyObject *region_path_of(PyObject *self, PyObject *args)
+{
+    unsigned node;
+    char path[PATH_MAX];
+    if (!PyArg_ParseTuple(args, "I", &node))
+        return NULL;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_path_of(region_of(self), node, path);
+    Py_END_ALLOW_THREADS
+    return rc < 0 ? raise_errno(rc) : PyUnicode_DecodeFSDefaultAndSize(path, rc);
+}
+
+/* pulse(home) -> (activity, slice used, slice limit, total used, paused): a few relaxed loads. */
+static PyObject *region_pulse(PyObject *self, PyObject *args)
+{
+    unsigned home;
+    if (!PyArg_ParseTuple(args, "I", &home))
+        return NULL;
+    const struct velo_region *region = region_of(self);
+    struct velo_header *header = region->header;
+    if (home >= header->shard_count)
+        return PyErr_Format(PyExc_ValueError, "shard %u of %u", home, header->shard_count);
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < header->shard_count; i++)
+        total += atomic_load_explicit(&header->slices[i].used_bytes, memory_order_relaxed);
+    return Py_BuildValue(
+        "KKKKN",
+        (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
+        (unsigned long long)atomic_load_explicit(&header->slices[home].used_bytes,
+                                                 memory_order_relaxed),
+        (unsigned long long)header->slices[home].limit_bytes, (unsigned long long)total,
+        PyBool_FromLong(atomic_load_explicit(&header->paused, memory_order_relaxed) != 0));
+}
+
+/* ---- statistics --------------------------------------------------------------------------------- */
+
+/* Add `value` (stolen) to `dict`; 0 keeps the chain of calls going, -1 ends it. */
+static int put_item(PyObject *dict, const char *key, PyObject *value)
+{
+    if (value == NULL)
+        return -1;
+    const int rc = PyDict_SetItemString(dict, key, value);
+    Py_DECREF(value);
+    return rc;
+}
+
+static int put_number(PyObject *dict, const char *key, uint64_t value)
+{
+    return put_item(dict, key, PyLong_FromUnsignedLongLong(value));
+}
+
+static PyObject *number_list(const uint64_t *values, uint32_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (uint32_t i = 0; list != NULL && i < count; i++)
+        if (PyList_SetItem(list, (Py_ssize_t)i, PyLong_FromUnsignedLongLong(values[i])) != 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *name_counts(const struct velo_name_count *names, uint32_t count)
+{
+    PyObject *dict = PyDict_New();
+    for (uint32_t i = 0; dict != NULL && i < count && i < VELO_NAMES_MAX; i++) {
+        char name[sizeof names[i].name + 1] = {0};
+        memcpy(name, names[i].name, sizeof names[i].name);
+        PyObject *key = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), "replace");
+        PyObject *pair = Py_BuildValue("KK", (unsigned long long)names[i].count,
+                                       (unsigned long long)names[i].nanoseconds);
+        if (key == NULL || pair == NULL || PyDict_SetItem(dict, key, pair) != 0)
+            Py_CLEAR(dict);
+        Py_XDECREF(key);
+        Py_XDECREF(pair);
+    }
+    return dict;
+}
+
+static int fill_statistics(PyObject *dict, const struct velo_statistics *s, uint32_t shards)
+{
+    const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {
+        {"max_memory_bytes", s->max_memory_bytes}, {"used_bytes", s->used_bytes},
+        {"metadata_bytes", s->metadata_bytes},     {"directories", s->directories},
+        {"symlinks", s->symlinks},                 {"others", s->others},
+        {"unlinked", s->unlinked},                 {"dirty_files", s->dirty_files},
+        {"dirty_bytes", s->dirty_bytes},           {"unstored_files", s->unstored_files},
+        {"activity", s->activity},                 {"live_processes", s->live_processes},
+        {"puts", s->puts},                         {"evictions", s->evictions},
+        {"loads", s->loads},                       {"recoveries", s->recoveries},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (put_number(dict, numbers[i].key, numbers[i].value) != 0)
+            return -1;
+    return put_item(dict, "slice_used_bytes", number_list(s->slice_used_bytes, shards)) ||
+           put_item(dict, "slice_limit_bytes", number_list(s->slice_limit_bytes, shards)) ||
+           put_item(dict, "files", number_list(s->files, 4)) ||
+           put_item(dict, "file_bytes", number_list(s->file_bytes, 4)) ||
+           put_item(dict, "escapes", number_list(s->escapes, VELO_ESCAPE_COUNT)) ||
+           put_item(dict, "paused", PyBool_FromLong(s->paused != 0)) ||
+           put_item(dict, "interposed", name_counts(s->interposed, s->interposed_count)) ||
+           put_item(dict, "opaque", name_counts(s->opaque, s->opaque_count));
+}
+
+static PyObject *region_statistics(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct velo_statistics *statistics = PyMem_Calloc(1, sizeof *statistics);
+    if (statistics == NULL)
+        return PyErr_NoMemory();
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_statistics(region_of(self), statistics);
+    Py_END_ALLOW_THREADS
+    PyObject *dict = rc < 0 ? raise_errno(rc) : PyDict_New();
+    if (dict != NULL &&
+        fill_statistics(dict, statistics, region_of(self)->header->shard_count) != 0)
+        Py_CLEAR(dict);
+    PyMem_Free(statistics);
+    return dict;
+}
+
+static PyObject *region_check(PyObject *self, PyObject *unused)
+{
+    char why[512] = "";
+    (void)unused;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_check(region_of(self), why, sizeof why);
+    Py_END_ALLOW_THREADS
+    if (rc == 0)
+        Py_RETURN_NONE;
+    return rc == -EUCLEAN ? PyUnicode_DecodeFSDefault(why) : raise_errno(rc);
+}
+
+/* ---- one node ------------------------------------------------------------------------------------- */
+
+#define NODE_CALL(name, call, result)                            \
+    static PyObject *region_##name(PyObject *self, PyObject *args) \
+    {                                                            \
+        unsigned node;                                           \
+        int rc;                                                  \
+        if (!PyArg_ParseTuple(args, "I", &node))                 \
+            return NULL;                                         \
+        Py_BEGIN_ALLOW_THREADS                                   \
+        rc = call(region_of(self), node);                        \
+        Py_END_ALLOW_THREADS                                     \
+        return result(rc);                                       \
+    }
+
+NODE_CALL(settle, velo_settle, number_or_error)
+NODE_CALL(open_bytes, velo_open_bytes, number_or_error)
+NODE_CALL(evict, velo_evict, none_or_error)
+
+static PyObject *region_stored(PyObject *self, PyObject *args)
+{
+    unsigned node;
+    unsigned long long version;
+    const char *digest;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "IKy#", &node, &version, &digest, &size))
+        return NULL;
+    if (size != 32)
+        return PyErr_Format(PyExc_ValueError, "digest of %zd bytes, expected 32", size);
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_stored(region_of(self), node, version, (const uint8_t *)digest);
+    Py_END_ALLOW_THREADS
+    return none_or_error(rc);
+}
+
+static PyObject *region_load_begin(PyObject *self, PyObject *args)
+{
+    unsigned node;
+    uint64_t token = 0;
+    int rc;
+    if (!PyArg_ParseTuple(args, "I", &node))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_load_begin(region_of(self), node, &token);
+    Py_END_ALLOW_THREADS
+    return rc < 0 ? raise_errno(rc) : Py_BuildValue("iK", rc, (unsigned long long)token);
+}
+
+static PyObject *region_load_end(PyObject *self, PyObject *args)
+{
+    unsigned node;
+    unsigned long long token;
+    int fd, rc;
+    if (!PyArg_ParseTuple(args, "IKi", &node, &token, &fd))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_load_end(region_of(self), node, token, fd);
+    Py_END_ALLOW_THREADS
+    return none_or_error(rc);
+}
+
+/* ---- memory to disk and back ---------------------------------------------------------------------- */
+
+static PyObject *region_put(PyObject *self, PyObject *args)
+{
+    unsigned node, flags;
+    int rc;
+    if (!PyArg_ParseTuple(args, "II", &node, &flags))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_put(region_of(self), node, flags);
+    Py_END_ALLOW_THREADS
+    return number_or_error(rc);
+}
+
+static PyObject *region_put_all(PyObject *self, PyObject *args)
+{
+    unsigned flags, timeout_ms;
+    struct velo_put_result done = {0};
+    int rc;
+    if (!PyArg_ParseTuple(args, "II", &flags, &timeout_ms))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_put_all(region_of(self), flags, timeout_ms, &done);
+    Py_END_ALLOW_THREADS
+    if (rc < 0)
+        return raise_errno(rc);
+    return Py_BuildValue("KKKKKi", (unsigned long long)done.files,
+                         (unsigned long long)done.directories, (unsigned long long)done.bytes,
+                         (unsigned long long)done.still_open, (unsigned long long)done.failed,
+                         -done.first_error);
+}
+
+struct conflict_call {
+    PyObject *callable;
+    PyThreadState *thread;
+    int failed;
+};
+
+static void tell_conflict(void *context, const char *path)
+{
+    struct conflict_call *call = context;
+    PyEval_RestoreThread(call->thread);
+    if (!call->failed) {
+        PyObject *text = PyUnicode_DecodeFSDefault(path);
+        PyObject *result =
+            text == NULL ? NULL : PyObject_CallFunctionObjArgs(call->callable, text, NULL);
+        call->failed = result == NULL; /* the exception stays set until the core returns */
+        Py_XDECREF(text);
+        Py_XDECREF(result);
+    }
+    call->thread = PyEval_SaveThread();
+}
+
+static PyObject *region_reconcile(PyObject *self, PyObject *args)
+{
+    struct conflict_call call = {0};
+    struct velo_reconcile_result done = {0};
+    if (!PyArg_ParseTuple(args, "O", &call.callable))
+        return NULL;
+    call.thread = PyEval_SaveThread();
+    const int rc = velo_reconcile(region_of(self), tell_conflict, &call, &done);
+    PyEval_RestoreThread(call.thread);
+    if (call.failed)
+        return NULL;
+    if (rc < 0)
+        return raise_errno(rc);
+    return Py_BuildValue("KKKKK", (unsigned long long)done.seen, (unsigned long long)done.ingested,
+                         (unsigned long long)done.changed, (unsigned long long)done.vanished,
+                         (unsigned long long)done.conflicts);
+}
+
+static PyObject *region_sweep(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_sweep(region_of(self));
+    Py_END_ALLOW_THREADS
+    return number_or_error(rc);
+}
+
+static PyObject *region_pause(PyObject *self, PyObject *args)
+{
+    int paused;
+    if (!PyArg_ParseTuple(args, "p", &paused))
+        return NULL;
+    velo_pause(region_of(self), paused);
+    Py_RETURN_NONE;
+}
+
+/* ---- one request ------------------------------------------------------------------------------------ */
+
+/* The packed frames of a reply (u32 length, bytes) as a list of bytes. */
+static PyObject *frame_list(const unsigned char *packed, size_t size)
+{
+    PyObject *list = PyList_New(0);
+    size_t at = 0;
+    while (list != NULL && size - at >= sizeof(uint32_t)) {
+        uint32_t length;
+        memcpy(&length, packed + at, sizeof length);
+        at += sizeof length;
+        if (length > size - at)
+            break;
+        PyObject *frame = PyBytes_FromStringAndSize((const char *)packed + at, (Py_ssize_t)length);
+        if (frame == NULL || PyList_Append(list, frame) != 0)
+            Py_CLEAR(list);
+        Py_XDECREF(frame);
+        at += length;
+    }
+    return list;
+}
+
+/* request(socket, verb, [bytes...], timeout_ms) -> (0, [bytes...]) or (code, message). */
+static PyObject *core_request(PyObject *module, PyObject *args)
+{
+    const char *socket_path, *verb;
+    PyObject *list;
+    unsigned timeout_ms;
+    struct velo_bytes payload[PAYLOAD_COUNT_MAX];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ssO!I", &socket_path, &verb, &PyList_Type, &list, &timeout_ms))
+        return NULL;
+    const Py_ssize_t count = PyList_Size(list);
+    if (count > PAYLOAD_COUNT_MAX)
+        return PyErr_Format(PyExc_ValueError, "%zd frames, at most %d", count, PAYLOAD_COUNT_MAX);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        char *bytes;
+        Py_ssize_t size;
+        if (PyBytes_AsStringAndSize(PyList_GetItem(list, i), &bytes, &size) != 0)
+            return NULL;
+        payload[i] = (struct velo_bytes){.data = bytes, .length = (size_t)size};
+    }
+    unsigned char *reply = PyMem_Malloc(REPLY_BYTES_MAX);
+    if (reply == NULL)
+        return PyErr_NoMemory();
+    size_t length = 0;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_request(socket_path, verb, payload, (unsigned)count, timeout_ms, reply,
+                      REPLY_BYTES_MAX, &length);
+    Py_END_ALLOW_THREADS
+    PyObject *result;
+    if (rc < 0)
+        result = raise_errno(rc);
+    else if (rc > 0) /* an error reply: the buffer is its message */
+        result = Py_BuildValue("is#", rc, (const char *)reply, (Py_ssize_t)length);
+    else
+        result = Py_BuildValue("iN", rc, frame_list(reply, length));
+    PyMem_Free(reply);
+    return result;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------- */
+
+static PyMethodDef region_methods[] = {
+    {"options", region_options, METH_NOARGS, NULL},
+    {"scan", region_scan, METH_VARARGS, NULL},
+    {"info", region_info, METH_VARARGS, NULL},
+    {"path_of", region_path_of, METH_VARARGS, NULL},
+    {"pulse", region_pulse, METH_VARARGS, NULL},
+    {"statistics", region_statistics, METH_NOARGS, NULL},
+    {"check", region_check, METH_NOARGS, NULL},
+    {"settle", region_settle, METH_VARARGS, NULL},
+    {"open_bytes", region_open_bytes, METH_VARARGS, NULL},
+    {"stored", region_stored, METH_VARARGS, NULL},
+    {"evict", region_evict, METH_VARARGS, NULL},
+    {"load_begin", region_load_begin, METH_VARARGS, NULL},
+    {"load_end", region_load_end, METH_VARARGS, NULL},
+    {"put", region_put, METH_VARARGS, NULL},
+    {"put_all", region_put_all, METH_VARARGS, NULL},
+    {"reconcile", region_reconcile, METH_VARARGS, NULL},
+    {"sweep", region_sweep, METH_NOARGS, NULL},
+    {"pause", region_pause, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot region_slots[] = {
+    {Py_tp_doc, "One attached arena. See velo.interpose.core.Region."},
+    {Py_tp_new, region_new},
+    {Py_tp_dealloc, region_dealloc},
+    {Py_tp_methods, region_methods},
+    {0, NULL},
+};
+
+static PyType_Spec region_spec = {
+    .name = "velo.interpose._core.Region",
+    .basicsize = sizeof(struct region_object),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = region_slots,
+};
+
+static int core_exec(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &region_spec, NULL);
+    if (type == NULL)
+        return -1;
+    const int rc = PyModule_AddObjectRef(module, "Region", type);
+    Py_DECREF(type);
+    if (rc != 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "PUT_PROGRAMS", VELO_PUT_PROGRAMS) ||
+                   PyModule_AddIntConstant(module, "PUT_SYNC", VELO_PUT_SYNC) ||
+                   PyModule_AddIntConstant(module, "SHARDS_MAX", VELO_SHARDS_MAX) ||
+                   PyModule_AddIntConstant(module, "PATTERNS_MAX", VELO_PATTERNS_MAX)
+               ? -1
+               : 0;
+}
+
+static PyMethodDef core_methods[] = {
+    {"create", core_create, METH_VARARGS, NULL},
+    {"layout_hash", core_layout_hash, METH_NOARGS, NULL},
+    {"request", core_request, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "velo.interpose._core",
+    .m_doc = "velo.h for CPython; use velo.interpose.core.",
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}

@@ -1,0 +1,319 @@
+"""The Python door to the core: one class over an arena, one function over its router's socket.
+
+In: a directory that holds an arena, node numbers, digests. Out: values that mirror velo.h, and
+OSError with the core's errno. Never: policy; the shards decide what leaves memory and when.
+
+Every method that may wait releases the GIL, and one Region may be shared by threads. What a
+NodeInfo says was true when it was read; `version` tells `stored` whether it still is.
+[touches shared memory]
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from . import _core
+
+EVERY_HOME = 2**32 - 1
+SHARDS_MAX: int = _core.SHARDS_MAX
+PATTERNS_MAX: int = _core.PATTERNS_MAX
+
+# enum velo_state
+BACKED, DISK, COLD = 1, 2, 3
+STATE_NAMES = ("none", "backed", "disk", "cold")
+# enum velo_escape, in its order
+ESCAPE_NAMES = ("opaque", "direct", "border", "syscall", "attach")
+
+
+class CorruptArena(Exception):
+    """`check()` found a broken invariant; the message is the first one."""
+
+
+class RequestFailed(Exception):
+    """The server answered no: `code` as in the table of errors, `str()` what it said."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NodeInfo(NamedTuple):
+    """One regular file, copied without a lock: struct velo_node_info."""
+
+    node: int
+    generation: int
+    home: int
+    state: int
+    links: int
+    dirty_disk: bool
+    dirty_store: bool
+    mode: int
+    version: int
+    charged_bytes: int
+    size_bytes: int
+    mtime_ns: int
+    access_tick: int
+    digest: bytes | None
+
+
+class PutResult(NamedTuple):
+    """What one `put_all` did; `first_error` is a positive errno, or 0."""
+
+    files: int
+    directories: int
+    bytes: int
+    still_open: int
+    failed: int
+    first_error: int
+
+
+class ReconcileResult(NamedTuple):
+    """What one `reconcile` saw and took in."""
+
+    seen: int
+    ingested: int
+    changed: int
+    vanished: int
+    conflicts: int
+
+
+class Pulse(NamedTuple):
+    """The few numbers that a tick looks at: relaxed loads, no walk."""
+
+    activity: int
+    slice_used_bytes: int
+    slice_limit_bytes: int
+    used_bytes: int
+    paused: bool
+
+
+class Region:
+    """One arena, mapped. Use `create` once in its life and `attach` in every other process."""
+
+    def __init__(self, mapped: _core.Region) -> None:
+        self._mapped = mapped
+        workspace, socket, shards, max_memory, patterns = mapped.options()
+        self.workspace: str = workspace
+        self.socket: str = socket
+        self.shards: int = shards
+        self.max_memory: int = max_memory
+        self.patterns: tuple[str, ...] = tuple(patterns)
+
+    @classmethod
+    def create(
+        cls,
+        directory: str,
+        *,
+        workspace: str,
+        alias: str | None = None,
+        socket: str,
+        patterns: Sequence[str],
+        shards: int,
+        max_memory: int,
+    ) -> Region:
+        """Make an arena in the existing empty `directory` and attach it.
+
+        Args:
+            workspace: physical absolute path without a trailing slash.
+            alias: another spelling of it, when the user came through a symlink.
+            patterns: as in velo.toml: "build/", "/out/", "a/b/", "/absolute/dir/".
+            max_memory: bytes, split evenly over the shards.
+
+        Raises:
+            OSError: EEXIST, ENOSPC, EINVAL...; what was made so far is removed again.
+        """
+        _core.create(directory, workspace, alias, socket, list(patterns), shards, max_memory)
+        return cls.attach(directory)
+
+    @classmethod
+    def attach(cls, directory: str) -> Region:
+        """Map the arena in `directory`.
+
+        Raises:
+            OSError: ENOENT, there is none; EPROTO, another build of velo made it.
+        """
+        return cls(_core.Region(directory))
+
+    def scan(self, home: int | None = None) -> list[NodeInfo]:
+        """Every regular file of shard `home`, or of all shards; not a snapshot of one instant."""
+        found: list[NodeInfo] = []
+        cursor, first = 0, True
+        while cursor != 0 or first:
+            first = False
+            some, cursor = self._mapped.scan(EVERY_HOME if home is None else home, cursor)
+            found.extend(map(NodeInfo._make, some))
+        return found
+
+    def info(self, node: int) -> NodeInfo | None:
+        """What is known of `node` now, or None when it is no regular file any more."""
+        try:
+            return NodeInfo._make(self._mapped.info(node))
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINVAL, errno.ESTALE):
+                return None
+            raise
+
+    def pulse(self, home: int) -> Pulse:
+        """The numbers a tick of shard `home` looks at; costs less than a microsecond."""
+        return Pulse._make(self._mapped.pulse(home))
+
+    def settle(self, node: int) -> bool:
+        """Refresh charge and attributes; True: it was unlinked and unused, and is now freed."""
+        try:
+            return bool(self._mapped.settle(node) == 1)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EBUSY, errno.EAGAIN, errno.ESTALE):
+                return False
+            raise
+
+    def open_bytes(self, node: int) -> int:
+        """A new read-only descriptor on the current bytes (BACKED or DISK).
+
+        Raises:
+            OSError: ENOENT, the file is gone; EAGAIN, it is COLD or being replaced.
+        """
+        return int(self._mapped.open_bytes(node))
+
+    def stored(self, node: int, version: int, digest: bytes) -> bool:
+        """Note that `version` is in the store as `digest`; False: it changed meanwhile."""
+        return self._unless_busy(self._mapped.stored, node, version, digest)
+
+    def evict(self, node: int) -> bool:
+        """Take a clean file out of memory; False: busy, dirty both ways, changed or gone."""
+        return self._unless_busy(self._mapped.evict, node)
+
+    def load(self, node: int, write: Callable[[int], None]) -> None:
+        """Bring a COLD file back: `write(fd)` fills in the bytes, then they are published.
+
+        An exception of `write` goes through and the file stays COLD.
+
+        Raises:
+            OSError: EALREADY or ENOENT, somebody else was faster or it is gone; ENOSPC.
+        """
+        fd, token = self._mapped.load_begin(node)
+        try:
+            write(fd)
+        except BaseException:
+            os.close(fd)
+            with suppress(OSError):  # EBADF: without a descriptor it only cleans up
+                self._mapped.load_end(node, token, -1)
+            raise
+        self._mapped.load_end(node, token, fd)  # closes it
+
+    def put(self, node: int, *, sync: bool = False) -> bool:
+        """Put one file at its real path; False: a writer has it open, it stays dirty.
+
+        Raises:
+            OSError: what the disk said; the file stays dirty.
+        """
+        return bool(self._mapped.put(node, _core.PUT_SYNC if sync else 0) == 0)
+
+    def put_all(
+        self, *, programs: bool = False, sync: bool = False, timeout_ms: int = 0
+    ) -> PutResult | None:
+        """Put everything dirty on disk, oldest first; None: somebody else holds the baton.
+
+        Args:
+            programs: only what exec and dlopen may need.
+            sync: fsync each file and directory.
+            timeout_ms: how long to wait for the baton; 0 tries once.
+        """
+        flags = (_core.PUT_PROGRAMS if programs else 0) | (_core.PUT_SYNC if sync else 0)
+        try:
+            return PutResult._make(self._mapped.put_all(flags, timeout_ms))
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ETIMEDOUT):
+                return None
+            raise
+
+    def reconcile(self, on_conflict: Callable[[str], None]) -> ReconcileResult:
+        """Take in what changed on disk while no velo command ran.
+
+        `on_conflict(path)` runs for a dirty file whose disk copy changed too, before memory wins.
+        """
+        return ReconcileResult._make(self._mapped.reconcile(on_conflict))
+
+    def path_of(self, node: int) -> str:
+        """The absolute real path of the first name of `node`.
+
+        Raises:
+            OSError: ENOENT, it has no name.
+        """
+        return str(self._mapped.path_of(node))
+
+    def sweep(self) -> int:
+        """Remove tmpfs files that nothing refers to and whose creator is dead; how many."""
+        return int(self._mapped.sweep())
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume background flushing, for every shard and every later one."""
+        self._mapped.pause(paused)
+
+    def check(self) -> None:
+        """Walk everything under the lock.
+
+        Raises:
+            CorruptArena: with the first broken invariant.
+        """
+        why = self._mapped.check()
+        if why is not None:
+            raise CorruptArena(why)
+
+    def statistics(self) -> dict[str, Any]:
+        """struct velo_statistics as a dict; walks all files, so not for every tick.
+
+        `files` and `file_bytes` are keyed by state name, `escapes` by reason; `interposed` and
+        `opaque` map a program's name to {"count", "nanoseconds"}.
+        """
+        raw: dict[str, Any] = self._mapped.statistics()
+        for key in ("files", "file_bytes"):
+            raw[key] = dict(list(zip(STATE_NAMES, raw[key], strict=True))[1:])
+        raw["escapes"] = dict(zip(ESCAPE_NAMES, raw["escapes"], strict=True))
+        for key in ("interposed", "opaque"):
+            raw[key] = {
+                name: {"count": count, "nanoseconds": nanoseconds}
+                for name, (count, nanoseconds) in raw[key].items()
+            }
+        return raw
+
+    @staticmethod
+    def _unless_busy(call: Callable[..., None], *arguments: Any) -> bool:
+        try:
+            call(*arguments)
+        except OSError as error:
+            if error.errno in (errno.EBUSY, errno.EAGAIN, errno.ESTALE, errno.ENOENT):
+                return False
+            raise
+        return True
+
+
+def layout_hash() -> int:
+    """What two builds must share to map the same arena."""
+    return int(_core.layout_hash())
+
+
+def request(
+    socket: str, verb: str, payload: Sequence[bytes] = (), *, timeout_ms: int
+) -> list[bytes]:
+    """Ask the router at `socket` one question over a fresh connection; the ok reply's payload.
+
+    Speaks ZMTP with the preload's own client: no pyzmq, no thread, under a millisecond.
+
+    Raises:
+        RequestFailed: the server said no, with its code and message.
+        TimeoutError: no answer in `timeout_ms`; asking again is harmless.
+        ConnectionError: nobody listens, or the peer does not speak velo's protocol.
+    """
+    try:
+        code, answer = _core.request(socket, verb, list(payload), timeout_ms)
+    except (TimeoutError, ConnectionError):
+        raise
+    except OSError as error:
+        raise ConnectionError(error.errno, f"{socket}: {error.strerror}") from error
+    if isinstance(answer, str):
+        raise RequestFailed(code, answer)
+    return answer

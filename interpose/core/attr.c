@@ -1,0 +1,466 @@
+/* attr.c - attributes: stat in its forms, access, chmod, chown, times, truncate, lists of names.
+ *
+ * Of a BACKED file the kernel's tmpfs inode is the truth (somebody may be writing it) until a shard
+ * has seen that nobody writes and "settled" the attributes into the node; then stat is a read of
+ * memory.  Links, device and inode number always come from the namespace. */
+#include "tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "file.h"
+#include "os.h"
+#include "reconcile.h"
+
+#define ATTEMPTS_MAX 1000
+
+enum { AGAIN = -6000 };
+
+/* ---- stat --------------------------------------------------------------------------------------- */
+
+static uint64_t device_of(const struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    uint32_t directory = index;
+    if (VELO_READ(node->type) != VELO_DIRECTORY)
+        directory = VELO_READ(velo_name_at(region, VELO_READ(node->first_name))->parent);
+    const uint64_t device =
+        VELO_READ(velo_node_at(region, directory)->identity[VELO_ID_DISK].device);
+    if (device != 0)
+        return device;
+    /* Unlinked: any hosted directory's device is the best guess, and with one disk the right one. */
+    const uint32_t root = VELO_READ(region->header->roots[0].node);
+    return VELO_READ(velo_node_at(region, root)->identity[VELO_ID_DISK].device);
+}
+
+static void from_node(const struct velo_node *node, struct stat *out)
+{
+    memset(out, 0, sizeof *out);
+    out->st_mode = VELO_READ(node->mode);
+    out->st_uid = VELO_READ(node->uid);
+    out->st_gid = VELO_READ(node->gid);
+    out->st_rdev = VELO_READ(node->rdev);
+    out->st_size = (off_t)VELO_READ(node->size);
+    out->st_blocks = (blkcnt_t)VELO_READ(node->blocks);
+    out->st_blksize = 4096;
+    out->st_atim = velo_timespec(VELO_READ(node->atime_ns));
+    out->st_mtim = velo_timespec(VELO_READ(node->mtime_ns));
+    out->st_ctim = velo_timespec(VELO_READ(node->ctime_ns));
+}
+
+static void identify(const struct velo_region *region, uint32_t index, struct stat *out)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    out->st_dev = device_of(region, index);
+    out->st_ino = velo_inode_number(node, index);
+    out->st_nlink = VELO_READ(node->type) == VELO_DIRECTORY
+                        ? 2 + VELO_READ(node->subdirectories)
+                        : VELO_READ(node->links);
+    const int64_t changed = VELO_READ(node->ctime_ns); /* link and rename change it here only */
+    if (changed > velo_ns(&out->st_ctim))
+        out->st_ctim = velo_timespec(changed);
+}
+
+/* What stat can say without asking the kernel. 0, AGAIN (the kernel knows: its path is in `path`),
+ * -ENOENT. */
+static int stat_from_memory(struct velo_region *region, const struct velo_place *place,
+                            struct stat *out, char path[320])
+{
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (VELO_READ(node->generation) != place->generation || VELO_READ(node->type) == VELO_NONE)
+        return -ENOENT;
+    from_node(node, out);
+    identify(region, place->node, out);
+    path[0] = 0;
+    if (VELO_READ(node->type) != VELO_REGULAR ||
+        VELO_READ(node->settled) == VELO_READ(node->version))
+        return 0;
+    if (VELO_READ(node->state) == VELO_BACKED)
+        velo_backing_path(region, VELO_READ(node->backing), path);
+    return AGAIN;
+}
+
+static int stat_steadily(struct velo_region *region, const struct velo_place *place,
+                         struct stat *out, char path[320])
+{
+    for (int attempt = 0; attempt < 50; attempt++) {
+        const uint64_t sequence = velo_read_begin(region);
+        if ((sequence & 1) != 0)
+            break;
+        const int rc = stat_from_memory(region, place, out, path);
+        if (!velo_read_retry(region, sequence))
+            return rc;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = stat_from_memory(region, place, out, path);
+    velo_commit(region, &hold);
+    return rc;
+}
+
+static void queried(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) == VELO_DIRECTORY &&
+        (VELO_READ(node->flags) & VELO_NODE_QUERIED) == 0) {
+        struct velo_hold hold;
+        velo_begin(region, &hold);
+        if (node->type == VELO_DIRECTORY)
+            velo_set32(region, &node->flags, node->flags | VELO_NODE_QUERIED);
+        velo_commit(region, &hold);
+    }
+}
+
+int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out)
+{
+    if (place->kind == VELO_OUTSIDE)
+        return velo_os_lstat(place->path, out);
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        char path[320];
+        if (place->type == VELO_NONE)
+            return -ENOENT;
+        int rc = stat_steadily(region, place, out, path);
+        if (rc == 0) {
+            queried(region, place->node);
+            return 0;
+        }
+        if (rc == AGAIN) {
+            const struct stat known = *out;
+            rc = velo_os_lstat(path[0] != 0 ? path : place->path, out);
+            if (rc == 0) {
+                out->st_dev = known.st_dev;
+                out->st_ino = known.st_ino;
+                out->st_nlink = known.st_nlink;
+                if (velo_ns(&known.st_ctim) > velo_ns(&out->st_ctim))
+                    out->st_ctim = known.st_ctim;
+                velo_raise_floor(region, velo_ns(&out->st_mtim));
+                return 0;
+            }
+        }
+        if (rc != -ENOENT)
+            return rc;
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
+        if (rc != 0)
+            return rc;
+    }
+    return -ENOENT;
+}
+
+int velo_fstat_fix(struct velo_region *region, struct stat *st)
+{
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        const uint32_t index = velo_node_of(region, st);
+        if (index == 0)
+            break;
+        const uint64_t sequence = velo_read_begin(region);
+        const struct velo_node *node = velo_node_at(region, index);
+        const int type = VELO_READ(node->type);
+        struct stat fixed = *st;
+        if (type == VELO_DIRECTORY)
+            from_node(node, &fixed);
+        identify(region, index, &fixed);
+        if (type != VELO_REGULAR && type != VELO_DIRECTORY)
+            fixed.st_ctim = st->st_ctim;
+        if ((sequence & 1) != 0 || velo_read_retry(region, sequence))
+            continue;
+        queried(region, index);
+        *st = fixed;
+        return 1;
+    }
+    return 0;
+}
+
+int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags)
+{
+    if (place->kind == VELO_HOSTED && place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->kind == VELO_HOSTED && mode == F_OK)
+        return 0;
+    char path[PATH_MAX];
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        int rc = velo_kernel_path(region, place, 0, path);
+        if (rc != 0)
+            return rc;
+        rc = velo_os_access(path, mode, flags & ~AT_SYMLINK_NOFOLLOW);
+        if (rc != -ENOENT)
+            return rc;
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
+        if (rc != 0 || place->type == VELO_NONE)
+            return rc != 0 ? rc : -ENOENT;
+    }
+    return -ENOENT;
+}
+
+/* ---- changes ------------------------------------------------------------------------------------- */
+
+/* One native call on the path where the truth is, then the same in the namespace. */
+typedef int (*change)(const char *path, const void *argument);
+
+static void refresh_node(struct velo_region *region, uint32_t index, const char *path, int times)
+{
+    struct stat now;
+    if (velo_os_lstat(path, &now) != 0)
+        return;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, index);
+    const int64_t mtime = node->mtime_ns, size = (int64_t)node->size;
+    if (node->type != VELO_NONE) {
+        velo_take_stat_locked(region, index, &now);
+        if (node->type == VELO_DIRECTORY && !times)
+            velo_set_time(region, &node->mtime_ns, mtime); /* the disk's lacks hosted entries */
+        if (node->type == VELO_DIRECTORY)
+            velo_set64(region, &node->size, (uint64_t)size);
+        for (uint32_t name = node->first_name; name != 0;
+             name = velo_name_at(region, name)->next_of_node)
+            if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0)
+                velo_name_disk_locked(region, name, velo_name_at(region, name)->disk_version,
+                                      &now);
+    }
+    velo_commit(region, &hold);
+}
+
+static int apply(struct velo_region *region, struct velo_place *place, change call,
+                 const void *argument, int times)
+{
+    if (place->kind == VELO_OUTSIDE)
+        return call(place->path, argument);
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        char path[320];
+        struct velo_node *node = velo_node_at(region, place->node);
+        const int backed = VELO_READ(node->type) == VELO_REGULAR &&
+                           VELO_READ(node->state) == VELO_BACKED;
+        int rc;
+        if (backed) {
+            velo_backing_path(region, VELO_READ(node->backing), path);
+            rc = call(path, argument);
+        } else {
+            rc = call(place->path, argument);
+        }
+        if (rc == 0 && backed) {
+            struct stat now;
+            struct velo_hold hold;
+            const int known = velo_os_lstat(path, &now);
+            velo_begin(region, &hold);
+            if (node->generation == place->generation && node->type == VELO_REGULAR) {
+                if (known == 0) {
+                    velo_set32(region, &node->mode, now.st_mode);
+                    if (velo_looks_like_program(place->name, place->name_length, now.st_mode))
+                        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+                }
+                velo_dirty_locked(region, place->node);
+            }
+            velo_commit(region, &hold);
+            return 0;
+        }
+        if (rc == 0)
+            refresh_node(region, place->node, place->path, times);
+        if (rc != -ENOENT)
+            return rc;
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
+        if (rc != 0 || place->type == VELO_NONE)
+            return rc != 0 ? rc : -ENOENT;
+    }
+    return -ENOENT;
+}
+
+/* A COLD file has no inode to ask: bring it in first. */
+static int fetch(struct velo_region *region, struct velo_place *place)
+{
+    char path[PATH_MAX];
+    if (place->kind != VELO_HOSTED || place->type != VELO_REGULAR ||
+        VELO_READ(velo_node_at(region, place->node)->state) != VELO_COLD)
+        return 0;
+    return velo_kernel_path(region, place, 0, path);
+}
+
+static int call_chmod(const char *path, const void *argument)
+{
+    return velo_os_chmod(path, *(const mode_t *)argument);
+}
+
+int velo_chmod(struct velo_region *region, struct velo_place *place, mode_t mode)
+{
+    const int rc = fetch(region, place);
+    return rc != 0 ? rc : apply(region, place, call_chmod, &mode, 0);
+}
+
+struct owner {
+    uid_t uid;
+    gid_t gid;
+};
+
+static int call_chown(const char *path, const void *argument)
+{
+    const struct owner *owner = argument;
+    return velo_os_chown(path, owner->uid, owner->gid);
+}
+
+int velo_chown(struct velo_region *region, struct velo_place *place, uid_t uid, gid_t gid)
+{
+    const struct owner owner = {uid, gid};
+    const int rc = fetch(region, place);
+    return rc != 0 ? rc : apply(region, place, call_chown, &owner, 0);
+}
+
+static int call_utimens(const char *path, const void *argument)
+{
+    return velo_os_utimensat(AT_FDCWD, path, argument, AT_SYMLINK_NOFOLLOW);
+}
+
+int velo_utimens(struct velo_region *region, struct velo_place *place, const struct timespec t[2])
+{
+    const int rc = fetch(region, place);
+    return rc != 0 ? rc : apply(region, place, call_utimens, t, 1);
+}
+
+int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
+{
+    if (length < 0)
+        return -EINVAL;
+    if (place->kind == VELO_HOSTED && place->type == VELO_DIRECTORY)
+        return -EISDIR;
+    const int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    int rc = velo_charge(region, place->node, (uint64_t)length);
+    if (rc == 0)
+        rc = velo_os_ftruncate(fd, length);
+    velo_os_close(fd);
+    return rc;
+}
+
+static void refresh_unbacked(struct velo_region *region, uint32_t index)
+{
+    char path[PATH_MAX];
+    if (velo_path_of(region, index, path) > 0)
+        refresh_node(region, index, path, 1);
+}
+
+void velo_descriptor_changed(struct velo_region *region, int fd)
+{
+    struct stat now;
+    if (velo_os_fstat(fd, &now) != 0)
+        return;
+    const uint32_t index = velo_node_of(region, &now);
+    if (index == 0)
+        return;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, index);
+    const int backed = node->type == VELO_REGULAR && node->state == VELO_BACKED;
+    if (backed) {
+        velo_set32(region, &node->mode, now.st_mode);
+        if ((now.st_mode & 0111) != 0)
+            velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+        velo_dirty_locked(region, index);
+    }
+    velo_commit(region, &hold);
+    if (!backed)
+        refresh_unbacked(region, index);
+}
+
+int velo_revalidate(struct velo_region *region, struct velo_place *place)
+{
+    if (place->kind != VELO_HOSTED || place->parent == 0)
+        return 0;
+    return velo_take_from_disk(region, place->parent, place->name, place->name_length);
+}
+
+/* ---- listings ------------------------------------------------------------------------------------ */
+
+struct entry {
+    uint64_t inode;
+    uint16_t length;
+    unsigned char type;
+    char text[];
+};
+
+static unsigned char dirent_type(uint32_t mode)
+{
+    return (unsigned char)((mode & S_IFMT) >> 12); /* IFTODT */
+}
+
+/* Copy entries into `buffer`. Bytes used, or -ENOBUFS with the bytes wanted in *wanted. */
+static long copy_entries(struct velo_region *region, uint32_t directory, unsigned char *buffer,
+                         size_t size)
+{
+    size_t used = 0;
+    uint32_t index = VELO_READ(velo_node_at(region, directory)->first_entry);
+    for (uint32_t steps = 0; index != 0; steps++) {
+        if (steps > region->header->names.capacity || used + 32 + VELO_NAME_MAX > size)
+            return -ENOBUFS;
+        const struct velo_name *name = velo_name_at(region, index);
+        const uint32_t child = VELO_READ(name->node);
+        const struct velo_node *node = velo_node_at(region, child);
+        struct entry *entry = (struct entry *)(void *)(buffer + used);
+        entry->inode = velo_inode_number(node, child);
+        entry->type = dirent_type(VELO_READ(node->mode));
+        entry->length = (uint16_t)velo_name_text(region, name, entry->text);
+        used += (offsetof(struct entry, text) + entry->length + 1u + 7u) & ~7ul;
+        index = VELO_READ(name->next_entry);
+    }
+    return (long)used;
+}
+
+static long snapshot(struct velo_region *region, uint32_t directory, unsigned char *buffer,
+                     size_t size)
+{
+    for (int attempt = 0; attempt < 20; attempt++) {
+        const uint64_t sequence = velo_read_begin(region);
+        if ((sequence & 1) != 0)
+            break;
+        const long used = copy_entries(region, directory, buffer, size);
+        if (!velo_read_retry(region, sequence))
+            return used;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const long used = copy_entries(region, directory, buffer, size);
+    velo_commit(region, &hold);
+    return used;
+}
+
+int velo_list(struct velo_region *region, uint32_t directory, velo_each_name each, void *context)
+{
+    const struct velo_node *node = velo_node_at(region, directory);
+    if (VELO_READ(node->type) != VELO_DIRECTORY)
+        return -ENOENT;
+    if ((VELO_READ(node->flags) & VELO_NODE_STALE) != 0)
+        velo_directory_refresh(region, directory);
+    size_t size = 8192 + (size_t)VELO_READ(node->entries) * 64;
+    for (int attempt = 0; attempt < 12; attempt++, size *= 4) {
+        const long at = velo_sys6(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at < 0 && at > -4096)
+            return -ENOMEM;
+        unsigned char *buffer = (unsigned char *)at;
+        const long used = snapshot(region, directory, buffer, size);
+        int rc = used < 0 ? (int)used : 0;
+        for (long done = 0; rc == 0 && done < used;) {
+            const struct entry *entry = (const struct entry *)(const void *)(buffer + done);
+            rc = each(context, entry->text, entry->length, entry->inode, entry->type);
+            done += (long)((offsetof(struct entry, text) + entry->length + 1u + 7u) & ~7ul);
+        }
+        velo_sys2(SYS_munmap, at, (long)size);
+        if (rc != -ENOBUFS)
+            return rc;
+    }
+    return -ENOMEM;
+}
+
+int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot)
+{
+    const struct velo_node *node = velo_node_at(region, directory);
+    if (VELO_READ(node->type) != VELO_DIRECTORY)
+        return -ENOENT;
+    const uint32_t parent = VELO_READ(node->parent);
+    *dot = velo_inode_number(node, directory);
+    *dotdot = parent != 0 ? velo_inode_number(velo_node_at(region, parent), parent) : 2;
+    return 0;
+}

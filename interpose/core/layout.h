@@ -1,0 +1,274 @@
+/* layout.h - every byte that processes share, and what must always be true of it.
+ *
+ * The meta file is one mapping: header, process table, hash tables, then three pools of fixed
+ * slots (nodes, names, chunks). References are slot numbers, offsets from the pool's start, never
+ * pointers; slot 0 of each pool means "none". Slots are type-stable: a freed node is only ever
+ * reused as a node, so a reader without a lock may read rubbish but never another type's bytes.
+ *
+ * Who may touch what
+ *   everything below "tree"    written with the namespace lock held, each store through velo_set()
+ *                              (intent.h), which first notes the old value; read under the lock, or
+ *                              without it between two equal even values of `sequence`
+ *   counters, ticks, slices    relaxed atomics, by anybody
+ *
+ * Invariants (check.c names them when they break)
+ *   I1  each allocated node is reached from a root or counted in no directory (unlinked file)
+ *   I2  a name is in exactly one hash chain, in its directory's list, and in its node's list
+ *   I3  links of a file == length of its list of names; a directory has one name (a root has none)
+ *   I4  entries of a directory == length of its list; subdirectories == those that are directories
+ *   I5  a BACKED or DISK file is in the identity table under the kernel identity that it has
+ *   I6  free lists and allocated slots together are each slot below `used`, once
+ *   I7  sequence is even and the intent log empty whenever the lock is free
+ *   I8  slice charges == sum of the charges of its files */
+#ifndef VELO_CORE_LAYOUT_H
+#define VELO_CORE_LAYOUT_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_PATH, AT_EMPTY_PATH, F_SETSIG and friends */
+#endif
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "velo.h"
+
+#define VELO_MAGIC 0x306f6c6576ull /* "velo0" */
+#define VELO_VERSION 1u
+#define VELO_NAME_INLINE 48u
+#define VELO_CHUNK_BYTES 56u
+#define VELO_NAME_MAX 255u
+#define VELO_TARGET_MAX 4095u
+#define VELO_ROOTS_MAX 256u
+#define VELO_PROCESSES_MAX 1024u
+#define VELO_INTENTS_MAX 512u
+#define VELO_SYMLINKS_MAX 40
+#define VELO_TEMPORARY_PREFIX ".velo-put." /* a file on its way to its real path */
+#define VELO_DEPTH_MAX 2048u /* of a directory; a path of 4,095 bytes cannot be deeper */
+
+/* Free slots form a list through `next`; `used` is the high-water mark, `committed` how many slots
+ * tmpfs has promised pages for (fallocate), so that touching one can never raise SIGBUS. */
+struct velo_pool {
+    uint64_t offset; /* bytes from the start of the meta file; constant */
+    uint32_t slot_bytes, capacity; /* constant */
+    uint32_t used, committed;
+    uint32_t free_head, free_count;
+};
+
+/* The name of a thing in the kernel: where a descriptor of it leads. */
+struct velo_identity {
+    uint64_t device, inode;
+    uint32_t next;   /* identity chain: (node << 1 | which), 0 ends it */
+    uint32_t linked; /* 1 while in the table */
+};
+
+enum { VELO_ID_ARENA = 0, VELO_ID_DISK = 1 };
+
+/* One file, directory, symlink or other thing. */
+struct velo_node {
+    uint32_t next_free;
+    uint32_t generation; /* times this slot was allocated */
+    uint8_t type;        /* enum velo_type; 0: free */
+    uint8_t state;       /* enum velo_state, regular files */
+    uint16_t home;       /* shard */
+    uint32_t links;      /* names, for files; 1 for a directory that exists */
+    uint32_t first_name; /* its names, chained by velo_name.next_of_node */
+    uint32_t parent;     /* directories: the directory above, 0 for a root */
+    /* directories */
+    uint32_t first_entry; /* chained by next_entry/previous_entry */
+    uint32_t entries, subdirectories;
+    uint32_t root_slot; /* of a root: its place in header.roots + 1 */
+    /* symlinks: chunks of the target */
+    uint32_t target; /* first chunk */
+    uint32_t mode, uid, gid; /* of BACKED files a copy, see `settled` */
+    uint32_t flags;
+    uint64_t rdev;
+    uint64_t size, blocks; /* blocks of 512 bytes */
+    int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
+    /* regular files. `version` counts changes of content or attributes; what follows tells of which
+     * version something is true (0: of none) */
+    uint64_t version;
+    uint64_t settled;  /* size, times, mode above are those of this version: no need to ask */
+    uint64_t stored;   /* `digest` is of this version */
+    uint64_t backing;  /* name of the tmpfs file in i/, BACKED only */
+    uint64_t charged;  /* bytes counted in its slice */
+    _Atomic uint64_t access_tick;
+    struct velo_identity identity[2];
+    uint8_t digest[32];
+};
+
+enum {
+    VELO_NODE_PROGRAM = 1,    /* exec or dlopen may want it at its real path */
+    VELO_NODE_TIMES = 2,      /* directory: its times on disk are not those here */
+    VELO_NODE_QUERIED = 4,    /* directory: its stamp was seen, so the next must be finer (a hint) */
+    VELO_NODE_STALE = 8,      /* directory: a crash may have left the disk different; reconcile it */
+    VELO_NODE_PENDING = 16,   /* counted in header.programs_pending */
+    VELO_NODE_COLDHOLD = 32,  /* COLD because the tree could not be written */
+};
+
+/* One name in a directory. disk_* tell what was put (or found) on disk under this name. */
+struct velo_name {
+    uint32_t next_free;
+    uint32_t parent, node;
+    uint32_t next_hash;
+    uint32_t next_entry, previous_entry;
+    uint32_t next_of_node;
+    uint32_t hash;
+    uint16_t length;
+    uint8_t flags; /* VELO_NAME_... */
+    uint8_t reserved;
+    uint32_t more;   /* chunks with the bytes after the first VELO_NAME_INLINE */
+    uint32_t putter; /* pid of the process that is renaming a new version into place */
+    uint32_t mark;   /* reconcile pass that saw it; not part of the tree */
+    uint64_t disk_version; /* version of the node that this name has on disk, 0: nothing of ours */
+    uint64_t disk_inode;
+    int64_t disk_mtime_ns, disk_ctime_ns;
+    uint64_t disk_size;
+    char text[VELO_NAME_INLINE];
+};
+
+enum {
+    VELO_NAME_ON_DISK = 1, /* something stands at the real path, maybe an older version */
+};
+
+struct velo_chunk {
+    uint32_t next; /* free list, or the chain it belongs to */
+    uint32_t reserved;
+    char bytes[VELO_CHUNK_BYTES];
+};
+
+/* A hosted directory known so far, by the text of its path. */
+struct velo_root {
+    uint32_t node;     /* 0: not (or no longer) hosted */
+    uint32_t building; /* its node while the disk's names are taken in, before anybody sees it */
+    uint32_t hash;
+    uint16_t length; /* 0: free */
+    uint16_t reserved;
+    char path[488];
+};
+
+struct velo_process {
+    _Atomic uint32_t pid;   /* 0: free */
+    uint32_t reserved;
+    _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME when it enlisted: a process with this pid that
+                                  started later is another one */
+};
+
+struct velo_opaque_slot {
+    _Atomic uint32_t pid; /* 0: free */
+    uint32_t reserved;
+    _Atomic uint64_t since_ns;
+};
+#define VELO_OPAQUE_MAX 64u
+
+struct velo_slice {
+    uint64_t used_bytes; /* written under the lock, read by anybody */
+    uint64_t limit_bytes;
+    uint64_t reserved[6];
+};
+
+struct velo_intent {
+    uint64_t offset; /* bytes from the start of the mapping; lowest bit set: 4 bytes, else 8 */
+    uint64_t old;
+};
+
+/* The namespace lock. One: held ~0.3 us for a change of the tree. */
+struct velo_lock {
+    _Atomic uint32_t word;      /* 0, or thread id of the owner | VELO_LOCK_WAITERS */
+    uint32_t reserved;
+    _Atomic uint64_t since_ns;  /* CLOCK_BOOTTIME when it was taken, to notice a reused id */
+};
+
+struct velo_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t ready; /* 1 when creation has ended; checked by attach */
+    uint64_t layout_hash;
+    uint64_t size_bytes;
+    uint64_t max_memory_bytes;
+    uint64_t fixed_bytes; /* header and tables: committed at creation */
+    uint32_t shard_count, pattern_count;
+    uint64_t pid_namespace; /* inode of the creator's: ids of another one mean nothing here */
+    uint64_t arena_device;  /* st_dev of the tmpfs files */
+    char workspace[1024], alias[1024], socket[108];
+    uint16_t workspace_length, alias_length;
+    struct {
+        uint8_t anchored;  /* only right below the workspace */
+        uint8_t absolute;  /* text is a whole path */
+        uint16_t length;
+        char text[252];    /* no leading (unless absolute) and no trailing slash */
+    } patterns[VELO_PATTERNS_MAX];
+
+    struct velo_lock lock;
+    struct velo_lock baton; /* put_all: one at a time */
+    _Atomic uint64_t sequence; /* odd while the tree is being changed */
+    _Atomic uint32_t intent_count;
+    _Atomic uint32_t disk_step; /* a directory + 1 whose disk side is being changed under the lock */
+    _Atomic uint32_t disk_step_other;
+    uint32_t reserved0;
+    struct velo_intent intents[VELO_INTENTS_MAX];
+
+    struct velo_pool nodes, names, chunks;
+    uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
+    uint32_t name_table_size, identity_table_size;     /* powers of two */
+    uint32_t root_count;
+    uint32_t reserved1;
+    struct velo_root roots[VELO_ROOTS_MAX];
+
+    _Atomic uint64_t next_backing;
+    _Atomic int64_t time_floor_ns;
+    uint32_t programs_pending; /* written under the lock, read by anybody */
+    _Atomic uint32_t opaque_running;
+    _Atomic uint32_t paused;
+    _Atomic uint32_t mark; /* last reconcile pass */
+    _Atomic uint64_t activity;
+    _Atomic uint64_t puts, evictions, loads, recoveries;
+    _Atomic uint64_t escapes[VELO_ESCAPE_COUNT];
+    struct velo_slice slices[VELO_SHARDS_MAX];
+    struct velo_process processes[VELO_PROCESSES_MAX];
+    struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
+    struct {
+        _Atomic uint32_t claimed; /* 0 free, 1 being named, 2 named */
+        uint32_t reserved;
+        char name[32];
+        _Atomic uint64_t count, nanoseconds;
+    } interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
+};
+
+static_assert(sizeof(struct velo_identity) == 24, "identity");
+static_assert(sizeof(struct velo_name) == 136, "names hold no padding");
+static_assert(sizeof(struct velo_chunk) == 64, "one chunk, one cache line");
+static_assert(sizeof(struct velo_node) % 8 == 0, "nodes keep 8-byte fields aligned");
+static_assert(sizeof(struct velo_intent) == 16, "intent");
+
+static inline struct velo_node *velo_node_at(const struct velo_region *region, uint32_t node)
+{
+    struct velo_node *all = (void *)(region->base + region->header->nodes.offset);
+    return &all[node < region->header->nodes.capacity ? node : 0];
+}
+
+static inline struct velo_name *velo_name_at(const struct velo_region *region, uint32_t name)
+{
+    struct velo_name *all = (void *)(region->base + region->header->names.offset);
+    return &all[name < region->header->names.capacity ? name : 0];
+}
+
+static inline struct velo_chunk *velo_chunk_at(const struct velo_region *region, uint32_t chunk)
+{
+    struct velo_chunk *all = (void *)(region->base + region->header->chunks.offset);
+    return &all[chunk < region->header->chunks.capacity ? chunk : 0];
+}
+
+static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint32_t hash)
+{
+    uint32_t *table = (void *)(region->base + region->header->name_table_offset);
+    return &table[hash & (region->header->name_table_size - 1)];
+}
+
+/* st_ino of a node: out of the range of real file systems' usual numbers, stable for its life. */
+static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
+{
+    return 1ull << 47 | (uint64_t)(node->generation & 0x3fff) << 32 | index;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* lock.h - the two locks of an arena, and how a change of the tree is made all-or-nothing.
+ *
+ * A process may be killed anywhere, also between two stores.  So each store to the tree first
+ * notes the old value in the header's intent log; whoever enters next and finds notes puts the old
+ * values back (newest first) and has a whole tree.  One log suffices because there is one lock.
+ *
+ * The lock is a futex word of our own and not a robust pthread mutex because the owner may be a
+ * vfork child: it shares its parent's pthread_self(), so a robust list would name the wrong thread
+ * and survive the child's death.  The word holds the kernel's thread id; a waiter who sees no
+ * progress for VELO_LOCK_PATIENCE_NS asks the kernel whether that thread still lives.
+ *
+ * L1  baton (put_all) before lock (namespace); nobody takes the baton while holding the lock.
+ * L2  all signals are blocked from enter to leave of the namespace lock: no handler of the host
+ *     program can run in there and ask for it again.
+ * L3  under the namespace lock we wait for nothing, with one exception: a directory, symlink or
+ *     on-disk name is created, renamed or removed on disk in there (name.c), so that namespace and
+ *     disk change as one.  disk_step names the directory meanwhile; recovery marks it STALE. */
+#ifndef VELO_CORE_LOCK_H
+#define VELO_CORE_LOCK_H
+
+#include "layout.h"
+
+#define VELO_LOCK_WAITERS 0x80000000u
+#define VELO_LOCK_PATIENCE_NS 5000000
+
+struct velo_hold {
+    uint64_t signals; /* the mask to restore */
+};
+
+/* Take the namespace lock, repairing what a dead owner left. Never fails. */
+void velo_begin(struct velo_region *region, struct velo_hold *hold);
+/* Make the changes since begin final, or undo them; leave the lock. errno is not touched. */
+void velo_commit(struct velo_region *region, struct velo_hold *hold);
+void velo_abort(struct velo_region *region, struct velo_hold *hold);
+static inline int velo_finish(struct velo_region *region, struct velo_hold *hold, int rc)
+{
+    if (rc < 0)
+        velo_abort(region, hold);
+    else
+        velo_commit(region, hold);
+    return rc;
+}
+
+/* The baton: held for long (whole flushes), signals stay open. 0, -EAGAIN after timeout_ms, or
+ * -EDEADLK when this thread holds it already (a signal handler of the host). */
+int velo_baton_take(struct velo_region *region, uint32_t timeout_ms);
+void velo_baton_leave(struct velo_region *region);
+
+/* Whether the thread that called itself `tid` at boot time `since_ns` (0: unknown) is gone. */
+int velo_thread_dead(uint32_t tid, uint64_t since_ns);
+uint64_t velo_boottime_ns(void);
+
+/* A read without the lock: loop { s = velo_read_begin; ...; } while (velo_read_retry(s)). Begin
+ * returns an odd value when a writer is stuck inside: take the lock instead. */
+uint64_t velo_read_begin(struct velo_region *region);
+static inline int velo_read_retry(struct velo_region *region, uint64_t sequence)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&region->header->sequence, memory_order_relaxed) != sequence;
+}
+
+/* Stores to the tree, under the lock. */
+void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned narrow);
+
+static inline void velo_set32(struct velo_region *region, uint32_t *field, uint32_t value)
+{
+    if (*field == value)
+        return;
+    velo_note(region, field, *field, 1);
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+static inline void velo_set64(struct velo_region *region, uint64_t *field, uint64_t value)
+{
+    if (*field == value)
+        return;
+    velo_note(region, field, *field, 0);
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+static inline void velo_set_time(struct velo_region *region, int64_t *field, int64_t value)
+{
+    velo_set64(region, (uint64_t *)(void *)field, (uint64_t)value);
+}
+
+/* Reads of the tree that may race with a writer (and are thrown away when they did). */
+#define VELO_READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+#endif

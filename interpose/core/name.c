@@ -1,0 +1,380 @@
+/* name.c - operations on names: mkdir, rmdir, unlink, rename, link, symlink, mknod, readlink.
+ *
+ * Regular files that live in memory change in the namespace alone.  Everything that stands on disk
+ * under the name (directories, symlinks, other types, and regular files once put there) changes on
+ * disk and in the namespace within one hold of the lock, disk first; `disk_step` tells recovery
+ * which directory to look at again if the process dies between the two. */
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "file.h"
+#include "os.h"
+#include "reconcile.h"
+
+#define PUTTER_WAITS_MAX 2000
+
+enum { AGAIN = -6000 };
+
+static void disk_step(struct velo_region *region, uint32_t directory, uint32_t other)
+{
+    atomic_store(&region->header->disk_step, directory);
+    atomic_store(&region->header->disk_step_other, other);
+}
+
+/* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
+static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, uint32_t name)
+{
+    struct velo_name *entry = velo_name_at(region, name);
+    const uint32_t putter = entry->putter;
+    if (putter == 0)
+        return 0;
+    if (velo_thread_dead(putter, 0)) {
+        /* It may have renamed or not: what stands there is ours either way, of unknown version. */
+        velo_set32(region, &entry->putter, 0);
+        velo_set64(region, &entry->disk_version, 0);
+        velo_name_flags_locked(region, name, entry->flags | VELO_NAME_ON_DISK);
+        return 0;
+    }
+    velo_abort(region, hold);
+    const struct timespec moment = {0, 50000};
+    velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+    velo_begin(region, hold);
+    return AGAIN;
+}
+
+/* Find the place's name under the lock, with no put in flight. 0 or -ENOENT. */
+static int find_locked(struct velo_region *region, struct velo_hold *hold,
+                       const struct velo_place *place, uint32_t *name)
+{
+    for (int waits = 0; waits < PUTTER_WAITS_MAX; waits++) {
+        *name = velo_name_find(region, place->parent, place->name, place->name_length);
+        if (*name == 0)
+            return -ENOENT;
+        if (wait_for_putter(region, hold, *name) == 0)
+            return 0;
+    }
+    return -EBUSY;
+}
+
+static int fresh_path(struct velo_region *region, struct velo_place *place)
+{
+    /* An ancestor may have been renamed since the walk: under the lock this is the truth. The name
+     * stands at the end of place->path, so it is kept aside while the path is rebuilt. */
+    char name[VELO_NAME_MAX + 1];
+    memcpy(name, place->name, place->name_length);
+    const int length =
+        velo_name_path(region, place->parent, name, place->name_length, place->path);
+    if (length < 0)
+        return length;
+    place->path_length = (uint16_t)length;
+    place->name = place->path + length - place->name_length;
+    return 0;
+}
+
+static int alive_directory(const struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return node->type == VELO_DIRECTORY && node->links > 0;
+}
+
+/* ---- things that are born on disk --------------------------------------------------------------- */
+
+typedef int (*birth)(const struct velo_place *place, const void *argument);
+
+static int enter_born_locked(struct velo_region *region, struct velo_place *place,
+                             const char *target)
+{
+    struct stat disk;
+    const int rc = velo_os_lstat(place->path, &disk);
+    if (rc != 0)
+        return rc;
+    const enum velo_type type = S_ISDIR(disk.st_mode)   ? VELO_DIRECTORY
+                                : S_ISLNK(disk.st_mode) ? VELO_SYMLINK
+                                                        : VELO_OTHER;
+    const uint32_t index = velo_node_new_locked(region, type);
+    if (index == 0)
+        return -ENOSPC;
+    struct velo_node *node = velo_node_at(region, index);
+    velo_take_stat_locked(region, index, &disk);
+    node->btime_ns = node->ctime_ns;
+    velo_raise_floor(region, node->ctime_ns);
+    if (target != NULL) {
+        node->target = velo_text_new_locked(region, target, velo_length(target));
+        if (node->target == 0)
+            return -ENOSPC;
+    }
+    velo_identity_set_locked(region, index, VELO_ID_DISK, disk.st_dev, disk.st_ino);
+    const uint32_t name =
+        velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
+    if (name == 0)
+        return -ENOSPC;
+    velo_name_disk_locked(region, name, 0, &disk);
+    velo_touch_locked(region, place->parent);
+    place->node = index;
+    place->type = type;
+    return 0;
+}
+
+static int born(struct velo_region *region, struct velo_place *place, birth make,
+                const void *argument, const char *target)
+{
+    if (place->type != VELO_NONE)
+        return -EEXIST;
+    int rc = velo_may(region, velo_node_at(region, place->parent), 3);
+    if (rc != 0)
+        return rc;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    if (!alive_directory(region, place->parent))
+        rc = -ENOENT;
+    else if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+        rc = -EEXIST;
+    else
+        rc = fresh_path(region, place);
+    if (rc == 0) {
+        disk_step(region, place->parent, 0);
+        rc = make(place, argument);
+        if (rc == 0)
+            rc = enter_born_locked(region, place, target);
+    }
+    const int stray = rc == -EEXIST &&
+                      velo_name_find(region, place->parent, place->name, place->name_length) == 0;
+    velo_finish(region, &hold, rc);
+    if (stray) /* something of an outsider stands there: now we know */
+        velo_take_from_disk(region, place->parent, place->name, place->name_length);
+    return rc;
+}
+
+static int make_directory(const struct velo_place *place, const void *argument)
+{
+    return velo_os_mkdir(place->path, *(const mode_t *)argument);
+}
+
+int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode)
+{
+    return born(region, place, make_directory, &mode, NULL);
+}
+
+static int make_symlink(const struct velo_place *place, const void *argument)
+{
+    return velo_os_symlink(argument, place->path);
+}
+
+int velo_symlink(struct velo_region *region, const char *target, struct velo_place *place)
+{
+    if (target[0] == 0)
+        return -ENOENT;
+    if (place->must_be_directory)
+        return place->type == VELO_NONE ? -ENOENT : -EEXIST;
+    return born(region, place, make_symlink, target, target);
+}
+
+struct device {
+    mode_t mode;
+    dev_t device;
+};
+
+static int make_device(const struct velo_place *place, const void *argument)
+{
+    const struct device *device = argument;
+    return velo_os_mknod(place->path, device->mode, device->device);
+}
+
+int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device)
+{
+    if ((mode & S_IFMT) == S_IFREG || (mode & S_IFMT) == 0) {
+        const int fd = velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
+                                 mode & 07777);
+        if (fd < 0)
+            return fd;
+        velo_os_close(fd);
+        return 0;
+    }
+    if (place->must_be_directory)
+        return place->type == VELO_NONE ? -ENOENT : -EEXIST;
+    const struct device argument = {mode, device};
+    return born(region, place, make_device, &argument, NULL);
+}
+
+/* ---- removal ------------------------------------------------------------------------------------ */
+
+static void lose_link_locked(struct velo_region *region, uint32_t node)
+{
+    if (velo_node_at(region, node)->links == 0)
+        velo_node_drop_locked(region, node);
+    else
+        velo_set_time(region, &velo_node_at(region, node)->ctime_ns, velo_stamp(region, 0));
+}
+
+static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
+                         struct velo_place *place)
+{
+    uint32_t name;
+    int rc = find_locked(region, hold, place, &name);
+    if (rc != 0)
+        return rc;
+    const uint32_t node = velo_name_at(region, name)->node;
+    if (velo_node_at(region, node)->type == VELO_DIRECTORY)
+        return -EISDIR;
+    rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    if (rc != 0)
+        return rc;
+    if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0) {
+        rc = fresh_path(region, place);
+        if (rc == 0) {
+            disk_step(region, place->parent, 0);
+            rc = velo_os_unlink(place->path);
+        }
+        if (rc != 0 && rc != -ENOENT)
+            return rc;
+    }
+    velo_name_remove_locked(region, name);
+    lose_link_locked(region, node);
+    velo_touch_locked(region, place->parent);
+    return 0;
+}
+
+int velo_unlink(struct velo_region *region, struct velo_place *place)
+{
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->type == VELO_DIRECTORY)
+        return -EISDIR;
+    if (place->must_be_directory)
+        return -ENOTDIR;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold, unlink_locked(region, &hold, place));
+}
+
+static int rmdir_root(struct velo_region *region, struct velo_place *place)
+{
+    if (velo_node_at(region, place->node)->entries != 0)
+        return -ENOTEMPTY;
+    const int rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    if (rc == 0)
+        velo_root_forget(region, place->node);
+    return rc;
+}
+
+static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
+                        struct velo_place *place)
+{
+    uint32_t name;
+    int rc = find_locked(region, hold, place, &name);
+    if (rc != 0)
+        return rc;
+    const uint32_t node = velo_name_at(region, name)->node;
+    if (velo_node_at(region, node)->type != VELO_DIRECTORY)
+        return -ENOTDIR;
+    rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    if (rc == 0 && velo_node_at(region, node)->entries != 0)
+        rc = -ENOTEMPTY;
+    if (rc == 0)
+        rc = fresh_path(region, place);
+    if (rc != 0)
+        return rc;
+    disk_step(region, place->parent, 0);
+    rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    if (rc != 0 && rc != -ENOENT)
+        return rc;
+    velo_name_remove_locked(region, name);
+    velo_node_free_locked(region, node);
+    velo_touch_locked(region, place->parent);
+    return 0;
+}
+
+int velo_rmdir(struct velo_region *region, struct velo_place *place)
+{
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->dots != 0)
+        return place->dots == 1 ? -EINVAL : -ENOTEMPTY;
+    if (place->type != VELO_DIRECTORY)
+        return -ENOTDIR;
+    if (place->node == place->root)
+        return rmdir_root(region, place);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
+    if (rc == -ENOTEMPTY && velo_node_at(region, place->node)->entries == 0)
+        velo_directory_refresh(region, place->node); /* an outsider's file is in there */
+    return rc;
+}
+
+/* ---- link ---------------------------------------------------------------------------------------- */
+
+static int link_locked(struct velo_region *region, struct velo_hold *hold, struct velo_place *from,
+                       struct velo_place *to)
+{
+    uint32_t name;
+    int rc = find_locked(region, hold, from, &name);
+    if (rc != 0)
+        return rc;
+    if (!alive_directory(region, to->parent))
+        return -ENOENT;
+    if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
+        return -EEXIST;
+    const uint32_t node = velo_name_at(region, name)->node;
+    struct stat disk;
+    const int native = velo_node_at(region, node)->type != VELO_REGULAR;
+    if (native) {
+        rc = fresh_path(region, from);
+        rc = rc != 0 ? rc : fresh_path(region, to);
+        if (rc != 0)
+            return rc;
+        disk_step(region, to->parent, 0);
+        rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
+        rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
+        if (rc != 0)
+            return rc;
+    }
+    const uint32_t made =
+        velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
+    if (made == 0)
+        return -ENOSPC;
+    if (native)
+        velo_name_disk_locked(region, made, 0, &disk);
+    velo_set_time(region, &velo_node_at(region, node)->ctime_ns, velo_stamp(region, 0));
+    if (velo_looks_like_program(to->name, to->name_length, 0))
+        velo_set32(region, &velo_node_at(region, node)->flags,
+                   velo_node_at(region, node)->flags | VELO_NODE_PROGRAM);
+    velo_program_locked(region, node);
+    velo_touch_locked(region, to->parent);
+    return 0;
+}
+
+int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to)
+{
+    if (from->kind != to->kind)
+        return -EXDEV;
+    if (from->type == VELO_NONE)
+        return -ENOENT;
+    if (from->type == VELO_DIRECTORY)
+        return -EPERM;
+    if (to->type != VELO_NONE)
+        return -EEXIST;
+    if (from->must_be_directory || to->must_be_directory)
+        return from->must_be_directory ? -ENOTDIR : -ENOENT;
+    const int rc = velo_may(region, velo_node_at(region, to->parent), 3);
+    if (rc != 0)
+        return rc;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold, link_locked(region, &hold, from, to));
+}
+
+ssize_t velo_readlink(struct velo_region *region, struct velo_place *place, char *out, size_t size)
+{
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->type != VELO_SYMLINK)
+        return -EINVAL;
+    if (size == 0)
+        return -EINVAL;
+    (void)region; /* a symlink is always on disk too, and this call is rare */
+    return velo_os_readlinkat(AT_FDCWD, place->path, out, size);
+}

@@ -1,0 +1,110 @@
+/* process.c - who is here: the table of attached processes, names of programs with counts, and the
+ * opaque programs that run right now. */
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "os.h"
+#include "reconcile.h"
+
+#define PROBES_MAX 16
+#define BATON_PATIENCE_MS 60000
+
+static int claim_slot(struct velo_process *slot, uint32_t pid)
+{
+    uint32_t seen = atomic_load_explicit(&slot->pid, memory_order_relaxed);
+    if (seen == pid)
+        return 1; /* ours from before exec, or of a dead namesake: ours now */
+    if (seen != 0 && velo_sys2(SYS_kill, (long)seen, 0) != -ESRCH)
+        return 0;
+    return atomic_compare_exchange_strong(&slot->pid, &seen, pid);
+}
+
+typedef typeof(((struct velo_header *)0)->interposed[0]) name_slot;
+
+static name_slot *slot_for_name(name_slot *table, const char *name)
+{
+    const size_t length = velo_length(name) < 31 ? velo_length(name) : 31;
+    const uint32_t start = velo_hash(0, name, length);
+    for (uint32_t i = 0; i < VELO_NAMES_MAX; i++) {
+        name_slot *slot = &table[(start + i) % VELO_NAMES_MAX];
+        uint32_t state = atomic_load(&slot->claimed);
+        if (state == 0 && atomic_compare_exchange_strong(&slot->claimed, &state, 1)) {
+            memcpy(slot->name, name, length);
+            slot->name[length] = 0;
+            atomic_store(&slot->claimed, 2);
+            return slot;
+        }
+        if (atomic_load(&slot->claimed) == 2 && memcmp(slot->name, name, length) == 0 &&
+            slot->name[length] == 0)
+            return slot;
+    }
+    return &table[start % VELO_NAMES_MAX]; /* the table is full: some name gets the count */
+}
+
+void velo_enlist(struct velo_region *region, const char *name)
+{
+    struct velo_header *header = region->header;
+    const uint32_t pid = (uint32_t)velo_sys0(SYS_getpid);
+    for (uint32_t i = 0; i < PROBES_MAX; i++) {
+        const uint32_t index = (pid + i * 37) % VELO_PROCESSES_MAX;
+        if (claim_slot(&header->processes[index], pid)) {
+            atomic_store(&header->processes[index].since_ns, velo_boottime_ns());
+            region->process_index = index;
+            break;
+        }
+    }
+    atomic_fetch_add_explicit(&slot_for_name(header->interposed, name)->count, 1,
+                              memory_order_relaxed);
+}
+
+/* ---- opaque programs ------------------------------------------------------------------------------ */
+
+static void register_opaque(struct velo_header *header, uint32_t pid)
+{
+    for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
+        struct velo_opaque_slot *slot = &header->opaque_slots[i];
+        uint32_t seen = 0;
+        if (!atomic_compare_exchange_strong(&slot->pid, &seen, pid))
+            continue;
+        atomic_store(&slot->since_ns, velo_boottime_ns());
+        atomic_fetch_add(&header->opaque_running, 1);
+        return;
+    }
+    /* No slot: nobody will notice its end; the next velo exec reconciles. */
+}
+
+int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
+{
+    struct velo_put_result result;
+    const uint64_t before = velo_boottime_ns();
+    const int rc = velo_put_all(region, 0, BATON_PATIENCE_MS, &result);
+    if (pid != 0)
+        register_opaque(region->header, (uint32_t)pid);
+    name_slot *slot = slot_for_name(region->header->opaque, name);
+    atomic_fetch_add_explicit(&slot->count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&slot->nanoseconds, velo_boottime_ns() - before,
+                              memory_order_relaxed);
+    velo_escape(region, VELO_ESCAPE_OPAQUE);
+    return rc != 0 ? rc : result.first_error;
+}
+
+void velo_opaque_poll(struct velo_region *region)
+{
+    struct velo_header *header = region->header;
+    const uint32_t self = (uint32_t)velo_sys0(SYS_getpid);
+    for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
+        struct velo_opaque_slot *slot = &header->opaque_slots[i];
+        uint32_t pid = atomic_load(&slot->pid);
+        /* `pid == self`: it registered itself, its exec failed and it looks again; or a later
+         * program of the same process is interposed again. Either way the opaque part is over. */
+        if (pid == 0 || (pid != self && !velo_thread_dead(pid, atomic_load(&slot->since_ns))))
+            continue;
+        struct velo_reconcile_result result;
+        velo_reconcile(region, NULL, NULL, &result);
+        if (atomic_compare_exchange_strong(&slot->pid, &pid, 0))
+            atomic_fetch_sub(&header->opaque_running, 1);
+    }
+}

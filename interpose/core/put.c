@@ -1,0 +1,445 @@
+/* put.c - from memory to the real tree ("materialise").
+ *
+ * A file goes to a temporary name in its own directory, with all attributes, and is renamed into
+ * place.  Between saying so (name.putter) and having recorded it, whoever wants to unlink or rename
+ * that very name waits; nobody else does.  A further name of the same file becomes a hard link to
+ * the one that is there.  A file that somebody is writing is put as it is at that moment and stays
+ * dirty.  velo_put_all goes by mtime, oldest first, so the tree on disk is at each instant a state
+ * of the build's past: a crash in the middle leaves targets missing or old, never too new. */
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "file.h"
+#include "lease.h"
+#include "os.h"
+
+#include <sys/mman.h>
+
+#define NAMES_A_FILE_MAX 65536
+#define TRIES_A_NAME 3
+#define XATTR_NAMES_MAX 1024
+#define XATTR_VALUE_MAX 2048
+
+/* One name that needs putting, copied under the lock. */
+struct errand {
+    uint32_t node, generation, name, parent;
+    enum velo_state state;
+    uint64_t version, backing;
+    uint32_t links;
+    uint32_t twin; /* a name that has this version on disk already, 0: none */
+    char text[VELO_NAME_MAX + 1];
+};
+
+/* Pick the next name of `node` whose disk copy is not the current version. 1 found, 0 none left. */
+static int next_errand(struct velo_region *region, uint32_t index, struct errand *out)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, index);
+    int found = 0;
+    out->twin = 0;
+    if (node->type == VELO_REGULAR && node->state != VELO_COLD) {
+        for (uint32_t name = node->first_name; name != 0;
+             name = velo_name_at(region, name)->next_of_node) {
+            const struct velo_name *entry = velo_name_at(region, name);
+            if (entry->disk_version == node->version) {
+                out->twin = name;
+                continue;
+            }
+            if (found)
+                continue;
+            found = 1;
+            out->node = index;
+            out->generation = node->generation;
+            out->name = name;
+            out->parent = entry->parent;
+            out->state = node->state;
+            out->version = node->version;
+            out->backing = node->backing;
+            out->links = node->links;
+            velo_name_text(region, entry, out->text);
+        }
+    }
+    velo_commit(region, &hold);
+    return found;
+}
+
+static void copy_xattrs(int from, int to)
+{
+    char names[XATTR_NAMES_MAX], value[XATTR_VALUE_MAX];
+    const long got = velo_sys3(SYS_flistxattr, from, velo_word(names), sizeof names);
+    for (long at = 0; at < got; at += (long)velo_length(names + at) + 1) {
+        const long size = velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value),
+                                    sizeof value);
+        if (size >= 0)
+            velo_sys5(SYS_fsetxattr, to, velo_word(names + at), velo_word(value), size, 0);
+    }
+}
+
+static void temporary_name(uint32_t node, char out[64])
+{
+    static const char prefix[] = VELO_TEMPORARY_PREFIX;
+    size_t length = sizeof prefix - 1;
+    memcpy(out, prefix, length);
+    const uint64_t id = (uint64_t)velo_sys0(SYS_gettid) << 32 | node;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        out[length++] = "0123456789abcdef"[id >> shift & 15];
+    out[length] = 0;
+}
+
+/* Write the bytes of `from` to a new file in `dirfd`; the descriptor, or -errno. */
+static int copy_to_temporary(int from, int dirfd, const char *temporary, unsigned flags)
+{
+    struct stat stat;
+    velo_os_unlinkat(dirfd, temporary, 0); /* of a process with our id that died */
+    const int to =
+        velo_os_openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (to < 0)
+        return to;
+    int rc = velo_copy_bytes(from, to);
+    if (rc == 0)
+        rc = velo_os_fstat(from, &stat);
+    if (rc == 0) {
+        copy_xattrs(from, to);
+        velo_copy_attributes(to, &stat);
+        if ((flags & VELO_PUT_SYNC) != 0)
+            rc = velo_os_fsync(to);
+    }
+    if (rc == 0)
+        return to;
+    velo_os_close(to);
+    velo_os_unlinkat(dirfd, temporary, 0);
+    return rc;
+}
+
+/* Link the copy that is on disk already under another name. */
+static int link_twin(struct velo_region *region, const struct errand *errand, int dirfd,
+                     const char *temporary)
+{
+    char path[PATH_MAX], text[VELO_NAME_MAX + 1];
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_name *twin = velo_name_at(region, errand->twin);
+    int rc = -ENOENT;
+    if (twin->node == errand->node) {
+        const size_t length = velo_name_text(region, twin, text);
+        rc = velo_name_path(region, twin->parent, text, length, path);
+    }
+    velo_commit(region, &hold);
+    if (rc < 0)
+        return rc;
+    velo_os_unlinkat(dirfd, temporary, 0);
+    rc = velo_os_linkat(AT_FDCWD, path, dirfd, temporary, 0);
+    return rc != 0 ? rc : velo_os_openat(dirfd, temporary, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+}
+
+static int same_errand(const struct velo_region *region, const struct errand *errand)
+{
+    const struct velo_name *name = velo_name_at(region, errand->name);
+    const struct velo_node *node = velo_node_at(region, errand->node);
+    char text[VELO_NAME_MAX + 1];
+    return name->node == errand->node && node->generation == errand->generation &&
+           name->parent == errand->parent && velo_name_text(region, name, text) > 0 &&
+           strcmp(text, errand->text) == 0;
+}
+
+/* Announce the rename: from here to finish_rename the name stays what and where it is. */
+static int begin_rename(struct velo_region *region, const struct errand *errand)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_name *name = velo_name_at(region, errand->name);
+    int rc = 0;
+    if (!same_errand(region, errand) ||
+        (name->putter != 0 && !velo_thread_dead(name->putter, 0)))
+        rc = -ESTALE;
+    else
+        velo_set32(region, &name->putter, (uint32_t)velo_sys0(SYS_gettid));
+    return velo_finish(region, &hold, rc);
+}
+
+static void finish_rename(struct velo_region *region, const struct errand *errand,
+                          const struct stat *disk, int current)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, errand->node);
+    velo_set32(region, &velo_name_at(region, errand->name)->putter, 0);
+    if (disk != NULL) {
+        const uint64_t version = current && node->version == errand->version ? node->version : 0;
+        velo_name_disk_locked(region, errand->name, version, disk);
+        for (uint32_t name = node->first_name; name != 0;
+             name = velo_name_at(region, name)->next_of_node) {
+            struct velo_name *entry = velo_name_at(region, name);
+            if (entry->disk_inode == disk->st_ino) /* a new link changed their ctime, too */
+                velo_set_time(region, &entry->disk_ctime_ns, velo_ns(&disk->st_ctim));
+        }
+        velo_identity_set_locked(region, errand->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
+        velo_program_locked(region, errand->node);
+    }
+    velo_commit(region, &hold);
+}
+
+/* Version as of now, to tell whether what was copied is still the file. */
+static int still_version(struct velo_region *region, const struct errand *errand)
+{
+    struct velo_node_info info;
+    return velo_node_info(region, errand->node, &info) == 0 &&
+           info.generation == errand->generation && info.version == errand->version;
+}
+
+/* Put one name. 0 done, 1 done but somebody writes, -ESTALE it changed meanwhile, -errno. */
+static int run_errand(struct velo_region *region, struct errand *errand, unsigned flags)
+{
+    char path[PATH_MAX], temporary[64];
+    int from = -1, current = 1;
+    int rc = velo_path_of(region, errand->parent, path);
+    const int dirfd = rc < 0 ? rc : velo_os_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (dirfd < 0)
+        return dirfd;
+    temporary_name(errand->node, temporary);
+    int to;
+    if (errand->twin != 0) {
+        to = link_twin(region, errand, dirfd, temporary);
+    } else {
+        velo_backing_path(region, errand->backing, path);
+        from = errand->state == VELO_BACKED
+                   ? velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)
+                   : -ESTALE;
+        current = from >= 0 && velo_nobody_writes(from);
+        to = from < 0 ? from : copy_to_temporary(from, dirfd, temporary, flags);
+        current = current && from >= 0 && velo_nobody_writes(from);
+    }
+    rc = to < 0 ? (to == -ENOENT ? -ESTALE : to) : 0;
+    if (rc == 0 && current && !still_version(region, errand))
+        rc = -ESTALE;
+    if (rc == 0)
+        rc = begin_rename(region, errand);
+    if (rc == 0) {
+        struct stat disk;
+        rc = velo_os_renameat(dirfd, temporary, dirfd, errand->text, 0);
+        if (rc == 0)
+            rc = velo_os_fstat(to, &disk);
+        finish_rename(region, errand, rc == 0 ? &disk : NULL, current);
+    }
+    if (to >= 0) {
+        if (rc != 0)
+            velo_os_unlinkat(dirfd, temporary, 0);
+        velo_os_close(to);
+    }
+    if (from >= 0)
+        velo_os_close(from);
+    velo_os_close(dirfd);
+    return rc != 0 ? rc : !current;
+}
+
+int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
+{
+    struct errand errand;
+    int writers = 0;
+    for (int count = 0, tries = 0; count < NAMES_A_FILE_MAX; count++) {
+        if (!next_errand(region, node, &errand))
+            break;
+        const int rc = run_errand(region, &errand, flags);
+        if (rc == -ESTALE && ++tries < TRIES_A_NAME)
+            continue;
+        if (rc == -ESTALE)
+            return 1; /* it changes faster than we copy: next time */
+        if (rc < 0)
+            return rc;
+        atomic_fetch_add_explicit(&region->header->puts, 1, memory_order_relaxed);
+        if (rc == 1) { /* its names stay dirty: one snapshot each, then stop */
+            writers = 1;
+            if (errand.links <= 1)
+                break;
+            if (count + 1 >= (int)errand.links)
+                break;
+        }
+    }
+    return writers;
+}
+
+/* ---- everything, in order ------------------------------------------------------------------------ */
+
+struct due {
+    int64_t mtime_ns;
+    uint32_t node, reserved;
+};
+
+static int later(const struct due *a, const struct due *b)
+{
+    return a->mtime_ns > b->mtime_ns || (a->mtime_ns == b->mtime_ns && a->node > b->node);
+}
+
+/* Heapsort: in place, no worst case, and libc's qsort may call malloc. */
+static void sift(struct due *all, size_t at, size_t count)
+{
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && later(&all[child + 1], &all[child]))
+            child++;
+        if (!later(&all[child], &all[at]))
+            return;
+        const struct due swap = all[at];
+        all[at] = all[child];
+        all[child] = swap;
+    }
+}
+
+static void sort_oldest_first(struct due *all, size_t count)
+{
+    for (size_t i = count / 2; i-- > 0;)
+        sift(all, i, count);
+    for (size_t end = count; end-- > 1;) {
+        const struct due swap = all[0];
+        all[0] = all[end];
+        all[end] = swap;
+        sift(all, 0, end);
+    }
+}
+
+static int64_t current_mtime(struct velo_region *region, const struct velo_node *node)
+{
+    if (VELO_READ(node->settled) == VELO_READ(node->version) ||
+        VELO_READ(node->state) != VELO_BACKED)
+        return VELO_READ(node->mtime_ns);
+    char path[320];
+    struct stat stat;
+    velo_backing_path(region, VELO_READ(node->backing), path);
+    return velo_os_lstat(path, &stat) == 0 ? velo_ns(&stat.st_mtim) : VELO_READ(node->mtime_ns);
+}
+
+static int is_due(const struct velo_region *region, const struct velo_node *node, unsigned flags)
+{
+    if (node->type != VELO_REGULAR || node->links == 0 || node->state == VELO_COLD)
+        return 0;
+    if ((flags & VELO_PUT_PROGRAMS) != 0 && (node->flags & VELO_NODE_PROGRAM) == 0)
+        return 0;
+    return !velo_on_disk(region, node);
+}
+
+static size_t collect_due(struct velo_region *region, unsigned flags, struct due *out)
+{
+    size_t count = 0;
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    for (uint32_t index = 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (VELO_READ(node->type) != VELO_REGULAR)
+            continue;
+        struct velo_hold hold;
+        velo_begin(region, &hold);
+        const int due = is_due(region, node, flags);
+        velo_commit(region, &hold);
+        if (due)
+            out[count++] = (struct due){current_mtime(region, node), index, 0};
+    }
+    return count;
+}
+
+static void put_files(struct velo_region *region, unsigned flags, const struct due *due,
+                      size_t count, struct velo_put_result *result)
+{
+    for (size_t i = 0; i < count; i++) {
+        const int rc = velo_put(region, due[i].node, flags & ~(unsigned)VELO_PUT_SYNC);
+        if (rc < 0) {
+            result->failed++;
+            if (result->first_error == 0)
+                result->first_error = rc;
+            if (rc == -ENOSPC || rc == -EROFS || rc == -EDQUOT)
+                return; /* the next one will not fit either, and order matters */
+        } else {
+            result->files++;
+            result->still_open += rc == 1;
+            result->bytes += VELO_READ(velo_node_at(region, due[i].node)->size);
+        }
+    }
+}
+
+static int put_directory_times(struct velo_region *region, uint32_t index)
+{
+    char path[PATH_MAX];
+    struct velo_node *node = velo_node_at(region, index);
+    const int64_t mtime = VELO_READ(node->mtime_ns);
+    struct timespec times[2] = {{0, UTIME_OMIT}, velo_timespec(mtime)};
+    int rc = velo_path_of(region, index, path);
+    if (rc < 0)
+        return 0;
+    rc = velo_os_utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    if (rc == 0 && node->type == VELO_DIRECTORY && node->mtime_ns == mtime)
+        velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_TIMES);
+    velo_commit(region, &hold);
+    return rc;
+}
+
+static void put_directories(struct velo_region *region, struct velo_put_result *result)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    for (uint32_t index = 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (VELO_READ(node->type) == VELO_DIRECTORY &&
+            (VELO_READ(node->flags) & VELO_NODE_TIMES) != 0)
+            result->directories += put_directory_times(region, index) == 0;
+    }
+}
+
+/* One call for everything that was renamed into place: a sync each would be a journal commit each. */
+static int sync_roots(struct velo_region *region)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < region->header->root_count; i++) {
+        if (VELO_READ(region->header->roots[i].node) == 0)
+            continue;
+        const int fd = velo_os_open(region->header->roots[i].path, O_RDONLY | O_CLOEXEC, 0);
+        if (fd < 0)
+            continue;
+        const int synced = (int)velo_sys1(SYS_syncfs, fd);
+        velo_os_close(fd);
+        if (synced != 0)
+            rc = synced;
+    }
+    return rc;
+}
+
+static int put_with_baton(struct velo_region *region, unsigned flags,
+                          struct velo_put_result *result)
+{
+    const size_t bytes = ((size_t)VELO_READ(region->header->nodes.used) + 1) * sizeof(struct due);
+    const long at = velo_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at < 0 && at > -4096)
+        return (int)at;
+    struct due *due = (struct due *)at;
+    const size_t count = collect_due(region, flags, due);
+    sort_oldest_first(due, count);
+    put_files(region, flags, due, count, result);
+    velo_sys2(SYS_munmap, at, (long)bytes);
+    if ((flags & VELO_PUT_PROGRAMS) == 0)
+        put_directories(region, result);
+    if ((flags & VELO_PUT_SYNC) != 0) {
+        const int rc = sync_roots(region);
+        if (rc != 0 && result->first_error == 0)
+            result->first_error = rc;
+    }
+    return 0;
+}
+
+int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
+                 struct velo_put_result *result)
+{
+    memset(result, 0, sizeof *result);
+    int rc = velo_baton_take(region, timeout_ms);
+    if (rc != 0)
+        return rc == -EDEADLK ? -EAGAIN : rc;
+    rc = put_with_baton(region, flags, result);
+    velo_baton_leave(region);
+    return rc;
+}
+
+int velo_programs_pending(const struct velo_region *region)
+{
+    return VELO_READ(region->header->programs_pending) != 0;
+}

@@ -1,0 +1,21 @@
+/* reconcile.h - taking in what the disk holds: first sight of a hosted directory, changes made by
+ * others, one name after an exotic call.  The doors inside the core; velo_reconcile is in velo.h. */
+#ifndef VELO_CORE_RECONCILE_H
+#define VELO_CORE_RECONCILE_H
+
+#include "layout.h"
+
+/* Make `path` (of `length` bytes) a root and take in its tree: names and stats only. -ENOENT,
+ * -ENOTDIR when it is no directory (a symlink is none), -ENOSPC when there is no slot left. */
+int velo_root_attach(struct velo_region *region, const char *path, size_t length);
+/* Forget a root and everything below, in memory only. */
+void velo_root_forget(struct velo_region *region, uint32_t root);
+/* Compare one directory (not what is below, but for new directories) with the disk. */
+int velo_directory_refresh(struct velo_region *region, uint32_t directory);
+/* Make the namespace's `text` in `parent` what the disk has there now, whatever it was. */
+int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char *text,
+                        size_t length);
+/* Reconcile everything when an opaque program has ended. */
+void velo_opaque_poll(struct velo_region *region);
+
+#endif

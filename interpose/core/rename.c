@@ -1,0 +1,263 @@
+/* rename.c - rename within hosted directories, and across their border.
+ *
+ * Within: one change of the namespace; what of the two names stands on disk is renamed there in the
+ * same hold of the lock.  Across: the file is put on disk first, the kernel renames, and the
+ * namespace takes in the result.  See name.c for how disk and namespace stay one. */
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "file.h"
+#include "os.h"
+#include "reconcile.h"
+
+#define PUTTER_WAITS_MAX 2000
+#define BATON_PATIENCE_MS 60000
+
+enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
+
+struct move {
+    struct velo_region *region;
+    struct velo_place *from, *to;
+    unsigned flags;
+    uint32_t from_name, to_name; /* 0: missing */
+    uint32_t node, victim;       /* what is moved; what stood at `to`, 0: nothing */
+};
+
+static int busy(const struct velo_region *region, uint32_t name)
+{
+    const uint32_t putter = name == 0 ? 0 : velo_name_at(region, name)->putter;
+    return putter != 0 && !velo_thread_dead(putter, 0);
+}
+
+static int find_both_locked(struct move *m, struct velo_hold *hold)
+{
+    struct velo_region *region = m->region;
+    for (int waits = 0; waits < PUTTER_WAITS_MAX; waits++) {
+        m->from_name =
+            velo_name_find(region, m->from->parent, m->from->name, m->from->name_length);
+        m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
+        if (!busy(region, m->from_name) && !busy(region, m->to_name))
+            break;
+        velo_abort(region, hold);
+        const struct timespec moment = {0, 50000};
+        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+        velo_begin(region, hold);
+    }
+    if (m->from_name == 0)
+        return -ENOENT;
+    m->node = velo_name_at(region, m->from_name)->node;
+    m->victim = m->to_name == 0 ? 0 : velo_name_at(region, m->to_name)->node;
+    return 0;
+}
+
+static int is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)
+{
+    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        if (directory == ancestor)
+            return 1;
+        directory = velo_node_at(region, directory)->parent;
+    }
+    return 0;
+}
+
+static int check_types(const struct move *m)
+{
+    const struct velo_region *region = m->region;
+    const struct velo_node *node = velo_node_at(region, m->node);
+    const struct velo_node *victim = velo_node_at(region, m->victim);
+    const int directory = node->type == VELO_DIRECTORY;
+    if (!directory && (m->from->must_be_directory || m->to->must_be_directory))
+        return -ENOTDIR;
+    if (directory && is_below(region, m->to->parent, m->node))
+        return -EINVAL;
+    if (m->victim == 0)
+        return 0;
+    if ((m->flags & NOREPLACE) != 0)
+        return -EEXIST;
+    if (directory && victim->type != VELO_DIRECTORY)
+        return -ENOTDIR;
+    if (!directory && victim->type == VELO_DIRECTORY)
+        return -EISDIR;
+    if (directory && victim->entries != 0)
+        return -ENOTEMPTY;
+    return 0;
+}
+
+static int check_rights(const struct move *m)
+{
+    const struct velo_region *region = m->region;
+    const struct velo_node *to = velo_node_at(region, m->to->parent);
+    int rc = velo_may_remove(region, velo_node_at(region, m->from->parent),
+                             velo_node_at(region, m->node));
+    if (rc == 0)
+        rc = m->victim != 0 ? velo_may_remove(region, to, velo_node_at(region, m->victim))
+                            : velo_may(region, to, 3);
+    return rc;
+}
+
+static int fresh_paths(struct move *m)
+{
+    struct velo_place *places[] = {m->from, m->to};
+    for (int i = 0; i < 2; i++) {
+        struct velo_place *place = places[i];
+        char name[VELO_NAME_MAX + 1];
+        memcpy(name, place->name, place->name_length);
+        const int length =
+            velo_name_path(m->region, place->parent, name, place->name_length, place->path);
+        if (length < 0)
+            return length;
+        place->path_length = (uint16_t)length;
+        place->name = place->path + length - place->name_length;
+    }
+    return 0;
+}
+
+/* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
+static int rename_on_disk(struct move *m, int *moved)
+{
+    struct velo_region *region = m->region;
+    const struct velo_name *from = velo_name_at(region, m->from_name);
+    const struct velo_name *to = velo_name_at(region, m->to_name);
+    const int to_on_disk = m->to_name != 0 && (to->flags & VELO_NAME_ON_DISK) != 0;
+    *moved = (from->flags & VELO_NAME_ON_DISK) != 0;
+    if (!*moved && !(to_on_disk && velo_node_at(region, m->victim)->type != VELO_REGULAR))
+        return 0;
+    int rc = fresh_paths(m);
+    if (rc != 0)
+        return rc;
+    atomic_store(&region->header->disk_step, m->from->parent);
+    atomic_store(&region->header->disk_step_other, m->to->parent);
+    if (!*moved) /* a symlink or socket gives way to a file that lives in memory only */
+        return velo_os_unlink(m->to->path);
+    rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
+    if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
+        *moved = 0; /* somebody removed the old copy; the bytes are here */
+        rc = 0;
+    }
+    return rc;
+}
+
+static int rename_in_tree(struct move *m, int moved)
+{
+    struct velo_region *region = m->region;
+    const struct velo_name before = *velo_name_at(region, m->from_name);
+    const struct velo_name victim = *velo_name_at(region, m->to_name);
+    struct stat disk;
+    const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
+    /* Slots are taken before any is given back (pool.c). */
+    const uint32_t made = velo_name_enter_locked(region, m->to->parent, m->to->name,
+                                                 m->to->name_length, m->node);
+    if (made == 0)
+        return -ENOSPC;
+    if (on_disk)
+        velo_name_disk_locked(region, made, before.disk_version, &disk);
+    else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
+             velo_node_at(region, m->victim)->type == VELO_REGULAR) /* the old one still stands */
+        velo_name_flags_locked(region, made, VELO_NAME_ON_DISK);
+    velo_name_remove_locked(region, m->from_name);
+    if (m->to_name != 0) {
+        velo_name_remove_locked(region, m->to_name);
+        if (velo_node_at(region, m->victim)->type == VELO_DIRECTORY)
+            velo_node_free_locked(region, m->victim);
+        else if (velo_node_at(region, m->victim)->links == 0)
+            velo_node_drop_locked(region, m->victim);
+    }
+    struct velo_node *node = velo_node_at(region, m->node);
+    if (node->type == VELO_DIRECTORY)
+        velo_set32(region, &node->parent, m->to->parent);
+    if (velo_looks_like_program(m->to->name, m->to->name_length, 0))
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+    velo_set_time(region, &node->ctime_ns, velo_stamp(region, 0));
+    if (node->type == VELO_REGULAR)
+        velo_program_locked(region, m->node);
+    velo_touch_locked(region, m->from->parent);
+    velo_touch_locked(region, m->to->parent);
+    return 0;
+}
+
+static int rename_locked(struct move *m, struct velo_hold *hold)
+{
+    int rc = find_both_locked(m, hold);
+    if (rc == 0 && velo_node_at(m->region, m->to->parent)->links == 0)
+        rc = -ENOENT;
+    if (rc == 0)
+        rc = check_types(m);
+    if (rc == 0)
+        rc = check_rights(m);
+    if (rc != 0 || m->node == m->victim) /* two names of one file: POSIX says do nothing */
+        return rc;
+    int moved = 0;
+    rc = rename_on_disk(m, &moved);
+    return rc != 0 ? rc : rename_in_tree(m, moved);
+}
+
+/* ---- across the border ----------------------------------------------------------------------------- */
+
+/* Whatever the place is, have it on disk in its present form. */
+static int put_place(struct velo_region *region, const struct velo_place *place)
+{
+    if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
+        return 0;
+    if (place->type == VELO_REGULAR) {
+        const int rc = velo_put(region, place->node, 0);
+        return rc < 0 ? rc : 0;
+    }
+    if (place->type != VELO_DIRECTORY)
+        return 0;
+    struct velo_put_result result;
+    const int rc = velo_put_all(region, 0, BATON_PATIENCE_MS, &result);
+    return rc != 0 ? rc : result.first_error;
+}
+
+/* After the kernel's rename: the namespace looks at the disk. */
+static void take_in(struct velo_region *region, const struct velo_place *place)
+{
+    if (place->kind != VELO_HOSTED)
+        return;
+    if (place->node != 0 && place->node == place->root)
+        velo_root_forget(region, place->root);
+    else
+        velo_take_from_disk(region, place->parent, place->name, place->name_length);
+}
+
+static int rename_natively(struct velo_region *region, struct velo_place *from,
+                           struct velo_place *to, unsigned flags)
+{
+    int rc = put_place(region, from);
+    if (rc == 0 && to->type != VELO_REGULAR) /* a file that will be replaced need not be there */
+        rc = put_place(region, to);
+    if (rc == 0 && (flags & (EXCHANGE | NOREPLACE)) != 0)
+        rc = put_place(region, to);
+    if (rc != 0)
+        return rc;
+    if ((flags & EXCHANGE) == 0 && from->kind == VELO_HOSTED && from->type == VELO_NONE)
+        return -ENOENT;
+    velo_escape(region, VELO_ESCAPE_BORDER);
+    rc = velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
+    if (rc == 0) {
+        take_in(region, from);
+        take_in(region, to);
+    }
+    return rc;
+}
+
+int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                unsigned flags)
+{
+    if (from->dots != 0 || to->dots != 0)
+        return -EBUSY;
+    const int roots = (from->node != 0 && from->node == from->root) ||
+                      (to->node != 0 && to->node == to->root);
+    if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
+        return rename_natively(region, from, to, flags);
+    if (from->kind == VELO_OUTSIDE)
+        return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
+    if (from->type == VELO_NONE)
+        return -ENOENT;
+    struct move move = {.region = region, .from = from, .to = to, .flags = flags};
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold, rename_locked(&move, &hold));
+}

@@ -1,0 +1,81 @@
+/* space.c - staying under max_memory: what counts, when to ask, what to do when nobody answers.
+ *
+ * A slice's charge is the sum of its files' charges; a file is charged what a write is about to
+ * need (velo_charge, in steps) and corrected to what tmpfs really holds when a shard looks
+ * (velo_settle).  Above VELO_HIGH_PERCENT of the whole the shards evict; a client that wants to
+ * open for writing then waits for them, so what is in flight is bounded by the writers. */
+#include "tree.h"
+
+#include <errno.h>
+
+#include "file.h"
+#include "lock.h"
+
+#define HIGH_PERCENT 90u
+#define OPEN_BYTES (256u * 1024u) /* room one new file should find */
+#define STEP_BYTES (64u * 1024u)
+
+uint64_t velo_metadata_bytes(const struct velo_region *region)
+{
+    const struct velo_header *header = region->header;
+    return header->fixed_bytes +
+           (uint64_t)VELO_READ(header->nodes.committed) * header->nodes.slot_bytes +
+           (uint64_t)VELO_READ(header->names.committed) * header->names.slot_bytes +
+           (uint64_t)VELO_READ(header->chunks.committed) * header->chunks.slot_bytes;
+}
+
+uint64_t velo_used_bytes(const struct velo_region *region)
+{
+    uint64_t used = velo_metadata_bytes(region);
+    for (uint32_t i = 0; i < region->header->shard_count; i++)
+        used += VELO_READ(region->header->slices[i].used_bytes);
+    return used;
+}
+
+static int fits(const struct velo_region *region, uint64_t bytes, unsigned percent)
+{
+    const uint64_t limit = region->header->max_memory_bytes / 100 * percent;
+    return velo_used_bytes(region) + bytes <= limit;
+}
+
+int velo_space_for_open(struct velo_region *region, uint32_t shard)
+{
+    if (fits(region, OPEN_BYTES, HIGH_PERCENT))
+        return 0;
+    if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, OPEN_BYTES) == 0)
+        return 0;
+    return fits(region, OPEN_BYTES, 100) ? 0 : -ENOSPC;
+}
+
+static int charge_once(struct velo_region *region, uint32_t index, uint64_t end, uint32_t *shard)
+{
+    struct velo_hold hold;
+    int rc = 0;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, index);
+    *shard = node->home;
+    if (node->type == VELO_REGULAR && node->state == VELO_BACKED && end > node->charged) {
+        const uint64_t wanted = (end + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
+        if (fits(region, wanted - node->charged, 100))
+            velo_charge_set_locked(region, index, wanted);
+        else
+            rc = -ENOSPC;
+    }
+    return velo_finish(region, &hold, rc);
+}
+
+int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
+{
+    uint32_t shard = 0;
+    if (end <= VELO_READ(velo_node_at(region, index)->charged))
+        return 0;
+    for (int attempt = 0; attempt < 3; attempt++) {
+        if (charge_once(region, index, end, &shard) == 0)
+            return 0;
+        if (region->ask == NULL ||
+            region->ask(region, VELO_ASK_SPACE, shard,
+                        end - VELO_READ(velo_node_at(region, index)->charged) + STEP_BYTES) != 0)
+            break;
+    }
+    return charge_once(region, index, end, &shard);
+}

@@ -1,0 +1,437 @@
+/* tree.c - identities, attributes, paths and permissions of the tree.  See tree.h. */
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os.h"
+
+uint32_t velo_hash(uint64_t seed, const char *text, size_t length)
+{
+    const uint64_t mix = 0x9e3779b97f4a7c15ull;
+    uint64_t hash = (seed + 1) * mix ^ length;
+    while (length > 0) {
+        uint64_t word = 0;
+        const size_t part = length < 8 ? length : 8;
+        memcpy(&word, text, part);
+        hash = (hash ^ word) * mix;
+        hash ^= hash >> 29;
+        text += part;
+        length -= part;
+    }
+    hash *= mix;
+    return (uint32_t)(hash >> 32);
+}
+
+uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t length)
+{
+    return velo_hash(0, path, length) % region->header->shard_count;
+}
+
+void velo_state_set_locked(struct velo_region *region, uint32_t index, enum velo_state state)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct {
+        uint8_t type, state;
+        uint16_t home;
+    } word = {node->type, (uint8_t)state, node->home};
+    uint32_t value;
+    memcpy(&value, &word, sizeof value);
+    velo_set32(region, (uint32_t *)(void *)&node->type, value);
+}
+
+void velo_name_flags_locked(struct velo_region *region, uint32_t index, unsigned flags)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    struct {
+        uint16_t length;
+        uint8_t flags, reserved;
+    } word = {name->length, (uint8_t)flags, 0};
+    uint32_t value;
+    memcpy(&value, &word, sizeof value);
+    velo_set32(region, (uint32_t *)(void *)&name->length, value);
+}
+
+void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t version,
+                           const struct stat *stat)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    velo_set64(region, &name->disk_version, stat != NULL ? version : 0);
+    velo_set64(region, &name->disk_inode, stat != NULL ? stat->st_ino : 0);
+    velo_set64(region, &name->disk_size, stat != NULL ? (uint64_t)stat->st_size : 0);
+    velo_set_time(region, &name->disk_mtime_ns, stat != NULL ? velo_ns(&stat->st_mtim) : 0);
+    velo_set_time(region, &name->disk_ctime_ns, stat != NULL ? velo_ns(&stat->st_ctim) : 0);
+    velo_name_flags_locked(region, index,
+                           stat != NULL ? name->flags | VELO_NAME_ON_DISK
+                                        : name->flags & ~(unsigned)VELO_NAME_ON_DISK);
+}
+
+/* ---- identities ---------------------------------------------------------------------------- */
+
+static uint32_t *identity_bucket(const struct velo_region *region, uint64_t device, uint64_t inode)
+{
+    const struct velo_header *header = region->header;
+    uint32_t *table = (void *)(region->base + header->identity_table_offset);
+    const uint64_t mixed = (inode ^ device << 40) * 0x9e3779b97f4a7c15ull;
+    return &table[(mixed >> 32) & (header->identity_table_size - 1)];
+}
+
+static struct velo_identity *identity_at(const struct velo_region *region, uint32_t link)
+{
+    return &velo_node_at(region, link >> 1)->identity[link & 1];
+}
+
+void velo_identity_clear_locked(struct velo_region *region, uint32_t node, unsigned which)
+{
+    struct velo_identity *identity = &velo_node_at(region, node)->identity[which];
+    if (!identity->linked)
+        return;
+    const uint32_t wanted = node << 1 | which;
+    uint32_t *link = identity_bucket(region, identity->device, identity->inode);
+    while (*link != 0 && *link != wanted)
+        link = &identity_at(region, *link)->next;
+    if (*link == wanted)
+        velo_set32(region, link, identity->next);
+    velo_set32(region, &identity->linked, 0);
+}
+
+void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigned which,
+                              uint64_t device, uint64_t inode)
+{
+    struct velo_identity *identity = &velo_node_at(region, node)->identity[which];
+    if (identity->linked && identity->device == device && identity->inode == inode)
+        return;
+    velo_identity_clear_locked(region, node, which);
+    uint32_t *bucket = identity_bucket(region, device, inode);
+    velo_set64(region, &identity->device, device);
+    velo_set64(region, &identity->inode, inode);
+    velo_set32(region, &identity->next, *bucket);
+    velo_set32(region, &identity->linked, 1);
+    velo_set32(region, bucket, node << 1 | which);
+}
+
+uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode)
+{
+    uint32_t link = VELO_READ(*identity_bucket(region, device, inode));
+    for (uint32_t steps = 0; link != 0 && steps < 2 * region->header->nodes.capacity; steps++) {
+        const struct velo_identity *identity = identity_at(region, link);
+        if (VELO_READ(identity->inode) == inode && VELO_READ(identity->device) == device)
+            return link >> 1;
+        link = VELO_READ(identity->next);
+    }
+    return 0;
+}
+
+uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel)
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        const uint64_t sequence = velo_read_begin(region);
+        if ((sequence & 1) != 0)
+            break;
+        const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
+        if (!velo_read_retry(region, sequence))
+            return node;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
+    velo_commit(region, &hold);
+    return node;
+}
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+void velo_take_stat_locked(struct velo_region *region, uint32_t index, const struct stat *from)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    velo_set32(region, &node->mode, from->st_mode);
+    velo_set32(region, &node->uid, from->st_uid);
+    velo_set32(region, &node->gid, from->st_gid);
+    velo_set64(region, &node->rdev, from->st_rdev);
+    velo_set64(region, &node->size, (uint64_t)from->st_size);
+    velo_set64(region, &node->blocks, (uint64_t)from->st_blocks);
+    velo_set_time(region, &node->atime_ns, velo_ns(&from->st_atim));
+    velo_set_time(region, &node->mtime_ns, velo_ns(&from->st_mtim));
+    velo_set_time(region, &node->ctime_ns, velo_ns(&from->st_ctim));
+}
+
+void velo_raise_floor(struct velo_region *region, int64_t ns)
+{
+    _Atomic int64_t *floor = &region->header->time_floor_ns;
+    int64_t seen = atomic_load_explicit(floor, memory_order_relaxed);
+    while (ns > seen && !atomic_compare_exchange_weak_explicit(
+                            floor, &seen, ns, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* A time from the kernel itself: since 6.13 it gives a file that was looked at a stamp later than
+ * all it gave before, and one only it knows. */
+static int64_t kernel_stamp(struct velo_region *region)
+{
+    char path[sizeof region->directory + 8];
+    const size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/clock", 7);
+    struct stat stat;
+    if (velo_os_lstat(path, &stat) != 0 || velo_os_utimensat(AT_FDCWD, path, NULL, 0) != 0 ||
+        velo_os_lstat(path, &stat) != 0)
+        return 0;
+    return velo_ns(&stat.st_mtim);
+}
+
+int64_t velo_stamp(struct velo_region *region, int fine)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    int64_t stamp = velo_ns(&now);
+    const int64_t floor =
+        atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
+    if (floor > stamp && floor - stamp < 1000000000) /* further ahead: somebody set the clock back */
+        stamp = floor;
+    if (fine) {
+        const int64_t kernel = kernel_stamp(region);
+        if (kernel > stamp)
+            stamp = kernel;
+    }
+    return stamp;
+}
+
+void velo_touch_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *directory = velo_node_at(region, index);
+    const int64_t now = velo_stamp(region, (directory->flags & VELO_NODE_QUERIED) != 0);
+    velo_set_time(region, &directory->mtime_ns, now);
+    velo_set_time(region, &directory->ctime_ns, now);
+    velo_set32(region, &directory->flags,
+               (directory->flags | VELO_NODE_TIMES) & ~(uint32_t)VELO_NODE_QUERIED);
+}
+
+int velo_on_disk(const struct velo_region *region, const struct velo_node *node)
+{
+    uint32_t index = node->first_name;
+    for (; index != 0; index = velo_name_at(region, index)->next_of_node)
+        if (velo_name_at(region, index)->disk_version != node->version)
+            return 0;
+    return 1;
+}
+
+void velo_program_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_header *header = region->header;
+    const int wanted = (node->flags & VELO_NODE_PROGRAM) != 0 && node->links > 0 &&
+                       node->state != VELO_DISK && !velo_on_disk(region, node);
+    const int counted = (node->flags & VELO_NODE_PENDING) != 0;
+    if (wanted == counted)
+        return;
+    velo_set32(region, &node->flags, node->flags ^ VELO_NODE_PENDING);
+    velo_set32(region, &header->programs_pending,
+               header->programs_pending + (uint32_t)(wanted - counted));
+}
+
+void velo_dirty_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    velo_set64(region, &node->version, node->version + 1);
+    velo_program_locked(region, index);
+}
+
+void velo_charge_set_locked(struct velo_region *region, uint32_t index, uint64_t bytes)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_slice *slice = &region->header->slices[node->home % VELO_SHARDS_MAX];
+    velo_set64(region, &slice->used_bytes, slice->used_bytes + bytes - node->charged);
+    velo_set64(region, &node->charged, bytes);
+}
+
+static uint32_t leaf_below(const struct velo_region *region, uint32_t index)
+{
+    for (unsigned depth = 0; depth < VELO_DEPTH_MAX; depth++) {
+        const struct velo_node *node = velo_node_at(region, velo_name_at(region, index)->node);
+        if (node->type != VELO_DIRECTORY || node->first_entry == 0)
+            return index;
+        index = node->first_entry;
+    }
+    return index;
+}
+
+void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length)
+{
+    for (int more = 1; more;) {
+        struct velo_hold hold;
+        velo_begin(region, &hold);
+        const uint32_t top = velo_name_find(region, parent, text, length);
+        if (top != 0) {
+            const uint32_t leaf = leaf_below(region, top);
+            const uint32_t node = velo_name_at(region, leaf)->node;
+            velo_name_remove_locked(region, leaf);
+            if (velo_node_at(region, node)->links == 0)
+                velo_node_drop_locked(region, node);
+            more = leaf != top;
+        } else {
+            more = 0;
+        }
+        velo_commit(region, &hold);
+    }
+}
+
+void velo_node_drop_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->type == VELO_REGULAR && node->state == VELO_BACKED) {
+        /* Its disk copy is gone, and the disk may give that inode number to another file. */
+        velo_identity_clear_locked(region, index, VELO_ID_DISK);
+        velo_program_locked(region, index);
+        return;
+    }
+    velo_node_free_locked(region, index);
+}
+
+/* ---- paths --------------------------------------------------------------------------------- */
+
+/* Paths are built from their end: the deepest name is known first. */
+static int prepend(char path[PATH_MAX], size_t *start, const char *text, size_t length)
+{
+    if (length + 1 > *start)
+        return -ENAMETOOLONG;
+    *start -= length;
+    memcpy(path + *start, text, length);
+    path[--*start] = '/';
+    return 0;
+}
+
+int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX])
+{
+    size_t start = PATH_MAX - 1;
+    char text[VELO_NAME_MAX + 1];
+    for (unsigned depth = 0; depth < VELO_DEPTH_MAX; depth++) {
+        const struct velo_node *node = velo_node_at(region, directory);
+        const uint32_t slot = VELO_READ(node->root_slot);
+        if (slot > VELO_ROOTS_MAX || VELO_READ(node->type) != VELO_DIRECTORY)
+            return -ENOENT;
+        if (slot != 0) {
+            const struct velo_root *root = &region->header->roots[slot - 1];
+            const size_t length = root->length;
+            if (length > start || length >= sizeof root->path)
+                return -ENAMETOOLONG;
+            memmove(path + length, path + start, PATH_MAX - 1 - start);
+            memcpy(path, root->path, length);
+            path[length + PATH_MAX - 1 - start] = 0;
+            return (int)(length + PATH_MAX - 1 - start);
+        }
+        const uint32_t index = VELO_READ(node->first_name);
+        if (index == 0)
+            return -ENOENT;
+        const struct velo_name *name = velo_name_at(region, index);
+        const size_t length = velo_name_text(region, name, text);
+        if (prepend(path, &start, text, length) != 0)
+            return -ENAMETOOLONG;
+        directory = VELO_READ(name->parent);
+    }
+    return -ELOOP;
+}
+
+int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+                   size_t length, char path[PATH_MAX])
+{
+    const int above = velo_directory_path(region, parent, path);
+    if (above < 0)
+        return above;
+    if ((size_t)above + 1 + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    path[above] = '/';
+    memmove(path + above + 1, text, length);
+    path[(size_t)above + 1 + length] = 0;
+    return above + 1 + (int)length;
+}
+
+static int node_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) == VELO_DIRECTORY)
+        return velo_directory_path(region, index, path);
+    const uint32_t first = VELO_READ(node->first_name);
+    if (index == 0 || first == 0)
+        return -ENOENT;
+    char text[VELO_NAME_MAX + 1];
+    const struct velo_name *name = velo_name_at(region, first);
+    const size_t length = velo_name_text(region, name, text);
+    return velo_name_path(region, VELO_READ(name->parent), text, length, path);
+}
+
+int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        const uint64_t sequence = velo_read_begin(region);
+        if ((sequence & 1) != 0)
+            break;
+        const int rc = node_path(region, node, path);
+        if (!velo_read_retry(region, sequence))
+            return rc;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = node_path(region, node, path);
+    velo_commit(region, &hold);
+    return rc;
+}
+
+void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320])
+{
+    size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/i/", 3);
+    length += 3;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        path[length++] = "0123456789abcdef"[backing >> shift & 15];
+    path[length] = 0;
+}
+
+uint64_t velo_backing_new(struct velo_region *region)
+{
+    /* The creator's pid is in the name, so a sweep knows whether a file that no node refers to is
+     * an orphan or about to be published. */
+    const uint64_t pid = (uint64_t)velo_sys0(SYS_getpid);
+    return pid << 40 | (atomic_fetch_add(&region->header->next_backing, 1) & 0xffffffffff);
+}
+
+/* ---- permissions --------------------------------------------------------------------------- */
+
+static int in_group(uint32_t gid)
+{
+    if ((uint32_t)velo_sys0(SYS_getegid) == gid)
+        return 1;
+    gid_t groups[64];
+    const long count = velo_sys2(SYS_getgroups, 64, velo_word(groups));
+    for (long i = 0; i < count; i++)
+        if (groups[i] == gid)
+            return 1;
+    return 0;
+}
+
+int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted)
+{
+    (void)region;
+    const uint32_t mode = VELO_READ(directory->mode);
+    if (((mode & mode >> 3 & mode >> 6) & wanted) == wanted)
+        return 0; /* everybody may: no need to ask who we are */
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    if (uid == 0)
+        return 0;
+    unsigned granted = mode & 7;
+    if (uid == VELO_READ(directory->uid))
+        granted = mode >> 6 & 7;
+    else if (in_group(VELO_READ(directory->gid)))
+        granted = mode >> 3 & 7;
+    return (granted & wanted) == wanted ? 0 : -EACCES;
+}
+
+int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+                    const struct velo_node *node)
+{
+    const int rc = velo_may(region, directory, 3);
+    if (rc != 0 || (directory->mode & S_ISVTX) == 0)
+        return rc;
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    return uid == 0 || uid == directory->uid || uid == node->uid ? 0 : -EPERM;
+}

@@ -1,0 +1,104 @@
+/* tree.h - slots, names, links and identities: the locked steps that every operation is made of.
+ *
+ * Functions that end in _locked need the namespace lock (velo_begin) and store only through
+ * velo_set; a caller that meets an error later undoes them all with velo_abort.  The others read,
+ * and are right either under the lock or between velo_read_begin and velo_read_retry. */
+#ifndef VELO_CORE_TREE_H
+#define VELO_CORE_TREE_H
+
+#include "lock.h"
+
+#include <sys/stat.h>
+
+/* ---- hashes -------------------------------------------------------------------------------- */
+/* One hash function for names, roots and homes: 8 bytes a step, multiply and fold (after the
+ * multiply-mix family of Dietz and others; collisions cost a comparison, nothing else). */
+uint32_t velo_hash(uint64_t seed, const char *text, size_t length);
+/* The shard of a path: what clients and router both use. */
+uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t length);
+
+/* ---- slots --------------------------------------------------------------------------------- */
+/* A node of `type`, everything else zero but its generation; 0 when the pool is full. */
+uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type);
+void velo_node_free_locked(struct velo_region *region, uint32_t node);
+/* The chain of chunks that holds `length` bytes, or 0. */
+uint32_t velo_text_new_locked(struct velo_region *region, const char *text, size_t length);
+void velo_text_free_locked(struct velo_region *region, uint32_t chunk);
+/* Copy a symlink's target; its length, or -ENAMETOOLONG when it does not fit (or was torn). */
+long velo_target_read(const struct velo_region *region, const struct velo_node *node, char *out,
+                      size_t size);
+
+void velo_state_set_locked(struct velo_region *region, uint32_t node, enum velo_state state);
+
+/* ---- names --------------------------------------------------------------------------------- */
+/* The name `text` in `parent`, or 0. */
+uint32_t velo_name_find(const struct velo_region *region, uint32_t parent, const char *text,
+                        size_t length);
+/* Copy a name's text (at most VELO_NAME_MAX bytes) and terminate it; its length. */
+size_t velo_name_text(const struct velo_region *region, const struct velo_name *name,
+                      char out[VELO_NAME_MAX + 1]);
+/* Enter `text` in `parent` for `node` (one more link); 0 when the pool is full. The parent's counts
+ * follow, its times do not (velo_touch_locked). */
+uint32_t velo_name_enter_locked(struct velo_region *region, uint32_t parent, const char *text,
+                                size_t length, uint32_t node);
+/* Take the name out (one link less) and free its slot; the node stays. */
+void velo_name_remove_locked(struct velo_region *region, uint32_t name);
+void velo_name_flags_locked(struct velo_region *region, uint32_t name, unsigned flags);
+/* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
+void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t version,
+                           const struct stat *stat);
+/* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
+ * them open until velo_settle finds nobody. */
+void velo_node_drop_locked(struct velo_region *region, uint32_t node);
+/* Take a name out with everything below it, in memory only. Takes and leaves the lock once per
+ * entry, so a kill in the middle leaves a whole, smaller tree. */
+void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
+
+/* ---- identities ---------------------------------------------------------------------------- */
+void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigned which,
+                              uint64_t device, uint64_t inode);
+void velo_identity_clear_locked(struct velo_region *region, uint32_t node, unsigned which);
+uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode);
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+/* Copy mode, owner, size and times of a kernel stat into the node. */
+void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
+/* Stamp a directory: its entries changed. */
+void velo_touch_locked(struct velo_region *region, uint32_t directory);
+/* A time for a new stamp: never before one that anybody was shown. */
+int64_t velo_stamp(struct velo_region *region, int fine);
+/* Something was shown: later stamps are not earlier. */
+void velo_raise_floor(struct velo_region *region, int64_t ns);
+/* A change of content or attributes of a regular file that is or will be. */
+void velo_dirty_locked(struct velo_region *region, uint32_t node);
+/* Keep header.programs_pending true for this file. */
+void velo_program_locked(struct velo_region *region, uint32_t node);
+/* True when each name of the file has its current version on disk. */
+int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
+/* What a file is charged to its slice from now on, in bytes. */
+void velo_charge_set_locked(struct velo_region *region, uint32_t node, uint64_t bytes);
+
+/* ---- paths --------------------------------------------------------------------------------- */
+/* Real path of a directory or of a name in it, under the lock. Length or -errno. */
+int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX]);
+int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+                   size_t length, char path[PATH_MAX]);
+/* "<arena>/i/<id>". */
+void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320]);
+uint64_t velo_backing_new(struct velo_region *region);
+
+/* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */
+int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted);
+/* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
+int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+                    const struct velo_node *node);
+
+static inline size_t velo_length(const char *text)
+{
+    size_t length = 0;
+    while (text[length] != 0)
+        length++;
+    return length;
+}
+
+#endif

@@ -1,0 +1,266 @@
+/* velo.h - the whole door of the core: the shared-memory namespace and what may be done to it.
+ *
+ * In    a path that a program named, or a node that a shard is about to flush
+ * Out   kernel descriptors, kernel stat fields, 0 or a negative errno (never the errno variable)
+ * Never malloc, stdio, locale, thread-local storage with a constructor, or abort: these functions
+ *       run inside other people's compilers, also in a vfork child and in a signal handler.
+ *
+ * What lives where
+ *   regular file   names and links here; bytes and attributes in a tmpfs file of its own (BACKED),
+ *                  at the real path (DISK) or in the store only (COLD)
+ *   directory, symlink, socket, FIFO, device
+ *                  here, and always on disk too (write-through), so that getcwd, chdir, openat
+ *                  anchors, exec and shebangs are the kernel's own
+ */
+#ifndef VELO_CORE_VELO_H
+#define VELO_CORE_VELO_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_PATH, AT_EMPTY_PATH, F_SETSIG and friends */
+#endif
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct velo_header; /* layout.h */
+
+/* One mapping of one arena in this process. All zero is "not attached". */
+struct velo_region {
+    struct velo_header *header;
+    unsigned char *base;    /* the mapped meta file; offsets count from here */
+    uint64_t size_bytes;    /* of the mapping */
+    uint32_t process_index; /* our slot in the process table, VELO_NO_PROCESS before enlisting */
+    char directory[256];    /* the arena, e.g. /dev/shm/velo-0/<id>; no trailing slash */
+    /* Asks a shard for something and waits; NULL means nobody can be asked.
+     * verb is VELO_ASK_...; returns 0, -ENOSPC, -EIO, -ETIMEDOUT, -ECONNREFUSED. */
+    int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
+};
+
+enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2 };
+#define VELO_NO_PROCESS UINT32_MAX
+#define VELO_SHARDS_MAX 64
+#define VELO_PATTERNS_MAX 64
+
+/* What `velo serve` decides once for the life of an arena. */
+struct velo_options {
+    const char *workspace;     /* physical absolute path, no trailing slash */
+    const char *alias;         /* another spelling of it ($PWD through a symlink), or NULL */
+    const char *socket;        /* path of the router's ipc:// socket */
+    const char *const *patterns; /* "build/", "/out/", "a/b/", "/abs/dir/": as in velo.toml */
+    uint32_t pattern_count;
+    uint32_t shard_count;
+    uint64_t max_memory_bytes;
+};
+
+/* ---- region.c ------------------------------------------------------------------------------ */
+int velo_region_create(const char *directory, const struct velo_options *options);
+int velo_region_attach(struct velo_region *region, const char *directory); /* -EPROTO: other build */
+void velo_region_detach(struct velo_region *region);
+uint64_t velo_layout_hash(void);
+/* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
+void velo_enlist(struct velo_region *region, const char *name);
+/* Count one escape: reason is one of enum velo_escape. */
+enum velo_escape {
+    VELO_ESCAPE_OPAQUE = 0,  /* a program we cannot enter ran; the tree was put on disk first */
+    VELO_ESCAPE_DIRECT = 1,  /* no space and no shard: a file was opened on disk itself */
+    VELO_ESCAPE_BORDER = 2,  /* rename, link or exchange done on disk because it crossed out */
+    VELO_ESCAPE_SYSCALL = 3, /* a raw system call on a hosted path handled the slow way */
+    VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
+    VELO_ESCAPE_COUNT
+};
+void velo_escape(struct velo_region *region, enum velo_escape reason);
+
+/* ---- walk.c: text to place ----------------------------------------------------------------- */
+enum velo_kind { VELO_OUTSIDE = 0, VELO_HOSTED = 1 };
+enum velo_type { /* of a node; 0 means the name does not exist */
+    VELO_NONE = 0,
+    VELO_REGULAR = 1,
+    VELO_DIRECTORY = 2,
+    VELO_SYMLINK = 3,
+    VELO_OTHER = 4, /* socket, FIFO, device: the kernel's, at its real path */
+};
+
+/* Where a path leads. `path` is the absolute real path with `.`, `..`, `//` and hosted symlinks
+ * resolved: what a native call on disk would be made with. */
+struct velo_place {
+    enum velo_kind kind;
+    enum velo_type type;   /* of the last component, VELO_NONE if it does not exist */
+    uint32_t root;         /* node of the hosted directory; == node for the hosted root itself */
+    uint32_t parent;       /* node of the directory that holds the last component (0: is a root) */
+    uint32_t node;         /* the last component, 0 if missing */
+    uint32_t generation;   /* of node, to notice reuse */
+    uint16_t name_length;
+    uint16_t path_length;
+    uint8_t must_be_directory; /* the text ended in a slash */
+    uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
+    uint8_t crossed;  /* OUTSIDE only: the walk passed through hosted names, so the program's own
+                         text may not work on disk; use `path` instead */
+    const char *name; /* last component, inside path */
+    char path[PATH_MAX];
+};
+
+enum {
+    VELO_WALK_NOFOLLOW = 1, /* do not follow a symlink in the last component */
+};
+
+/* Resolve absolute `text` (not normalised). Returns 0 with *place filled, or -ENOENT (a component
+ * before the last is missing), -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EACCES (search permission).
+ * Any text is allowed; one that never touches a hosted directory gives VELO_OUTSIDE. */
+int velo_walk(struct velo_region *region, const char *text, unsigned flags,
+              struct velo_place *place);
+/* The same, starting at a hosted directory (from an openat anchor or a hosted cwd). */
+int velo_walk_at(struct velo_region *region, uint32_t directory, const char *text, unsigned flags,
+                 struct velo_place *place);
+/* Quick reject: 0 when absolute `text` without ".." surely leads to no hosted directory. ~10 ns. */
+int velo_may_host(const struct velo_region *region, const char *text);
+/* The hosted node behind a kernel identity (from a plain fstat), or 0. */
+uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel);
+/* Absolute real path of a node (of its first name); returns length or -ENOENT. */
+int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
+
+/* ---- file.c, name.c, attr.c: the operations, POSIX results, 0/fd or -errno ------------------- *
+ * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */
+int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out);
+int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags);
+int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode);
+int velo_rmdir(struct velo_region *region, struct velo_place *place);
+int velo_unlink(struct velo_region *region, struct velo_place *place);
+int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                unsigned flags); /* one of them may be OUTSIDE */
+int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to);
+int velo_symlink(struct velo_region *region, const char *target, struct velo_place *place);
+int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device);
+ssize_t velo_readlink(struct velo_region *region, struct velo_place *place, char *out, size_t size);
+int velo_chmod(struct velo_region *region, struct velo_place *place, mode_t mode);
+int velo_chown(struct velo_region *region, struct velo_place *place, uid_t uid, gid_t gid);
+int velo_utimens(struct velo_region *region, struct velo_place *place, const struct timespec t[2]);
+int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length);
+
+/* After a plain fstat that returned 0: if the descriptor is a hosted file's or directory's, make
+ * *st what a stat of its path would say. Returns 1 if it was hosted, else 0 and *st untouched. */
+int velo_fstat_fix(struct velo_region *region, struct stat *st);
+/* After fchmod, fchown, futimens, fsetxattr, ftruncate... succeeded natively on a descriptor. */
+void velo_descriptor_changed(struct velo_region *region, int fd);
+/* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with
+ * for_writing, made BACKED first: for calls that must be given a path (freopen, xattrs). */
+int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
+                     char path[PATH_MAX]);
+/* Something other than us changed `place` on disk (bind, an exotic call): look again. */
+int velo_revalidate(struct velo_region *region, struct velo_place *place);
+
+/* A directory's entries, as a snapshot. Calls `each` under no lock, once per name except . and ..;
+ * inode is the hosted st_ino, type a DT_ constant. Returns 0, -ENOENT, -ENOMEM. */
+typedef int (*velo_each_name)(void *context, const char *name, size_t length, uint64_t inode,
+                              unsigned char type);
+int velo_list(struct velo_region *region, uint32_t directory, velo_each_name each, void *context);
+/* st_ino of a directory and of its parent, for the "." and ".." entries. */
+int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot);
+
+/* ---- space.c ------------------------------------------------------------------------------- */
+/* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
+int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);
+
+/* ---- put.c: memory to the real tree ("materialise") ------------------------------------------ */
+enum {
+    VELO_PUT_PROGRAMS = 1, /* only what exec and dlopen may need: executables, shared objects */
+    VELO_PUT_SYNC = 2,     /* fsync each file and directory */
+};
+/* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put and it
+ * stays dirty); -errno of the disk. */
+int velo_put(struct velo_region *region, uint32_t node, unsigned flags);
+struct velo_put_result {
+    uint64_t files, directories, bytes, still_open, failed;
+    int first_error; /* -errno of the first failure, or 0 */
+};
+/* Put everything dirty, oldest mtime first, then directory times, deepest first. One at a time in
+ * the whole workspace (the put baton); waits up to timeout_ms for it, 0 = try. 0 or -EAGAIN. */
+int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
+                 struct velo_put_result *result);
+/* Nonzero when some executable or shared object is not on disk yet: one relaxed load. */
+int velo_programs_pending(const struct velo_region *region);
+
+/* Opaque programs: call `begin` right before exec of one (pid is the process that becomes it); puts
+ * the tree. Later walks by anyone notice its end and reconcile. */
+int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name);
+
+/* ---- reconcile.c ----------------------------------------------------------------------------- */
+struct velo_reconcile_result {
+    uint64_t seen, ingested, changed, vanished, conflicts;
+};
+/* Called for a dirty file whose disk copy was changed by somebody else too, before memory wins. */
+typedef void (*velo_conflict)(void *context, const char *path);
+/* Compare every known hosted directory with the disk and take in outside changes. */
+int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *context,
+                   struct velo_reconcile_result *result);
+
+/* ---- shard side (shard.c) --------------------------------------------------------------------- */
+enum velo_state { VELO_STATE_NONE = 0, VELO_BACKED = 1, VELO_DISK = 2, VELO_COLD = 3 };
+struct velo_node_info { /* a copy, taken without a lock, of one regular file's state */
+    uint32_t node, generation;
+    uint32_t home;       /* shard */
+    uint32_t state;      /* enum velo_state */
+    uint32_t links;      /* 0: unlinked, kept while somebody has it open */
+    uint32_t dirty_disk; /* newer than the real path */
+    uint32_t dirty_store; /* newer than the CAS */
+    uint32_t mode;
+    uint64_t version;    /* counts content and attribute changes */
+    uint64_t charged_bytes, size_bytes;
+    int64_t mtime_ns;
+    uint64_t access_tick; /* coarse; larger is more recent */
+    uint8_t digest[32];   /* valid when has_digest */
+    uint32_t has_digest;
+};
+/* Regular files of one home shard (or all: UINT32_MAX), from node `*cursor` on, at most `capacity`.
+ * Returns the count; *cursor becomes where to go on, 0 at the end. */
+uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
+                   struct velo_node_info *out, uint32_t capacity);
+int velo_node_info(struct velo_region *region, uint32_t node, struct velo_node_info *out);
+/* Refresh what a BACKED file is charged from what tmpfs really holds; settle its attributes when
+ * nobody writes; free it when it is unlinked and nobody has it open (returns 1 then). */
+int velo_settle(struct velo_region *region, uint32_t node);
+/* A read-only descriptor on the current bytes (BACKED or DISK), for the store. -ENOENT, -EAGAIN. */
+int velo_open_bytes(struct velo_region *region, uint32_t node);
+/* The bytes of `version` are in the store under `digest`. 0, or -ESTALE: it changed meanwhile. */
+int velo_stored(struct velo_region *region, uint32_t node, uint64_t version,
+                const uint8_t digest[32]);
+/* Take a BACKED file out of memory: to DISK when all its names are on disk, else to COLD when it is
+ * stored. 0; -EBUSY (open, or dirty both ways, or changed); -ENOENT. */
+int velo_evict(struct velo_region *region, uint32_t node);
+/* COLD -> BACKED. `begin` gives a descriptor to write the bytes to; `end` publishes. */
+int velo_load_begin(struct velo_region *region, uint32_t node, uint64_t *token);
+int velo_load_end(struct velo_region *region, uint32_t node, uint64_t token, int fd);
+/* Remove tmpfs files that no node refers to and whose creator is dead. Returns how many. */
+int velo_sweep(struct velo_region *region);
+
+/* Everything `velo status` shows that the arena knows. Counters only grow while the arena lives. */
+struct velo_name_count {
+    char name[32];
+    uint64_t count, nanoseconds; /* nanoseconds: what waiting for the tree cost (opaque only) */
+};
+#define VELO_NAMES_MAX 128
+struct velo_statistics {
+    uint64_t max_memory_bytes, used_bytes, metadata_bytes;
+    uint64_t slice_used_bytes[VELO_SHARDS_MAX], slice_limit_bytes[VELO_SHARDS_MAX];
+    uint64_t directories, symlinks, others, unlinked;
+    uint64_t files[4], file_bytes[4]; /* by enum velo_state */
+    uint64_t dirty_files, dirty_bytes, unstored_files;
+    uint64_t activity;       /* changes whenever a client changes anything */
+    uint64_t live_processes; /* enlisted and still alive */
+    uint64_t puts, evictions, loads, recoveries;
+    uint64_t escapes[VELO_ESCAPE_COUNT];
+    uint32_t interposed_count, opaque_count, paused;
+    struct velo_name_count interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
+};
+int velo_statistics(struct velo_region *region, struct velo_statistics *out);
+void velo_pause(struct velo_region *region, int paused);
+
+/* ---- check.c ------------------------------------------------------------------------------------ */
+/* Walk everything under the lock; 0, or -EUCLEAN with the first broken invariant in `why`. */
+int velo_check(struct velo_region *region, char *why, size_t why_size);
+
+#endif

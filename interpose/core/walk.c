@@ -1,0 +1,407 @@
+/* walk.c - from the text of a path to a place: hosted or outside.
+ *
+ * Outside hosted directories a path is taken by its text (`.`, `..` and `//` collapsed); where the
+ * text reaches a directory that velo.toml names, the walk goes on in the namespace, by the kernel's
+ * rules: symlinks followed where they stand, `..` of the namespace's directories, search permission.
+ * No lock: the whole walk is one optimistic read, done again when the tree changed meanwhile, and
+ * under the lock when it changes all the time.
+ *
+ * A directory matched for the first time has no node yet: the walk stops, velo_root_attach takes in
+ * the disk's names, and the walk starts over. */
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os.h"
+#include "reconcile.h"
+
+#define OPTIMISTIC_TRIES 20
+#define RESTARTS_MAX 100
+
+enum { /* why a walk stopped early; below all errnos */
+    STOP_NEW_ROOT = -5000, /* place->path is a hosted directory without a node */
+    STOP_NEED_BUFFER = -5001,
+};
+
+struct walker {
+    struct velo_region *region;
+    struct velo_place *place;
+    unsigned flags;
+    char *buffer;        /* PATH_MAX bytes for text with a symlink spliced in, or NULL */
+    const char *rest;    /* text still to walk */
+    uint32_t directory;  /* node the walk stands in, 0: outside */
+    uint32_t root;
+    size_t length;       /* of place->path */
+    int links;           /* symlinks followed */
+    int was_hosted;
+    size_t not_hosted_length; /* a path of this length was found to be no hosted directory */
+};
+
+/* ---- where hosted directories begin ---------------------------------------------------------- */
+
+static int pattern_matches(const struct velo_header *header, const char *path, size_t length)
+{
+    const size_t base = header->workspace_length;
+    const int inside = length > base && memcmp(path, header->workspace, base) == 0 &&
+                       path[base] == '/';
+    for (uint32_t i = 0; i < header->pattern_count; i++) {
+        const size_t want = header->patterns[i].length;
+        const char *text = header->patterns[i].text;
+        if (header->patterns[i].absolute) {
+            if (length == want && memcmp(path, text, want) == 0)
+                return 1;
+        } else if (inside && header->patterns[i].anchored) {
+            if (length == base + 1 + want && memcmp(path + base + 1, text, want) == 0)
+                return 1;
+        } else if (inside && length > want && path[length - want - 1] == '/' &&
+                   memcmp(path + length - want, text, want) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static uint32_t root_find(const struct velo_region *region, const char *path, size_t length)
+{
+    const struct velo_header *header = region->header;
+    const uint32_t hash = velo_hash(0, path, length);
+    const uint32_t count = VELO_READ(header->root_count);
+    for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
+        const struct velo_root *root = &header->roots[i];
+        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 &&
+            root->length == length && memcmp(root->path, path, length) == 0)
+            return VELO_READ(root->node);
+    }
+    return 0;
+}
+
+int velo_may_host(const struct velo_region *region, const char *text)
+{
+    const struct velo_header *header = region->header;
+    const size_t base = header->workspace_length, alias = header->alias_length;
+    if (strncmp(text, header->workspace, base) == 0)
+        return 1;
+    if (alias > 0 && strncmp(text, header->alias, alias) == 0)
+        return 1;
+    for (uint32_t i = 0; i < header->pattern_count; i++)
+        if (header->patterns[i].absolute &&
+            strncmp(text, header->patterns[i].text, header->patterns[i].length) == 0)
+            return 1;
+    /* "//ws" and "/./ws" are spellings too; they are rare, so the full walk may decide. */
+    return text[0] == '/' && (text[1] == '/' || text[1] == '.');
+}
+
+/* ---- one component ---------------------------------------------------------------------------- */
+
+static int append(struct walker *w, const char *text, size_t length)
+{
+    if (w->length + 1 + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    w->place->path[w->length++] = '/';
+    memcpy(w->place->path + w->length, text, length);
+    w->length += length;
+    w->place->path[w->length] = 0;
+    return 0;
+}
+
+static void strip_last(struct walker *w)
+{
+    while (w->length > 0 && w->place->path[--w->length] != '/') {
+    }
+    w->place->path[w->length] = 0;
+}
+
+/* The part of `rest` up to the next slash; *last when nothing but slashes follows. */
+static size_t component(const char *text, int *last)
+{
+    size_t length = 0;
+    while (text[length] != 0 && text[length] != '/')
+        length++;
+    const char *after = text + length;
+    while (*after == '/')
+        after++;
+    *last = *after == 0;
+    return length;
+}
+
+static void stand_in(struct walker *w, uint32_t directory)
+{
+    w->directory = directory;
+    w->place->node = directory;
+    w->place->type = VELO_DIRECTORY;
+}
+
+/* After the path grew outside: is it now a hosted directory? */
+static int maybe_enter(struct walker *w)
+{
+    struct velo_header *header = w->region->header;
+    char *path = w->place->path;
+    if (header->alias_length > 0 && w->length == header->alias_length &&
+        memcmp(path, header->alias, w->length) == 0) {
+        memcpy(path, header->workspace, (size_t)header->workspace_length + 1);
+        w->length = header->workspace_length;
+    }
+    if (!pattern_matches(header, path, w->length))
+        return 0;
+    const uint32_t root = root_find(w->region, path, w->length);
+    if (root == 0)
+        return w->not_hosted_length == w->length ? 0 : STOP_NEW_ROOT;
+    w->root = root;
+    w->was_hosted = 1;
+    stand_in(w, root);
+    return 0;
+}
+
+static int step_up(struct walker *w)
+{
+    const struct velo_node *node = velo_node_at(w->region, w->directory);
+    strip_last(w);
+    if (VELO_READ(node->root_slot) == 0) {
+        stand_in(w, VELO_READ(node->parent));
+        return 0;
+    }
+    /* Out of a hosted directory; what is above may lie in one only by text, which never nests. */
+    w->directory = w->root = 0;
+    w->place->node = 0;
+    w->place->type = VELO_NONE;
+    return 0;
+}
+
+static int splice_link(struct walker *w, const struct velo_node *link, const char *rest)
+{
+    if (w->buffer == NULL)
+        return STOP_NEED_BUFFER;
+    if (++w->links > VELO_SYMLINKS_MAX)
+        return -ELOOP;
+    const size_t length = VELO_READ(link->size), tail = velo_length(rest);
+    if (length == 0 || length + 1 + tail >= PATH_MAX)
+        return length == 0 ? -ENOENT : -ENAMETOOLONG;
+    memmove(w->buffer + length + 1, rest, tail + 1);
+    if (velo_target_read(w->region, link, w->buffer, PATH_MAX) != (long)length)
+        return -ENOENT; /* torn: will be walked again */
+    w->buffer[length] = '/';
+    /* The slash after the target is the one that followed the link's name, if there was one. */
+    if (tail == 0)
+        w->buffer[length] = 0;
+    w->rest = w->buffer;
+    if (w->buffer[0] == '/') {
+        w->directory = w->root = 0;
+        w->length = 0;
+        w->place->path[0] = 0;
+        w->place->node = 0;
+        w->place->type = VELO_NONE;
+    }
+    return 0;
+}
+
+static int step_down(struct walker *w, const char *text, size_t length, int last, const char *rest)
+{
+    struct velo_place *place = w->place;
+    const struct velo_node *directory = velo_node_at(w->region, w->directory);
+    const int rc = velo_may(w->region, directory, 1);
+    if (rc != 0)
+        return rc;
+    if (length > VELO_NAME_MAX)
+        return -ENAMETOOLONG;
+    const uint32_t index = velo_name_find(w->region, w->directory, text, length);
+    const uint32_t found = index == 0 ? 0 : VELO_READ(velo_name_at(w->region, index)->node);
+    if (found == 0) {
+        if (!last)
+            return -ENOENT;
+        place->parent = w->directory;
+        place->node = 0;
+        place->type = VELO_NONE;
+        w->directory = 0;
+        return append(w, text, length);
+    }
+    const struct velo_node *node = velo_node_at(w->region, found);
+    const enum velo_type type = VELO_READ(node->type);
+    const int slash = text[length] == '/';
+    if (type == VELO_SYMLINK && (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0))
+        return splice_link(w, node, rest);
+    place->parent = w->directory;
+    place->node = found;
+    place->type = type;
+    if (type == VELO_DIRECTORY)
+        w->directory = found;
+    else if (!last || slash)
+        return -ENOTDIR;
+    else
+        w->directory = 0;
+    return append(w, text, length);
+}
+
+static int step(struct walker *w)
+{
+    const char *text = w->rest;
+    int last = 0;
+    const size_t length = component(text, &last);
+    const char *rest = text + length;
+    while (*rest == '/' && rest[1] == '/')
+        rest++;
+    w->rest = rest;
+    w->place->dots = 0;
+    if (length <= 2 && text[0] == '.' && (length == 1 || text[1] == '.')) {
+        w->place->dots = (uint8_t)length;
+        if (w->directory != 0) {
+            const int rc = velo_may(w->region, velo_node_at(w->region, w->directory), 1);
+            if (rc != 0 || length == 1)
+                return rc;
+            return step_up(w);
+        }
+        if (length == 2)
+            strip_last(w);
+        return 0;
+    }
+    if (w->directory != 0)
+        return step_down(w, text, length, last, rest);
+    const int rc = append(w, text, length);
+    return rc != 0 ? rc : maybe_enter(w);
+}
+
+/* ---- the whole walk --------------------------------------------------------------------------- */
+
+static int walk_text(struct walker *w)
+{
+    while (1) {
+        const char *before = w->rest;
+        while (*w->rest == '/')
+            w->rest++;
+        if (*w->rest == 0) {
+            w->place->must_be_directory = w->rest > before && w->rest[-1] == '/';
+            return 0;
+        }
+        const int rc = step(w);
+        if (rc != 0)
+            return rc;
+    }
+}
+
+static void conclude(struct walker *w)
+{
+    struct velo_place *place = w->place;
+    struct velo_region *region = w->region;
+    place->kind = w->root != 0 ? VELO_HOSTED : VELO_OUTSIDE;
+    place->root = w->root;
+    place->crossed = (uint8_t)(place->kind == VELO_OUTSIDE && w->was_hosted);
+    if (place->kind == VELO_OUTSIDE) {
+        place->node = place->parent = 0;
+        place->type = VELO_NONE;
+        if (w->length == 0) {
+            place->path[w->length++] = '/';
+            place->path[w->length] = 0;
+        }
+    } else if (place->type == VELO_DIRECTORY) {
+        place->parent = VELO_READ(velo_node_at(region, place->node)->parent);
+    }
+    place->generation =
+        place->node == 0 ? 0 : VELO_READ(velo_node_at(region, place->node)->generation);
+    place->path_length = (uint16_t)w->length;
+    size_t start = w->length;
+    while (start > 0 && place->path[start - 1] != '/')
+        start--;
+    place->name = place->path + start;
+    place->name_length = (uint16_t)(w->length - start);
+}
+
+static int walk_once(struct walker *w, uint32_t start, const char *text)
+{
+    struct velo_place *place = w->place;
+    w->rest = text;
+    w->directory = w->root = 0;
+    w->length = 0;
+    w->links = w->was_hosted = 0;
+    place->path[0] = 0;
+    place->node = place->parent = 0;
+    place->type = VELO_NONE;
+    place->dots = place->must_be_directory = 0;
+    if (start != 0) {
+        const int length = velo_directory_path(w->region, start, place->path);
+        if (length < 0)
+            return length;
+        w->length = (size_t)length;
+        w->was_hosted = 1;
+        uint32_t root = start;
+        for (uint32_t depth = 0; depth < VELO_DEPTH_MAX; depth++) {
+            if (VELO_READ(velo_node_at(w->region, root)->root_slot) != 0)
+                break;
+            root = VELO_READ(velo_node_at(w->region, root)->parent);
+        }
+        w->root = root;
+        stand_in(w, start);
+    }
+    const int rc = walk_text(w);
+    if (rc == 0)
+        conclude(w);
+    return rc;
+}
+
+static int walk_steadily(struct walker *w, uint32_t start, const char *text)
+{
+    int rc = 0;
+    for (int attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
+        const uint64_t sequence = velo_read_begin(w->region);
+        if ((sequence & 1) != 0)
+            break;
+        rc = walk_once(w, start, text);
+        if (!velo_read_retry(w->region, sequence))
+            return rc;
+    }
+    struct velo_hold hold;
+    velo_begin(w->region, &hold);
+    rc = walk_once(w, start, text);
+    velo_commit(w->region, &hold);
+    return rc;
+}
+
+/* Its own frame, so that only paths with symlinks pay PATH_MAX bytes of stack for them. */
+__attribute__((noinline)) static int walk_with_buffer(struct walker *w, uint32_t start,
+                                                      const char *text)
+{
+    char buffer[PATH_MAX];
+    w->buffer = buffer;
+    const int rc = walk_steadily(w, start, text);
+    w->buffer = NULL;
+    return rc;
+}
+
+static int walk(struct velo_region *region, uint32_t start, const char *text, unsigned flags,
+                struct velo_place *place)
+{
+    struct walker w = {.region = region, .place = place, .flags = flags};
+    if (text[0] == 0)
+        return -ENOENT;
+    if (VELO_READ(region->header->opaque_running) != 0)
+        velo_opaque_poll(region);
+    for (int restart = 0; restart < RESTARTS_MAX; restart++) {
+        int rc = walk_steadily(&w, start, text);
+        if (rc == STOP_NEED_BUFFER)
+            rc = walk_with_buffer(&w, start, text);
+        if (rc != STOP_NEW_ROOT) {
+            if (rc == 0 && place->kind == VELO_HOSTED && place->parent != 0 &&
+                (VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_STALE) != 0 &&
+                velo_directory_refresh(region, place->parent) == 0)
+                continue;
+            return rc;
+        }
+        rc = velo_root_attach(region, place->path, w.length);
+        if (rc == -ENOENT || rc == -ENOTDIR)
+            w.not_hosted_length = w.length; /* missing, a file or a symlink: the kernel's */
+        else if (rc != 0)
+            return rc;
+    }
+    return -ELOOP;
+}
+
+int velo_walk(struct velo_region *region, const char *text, unsigned flags,
+              struct velo_place *place)
+{
+    return walk(region, 0, text, flags, place);
+}
+
+int velo_walk_at(struct velo_region *region, uint32_t directory, const char *text, unsigned flags,
+                 struct velo_place *place)
+{
+    return walk(region, text[0] == '/' ? 0 : directory, text, flags, place);
+}

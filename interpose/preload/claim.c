@@ -1,0 +1,298 @@
+/* claim.c - from a directory descriptor and a text to a place, or to "not ours".
+ *
+ * The working directory is remembered: as a node where it is hosted (a rename above it changes
+ * nothing then), else as text. A descriptor is asked for its identity, one fstat; the text of a
+ * descriptor outside is read from /proc only when the path has a component that velo.toml names,
+ * since nothing else leads from outside to a hosted directory.
+ *
+ * Invariants
+ *   C1  what `cwd` says is believed only while cwd.epoch == cwd_epoch; each chdir ends an epoch
+ *   C2  `cwd` is written only by who made cwd.sequence odd, and never in a vfork child, whose
+ *       directory is its own although its memory is its parent's
+ *   C3  a hosted directory in `cwd` is believed only while its slot has the same generation */
+#include "claim.h"
+
+#include "../core/layout.h"
+#include "raw.h"
+
+static struct {
+    _Atomic uint32_t sequence; /* odd while written; pairs with the fence in cwd_recall */
+    uint32_t epoch;            /* 0: nothing remembered */
+    uint32_t node, generation; /* of a hosted directory, else 0 */
+    uint32_t length;           /* of the text of one outside */
+    char text[PATH_MAX];
+} cwd;
+static _Atomic uint32_t cwd_epoch = 1;
+static _Atomic int cwd_unknowable;
+
+void velo_cwd_changed(void)
+{
+    if (atomic_fetch_add(&cwd_epoch, 1) == UINT32_MAX)
+        atomic_store(&cwd_epoch, 1);
+}
+
+void velo_cwd_unknowable(void)
+{
+    atomic_store(&cwd_unknowable, 1);
+}
+
+/* ---- which texts can lead in ------------------------------------------------------------------ */
+
+static bool is_last_of_pattern(const struct velo_header *header, const char *name, size_t length)
+{
+    for (uint32_t i = 0; i < header->pattern_count; i++) {
+        const size_t whole = header->patterns[i].length;
+        const char *text = header->patterns[i].text;
+        if (whole < length || memcmp(text + whole - length, name, length) != 0)
+            continue;
+        if (whole == length || text[whole - length - 1] == '/')
+            return true;
+    }
+    return false;
+}
+
+/* Does a component of `text` end a pattern? From outside nothing else leads into a hosted
+ * directory, because those begin where the collapsed text of a path matches one. */
+static bool names_a_pattern(const struct velo_region *region, const char *text)
+{
+    while (*text != 0) {
+        while (*text == '/')
+            text++;
+        size_t length = 0;
+        while (text[length] != 0 && text[length] != '/')
+            length++;
+        if (length > 0 && is_last_of_pattern(region->header, text, length))
+            return true;
+        text += length;
+    }
+    return false;
+}
+
+/* velo_may_host does not know "..": gcc's "/usr/lib/gcc/../../include" is everyday. */
+static bool may_lead_in(const struct velo_region *region, const char *text)
+{
+    return (velo_may_host(region, text) != 0 || strstr(text, "/..") != NULL) &&
+           names_a_pattern(region, text);
+}
+
+/* ---- the working directory -------------------------------------------------------------------- */
+
+struct base { /* where a relative path starts */
+    uint32_t node;   /* hosted directory, or 0: then by text */
+    uint32_t length; /* of the text; no trailing slash, so 0 for "/" */
+    bool remembered; /* may be out of date: others can rename directories */
+};
+
+static bool still_there(const struct velo_region *region, uint32_t node, uint32_t generation)
+{
+    const struct velo_node *slot = velo_node_at(region, node);
+    return slot->type == VELO_DIRECTORY && slot->generation == generation;
+}
+
+/* True when `text` and *base are what was remembered and still holds. */
+static bool cwd_recall(const struct velo_region *region, struct base *base, char text[PATH_MAX])
+{
+    if (velo_vfork_child || atomic_load_explicit(&cwd_unknowable, memory_order_relaxed))
+        return false;
+    const uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_acquire);
+    if ((sequence & 1) != 0 || cwd.epoch != atomic_load(&cwd_epoch))
+        return false;
+    *base = (struct base){.node = cwd.node, .length = cwd.length, .remembered = true};
+    const uint32_t generation = cwd.generation;
+    if (base->length >= PATH_MAX)
+        return false;
+    memcpy(text, cwd.text, base->length + 1);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&cwd.sequence, memory_order_relaxed) != sequence)
+        return false;
+    return base->node == 0 || still_there(region, base->node, generation);
+}
+
+static void cwd_remember(const struct base *base, uint32_t generation, const char *text,
+                         uint32_t epoch)
+{
+    uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_relaxed);
+    if (velo_vfork_child || (sequence & 1) != 0 ||
+        !atomic_compare_exchange_strong(&cwd.sequence, &sequence, sequence + 1))
+        return;
+    atomic_thread_fence(memory_order_release);
+    cwd.epoch = epoch;
+    cwd.node = base->node;
+    cwd.generation = generation;
+    cwd.length = base->length;
+    memcpy(cwd.text, text, base->length + 1);
+    atomic_store_explicit(&cwd.sequence, sequence + 2, memory_order_release);
+}
+
+/* Ask the kernel; `scratch` is the caller's place, not filled yet. 0, or -errno: nothing hosted
+ * can be reached from here (the directory was removed). */
+static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH_MAX],
+                   struct velo_place *scratch)
+{
+    const uint32_t epoch = atomic_load(&cwd_epoch);
+    const long size = raw_getcwd(text, PATH_MAX);
+    if (size < 0)
+        return (int)size;
+    if (text[0] != '/')
+        return -ENOENT; /* "(unreachable)" */
+    uint32_t generation = 0;
+    *base = (struct base){.length = (uint32_t)size - 1};
+    if (may_lead_in(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
+        scratch->kind == VELO_HOSTED && scratch->type == VELO_DIRECTORY) {
+        base->node = scratch->node;
+        base->length = 0;
+        generation = scratch->generation;
+    }
+    if (base->length == 1)
+        base->length = 0;
+    text[base->length] = 0;
+    cwd_remember(base, generation, text, epoch);
+    return 0;
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------ */
+
+uint32_t velo_node_of_fd(struct velo_region *region, int fd)
+{
+    struct stat stat;
+    return raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : 0;
+}
+
+int velo_place_of_node(struct velo_region *region, uint32_t node, struct velo_place *place)
+{
+    char path[PATH_MAX];
+    const int length = velo_path_of(region, node, path);
+    return length < 0 ? length : velo_walk(region, path, VELO_WALK_NOFOLLOW, place);
+}
+
+/* The number up to `end`, or -1. */
+static int digits(const char *text, char end)
+{
+    int value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9' && value < 100000000; at++)
+        value = value * 10 + (*at - '0');
+    return at > text && *at == end ? value : -1;
+}
+
+int velo_fd_of_path(const char *path)
+{
+    if (strncmp(path, "/dev/fd/", 8) == 0)
+        return digits(path + 8, 0);
+    if (strncmp(path, "/proc/", 6) != 0)
+        return -1;
+    const char *who = path + 6, *end = strchr(who, '/');
+    if (end == NULL || strncmp(end, "/fd/", 4) != 0)
+        return -1;
+    if (strncmp(who, "self/", 5) != 0 && digits(who, '/') != velo_sys0(SYS_getpid))
+        return -1;
+    return digits(end + 4, 0);
+}
+
+/* The text of a directory outside; 0, or -errno: leave the call to the kernel. */
+static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
+{
+    char link[32] = "/proc/self/fd/";
+    char reversed[12];
+    size_t count = 0, at = 14;
+    for (unsigned rest = (unsigned)fd; count == 0 || rest > 0; rest /= 10)
+        reversed[count++] = (char)('0' + rest % 10);
+    while (count > 0)
+        link[at++] = reversed[--count];
+    link[at] = 0;
+    const long length = raw_readlink(AT_FDCWD, link, text, PATH_MAX - 1);
+    if (length <= 0 || text[0] != '/')
+        return -ENOENT;
+    *base = (struct base){.length = length == 1 ? 0 : (uint32_t)length};
+    text[base->length] = 0;
+    return 0;
+}
+
+/* ---- the claim -------------------------------------------------------------------------------- */
+
+static int judge(int rc, const struct velo_place *place)
+{
+    if (rc != 0)
+        return rc;
+    if (place->kind == VELO_HOSTED)
+        return VELO_OURS;
+    return place->crossed ? VELO_CROSSED : VELO_NOT_OURS;
+}
+
+static int walk_from(struct velo_region *region, const struct base *base, char text[PATH_MAX],
+                     const char *path, unsigned flags, bool any, struct velo_place *place)
+{
+    if (base->node != 0)
+        return judge(velo_walk_at(region, base->node, path, flags, place), place);
+    const size_t length = strlen(path);
+    if (base->length + 1 + length >= PATH_MAX)
+        return any ? -ENAMETOOLONG : VELO_NOT_OURS;
+    text[base->length] = '/';
+    memcpy(text + base->length + 1, path, length + 1);
+    if (!any && !may_lead_in(region, text))
+        return VELO_NOT_OURS;
+    return judge(velo_walk(region, text, flags, place), place);
+}
+
+/* From the working directory. When an outside one seems to lead nowhere, perhaps another process
+ * renamed it: then the kernel's answer decides. */
+static int claim_at_cwd(struct velo_region *region, const char *path, unsigned flags, bool any,
+                        struct velo_place *place)
+{
+    struct base base;
+    char text[PATH_MAX];
+    if (cwd_recall(region, &base, text)) {
+        const int claimed = walk_from(region, &base, text, path, flags, any, place);
+        if (claimed != -ENOENT || base.node != 0)
+            return claimed;
+    }
+    const int rc = cwd_ask(region, &base, text, place);
+    if (rc != 0)
+        return any ? rc : VELO_NOT_OURS;
+    return walk_from(region, &base, text, path, flags, any, place);
+}
+
+static int claim_at_fd(struct velo_region *region, int fd, const char *path, unsigned flags,
+                       bool any, struct velo_place *place)
+{
+    struct stat stat;
+    const long failed = raw_fstat(fd, &stat);
+    if (failed != 0 || !S_ISDIR(stat.st_mode)) /* EBADF, ENOTDIR: the kernel says it best */
+        return !any ? VELO_NOT_OURS : failed != 0 ? (int)failed : -ENOTDIR;
+    struct base base = {.node = velo_node_of(region, &stat)};
+    if (base.node != 0)
+        return judge(velo_walk_at(region, base.node, path, flags, place), place);
+    if (!any && !names_a_pattern(region, path))
+        return VELO_NOT_OURS;
+    char text[PATH_MAX];
+    const int rc = text_of_fd(fd, &base, text);
+    if (rc != 0)
+        return any ? rc : VELO_NOT_OURS;
+    return walk_from(region, &base, text, path, flags, any, place);
+}
+
+static int claim(int dirfd, const char *path, unsigned flags, bool any, struct velo_place *place)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL || path == NULL || path[0] == 0)
+        return any ? -ENOENT : VELO_NOT_OURS;
+    if (path[0] == '/') {
+        if (!any && !may_lead_in(region, path))
+            return VELO_NOT_OURS;
+        return judge(velo_walk(region, path, flags, place), place);
+    }
+    if (dirfd == AT_FDCWD)
+        return claim_at_cwd(region, path, flags, any, place);
+    return claim_at_fd(region, dirfd, path, flags, any, place);
+}
+
+int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)
+{
+    return claim(dirfd, path, walk_flags, false, place);
+}
+
+int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)
+{
+    const int claimed = claim(dirfd, path, walk_flags, true, place);
+    return claimed < 0 ? claimed : 0;
+}

@@ -1,0 +1,44 @@
+/* claim.h - the one question of every wrapper: is this path ours?
+ *
+ * In    what the program named: a directory descriptor and a text
+ * Out   a place for the core, or "not ours": make the program's own call
+ * Never a system call for an absolute path; for a relative one only when the working directory is
+ *       not known yet. */
+#ifndef VELO_PRELOAD_CLAIM_H
+#define VELO_PRELOAD_CLAIM_H
+
+#include "preload.h"
+
+enum velo_claimed {
+    VELO_NOT_OURS = 0, /* the place is not filled */
+    VELO_OURS = 1,     /* hosted */
+    VELO_CROSSED = 2,  /* through hosted names to somewhere else: make the call on place->path */
+};
+
+/* One of the above, or a negative errno that is the call's answer.
+ * walk_flags  0 or VELO_WALK_NOFOLLOW, as the call treats a symlink at the end */
+int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
+
+/* The place of any path, outside too, for calls of which another path is ours. 0 or -errno. */
+int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
+
+/* The hosted node that `fd` is open on, or 0. One fstat. */
+uint32_t velo_node_of_fd(struct velo_region *region, int fd);
+
+/* The place of a hosted node that is known by a descriptor only. 0 or -errno. */
+int velo_place_of_node(struct velo_region *region, uint32_t node, struct velo_place *place);
+
+/* The working directory is, or may be, another one now. */
+void velo_cwd_changed(void);
+/* The working directory may change without our seeing it from now on: ask the kernel each time. */
+void velo_cwd_unknowable(void);
+
+/* /proc/self/fd/N, /proc/<pid>/fd/N and /dev/fd/N: N, or -1. For our own descriptors only. */
+int velo_fd_of_path(const char *path);
+
+static inline unsigned velo_walk_flags(int at_flags)
+{
+    return (at_flags & AT_SYMLINK_NOFOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* environment.c - LD_PRELOAD and VELO_ARENA put back where a program dropped them.
+ *
+ * Other preloads keep their place and come first; a program that sets VELO_ARENA or VELO_DISABLE
+ * itself is believed. */
+#include "environment.h"
+
+static const char *value_of(const char *entry, const char *name)
+{
+    while (*name != 0 && *entry == *name) {
+        entry++;
+        name++;
+    }
+    return *name == 0 && *entry == '=' ? entry + 1 : NULL;
+}
+
+const char *velo_environment_get(char *const environment[], const char *name)
+{
+    for (; environment != NULL && *environment != NULL; environment++) {
+        const char *value = value_of(*environment, name);
+        if (value != NULL)
+            return value;
+    }
+    return NULL;
+}
+
+/* Where in a list of libraries (spaces or colons between) we are named, or NULL. */
+static const char *find_ourselves(const char *list)
+{
+    const size_t length = strlen(velo_library_path);
+    while (length > 0 && list != NULL && *list != 0) {
+        const size_t item = strcspn(list, ": ");
+        if (item == length && memcmp(list, velo_library_path, item) == 0)
+            return list;
+        list += item;
+        list += strspn(list, ": ");
+    }
+    return NULL;
+}
+
+static bool is_disabled(char *const environment[])
+{
+    const char *disable = velo_environment_get(environment, "VELO_DISABLE");
+    return disable != NULL && strcmp(disable, "1") == 0;
+}
+
+static size_t count_of(char *const environment[])
+{
+    size_t count = 0;
+    while (environment != NULL && environment[count] != NULL)
+        count++;
+    return count;
+}
+
+size_t velo_environment_bytes(char *const environment[], bool enter)
+{
+    if (velo_here() == NULL || velo_library_path[0] == 0 || is_disabled(environment))
+        return 0;
+    const char *preload = velo_environment_get(environment, "LD_PRELOAD");
+    const bool named = find_ourselves(preload) != NULL;
+    if (enter ? named && velo_environment_get(environment, "VELO_ARENA") != NULL : !named)
+        return 0;
+    const size_t text = sizeof "LD_PRELOAD=" + 1 + strlen(velo_library_path) +
+                        (preload == NULL ? 0 : strlen(preload));
+    return (count_of(environment) + 3) * sizeof(char *) + text;
+}
+
+static char *append(char *end, const char *text, size_t length)
+{
+    memcpy(end, text, length);
+    end[length] = 0;
+    return end + length;
+}
+
+/* "LD_PRELOAD=" and `old` with us behind the others, or without us. */
+static void write_preload(char *out, const char *old, bool enter)
+{
+    char *end = append(out, "LD_PRELOAD=", 11);
+    const char *us = find_ourselves(old);
+    if (old == NULL)
+        old = "";
+    if (us == NULL) {
+        end = append(end, old, strlen(old));
+    } else if (enter) {
+        append(end, old, strlen(old));
+        return;
+    } else {
+        const char *rest = us + strlen(velo_library_path);
+        end = append(end, old, (size_t)(us - old));
+        end = append(end, rest, strlen(rest));
+    }
+    if (!enter)
+        return;
+    if (end[-1] != '=')
+        *end++ = ':';
+    append(end, velo_library_path, strlen(velo_library_path));
+}
+
+char *const *velo_environment_make(char *const environment[], bool enter, void *scratch)
+{
+    const size_t count = count_of(environment);
+    char **made = scratch;
+    char *text = (char *)(made + count + 3);
+    size_t used = 0;
+    write_preload(text, velo_environment_get(environment, "LD_PRELOAD"), enter);
+    for (size_t i = 0; i < count; i++)
+        if (value_of(environment[i], "LD_PRELOAD") == NULL)
+            made[used++] = environment[i];
+    if (text[11] != 0)
+        made[used++] = text;
+    if (enter && velo_environment_get(environment, "VELO_ARENA") == NULL)
+        made[used++] = velo_arena_assignment;
+    made[used] = NULL;
+    return made;
+}

@@ -1,0 +1,41 @@
+/* hint.h - which descriptors may grow a hosted file, and by how much before the next charge.
+ *
+ * A hint is never needed for correctness: a missing one means that a shard learns of the growth
+ * later, a stale one costs one fstat and is then gone. So descriptors may be closed, duplicated
+ * and inherited behind our back. */
+#ifndef VELO_PRELOAD_HINT_H
+#define VELO_PRELOAD_HINT_H
+
+#include "preload.h"
+
+#define VELO_HINTS_MAX 4096u /* descriptors above are not hinted */
+
+/* 0: not hosted; else bytes that may still be written without a charge, plus one. */
+extern _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
+
+static inline void velo_hint_set(int fd, uint32_t hint)
+{
+    if ((unsigned)fd < VELO_HINTS_MAX)
+        atomic_store_explicit(&velo_hints[fd], hint, memory_order_relaxed);
+}
+
+static inline uint32_t velo_hint(int fd)
+{
+    return (unsigned)fd < VELO_HINTS_MAX
+               ? atomic_load_explicit(&velo_hints[fd], memory_order_relaxed)
+               : 0;
+}
+
+/* A hosted file was opened with `flags`. */
+static inline void velo_hint_open(int fd, int flags)
+{
+    if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+        velo_hint_set(fd, 1);
+}
+
+/* `fd` is hinted: charge before it writes `count` bytes (velo_hint_charge) or will have at least
+ * `end` bytes (velo_hint_charge_to). 0 or -ENOSPC; a stale hint is dropped and gives 0. */
+int velo_hint_charge(int fd, size_t count);
+int velo_hint_charge_to(int fd, uint64_t end);
+
+#endif

@@ -1,0 +1,130 @@
+/* jump.c - functions that must not be called through a frame of C.
+ *
+ * vfork returns twice on one stack. dlopen looks at its return address to find the caller's RUNPATH.
+ * clone starts a child in the middle of the call. So these look at their arguments and jump on, with
+ * registers and stack as they came. */
+#include <sched.h>
+
+#include "claim.h"
+#include "opaque.h"
+
+/* Called with the arguments of the function; the result is where to jump. */
+void *velo_before_dlopen(const char *path);
+void *velo_before_dlmopen(long name_space, const char *path);
+void *velo_before_clone(int (*function)(void *), void *stack, int flags);
+
+int dlopen(void);
+int dlmopen(void);
+
+__attribute__((used)) void *velo_before_dlopen(const char *path)
+{
+    velo_before_library(path);
+    return (void *)NEXT(dlopen);
+}
+
+__attribute__((used)) void *velo_before_dlmopen(long name_space, const char *path)
+{
+    (void)name_space;
+    velo_before_library(path);
+    return (void *)NEXT(dlmopen);
+}
+
+/* A child that shares memory, but perhaps not the working directory, with us. */
+__attribute__((used)) void *velo_before_clone(int (*function)(void *), void *stack, int flags)
+{
+    (void)function;
+    (void)stack;
+    if ((flags & CLONE_VM) != 0 && (flags & CLONE_FS) == 0)
+        velo_cwd_unknowable();
+    return (void *)NEXT(clone);
+}
+
+#if defined(__x86_64__)
+
+#define JUMP(name)                                                                                 \
+    __asm__(".globl " #name "\n.type " #name ", @function\n" #name ":\n"                           \
+            "    endbr64\n"                                                                        \
+            "    push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"                         \
+            "    push %r8\n    push %r9\n    sub $8, %rsp\n"                                       \
+            "    call velo_before_" #name "\n"                                                     \
+            "    add $8, %rsp\n    pop %r9\n    pop %r8\n"                                         \
+            "    pop %rcx\n    pop %rdx\n    pop %rsi\n    pop %rdi\n"                             \
+            "    jmp *%rax\n"                                                                      \
+            ".size " #name ", . - " #name "\n")
+
+/* The flag is set before the call, so that the child, which runs first, sees it; the parent, whose
+ * registers nobody touched meanwhile, puts the old value back. */
+__asm__(".globl vfork\n.type vfork, @function\n"
+        ".globl __vfork\n.type __vfork, @function\n"
+        "vfork:\n__vfork:\n"
+        "    endbr64\n"
+        "    pop %rdi\n" /* the child will overwrite this stack slot */
+        "    mov velo_vfork_child@gottpoff(%rip), %rdx\n"
+        "    mov %fs:(%rdx), %esi\n"
+        "    movl $1, %fs:(%rdx)\n"
+        "    mov $58, %eax\n"
+        "    syscall\n"
+        "    push %rdi\n"
+        "    test %eax, %eax\n"
+        "    jz 1f\n"
+        "    mov %esi, %fs:(%rdx)\n"
+        "    js 2f\n"
+        "1:  ret\n"
+        "2:  neg %eax\n"
+        "    push %rax\n"
+        "    call __errno_location@PLT\n"
+        "    pop %rcx\n"
+        "    mov %ecx, (%rax)\n"
+        "    mov $-1, %eax\n"
+        "    ret\n"
+        ".size vfork, . - vfork\n");
+
+#elif defined(__aarch64__)
+
+#define JUMP(name)                                                                                 \
+    __asm__(".globl " #name "\n.type " #name ", %function\n" #name ":\n"                           \
+            "    stp x29, x30, [sp, #-80]!\n"                                                      \
+            "    mov x29, sp\n"                                                                    \
+            "    stp x0, x1, [sp, #16]\n    stp x2, x3, [sp, #32]\n"                               \
+            "    stp x4, x5, [sp, #48]\n    stp x6, x7, [sp, #64]\n"                               \
+            "    bl velo_before_" #name "\n"                                                       \
+            "    mov x16, x0\n"                                                                    \
+            "    ldp x0, x1, [sp, #16]\n    ldp x2, x3, [sp, #32]\n"                               \
+            "    ldp x4, x5, [sp, #48]\n    ldp x6, x7, [sp, #64]\n"                               \
+            "    ldp x29, x30, [sp], #80\n"                                                        \
+            "    br x16\n"                                                                         \
+            ".size " #name ", . - " #name "\n")
+
+/* There is no vfork here; clone(CLONE_VM | CLONE_VFORK | SIGCHLD, 0) is it. */
+__asm__(".globl vfork\n.type vfork, %function\n"
+        ".globl __vfork\n.type __vfork, %function\n"
+        "vfork:\n__vfork:\n"
+        "    adrp x2, :gottprel:velo_vfork_child\n"
+        "    ldr x2, [x2, :gottprel_lo12:velo_vfork_child]\n"
+        "    mrs x3, tpidr_el0\n"
+        "    add x3, x3, x2\n"
+        "    ldr w4, [x3]\n"
+        "    mov w5, #1\n"
+        "    str w5, [x3]\n"
+        "    mov x0, #0x4111\n"
+        "    mov x1, #0\n"
+        "    mov x8, #220\n"
+        "    svc #0\n"
+        "    cbz x0, 1f\n"
+        "    str w4, [x3]\n"
+        "    tbnz x0, #63, 2f\n"
+        "1:  ret\n"
+        "2:  neg w0, w0\n"
+        "    stp x30, x0, [sp, #-16]!\n"
+        "    bl __errno_location\n"
+        "    ldp x30, x1, [sp], #16\n"
+        "    str w1, [x0]\n"
+        "    mov w0, #-1\n"
+        "    ret\n"
+        ".size vfork, . - vfork\n");
+
+#endif
+
+JUMP(dlopen);
+JUMP(dlmopen);
+JUMP(clone);

@@ -1,0 +1,197 @@
+/* opaque.c - telling from its first bytes whether a program can be entered, before it is run.
+ *
+ * Entered are dynamic programs of our own ELF class, machine and libc, without privileges to gain;
+ * the loader ignores LD_PRELOAD for all others, and some loaders complain about it. Those see the
+ * disk, so the disk is brought up to date first. */
+#include "opaque.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "environment.h"
+#include "raw.h"
+
+#define HEAD_BYTES 2048u
+#define SCRIPT_DEPTH_MAX 5 /* the kernel's limit on interpreters of interpreters */
+#define PUT_TIMEOUT_MS 60000u
+#define INTERPRETER_BYTES 256u
+
+#if defined(__x86_64__)
+#define OUR_MACHINE EM_X86_64
+#else
+#define OUR_MACHINE EM_AARCH64
+#endif
+
+enum program { PROGRAM_UNKNOWN, PROGRAM_ENTERED, PROGRAM_OPAQUE, PROGRAM_SCRIPT };
+
+/* ---- one file --------------------------------------------------------------------------------- */
+
+static bool loader_is_glibc(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    name = name == NULL ? path : name + 1;
+    return strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld.so", 5) == 0 ||
+           strncmp(name, "ld64.so", 7) == 0;
+}
+
+/* The loader that the file names (PT_INTERP) is read from the file itself when it lies beyond the
+ * first bytes. */
+static enum program judge_loader(int fd, const Elf64_Phdr *segment)
+{
+    char path[INTERPRETER_BYTES] = "";
+    const size_t size = segment->p_filesz < sizeof path - 1 ? segment->p_filesz : sizeof path - 1;
+    if (velo_sys4(SYS_pread64, fd, velo_word(path), size, segment->p_offset) != (long)size)
+        return PROGRAM_UNKNOWN;
+    return loader_is_glibc(path) ? PROGRAM_ENTERED : PROGRAM_OPAQUE;
+}
+
+static enum program judge_elf(int fd, const unsigned char *head, size_t size)
+{
+    Elf64_Ehdr file;
+    if (head[EI_CLASS] != ELFCLASS64 || head[EI_DATA] != ELFDATA2LSB || size < sizeof file)
+        return PROGRAM_OPAQUE;
+    memcpy(&file, head, sizeof file);
+    if (file.e_machine != OUR_MACHINE)
+        return PROGRAM_OPAQUE;
+    for (unsigned i = 0; i < file.e_phnum && i < 64; i++) {
+        Elf64_Phdr segment;
+        const uint64_t at = file.e_phoff + (uint64_t)i * file.e_phentsize;
+        if (file.e_phentsize < sizeof segment || at > size - sizeof segment)
+            return PROGRAM_UNKNOWN;
+        memcpy(&segment, head + at, sizeof segment);
+        if (segment.p_type == PT_INTERP)
+            return judge_loader(fd, &segment);
+    }
+    return PROGRAM_OPAQUE; /* static; ld.so itself, too, which costs a barrier and nothing else */
+}
+
+/* The interpreter of a "#!" line. */
+static enum program judge_script(const char *head, size_t size, char out[INTERPRETER_BYTES])
+{
+    size_t start = 2, end;
+    while (start < size && (head[start] == ' ' || head[start] == '\t'))
+        start++;
+    for (end = start; end < size && head[end] > ' '; end++) {
+    }
+    if (end == start || end - start >= INTERPRETER_BYTES)
+        return PROGRAM_UNKNOWN;
+    memcpy(out, head + start, end - start);
+    out[end - start] = 0;
+    return PROGRAM_SCRIPT;
+}
+
+static bool gains_privileges(int fd)
+{
+    struct stat stat;
+    if (raw_fstat(fd, &stat) != 0)
+        return false;
+    const uid_t uid = (uid_t)velo_sys0(SYS_geteuid);
+    const gid_t gid = (gid_t)velo_sys0(SYS_getegid);
+    if ((stat.st_mode & S_ISUID) != 0 && stat.st_uid != uid)
+        return true;
+    if ((stat.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && stat.st_gid != gid)
+        return true;
+    return uid != 0 &&
+           velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
+}
+
+static enum program judge(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES])
+{
+    char head[HEAD_BYTES];
+    const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return PROGRAM_UNKNOWN;
+    const long size = velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);
+    enum program is = PROGRAM_UNKNOWN;
+    if (size > 2 && head[0] == '#' && head[1] == '!')
+        is = judge_script(head, (size_t)size, interpreter);
+    else if (size >= (long)sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
+        is = gains_privileges(fd) ? PROGRAM_OPAQUE
+                                  : judge_elf(fd, (const unsigned char *)head, (size_t)size);
+    raw_close(fd);
+    return is;
+}
+
+/* ---- before it runs --------------------------------------------------------------------------- */
+
+static void put_programs(struct velo_region *region)
+{
+    struct velo_put_result result;
+    if (velo_programs_pending(region) != 0)
+        velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
+}
+
+/* A frame of its own: its place is gone from the stack before the file is looked at. */
+__attribute__((noinline)) static void put_target(struct velo_region *region, int dirfd,
+                                                 const char *path, bool libraries)
+{
+    struct velo_place place;
+    const bool hosted =
+        velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.type == VELO_REGULAR;
+    if (hosted || libraries)
+        put_programs(region);
+    if (hosted)
+        velo_put(region, place.node, 0);
+}
+
+bool velo_before_program(int dirfd, const char *path, char *const environment[])
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL || path == NULL)
+        return false;
+    char interpreter[INTERPRETER_BYTES];
+    const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL;
+    for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
+        put_target(region, dirfd, path, libraries);
+        const enum program is = judge(dirfd, path, interpreter);
+        if (is != PROGRAM_SCRIPT)
+            return is == PROGRAM_OPAQUE && raw_access(dirfd, path, X_OK) == 0;
+        path = interpreter;
+        dirfd = AT_FDCWD;
+    }
+    return false;
+}
+
+void velo_run_opaque(pid_t pid, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    velo_opaque_begin(velo_here(), pid, name == NULL ? path : name + 1);
+}
+
+void velo_before_library(const char *path)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL || path == NULL || velo_programs_pending(region) == 0)
+        return;
+    struct velo_place place;
+    /* A bare name is searched along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
+    if (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS)
+        put_programs(region);
+}
+
+/* ---- $PATH ------------------------------------------------------------------------------------ */
+
+bool velo_find_program(const char *file, char found[PATH_MAX])
+{
+    const size_t name = strlen(file);
+    const char *list = velo_environment_get(environ, "PATH");
+    if (list == NULL)
+        list = "/bin:/usr/bin";
+    while (name > 0) {
+        const size_t length = strcspn(list, ":");
+        if (length + 1 + name < PATH_MAX) {
+            memcpy(found, list, length);
+            found[length] = '/';
+            memcpy(found + length + (length > 0), file, name + 1);
+            if (access(found, X_OK) == 0)
+                return true;
+        }
+        if (list[length] == 0)
+            return false;
+        list += length + 1;
+    }
+    return false;
+}

@@ -1,0 +1,22 @@
+/* opaque.h - what has to be true on disk before a program runs, and whether we can enter it. */
+#ifndef VELO_PRELOAD_OPAQUE_H
+#define VELO_PRELOAD_OPAQUE_H
+
+#include "preload.h"
+
+/* Put on disk what the kernel's and the loader's own opens will look for: the program, if it is
+ * hosted, and with it all programs and shared objects not yet there. Follows #! lines.
+ * environment  the child's: LD_LIBRARY_PATH decides where its loader looks
+ * returns      true when the program is opaque: static, setuid, of another machine or libc */
+bool velo_before_program(int dirfd, const char *path, char *const environment[]);
+
+/* The tree is on disk and stays watched until `pid` has ended; 0: only put it there. */
+void velo_run_opaque(pid_t pid, const char *path);
+
+/* Where a search along $PATH finds `file`, hosted programs included. False: nowhere. */
+bool velo_find_program(const char *file, char found[PATH_MAX]);
+
+/* Before dlopen: shared objects on disk, if `path` may lead to a hosted one. */
+void velo_before_library(const char *path);
+
+#endif

@@ -1,0 +1,145 @@
+/* preload.c - a process finds its arena, enlists, and learns what comes after it.
+ *
+ * In    $VELO_ARENA, $VELO_DISABLE
+ * Out   one region for all wrappers, or none: then every call passes through untouched
+ * Never a descriptor, thread, signal handler or byte of output left behind in the host program. */
+#include "preload.h"
+
+#include <dlfcn.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../core/layout.h"
+#include "raw.h"
+#include "zmtp.h"
+
+#define ASK_TIMEOUT_MS 60000u   /* a shard that evicts writes to a disk meanwhile */
+#define ASK_GRACE_MS 5000u      /* nobody listens: a router that was killed may be back */
+#define ASK_RETRY_MS 50u
+#define ATTACH_SPINS_MAX 100000 /* of sched_yield, while another thread attaches */
+
+_Atomic int velo_attachment;
+struct velo_region velo_the_region;
+_Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec")));
+static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
+
+char velo_library_path[1024];
+char velo_arena_assignment[256 + 16];
+
+void *velo_next_slow(_Atomic(void *) *slot, const char *name)
+{
+    void *function = dlsym(RTLD_NEXT, name);
+    atomic_store_explicit(slot, function, memory_order_relaxed);
+    return function;
+}
+
+/* ---- asking a shard ------------------------------------------------------------------------------ */
+
+static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t argument)
+{
+    unsigned char text[12];
+    memcpy(text, &shard, 4); /* both architectures are little-endian, as the wire is */
+    memcpy(text + 4, &argument, 8);
+    const struct velo_bytes payload = {text, sizeof text};
+    size_t length = 0;
+    unsigned char reply[256];
+    const int rc = velo_request(socket, verb == VELO_ASK_LOAD ? "LOAD" : "SPACE", &payload, 1,
+                                ASK_TIMEOUT_MS, reply, sizeof reply, &length);
+    if (rc <= 0)
+        return rc;
+    return rc < 200 ? -rc : -EIO;
+}
+
+/* Repeating a request is harmless, so a router that was killed and comes back costs a wait. */
+static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument)
+{
+    const char *socket = region->header->socket;
+    for (uint32_t waited_ms = 0;; waited_ms += ASK_RETRY_MS) {
+        const int rc = ask_once(socket, verb, shard, argument);
+        if ((rc != -ECONNREFUSED && rc != -ECONNRESET) || waited_ms >= ASK_GRACE_MS)
+            return rc == -ECONNRESET ? -ECONNREFUSED : rc;
+        const struct timespec pause = {0, ASK_RETRY_MS * 1000000l};
+        velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
+    }
+}
+
+/* ---- attaching -------------------------------------------------------------------------------- */
+
+static const char *environment_value(const char *name, size_t length)
+{
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
+            return *entry + length + 1;
+    return NULL;
+}
+
+static void remember_ourselves(const char *arena)
+{
+    Dl_info info;
+    if (dladdr(velo_library_path, &info) != 0 && info.dli_fname != NULL &&
+        strlen(info.dli_fname) < sizeof velo_library_path)
+        strcpy(velo_library_path, info.dli_fname);
+    memcpy(velo_arena_assignment, "VELO_ARENA=", 11);
+    strcpy(velo_arena_assignment + 11, arena);
+}
+
+/* VELO_ATTACHED, VELO_OFF, or VELO_FRESH when libc has no environment yet. */
+static int attach(void)
+{
+    if (environ == NULL)
+        return VELO_FRESH;
+    const char *disable = environment_value("VELO_DISABLE", 12);
+    const char *arena = environment_value("VELO_ARENA", 10);
+    if (arena == NULL || arena[0] != '/' || strlen(arena) >= sizeof velo_the_region.directory ||
+        (disable != NULL && strcmp(disable, "1") == 0))
+        return VELO_OFF;
+    if (velo_region_attach(&velo_the_region, arena) != 0)
+        return VELO_OFF;
+    velo_the_region.ask = ask;
+    remember_ourselves(arena);
+    return VELO_ATTACHED;
+}
+
+/* Another thread attaches: a moment later its answer is ours. A re-entry (attaching calls
+ * something that is interposed) must not wait for itself. */
+static struct velo_region *wait_for_other(void)
+{
+    for (int spin = 0; spin < ATTACH_SPINS_MAX; spin++) {
+        const int state = atomic_load_explicit(&velo_attachment, memory_order_acquire);
+        if (state == VELO_ATTACHED)
+            return &velo_the_region;
+        if (state != VELO_ATTACHING)
+            return NULL;
+        velo_sys0(SYS_sched_yield);
+    }
+    return NULL;
+}
+
+struct velo_region *velo_attach_now(void)
+{
+    int fresh = VELO_FRESH;
+    if (attaching)
+        return NULL;
+    if (!atomic_compare_exchange_strong(&velo_attachment, &fresh, VELO_ATTACHING))
+        return fresh == VELO_ATTACHED ? &velo_the_region : wait_for_other();
+    attaching = 1;
+    const int saved = errno;
+    const int state = attach();
+    errno = saved;
+    attaching = 0;
+    atomic_store_explicit(&velo_attachment, state, memory_order_release);
+    return state == VELO_ATTACHED ? &velo_the_region : NULL;
+}
+
+void velo_switch_off(void)
+{
+    atomic_store_explicit(&velo_attachment, VELO_OFF, memory_order_release);
+}
+
+__attribute__((constructor(101))) static void enlist(void)
+{
+    struct velo_region *region = velo_here();
+    if (region != NULL)
+        velo_enlist(region, program_invocation_short_name);
+}

@@ -1,0 +1,249 @@
+/* wrap_attr.c - mode, owner, times and length.
+ *
+ * By path the core changes the node. By descriptor the kernel changes the file that holds the bytes,
+ * and the core is told to look at it. */
+#include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "claim.h"
+#include "hint.h"
+#include "raw.h"
+
+/* After the kernel's own call on a descriptor. */
+static long noticed(int fd, long rc)
+{
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region != NULL)
+        velo_descriptor_changed(region, fd);
+    return rc;
+}
+
+static bool means_descriptor(int fd, const char *path, int flags)
+{
+    return fd >= 0 && (path == NULL || ((flags & AT_EMPTY_PATH) != 0 && path[0] == 0));
+}
+
+#define ONE_NAME(dirfd, path, walk, plain, native, hosted)                                         \
+    struct velo_place place;                                                                       \
+    const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
+    if (claimed == VELO_NOT_OURS)                                                                  \
+        return plain;                                                                              \
+    if (claimed == VELO_CROSSED)                                                                   \
+        return native;                                                                             \
+    return claimed < 0 ? claimed : hosted
+
+/* ---- mode ------------------------------------------------------------------------------------- */
+
+static long chmod_at(int dirfd, const char *path, mode_t mode)
+{
+    ONE_NAME(dirfd, path, 0, raw_chmod(dirfd, path, mode), raw_chmod(AT_FDCWD, place.path, mode),
+             velo_chmod(velo_here(), &place, mode));
+}
+
+/* Without following: only symlinks are different, and their mode cannot be changed. */
+static int chmod_nofollow(int dirfd, const char *path, mode_t mode)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
+    if (claimed == VELO_NOT_OURS)
+        return NEXT(fchmodat)(dirfd, path, mode, AT_SYMLINK_NOFOLLOW);
+    if (claimed == VELO_CROSSED)
+        return NEXT(fchmodat)(AT_FDCWD, place.path, mode, AT_SYMLINK_NOFOLLOW);
+    if (claimed < 0)
+        return (int)velo_answer(claimed);
+    return (int)velo_answer(place.type == VELO_SYMLINK ? -EOPNOTSUPP
+                                                       : velo_chmod(velo_here(), &place, mode));
+}
+
+EXPORT int chmod(const char *path, mode_t mode)
+{
+    return (int)velo_answer(chmod_at(AT_FDCWD, path, mode));
+}
+
+EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
+{
+    if (flags == 0)
+        return (int)velo_answer(chmod_at(dirfd, path, mode));
+    if (flags == AT_SYMLINK_NOFOLLOW)
+        return chmod_nofollow(dirfd, path, mode);
+    return NEXT(fchmodat)(dirfd, path, mode, flags);
+}
+
+EXPORT int lchmod(const char *path, mode_t mode)
+{
+    return chmod_nofollow(AT_FDCWD, path, mode);
+}
+
+EXPORT int fchmod(int fd, mode_t mode)
+{
+    return (int)velo_answer(noticed(fd, velo_sys2(SYS_fchmod, fd, mode)));
+}
+
+/* ---- owner ------------------------------------------------------------------------------------ */
+
+static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    if (path != NULL && means_descriptor(dirfd, path, flags))
+        return noticed(dirfd, raw_chown(dirfd, path, uid, gid, flags));
+    ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_chown(dirfd, path, uid, gid, flags),
+             raw_chown(AT_FDCWD, place.path, uid, gid, flags),
+             velo_chown(velo_here(), &place, uid, gid));
+}
+
+EXPORT int chown(const char *path, uid_t uid, gid_t gid)
+{
+    return (int)velo_answer(chown_at(AT_FDCWD, path, uid, gid, 0));
+}
+
+EXPORT int lchown(const char *path, uid_t uid, gid_t gid)
+{
+    return (int)velo_answer(chown_at(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW));
+}
+
+EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    return (int)velo_answer(chown_at(dirfd, path, uid, gid, flags));
+}
+
+EXPORT int fchown(int fd, uid_t uid, gid_t gid)
+{
+    return (int)velo_answer(noticed(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
+}
+
+/* ---- times ------------------------------------------------------------------------------------ */
+
+static bool valid_time(const struct timespec *time)
+{
+    return time->tv_nsec == UTIME_NOW || time->tv_nsec == UTIME_OMIT ||
+           (time->tv_nsec >= 0 && time->tv_nsec < 1000000000);
+}
+
+static long utimens_hosted(struct velo_place *place, const struct timespec *times)
+{
+    static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    if (times == NULL)
+        times = now;
+    if (!valid_time(&times[0]) || !valid_time(&times[1]))
+        return -EINVAL;
+    return velo_utimens(velo_here(), place, times);
+}
+
+static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
+{
+    if (means_descriptor(dirfd, path, flags))
+        return noticed(dirfd, raw_utimens(dirfd, path, times, flags));
+    ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
+             raw_utimens(AT_FDCWD, place.path, times, flags), utimens_hosted(&place, times));
+}
+
+/* The old calls in microseconds. */
+static long utimes_at(int dirfd, const char *path, const struct timeval times[2], int flags)
+{
+    if (times == NULL)
+        return utimens_at(dirfd, path, NULL, flags);
+    struct timespec precise[2];
+    for (int i = 0; i < 2; i++) {
+        if (times[i].tv_usec < 0 || times[i].tv_usec >= 1000000)
+            return -EINVAL;
+        precise[i] = (struct timespec){times[i].tv_sec, times[i].tv_usec * 1000};
+    }
+    return utimens_at(dirfd, path, precise, flags);
+}
+
+EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+    if (path == NULL && (flags & AT_EMPTY_PATH) == 0)
+        return (int)velo_answer(-EINVAL); /* as libc: only futimens means the descriptor */
+    return (int)velo_answer(utimens_at(dirfd, path, times, flags));
+}
+
+EXPORT int futimens(int fd, const struct timespec times[2])
+{
+    if (fd < 0)
+        return (int)velo_answer(-EBADF);
+    return (int)velo_answer(utimens_at(fd, NULL, times, 0));
+}
+
+EXPORT int utimes(const char *path, const struct timeval times[2])
+{
+    return (int)velo_answer(utimes_at(AT_FDCWD, path, times, 0));
+}
+
+EXPORT int lutimes(const char *path, const struct timeval times[2])
+{
+    return (int)velo_answer(utimes_at(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
+EXPORT int futimesat(int dirfd, const char *path, const struct timeval times[2])
+{
+    return (int)velo_answer(utimes_at(dirfd, path, times, 0));
+}
+
+EXPORT int futimes(int fd, const struct timeval times[2])
+{
+    if (fd < 0)
+        return (int)velo_answer(-EBADF);
+    return (int)velo_answer(utimes_at(fd, NULL, times, 0));
+}
+
+EXPORT int utime(const char *path, const struct utimbuf *times)
+{
+    if (times == NULL)
+        return (int)velo_answer(utimens_at(AT_FDCWD, path, NULL, 0));
+    const struct timespec precise[2] = {{times->actime, 0}, {times->modtime, 0}};
+    return (int)velo_answer(utimens_at(AT_FDCWD, path, precise, 0));
+}
+
+/* ---- length ----------------------------------------------------------------------------------- */
+
+static long truncate_at(const char *path, off_t length)
+{
+    ONE_NAME(AT_FDCWD, path, 0, raw_truncate(path, length), raw_truncate(place.path, length),
+             velo_truncate(velo_here(), &place, length));
+}
+
+EXPORT int truncate(const char *path, off_t length)
+{
+    return (int)velo_answer(truncate_at(path, length));
+}
+ALIAS(truncate64, truncate);
+
+/* A longer file is all hole, so its space is charged as it is written, not here; but one that is
+ * written through a mapping is charged by nobody else, hence the attempt. */
+EXPORT int ftruncate(int fd, off_t length)
+{
+    if (velo_hint(fd) != 0 && length > 0)
+        (void)velo_hint_charge_to(fd, (uint64_t)length);
+    return (int)velo_answer(noticed(fd, velo_sys2(SYS_ftruncate, fd, length)));
+}
+ALIAS(ftruncate64, ftruncate);
+
+static long allocate(int fd, int mode, off_t offset, off_t length)
+{
+    uint64_t end;
+    if (velo_hint(fd) != 0 && offset >= 0 && length > 0 &&
+        !__builtin_add_overflow((uint64_t)offset, (uint64_t)length, &end) &&
+        velo_hint_charge_to(fd, end) != 0)
+        return -ENOSPC;
+    return noticed(fd, velo_sys4(SYS_fallocate, fd, mode, offset, length));
+}
+
+EXPORT int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    return (int)velo_answer(allocate(fd, mode, offset, length));
+}
+ALIAS(fallocate64, fallocate);
+
+/* Returns the error itself. Where the file system cannot, libc writes zeros. */
+EXPORT int posix_fallocate(int fd, off_t offset, off_t length)
+{
+    if (velo_hint(fd) == 0)
+        return NEXT(posix_fallocate)(fd, offset, length);
+    if (offset < 0 || length <= 0)
+        return EINVAL;
+    const long rc = allocate(fd, 0, offset, length);
+    return rc == -EOPNOTSUPP ? NEXT(posix_fallocate)(fd, offset, length) : (int)-rc;
+}
+ALIAS(posix_fallocate64, posix_fallocate);

@@ -1,0 +1,256 @@
+/* wrap_dir.c - directory streams.
+ *
+ * A hosted directory's stream is our own struct: a snapshot of the namespace, taken when it is
+ * opened and at rewinddir, so that whoever removes or adds names while reading sees each other name
+ * once. It holds a real descriptor of the directory on disk, for dirfd and fchdir.
+ * A plain directory's stream stays libc's; libc's begin with a descriptor >= 0, which is how the
+ * two are told apart, twice checked.
+ *
+ * Like libc's, these functions allocate; they are not for signal handlers. */
+#include <dirent.h>
+#include <stdlib.h>
+
+#include "claim.h"
+#include "raw.h"
+#include "wrap_dir.h"
+
+#define FIRST_BYTES 4096u
+
+struct stream {
+    int32_t never_a_descriptor; /* libc has the descriptor here */
+    uint32_t mark;
+    const void *owner; /* &stream_owner */
+    struct stream *self;
+    int fd;
+    uint32_t node;   /* of the directory */
+    size_t position; /* bytes into `entries`; also what telldir gives */
+    size_t used, size;
+    unsigned char *entries; /* struct dirent64, one behind the other */
+};
+
+#define NEVER_A_DESCRIPTOR (-1447382863) /* "-VELO" */
+#define MARK 0x6f6c6576u
+static const char stream_owner;
+
+static struct stream *ours(DIR *directory)
+{
+    struct stream *stream = (void *)directory;
+    const bool is = stream != NULL && stream->never_a_descriptor == NEVER_A_DESCRIPTOR &&
+                    stream->mark == MARK && stream->owner == &stream_owner && stream->self == stream;
+    return is ? stream : NULL;
+}
+
+/* ---- the snapshot ----------------------------------------------------------------------------- */
+
+static int add(void *context, const char *name, size_t length, uint64_t inode, unsigned char type)
+{
+    struct stream *stream = context;
+    const size_t bytes = (offsetof(struct dirent64, d_name) + length + 1 + 7) & ~(size_t)7;
+    if (stream->used + bytes > stream->size) {
+        const size_t size = stream->size == 0 ? FIRST_BYTES : stream->size * 2;
+        void *grown = realloc(stream->entries, size);
+        if (grown == NULL)
+            return -ENOMEM;
+        stream->entries = grown;
+        stream->size = size;
+    }
+    struct dirent64 *entry = (void *)(stream->entries + stream->used);
+    stream->used += bytes;
+    entry->d_ino = inode;
+    entry->d_off = (off_t)stream->used;
+    entry->d_reclen = (unsigned short)bytes;
+    entry->d_type = type;
+    memcpy(entry->d_name, name, length);
+    entry->d_name[length] = 0;
+    return 0;
+}
+
+/* 0, or -errno; a directory that is gone has no entries, not even dots, as on disk. */
+static int take_snapshot(struct stream *stream)
+{
+    uint64_t dot = 0, dotdot = 0;
+    stream->used = stream->position = 0;
+    int rc = velo_list_dots(velo_here(), stream->node, &dot, &dotdot);
+    if (rc == 0)
+        rc = add(stream, ".", 1, dot, DT_DIR);
+    if (rc == 0)
+        rc = add(stream, "..", 2, dotdot, DT_DIR);
+    if (rc == 0)
+        rc = velo_list(velo_here(), stream->node, add, stream);
+    if (rc == -ENOENT)
+        stream->used = 0;
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static void stream_free(struct stream *stream)
+{
+    stream->self = NULL;
+    stream->owner = NULL;
+    free(stream->entries);
+    free(stream);
+}
+
+/* A stream on `fd`, which stays the caller's on failure. */
+static DIR *stream_new(int fd, uint32_t node)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return NULL;
+    *stream = (struct stream){.never_a_descriptor = NEVER_A_DESCRIPTOR,
+                              .mark = MARK,
+                              .owner = &stream_owner,
+                              .self = stream,
+                              .fd = fd,
+                              .node = node};
+    const int rc = take_snapshot(stream);
+    if (rc == 0)
+        return (void *)stream;
+    stream_free(stream);
+    velo_answer(rc);
+    return NULL;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static DIR *open_hosted(struct velo_place *place)
+{
+    const int wrong = place->type == VELO_NONE        ? -ENOENT
+                      : place->type != VELO_DIRECTORY ? -ENOTDIR
+                                                      : 0;
+    const int flags = O_RDONLY | O_NONBLOCK | O_DIRECTORY | O_CLOEXEC;
+    const long fd = wrong != 0 ? wrong : raw_openat(AT_FDCWD, place->path, flags, 0);
+    if (velo_answer(fd) < 0)
+        return NULL;
+    DIR *directory = stream_new((int)fd, place->node);
+    if (directory == NULL)
+        raw_close((int)fd);
+    return directory;
+}
+
+DIR *velo_opendir_at(int dirfd, const char *path, bool *is_plain)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, 0, &place);
+    *is_plain = claimed == VELO_NOT_OURS;
+    if (claimed == VELO_NOT_OURS)
+        return NULL;
+    if (claimed == VELO_CROSSED)
+        return NEXT(opendir)(place.path);
+    if (claimed > 0)
+        return open_hosted(&place);
+    velo_answer(claimed);
+    return NULL;
+}
+
+EXPORT DIR *opendir(const char *path)
+{
+    bool is_plain = false;
+    DIR *directory = velo_opendir_at(AT_FDCWD, path, &is_plain);
+    return is_plain ? NEXT(opendir)(path) : directory;
+}
+
+EXPORT DIR *fdopendir(int fd)
+{
+    struct velo_region *region = velo_here();
+    struct stat stat;
+    uint32_t node = 0;
+    if (region != NULL && raw_fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode))
+        node = velo_node_of(region, &stat);
+    return node == 0 ? NEXT(fdopendir)(fd) : stream_new(fd, node);
+}
+
+EXPORT int closedir(DIR *directory)
+{
+    struct stream *stream = ours(directory);
+    if (stream == NULL)
+        return NEXT(closedir)(directory);
+    const int fd = stream->fd;
+    stream_free(stream);
+    return (int)velo_answer(raw_close(fd));
+}
+
+EXPORT int dirfd(DIR *directory)
+{
+    struct stream *stream = ours(directory);
+    return stream == NULL ? NEXT(dirfd)(directory) : stream->fd;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+static struct dirent *read_hosted(struct stream *stream)
+{
+    if (stream->position >= stream->used)
+        return NULL;
+    struct dirent *entry = (void *)(stream->entries + stream->position);
+    stream->position += entry->d_reclen;
+    return entry;
+}
+
+EXPORT struct dirent *readdir(DIR *directory)
+{
+    struct stream *stream = ours(directory);
+    return stream == NULL ? NEXT(readdir)(directory) : read_hosted(stream);
+}
+ALIAS(readdir64, readdir);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+EXPORT int readdir_r(DIR *directory, struct dirent *entry, struct dirent **result)
+{
+    struct stream *stream = ours(directory);
+    if (stream == NULL)
+        return NEXT(readdir_r)(directory, entry, result);
+    struct dirent *found = read_hosted(stream);
+    if (found != NULL)
+        memcpy(entry, found, found->d_reclen);
+    *result = found == NULL ? NULL : entry;
+    return 0;
+}
+ALIAS(readdir64_r, readdir_r);
+#pragma GCC diagnostic pop
+
+EXPORT void rewinddir(DIR *directory)
+{
+    struct stream *stream = ours(directory);
+    if (stream == NULL)
+        NEXT(rewinddir)(directory);
+    else
+        (void)take_snapshot(stream); /* out of memory: what was gathered so far */
+}
+
+EXPORT void seekdir(DIR *directory, long position)
+{
+    struct stream *stream = ours(directory);
+    if (stream == NULL)
+        NEXT(seekdir)(directory, position);
+    else if (position >= 0 && (size_t)position <= stream->used)
+        stream->position = (size_t)position;
+}
+
+EXPORT long telldir(DIR *directory)
+{
+    struct stream *stream = ours(directory);
+    return stream == NULL ? NEXT(telldir)(directory) : (long)stream->position;
+}
+
+/* ---- raw reading ------------------------------------------------------------------------------ */
+
+/* A program that reads entries itself keeps its place in the kernel's descriptor, so it is given
+ * the kernel's view: everything is put on disk when it begins. */
+EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
+{
+    struct velo_region *region = velo_here();
+    if (region != NULL && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0 &&
+        velo_node_of_fd(region, fd) != 0)
+        velo_put_tree(region);
+    return velo_answer(velo_sys3(SYS_getdents64, fd, velo_word(buffer), size));
+}
+
+EXPORT ssize_t getdirentries(int fd, char *restrict buffer, size_t size, off_t *restrict base)
+{
+    struct velo_region *region = velo_here();
+    if (region != NULL && velo_node_of_fd(region, fd) != 0)
+        velo_put_tree(region);
+    return NEXT(getdirentries)(fd, buffer, size, base);
+}
+ALIAS(getdirentries64, getdirentries);

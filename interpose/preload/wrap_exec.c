@@ -1,0 +1,199 @@
+/* wrap_exec.c - the exec family: what runs next is prepared, and finds us in its environment.
+ *
+ * All of it may run in a vfork child: on the parent's memory, with nothing allocated and nothing
+ * remembered. libc's own execvp would call a hidden execve, so the search is done here. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "environment.h"
+#include "opaque.h"
+#include "raw.h"
+
+#define PLAIN_EXECVE (-1)
+
+/* Run it; only failure returns, as -errno. */
+static long run(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    const bool opaque = velo_before_program(dirfd, path, envp);
+    VELO_ENVIRONMENT(environment, envp, !opaque);
+    if (opaque)
+        velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
+    if (flags == PLAIN_EXECVE)
+        return raw_execve(path, argv, environment);
+    return raw_execveat(dirfd, path, argv, environment, flags);
+}
+
+static int execute(const char *path, char *const argv[], char *const envp[])
+{
+    return (int)velo_answer(run(AT_FDCWD, path, argv, envp, PLAIN_EXECVE));
+}
+
+EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+    return execute(path, argv, envp);
+}
+
+EXPORT int execv(const char *path, char *const argv[])
+{
+    return execute(path, argv, environ);
+}
+
+/* ---- by descriptor ---------------------------------------------------------------------------- */
+
+static void name_descriptor(int fd, char out[32])
+{
+    char digits[12];
+    size_t count = 0, at = 14;
+    memcpy(out, "/proc/self/fd/", at);
+    for (unsigned rest = (unsigned)fd; count == 0 || rest > 0; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
+    while (count > 0)
+        out[at++] = digits[--count];
+    out[at] = 0;
+}
+
+/* A hosted program is run at its real path, so that /proc/self/exe and $ORIGIN are what they would
+ * be; another one by its descriptor. */
+static long run_descriptor(int fd, char *const argv[], char *const envp[], int flags)
+{
+    struct velo_region *region = velo_here();
+    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
+    char path[PATH_MAX];
+    if (node != 0 && velo_path_of(region, node, path) >= 0)
+        return run(AT_FDCWD, path, argv, envp, PLAIN_EXECVE);
+    name_descriptor(fd, path);
+    const bool opaque = velo_before_program(AT_FDCWD, path, envp);
+    VELO_ENVIRONMENT(environment, envp, !opaque);
+    if (opaque)
+        velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
+    return raw_execveat(fd, "", argv, environment, flags | AT_EMPTY_PATH);
+}
+
+EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
+{
+    if (fd < 0 || argv == NULL || envp == NULL)
+        return (int)velo_answer(-EINVAL);
+    return (int)velo_answer(run_descriptor(fd, argv, envp, 0));
+}
+
+EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    if (dirfd >= 0 && path != NULL && path[0] == 0 && (flags & AT_EMPTY_PATH) != 0)
+        return (int)velo_answer(run_descriptor(dirfd, argv, envp, flags));
+    return (int)velo_answer(run(dirfd, path, argv, envp, flags));
+}
+
+/* ---- along $PATH ------------------------------------------------------------------------------ */
+
+static size_t count_of(char *const argv[])
+{
+    size_t count = 0;
+    while (argv[count] != NULL)
+        count++;
+    return count;
+}
+
+/* As libc: a file without a format that the kernel knows is given to the shell. */
+static long run_or_shell(const char *path, char *const argv[], char *const envp[])
+{
+    const long rc = run(AT_FDCWD, path, argv, envp, PLAIN_EXECVE);
+    if (rc != -ENOEXEC)
+        return rc;
+    const size_t count = count_of(argv);
+    const char **shell = __builtin_alloca((count + 3) * sizeof *shell);
+    size_t used = 0;
+    shell[used++] = "/bin/sh";
+    shell[used++] = path;
+    for (size_t i = 1; i < count; i++)
+        shell[used++] = argv[i];
+    shell[used] = NULL;
+    return run(AT_FDCWD, shell[0], (char *const *)(uintptr_t)shell, envp, PLAIN_EXECVE);
+}
+
+/* Errors that mean "not here", so that the search goes on. */
+static bool is_elsewhere(long rc)
+{
+    return rc == -ENOENT || rc == -EACCES || rc == -ENOTDIR || rc == -ESTALE || rc == -ENODEV ||
+           rc == -ETIMEDOUT;
+}
+
+static long search_and_run(const char *file, char *const argv[], char *const envp[])
+{
+    if (file[0] == 0)
+        return -ENOENT;
+    if (strchr(file, '/') != NULL)
+        return run_or_shell(file, argv, envp);
+    const size_t name = strlen(file);
+    if (name > NAME_MAX)
+        return -ENAMETOOLONG;
+    const char *list = velo_environment_get(environ, "PATH");
+    if (list == NULL)
+        list = "/bin:/usr/bin";
+    char candidate[PATH_MAX];
+    bool denied = false;
+    for (;; list++) {
+        const size_t length = strcspn(list, ":");
+        if (length + 1 + name < PATH_MAX) {
+            memcpy(candidate, list, length);
+            candidate[length] = '/';
+            memcpy(candidate + length + (length > 0), file, name + 1);
+            const long rc = run_or_shell(candidate, argv, envp);
+            if (!is_elsewhere(rc))
+                return rc;
+            denied |= rc == -EACCES;
+        }
+        list += length;
+        if (*list == 0)
+            return denied ? -EACCES : -ENOENT;
+    }
+}
+
+EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    return (int)velo_answer(search_and_run(file, argv, envp));
+}
+
+EXPORT int execvp(const char *file, char *const argv[])
+{
+    return execvpe(file, argv, environ);
+}
+
+/* ---- arguments one by one --------------------------------------------------------------------- */
+
+/* Declares `argv`, of the arguments from `first` to the NULL; `after` sees the list behind it. */
+#define GATHER(first, after)                                                                       \
+    va_list list_;                                                                                 \
+    size_t count_ = 1;                                                                             \
+    va_start(list_, first);                                                                        \
+    if ((first) != NULL)                                                                           \
+        while (va_arg(list_, const char *) != NULL)                                                \
+            count_++;                                                                              \
+    va_end(list_);                                                                                 \
+    char **argv = __builtin_alloca((count_ + 1) * sizeof *argv);                                   \
+    argv[0] = (char *)(uintptr_t)(first);                                                          \
+    va_start(list_, first);                                                                        \
+    for (size_t i_ = 1; argv[i_ - 1] != NULL; i_++)                                                \
+        argv[i_] = va_arg(list_, char *);                                                          \
+    after;                                                                                         \
+    va_end(list_)
+
+EXPORT int execl(const char *path, const char *first, ...)
+{
+    GATHER(first, (void)0);
+    return execv(path, argv);
+}
+
+EXPORT int execlp(const char *file, const char *first, ...)
+{
+    GATHER(first, (void)0);
+    return execvp(file, argv);
+}
+
+EXPORT int execle(const char *path, const char *first, ...)
+{
+    char *const *envp;
+    GATHER(first, envp = va_arg(list_, char *const *));
+    return execve(path, argv, envp);
+}

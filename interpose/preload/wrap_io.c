@@ -1,0 +1,206 @@
+/* wrap_io.c - writes: not to carry them, the kernel does, but to charge the space they take.
+ *
+ * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may still
+ * be written before its file has to be charged for more. Credit grows with the file, so a file of n
+ * bytes is charged about log(n) times; other descriptors pay for one load. */
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "hint.h"
+#include "raw.h"
+
+#define CREDIT_BYTES_MAX (1u << 20)
+
+_Atomic uint32_t velo_hints[VELO_HINTS_MAX];
+
+/* The node behind a hinted descriptor and its size, or 0 and the hint is gone. */
+static uint32_t hinted_node(int fd, struct stat *stat)
+{
+    struct velo_region *region = velo_here();
+    uint32_t node = 0;
+    if (region != NULL && raw_fstat(fd, stat) == 0 && S_ISREG(stat->st_mode))
+        node = velo_node_of(region, stat);
+    if (node == 0)
+        velo_hint_set(fd, 0);
+    return node;
+}
+
+int velo_hint_charge(int fd, size_t count)
+{
+    const uint32_t credit = velo_hint(fd) - 1;
+    if (count <= credit) {
+        velo_hint_set(fd, credit - (uint32_t)count + 1);
+        return 0;
+    }
+    struct stat stat;
+    const uint32_t node = hinted_node(fd, &stat);
+    if (node == 0)
+        return 0;
+    /* Beyond the end in the usual case; an overwrite is charged too much, until a shard settles
+     * the file. As much again is credit, so that small files are charged what they are. */
+    const uint64_t size = (uint64_t)stat.st_size;
+    const uint32_t more = size < CREDIT_BYTES_MAX ? (uint32_t)size : CREDIT_BYTES_MAX;
+    if (velo_charge(velo_here(), node, size + count + more) == 0) {
+        velo_hint_set(fd, more + 1);
+        return 0;
+    }
+    velo_hint_set(fd, 1);
+    return velo_charge(velo_here(), node, size + count) == 0 ? 0 : -ENOSPC;
+}
+
+int velo_hint_charge_to(int fd, uint64_t end)
+{
+    struct stat stat;
+    const uint32_t node = hinted_node(fd, &stat);
+    if (node == 0 || end <= (uint64_t)stat.st_size)
+        return 0;
+    return velo_charge(velo_here(), node, end) == 0 ? 0 : -ENOSPC;
+}
+
+static inline bool refused(int fd, size_t count)
+{
+    if (__builtin_expect(velo_hint(fd) == 0, 1) || velo_hint_charge(fd, count) == 0)
+        return false;
+    errno = ENOSPC;
+    return true;
+}
+
+static size_t total(const struct iovec *pieces, int count)
+{
+    size_t sum = 0;
+    for (int i = 0; i < count && i < 1024; i++)
+        sum += pieces[i].iov_len;
+    return sum;
+}
+
+static inline bool refused_pieces(int fd, const struct iovec *pieces, int count)
+{
+    return velo_hint(fd) != 0 && refused(fd, total(pieces, count));
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+EXPORT ssize_t write(int fd, const void *bytes, size_t count)
+{
+    return refused(fd, count) ? -1 : NEXT(write)(fd, bytes, count);
+}
+ALIAS(__write, write);
+
+EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    return refused(fd, count) ? -1 : NEXT(pwrite)(fd, bytes, count, offset);
+}
+ALIAS(pwrite64, pwrite);
+ALIAS(__pwrite64, pwrite);
+
+EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+    return refused_pieces(fd, pieces, count) ? -1 : NEXT(writev)(fd, pieces, count);
+}
+
+EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+    return refused_pieces(fd, pieces, count) ? -1 : NEXT(pwritev)(fd, pieces, count, offset);
+}
+ALIAS(pwritev64, pwritev);
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+    return refused_pieces(fd, pieces, count) ? -1
+                                             : NEXT(pwritev2)(fd, pieces, count, offset, flags);
+}
+ALIAS(pwritev64v2, pwritev2);
+
+EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
+{
+    if (velo_hint(stream->_fileno) != 0 && refused(stream->_fileno, size * count))
+        return 0;
+    return NEXT(fwrite)(bytes, size, count, stream);
+}
+
+/* ---- copying inside the kernel ---------------------------------------------------------------- */
+
+/* Callers ask for "as much as there is": what there is, is at most the source's size. */
+static bool refused_copy(int to, int from, size_t count)
+{
+    struct stat source;
+    if (velo_hint(to) == 0)
+        return false;
+    if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode) &&
+        count > (size_t)source.st_size)
+        count = (size_t)source.st_size;
+    return refused(to, count < 1ul << 40 ? count : 1u << 16);
+}
+
+EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
+                               unsigned flags)
+{
+    return refused_copy(to, from, count)
+               ? -1
+               : NEXT(copy_file_range)(from, from_at, to, to_at, count, flags);
+}
+
+EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
+{
+    return refused_copy(to, from, count)
+               ? -1
+               : velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count));
+}
+ALIAS(sendfile64, sendfile);
+
+EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
+{
+    return refused_copy(to, from, count < 1u << 20 ? count : 1u << 20)
+               ? -1
+               : NEXT(splice)(from, from_at, to, to_at, count, flags);
+}
+
+/* ---- hints follow descriptors where that is cheap --------------------------------------------- */
+
+static long follow(int fd, long duplicate)
+{
+    if (duplicate >= 0)
+        velo_hint_set((int)duplicate, velo_hint(fd) == 0 ? 0 : 1);
+    return duplicate;
+}
+
+EXPORT int dup(int fd)
+{
+    return (int)velo_answer(follow(fd, velo_sys1(SYS_dup, fd)));
+}
+
+EXPORT int dup3(int fd, int to, int flags)
+{
+    return (int)velo_answer(follow(fd, velo_sys3(SYS_dup3, fd, to, flags)));
+}
+
+EXPORT int dup2(int fd, int to)
+{
+    if (fd == to) /* dup3 refuses; dup2 checks that it is open */
+        return velo_answer(velo_sys3(SYS_fcntl, fd, F_GETFD, 0)) < 0 ? -1 : to;
+    long rc;
+    do
+        rc = velo_sys3(SYS_dup3, fd, to, 0);
+    while (rc == -EBUSY);
+    return (int)velo_answer(follow(fd, rc));
+}
+ALIAS(__dup2, dup2);
+
+EXPORT int close(int fd)
+{
+    velo_hint_set(fd, 0);
+    return NEXT(close)(fd);
+}
+ALIAS(__close, close);
+
+/* What we were started with may be hosted: the shell's redirections. A wrong guess costs one
+ * fstat at the first write. */
+__attribute__((constructor(102))) static void hint_inherited(void)
+{
+    if (velo_here() != NULL)
+        for (int fd = 1; fd <= 2; fd++)
+            velo_hint_set(fd, 1);
+}

@@ -1,0 +1,255 @@
+/* wrap_link.c - names: rename, link, unlink, symlink, mkdir, mknod and their spellings.
+ *
+ * Calls on one name ask for it without following a symlink at its end. Calls on two need both
+ * places as soon as one of them is ours. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "raw.h"
+
+/* One claimed name: `ours` when it is hosted, `native` when it has to be done at place.path. */
+#define ONE_NAME(dirfd, path, walk, plain, native, hosted)                                         \
+    struct velo_place place;                                                                       \
+    const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
+    if (claimed == VELO_NOT_OURS)                                                                  \
+        return plain;                                                                              \
+    if (claimed == VELO_CROSSED)                                                                   \
+        return native;                                                                             \
+    return claimed < 0 ? claimed : hosted
+
+/* ---- two names -------------------------------------------------------------------------------- */
+
+/* Claims both. VELO_NOT_OURS: the program's own call; VELO_CROSSED: on the two paths;
+ * VELO_OURS: both places are filled and at least one is hosted; or -errno. */
+static int claim_two(int fd, const char *from, unsigned walk, struct velo_place *from_place,
+                     int to_fd, const char *to, struct velo_place *to_place)
+{
+    const int a = velo_claim(fd, from, walk, from_place);
+    const int b = a < 0 ? a : velo_claim(to_fd, to, VELO_WALK_NOFOLLOW, to_place);
+    if (b < 0 || (a == VELO_NOT_OURS && b == VELO_NOT_OURS))
+        return b;
+    int rc = 0;
+    if (a == VELO_NOT_OURS)
+        rc = velo_resolve(fd, from, walk, from_place);
+    if (rc == 0 && b == VELO_NOT_OURS)
+        rc = velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, to_place);
+    if (rc != 0)
+        return rc;
+    return a == VELO_OURS || b == VELO_OURS ? VELO_OURS : VELO_CROSSED;
+}
+
+static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    struct velo_place a, b;
+    const int claimed = claim_two(fd, from, VELO_WALK_NOFOLLOW, &a, to_fd, to, &b);
+    if (claimed == VELO_NOT_OURS)
+        return raw_rename(fd, from, to_fd, to, flags);
+    if (claimed == VELO_CROSSED)
+        return raw_rename(AT_FDCWD, a.path, AT_FDCWD, b.path, flags);
+    return claimed < 0 ? claimed : velo_rename(velo_here(), &a, &b, flags);
+}
+
+EXPORT int rename(const char *from, const char *to)
+{
+    return (int)velo_answer(rename_at(AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
+EXPORT int renameat(int fd, const char *from, int to_fd, const char *to)
+{
+    return (int)velo_answer(rename_at(fd, from, to_fd, to, 0));
+}
+
+EXPORT int renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    return (int)velo_answer(rename_at(fd, from, to_fd, to, flags));
+}
+
+/* The descriptor that `from` means, or -1: linkat(fd, "", ..., AT_EMPTY_PATH) and
+ * linkat(AT_FDCWD, "/proc/self/fd/N", ..., AT_SYMLINK_FOLLOW). */
+static int linked_descriptor(int fd, const char *from, int flags)
+{
+    if (from == NULL)
+        return -1;
+    if ((flags & AT_EMPTY_PATH) != 0 && from[0] == 0)
+        return fd;
+    return (flags & AT_SYMLINK_FOLLOW) != 0 ? velo_fd_of_path(from) : -1;
+}
+
+/* Link an open file. A plain one goes to the real directory, where we then look again. */
+static long link_descriptor(int descriptor, int fd, const char *from, int to_fd, const char *to,
+                            int flags)
+{
+    struct velo_region *region = velo_here();
+    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, descriptor);
+    struct velo_place a, b;
+    const int claimed = velo_claim(to_fd, to, VELO_WALK_NOFOLLOW, &b);
+    if (claimed < 0)
+        return claimed;
+    if (node != 0) {
+        int rc = velo_place_of_node(region, node, &a);
+        if (rc == 0 && claimed == VELO_NOT_OURS)
+            rc = velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, &b);
+        return rc != 0 ? rc : velo_link(region, &a, &b);
+    }
+    if (claimed == VELO_NOT_OURS)
+        return raw_link(fd, from, to_fd, to, flags);
+    const long rc = raw_link(fd, from, AT_FDCWD, b.path, flags);
+    if (rc == 0 && claimed == VELO_OURS)
+        velo_revalidate(region, &b);
+    return rc;
+}
+
+static long link_at(int fd, const char *from, int to_fd, const char *to, int flags)
+{
+    const int descriptor = linked_descriptor(fd, from, flags);
+    if (descriptor >= 0)
+        return link_descriptor(descriptor, fd, from, to_fd, to, flags);
+    struct velo_place a, b;
+    const unsigned walk = (flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : VELO_WALK_NOFOLLOW;
+    const int claimed = claim_two(fd, from, walk, &a, to_fd, to, &b);
+    if (claimed == VELO_NOT_OURS)
+        return raw_link(fd, from, to_fd, to, flags);
+    if (claimed == VELO_CROSSED)
+        return raw_link(AT_FDCWD, a.path, AT_FDCWD, b.path, flags);
+    return claimed < 0 ? claimed : velo_link(velo_here(), &a, &b);
+}
+
+EXPORT int link(const char *from, const char *to)
+{
+    return (int)velo_answer(link_at(AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
+EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags)
+{
+    return (int)velo_answer(link_at(fd, from, to_fd, to, flags));
+}
+
+/* ---- removing --------------------------------------------------------------------------------- */
+
+static long remove_at(int dirfd, const char *path, int flags)
+{
+    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_unlink(dirfd, path, flags),
+             raw_unlink(AT_FDCWD, place.path, flags),
+             (flags & AT_REMOVEDIR) != 0 ? velo_rmdir(velo_here(), &place)
+                                         : velo_unlink(velo_here(), &place));
+}
+
+EXPORT int unlink(const char *path)
+{
+    return (int)velo_answer(remove_at(AT_FDCWD, path, 0));
+}
+
+EXPORT int unlinkat(int dirfd, const char *path, int flags)
+{
+    return (int)velo_answer(remove_at(dirfd, path, flags));
+}
+
+EXPORT int rmdir(const char *path)
+{
+    return (int)velo_answer(remove_at(AT_FDCWD, path, AT_REMOVEDIR));
+}
+
+EXPORT int remove(const char *path)
+{
+    long rc = remove_at(AT_FDCWD, path, 0);
+    if (rc == -EISDIR)
+        rc = remove_at(AT_FDCWD, path, AT_REMOVEDIR);
+    return (int)velo_answer(rc);
+}
+
+/* ---- making ----------------------------------------------------------------------------------- */
+
+static long symlink_at(const char *target, int dirfd, const char *path)
+{
+    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_symlink(target, dirfd, path),
+             raw_symlink(target, AT_FDCWD, place.path), velo_symlink(velo_here(), target, &place));
+}
+
+EXPORT int symlink(const char *target, const char *path)
+{
+    return (int)velo_answer(symlink_at(target, AT_FDCWD, path));
+}
+
+EXPORT int symlinkat(const char *target, int dirfd, const char *path)
+{
+    return (int)velo_answer(symlink_at(target, dirfd, path));
+}
+
+static long mkdir_at(int dirfd, const char *path, mode_t mode)
+{
+    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_mkdir(dirfd, path, mode),
+             raw_mkdir(AT_FDCWD, place.path, mode), velo_mkdir(velo_here(), &place, mode));
+}
+
+EXPORT int mkdir(const char *path, mode_t mode)
+{
+    return (int)velo_answer(mkdir_at(AT_FDCWD, path, mode));
+}
+
+EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
+{
+    return (int)velo_answer(mkdir_at(dirfd, path, mode));
+}
+
+static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
+{
+    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_mknod(dirfd, path, mode, device),
+             raw_mknod(AT_FDCWD, place.path, mode, device),
+             velo_mknod(velo_here(), &place, mode, device));
+}
+
+EXPORT int mknod(const char *path, mode_t mode, dev_t device)
+{
+    return (int)velo_answer(mknod_at(AT_FDCWD, path, mode, device));
+}
+
+EXPORT int mknodat(int dirfd, const char *path, mode_t mode, dev_t device)
+{
+    return (int)velo_answer(mknod_at(dirfd, path, mode, device));
+}
+
+EXPORT int mkfifo(const char *path, mode_t mode)
+{
+    return (int)velo_answer(mknod_at(AT_FDCWD, path, (mode & 07777) | S_IFIFO, 0));
+}
+
+EXPORT int mkfifoat(int dirfd, const char *path, mode_t mode)
+{
+    return (int)velo_answer(mknod_at(dirfd, path, (mode & 07777) | S_IFIFO, 0));
+}
+
+/* Programs built against glibc before 2.33. */
+int __xmknod(int version, const char *path, mode_t mode, dev_t *device);
+int __xmknodat(int version, int dirfd, const char *path, mode_t mode, dev_t *device);
+
+EXPORT int __xmknod(int version, const char *path, mode_t mode, dev_t *device)
+{
+    (void)version;
+    return mknod(path, mode, *device);
+}
+
+EXPORT int __xmknodat(int version, int dirfd, const char *path, mode_t mode, dev_t *device)
+{
+    (void)version;
+    return mknodat(dirfd, path, mode, *device);
+}
+
+/* A socket's name is made by bind, on disk; the namespace looks again. */
+EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
+{
+    const struct sockaddr *any = address.__sockaddr__;
+    const long rc = velo_sys3(SYS_bind, fd, velo_word(any), length);
+    const size_t head = offsetof(struct sockaddr_un, sun_path);
+    if (rc != 0 || any == NULL || length <= head || any->sa_family != AF_UNIX)
+        return (int)velo_answer(rc);
+    char path[sizeof(struct sockaddr_un) + 1] = "";
+    memcpy(path, (const char *)any + head, length - head < sizeof path ? length - head : 0);
+    struct velo_place place;
+    if (velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW, &place) == VELO_OURS)
+        velo_revalidate(velo_here(), &place);
+    return 0;
+}

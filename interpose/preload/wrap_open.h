@@ -1,0 +1,17 @@
+/* wrap_open.h - opening by the same rules from other wrappers: fopen, mkstemp, syscall. */
+#ifndef VELO_PRELOAD_WRAP_OPEN_H
+#define VELO_PRELOAD_WRAP_OPEN_H
+
+#include "claim.h"
+
+/* Open what velo_claim gave (VELO_OURS or VELO_CROSSED). A descriptor or -errno. */
+int velo_open_claimed(int claimed, struct velo_place *place, int flags, mode_t mode);
+
+/* How open treats a symlink at the end. */
+static inline unsigned velo_open_walk_flags(int flags)
+{
+    const bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+    return (flags & O_NOFOLLOW) != 0 || exclusive ? VELO_WALK_NOFOLLOW : 0;
+}
+
+#endif

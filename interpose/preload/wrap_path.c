@@ -1,0 +1,175 @@
+/* wrap_path.c - where a name leads: readlink, realpath, and the working directory.
+ *
+ * Hosted directories stand on disk, so chdir and getcwd are the kernel's; we only forget what we
+ * knew. */
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "raw.h"
+#include "wrap_dir.h"
+
+/* ---- readlink --------------------------------------------------------------------------------- */
+
+/* The kernel names a hosted file's descriptor by its place in the arena; programs want the path.
+ * `text` holds `length` bytes of the kernel's answer; the new length. */
+static long translate(const char *link, char *text, long length, size_t size)
+{
+    struct velo_region *region = velo_here();
+    const size_t prefix = region == NULL ? 0 : strlen(region->directory);
+    if (prefix == 0 || (size_t)length <= prefix || memcmp(text, region->directory, prefix) != 0)
+        return length;
+    struct stat stat;
+    if (raw_statat(AT_FDCWD, link, &stat, 0) != 0)
+        return length;
+    const uint32_t node = velo_node_of(region, &stat);
+    char path[PATH_MAX];
+    const long found = node == 0 ? -ENOENT : velo_path_of(region, node, path);
+    if (found < 0)
+        return length;
+    const size_t count = (size_t)found < size ? (size_t)found : size;
+    memcpy(text, path, count);
+    return (long)count;
+}
+
+static long readlink_at(int dirfd, const char *path, char *out, size_t size)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
+    if (claimed == VELO_NOT_OURS) {
+        const long length = raw_readlink(dirfd, path, out, size);
+        return length > 0 && strncmp(path, "/proc/", 6) == 0 ? translate(path, out, length, size)
+                                                             : length;
+    }
+    if (claimed == VELO_CROSSED)
+        return raw_readlink(AT_FDCWD, place.path, out, size);
+    if (claimed < 0)
+        return claimed;
+    return size == 0 ? -EINVAL : velo_readlink(velo_here(), &place, out, size);
+}
+
+EXPORT ssize_t readlink(const char *path, char *out, size_t size)
+{
+    return velo_answer(readlink_at(AT_FDCWD, path, out, size));
+}
+
+EXPORT ssize_t readlinkat(int dirfd, const char *path, char *out, size_t size)
+{
+    return velo_answer(readlink_at(dirfd, path, out, size));
+}
+
+ssize_t __readlink_chk(const char *path, char *out, size_t size, size_t room);
+ssize_t __readlinkat_chk(int dirfd, const char *path, char *out, size_t size, size_t room);
+
+EXPORT ssize_t __readlink_chk(const char *path, char *out, size_t size, size_t room)
+{
+    return size > room ? NEXT(__readlink_chk)(path, out, size, room) : readlink(path, out, size);
+}
+
+EXPORT ssize_t __readlinkat_chk(int dirfd, const char *path, char *out, size_t size, size_t room)
+{
+    return size > room ? NEXT(__readlinkat_chk)(dirfd, path, out, size, room)
+                       : readlinkat(dirfd, path, out, size);
+}
+
+/* ---- realpath --------------------------------------------------------------------------------- */
+
+/* libc resolves what is on disk, which each directory is; a regular file's name is added to what
+ * its directory resolved to. */
+static char *realpath_hosted(struct velo_place *place, char *out)
+{
+    if (place->type == VELO_NONE || (place->type != VELO_DIRECTORY && place->must_be_directory)) {
+        velo_answer(place->type == VELO_NONE ? -ENOENT : -ENOTDIR);
+        return NULL;
+    }
+    if (place->type != VELO_REGULAR)
+        return NEXT(realpath)(place->path, out);
+    char *name = place->path + (place->name - place->path);
+    name[-1] = 0; /* a hosted file's directory is never "/" */
+    char *directory = NEXT(realpath)(place->path, out);
+    if (directory == NULL)
+        return NULL;
+    const size_t length = strlen(directory), more = place->name_length;
+    if (length + 1 + more >= PATH_MAX) {
+        if (out == NULL)
+            free(directory);
+        velo_answer(-ENAMETOOLONG);
+        return NULL;
+    }
+    char *whole = out != NULL ? out : realloc(directory, length + more + 2);
+    if (whole == NULL) {
+        free(directory);
+        return NULL;
+    }
+    whole[length] = '/';
+    memcpy(whole + length + 1, name, more);
+    whole[length + 1 + more] = 0;
+    return whole;
+}
+
+EXPORT char *realpath(const char *restrict path, char *restrict out)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
+    if (claimed == VELO_NOT_OURS)
+        return NEXT(realpath)(path, out);
+    if (claimed == VELO_CROSSED)
+        return NEXT(realpath)(place.path, out);
+    if (claimed > 0)
+        return realpath_hosted(&place, out);
+    velo_answer(claimed);
+    return NULL;
+}
+
+char *__realpath_chk(const char *path, char *out, size_t room);
+
+EXPORT char *__realpath_chk(const char *path, char *out, size_t room)
+{
+    return room < PATH_MAX ? NEXT(__realpath_chk)(path, out, room) : realpath(path, out);
+}
+
+EXPORT char *canonicalize_file_name(const char *path)
+{
+    return realpath(path, NULL);
+}
+
+/* ---- the working directory -------------------------------------------------------------------- */
+
+static long changed(long rc)
+{
+    if (rc == 0)
+        velo_cwd_changed();
+    return rc;
+}
+
+EXPORT int chdir(const char *path)
+{
+    return (int)velo_answer(changed(velo_sys1(SYS_chdir, velo_word(path))));
+}
+
+EXPORT int fchdir(int fd)
+{
+    return (int)velo_answer(changed(velo_sys1(SYS_fchdir, fd)));
+}
+
+/* A thread gets a working directory of its own: one for the process is no longer true. */
+EXPORT int unshare(int flags)
+{
+    if ((flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)) != 0)
+        velo_cwd_unknowable();
+    return (int)velo_answer(velo_sys1(SYS_unshare, flags));
+}
+
+/* Below another root the same text means something else; what is in memory is put on disk first,
+ * where this process will look from now on. */
+EXPORT int chroot(const char *path)
+{
+    struct velo_region *region = velo_here();
+    if (region != NULL && path != NULL && strcmp(path, "/") != 0)
+        velo_put_tree(region);
+    const long rc = velo_sys1(SYS_chroot, velo_word(path));
+    if (rc == 0 && region != NULL && strcmp(path, "/") != 0)
+        velo_switch_off();
+    return (int)velo_answer(changed(rc));
+}

@@ -1,0 +1,243 @@
+/* wrap_stat.c - asking about files: stat and its twins, access, statfs, extended attributes.
+ *
+ * By path the core answers from memory. By descriptor the kernel answers first, and what it says of
+ * a hosted file is corrected: identity, links and size are those of the path. */
+#include <stdio.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "raw.h"
+
+static long stat_fd(int fd, struct stat *out)
+{
+    const long rc = raw_fstat(fd, out);
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region != NULL)
+        velo_fstat_fix(region, out);
+    return rc;
+}
+
+static bool is_empty(const char *path)
+{
+    return path != NULL && path[0] == 0;
+}
+
+/* "" and NULL with AT_EMPTY_PATH mean the descriptor itself. */
+static bool means_descriptor(int dirfd, const char *path, int flags)
+{
+    return (flags & AT_EMPTY_PATH) != 0 && dirfd >= 0 && (path == NULL || is_empty(path));
+}
+
+static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
+{
+    if (means_descriptor(dirfd, path, flags))
+        return stat_fd(dirfd, out);
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
+    if (claimed == VELO_NOT_OURS) {
+        const long rc = raw_statat(dirfd, path, out, flags);
+        /* /dev/stdin and /proc/self/fd/N lead to a hosted file by its kernel identity. */
+        if (rc == 0 && path[0] == '/' && (path[1] == 'd' || path[1] == 'p') && velo_here() != NULL)
+            velo_fstat_fix(velo_here(), out);
+        return rc;
+    }
+    if (claimed == VELO_CROSSED)
+        return raw_statat(AT_FDCWD, place.path, out, flags);
+    return claimed < 0 ? claimed : velo_stat(velo_here(), &place, out);
+}
+
+EXPORT int stat(const char *path, struct stat *out)
+{
+    return (int)velo_answer(stat_at(AT_FDCWD, path, out, 0));
+}
+ALIAS(stat64, stat);
+
+EXPORT int lstat(const char *path, struct stat *out)
+{
+    return (int)velo_answer(stat_at(AT_FDCWD, path, out, AT_SYMLINK_NOFOLLOW));
+}
+ALIAS(lstat64, lstat);
+
+EXPORT int fstat(int fd, struct stat *out)
+{
+    return (int)velo_answer(stat_fd(fd, out));
+}
+ALIAS(fstat64, fstat);
+
+EXPORT int fstatat(int dirfd, const char *path, struct stat *out, int flags)
+{
+    return (int)velo_answer(stat_at(dirfd, path, out, flags));
+}
+ALIAS(fstatat64, fstatat);
+
+/* Programs built against glibc before 2.33. `version` tells which struct; 64-bit machines have one. */
+int __xstat(int version, const char *path, struct stat *out);
+int __lxstat(int version, const char *path, struct stat *out);
+int __fxstat(int version, int fd, struct stat *out);
+int __fxstatat(int version, int dirfd, const char *path, struct stat *out, int flags);
+
+EXPORT int __xstat(int version, const char *path, struct stat *out)
+{
+    (void)version;
+    return stat(path, out);
+}
+ALIAS(__xstat64, __xstat);
+
+EXPORT int __lxstat(int version, const char *path, struct stat *out)
+{
+    (void)version;
+    return lstat(path, out);
+}
+ALIAS(__lxstat64, __lxstat);
+
+EXPORT int __fxstat(int version, int fd, struct stat *out)
+{
+    (void)version;
+    return fstat(fd, out);
+}
+ALIAS(__fxstat64, __fxstat);
+
+EXPORT int __fxstatat(int version, int dirfd, const char *path, struct stat *out, int flags)
+{
+    (void)version;
+    return fstatat(dirfd, path, out, flags);
+}
+ALIAS(__fxstatat64, __fxstatat);
+
+/* ---- statx ------------------------------------------------------------------------------------ */
+
+static struct statx_timestamp statx_time(struct timespec time)
+{
+    return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
+}
+
+static void statx_from_stat(struct statx *out, const struct stat *stat)
+{
+    memset(out, 0, sizeof *out);
+    out->stx_mask = STATX_BASIC_STATS;
+    out->stx_blksize = (uint32_t)stat->st_blksize;
+    out->stx_nlink = (uint32_t)stat->st_nlink;
+    out->stx_uid = stat->st_uid;
+    out->stx_gid = stat->st_gid;
+    out->stx_mode = (uint16_t)stat->st_mode;
+    out->stx_ino = stat->st_ino;
+    out->stx_size = (uint64_t)stat->st_size;
+    out->stx_blocks = (uint64_t)stat->st_blocks;
+    out->stx_atime = statx_time(stat->st_atim);
+    out->stx_ctime = statx_time(stat->st_ctim);
+    out->stx_mtime = statx_time(stat->st_mtim);
+    out->stx_rdev_major = major(stat->st_rdev);
+    out->stx_rdev_minor = minor(stat->st_rdev);
+    out->stx_dev_major = major(stat->st_dev);
+    out->stx_dev_minor = minor(stat->st_dev);
+}
+
+static bool statx_is_hosted(struct velo_region *region, const struct statx *plain)
+{
+    struct stat identity = {.st_mode = plain->stx_mode, .st_ino = plain->stx_ino};
+    identity.st_dev = makedev(plain->stx_dev_major, plain->stx_dev_minor);
+    return velo_node_of(region, &identity) != 0;
+}
+
+static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    const long rc = raw_statx(fd, path, flags, mask, out);
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    struct stat stat;
+    if (region != NULL && statx_is_hosted(region, out) && raw_fstat(fd, &stat) == 0 &&
+        velo_fstat_fix(region, &stat))
+        statx_from_stat(out, &stat);
+    return rc;
+}
+
+static long statx_at(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    if (means_descriptor(dirfd, path, flags))
+        return statx_fd(dirfd, path, flags, mask, out);
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
+    if (claimed == VELO_NOT_OURS)
+        return raw_statx(dirfd, path, flags, mask, out);
+    if (claimed == VELO_CROSSED)
+        return raw_statx(AT_FDCWD, place.path, flags, mask, out);
+    struct stat stat;
+    const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
+    if (rc == 0)
+        statx_from_stat(out, &stat);
+    return rc;
+}
+
+EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    return (int)velo_answer(statx_at(dirfd, path, flags, mask, out));
+}
+
+/* ---- access ------------------------------------------------------------------------------------ */
+
+EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
+    if (claimed == VELO_NOT_OURS)
+        return flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
+                          : NEXT(faccessat)(dirfd, path, mode, flags);
+    if (claimed == VELO_CROSSED)
+        return NEXT(faccessat)(AT_FDCWD, place.path, mode, flags);
+    return (int)velo_answer(claimed < 0 ? claimed
+                                        : velo_access(velo_here(), &place, mode, flags));
+}
+
+EXPORT int access(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, 0);
+}
+
+EXPORT int euidaccess(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS);
+}
+ALIAS(eaccess, euidaccess);
+
+/* ---- the file system below ------------------------------------------------------------------- */
+
+/* Where to ask about the file system of `path`: `path` itself, or something on the same one that
+ * is surely on disk, written to place->path. NULL with *failed set when there is no such file. */
+static const char *stand_in(const char *path, struct velo_place *place, int *failed)
+{
+    const int claimed = velo_claim(AT_FDCWD, path, 0, place);
+    if (claimed == VELO_NOT_OURS)
+        return path;
+    *failed = claimed < 0 ? claimed : claimed == VELO_OURS && place->type == VELO_NONE ? -ENOENT : 0;
+    if (*failed != 0)
+        return NULL;
+    if (claimed == VELO_OURS && place->type == VELO_REGULAR)
+        *failed = velo_path_of(velo_here(), place->root, place->path) < 0 ? -ENOENT : 0;
+    return *failed == 0 ? place->path : NULL;
+}
+
+#define ASK_BELOW(call)                                                                            \
+    struct velo_place place;                                                                       \
+    int failed = 0;                                                                                \
+    const char *there = stand_in(path, &place, &failed);                                           \
+    return there == NULL ? (int)velo_answer(failed) : call
+
+EXPORT int statfs(const char *path, struct statfs *out)
+{
+    ASK_BELOW((int)velo_answer(velo_sys2(SYS_statfs, velo_word(there), velo_word(out))));
+}
+ALIAS(statfs64, statfs);
+ALIAS(__statfs, statfs);
+
+EXPORT int statvfs(const char *path, struct statvfs *out)
+{
+    ASK_BELOW(NEXT(statvfs)(there, out));
+}
+ALIAS(statvfs64, statvfs);
+
+EXPORT long pathconf(const char *path, int name)
+{
+    ASK_BELOW(NEXT(pathconf)(there, name));
+}

@@ -1,0 +1,202 @@
+/* wrap_syscall.c - syscall(2): programs that know the kernel's numbers better than libc.
+ *
+ * The numbers that name files go to the same wrappers as libc's functions. All others are made
+ * right in the assembler stub, with all six arguments and no frame of C between: vfork, clone and
+ * rt_sigreturn must find the stack as the program left it.
+ * io_uring is answered ENOSYS: rings open files inside the kernel, where nobody can stand. */
+#include <dirent.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <utime.h>
+#include <stdio.h>
+
+#include "preload.h"
+#include "raw.h"
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+/* What the calls of x86-64's first years and the calls of both machines have in common. */
+#define BOTH_MACHINES(ON)                                                                          \
+    ON(openat, openat((int)a, P(b), (int)c, (mode_t)d))                                            \
+    ON(openat2, open_how((int)a, P(b), P(c), (size_t)d))                                           \
+    ON(name_to_handle_at, name_to_handle_at((int)a, P(b), P(c), P(d), (int)e))                     \
+    ON(fstat, fstat((int)a, P(b)))                                                                 \
+    ON(newfstatat, fstatat((int)a, P(b), P(c), (int)d))                                            \
+    ON(statx, statx((int)a, P(b), (int)c, (unsigned)d, P(e)))                                      \
+    ON(faccessat, faccessat((int)a, P(b), (int)c, 0))                                              \
+    ON(faccessat2, faccessat((int)a, P(b), (int)c, (int)d))                                        \
+    ON(statfs, statfs(P(a), P(b)))                                                                 \
+    ON(readlinkat, readlinkat((int)a, P(b), P(c), (size_t)d))                                      \
+    ON(renameat2, renameat2((int)a, P(b), (int)c, P(d), (unsigned)e))                              \
+    ON(linkat, linkat((int)a, P(b), (int)c, P(d), (int)e))                                         \
+    ON(symlinkat, symlinkat(P(a), (int)b, P(c)))                                                   \
+    ON(unlinkat, unlinkat((int)a, P(b), (int)c))                                                   \
+    ON(mkdirat, mkdirat((int)a, P(b), (mode_t)c))                                                  \
+    ON(mknodat, mknodat((int)a, P(b), (mode_t)c, (dev_t)d))                                        \
+    ON(fchmod, fchmod((int)a, (mode_t)b))                                                          \
+    ON(fchmodat, fchmodat((int)a, P(b), (mode_t)c, 0))                                             \
+    ON(fchmodat2, fchmodat((int)a, P(b), (mode_t)c, (int)d))                                       \
+    ON(fchown, fchown((int)a, (uid_t)b, (gid_t)c))                                                 \
+    ON(fchownat, fchownat((int)a, P(b), (uid_t)c, (gid_t)d, (int)e))                               \
+    ON(utimensat, times_of((int)a, P(b), P(c), (int)d))                                            \
+    ON(truncate, truncate(P(a), (off_t)b))                                                         \
+    ON(ftruncate, ftruncate((int)a, (off_t)b))                                                     \
+    ON(fallocate, fallocate((int)a, (int)b, (off_t)c, (off_t)d))                                   \
+    ON(getdents64, getdents64((int)a, P(b), (size_t)c))                                            \
+    ON(chdir, chdir(P(a)))                                                                         \
+    ON(fchdir, fchdir((int)a))                                                                     \
+    ON(chroot, chroot(P(a)))                                                                       \
+    ON(execve, execve(P(a), P(b), P(c)))                                                           \
+    ON(execveat, execveat((int)a, P(b), P(c), P(d), (int)e))                                       \
+    ON(setxattr, setxattr(P(a), P(b), P(c), (size_t)d, (int)e))                                    \
+    ON(lsetxattr, lsetxattr(P(a), P(b), P(c), (size_t)d, (int)e))                                  \
+    ON(fsetxattr, fsetxattr((int)a, P(b), P(c), (size_t)d, (int)e))                                \
+    ON(getxattr, getxattr(P(a), P(b), P(c), (size_t)d))                                            \
+    ON(lgetxattr, lgetxattr(P(a), P(b), P(c), (size_t)d))                                          \
+    ON(listxattr, listxattr(P(a), P(b), (size_t)c))                                                \
+    ON(llistxattr, llistxattr(P(a), P(b), (size_t)c))                                              \
+    ON(removexattr, removexattr(P(a), P(b)))                                                       \
+    ON(lremovexattr, lremovexattr(P(a), P(b)))                                                     \
+    ON(fremovexattr, fremovexattr((int)a, P(b)))                                                   \
+    ON(copy_file_range, copy_file_range((int)a, P(b), (int)c, P(d), (size_t)e, (unsigned)f))       \
+    ON(io_uring_setup, (errno = ENOSYS, -1))                                                       \
+    ON(io_uring_enter, (errno = ENOSYS, -1))                                                       \
+    ON(io_uring_register, (errno = ENOSYS, -1))
+
+#if defined(__x86_64__)
+#define ONE_MACHINE(ON)                                                                            \
+    ON(renameat, renameat((int)a, P(b), (int)c, P(d)))                                             \
+    ON(open, open(P(a), (int)b, (mode_t)c))                                                        \
+    ON(creat, creat(P(a), (mode_t)b))                                                              \
+    ON(stat, stat(P(a), P(b)))                                                                     \
+    ON(lstat, lstat(P(a), P(b)))                                                                   \
+    ON(access, access(P(a), (int)b))                                                               \
+    ON(readlink, readlink(P(a), P(b), (size_t)c))                                                  \
+    ON(rename, rename(P(a), P(b)))                                                                 \
+    ON(link, link(P(a), P(b)))                                                                     \
+    ON(symlink, symlink(P(a), P(b)))                                                               \
+    ON(unlink, unlink(P(a)))                                                                       \
+    ON(rmdir, rmdir(P(a)))                                                                         \
+    ON(mkdir, mkdir(P(a), (mode_t)b))                                                              \
+    ON(mknod, mknod(P(a), (mode_t)b, (dev_t)c))                                                    \
+    ON(chmod, chmod(P(a), (mode_t)b))                                                              \
+    ON(chown, chown(P(a), (uid_t)b, (gid_t)c))                                                     \
+    ON(lchown, lchown(P(a), (uid_t)b, (gid_t)c))                                                   \
+    ON(utime, utime(P(a), P(b)))                                                                   \
+    ON(utimes, utimes(P(a), P(b)))                                                                 \
+    ON(futimesat, futimesat((int)a, P(b), P(c)))
+#else
+#define ONE_MACHINE(ON) ON(renameat, renameat((int)a, P(b), (int)c, P(d)))
+#endif
+
+#define NUMBERS_MAX 512
+#define MARK(name, call) [SYS_##name] = 1,
+
+/* Read by the stub: 1 where the call goes to velo_syscall_routed. */
+__attribute__((used)) const unsigned char velo_syscall_is_routed[NUMBERS_MAX] = {
+    BOTH_MACHINES(MARK) ONE_MACHINE(MARK)};
+
+/* RESOLVE_ flags forbid what a hosted path hardly has; the plain path is then the kernel's. */
+static long open_how(int dirfd, const char *path, const struct open_how *how, size_t size)
+{
+    if (how == NULL || size != sizeof *how || how->resolve != 0)
+        return velo_answer(velo_sys4(SYS_openat2, dirfd, velo_word(path), velo_word(how), size));
+    return openat(dirfd, path, (int)how->flags, (mode_t)how->mode);
+}
+
+static long times_of(int dirfd, const char *path, const struct timespec *times, int flags)
+{
+    return path == NULL && flags == 0 ? futimens(dirfd, times)
+                                      : utimensat(dirfd, path, times, flags);
+}
+
+#define P(word) ((void *)(intptr_t)(word))
+#define CASE(name, call)                                                                           \
+    case SYS_##name:                                                                               \
+        return call;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wnonnull"
+long velo_syscall_routed(long number, long a, long b, long c, long d, long e, long f);
+
+__attribute__((used)) long velo_syscall_routed(long number, long a, long b, long c, long d, long e,
+                                               long f)
+{
+    switch (number) {
+        BOTH_MACHINES(CASE)
+        ONE_MACHINE(CASE)
+    default:
+        return velo_answer(velo_sys6(number, a, b, c, d, e, f));
+    }
+}
+#pragma GCC diagnostic pop
+
+#if defined(__x86_64__)
+__asm__(".globl syscall\n.type syscall, @function\n"
+        "syscall:\n"
+        "    endbr64\n"
+        "    cmp $511, %rdi\n"
+        "    ja 1f\n"
+        "    lea velo_syscall_is_routed(%rip), %rax\n"
+        "    cmpb $0, (%rax,%rdi)\n"
+        "    jne velo_syscall_routed\n" /* same arguments, same stack */
+        "1:  mov %rdi, %rax\n"
+        "    mov %rsi, %rdi\n"
+        "    mov %rdx, %rsi\n"
+        "    mov %rcx, %rdx\n"
+        "    mov %r8, %r10\n"
+        "    mov %r9, %r8\n"
+        "    mov 8(%rsp), %r9\n"
+        "    syscall\n"
+        "    cmp $-4095, %rax\n"
+        "    jae 2f\n"
+        "    ret\n"
+        "2:  neg %eax\n"
+        "    push %rax\n"
+        "    call __errno_location@PLT\n"
+        "    pop %rcx\n"
+        "    mov %ecx, (%rax)\n"
+        "    mov $-1, %rax\n"
+        "    ret\n"
+        ".size syscall, . - syscall\n");
+#elif defined(__aarch64__)
+__asm__(".globl syscall\n.type syscall, %function\n"
+        "syscall:\n"
+        "    cmp x0, #511\n"
+        "    b.hi 1f\n"
+        "    adrp x16, velo_syscall_is_routed\n"
+        "    add x16, x16, :lo12:velo_syscall_is_routed\n"
+        "    ldrb w16, [x16, x0]\n"
+        "    cbnz w16, velo_syscall_routed\n"
+        "1:  mov x8, x0\n"
+        "    mov x0, x1\n"
+        "    mov x1, x2\n"
+        "    mov x2, x3\n"
+        "    mov x3, x4\n"
+        "    mov x4, x5\n"
+        "    mov x5, x6\n"
+        "    svc #0\n"
+        "    cmn x0, #4095\n"
+        "    b.cs 2f\n"
+        "    ret\n"
+        "2:  neg w0, w0\n"
+        "    stp x30, x0, [sp, #-16]!\n"
+        "    bl __errno_location\n"
+        "    ldp x30, x1, [sp], #16\n"
+        "    str w1, [x0]\n"
+        "    mov x0, #-1\n"
+        "    ret\n"
+        ".size syscall, . - syscall\n");
+#endif

@@ -1,0 +1,195 @@
+"""Where an arena's files are, and the locks that say who may make, use and remove it.
+
+    <root>/                 $VELO_RUNTIME_DIR or /dev/shm/velo-<uid>, 0700, ours alone
+      <id>.lock             held by the server for as long as it lives
+      <id>.start            held by whoever is starting a server
+      <id>/                 the arena: first 16 hex digits of sha256(workspace)
+        meta  i/            the core's
+        router.sock shards.<pid>.sock router.pid server.log sessions/
+
+In: a workspace. Out: paths, held locks. Never: remove a lock file without holding it; take a lock
+on a file that somebody has removed meanwhile (that is why `Lock` compares identities).
+The root being 0700 and ours is what checks the credentials of every peer: nobody else can reach
+a socket below it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import time
+from dataclasses import dataclass
+
+from .errors import RuntimeRootUnusable, SocketPathTooLong
+
+SOCKET_PATH_BYTES_MAX = 107
+PID_MAX = 1 << 22  # the kernel's own limit
+LOCK_POLL_S = 0.01
+
+
+def runtime_root() -> str:
+    """The directory that holds all of this user's arenas."""
+    return os.environ.get("VELO_RUNTIME_DIR") or f"/dev/shm/velo-{os.getuid()}"
+
+
+def ensure_runtime_root(root: str) -> None:
+    """Make `root` exist, 0700 and ours.
+
+    Raises:
+        RuntimeRootUnusable: it cannot be made, or is somebody else's, or a symlink.
+    """
+    try:
+        os.makedirs(os.path.dirname(root.rstrip("/")) or "/", exist_ok=True)
+        try:
+            os.mkdir(root, 0o700)
+        except FileExistsError:
+            pass
+        found = os.lstat(root)
+    except OSError as error:
+        raise RuntimeRootUnusable(path=root, reason=error.strerror or str(error)) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise RuntimeRootUnusable(path=root, reason="it is not a directory")
+    if found.st_uid != os.getuid():
+        raise RuntimeRootUnusable(path=root, reason=f"it belongs to uid {found.st_uid}")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise RuntimeRootUnusable(
+            path=root, reason=f"others can enter it (mode {stat.S_IMODE(found.st_mode):04o})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """The paths of one workspace's arena. Says nothing about whether they exist."""
+
+    root: str
+    id: str
+
+    @classmethod
+    def of(cls, workspace: str) -> Arena:
+        """The arena of `workspace` (physical path).
+
+        Raises:
+            SocketPathTooLong: a socket in it could not be bound.
+        """
+        root = os.path.abspath(runtime_root())
+        arena = cls(root, hashlib.sha256(os.fsencode(workspace)).hexdigest()[:16])
+        for path in (arena.router_socket, arena.shards_socket(PID_MAX)):
+            if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+                raise SocketPathTooLong(path=path, limit_bytes=SOCKET_PATH_BYTES_MAX)
+        return arena
+
+    @property
+    def directory(self) -> str:
+        return os.path.join(self.root, self.id)
+
+    @property
+    def meta(self) -> str:
+        return os.path.join(self.directory, "meta")
+
+    @property
+    def router_socket(self) -> str:
+        return os.path.join(self.directory, "router.sock")
+
+    def shards_socket(self, pid: int) -> str:
+        """Where the shards of router `pid` connect.
+
+        One for each router: a shard of a killed one that is slow to end reconnects by itself,
+        and must not be taken for the shard of the same number of the next router.
+        """
+        return os.path.join(self.directory, f"shards.{pid}.sock")
+
+    @property
+    def pid_file(self) -> str:
+        return os.path.join(self.directory, "router.pid")
+
+    @property
+    def log(self) -> str:
+        return os.path.join(self.directory, "server.log")
+
+    @property
+    def sessions(self) -> str:
+        return os.path.join(self.directory, "sessions")
+
+    @property
+    def server_lock(self) -> str:
+        return self.directory + ".lock"
+
+    @property
+    def start_lock(self) -> str:
+        return self.directory + ".start"
+
+    def read_pid(self) -> int | None:
+        """The pid the last server wrote, which may be long dead."""
+        try:
+            with open(self.pid_file) as file:
+                return int(file.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def remove(self) -> None:
+        """Remove the arena and, when it was the last, the root. The server lock must be held."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.forget_root()
+
+    def forget_root(self) -> None:
+        """Remove the root when nothing is left in it."""
+        try:
+            os.rmdir(self.root)
+        except OSError:
+            pass
+
+
+class Lock:
+    """An exclusive flock on a file that disappears with it.
+
+    Unlinking a lock file is safe only if takers check, after locking, that the name still leads
+    to the file they locked; they do, so a released lock leaves nothing behind.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+
+    def take(self, *, timeout_s: float) -> bool:
+        """Try for `timeout_s` seconds (0: once); True when it is held.
+
+        Raises:
+            RuntimeRootUnusable: the lock file cannot be made.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._try():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOCK_POLL_S)
+        return True
+
+    def release(self) -> None:
+        """Remove the file and let go. Does nothing when not held."""
+        if self._fd >= 0:
+            os.unlink(self.path)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _try(self) -> bool:
+        root = os.path.dirname(self.path)
+        ensure_runtime_root(root)
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return False  # the root was just removed by the last server; it is made anew
+        except OSError as error:
+            raise RuntimeRootUnusable(path=root, reason=error.strerror or str(error)) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                self._fd = fd
+                return True
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.ENOENT):
+                raise
+        os.close(fd)
+        return False

@@ -1,0 +1,261 @@
+"""Find the server of a workspace, start one when there is none, ask it things.
+
+    ensure() -> HELLO ok -------------------------------------------> Served
+             -> nobody -> start lock -> HELLO again -> start, wait --^
+             -> leaving -> wait -> again      other settings, idle -> STOP -> again
+
+In: settings. Out: a server that answers, or an error with a remedy. Never: two servers for one
+workspace (the server lock decides), pyzmq (requests go through the core's own ZMTP client), a
+wait without a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from velo.interpose import core, launch
+
+from . import opening
+from .arena import Arena, Lock
+from .config import Settings
+from .errors import (
+    AlreadyServing,
+    InUse,
+    Leaving,
+    OtherVersion,
+    RouterError,
+    ServerDidNotStart,
+    ServerNotRunning,
+    ServerSilent,
+)
+
+HELLO_MS = 5_000
+QUESTION_MS = 15_000
+START_S = 60.0
+ENDING_S = 10.0  # between the ok to STOP and the last trace of the server
+POLL_S = 0.01
+LAST_WORDS_BYTES = 4096
+
+
+class Refused(RouterError):
+    """The server said no; `code` and text are its own."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server that answered HELLO."""
+
+    arena: Arena
+    pid: int
+    shards: int
+    max_memory: int
+    settings: dict[str, Any]
+    version: str
+    pid_namespace: int  # inode number; process ids of another one mean nothing here
+
+
+def ask(
+    arena: Arena, verb: str, payload: Sequence[bytes] = (), *, timeout_ms: int = QUESTION_MS
+) -> list[bytes]:
+    """The payload of the server's ok to one request.
+
+    Raises:
+        ServerNotRunning: nobody listens.
+        ServerSilent: no answer in `timeout_ms`; asking again is harmless.
+        Refused: the server's own error.
+    """
+    try:
+        return core.request(arena.router_socket, verb, payload, timeout_ms=timeout_ms)
+    except core.RequestFailed as error:
+        raise Refused(error.code, str(error)) from None
+    except TimeoutError:
+        raise ServerSilent(socket=arena.router_socket, waited_ms=timeout_ms) from None
+    except (ConnectionError, FileNotFoundError):
+        raise ServerNotRunning(workspace=arena.directory) from None
+
+
+def hello(arena: Arena, *, workspace: str) -> Served:
+    """Who serves `workspace`.
+
+    Raises:
+        ServerNotRunning, ServerSilent, Refused: as `ask`; Refused with `Leaving.code` when the
+            server is on its way out.
+        OtherVersion: a server of another build.
+    """
+    try:
+        said = json.loads(ask(arena, "HELLO", timeout_ms=HELLO_MS)[0])
+        served = Served(
+            arena=arena,
+            pid=said["pid"],
+            shards=said["shards"],
+            max_memory=said["max_memory"],
+            settings=said["settings"],
+            version=said["version"],
+            pid_namespace=said["pid_namespace"],
+        )
+        layout = said["layout"]
+    except ServerNotRunning:
+        raise ServerNotRunning(workspace=workspace) from None
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise OtherVersion(what="a server", path=arena.directory) from None
+    if layout != core.layout_hash():
+        raise OtherVersion(what="a server", path=arena.directory)
+    return served
+
+
+def ensure(settings: Settings, *, say: Callable[[str], None]) -> Served:
+    """The server of the workspace, started when there is none; any number may race here.
+
+    Settings that an arena keeps for its life and that differ now take effect when nobody is
+    inside; else `say` hears that they wait.
+
+    Raises:
+        VeloError: no server could be had; says why and what to do.
+    """
+    arena = Arena.of(settings.workspace)
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            served = hello(arena, workspace=settings.workspace)
+        except ServerNotRunning:
+            _start_one(settings, arena, deadline)
+            continue
+        except Refused as error:
+            if error.code != Leaving.code or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
+            continue
+        wanted = opening.fixed_settings(settings)
+        changed = opening.differences(wanted, served.settings)
+        if not changed or not _make_way(arena, served, changed, say):
+            return served
+
+
+def stop(arena: Arena, *, force: bool = False, timeout_s: float, pid: int | None = None) -> None:
+    """End the server after a flush; on return its arena and sockets are gone.
+
+    Raises:
+        Refused: it cannot end cleanly (in use, disk full) and goes on.
+        ServerSilent: the flush did not end in time, or the server did not; it may still.
+    """
+    lock = Lock(arena.server_lock)
+    ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
+    deadline = time.monotonic() + ENDING_S
+    while os.path.exists(lock.path) or (pid is not None and _is_alive(pid)):
+        if time.monotonic() > deadline:
+            raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
+        time.sleep(POLL_S)
+
+
+def _is_alive(pid: int) -> bool:
+    from .sessions import start_time
+
+    return start_time(pid) is not None
+
+
+def _make_way(arena: Arena, served: Served, changed: str, say: Callable[[str], None]) -> bool:
+    """Stop the idle server whose settings are old; False when it is needed as it is."""
+    try:
+        stop(arena, timeout_s=START_S)
+        return True
+    except (ServerNotRunning, ServerSilent):
+        return True
+    except Refused as error:
+        if error.code == Leaving.code:
+            return True
+        why = "other commands run" if error.code == InUse.code else str(error)
+        say(f"settings changed ({changed}) and do not take effect yet: {why}")
+        return False
+
+
+def _start_one(settings: Settings, arena: Arena, deadline: float) -> None:
+    """Start a server, unless somebody was faster. Returns when one is there.
+
+    Raises:
+        ServerDidNotStart: it said why, or said nothing in time.
+    """
+    lock = Lock(arena.start_lock)
+    if not lock.take(timeout_s=max(0.0, deadline - time.monotonic())):
+        raise ServerDidNotStart(
+            f"server not started: another process has been starting one for {START_S:.0f} s;"
+            f" see {arena.log}"
+        )
+    try:
+        try:
+            hello(arena, workspace=settings.workspace)
+        except ServerNotRunning:
+            _launch(settings, deadline)
+        except Refused:
+            pass
+    finally:
+        lock.release()
+
+
+def _launch(settings: Settings, deadline: float) -> None:
+    from dataclasses import asdict
+
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        said = {**asdict(settings), "origins": dict(settings.origins)}
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "velo.router.background",
+                "--ready-fd",
+                str(write),
+                json.dumps(said),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=launch.without_velo(os.environ),
+            cwd="/",
+            pass_fds=[write],
+        )
+    finally:
+        os.close(write)
+    try:
+        answer = _read_until_closed(read, deadline)
+    finally:
+        os.close(read)
+    with process:
+        words = process.stderr.read(LAST_WORDS_BYTES) if process.stderr else b""
+    _judge(answer, words.decode(errors="replace").strip())
+
+
+def _judge(answer: str, last_words: str) -> None:
+    kind, _, rest = answer.partition(" ")
+    if kind == "ready":
+        return
+    if kind == "error":
+        code, _, message = rest.partition(" ")
+        if int(code) == AlreadyServing.code:
+            return  # `velo serve` was faster; the caller says hello to it
+        raise Refused(int(code), message)
+    last_line = last_words.splitlines()[-1] if last_words else "it said nothing"
+    raise ServerDidNotStart(f"server not started: {last_line}; 'velo serve' shows more")
+
+
+def _read_until_closed(fd: int, deadline: float) -> str:
+    """What was written to the pipe until its last writer closed it, or the deadline came."""
+    parts = []
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    while poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        part = os.read(fd, LAST_WORDS_BYTES)
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts).decode(errors="replace")

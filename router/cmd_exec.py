@@ -1,0 +1,40 @@
+"""`velo exec`: run a program with its output directories in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .errors import EXIT_EXEC_FAILURE, VeloError
+from .options import settings_of, settings_options
+
+
+@click.command(
+    "exec",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    options_metavar="[OPTIONS] [--]",
+)
+@settings_options
+@click.option("--no-wait", is_flag=True, help="Return without waiting for the tree on disk.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+@click.pass_context
+def execute_(
+    context: click.Context, *, no_wait: bool, command: tuple[str, ...], **flags: Any
+) -> None:
+    """Run COMMAND with its output directories in memory.
+
+    A server is started when none runs. Standard streams, signals and the terminal are COMMAND's
+    own. On return the tree on disk is what COMMAND alone would have left.
+
+    Exit status: COMMAND's, or death by the same signal; 125 velo itself failed, 126 COMMAND
+    cannot be executed, 127 COMMAND was not found.
+    """
+    from .execute import execute, say
+
+    try:
+        settings = settings_of(**flags)
+    except VeloError as error:
+        say(str(error))
+        context.exit(EXIT_EXEC_FAILURE)
+    context.exit(execute(settings, command, wait=not no_wait))

@@ -1,0 +1,268 @@
+"""What the user asked for, from five places, the most deliberate first.
+
+    flag  >  VELO_* variable  >  velo.toml of the workspace  >  ~/.config/velo/velo.toml  >  default
+
+In: those places. Out: one frozen `Settings`, whose every value is checked and in base units.
+Never: a key that is silently ignored, or a value that is guessed. An unknown key is an error that
+names the nearest known one. tomllib is imported only when a file is there to be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import BadConfiguration
+from .quantity import parse_duration, parse_size
+
+FILE_NAME = "velo.toml"
+TABLE = "live"
+SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
+PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
+PATTERN_BYTES_MAX = 250
+MEMORY_BYTES_MIN = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key: how it is written, what it becomes, and what it is when nobody says."""
+
+    name: str
+    parse: Callable[[Any], Any]
+    default: Any
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of this key."""
+        return "VELO_" + self.name.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of one workspace, checked. Sizes in bytes, durations in seconds."""
+
+    workspace: str  # physical absolute path, no trailing slash
+    alias: str | None  # another spelling of it, from $PWD
+    max_memory: int
+    aggressive_paths: tuple[str, ...]
+    shards: int
+    idle_flush: float
+    idle_exit: float
+    grace: float
+    cas_dir: str
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+def default_cache_dir() -> str:
+    """Where the store and the manifests live: `$VELO_CACHE_DIR`, `$XDG_CACHE_HOME/velo`."""
+    chosen = os.environ.get("VELO_CACHE_DIR")
+    if chosen:
+        return os.path.abspath(os.path.expanduser(chosen))
+    return os.path.join(_xdg("XDG_CACHE_HOME", "~/.cache"), "velo")
+
+
+def user_file() -> Path:
+    """The settings file that holds for all workspaces of a user."""
+    return Path(_xdg("XDG_CONFIG_HOME", "~/.config"), "velo", FILE_NAME)
+
+
+def find_workspace(start: str | None = None) -> str:
+    """The physical directory with the nearest velo.toml upward from `start`, else `start` itself.
+
+    Args:
+        start: a directory; the current one when None.
+
+    Raises:
+        BadConfiguration: there is no such directory.
+    """
+    try:
+        origin = os.path.realpath(start or os.getcwd(), strict=True)
+    except OSError as error:
+        raise BadConfiguration(
+            f"no workspace: {start or 'the current directory'}: {error.strerror}; cd somewhere else"
+        ) from None
+    directory = origin
+    while True:
+        if os.path.isfile(os.path.join(directory, FILE_NAME)):
+            return directory
+        if directory == "/":
+            return origin
+        directory = os.path.dirname(directory)
+
+
+def alias_of(workspace: str) -> str | None:
+    """`workspace` as $PWD spells it when that goes through a symlink, else None.
+
+    Programs print and reopen paths built from $PWD, so the core hosts both spellings.
+    """
+    spelled = os.environ.get("PWD", "")
+    if not spelled.startswith("/"):
+        return None
+    while spelled != "/":
+        if os.path.realpath(spelled) == workspace:
+            return spelled if spelled != workspace else None
+        spelled = os.path.dirname(spelled)
+    return None
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    start: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of the workspace around `start` (the current directory).
+
+    Args:
+        flags: what the command line gave, None for what it did not.
+        start: where to begin looking for velo.toml.
+        environment: instead of `os.environ`.
+
+    Raises:
+        BadConfiguration: names the place, the key, the value and what was expected.
+    """
+    environment = os.environ if environment is None else environment
+    workspace = find_workspace(start)
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
+        ("environment", _from_environment(environment)),
+    ]
+    for path in (Path(workspace, FILE_NAME), user_file()):
+        layers.append((str(path), _from_file(path)))
+    values, origins = {}, {}
+    for setting in SETTINGS:
+        values[setting.name], origins[setting.name] = _choose(setting, layers)
+    return Settings(workspace=workspace, alias=alias_of(workspace), origins=origins, **values)
+
+
+def _choose(setting: Setting, layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[Any, str]:
+    for origin, layer in layers:
+        if setting.name in layer:
+            try:
+                return setting.parse(layer[setting.name]), origin
+            except ValueError as error:
+                raise BadConfiguration(f"bad setting: {origin}: {setting.name}: {error}") from None
+    return setting.parse(setting.default), "default"
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for setting in SETTINGS:
+        text = environment.get(setting.variable)
+        if text:
+            found[setting.name] = text
+    return found
+
+
+def _from_file(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise BadConfiguration(f"unreadable settings: {path}: {error.strerror}") from None
+    import tomllib
+
+    try:
+        document = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"bad settings: {path}: {error}") from None
+    for key in document:
+        _known(key, [TABLE], where=str(path), what="table")
+    table = document.get(TABLE, {})
+    if not isinstance(table, dict):
+        raise BadConfiguration(f"bad settings: {path}: {TABLE} must be a table: [{TABLE}]")
+    for key in table:
+        _known(key, [setting.name for setting in SETTINGS], where=f"{path} [{TABLE}]", what="key")
+    return table
+
+
+def _known(key: str, known: list[str], *, where: str, what: str) -> None:
+    if key in known:
+        return
+    import difflib
+
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    raise BadConfiguration(
+        f"unknown {what}: {where}: {key!r}; did you mean {nearest[0]!r}?"
+        if nearest
+        else f"unknown {what}: {where}: {key!r}; known: {', '.join(known)}"
+    )
+
+
+def _xdg(variable: str, default: str) -> str:
+    chosen = os.environ.get(variable, "")
+    return chosen if chosen.startswith("/") else os.path.expanduser(default)
+
+
+def _memory(value: Any) -> int:
+    size_bytes = parse_size(value)
+    if size_bytes < MEMORY_BYTES_MIN:
+        raise ValueError(f"{value!r} is below the least, 1MiB")
+    return size_bytes
+
+
+def _shards(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).isdigit() or not 1 <= int(value) <= SHARDS_MAX:
+        raise ValueError(f"{value!r} is not a number from 1 to {SHARDS_MAX}")
+    return int(value)
+
+
+def _seconds(value: Any) -> float:
+    return parse_duration(value)
+
+
+def _directory(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a directory's path")
+    path = os.path.expanduser(value)
+    if not path.startswith("/"):
+        raise ValueError(f"{value!r} is not an absolute path")
+    return os.path.normpath(path)
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    items = value.split(":") if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not items:
+        raise ValueError(f'{value!r} is not a list of directories such as ["build/", "target/"]')
+    if len(items) > PATTERNS_MAX:
+        raise ValueError(f"{len(items)} directories, at most {PATTERNS_MAX}")
+    return tuple(dict.fromkeys(_pattern(item) for item in items))
+
+
+def _pattern(item: Any) -> str:
+    if not isinstance(item, str) or not item.strip("/"):
+        raise ValueError(f"{item!r} names no directory")
+    parts = item.strip("/").split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(c in item for c in "*?[\0\n"):
+        raise ValueError(f"{item!r} is not a plain directory name; no wildcards, '.' or '..'")
+    if len(item.encode()) > PATTERN_BYTES_MAX:
+        raise ValueError(f"{item[:40]!r}... is longer than {PATTERN_BYTES_MAX} bytes")
+    return ("/" if item.startswith("/") else "") + "/".join(parts) + "/"
+
+
+SETTINGS = (
+    Setting("max_memory", _memory, "8GiB", "Hard cap on the memory that hosted files may take."),
+    Setting(
+        "aggressive_paths",
+        _patterns,
+        ("target/", "node_modules/", "build/"),
+        "Directories hosted in memory: `name/` at any depth, `/name/` and `a/b/` from the root.",
+    ),
+    Setting("shards", _shards, 8, "Processes that own the memory, each an equal slice."),
+    Setting("idle_flush", _seconds, "30s", "Quiet time after which changed files are flushed."),
+    Setting("idle_exit", _seconds, "30min", "Unused time after which a started server ends."),
+    Setting("grace", _seconds, "10s", "How long a program waits for a server that is gone."),
+    Setting(
+        "cas_dir",
+        _directory,
+        os.environ.get("VELO_CAS_DIR") or os.path.join(default_cache_dir(), "cas"),
+        "The content-addressed store, shared by all workspaces.",
+    ),
+)
+
+assert {setting.name for setting in SETTINGS} < {field.name for field in fields(Settings)}

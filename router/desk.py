@@ -1,0 +1,245 @@
+"""The front desk: every request under way, who still has to answer it, and until when.
+
+    ask() ---> ToShard, ToShard ...  then  answered() ... answered() ---> ToClient
+                                           expired()                  ---> ToClient (error)
+                                           lost(), found()            ---> ToShard again
+
+One request concerns one shard (LOAD, MATERIALISE), one after the other until one can (SPACE), or
+all at once (BARRIER, SYNC, UNLOAD, STATUS, PAUSE, RESUME). Every verb may be repeated harmlessly,
+so a shard that died is simply asked again when it is back.
+
+In: decoded requests and replies, and the time. Out: what to send. Never: a socket, a clock, a
+request that is neither answered nor counted; at most `REQUESTS_MAX` are under way. [pure]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+from velo.shards.errors import UnknownVerb, VeloError
+from velo.shards.wire import Reply, Request, encode_error, encode_ok, encode_request
+from velo.shards.wire import shard_and_number
+
+from . import ring
+from .errors import DeadlinePassed, NoSuchShard, Overloaded, ShardGone
+
+REQUESTS_MAX = 4096
+ONE = {"LOAD": 60.0, "MATERIALISE": 120.0}  # verb: seconds until the desk answers ETIMEDOUT
+FIRST_ABLE = {"SPACE": 60.0}
+ALL = {"BARRIER": 600.0, "SYNC": 1800.0, "UNLOAD": 1800.0, "PAUSE": 10.0, "RESUME": 10.0}
+PARTIAL = {"STATUS": 3.0}  # all, but who does not answer in time is left out
+DEADLINES_S = {**ONE, **FIRST_ABLE, **ALL, **PARTIAL}
+
+
+@dataclass(frozen=True, slots=True)
+class ToShard:
+    """Frames for one shard."""
+
+    shard: int
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    """The answer to one request."""
+
+    client: Hashable
+    request: Request
+    frames: list[bytes]
+    ok: bool
+
+
+Outgoing = ToShard | ToClient
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """One request under way."""
+
+    client: Hashable
+    request: Request
+    asked_at: float
+    deadline: float
+    waiting: dict[int, bytes] = field(default_factory=dict)  # shard: id we asked it under
+    untried: list[int] = field(default_factory=list)
+    replies: dict[int, Reply] = field(default_factory=dict)
+
+
+class Desk:
+    """The requests of one server. Not shared by threads.
+
+    Invariant: `_by_id` holds exactly the ids in all cases' `waiting`.
+    """
+
+    def __init__(self, shard_count: int) -> None:
+        self.shard_count = shard_count
+        self._cases: set[Case] = set()
+        self._by_id: dict[bytes, tuple[Case, int]] = {}
+        self._gone: dict[int, int] = {}
+        self._asked = 0
+        self.answered_count = 0
+        self.expired_count = 0
+
+    def ask(self, client: Hashable, request: Request, now: float) -> list[Outgoing]:
+        """Begin `request`; what to send because of it.
+
+        Raises:
+            VeloError: it cannot be begun; nothing is kept of it, the caller answers.
+        """
+        if request.verb not in DEADLINES_S:
+            raise UnknownVerb(request.verb)
+        if len(self._cases) >= REQUESTS_MAX:
+            raise Overloaded(limit=REQUESTS_MAX)
+        first, untried = self._audience(request)
+        case = Case(client, request, now, now + DEADLINES_S[request.verb], untried=untried)
+        self._cases.add(case)
+        return self._send(case, first)
+
+    def answered(self, shard: int, reply: Reply) -> list[Outgoing]:
+        """A shard's reply came; late ones and ones nobody asked for are dropped."""
+        case, asked = self._by_id.get(reply.id, (None, -1))
+        if case is None or asked != shard:
+            return []
+        return self._settle(case, shard, reply)
+
+    def expired(self, now: float) -> list[Outgoing]:
+        """Answer every request whose deadline is not after `now`."""
+        out: list[Outgoing] = []
+        for case in [case for case in self._cases if case.deadline <= now]:
+            self.expired_count += 1
+            if case.request.verb in PARTIAL:
+                out += self._close(case, self._joined(case))
+            else:
+                waited = DeadlinePassed(
+                    verb=case.request.verb,
+                    shards=sorted(case.waiting),
+                    waited_s=now - case.asked_at,
+                )
+                out += self._close(case, waited)
+        return out
+
+    def found(self, shard: int) -> list[Outgoing]:
+        """`shard` is there (again): everything it still owes is asked once more."""
+        self._gone.pop(shard, None)
+        return [
+            ToShard(shard, self._frames(case, id))
+            for id, (case, asked) in self._by_id.items()
+            if asked == shard
+        ]
+
+    def gave_up(self, shard: int, restarts: int) -> list[Outgoing]:
+        """`shard` will not come back by itself: what waits for it is answered so, now and later."""
+        self._gone[shard] = restarts
+        out: list[Outgoing] = []
+        for case, asked in list(self._by_id.values()):
+            if asked == shard and case in self._cases:
+                out += self._settle(case, shard, self._gone_reply(shard))
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When `expired` has something to do next."""
+        return min((case.deadline for case in self._cases), default=None)
+
+    def statistics(self) -> dict[str, int]:
+        """Counts for `velo status`."""
+        return {
+            "requests": self._asked,
+            "answered": self.answered_count,
+            "expired": self.expired_count,
+            "under_way": len(self._cases),
+        }
+
+    def check(self) -> None:
+        """Assert the class invariant."""
+        waiting = {id: (case, shard) for case in self._cases for shard, id in case.waiting.items()}
+        assert waiting == self._by_id, "ids asked for and ids waited for differ"
+        assert all(case.waiting for case in self._cases), "a case that waits for nobody"
+
+    def _audience(self, request: Request) -> tuple[Iterable[int], list[int]]:
+        if request.verb in ALL or request.verb in PARTIAL:
+            return range(self.shard_count), []
+        shard, _ = shard_and_number(request.payload)
+        if shard >= self.shard_count:
+            raise NoSuchShard(shard=shard, shards=self.shard_count)
+        if request.verb in FIRST_ABLE:
+            return [shard], list(ring.others(shard, self.shard_count))
+        return [shard], []
+
+    def _send(self, case: Case, shards: Iterable[int]) -> list[Outgoing]:
+        out: list[Outgoing] = []
+        chosen = list(shards)
+        for shard in chosen:
+            self._asked += 1
+            id = self._asked.to_bytes(8, "little")
+            case.waiting[shard] = id
+            self._by_id[id] = (case, shard)
+        for shard in chosen:
+            if shard in self._gone:
+                out += self._settle(case, shard, self._gone_reply(shard))
+            else:
+                out.append(ToShard(shard, self._frames(case, case.waiting[shard])))
+        return out
+
+    def _frames(self, case: Case, id: bytes) -> list[bytes]:
+        return encode_request(Request(id, case.request.verb, case.request.payload))
+
+    def _gone_reply(self, shard: int) -> Reply:
+        error = ShardGone(index=shard, restarts=self._gone[shard])
+        return Reply(b"", (), (error.code, str(error)))
+
+    def _settle(self, case: Case, shard: int, reply: Reply) -> list[Outgoing]:
+        del self._by_id[case.waiting.pop(shard)]
+        case.replies[shard] = reply
+        if reply.error and case.untried:
+            return self._send(case, [case.untried.pop(0)])
+        if case.waiting:
+            return []
+        return self._close(case, self._joined(case))
+
+    def _joined(self, case: Case) -> list[bytes] | VeloError:
+        """One reply out of many: payload, or the error that tells most.
+
+        SPACE: the last one asked decides for ok; when all refused, the home shard's reason.
+        STATUS: one frame, a JSON list with null where a shard said nothing.
+        The rest: the first shard's error, else the first shard's payload.
+        """
+        if case.request.verb in PARTIAL:
+            return [_status_list(case.replies, self.shard_count)]
+        if case.request.verb in FIRST_ABLE:
+            able = [reply for reply in case.replies.values() if not reply.error]
+            chosen = able[0] if able else next(iter(case.replies.values()))
+        else:
+            ordered = [case.replies[shard] for shard in sorted(case.replies)]
+            chosen = next((reply for reply in ordered if reply.error), ordered[0])
+        if chosen.error:
+            code, message = chosen.error
+            return VeloError(message, code=code)
+        return list(chosen.payload)
+
+    def _close(self, case: Case, result: list[bytes] | VeloError) -> list[Outgoing]:
+        for id in case.waiting.values():
+            del self._by_id[id]
+        case.waiting.clear()
+        self._cases.discard(case)
+        self.answered_count += 1
+        id = case.request.id
+        if isinstance(result, VeloError):
+            return [ToClient(case.client, case.request, encode_error(id, result), ok=False)]
+        return [ToClient(case.client, case.request, encode_ok(id, *result), ok=True)]
+
+
+def _status_list(replies: dict[int, Reply], shard_count: int) -> bytes:
+    shards = []
+    for index in range(shard_count):
+        reply = replies.get(index)
+        shards.append(None if reply is None or reply.error else _json(reply.payload))
+    return json.dumps(shards).encode()
+
+
+def _json(payload: tuple[bytes, ...]) -> object:
+    try:
+        return json.loads(payload[0])
+    except (ValueError, IndexError):
+        return None

@@ -1,0 +1,212 @@
+"""What the router room says no with: one class per remedy, codes 240 to 299, forever.
+
+In: the numbers at hand. Out: one sentence, *what: the numbers; what next*, and the exit status of
+a command that ends because of it. Never: a traceback instead of one of these. [pure]
+"""
+
+from __future__ import annotations
+
+from velo.shards.errors import VeloError
+
+__all__ = ["VeloError"]
+
+EXIT_FAILURE = 1  # the world said no
+EXIT_USAGE = 2  # the user said something that means nothing; click's number too
+EXIT_EXEC_FAILURE = 125  # `velo exec` itself failed; the command may not have run
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+
+
+class RouterError(VeloError):
+    """The base of this room's errors; `exit_status` is what a command other than exec ends with."""
+
+    code = 240
+    exit_status = EXIT_FAILURE
+
+
+class BadConfiguration(RouterError):
+    """A setting, in a file, a variable or a flag, means nothing or is out of range."""
+
+    code = 241
+    exit_status = EXIT_USAGE
+
+
+class RuntimeRootUnusable(RouterError):
+    """The directory for arenas cannot be made, or is not ours alone."""
+
+    code = 242
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"runtime directory unusable: {path}: {reason};"
+            " set VELO_RUNTIME_DIR to a directory on tmpfs that only you can enter"
+        )
+
+
+class SocketPathTooLong(RouterError):
+    """A unix socket's path holds 107 bytes and this one needs more."""
+
+    code = 243
+
+    def __init__(self, *, path: str, limit_bytes: int) -> None:
+        super().__init__(
+            f"socket path too long: {len(path.encode())} bytes, limit {limit_bytes}: {path};"
+            " set VELO_RUNTIME_DIR to a shorter directory"
+        )
+
+
+class AlreadyServing(RouterError):
+    """Another server has this workspace."""
+
+    code = 244
+
+    def __init__(self, *, workspace: str, pid: int | None) -> None:
+        who = f"pid {pid}" if pid else "another process"
+        super().__init__(
+            f"already serving: {workspace} by {who}; 'velo status' shows it, 'velo stop' ends it"
+        )
+
+
+class OtherVersion(RouterError):
+    """The arena or the server belongs to a velo of another build."""
+
+    code = 245
+
+    def __init__(self, *, what: str, path: str) -> None:
+        super().__init__(
+            f"other version: {what} of another velo build is in {path};"
+            " run 'velo stop' with that build, or remove the directory to drop what it holds"
+        )
+
+
+class ServerNotRunning(RouterError):
+    """No server has this workspace."""
+
+    code = 246
+
+    def __init__(self, *, workspace: str) -> None:
+        super().__init__(
+            f"no server: nothing serves {workspace}; 'velo serve' or 'velo exec' starts one"
+        )
+
+
+class ServerDidNotStart(RouterError):
+    """A server was started and ended, or was not ready in time."""
+
+    code = 247
+
+
+class ServerSilent(RouterError):
+    """The server's socket is there, and no answer came before the deadline."""
+
+    code = 248
+
+    def __init__(self, *, socket: str, waited_ms: int) -> None:
+        super().__init__(
+            f"server silent: no answer within {waited_ms} ms from {socket};"
+            " see server.log beside it, or end the process named in router.pid"
+        )
+
+
+class ArenaRefused(RouterError):
+    """The arena could not be created or adopted; what was in it is untouched."""
+
+    code = 249
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(f"arena refused: {path}: {reason}; 'velo doctor' looks into it")
+
+
+class InUse(RouterError):
+    """Commands are running in the arena that was to be removed."""
+
+    code = 250
+
+    def __init__(self, *, count: int, pids: list[int]) -> None:
+        who = f" (pids {', '.join(map(str, pids[:8]))})" if pids else ""
+        super().__init__(
+            f"in use: {count} processes{who} run under velo; wait for them,"
+            " or 'velo stop --force', after which what they write is lost"
+        )
+
+
+class ShardGone(RouterError):
+    """A shard died more often than its budget allows, so what it owns has nobody to ask."""
+
+    code = 251
+
+    def __init__(self, *, index: int, restarts: int) -> None:
+        super().__init__(
+            f"shard gone: shard {index} died {restarts} times in a row;"
+            " nothing is lost, see server.log, then 'velo stop' and start again"
+        )
+
+
+class DeadlinePassed(RouterError):
+    """Some shard did not answer in time; asking again is harmless."""
+
+    code = 110  # ETIMEDOUT: it travels to a program that knows errno only
+
+    def __init__(self, *, verb: str, shards: list[int], waited_s: float) -> None:
+        super().__init__(
+            f"deadline passed: {verb}: no answer from shards"
+            f" {', '.join(map(str, shards))} within {waited_s:.0f} s; ask again"
+        )
+
+
+class NoSuchShard(RouterError):
+    """A request named a shard that this arena does not have."""
+
+    code = 22  # EINVAL
+
+    def __init__(self, *, shard: int, shards: int) -> None:
+        super().__init__(f"no such shard: {shard}; this arena has {shards}, from 0")
+
+
+class Overloaded(RouterError):
+    """More requests are under way than the desk holds."""
+
+    code = 11  # EAGAIN
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"overloaded: {limit} requests are under way; ask again")
+
+
+class Leaving(RouterError):
+    """The server is on its way out and takes no new work."""
+
+    code = 252
+
+    def __init__(self) -> None:
+        super().__init__("leaving: this server is stopping; start a new one in a moment")
+
+
+class FlushNotEnded(RouterError):
+    """The server stops, and something is not on disk yet; the arena was left in place."""
+
+    code = 253
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"flush not ended: {reason}; nothing is lost: {path} was left in place"
+            " and 'velo serve' adopts it"
+        )
+
+
+class AlreadyConfigured(RouterError):
+    """`velo init` found a velo.toml and leaves it alone."""
+
+    code = 254
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(f"already configured: {path} exists; edit it, it was not changed")
+
+
+class CommandRefused(RouterError):
+    """The program that `velo exec` was to run cannot be run."""
+
+    code = 255
+
+    def __init__(self, *, command: str, reason: str, exit_status: int) -> None:
+        super().__init__(f"cannot run {command}: {reason}")
+        self.exit_status = exit_status

@@ -1,0 +1,186 @@
+"""`velo exec`, step by step.
+
+    look up the command -> a server (ours or a new one) -> be counted -> take in outside changes
+    -> run -> (a server died meanwhile: another one) -> everything on disk -> end as it ended
+
+In: settings, a command. Out: its exit status, after the tree is on disk. Never: print anything
+but problems, and those on stderr in one line each; import zmq, sqlite, or lz4 unless an outside
+change has to be kept.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from velo.interpose import launch
+from velo.interpose.core import Region
+from velo.shards.errors import VeloError
+
+from . import client, running
+from .config import Settings
+from .errors import EXIT_EXEC_FAILURE, ArenaRefused, CommandRefused, FlushNotEnded, Leaving
+from .sessions import NobodyHome, Session, start_time
+
+ENTER_TRIES = 50
+BARRIER_MS = 610_000  # a little more than the router gives its shards
+BARRIER_TRIES = 12  # two hours of a disk that is slow but moves
+PUT_ALL_MS = 600_000
+ETIMEDOUT = 110
+
+
+def execute(settings: Settings, command: Sequence[str], *, wait: bool) -> int:
+    """Run `command` inside the workspace's arena; the exit status, or death by its signal."""
+    try:
+        if os.environ.get(launch.DISABLE) == "1":
+            running.replace(command, os.environ)
+        running.look_up(command[0], os.environ)
+        return _Run(settings).execute(command, wait=wait)
+    except CommandRefused as error:
+        say(str(error))
+        return error.exit_status
+    except VeloError as error:
+        say(str(error))
+        return EXIT_EXEC_FAILURE
+
+
+def say(text: str) -> None:
+    """One line on stderr; a closed stderr is nobody's problem."""
+    with suppress(OSError):
+        print(f"velo: {text}", file=sys.stderr, flush=True)
+
+
+class _Run:
+    """One `velo exec`. Between `_enter` and the end, the server counts us as inside."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._served: client.Served
+        self._session: Session
+        self._region: Region
+
+    def execute(self, command: Sequence[str], *, wait: bool) -> int:
+        self._enter()
+        try:
+            self._take_in_changes()
+            environment = launch.environment(self._served.arena.directory)
+            status = running.run(command, environment, watch=self._watch)
+            flushed = not wait or _unless_interrupted(self._flush)
+        finally:
+            self._session.leave()
+        code = running.end_like(status)
+        return code if flushed or code else EXIT_EXEC_FAILURE
+
+    def _enter(self) -> None:
+        for _ in range(ENTER_TRIES):
+            served = client.ensure(self._settings, say=say)
+            session = Session(served.arena, os.getpid())
+            try:
+                session.enter()
+                region = Region.attach(served.arena.directory)
+            except NobodyHome:
+                time.sleep(client.POLL_S)
+                continue
+            except OSError as error:
+                session.leave()
+                raise ArenaRefused(
+                    path=served.arena.directory, reason=error.strerror or str(error)
+                ) from None
+            self._served, self._session, self._region = served, session, region
+            return
+        raise Leaving
+
+    def _take_in_changes(self) -> None:
+        kept: list[tuple[str, str]] = []
+        self._region.reconcile(lambda path: kept.append((path, self._keep(path))))
+        for path, where in kept:
+            say(f"{path} changed outside while velo had a newer version; kept ours, {where}")
+
+    def _keep(self, path: str) -> str:
+        """Put the outside version into the store; where it is, for the user."""
+        from pathlib import Path
+
+        from velo.shards.cas import FileChanged, Store
+
+        try:
+            with open(path, "rb") as file:
+                store = Store(Path(self._settings.cas_dir))
+                try:
+                    digest = store.put(file.fileno())
+                    return f"the other one is {store.find(digest)}"
+                finally:
+                    store.close()
+        except (OSError, VeloError, FileChanged) as error:
+            return f"the other one could not be stored ({error})"
+
+    def _watch(self) -> None:
+        """While we run there is a server: memory may have to be freed."""
+        if start_time(self._served.pid) is None:
+            with suppress(VeloError):
+                self._served = client.ensure(self._settings, say=say)
+
+    def _flush(self) -> bool:
+        """Everything on disk; False, and said so, when it is not."""
+        try:
+            return self._barrier()
+        except VeloError as error:
+            if isinstance(error, client.Refused) and error.code != Leaving.code:
+                say(str(error))
+                return False
+        return self._put_all()
+
+    def _barrier(self) -> bool:
+        for _ in range(BARRIER_TRIES):
+            try:
+                client.ask(self._served.arena, "BARRIER", timeout_ms=BARRIER_MS)
+                return True
+            except client.ServerNotRunning:
+                self._served = client.ensure(self._settings, say=say)
+            except client.ServerSilent:
+                self._watch()
+            except client.Refused as error:
+                if error.code != ETIMEDOUT:
+                    raise
+        raise FlushNotEnded(path=self._served.arena.directory, reason="the disk is too slow")
+
+    def _put_all(self) -> bool:
+        """No server is to be had: do its work here. The core is the same."""
+        for _ in range(BARRIER_TRIES):
+            result = self._region.put_all(timeout_ms=PUT_ALL_MS)
+            if result is None:
+                continue
+            if result.failed:
+                reason = f"{result.failed} files: {os.strerror(result.first_error)}"
+                say(str(FlushNotEnded(path=self._served.arena.directory, reason=reason)))
+            return not result.failed
+        say(str(FlushNotEnded(path=self._served.arena.directory, reason="others are at it")))
+        return False
+
+
+def _unless_interrupted(work: Callable[[], bool]) -> bool:
+    """`work()`, on a thread of its own so that Ctrl-C ends the waiting and not the work.
+
+    The core's waits do not return for a signal; a lock's do.
+    """
+    results: list[bool] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def body() -> None:
+        try:
+            results.append(work())
+        finally:
+            done.release()
+
+    _thread.start_new_thread(body, ())
+    try:
+        done.acquire()
+    except KeyboardInterrupt:
+        say("interrupted: files are still being put on disk; 'velo sync' waits for them")
+        running.end_like(signal.SIGINT)
+    return bool(results and results[0])

@@ -1,0 +1,149 @@
+"""Create an arena, or adopt the one that a dead server left.
+
+In: settings and the server lock, held. Out: a mapped region and what to say about it. Never: drop
+an arena that may hold the only copy of something. Only one that was never finished (no `meta`,
+which appears last) is removed; one of another build is left alone and named.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .arena import Arena
+from .config import Settings
+from .errors import ArenaRefused, OtherVersion
+from .quantity import format_size
+
+if TYPE_CHECKING:
+    from velo.interpose.core import Region
+
+MEMORY_SHARE = 0.9  # of what the file system can still hold; the rest is everybody else's
+FIXED = ("max_memory", "aggressive_paths", "shards")  # settings an arena keeps for its life
+
+
+@dataclass(slots=True)
+class Opened:
+    """A region to serve, and what its users should hear."""
+
+    region: Region
+    adopted: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+def open_arena(settings: Settings, arena: Arena) -> Opened:
+    """The workspace's arena, made or adopted.
+
+    Raises:
+        OtherVersion: another build made the arena that is there; it is untouched.
+        ArenaRefused: it could not be made (nothing is left) or mapped (it is untouched).
+    """
+    if os.path.exists(arena.meta):
+        return _adopt(settings, arena)
+    shutil.rmtree(arena.directory, ignore_errors=True)
+    return _create(settings, arena)
+
+
+def fixed_settings(settings: Settings) -> dict[str, Any]:
+    """Those of `settings` that an arena keeps, as JSON has them."""
+    return {
+        "max_memory": settings.max_memory,
+        "aggressive_paths": list(settings.aggressive_paths),
+        "shards": settings.shards,
+    }
+
+
+def recorded_settings(arena: Arena, region: Region) -> dict[str, Any]:
+    """The settings the arena was made with: as asked for, not as the file system allowed."""
+    try:
+        with open(_record(arena)) as file:
+            recorded = json.load(file)
+        return {name: recorded[name] for name in FIXED}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {
+            "max_memory": region.max_memory,
+            "aggressive_paths": list(region.patterns),
+            "shards": region.shards,
+        }
+
+
+def differences(wanted: dict[str, Any], actual: dict[str, Any]) -> str:
+    """What differs, for a sentence: `shards 4 -> 8, ...`; empty when nothing does."""
+    return ", ".join(
+        f"{name} {_say(name, actual.get(name))} -> {_say(name, wanted[name])}"
+        for name in FIXED
+        if wanted[name] != actual.get(name)
+    )
+
+
+def memory_that_fits(wanted_bytes: int, root: str) -> int:
+    """`wanted_bytes`, or less where the file system of `root` could not hold that much."""
+    found = os.statvfs(root)
+    return min(wanted_bytes, int(found.f_bavail * found.f_frsize * MEMORY_SHARE))
+
+
+def _adopt(settings: Settings, arena: Arena) -> Opened:
+    region = _attach(arena)
+    if region.workspace != settings.workspace:
+        raise ArenaRefused(
+            path=arena.directory, reason=f"it belongs to workspace {region.workspace}"
+        )
+    opened = Opened(region, adopted=True)
+    changed = differences(fixed_settings(settings), recorded_settings(arena, region))
+    if changed:
+        opened.warnings.append(f"settings changed ({changed}); 'velo stop' lets them take effect")
+    return opened
+
+
+def _attach(arena: Arena) -> Region:
+    from velo.interpose.core import Region
+
+    try:
+        return Region.attach(arena.directory)
+    except OSError as error:
+        if error.errno == errno.EPROTO:
+            raise OtherVersion(what="the arena", path=arena.directory) from None
+        raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
+
+
+def _create(settings: Settings, arena: Arena) -> Opened:
+    from velo.interpose.core import Region
+
+    max_memory = memory_that_fits(settings.max_memory, arena.root)
+    try:
+        os.mkdir(arena.directory, 0o700)
+        region = Region.create(
+            arena.directory,
+            workspace=settings.workspace,
+            alias=settings.alias,
+            socket=arena.router_socket,
+            patterns=settings.aggressive_paths,
+            shards=settings.shards,
+            max_memory=max_memory,
+        )
+        with open(_record(arena), "w") as file:
+            json.dump(fixed_settings(settings), file)
+    except OSError as error:
+        shutil.rmtree(arena.directory, ignore_errors=True)
+        raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
+    opened = Opened(region, adopted=False)
+    if max_memory < settings.max_memory and settings.origins.get("max_memory") != "default":
+        opened.warnings.append(
+            f"max_memory is {format_size(settings.max_memory)} and {arena.root} can hold"
+            f" {format_size(max_memory)}; using that, 'velo doctor' tells how to have more"
+        )
+    return opened
+
+
+def _record(arena: Arena) -> str:
+    return os.path.join(arena.directory, "settings.json")
+
+
+def _say(name: str, value: Any) -> str:
+    if name == "max_memory" and isinstance(value, int):
+        return format_size(value)
+    return " ".join(value) if isinstance(value, list) else str(value)

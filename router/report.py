@@ -1,0 +1,138 @@
+"""`velo status`: one JSON object, and the same for eyes.
+
+In: what the arena, the router and the shards each know. Out: an object with stable names, and
+lines of text made from it alone. Never: a number that is not in the object. [pure]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .quantity import format_duration, format_size
+
+NAMES_SHOWN = 12
+
+
+def assemble(
+    *,
+    hello: Mapping[str, Any],
+    uptime_s: float,
+    background: bool,
+    arena: str,
+    statistics: Mapping[str, Any],
+    processes: Sequence[Mapping[str, Any]],
+    shards: Sequence[Mapping[str, Any] | None],
+    desk: Mapping[str, int],
+    sessions: Sequence[int],
+) -> dict[str, Any]:
+    """The status object out of its sources; see `velo status --help` for its parts."""
+    s = statistics
+    return {
+        "workspace": hello["workspace"],
+        "server": {
+            "pid": hello["pid"],
+            "version": hello["version"],
+            "arena": arena,
+            "uptime_s": round(uptime_s, 3),
+            "background": background,
+            "paused": bool(s["paused"]),
+            "settings": hello["settings"],
+            "requests": dict(desk),
+        },
+        "memory": {
+            "used_bytes": s["used_bytes"],
+            "max_bytes": s["max_memory_bytes"],
+            "metadata_bytes": s["metadata_bytes"],
+        },
+        "files": {
+            state: {"count": s["files"][state], "bytes": s["file_bytes"][state]}
+            for state in s["files"]
+        },
+        "directories": s["directories"],
+        "symlinks": s["symlinks"],
+        "unlinked": s["unlinked"],
+        "dirty": {
+            "files": s["dirty_files"],
+            "bytes": s["dirty_bytes"],
+            "unstored_files": s["unstored_files"],
+        },
+        "flushes": s["puts"],
+        "evictions": s["evictions"],
+        "loads": s["loads"],
+        "recoveries": s["recoveries"],
+        "sessions": list(sessions),
+        "processes": {
+            "live": s["live_processes"],
+            "interposed": dict(s["interposed"]),
+            "opaque": dict(s["opaque"]),
+        },
+        "escapes": dict(s["escapes"]),
+        "shards": [
+            {
+                **process,
+                "used_bytes": s["slice_used_bytes"][index],
+                "limit_bytes": s["slice_limit_bytes"][index],
+                "answers": shards[index] is not None,
+                "worker": shards[index],
+            }
+            for index, process in enumerate(processes)
+        ],
+    }
+
+
+def lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """`status` for a terminal."""
+    server, memory, dirty = status["server"], status["memory"], status["dirty"]
+    yield f"workspace   {status['workspace']}"
+    paused = ", flushing paused" if server["paused"] else ""
+    yield (
+        f"server      pid {server['pid']}, velo {server['version']},"
+        f" up {format_duration(round(server['uptime_s']))}{paused}"
+    )
+    yield (
+        f"memory      {format_size(memory['used_bytes'])} of {format_size(memory['max_bytes'])}"
+        f" ({_percent(memory['used_bytes'], memory['max_bytes'])}),"
+        f" names {format_size(memory['metadata_bytes'])}"
+    )
+    yield "files       " + ", ".join(
+        f"{state} {count['count']} ({format_size(count['bytes'])})"
+        for state, count in status["files"].items()
+    )
+    yield f"dirty       {dirty['files']} files, {format_size(dirty['bytes'])}"
+    yield (
+        f"traffic     {status['flushes']} flushes, {status['evictions']} evictions,"
+        f" {status['loads']} loads, {status['recoveries']} recoveries"
+    )
+    yield f"running     {status['processes']['live']} processes, {len(status['sessions'])} commands"
+    yield "interposed  " + _names(status["processes"]["interposed"])
+    yield "opaque      " + _names(status["processes"]["opaque"])
+    yield "escapes     " + (
+        ", ".join(f"{reason} {count}" for reason, count in status["escapes"].items() if count)
+        or "none"
+    )
+    yield from _shard_lines(status["shards"])
+
+
+def _shard_lines(shards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for shard in shards:
+        state = "" if shard["answers"] else "  no answer"
+        if shard["given_up"]:
+            state = "  given up"
+        yield (
+            f"shard {shard['index']:<5} {format_size(shard['used_bytes'])}"
+            f" of {format_size(shard['limit_bytes'])}"
+            f"  pid {shard['pid'] or '-'}  restarts {shard['restarts']}{state}"
+        )
+
+
+def _names(counts: Mapping[str, Mapping[str, int]]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1]["count"], item[0]))
+    shown = [f"{name} {count['count']}" for name, count in ordered[:NAMES_SHOWN]]
+    if len(ordered) > NAMES_SHOWN:
+        shown.append(f"and {len(ordered) - NAMES_SHOWN} more")
+    return ", ".join(shown) or "none"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "-"

@@ -1,0 +1,516 @@
+"""`velo serve`: the router of one workspace.
+
+    clients --DEALER-- router.sock --+                        +-- shards.sock -- shards
+                                     +-- desk (who owes what) +
+    signals, deaths, timers ---------+                        +-- arena, sessions, lock
+
+One thread, one poll. It starts by taking the lock, then the arena, then the sockets, then the
+shards; it answers from the first moment, and what a shard is not there for yet waits for it.
+
+It ends in one of two ways. *Cleanly*: nobody is inside, everything is in the store and on disk,
+and the arena is removed. *Leaving it*: somebody is inside, or the disk refused, or the user was
+in a hurry; then the arena stays, the kernel keeps every byte, and the next server adopts it.
+Never: remove an arena that holds the only copy of anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import zmq
+
+from velo.interpose import launch
+from velo.interpose.core import Region, layout_hash
+from velo.shards.errors import ProtocolError, StoreUnusable, VeloError
+from velo.shards.wire import MAGIC, READY, Request, decode_reply, decode_request, encode_error
+from velo.shards.wire import encode_ok, id_of
+
+from . import opening, sessions
+from .arena import Arena, Lock
+from .config import Settings, default_cache_dir
+from .desk import Desk, Outgoing, ToClient, ToShard
+from .errors import AlreadyServing, FlushNotEnded, InUse, Leaving, ShardGone
+from .quantity import format_size
+from .report import assemble
+from .supervisor import Supervisor
+
+MESSAGE_BYTES_MAX = 1 << 20
+MESSAGES_PER_WAKE = 256  # then the other socket and the timers get their turn
+TICK_S = 2.0
+SHARDS_READY_S = 30.0
+LINGER_MS = 1000
+MYSELF = b""  # the client of the server's own requests; no ZeroMQ peer has an empty name
+OWN_ID = bytes(8)
+IDLE = "nobody uses it"
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Server:
+    """One router process. Everything happens in `run`, on one thread.
+
+    Invariant: while `run` runs, the server lock is held and both sockets are bound.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        arena: Arena,
+        region: Region,
+        *,
+        background: bool,
+        say: Callable[[str], None],
+        shard_command: Callable[[int], Sequence[str]] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.arena = arena
+        self.region = region
+        self.background = background
+        self.say = say
+        self.shards_socket = arena.shards_socket(os.getpid())
+        self.started_at = time.monotonic()
+        self.desk = Desk(region.shards)
+        self.front: zmq.Socket[bytes]
+        self.back: zmq.Socket[bytes]
+        self.supervisor = Supervisor(
+            region.shards,
+            shard_command or self._shard_command,
+            environment=launch.without_velo(os.environ),
+            lost=self._shard_lost,
+            gave_up=self._shard_given_up,
+        )
+        self._names: dict[int, bytes] = {}  # shard: its name on the back socket
+        self._made = opening.recorded_settings(arena, region)
+        self._announced = False
+        self._used_at = time.monotonic()
+        self._ending: str | None = None  # why, once the last flush has begun
+        self._stop: tuple[bytes, Request] | None = None  # the STOP to answer
+        self._force = False
+        self._hurried = False
+        self._left: VeloError | None = None  # why the arena stays
+        self._done = False
+
+    # ---- life ---------------------------------------------------------------------------------
+
+    def run(self, *, ready: Callable[[], None]) -> VeloError | None:
+        """Serve until told to end; `ready` runs once, when requests are accepted.
+
+        Returns None when the arena was removed, else the reason why it was left in place.
+        """
+        context = zmq.Context()
+        wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            with _signals_to(wakeup_write):
+                self.front = _bound(context, self.arena.router_socket)
+                self.back = _bound(context, self.shards_socket)
+                sessions.opened(self.arena)
+                with open(self.arena.pid_file, "w") as file:
+                    file.write(f"{os.getpid()}\n")
+                ready()
+                self.supervisor.start()
+                self._loop(wakeup_read)
+            self.supervisor.end()
+            return self._left
+        finally:
+            self.supervisor.end(timeout_s=0)
+            context.destroy(linger=LINGER_MS)
+            os.close(wakeup_read)
+            os.close(wakeup_write)
+
+    def _loop(self, wakeup: int) -> None:
+        poller = zmq.Poller()
+        for readable in (self.front, self.back, wakeup):
+            poller.register(readable, zmq.POLLIN)
+        watched: set[int] = set()
+        while not self._done:
+            descriptors = set(self.supervisor.descriptors())
+            for descriptor in watched - descriptors:
+                poller.unregister(descriptor)
+            for descriptor in descriptors - watched:
+                poller.register(descriptor, zmq.POLLIN)
+            watched = descriptors
+            events = dict(poller.poll(self._wait_ms()))
+            for descriptor in watched & events.keys():
+                poller.unregister(descriptor)
+                watched = watched - {descriptor}
+                self.supervisor.reap(descriptor)
+            if wakeup in events:
+                self._on_signals(os.read(wakeup, 64))
+            if self.back in events:
+                self._each_message(self.back, self._on_shard)
+            if self.front in events:
+                self._each_message(self.front, self._on_client)
+            self._on_time(time.monotonic())
+
+    def _wait_ms(self) -> int:
+        now = time.monotonic()
+        times = [now + TICK_S, self.desk.next_deadline(), self.supervisor.next_start()]
+        return max(0, int((min(t for t in times if t is not None) - now) * 1000) + 1)
+
+    def _on_time(self, now: float) -> None:
+        self._send(self.desk.expired(now))
+        self.supervisor.due(now)
+        if not self._announced and now - self.started_at > SHARDS_READY_S:
+            self._announced = True
+            missing = sorted(set(range(self.region.shards)) - self._names.keys())
+            self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
+        if self.background and self._ending is None:
+            self._maybe_idle(now)
+
+    def _maybe_idle(self, now: float) -> None:
+        if now - self._used_at < self.settings.idle_exit:
+            return
+        self._used_at = now
+        if not sessions.alive(self.arena) and not self.region.statistics()["live_processes"]:
+            self._begin_end(IDLE)
+
+    # ---- messages -----------------------------------------------------------------------------
+
+    def _each_message(
+        self, socket: zmq.Socket[bytes], handle: Callable[[bytes, list[bytes]], None]
+    ) -> None:
+        for _ in range(MESSAGES_PER_WAKE):
+            try:
+                peer, *frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            handle(peer, frames)
+
+    def _on_client(self, client: bytes, frames: list[bytes]) -> None:
+        try:
+            request = decode_request(frames)
+        except ProtocolError as error:
+            id = id_of(frames)
+            if id is not None:
+                self._reply(client, encode_error(id, error))
+            return
+        self._used_at = time.monotonic()
+        try:
+            self._serve(client, request)
+        except VeloError as error:
+            self._reply(client, encode_error(request.id, error))
+
+    def _serve(self, client: bytes, request: Request) -> None:
+        if request.verb == "HELLO":
+            if self._ending is not None:
+                raise Leaving
+            self._reply(client, encode_ok(request.id, json.dumps(self.hello()).encode()))
+        elif request.verb == "STOP":
+            self._on_stop(client, request)
+        else:
+            self._send(self.desk.ask(client, request, time.monotonic()))
+
+    def hello(self) -> dict[str, Any]:
+        """Who serves what: enough for a client to decide whether it may come in."""
+        return {
+            "version": installed_version(),
+            "layout": layout_hash(),
+            "pid": os.getpid(),
+            "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
+            "workspace": self.region.workspace,
+            "shards": self.region.shards,
+            "max_memory": self.region.max_memory,
+            "settings": self._made,
+        }
+
+    def _on_shard(self, peer: bytes, frames: list[bytes]) -> None:
+        if len(frames) >= 3 and frames[0] == MAGIC and frames[1] == READY:
+            self._on_ready(peer, frames)
+            return
+        shard = next((index for index, name in self._names.items() if name == peer), None)
+        if shard is None:
+            return
+        try:
+            self._send(self.desk.answered(shard, decode_reply(frames)))
+        except ProtocolError as error:
+            self.say(f"shard {shard} sent nonsense: {error}")
+
+    def _on_ready(self, peer: bytes, frames: list[bytes]) -> None:
+        if not frames[2].isdigit() or int(frames[2]) >= self.region.shards:
+            self.say(f"a stranger said it was shard {frames[2][:16]!r}")
+            return
+        shard = int(frames[2])
+        if self._names.get(shard) == peer:
+            return
+        self._names[shard] = peer
+        self.supervisor.works(shard)
+        self._send(self.desk.found(shard))
+        if not self._announced and len(self._names) == self.region.shards:
+            self._announced = True
+            self.say(
+                f"serving {self.region.workspace} ({self.region.shards} shards,"
+                f" {format_size(self.region.max_memory)}) pid {os.getpid()}"
+            )
+
+    def _send(self, outgoing: list[Outgoing]) -> None:
+        for item in outgoing:
+            if isinstance(item, ToShard):
+                self._to_shard(item)
+            elif item.client == MYSELF:
+                self._flush_answered(item)
+            else:
+                self._reply(item.client, self._finished(item))
+
+    def _finished(self, item: ToClient) -> list[bytes]:
+        if item.request.verb == "STATUS" and item.ok:
+            shards = json.loads(item.frames[3])
+            return [*item.frames[:3], json.dumps(self.status(shards)).encode()]
+        if item.request.verb in ("PAUSE", "RESUME") and item.ok:
+            self.region.pause(item.request.verb == "PAUSE")
+        return item.frames
+
+    def status(self, shards: list[Any]) -> dict[str, Any]:
+        """What `velo status --json` prints."""
+        return assemble(
+            hello=self.hello(),
+            uptime_s=time.monotonic() - self.started_at,
+            background=self.background,
+            arena=self.arena.directory,
+            statistics=self.region.statistics(),
+            processes=self.supervisor.statistics(),
+            shards=shards,
+            desk=self.desk.statistics(),
+            sessions=sessions.alive(self.arena),
+        )
+
+    def _to_shard(self, item: ToShard) -> None:
+        name = self._names.get(item.shard)
+        if name is None:
+            return  # it is asked again when it reports
+        try:
+            self.back.send_multipart([name, *item.frames], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            self._names.pop(item.shard, None)
+
+    def _reply(self, client: Any, frames: list[bytes]) -> None:
+        with contextlib.suppress(zmq.ZMQError):  # a client that is gone needs no answer
+            self.front.send_multipart([client, *frames], zmq.NOBLOCK)
+
+    # ---- shards -------------------------------------------------------------------------------
+
+    def _shard_command(self, index: int) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "velo.shards.worker",
+            "--arena",
+            self.arena.directory,
+            "--index",
+            str(index),
+            "--socket",
+            self.shards_socket,
+            "--store",
+            self.settings.cas_dir,
+            "--manifest",
+            os.path.join(default_cache_dir(), "manifests", self.arena.id, f"{index}.sqlite"),
+            "--idle-flush-s",
+            str(self.settings.idle_flush),
+        ]
+
+    def _shard_lost(self, shard: int) -> None:
+        self._names.pop(shard, None)
+        self.say(f"shard {shard} died; it starts again and loses nothing")
+
+    def _shard_given_up(self, shard: int, deaths: int) -> None:
+        self.say(str(ShardGone(index=shard, restarts=deaths)))
+        self._send(self.desk.gave_up(shard, deaths))
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def _on_signals(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number not in ENDING_SIGNALS:
+                continue
+            if self._ending is None:
+                self._begin_end(signal.Signals(number).name)
+            elif not self._hurried:
+                self._hurried = True
+                self.say("in a hurry: leaving the arena in place")
+                self._end(FlushNotEnded(path=self.arena.directory, reason="a second signal came"))
+
+    def _on_stop(self, client: bytes, request: Request) -> None:
+        if self._ending is not None:
+            raise Leaving
+        self._force = request.payload == (b"force",)
+        self._stop = client, request
+        self._begin_end("velo stop")
+
+    def _begin_end(self, why: str) -> None:
+        """Let nobody in, and flush everything; `_flush_answered` goes on from there."""
+        inside = self._inside()
+        if inside is not None and why == IDLE:
+            sessions.opened(self.arena)
+            return
+        if inside is not None and self._stop is not None and not self._force:
+            self._refuse_stop(inside)
+            return
+        self._ending = why
+        self.say(f"ending ({why}): flushing")
+        try:
+            self._send(self.desk.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
+        except VeloError as error:
+            self._end(error)
+
+    def _inside(self) -> InUse | None:
+        """Close the door; an error when somebody is still inside."""
+        pids = sessions.close(self.arena)
+        live = int(self.region.statistics()["live_processes"])
+        count = max(live, len(pids))
+        return InUse(count=count, pids=pids) if count else None
+
+    def _flush_answered(self, item: ToClient) -> None:
+        if self._done:
+            return
+        self._end(self._why_left(item))
+
+    def _why_left(self, item: ToClient) -> VeloError | None:
+        """Why the arena has to stay, now that the last flush was answered; None: it may go."""
+        path = self.arena.directory
+        if not item.ok:
+            return FlushNotEnded(path=path, reason=item.frames[4].decode(errors="replace"))
+        found = self.region.statistics()
+        kept = found["dirty_files"] + found["files"]["cold"]
+        if kept:
+            return FlushNotEnded(path=path, reason=f"{kept} files are not on disk")
+        pids = sessions.close(self.arena) or sessions.alive(self.arena)
+        if (pids or found["live_processes"]) and not self._force:
+            count = max(len(pids), found["live_processes"])
+            return FlushNotEnded(path=path, reason=f"{count} processes still run in it")
+        return None
+
+    def _end(self, left: VeloError | None) -> None:
+        """End now; `left` is why the arena stays. A failed `velo stop` keeps the server."""
+        if left is not None and self._stop is not None and not self._force and not self._hurried:
+            self._refuse_stop(left)
+            return
+        self._left = left
+        self._done = True
+        if self._stop is not None:
+            client, request = self._stop
+            self._reply(client, encode_error(request.id, left) if left else encode_ok(request.id))
+
+    def _refuse_stop(self, error: VeloError) -> None:
+        assert self._stop is not None
+        client, request = self._stop
+        self._reply(client, encode_error(request.id, error))
+        self._stop, self._ending = None, None
+        sessions.opened(self.arena)
+
+
+def serve(
+    settings: Settings,
+    *,
+    background: bool = False,
+    opened: Callable[[str], None] = lambda log: None,
+    ready: Callable[[], None] = lambda: None,
+    say: Callable[[str], None],
+) -> VeloError | None:
+    """Be the server of `settings.workspace` until told to end.
+
+    Args:
+        background: end by itself after `idle_exit` without a client.
+        opened: runs once with the log file's path, when the arena is there.
+        ready: runs once, when requests are accepted.
+        say: hears, in one sentence each, what an operator should know.
+
+    Returns None when the arena was removed, else why it was left in place.
+
+    Raises:
+        AlreadyServing: somebody else is; nothing was touched.
+        VeloError: no arena could be had.
+    """
+    arena = Arena.of(settings.workspace)
+    lock = Lock(arena.server_lock)
+    if not lock.take(timeout_s=0):
+        raise AlreadyServing(workspace=settings.workspace, pid=arena.read_pid())
+    try:
+        _check_store(settings.cas_dir)
+        found = opening.open_arena(settings, arena)
+        opened(arena.log)
+        for warning in found.warnings:
+            say(warning)
+        if found.adopted:
+            _forget_sockets(arena)
+            say(f"adopted {arena.directory}")
+        server = Server(
+            replace(settings, shards=found.region.shards),
+            arena,
+            found.region,
+            background=background,
+            say=say,
+        )
+        left = server.run(ready=ready)
+        if left is None:
+            arena.remove()
+        else:
+            _forget_sockets(arena)
+            say(str(left))
+        return left
+    finally:
+        lock.release()
+        arena.forget_root()
+
+
+def _check_store(directory: str) -> None:
+    """Say now, in one sentence, what every shard would say later.
+
+    Raises:
+        StoreUnusable: it cannot be made or written.
+    """
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise StoreUnusable(directory=directory, reason=error.strerror or str(error)) from None
+
+
+def installed_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("velo")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _bound(context: zmq.Context[zmq.Socket[bytes]], path: str) -> zmq.Socket[bytes]:
+    """A ROUTER bound to `path`; a stale socket file there is taken over, the lock being ours."""
+    socket = context.socket(zmq.ROUTER)
+    socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    socket.bind(f"ipc://{path}")
+    return socket
+
+
+def _forget_sockets(arena: Arena) -> None:
+    """Remove what names a server that is no more: sockets and pid file."""
+    for name in os.listdir(arena.directory):
+        path = os.path.join(arena.directory, name)
+        if name.endswith(".sock") or path == arena.pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+@contextlib.contextmanager
+def _signals_to(descriptor: int) -> Iterator[None]:
+    """The signals that end a server become bytes on `descriptor`."""
+    before = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)

@@ -1,0 +1,166 @@
+"""Shards that die and come back.
+
+    start -> running -(process descriptor readable)-> dead -(budget left)-> start again, soon
+                                                           -(budget spent)-> given up: who asks it
+                                                             hears so; tried again now and then
+
+A shard is `python -m velo.shards.worker`, a fresh interpreter: forking a process that has a live
+ZeroMQ context is undefined. It ends by itself when its parent changes, so a killed router leaves
+no shards behind for long and a new one starts its own.
+
+In: what the poller says is readable, and the time. Out: shard processes; `lost` and `gave_up`
+calls to the owner. Never: a signal to a pid that is not our unreaped child.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+RESTARTS_MAX = 5  # deaths within BUDGET_WINDOW_S that are forgiven
+BUDGET_WINDOW_S = 60.0
+BACKOFF_S = (0.0, 0.1, 0.3, 1.0, 3.0)  # before the 1st, 2nd ... restart in one window
+RETRY_S = 20.0  # between tries of a shard that was given up: a full disk may be emptied
+LAST_WORDS_S = 2.0  # between SIGTERM and SIGKILL when the server ends
+
+
+@dataclass(slots=True)
+class Shard:
+    """One shard's process, or the gap between two."""
+
+    index: int
+    process: subprocess.Popen[bytes] | None = None
+    descriptor: int = -1
+    start_at: float | None = None  # when to start it again
+    deaths: list[float] = field(default_factory=list)
+    restarts: int = 0
+    given_up: bool = False
+
+
+class Supervisor:
+    """Keeps `shard_count` shards running. Owned by one thread.
+
+    Invariant: a shard has a process and a descriptor, or a time to start, or the supervisor is
+    ending.
+    """
+
+    def __init__(
+        self,
+        shard_count: int,
+        command: Callable[[int], Sequence[str]],
+        *,
+        environment: Mapping[str, str],
+        lost: Callable[[int], None],
+        gave_up: Callable[[int, int], None],
+    ) -> None:
+        self.shards = [Shard(index) for index in range(shard_count)]
+        self._command = command
+        self._environment = environment
+        self._lost = lost
+        self._gave_up = gave_up
+        self._ending = False
+
+    def start(self) -> None:
+        """Start every shard that is not running and may be."""
+        for shard in self.shards:
+            if shard.process is None:
+                self._start(shard)
+
+    def descriptors(self) -> list[int]:
+        """Process descriptors: one becomes readable when its shard has died."""
+        return [shard.descriptor for shard in self.shards if shard.descriptor >= 0]
+
+    def reap(self, descriptor: int) -> None:
+        """The shard behind `descriptor` died: note it, plan the next start or give up."""
+        for shard in self.shards:
+            if shard.descriptor == descriptor and descriptor >= 0:
+                self._bury(shard)
+
+    def due(self, now: float) -> None:
+        """Start the shards whose time has come."""
+        for shard in self.shards:
+            if shard.start_at is not None and shard.start_at <= now:
+                self._start(shard)
+
+    def next_start(self) -> float | None:
+        """When `due` has something to do next."""
+        return min((s.start_at for s in self.shards if s.start_at is not None), default=None)
+
+    def end(self, *, timeout_s: float = LAST_WORDS_S) -> None:
+        """Ask every shard to end, then make it; returns when all are reaped."""
+        self._ending = True
+        running = [shard for shard in self.shards if shard.process is not None]
+        for shard in running:
+            assert shard.process is not None
+            shard.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + timeout_s
+        for shard in running:
+            assert shard.process is not None
+            try:
+                shard.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                shard.process.kill()
+                shard.process.wait()
+            self._forget(shard)
+
+    def works(self, index: int) -> None:
+        """Shard `index` has reported: it is not given up any more."""
+        self.shards[index].given_up = False
+
+    def statistics(self) -> list[dict[str, object]]:
+        """One object per shard: pid, restarts, whether it was given up."""
+        return [
+            {
+                "index": shard.index,
+                "pid": shard.process.pid if shard.process else None,
+                "restarts": shard.restarts,
+                "given_up": shard.given_up,
+            }
+            for shard in self.shards
+        ]
+
+    def _start(self, shard: Shard) -> None:
+        shard.start_at = None
+        if self._ending:
+            return
+        try:
+            shard.process = subprocess.Popen(
+                self._command(shard.index),
+                stdin=subprocess.DEVNULL,
+                env=dict(self._environment),
+                cwd="/",
+                process_group=0,  # a terminal's Ctrl-C is for the router, which then flushes
+            )
+        except OSError:  # no memory, too many processes: as if it had died at once
+            self._plan(shard)
+            return
+        shard.descriptor = os.pidfd_open(shard.process.pid)
+
+    def _bury(self, shard: Shard) -> None:
+        assert shard.process is not None
+        shard.process.wait()
+        self._forget(shard)
+        if not self._ending:
+            self._lost(shard.index)
+            self._plan(shard)
+
+    def _plan(self, shard: Shard) -> None:
+        """Decide when a dead shard starts again."""
+        now = time.monotonic()
+        shard.deaths = [at for at in shard.deaths if at > now - BUDGET_WINDOW_S] + [now]
+        shard.restarts += 1
+        shard.given_up = len(shard.deaths) > RESTARTS_MAX
+        if shard.given_up:
+            shard.start_at = now + RETRY_S
+            self._gave_up(shard.index, len(shard.deaths))
+            return
+        shard.start_at = now + BACKOFF_S[min(len(shard.deaths), len(BACKOFF_S)) - 1]
+
+    def _forget(self, shard: Shard) -> None:
+        if shard.descriptor >= 0:
+            os.close(shard.descriptor)
+        shard.process, shard.descriptor = None, -1

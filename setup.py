@@ -1,0 +1,70 @@
+"""How the C in this package is compiled; everything else is in pyproject.toml.
+
+Two shared objects from the same core:
+  _core     the extension module behind velo.interpose.core
+  libvelo   the preload library: shaped like an extension module so that setuptools builds, names
+            and ships it, never imported, and depending on libc alone
+
+The sources are globbed, so a new file is picked up by being there. Each object is compiled apart
+for each of the two, because they are compiled differently.
+"""
+
+import copy
+import glob
+import os
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+COMMON = [
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-O2",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-fno-math-errno",
+]
+HEADERS = sorted(glob.glob("interpose/**/*.h", recursive=True))
+CORE = sorted(glob.glob("interpose/core/*.c"))
+PRELOAD = sorted(glob.glob("interpose/preload/*.c"))
+# The module and the library ask the router through one ZMTP client.
+CLIENT = [path for path in PRELOAD if os.path.basename(path).startswith("zmtp")]
+EXPORTS = "interpose/preload/symbols.map"
+
+
+class BuildApart(build_ext):
+    """Objects of each extension in a directory of their own, extensions side by side."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or True
+
+    def build_extension(self, ext):
+        alone = copy.copy(self)
+        alone.build_temp = os.path.join(self.build_temp, ext.name)
+        super(BuildApart, alone).build_extension(ext)
+
+
+setup(
+    cmdclass={"build_ext": BuildApart},
+    ext_modules=[
+        Extension(
+            "velo.interpose._core",
+            sources=["interpose/_coremodule.c", *CORE, *CLIENT],
+            depends=HEADERS,
+            extra_compile_args=COMMON,
+        ),
+        Extension(
+            "velo.interpose.libvelo",
+            sources=CORE + PRELOAD,
+            depends=[*HEADERS, EXPORTS],
+            # initial-exec: an access to thread-local storage must never allocate.
+            extra_compile_args=[*COMMON, "-ftls-model=initial-exec"],
+            extra_link_args=[
+                f"-Wl,--version-script={EXPORTS}",
+                "-Wl,-z,defs,-z,relro,-z,now,--as-needed",
+            ],
+        ),
+    ],
+)

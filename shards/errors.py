@@ -1,0 +1,140 @@
+"""Everything velo says no with: one class per remedy, one number per class.
+
+In: the numbers at hand when something could not be done. Out: a sentence in three parts, *what:
+the numbers; what next*. Never: a code used twice, a code reused after its class is gone.
+
+Codes below 200 are errno values, because they travel to a program that knows nothing else.
+200-239 belong to this room, 240-299 to `velo.router`; frames, exit statuses and docs use them.
+[pure]
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class VeloError(Exception):
+    """The base of every refusal; `code` goes into the error frame, `str()` to the user."""
+
+    code = 200
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class ProtocolError(VeloError):
+    """The peer's frames were not a request or reply of ours."""
+
+    code = 201
+
+
+class UnknownVerb(VeloError):
+    """A well-formed request for something nobody does."""
+
+    code = 202
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(
+            f"unknown verb: {verb[:32]!r}; client and server are of different versions"
+        )
+
+
+class StoreFull(VeloError):
+    """The disk under the store refused more bytes; the file that was being stored stays dirty."""
+
+    code = 203
+
+    def __init__(self, *, directory: str, wanted_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"store full: wanted {wanted_bytes} bytes, {free_bytes} free in {directory};"
+            " free disk space or set VELO_CAS_DIR to a larger disk, nothing was dropped"
+        )
+        self.wanted_bytes = wanted_bytes
+        self.free_bytes = free_bytes
+
+
+class StoreUnusable(VeloError):
+    """The store's directory cannot be written or read at all."""
+
+    code = 204
+
+    def __init__(self, *, directory: str, reason: str) -> None:
+        super().__init__(
+            f"store unusable: {directory}: {reason};"
+            " make it writable or set VELO_CAS_DIR to a directory that is"
+        )
+
+
+class BlobMissing(VeloError):
+    """The store has no blob of that name."""
+
+    code = 205
+
+    def __init__(self, *, digest: str) -> None:
+        super().__init__(
+            f"blob missing: {digest} is not in the store; was it removed by hand? rebuild the file"
+        )
+
+
+class BlobCorrupt(VeloError):
+    """A blob's bytes are not those its name promises."""
+
+    code = 206
+
+    def __init__(self, *, digest: str, path: str, reason: str) -> None:
+        super().__init__(
+            f"blob corrupt: {digest} {reason};"
+            f" remove {path} and rebuild the file, then check the disk"
+        )
+
+
+class TreeRefused(VeloError):
+    """The disk refused some files at their real paths; they stay in memory and dirty."""
+
+    code = 207
+
+    def __init__(self, *, failed_count: int, reason: str) -> None:
+        super().__init__(
+            f"tree not complete: {failed_count} files could not be put on disk, first {reason};"
+            " free disk space or fix permissions, they are kept in memory and will be tried again"
+        )
+
+
+class FlushIncomplete(VeloError):
+    """SYNC or UNLOAD could not make everything durable; the rest is still in memory."""
+
+    code = 208
+
+
+class BatonBusy(VeloError):
+    """Another process is putting the tree on disk and did not end within the deadline."""
+
+    code = errno.ETIMEDOUT
+
+    def __init__(self, *, waited_ms: int) -> None:
+        super().__init__(
+            f"tree busy: another process put files on disk for {waited_ms} ms; ask again"
+        )
+
+
+class ShardFull(VeloError):
+    """Nothing more can leave memory, and what was asked for does not fit under the cap."""
+
+    code = errno.ENOSPC
+
+    def __init__(self, *, wanted_bytes: int, used_bytes: int, limit_bytes: int, why: str) -> None:
+        super().__init__(
+            f"memory full: wanted {wanted_bytes} bytes,"
+            f" {used_bytes} of {limit_bytes} used and {why}; raise max_memory or free disk space"
+        )
+
+
+class LoadFailed(VeloError):
+    """The bytes of a COLD file could not be brought back."""
+
+    code = errno.EIO
+
+    def __init__(self, *, node: int, reason: str) -> None:
+        super().__init__(f"load failed: node {node}: {reason}")

@@ -1,0 +1,286 @@
+"""Flush: what memory has and the disk has not, brought to the real tree and into the store.
+
+    put_tree      everything dirty of all shards -> real paths, oldest mtime first, under the baton
+    put_older     the same, only up to a given mtime: what an eviction needs
+    store_files   this shard's files the store has not -> CAS -> the core learns the digest
+    record        this shard's files -> manifest
+
+In: the arena. Out: files that survive the arena. Never: a file marked stored or put that is not; a
+failure leaves it dirty and in memory, for the next try.
+
+Why the tree first: it is what programs look at after `velo exec`, and a file that is on disk can
+leave memory at once; its way into the store then starts from the disk.
+[touches shared memory and disk]
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, PutResult, Region
+
+from .cas import Batch, FileChanged, Store, sync_filesystem
+from .errors import BatonBusy, TreeRefused, VeloError
+from .manifest import Entry, Manifest
+
+BATCH_FILES_MAX = 512
+BATCH_BYTES_MAX = 256 << 20
+BATON_TURN_MS = 1000  # how long one wait for the baton blocks before the caller may give up
+
+
+def never() -> bool:
+    """The `stop` of work that runs to its end."""
+    return False
+
+
+# ---- the tree ------------------------------------------------------------------------------------
+
+
+def put_tree(region: Region, *, timeout_ms: int, stop: Callable[[], bool] = never) -> PutResult:
+    """Put everything dirty, of all shards, at its real path. Not fsynced.
+
+    Raises:
+        BatonBusy: somebody else was putting for `timeout_ms` (0: right now); ask again.
+        TreeRefused: the disk refused some files; they stay dirty, the others are on disk.
+    """
+    deadline = time.monotonic() + timeout_ms / 1000
+    while (result := region.put_all(timeout_ms=min(timeout_ms, BATON_TURN_MS))) is None:
+        if stop() or time.monotonic() >= deadline:
+            raise BatonBusy(waited_ms=timeout_ms)
+    if result.failed:
+        reason = os.strerror(result.first_error)
+        raise TreeRefused(failed_count=result.failed, reason=reason)
+    return result
+
+
+def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = never) -> int:
+    """Put every dirty file, of all shards, whose mtime is at most `newest_ns`, oldest first.
+
+    So the disk stays a prefix of the build's history even when files leave memory early. A file
+    that a writer has open is skipped. Returns how many are now on disk.
+
+    Raises:
+        OSError: what the disk said to the first file it refused; later ones were not tried.
+    """
+    dirty = [info for info in region.scan() if info.dirty_disk and info.mtime_ns <= newest_ns]
+    done = 0
+    for info in sorted(dirty, key=_history):
+        if info.links and info.state == BACKED:
+            done += region.put(info.node)
+        if stop():
+            break
+    return done
+
+
+def sync_tree(region: Region, infos: Iterable[NodeInfo]) -> None:
+    """Make durable what was put for `infos`: one syncfs for each file system they are on.
+
+    Rejected: an fsync for each file; those put in the background earlier would need one too.
+    """
+    directories = {os.path.dirname(path) for info in infos for path in _path_of(region, info)}
+    synced: set[int] = set()
+    for directory in [region.workspace, *sorted(directories)]:
+        with _directory(directory) as fd:
+            if fd >= 0 and os.fstat(fd).st_dev not in synced:
+                synced.add(os.fstat(fd).st_dev)
+                sync_filesystem(fd)
+
+
+# ---- the store -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one `store_files` did."""
+
+    files: int = 0
+    changed: int = 0  # written to meanwhile: stay dirty, the next flush takes them
+
+
+def store_files(
+    region: Region,
+    store: Store,
+    infos: Iterable[NodeInfo],
+    *,
+    stop: Callable[[], bool] = never,
+) -> Stored:
+    """Put those of `infos` that the store has not into it, oldest first, in durable batches.
+
+    `stop` is asked before each file; what was batched so far is still made durable.
+
+    Raises:
+        StoreFull, StoreUnusable: files not yet marked stay dirty; batches done before are kept.
+    """
+    waiting = [info for info in infos if info.dirty_store and info.links and _has_bytes(info)]
+    files = changed = 0
+    for group in _groups(sorted(waiting, key=_history)):
+        if stop():
+            break
+        done = _store_group(region, store, group, stop)
+        files += done.files
+        changed += done.changed
+    return Stored(files, changed)
+
+
+def _store_group(
+    region: Region, store: Store, group: list[NodeInfo], stop: Callable[[], bool]
+) -> Stored:
+    added: list[tuple[int, int, bytes]] = []
+    changed = 0
+    refused: VeloError | None = None
+    with store.batch() as batch:
+        for info in group:
+            if stop():
+                break
+            try:
+                found = _add(region, batch, info.node)
+            except VeloError as error:  # keep what fits before telling
+                refused = error
+                break
+            if found is None:
+                changed += 1
+            else:
+                added.append(found)
+        batch.commit()
+    kept = sum(region.stored(node, version, digest) for node, version, digest in added)
+    if refused is not None:
+        raise refused
+    return Stored(kept, changed + len(added) - kept)
+
+
+def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | None:
+    """Stage one file; (node, version, digest), or None when it is being written or is gone."""
+    region.settle(node)  # the kernel may know of writes that nobody counted yet
+    info = region.info(node)
+    if info is None or not info.dirty_store:
+        return None
+    try:
+        fd = region.open_bytes(node)
+    except (FileNotFoundError, BlockingIOError):
+        return None
+    try:
+        before = os.fstat(fd)
+        digest = batch.add(fd)
+        after = os.fstat(fd)
+    except FileChanged:
+        return None
+    finally:
+        os.close(fd)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return None
+    return node, info.version, digest
+
+
+def _groups(infos: Iterable[NodeInfo]) -> Iterator[list[NodeInfo]]:
+    """Batches bounded in number and bytes: a failure repeats little, memory and disk stay small."""
+    group: list[NodeInfo] = []
+    size_bytes = 0
+    for info in infos:
+        if group and (len(group) >= BATCH_FILES_MAX or size_bytes >= BATCH_BYTES_MAX):
+            yield group
+            group, size_bytes = [], 0
+        group.append(info)
+        size_bytes += info.size_bytes
+    if group:
+        yield group
+
+
+# ---- the manifest --------------------------------------------------------------------------------
+
+
+class Recorder:
+    """Keeps a manifest true with few looks at the disk. Used by one thread."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._known: dict[bytes, tuple[int, int, int]] = {}  # path: node, generation, version
+
+    def record(self, region: Region, infos: Iterable[NodeInfo]) -> None:
+        """Record those of `infos` that are stored and on disk; forget paths that are no more.
+
+        Raises:
+            StoreFull, StoreUnusable: the manifest is as before.
+        """
+        present: dict[bytes, tuple[int, int, int]] = {}
+        entries = []
+        for info in infos:
+            for path in map(os.fsencode, _path_of(region, info)):
+                present[path] = (info.node, info.generation, info.version)
+                if not info.dirty_disk and not info.dirty_store:
+                    entries += self._entry_if_new(path, info, present[path])
+        gone = self._manifest.paths() - present.keys()
+        if entries or gone:
+            self._manifest.replace(gone, entries)
+        self._known.update({entry.path: present[entry.path] for entry in entries})
+        for path in gone:
+            self._known.pop(path, None)
+
+    def _entry_if_new(
+        self, path: bytes, info: NodeInfo, identity: tuple[int, int, int]
+    ) -> list[Entry]:
+        if self._known.get(path) == identity:
+            return []
+        try:
+            disk = os.lstat(path)
+        except OSError:
+            return []  # COLD, or removed outside: the next reconcile knows better
+        return [
+            Entry(
+                path=path,
+                kind="file",
+                mode=disk.st_mode,
+                uid=disk.st_uid,
+                gid=disk.st_gid,
+                mtime_ns=info.mtime_ns,
+                size_bytes=info.size_bytes,
+                digest=info.digest,
+                target=None,
+                disk_device=disk.st_dev,
+                disk_inode=disk.st_ino,
+                disk_mtime_ns=disk.st_mtime_ns,
+                disk_ctime_ns=disk.st_ctime_ns,
+            )
+        ]
+
+
+# ---- small rules ---------------------------------------------------------------------------------
+
+
+def _history(info: NodeInfo) -> tuple[int, int]:
+    return info.mtime_ns, info.node
+
+
+def _has_bytes(info: NodeInfo) -> bool:
+    return info.state in (BACKED, DISK)
+
+
+def is_dirty(info: NodeInfo) -> bool:
+    """True when a flush of this shard has something to do for it; nobody misses unlinked files."""
+    return bool(info.links) and (info.dirty_disk or (info.dirty_store and info.state != COLD))
+
+
+def _path_of(region: Region, info: NodeInfo) -> list[str]:
+    if not info.links:
+        return []
+    try:
+        return [region.path_of(info.node)]
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def _directory(path: str) -> Iterator[int]:
+    """A descriptor of a directory, or -1 when it is not there any more."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)

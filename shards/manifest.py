@@ -1,0 +1,137 @@
+"""The manifest: what one shard's files are, on disk, for whoever comes after this server.
+
+In: paths, attributes, digests, and how the file looked at its real path after it was put there.
+Out: rows. Never: the only copy of anything; a manifest that cannot be read is set aside and
+written anew by the next flush.
+
+One sqlite database per shard (WAL), so shards never wait for each other. Regular files only so
+far: directories and symlinks are always on disk; `kind` and `target` are there for snapshots.
+[touches disk]
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from .cas import refusal
+from .errors import StoreFull, StoreUnusable
+
+SCHEMA_VERSION = 1
+LOCK_WAIT_S = 10.0  # a predecessor that is just ending may still hold the database
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path. Times are in ns; `disk_*` is what was put on disk, 0 when nothing was."""
+
+    path: bytes  # as the kernel knows it; names need not be UTF-8
+    kind: str  # "file"; "directory" and "symlink" are reserved
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    size_bytes: int
+    digest: bytes | None
+    target: str | None
+    disk_device: int
+    disk_inode: int
+    disk_mtime_ns: int
+    disk_ctime_ns: int
+
+
+_COLUMNS = tuple(field.name for field in fields(Entry))
+_CREATE = f"""
+CREATE TABLE IF NOT EXISTS entries (
+    path BLOB PRIMARY KEY, kind TEXT NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, size_bytes INTEGER NOT NULL, digest BLOB,
+    target TEXT, disk_device INTEGER NOT NULL, disk_inode INTEGER NOT NULL,
+    disk_mtime_ns INTEGER NOT NULL, disk_ctime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+_INSERT = (
+    f"INSERT OR REPLACE INTO entries ({', '.join(_COLUMNS)})"
+    f" VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entries"
+
+
+class Manifest:
+    """One shard's database. Used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, making it when it is not there or unreadable.
+
+        Raises:
+            StoreUnusable: its directory cannot be written.
+            StoreFull: the disk refused the first page.
+        """
+        self.path = path
+        with self._refusals():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._database = _open(path)
+            except sqlite3.OperationalError:
+                raise  # the disk or its permissions, not the bytes
+            except sqlite3.DatabaseError:
+                os.replace(path, path.with_suffix(".unreadable"))
+                self._database = _open(path)
+
+    def close(self) -> None:
+        """Close; a checkpoint that fails is made up for by the next open."""
+        with suppress(sqlite3.Error):
+            self._database.close()
+
+    def replace(self, gone: Iterable[bytes], entries: Iterable[Entry]) -> None:
+        """Forget `gone`, then record `entries`, in one durable transaction.
+
+        Raises:
+            StoreFull, StoreUnusable: nothing was changed.
+        """
+        with self._refusals(), self._database:
+            self._database.executemany(
+                "DELETE FROM entries WHERE path = ?", ((path,) for path in gone)
+            )
+            self._database.executemany(_INSERT, map(astuple, entries))
+
+    def entry(self, path: bytes) -> Entry | None:
+        """What is recorded of `path`, or None."""
+        row = self._database.execute(f"{_SELECT} WHERE path = ?", (path,)).fetchone()
+        return None if row is None else Entry(*row)
+
+    def paths(self) -> set[bytes]:
+        """Every path recorded."""
+        return {path for (path,) in self._database.execute("SELECT path FROM entries")}
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise refusal(self.path.parent, error, 0) from error
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: sqlite3.Error) -> StoreFull | StoreUnusable:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return StoreFull(directory=str(self.path.parent), wanted_bytes=0, free_bytes=0)
+        return StoreUnusable(directory=str(self.path), reason=str(error))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")  # one sync per flush, not per file
+        if database.execute("PRAGMA user_version").fetchone()[0] not in (0, SCHEMA_VERSION):
+            raise sqlite3.DatabaseError("another schema")
+        database.executescript(_CREATE)
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,349 @@
+"""What a shard can be asked: one function for each verb, and the only code that changes state.
+
+    main thread         space, load, materialise, status, pause, make_room      (milliseconds)
+    background thread   barrier, sync, unload, idle_flush                        (seconds)
+
+In: a Shard, numbers from a request. Out: None or a status object; a VeloError says why not. Never:
+bytes lost: a file leaves memory only when the core agrees that it is on disk or in the store.
+Each may be repeated: it finds the work done and says ok.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from velo.interpose.core import BACKED, COLD, NodeInfo, Region
+
+from . import flush, reaper, stats
+from .cas import Store
+from .errors import FlushIncomplete, LoadFailed, ShardFull, TreeRefused, VeloError
+from .flush import Recorder, never
+from .lru import Lru
+from .manifest import Manifest
+from .stats import Counters, Trouble
+
+HIGH_WATER = 0.90  # of max_memory: what eviction goes down to, and where it begins by itself
+SPACE_PATIENCE_S = 0.5  # files that are open now may be closed in a moment
+SPACE_POLL_S = 0.02
+BARRIER_TIMEOUT_MS = 590_000  # just below the router's deadline for BARRIER
+SYNC_ROUNDS_MAX = 3  # a file that changes while it is stored is tried so often
+
+
+@dataclass(slots=True)
+class Shard:
+    """One shard's doors and notes. `lru` belongs to the main thread, `recorder` to the other."""
+
+    region: Region
+    index: int
+    store: Store
+    recorder: Recorder
+    lru: Lru = field(default_factory=Lru)
+    counters: Counters = field(default_factory=Counters)
+    flushing: Trouble = field(default_factory=Trouble)
+    evicting: Trouble = field(default_factory=Trouble)
+    background: str = "idle"  # what the other thread does now
+
+    @classmethod
+    def open(cls, *, arena: str, index: int, cas_dir: Path, manifest: Path) -> Shard:
+        """Attach to the arena and open the stores.
+
+        Raises:
+            OSError: there is no arena of this build in `arena`.
+            StoreUnusable, StoreFull: the disk under the store refused.
+        """
+        region = Region.attach(arena)
+        return cls(region, index, Store(cas_dir), Recorder(Manifest(manifest)))
+
+    def mine(self) -> list[NodeInfo]:
+        """The regular files of this shard, now."""
+        return self.region.scan(self.index)
+
+
+# ---- space ---------------------------------------------------------------------------------------
+
+
+def space(shard: Shard, wanted_bytes: int) -> None:
+    """Make room until used + wanted is at most 90 % of max_memory; ok when it fits at all.
+
+    Waits up to SPACE_PATIENCE_S for files that are busy.
+
+    Raises:
+        ShardFull: everything that may leave has left, and it does not fit.
+    """
+    shard.counters.space_requests += 1
+    deadline = time.monotonic() + SPACE_PATIENCE_S
+    make_room(shard, wanted_bytes)
+    while not _fits(shard, wanted_bytes, 1.0):
+        if time.monotonic() >= deadline:
+            shard.counters.space_refused += 1
+            raise _full(shard, wanted_bytes)
+        time.sleep(SPACE_POLL_S)
+        shard.counters.freed_files += reaper.settle(shard.region, shard.mine())
+        make_room(shard, wanted_bytes)
+
+
+def make_room(
+    shard: Shard, wanted_bytes: int = 0, *, may_write: bool = True, stop: Callable[[], bool] = never
+) -> None:
+    """Evict this shard's files, least recently used first, down to the high-water mark.
+
+    Clean files leave at once. Dirty ones follow only when that is not enough and `may_write`.
+    """
+    if _fits(shard, wanted_bytes, HIGH_WATER):
+        return
+    shard.lru.refresh(shard.mine())
+    dirty = []
+    for info in shard.lru.victims(shard.region.info):
+        if stop() or _fits(shard, wanted_bytes, HIGH_WATER):
+            return
+        if info.dirty_disk:
+            dirty.append(info)
+        else:
+            _evict(shard, info)
+    for group in _enough(shard, dirty, wanted_bytes) if may_write else ():
+        if stop() or _fits(shard, wanted_bytes, HIGH_WATER):
+            return
+        _write_out(shard, group, stop)
+        for info in group:
+            _evict(shard, info)
+
+
+def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) -> None:
+    """Bring dirty files out: to the tree, and where the tree refuses, into the store."""
+    newest_ns = max(info.mtime_ns for info in group)
+    try:
+        shard.counters.put_files += flush.put_older(shard.region, newest_ns, stop=stop)
+        shard.evicting.is_over()
+        return
+    except OSError as error:
+        shard.evicting.happened(_tree_refused(error))
+    try:
+        done = flush.store_files(shard.region, shard.store, group, stop=stop)
+        shard.counters.stored_files += done.files
+    except VeloError as error:
+        shard.evicting.happened(error)
+
+
+def _enough(shard: Shard, dirty: list[NodeInfo], wanted_bytes: int) -> list[list[NodeInfo]]:
+    """`dirty` in groups, each of which would be enough if all of it could leave."""
+    groups: list[list[NodeInfo]] = []
+    missing = 0
+    for info in dirty:
+        if missing <= 0:
+            groups.append([])
+            missing = _excess(shard, wanted_bytes, HIGH_WATER)
+        groups[-1].append(info)
+        missing -= info.charged_bytes
+    return groups
+
+
+def _evict(shard: Shard, info: NodeInfo) -> None:
+    if shard.region.evict(info.node):
+        shard.counters.evicted_files += 1
+        shard.counters.evicted_bytes += info.charged_bytes
+
+
+def _excess(shard: Shard, wanted_bytes: int, share: float) -> int:
+    used_bytes = shard.region.pulse(shard.index).used_bytes
+    return used_bytes + wanted_bytes - int(share * shard.region.max_memory)
+
+
+def _fits(shard: Shard, wanted_bytes: int, share: float) -> bool:
+    return _excess(shard, wanted_bytes, share) <= 0
+
+
+def _full(shard: Shard, wanted_bytes: int) -> ShardFull:
+    trouble = shard.evicting.error
+    return ShardFull(
+        wanted_bytes=wanted_bytes,
+        used_bytes=shard.region.pulse(shard.index).used_bytes,
+        limit_bytes=shard.region.max_memory,
+        why=f"nothing can leave ({trouble})" if trouble else "the rest is open",
+    )
+
+
+# ---- one file ------------------------------------------------------------------------------------
+
+
+def load(shard: Shard, node: int) -> None:
+    """COLD -> BACKED. Ok when it is no longer COLD.
+
+    Raises:
+        LoadFailed: the store cannot give the bytes; the file stays COLD.
+        ShardFull: there is no room for it.
+    """
+    info = shard.region.info(node)
+    if info is None or info.state != COLD:
+        return
+    digest = info.digest
+    if digest is None:
+        raise LoadFailed(node=node, reason="no digest is known; rebuild the file")
+    space(shard, info.size_bytes)
+    try:
+        shard.region.load(node, lambda fd: _fill(shard, digest, fd, info.size_bytes))
+        shard.counters.loaded_files += 1
+    except OSError as error:
+        again = shard.region.info(node)
+        if again is not None and again.state == COLD:
+            raise LoadFailed(node=node, reason=str(error)) from error
+    except VeloError as error:
+        raise LoadFailed(node=node, reason=str(error)) from error
+
+
+def _fill(shard: Shard, digest: bytes, fd: int, size_bytes: int) -> None:
+    """Reserve, then write: a full tmpfs is an error here, not a signal in a compiler later."""
+    if size_bytes:
+        os.posix_fallocate(fd, 0, size_bytes)
+    shard.store.read_into(digest, fd)
+
+
+def materialise(shard: Shard, node: int) -> None:
+    """Put one file at its real path; a file that is open for writing is put as it is now.
+
+    Raises:
+        TreeRefused: the disk refused; it stays dirty.
+    """
+    try:
+        shard.region.put(node)
+    except FileNotFoundError:
+        return  # removed meanwhile: nothing is what should be there
+    except OSError as error:
+        raise _tree_refused(error) from error
+
+
+def _tree_refused(error: OSError) -> VeloError:
+    return TreeRefused(failed_count=1, reason=error.strerror or str(error))
+
+
+# ---- everything ----------------------------------------------------------------------------------
+
+
+def barrier(shard: Shard) -> None:
+    """Everything dirty, of all shards, is at its real path.
+
+    Raises:
+        BatonBusy, TreeRefused: as `flush.put_tree`.
+    """
+    done = flush.put_tree(shard.region, timeout_ms=BARRIER_TIMEOUT_MS)
+    shard.counters.put_files += done.files
+    shard.counters.put_bytes += done.bytes
+
+
+def sync(shard: Shard) -> None:
+    """The tree is on disk, and this shard's files are in the store and the manifest; durably.
+
+    Files being written while this runs are on disk as of some moment of it, and stay dirty.
+
+    Raises:
+        BatonBusy, TreeRefused, StoreFull, StoreUnusable: the rest was still tried.
+        FlushIncomplete: a closed file kept changing.
+    """
+    problems: list[VeloError] = []
+    for step in (barrier, _store_all, _sync_tree, _record):
+        try:
+            step(shard)
+        except VeloError as error:
+            problems.append(error)
+    shard.counters.flushes += 1
+    if problems:
+        shard.flushing.happened(problems[0])
+        raise problems[0]
+    shard.flushing.is_over()
+
+
+def unload(shard: Shard) -> None:
+    """`sync`, then take everything of this shard out of memory that nobody has open.
+
+    Raises:
+        As `sync`; what is clean has left memory all the same.
+    """
+    try:
+        sync(shard)
+    finally:
+        for info in shard.mine():
+            if info.state == BACKED:
+                _evict(shard, info)
+
+
+def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
+    """Flush in the background, giving way when `stop` says that somebody works again.
+
+    Raises:
+        BatonBusy: another shard is putting; the store part was done.
+        TreeRefused, StoreFull, StoreUnusable: everything is kept, try again later.
+    """
+    mine = shard.mine()
+    if not any(map(flush.is_dirty, mine)):
+        return
+    problem: VeloError | None = None
+    try:
+        done = flush.put_tree(shard.region, timeout_ms=0)
+        shard.counters.put_files += done.files
+        shard.counters.put_bytes += done.bytes
+    except VeloError as error:
+        problem = error
+    _store_all(shard, stop=stop)
+    _record(shard)
+    shard.counters.flushes += 1
+    if problem is not None:
+        raise problem
+
+
+def _store_all(shard: Shard, *, stop: Callable[[], bool] = never) -> None:
+    for _ in range(SYNC_ROUNDS_MAX):
+        done = flush.store_files(shard.region, shard.store, shard.mine(), stop=stop)
+        shard.counters.stored_files += done.files
+        shard.counters.changed_while_stored += done.changed
+        if not done.changed or stop():
+            return
+
+
+def _sync_tree(shard: Shard) -> None:
+    try:
+        flush.sync_tree(shard.region, shard.mine())
+    except OSError as error:
+        raise FlushIncomplete(
+            f"sync refused: {error.strerror}; check the disk under {shard.region.workspace},"
+            " then sync again"
+        ) from error
+
+
+def _record(shard: Shard) -> None:
+    shard.recorder.record(shard.region, shard.mine())
+
+
+# ---- looking -------------------------------------------------------------------------------------
+
+
+def status(shard: Shard) -> dict[str, Any]:
+    """This shard's part of `velo status --json`."""
+    pulse = shard.region.pulse(shard.index)
+    return stats.as_json(
+        index=shard.index,
+        pid=os.getpid(),
+        counters=shard.counters,
+        used_bytes=pulse.slice_used_bytes,
+        limit_bytes=pulse.slice_limit_bytes,
+        paused=pulse.paused,
+        background=shard.background,
+        candidates=len(shard.lru),
+        store={
+            "directory": str(shard.store.directory),
+            "blobs_written": shard.store.counters.blobs_written,
+            "blobs_present": shard.store.counters.blobs_present,
+            "blobs_read": shard.store.counters.blobs_read,
+            "raw_bytes": shard.store.counters.raw_bytes,
+            "stored_bytes": shard.store.counters.stored_bytes,
+        },
+        trouble=shard.flushing.as_json() or shard.evicting.as_json(),
+    )
+
+
+def pause(shard: Shard, paused: bool) -> None:
+    """Stop or resume flushing in the background; what is asked for is done all the same."""
+    shard.region.pause(paused)

@@ -1,0 +1,44 @@
+"""What the dead leave behind, and who is alive.
+
+In: the arena. Out: charges that are true, files freed that nobody names or has open, tmpfs files
+removed that nothing refers to, and whether anybody is still inside. Never: a file that somebody
+may still read; the core decides that (leases), this room only asks it often enough.
+[touches shared memory]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+
+from velo.interpose.core import BACKED, NodeInfo, Region
+
+
+def settle(region: Region, infos: Iterable[NodeInfo]) -> int:
+    """Refresh the charge and attributes of each BACKED file; how many were freed."""
+    return sum(region.settle(info.node) for info in infos if info.state == BACKED)
+
+
+def anybody_inside(region: Region, arena: str) -> bool:
+    """True while a `velo exec` or a process that attached to the arena is alive."""
+    return _sessions_alive(os.path.join(arena, "sessions")) or (
+        region.statistics()["live_processes"] > 0
+    )
+
+
+def _sessions_alive(directory: str) -> bool:
+    """One file per `velo exec`, named by its pid; the router removes those of dead ones."""
+    with suppress(OSError):
+        return any(name.isdigit() and _is_alive(int(name)) for name in os.listdir(directory))
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,320 @@
+"""`python -m velo.shards.worker`: one shard's process.
+
+    shards.sock --DEALER--> wire.decode -> ops.<verb> ---------------> wire.encode --> shards.sock
+                                        -> Background -> ops.<verb> -^
+    clock -> Pace -> settle, make_room, idle_flush
+    SIGTERM, the parent's death -> finish what was asked for, exit
+
+In: requests from the router, one message each. Out: one reply to each, also to nonsense that has
+an id. Never: an exception that ends the loop, a signal that ends a request half-way. Killing this
+process at any instruction loses nothing: the arena is the kernel's, and a new one starts from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import zmq
+
+from . import ops, reaper, wire
+from .background import Background
+from .errors import BatonBusy, UnknownVerb, VeloError
+from .ops import Shard
+from .pace import Pace
+
+JOIN_S = 1800.0  # as long as the router waits for a SYNC
+ORPHAN_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
+EVICT_SLICE_S = 0.05  # unasked eviction works so long before it looks for messages
+SEND_LINGER_MS = 1000
+RECEIVE_MAX = 256  # messages handled before the clock is looked at
+
+BACKGROUND_VERBS: dict[str, Callable[[Shard], None]] = {
+    "BARRIER": ops.barrier,
+    "SYNC": ops.sync,
+    "UNLOAD": ops.unload,
+}
+
+
+def space(shard: Shard, payload: tuple[bytes, ...]) -> None:
+    """SPACE: any shard may be asked, whichever shard needs it; each evicts its own."""
+    _, wanted_bytes = wire.shard_and_number(payload)
+    ops.space(shard, wanted_bytes)
+
+
+def load(shard: Shard, payload: tuple[bytes, ...]) -> None:
+    """LOAD."""
+    _, node = wire.shard_and_number(payload)
+    ops.load(shard, node)
+
+
+def materialise(shard: Shard, payload: tuple[bytes, ...]) -> None:
+    """MATERIALISE."""
+    _, node = wire.shard_and_number(payload)
+    ops.materialise(shard, node)
+
+
+def status(shard: Shard, _payload: tuple[bytes, ...]) -> bytes:
+    """STATUS."""
+    return json.dumps(ops.status(shard)).encode()
+
+
+def pause(shard: Shard, _payload: tuple[bytes, ...]) -> None:
+    """PAUSE."""
+    ops.pause(shard, True)
+
+
+def resume(shard: Shard, _payload: tuple[bytes, ...]) -> None:
+    """RESUME."""
+    ops.pause(shard, False)
+
+
+QUICK_VERBS: dict[str, Callable[[Shard, tuple[bytes, ...]], bytes | None]] = {
+    "SPACE": space,
+    "LOAD": load,
+    "MATERIALISE": materialise,
+    "STATUS": status,
+    "PAUSE": pause,
+    "RESUME": resume,
+}
+
+
+class Worker:
+    """The loop around one Shard. One thread, apart from Background's.
+
+    Invariant: each request received is answered once, by this process or, when it is killed, by
+    the next, which the router asks again.
+    """
+
+    def __init__(
+        self, shard: Shard, socket: zmq.Socket[bytes], *, arena: str, idle_flush_s: float
+    ) -> None:
+        self.shard = shard
+        self.arena = arena
+        self._socket = socket
+        self._background: Background[bytes | int] = Background(f"shard-{shard.index}")
+        self._pace = Pace(
+            shards=shard.region.shards, idle_flush_s=idle_flush_s, now=time.monotonic()
+        )
+        self._idle_flush_runs = False
+        self._ending = False
+
+    def run(self, parent: int) -> None:
+        """Serve until SIGTERM or until the process `parent` is dead."""
+        self._catch_signals()
+        parent_fd = _descriptor_of_parent(parent)
+        poller = zmq.Poller()
+        for readable in (self._socket, self._background.wake_fd, parent_fd):
+            poller.register(readable, zmq.POLLIN)
+        self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
+        while not self._ending:
+            events = dict(poller.poll(int(self._pace.sleep_s(time.monotonic()) * 1000)))
+            if parent_fd in events or os.getppid() != parent:
+                self._ending = True
+                self._background.join(ORPHAN_JOIN_S)
+                return
+            self._answer_finished()
+            self._receive()
+            self._tick()
+        self._finish()
+
+    # ---- requests --------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        for _ in range(RECEIVE_MAX):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._handle(frames)
+
+    def _handle(self, frames: list[bytes]) -> None:
+        id = wire.id_of(frames)
+        if id is None:
+            return  # nobody could tell what the answer belongs to
+        try:
+            request = wire.decode_request(frames)
+            if request.verb in BACKGROUND_VERBS:
+                work = partial(BACKGROUND_VERBS[request.verb], self.shard)
+                self._background.submit(id, partial(self._named, request.verb.lower(), work))
+                return
+            if request.verb not in QUICK_VERBS:
+                raise UnknownVerb(request.verb)
+            payload = QUICK_VERBS[request.verb](self.shard, request.payload)
+        except Exception as error:  # a door: whatever went wrong is the answer
+            self._send(wire.encode_error(id, as_velo_error(error)))
+        else:
+            self._send(wire.encode_ok(id, *([] if payload is None else [payload])))
+
+    def _named(self, name: str, work: Callable[[], object]) -> object:
+        self.shard.background = name
+        try:
+            return work()
+        finally:
+            self.shard.background = "idle"
+
+    def _answer_finished(self) -> None:
+        for tag, outcome in self._background.finished():
+            if isinstance(tag, int):
+                self._idle_flush_ended(tag, outcome)
+            elif isinstance(outcome, Exception):
+                self._send(wire.encode_error(tag, as_velo_error(outcome)))
+            else:
+                self._send(wire.encode_ok(tag))
+
+    def _send(self, frames: list[bytes]) -> None:
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            pass  # the router is gone or does not listen; it asks again if it cares
+
+    # ---- by itself -------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        try:
+            pulse = self.shard.region.pulse(self.shard.index)
+            now = time.monotonic()
+            self._pace.see(pulse.activity, now)
+            if self._pace.settle_due(now):
+                self._settle(now)
+            deadline = now + EVICT_SLICE_S
+            ops.make_room(
+                self.shard,
+                may_write=not pulse.paused,
+                stop=lambda: time.monotonic() >= deadline,
+            )
+            if not pulse.paused and self._flush_due(now):
+                self._start_idle_flush(pulse.activity)
+        except Exception as error:  # a door: the loop goes on, and status tells
+            self._trouble(error)
+
+    def _settle(self, now: float) -> None:
+        region, counters = self.shard.region, self.shard.counters
+        counters.freed_files += reaper.settle(region, self.shard.mine())
+        after = time.monotonic()
+        self._pace.settled(region.pulse(self.shard.index).activity, after - now, after)
+
+    def _flush_due(self, now: float) -> bool:
+        if self._idle_flush_runs or not self._pace.wants_flush(now):
+            return False
+        if self._pace.is_quiet(now):
+            return True
+        return self._pace.inside_due(now) and not reaper.anybody_inside(
+            self.shard.region, self.arena
+        )
+
+    def _start_idle_flush(self, activity: int) -> None:
+        self._idle_flush_runs = True
+        flush = partial(ops.idle_flush, self.shard, stop=self._gives_way)
+        self._background.submit(activity, partial(self._named, "flush", flush))
+
+    def _gives_way(self) -> bool:
+        """Background flushing ends early for a request that waits behind it, a pause, the end."""
+        return (
+            self._ending
+            or self._background.pending > 1
+            or self.shard.region.pulse(self.shard.index).paused
+        )
+
+    def _idle_flush_ended(self, activity: int, outcome: object) -> None:
+        self._idle_flush_runs = False
+        if not isinstance(outcome, Exception):
+            self._pace.flushed(activity)
+            self.shard.flushing.is_over()
+            self.shard.counters.swept_files += self.shard.region.sweep()
+            return
+        self._pace.flush_failed(time.monotonic())
+        if not isinstance(outcome, BatonBusy):
+            self._trouble(outcome)
+
+    def _trouble(self, error: Exception) -> None:
+        self._pace.flush_failed(time.monotonic())
+        self.shard.flushing.happened(as_velo_error(error))
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the router
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody waits for a lease of ours
+        signal.signal(signal.SIGTERM, self._end)
+        signal.set_wakeup_fd(self._background.wake_write_fd, warn_on_full_buffer=False)
+
+    def _end(self, _number: int, _frame: object) -> None:
+        self._ending = True
+
+    def _finish(self) -> None:
+        """Answer what was received before SIGTERM, then leave."""
+        self._receive()
+        self._background.join(JOIN_S)
+        self._answer_finished()
+        self.shard.store.close()
+
+
+def as_velo_error(error: Exception) -> VeloError:
+    """What to answer for `error`; our own mistakes also go to the server's log, with a trace."""
+    if isinstance(error, VeloError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        return VeloError(f"refused by the kernel: {error}", code=error.errno)
+    traceback.print_exception(error, file=sys.stderr)
+    return VeloError(f"internal error: {error!r}; nothing is lost, see the server's log")
+
+
+def _descriptor_of_parent(parent: int) -> int:
+    """Readable when `parent` is dead; when it is already, a descriptor that is readable now."""
+    try:
+        return os.pidfd_open(parent)
+    except ProcessLookupError:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def default_manifest(arena: str, index: int) -> Path:
+    """~/.cache/velo/manifests/<arena>/<shard>.sqlite, or below $VELO_CACHE_DIR."""
+    cache = os.environ.get("VELO_CACHE_DIR") or Path.home() / ".cache" / "velo"
+    return Path(cache) / "manifests" / Path(arena).name / f"{index}.sqlite"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one shard until its server ends it. Exit status: 0 ended as asked, 1 could not start."""
+    parent = os.getppid()
+    parser = argparse.ArgumentParser(prog="velo.shards.worker", description=main.__doc__)
+    parser.add_argument("--arena", required=True, help="directory of the arena")
+    parser.add_argument("--index", required=True, type=int, help="which shard, from 0")
+    parser.add_argument("--socket", help="the router's (default: ARENA/shards.sock)")
+    parser.add_argument("--store", required=True, type=Path, help="directory of the CAS")
+    parser.add_argument("--manifest", type=Path, help="this shard's sqlite file")
+    parser.add_argument("--idle-flush-s", type=float, default=30.0, help="seconds")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        shard = Shard.open(
+            arena=given.arena,
+            index=given.index,
+            cas_dir=given.store,
+            manifest=given.manifest or default_manifest(given.arena, given.index),
+        )
+        shard.store.sweep()
+    except (VeloError, OSError) as error:
+        print(f"velo shard {given.index}: {error}", file=sys.stderr)
+        return 1
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.IDENTITY, b"shard-%d" % given.index)
+    socket.setsockopt(zmq.LINGER, SEND_LINGER_MS)
+    socket.connect(f"ipc://{given.socket or os.path.join(given.arena, 'shards.sock')}")
+    worker = Worker(shard, socket, arena=given.arena, idle_flush_s=given.idle_flush_s)
+    worker.run(parent)
+    context.destroy(linger=SEND_LINGER_MS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""What every test gets: a velo of its own, and the proof that nothing of it is left.
+
+In: nothing. Out: an environment in which every VELO_* path is private, `workspace`, which makes
+workspaces on disk, and `velo`, which runs the command line. Never: the user's own store, settings
+or server; a process, socket or /dev/shm entry that outlives the test that made it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import SCRIPTS, Velo
+
+DEFAULT_TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n'
+# What would let a developer's own shell change the outcome.
+NOT_OURS = ("LD_PRELOAD", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "NINJA_STATUS", "MAKEFLAGS")
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The private runtime root of this test: made by whoever needs it first, gone in the end."""
+    root = Path("/dev/shm", f"velo-test-{secrets.token_hex(4)}")
+    for name in [name for name in os.environ if name.startswith("VELO_")]:
+        monkeypatch.delenv(name)
+    for name in NOT_OURS:
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(SCRIPTS)]))
+    monkeypatch.setenv("VELO_RUNTIME_DIR", str(root))
+    monkeypatch.setenv("VELO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("VELO_CAS_DIR", str(tmp_path / "cache" / "cas"))
+    monkeypatch.setenv("VELO_SHARDS", "2")  # eight interpreters per test are a lot for two cores
+    yield root
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Callable[..., Path]:
+    """Makes workspaces: `workspace()` or `workspace("other", toml=...)`, a directory on disk."""
+
+    def make(name: str = "workspace", *, toml: str = DEFAULT_TOML) -> Path:
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "velo.toml").write_text(toml)
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def velo(isolated: Path) -> Iterator[Velo]:
+    """The command line; afterwards every server it started must end and leave nothing."""
+    executable = shutil.which("velo", path=str(SCRIPTS))
+    assert executable, "velo is not installed beside this python; pip install -e '.[test]'"
+    runner = Velo(isolated, executable)
+    yield runner
+    left = runner.tear_down()
+    assert not left, f"left behind: {left}"

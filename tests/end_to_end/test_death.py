@@ -1,0 +1,135 @@
+"""Who dies, and what is left: parts of velo killed in the middle of a build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import project
+from harness import Velo, wait_for
+
+VICTIMS: dict[str, Callable[[Velo], list[int]]] = {
+    "router": lambda velo: [velo.server_pid()],
+    "shard": lambda velo: velo.shard_pids()[:1],
+    "all": lambda velo: [velo.server_pid(), *velo.shard_pids()],
+}
+
+
+@pytest.mark.parametrize("victims", VICTIMS)
+def test_a_build_survives_the_death_of_velo(velo: Velo, workspace, victims: str) -> None:
+    place = workspace()
+    project.write(place)
+    expected = project.native(place)
+    velo.exec(*project.configure_command(), cwd=place)
+    building = velo.start("exec", "--", *project.build_command(), cwd=place)
+    _wait_until_half_built(velo, building)
+
+    for pid in VICTIMS[victims](velo):
+        os.kill(pid, signal.SIGKILL)
+    velo.finish(building)
+
+    velo.run("sync", cwd=place)
+    project.assert_built_as(expected, place)
+
+
+def test_a_server_adopts_what_dead_ones_left_in_memory(velo: Velo, workspace) -> None:
+    # Goal: nothing that was closed is lost with velo. Method: flushing paused, all of velo killed
+    # after a build that did not wait, then a server by hand.
+    place = workspace()
+    project.write(place, units=6)
+    expected = project.native(place)
+    velo.exec(*project.configure_command(), cwd=place)
+    velo.run("pause", cwd=place)
+    velo.run("exec", "--no-wait", "--", *project.build_command(), cwd=place)
+    assert not (place / "build/result.txt").exists()
+
+    for pid in VICTIMS["all"](velo):
+        os.kill(pid, signal.SIGKILL)
+    velo.serve(cwd=place)
+    velo.run("sync", cwd=place)
+
+    project.assert_built_as(expected, place)
+
+
+def test_a_server_told_to_end_flushes_first(velo: Velo, workspace) -> None:
+    place = workspace()
+    (place / "build").mkdir()
+    server = velo.serve(cwd=place)
+    velo.run("pause", cwd=place)
+    velo.run("exec", "--no-wait", "--", "sh", "-c", "echo kept > build/file", cwd=place)
+
+    server.send_signal(signal.SIGTERM)
+
+    assert server.wait(timeout=60) == 0
+    assert (place / "build/file").read_text() == "kept\n"
+    assert velo.left() == []
+
+
+def test_a_killed_program_leaves_what_it_had_closed(velo: Velo, workspace) -> None:
+    place = workspace()
+    (place / "build").mkdir()
+    script = "echo closed > build/closed; exec 3> build/open; echo written >&3; kill -9 $$"
+
+    done = velo.exec("sh", "-c", script, cwd=place, check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    assert (place / "build/closed").read_text() == "closed\n"
+    assert (place / "build/open").read_text() == "written\n"
+
+
+def test_a_stale_socket_is_no_obstacle(velo: Velo, workspace) -> None:
+    place = workspace()
+    velo.exec("true", cwd=place)
+    stale = velo.arena()
+    for pid in VICTIMS["all"](velo):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any("worker" in line for line in velo.left()))
+    assert (stale / "router.sock").exists()
+
+    done = velo.exec("sh", "-c", "mkdir -p build && echo new > build/file", cwd=place)
+
+    assert done.stderr == ""
+    assert (place / "build/file").read_text() == "new\n"
+
+
+def _wait_until_half_built(velo: Velo, building: subprocess.Popen[str]) -> None:
+    """Until some object files are in memory or on disk, and the build still runs."""
+    started = len(_files(velo))
+    wait_for(lambda: len(_files(velo)) > started + 6 or building.poll() is not None)
+
+
+def _files(velo: Velo) -> list[str]:
+    with suppress(OSError, ValueError):
+        return os.listdir(velo.arena() / "i")
+    return []
+
+
+def test_a_second_server_for_a_workspace_is_refused(velo: Velo, workspace) -> None:
+    place = workspace()
+    velo.exec("true", cwd=place)
+
+    done = velo.run("serve", cwd=place, check=False)
+
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert "already serving" in sentence
+
+
+def test_an_arena_removed_by_hand_is_made_anew(velo: Velo, workspace) -> None:
+    place = workspace()
+    velo.exec("true", cwd=place)
+    for pid in VICTIMS["all"](velo):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(velo.root)
+
+    done = velo.exec("sh", "-c", "mkdir -p build && echo new > build/file", cwd=place)
+
+    assert Path(place, "build/file").read_text() == "new\n"
+    assert done.returncode == 0

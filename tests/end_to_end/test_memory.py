@@ -1,0 +1,170 @@
+"""What builds do to memory and disk: the cap holds, and the disk is left alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+import project
+from harness import POLL_S, Velo, tool
+
+MIB = 1 << 20
+CAP_BYTES = 16 * MIB
+# A page or two per file and directory of the arena itself.
+SLACK_BYTES = MIB
+
+
+class Gauge(threading.Thread):
+    """Samples what the files of an arena really take in tmpfs, until stopped."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.highest_bytes = 0
+        self.sample_count = 0
+        self._root = root
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(POLL_S):
+            self.highest_bytes = max(self.highest_bytes, self._now())
+            self.sample_count += 1
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+    def _now(self) -> int:
+        return sum(_blocks_bytes(path) for path in self._root.glob("*/i/*"))
+
+
+def _blocks_bytes(path: Path) -> int:
+    try:
+        return os.lstat(path).st_blocks * 512
+    except OSError:
+        return 0  # it left memory meanwhile
+
+
+def test_the_cap_holds_and_a_larger_build_ends_well(velo: Velo, workspace) -> None:
+    # Goal: 36 units and 6 programs, about 36 MiB, through 16 MiB of memory.
+    place = workspace(toml='[live]\nmax_memory = "16MiB"\naggressive_paths = ["build/"]\n')
+    project.write(place, units=36, payload_bytes=MIB // 2)
+    expected = project.native(place)
+    gauge = Gauge(velo.root)
+    gauge.start()
+
+    try:
+        project.build(velo.exec, place)
+    finally:
+        gauge.stop()
+
+    project.assert_built_as(expected, place)
+    assert gauge.sample_count > 10
+    assert gauge.highest_bytes <= CAP_BYTES + SLACK_BYTES
+    assert gauge.highest_bytes > CAP_BYTES // 4
+
+
+# A system call with a path: its name, everything up to the result, the result.
+CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+|\?)")
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+ANCHOR = re.compile(r"(?:AT_FDCWD|\d+)<([^>]*)>")
+# Directories and symlinks are on disk too, by design; programs are started by their real path.
+PASSED = {"execve", "chdir", "mkdir", "mkdirat", "rmdir", "symlink", "symlinkat", "readlink"}
+
+
+def test_a_build_without_waiting_leaves_hosted_files_off_the_disk(
+    velo: Velo, workspace, tmp_path
+) -> None:
+    # Goal: no system call creates, writes, renames or stats a hosted regular file at its real
+    # path, but for programs. Method: flushing paused, every call of the build under strace.
+    place = workspace()
+    project.write(place, units=12)
+    velo.exec(*project.configure_command(), cwd=place)
+    velo.run("pause", cwd=place)
+    log = tmp_path / "strace.log"
+    command = [velo.executable, "exec", "--no-wait", "--", *project.build_command()]
+    trace = [tool("strace"), "-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file", "-o", str(log)]
+
+    subprocess.run([*trace, *command], cwd=place, check=True, capture_output=True, timeout=120)
+
+    early = [path for path in _regular_files(place / "build") if path.suffix in (".o", ".a")]
+    assert early == []
+    velo.run("sync", cwd=place)
+    touched = _touched(log, place / "build")
+    assert touched == [], "\n".join(touched[:20])
+    velo.run("resume", cwd=place)
+
+
+def _regular_files(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def _touched(log: Path, build: Path) -> list[str]:
+    """Calls in `log` that name a regular file of `build` which is no program.
+
+    Call it with the finished tree on disk: that says what each name is.
+    """
+    found = []
+    for line in log.read_text(errors="replace").splitlines():
+        call = CALL.match(line)
+        if call and call[1] not in PASSED:
+            named = (_absolute(path, call[2], build) for path in QUOTED.findall(call[2]))
+            if any(_is_hosted_data(path, build) for path in named):
+                found.append(line)
+    return found
+
+
+def _absolute(text: str, arguments: str, build: Path) -> str:
+    anchor = ANCHOR.search(arguments)
+    # strace names the directory of a descriptor; ninja's commands run in the build directory.
+    return os.path.normpath(os.path.join(anchor[1] if anchor else build, text))
+
+
+def _is_hosted_data(path: str, build: Path) -> bool:
+    if not path.startswith(f"{build}/"):
+        return False
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return True  # a temporary file of the build: hosted, and no longer there
+    return stat.S_ISREG(mode) and not mode & 0o111 and ".so" not in os.path.basename(path)
+
+
+def test_status_counts_what_a_build_did(velo: Velo, workspace) -> None:
+    place = workspace()
+    project.write(place, units=6)
+    project.build(velo.exec, place)
+
+    text = velo.run("status", cwd=place).stdout
+    found = velo.run("status", "--json", cwd=place).stdout
+
+    assert "ninja" in text and "cc1" in text
+    assert '"dirty"' in found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_said_clearly_and_loses_nothing(velo: Velo, workspace) -> None:
+    place = workspace()
+    (place / "build").mkdir()
+    content = os.urandom(6 * MIB)
+    (place / "source").write_bytes(content)
+    disk = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place / "build")]
+    subprocess.run(disk, check=True, capture_output=True)
+    try:
+        done = velo.exec("cp", "source", "build/copy", cwd=place, check=False)
+
+        assert done.returncode == 125
+        (sentence,) = done.stderr.splitlines()
+        assert sentence.startswith("velo: ") and "No space left" in sentence
+        more = ["mount", "-o", "remount,size=64m", str(place / "build")]
+        subprocess.run(more, check=True, capture_output=True)
+        velo.run("sync", cwd=place)
+        assert (place / "build/copy").read_bytes() == content
+        velo.stop(cwd=place)
+    finally:
+        subprocess.run(["umount", "-l", str(place / "build")], check=True, capture_output=True)

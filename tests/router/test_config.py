@@ -1,0 +1,208 @@
+"""Settings: five places, one winner, and no key that is silently ignored."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from velo.router import config
+from velo.router.errors import BadConfiguration
+from velo.router.quantity import format_duration, format_size, parse_duration, parse_size
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty workspace, and a home directory without settings."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    root = tmp_path / "workspace"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    for setting in config.SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    return root
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def refusal(**arguments):
+    with pytest.raises(BadConfiguration) as caught:
+        config.load(**arguments)
+    return str(caught.value)
+
+
+def test_nobody_says_anything_and_the_defaults_hold(workspace):
+    settings = config.load(environment={})
+
+    assert settings.workspace == os.path.realpath(workspace)
+    assert settings.max_memory == 8 << 30
+    assert settings.aggressive_paths == ("target/", "node_modules/", "build/")
+    assert (settings.shards, settings.idle_flush, settings.idle_exit) == (8, 30.0, 1800.0)
+
+
+def test_each_place_beats_the_next(workspace):
+    write(config.user_file(), '[live]\nshards = 2\nidle_flush = "2s"\ngrace = 2\nidle_exit = 2')
+    write(workspace / "velo.toml", '[live]\nshards = 3\nidle_flush = "3s"\ngrace = 3')
+    environment = {"VELO_SHARDS": "4", "VELO_IDLE_FLUSH": "4s"}
+
+    settings = config.load({"shards": "5"}, environment=environment)
+
+    assert settings.shards == 5
+    assert settings.idle_flush == 4.0
+    assert settings.grace == 3.0
+    assert settings.idle_exit == 2.0
+    assert settings.origins["grace"] == str(workspace / "velo.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("max_memroy", "max_memory"), ("agressive_path", "aggressive_paths"), ("shard", "shards")],
+)
+def test_an_unknown_key_names_the_nearest_one(workspace, key, nearest):
+    write(workspace / "velo.toml", f"[live]\n{key} = 1")
+
+    message = refusal()
+
+    assert key in message and f"did you mean '{nearest}'" in message
+    assert str(workspace / "velo.toml") in message
+
+
+def test_an_unknown_table_is_an_error_too(workspace):
+    write(workspace / "velo.toml", "[lve]\nshards = 1")
+
+    assert "did you mean 'live'" in refusal()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[live]\nmax_memory = '8 parsecs'",
+        "[live]\nmax_memory = -1",
+        "[live]\nmax_memory = '12kB'",
+        "[live]\nmax_memory = true",
+        "[live]\nshards = 0",
+        "[live]\nshards = 65",
+        "[live]\nshards = 1.5",
+        "[live]\nshards = true",
+        "[live]\naggressive_paths = []",
+        "[live]\naggressive_paths = ['a/../b']",
+        "[live]\naggressive_paths = ['*.o']",
+        "[live]\naggressive_paths = ['/']",
+        "[live]\naggressive_paths = [1]",
+        "[live]\naggressive_paths = 7",
+        "[live]\ncas_dir = 'relative'",
+        "[live]\nidle_flush = 'soon'",
+        "live = 3",
+        "[live",
+        "\udcff",
+    ],
+)
+def test_a_bad_value_is_one_sentence_that_names_the_place(workspace, text):
+    (workspace / "velo.toml").write_bytes(text.encode(errors="surrogateescape"))
+
+    message = refusal()
+
+    assert "velo.toml" in message and "\n" not in message.strip()
+
+
+def test_a_bad_variable_is_blamed_on_the_environment(workspace):
+    assert "environment: shards" in refusal(environment={"VELO_SHARDS": "many"})
+
+
+def test_paths_are_normalised_and_lose_their_doubles(workspace):
+    settings = config.load({"aggressive_paths": ["build", "build/", "/out", "a/b/"]})
+
+    assert settings.aggressive_paths == ("build/", "/out/", "a/b/")
+
+
+def test_paths_from_the_environment_are_separated_by_colons(workspace):
+    settings = config.load(environment={"VELO_AGGRESSIVE_PATHS": "out/:/gen"})
+
+    assert settings.aggressive_paths == ("out/", "/gen/")
+
+
+def test_the_workspace_is_the_nearest_velo_toml_upward(workspace):
+    write(workspace / "velo.toml", "")
+    deep = workspace / "a" / "b"
+    deep.mkdir(parents=True)
+
+    assert config.find_workspace(str(deep)) == os.path.realpath(workspace)
+
+
+def test_without_a_velo_toml_the_workspace_is_where_one_is(workspace):
+    deep = workspace / "a"
+    deep.mkdir()
+
+    assert config.find_workspace(str(deep)) == os.path.realpath(deep)
+
+
+def test_the_other_spelling_of_the_workspace_is_kept(workspace, tmp_path, monkeypatch):
+    link = tmp_path / "link"
+    link.symlink_to(workspace)
+    write(workspace / "velo.toml", "")
+    (workspace / "a").mkdir()
+    monkeypatch.chdir(link / "a")
+    monkeypatch.setenv("PWD", str(link / "a"))
+
+    settings = config.load()
+
+    assert (settings.workspace, settings.alias) == (os.path.realpath(workspace), str(link))
+
+
+def test_a_directory_that_does_not_exist_is_no_workspace(workspace):
+    assert "no workspace" in refusal(start="/nonexistent/velo")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        (4096, 4096),
+        ("8GB", 8 * 10**9),
+        ("8 gb", 8 * 10**9),
+        ("512MiB", 512 << 20),
+        ("512M", 512 << 20),
+        ("1.5KiB", 1536),
+        ("2TiB", 2 << 40),
+        ("7b", 7),
+    ],
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("30s", 30),
+        (30, 30),
+        (0.5, 0.5),
+        ("250ms", 0.25),
+        ("5min", 300),
+        ("2h", 7200),
+        ("1d", 86400),
+    ],
+)
+def test_durations(text, duration):
+    assert parse_duration(text) == pytest.approx(duration)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "1e9", "8 G B", "-1", "１GB", None, True, [], "1.", "∞"]
+)
+def test_what_is_no_size_is_a_value_error(text):
+    with pytest.raises(ValueError, match="is not"):
+        parse_size(text)
+
+
+def test_sizes_and_durations_are_shown_as_people_say_them():
+    assert [format_size(n) for n in (0, 1023, 1024, 8 << 30)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "8.0 GiB",
+    ]
+    assert [format_duration(s) for s in (0.25, 30, 300, 7200)] == ["250 ms", "30 s", "5 min", "2 h"]
