@@ -43,6 +43,12 @@ class BuildApart(build_ext):
     def build_extension(self, ext):
         alone = copy.copy(self)
         alone.build_temp = os.path.join(self.build_temp, ext.name)
+        # A run path of Python's own build would have the loader look for libc there, in every
+        # process that the library is preloaded into.
+        alone.compiler = copy.copy(self.compiler)
+        alone.compiler.linker_so = [
+            word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")
+        ]
         super(BuildApart, alone).build_extension(ext)
 
 

@@ -7,7 +7,6 @@ without any of velo. Never: lose somebody else's preload, or write to the enviro
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 
 LIBRARY_STEM = "libvelo"
@@ -42,6 +41,8 @@ def loadable_path(library: str, directory: str) -> str:
     """
     if not any(separator in library for separator in " :"):
         return library
+    import shutil  # 3 ms that almost nobody has to pay
+
     copy = os.path.join(directory, LIBRARY_STEM + ".so")
     unfinished = f"{copy}.{os.getpid()}"
     shutil.copyfile(library, unfinished)

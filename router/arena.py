@@ -19,10 +19,9 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import RuntimeRootUnusable, SocketPathTooLong
 
@@ -61,8 +60,7 @@ def ensure_runtime_root(root: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Arena:
+class Arena(NamedTuple):
     """The paths of one workspace's arena. Says nothing about whether they exist."""
 
     root: str
@@ -132,6 +130,8 @@ class Arena:
 
     def remove(self) -> None:
         """Remove the arena and, when it was the last, the root. The server lock must be held."""
+        import shutil  # 3 ms that only the last one here pays
+
         shutil.rmtree(self.directory, ignore_errors=True)
         self.forget_root()
 

@@ -1,99 +1,41 @@
-"""The `velo` command: which word means which file.
+"""The `velo` script: straight to the program for `velo exec -- CMD`, else through click.
 
-In: arguments. Out: a command's exit status. Never: import a command that was not asked for, or
-let a traceback out; whatever goes wrong is one sentence on stderr. `velo exec` is on the way of
-every build step, so what this file imports, everybody waits for.
+In: arguments. Out: an exit status. Never: a second meaning; the short way takes only the two
+spellings without a flag of ours to parse, `velo exec [--no-wait] -- CMD...`, which mean the same
+on the long way. It exists because click costs 30 ms (`python -X importtime`, a 2-core VM), and a
+build may call `velo exec` in every step.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
-
-import click
-
-from velo.shards.errors import VeloError
+from collections.abc import Sequence
 
 from . import nesting
-from .errors import EXIT_FAILURE
-
-COMMANDS = {
-    "exec": "Run a program with its output directories in memory.",
-    "serve": "Serve this workspace in the foreground.",
-    "status": "Show memory, files, processes and shards.",
-    "sync": "Make everything durable: on disk and in the store.",
-    "unload": "Sync, then drop what is clean from memory.",
-    "stop": "Flush everything and end the server.",
-    "init": "Write a commented velo.toml.",
-    "doctor": "Check that velo can work here, and say what to do if not.",
-}
-HIDDEN = {"pause": "pause", "resume": "pause"}  # command: file
-
-
-class Lazy(click.Group):
-    """A group that knows its commands' names and loads one when it is asked for."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS and name not in HIDDEN:
-            return None
-        module = importlib.import_module(f".cmd_{HIDDEN.get(name, name)}", __package__)
-        command = getattr(module, name if name != "exec" else "execute_")
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda c, _, v: _print_version(c) if v else None,
-    help="Show the version and exit.",
-)
-def velo() -> None:
-    """Builds with their output directories in memory.
-
-    `velo exec -- ninja` runs a build unmodified; when it returns, the tree on disk is what the
-    plain command would have left.
-    """
 
 
 def main() -> None:
     """The entry point of the `velo` script."""
     nesting.step_out()
-    try:
-        status = velo.main(prog_name="velo", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except click.Abort:
-        status = 130
-    except VeloError as error:
-        click.echo(f"velo: {error}", err=True)
-        status = getattr(error, "exit_status", EXIT_FAILURE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        status = EXIT_FAILURE
-    except OSError as error:
-        click.echo(f"velo: {error.filename or 'system'}: {error.strerror}", err=True)
-        status = EXIT_FAILURE
-    sys.exit(status or 0)
+    arguments = sys.argv[1:]
+    short = short_way(arguments)
+    if short is None:
+        from . import group
+
+        sys.exit(group.run(arguments))
+    from .execute import execute_here
+
+    command, wait = short
+    sys.exit(execute_here(command, wait=wait))
 
 
-def _print_version(context: click.Context) -> None:
-    from importlib.metadata import version
-
-    click.echo(f"velo {version('velo')}")
-    context.exit()
+def short_way(arguments: Sequence[str]) -> tuple[list[str], bool] | None:
+    """The command to run and whether to wait for the tree, when no flag needs parsing."""
+    for head, wait in ((["exec", "--"], True), (["exec", "--no-wait", "--"], False)):
+        command = list(arguments[len(head) :])
+        if list(arguments[: len(head)]) == head and command:
+            return command, wait
+    return None
 
 
 if __name__ == "__main__":

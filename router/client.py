@@ -14,12 +14,10 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from velo.interpose import core, launch
 
@@ -36,6 +34,7 @@ from .errors import (
     ServerNotRunning,
     ServerSilent,
 )
+from .sessions import start_time
 
 HELLO_MS = 5_000
 QUESTION_MS = 15_000
@@ -52,8 +51,7 @@ class Refused(RouterError):
         super().__init__(message, code=code)
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """A server that answered HELLO."""
 
     arena: Arena
@@ -152,16 +150,10 @@ def stop(arena: Arena, *, force: bool = False, timeout_s: float, pid: int | None
     lock = Lock(arena.server_lock)
     ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
     deadline = time.monotonic() + ENDING_S
-    while os.path.exists(lock.path) or (pid is not None and _is_alive(pid)):
+    while os.path.exists(lock.path) or (pid is not None and start_time(pid) is not None):
         if time.monotonic() > deadline:
             raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
         time.sleep(POLL_S)
-
-
-def _is_alive(pid: int) -> bool:
-    from .sessions import start_time
-
-    return start_time(pid) is not None
 
 
 def _make_way(arena: Arena, served: Served, changed: str, say: Callable[[str], None]) -> bool:
@@ -203,11 +195,11 @@ def _start_one(settings: Settings, arena: Arena, deadline: float) -> None:
 
 
 def _launch(settings: Settings, deadline: float) -> None:
-    from dataclasses import asdict
+    import subprocess
 
     read, write = os.pipe2(os.O_CLOEXEC)
     try:
-        said = {**asdict(settings), "origins": dict(settings.origins)}
+        said = {**settings._asdict(), "origins": dict(settings.origins)}
         process = subprocess.Popen(
             [
                 sys.executable,

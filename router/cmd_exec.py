@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from .errors import EXIT_EXEC_FAILURE, VeloError
-from .options import settings_of, settings_options
+from .options import settings_options
 
 
 @click.command(
@@ -20,7 +19,12 @@ from .options import settings_of, settings_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
 @click.pass_context
 def execute_(
-    context: click.Context, *, no_wait: bool, command: tuple[str, ...], **flags: Any
+    context: click.Context,
+    *,
+    workspace: str | None,
+    no_wait: bool,
+    command: tuple[str, ...],
+    **flags: Any,
 ) -> None:
     """Run COMMAND with its output directories in memory.
 
@@ -30,11 +34,7 @@ def execute_(
     Exit status: COMMAND's, or death by the same signal; 125 velo itself failed, 126 COMMAND
     cannot be executed, 127 COMMAND was not found.
     """
-    from .execute import execute, say
+    from .execute import execute_here
 
-    try:
-        settings = settings_of(**flags)
-    except VeloError as error:
-        say(str(error))
-        context.exit(EXIT_EXEC_FAILURE)
-    context.exit(execute(settings, command, wait=not no_wait))
+    flags["aggressive_paths"] = flags["aggressive_paths"] or None
+    context.exit(execute_here(command, wait=not no_wait, start=workspace, **flags))

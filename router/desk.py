@@ -19,8 +19,14 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from velo.shards.errors import UnknownVerb, VeloError
-from velo.shards.wire import Reply, Request, encode_error, encode_ok, encode_request
-from velo.shards.wire import shard_and_number
+from velo.shards.wire import (
+    Reply,
+    Request,
+    encode_error,
+    encode_ok,
+    encode_request,
+    shard_and_number,
+)
 
 from . import ring
 from .errors import DeadlinePassed, NoSuchShard, Overloaded, ShardGone

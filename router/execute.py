@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
 
-from . import client, running
+from . import client, config, running
 from .config import Settings
 from .errors import EXIT_EXEC_FAILURE, ArenaRefused, CommandRefused, FlushNotEnded, Leaving
 from .sessions import NobodyHome, Session, start_time
@@ -34,9 +35,17 @@ PUT_ALL_MS = 600_000
 ETIMEDOUT = 110
 
 
-def execute(settings: Settings, command: Sequence[str], *, wait: bool) -> int:
-    """Run `command` inside the workspace's arena; the exit status, or death by its signal."""
+def execute_here(
+    command: Sequence[str], *, wait: bool, start: str | None = None, **flags: Any
+) -> int:
+    """Run `command` in the workspace around `start`; the exit status, or death by its signal.
+
+    Args:
+        wait: return only when the tree is on disk.
+        flags: settings as the command line gave them.
+    """
     try:
+        settings = config.load(flags, start=start)
         if os.environ.get(launch.DISABLE) == "1":
             running.replace(command, os.environ)
         running.look_up(command[0], os.environ)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arena import Arena
 from .config import Settings
@@ -26,13 +24,12 @@ MEMORY_SHARE = 0.9  # of what the file system can still hold; the rest is everyb
 FIXED = ("max_memory", "aggressive_paths", "shards")  # settings an arena keeps for its life
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A region to serve, and what its users should hear."""
 
     region: Region
     adopted: bool
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 def open_arena(settings: Settings, arena: Arena) -> Opened:
@@ -44,7 +41,7 @@ def open_arena(settings: Settings, arena: Arena) -> Opened:
     """
     if os.path.exists(arena.meta):
         return _adopt(settings, arena)
-    shutil.rmtree(arena.directory, ignore_errors=True)
+    _clear(arena)
     return _create(settings, arena)
 
 
@@ -92,11 +89,11 @@ def _adopt(settings: Settings, arena: Arena) -> Opened:
         raise ArenaRefused(
             path=arena.directory, reason=f"it belongs to workspace {region.workspace}"
         )
-    opened = Opened(region, adopted=True)
+    warnings = []
     changed = differences(fixed_settings(settings), recorded_settings(arena, region))
     if changed:
-        opened.warnings.append(f"settings changed ({changed}); 'velo stop' lets them take effect")
-    return opened
+        warnings.append(f"settings changed ({changed}); 'velo stop' lets them take effect")
+    return Opened(region, adopted=True, warnings=warnings)
 
 
 def _attach(arena: Arena) -> Region:
@@ -128,15 +125,22 @@ def _create(settings: Settings, arena: Arena) -> Opened:
         with open(_record(arena), "w") as file:
             json.dump(fixed_settings(settings), file)
     except OSError as error:
-        shutil.rmtree(arena.directory, ignore_errors=True)
+        _clear(arena)
         raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
-    opened = Opened(region, adopted=False)
+    warnings = []
     if max_memory < settings.max_memory and settings.origins.get("max_memory") != "default":
-        opened.warnings.append(
+        warnings.append(
             f"max_memory is {format_size(settings.max_memory)} and {arena.root} can hold"
             f" {format_size(max_memory)}; using that, 'velo doctor' tells how to have more"
         )
-    return opened
+    return Opened(region, adopted=False, warnings=warnings)
+
+
+def _clear(arena: Arena) -> None:
+    """Remove what is no arena yet."""
+    import shutil
+
+    shutil.rmtree(arena.directory, ignore_errors=True)
 
 
 def _record(arena: Arena) -> str:

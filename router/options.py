@@ -30,7 +30,11 @@ def settings_options(command: Decorated) -> Decorated:
     """One flag per setting, and the workspace."""
     for setting in reversed(config.SETTINGS):
         many = setting.name == "aggressive_paths"
-        names = ("--aggressive-path", setting.name) if many else ("--" + setting.name.replace("_", "-"),)
+        names = (
+            ("--aggressive-path", setting.name)
+            if many
+            else ("--" + setting.name.replace("_", "-"),)
+        )
         command = click.option(
             *names,
             multiple=many,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
@@ -37,23 +36,21 @@ RESET = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; a program expe
 WATCH_S = 1.0
 
 
-def look_up(command: str, environment: Mapping[str, str]) -> None:
-    """Say early and plainly that `command` cannot be run.
+def look_up(command: str, environment: Mapping[str, str]) -> str:
+    """Where `command` is; says early and plainly that it cannot be run.
 
     Raises:
         CommandRefused: with exit status 127 (not found) or 126 (found, not executable).
     """
-    path = environment.get("PATH", os.defpath)
-    if shutil.which(command, path=path):
-        return
-    if os.sep in command:
-        if os.path.isdir(command):
-            raise _refused(command, errno.EISDIR)
-        raise _refused(command, errno.EACCES if os.path.exists(command) else errno.ENOENT)
-    for directory in path.split(os.pathsep):
-        if os.path.isfile(os.path.join(directory or ".", command)):
-            raise _refused(command, errno.EACCES)
-    raise _refused(command, errno.ENOENT)
+    path = [""] if os.sep in command else environment.get("PATH", os.defpath).split(os.pathsep)
+    seen = errno.ENOENT
+    for directory in path:
+        candidate = os.path.join(directory, command)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+        if os.path.exists(candidate):
+            seen = errno.EISDIR if os.path.isdir(candidate) else errno.EACCES
+    raise _refused(command, seen)
 
 
 def run(
@@ -116,8 +113,7 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], mask: set[int
             if error.errno != errno.ENOEXEC:
                 raise
         # A script without "#!": what a shell, and execvp(3), does with it.
-        found = shutil.which(command[0], path=environment.get("PATH", os.defpath))
-        return attempt(["/bin/sh", found or command[0], *command[1:]])
+        return attempt(["/bin/sh", look_up(command[0], environment), *command[1:]])
     except OSError as error:
         raise _refused(command[0], error.errno or errno.ENOENT) from None
 

@@ -23,7 +23,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -32,8 +31,16 @@ import zmq
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
 from velo.shards.errors import ProtocolError, StoreUnusable, VeloError
-from velo.shards.wire import MAGIC, READY, Request, decode_reply, decode_request, encode_error
-from velo.shards.wire import encode_ok, id_of
+from velo.shards.wire import (
+    MAGIC,
+    READY,
+    Request,
+    decode_reply,
+    decode_request,
+    encode_error,
+    encode_ok,
+    id_of,
+)
 
 from . import opening, sessions
 from .arena import Arena, Lock
@@ -442,7 +449,7 @@ def serve(
             _forget_sockets(arena)
             say(f"adopted {arena.directory}")
         server = Server(
-            replace(settings, shards=found.region.shards),
+            settings._replace(shards=found.region.shards),
             arena,
             found.region,
             background=background,

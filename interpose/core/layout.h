@@ -161,6 +161,13 @@ struct velo_opaque_slot {
 };
 #define VELO_OPAQUE_MAX 64u
 
+struct velo_tally { /* of one name of programs */
+    _Atomic uint32_t claimed; /* 0 free, 1 being named, 2 named */
+    uint32_t reserved;
+    char name[32];
+    _Atomic uint64_t count, nanoseconds;
+};
+
 struct velo_slice {
     uint64_t used_bytes; /* written under the lock, read by anybody */
     uint64_t limit_bytes;
@@ -227,12 +234,7 @@ struct velo_header {
     struct velo_slice slices[VELO_SHARDS_MAX];
     struct velo_process processes[VELO_PROCESSES_MAX];
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
-    struct {
-        _Atomic uint32_t claimed; /* 0 free, 1 being named, 2 named */
-        uint32_t reserved;
-        char name[32];
-        _Atomic uint64_t count, nanoseconds;
-    } interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
+    struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
 };
 
 static_assert(sizeof(struct velo_identity) == 24, "identity");

@@ -22,14 +22,12 @@ static int claim_slot(struct velo_process *slot, uint32_t pid)
     return atomic_compare_exchange_strong(&slot->pid, &seen, pid);
 }
 
-typedef typeof(((struct velo_header *)0)->interposed[0]) name_slot;
-
-static name_slot *slot_for_name(name_slot *table, const char *name)
+static struct velo_tally *slot_for_name(struct velo_tally *table, const char *name)
 {
     const size_t length = velo_length(name) < 31 ? velo_length(name) : 31;
     const uint32_t start = velo_hash(0, name, length);
     for (uint32_t i = 0; i < VELO_NAMES_MAX; i++) {
-        name_slot *slot = &table[(start + i) % VELO_NAMES_MAX];
+        struct velo_tally *slot = &table[(start + i) % VELO_NAMES_MAX];
         uint32_t state = atomic_load(&slot->claimed);
         if (state == 0 && atomic_compare_exchange_strong(&slot->claimed, &state, 1)) {
             memcpy(slot->name, name, length);
@@ -83,7 +81,7 @@ int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
     const int rc = velo_put_all(region, 0, BATON_PATIENCE_MS, &result);
     if (pid != 0)
         register_opaque(region->header, (uint32_t)pid);
-    name_slot *slot = slot_for_name(region->header->opaque, name);
+    struct velo_tally *slot = slot_for_name(region->header->opaque, name);
     atomic_fetch_add_explicit(&slot->count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&slot->nanoseconds, velo_boottime_ns() - before,
                               memory_order_relaxed);

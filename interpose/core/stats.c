@@ -42,9 +42,8 @@ static void count_nodes(struct velo_region *region, struct velo_statistics *out)
     }
 }
 
-static uint32_t copy_names(struct velo_name_count *out, const void *table)
+static uint32_t copy_names(struct velo_name_count *out, struct velo_tally *slots)
 {
-    const typeof(((struct velo_header *)0)->interposed[0]) *slots = table;
     uint32_t count = 0;
     for (uint32_t i = 0; i < VELO_NAMES_MAX; i++) {
         if (atomic_load(&slots[i].claimed) != 2)

@@ -6,13 +6,14 @@
  * io_uring is answered ENOSYS: rings open files inside the kernel, where nobody can stand. */
 #include <dirent.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
-#include <stdio.h>
 
 #include "preload.h"
 #include "raw.h"

@@ -106,9 +106,9 @@ EXPORT int glob(const char *restrict pattern, int flags, int (*failed)(const cha
 {
     if (velo_here() == NULL || (flags & GLOB_ALTDIRFUNC) != 0 || out == NULL)
         return NEXT(glob)(pattern, flags, failed, out);
-    out->gl_opendir = (void *(*)(const char *))opendir;
-    out->gl_readdir = (void *)readdir;
-    out->gl_closedir = (void (*)(void *))closedir;
+    out->gl_opendir = (void *(*)(const char *))(void (*)(void))opendir;
+    out->gl_readdir = (struct dirent * (*)(void *))(void (*)(void))readdir;
+    out->gl_closedir = (void (*)(void *))(void (*)(void))closedir;
     out->gl_stat = stat;
     out->gl_lstat = lstat;
     const int rc = NEXT(glob)(pattern, flags | GLOB_ALTDIRFUNC, failed, out);

@@ -12,8 +12,16 @@ from collections.abc import Callable
 
 import zmq
 
-from velo.shards.wire import MAGIC, READY, Reply, Request, decode_reply, decode_request
-from velo.shards.wire import encode_ok, encode_request
+from velo.shards.wire import (
+    MAGIC,
+    READY,
+    Reply,
+    Request,
+    decode_reply,
+    decode_request,
+    encode_ok,
+    encode_request,
+)
 
 TIMEOUT_MS = 10_000
 

@@ -17,12 +17,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fakes import FakeRegion, FakeShard, Peer  # noqa: E402
+from fakes import FakeRegion, FakeShard, Peer
 
-from velo.router import config, server, sessions  # noqa: E402
-from velo.router.arena import Arena, ensure_runtime_root  # noqa: E402
-from velo.shards.wire import SHARD_AND_NUMBER, encode_error, encode_ok  # noqa: E402
-from velo.shards.errors import VeloError  # noqa: E402
+from velo.router import config, server, sessions
+from velo.router.arena import Arena, ensure_runtime_root
+from velo.shards.errors import VeloError
+from velo.shards.wire import SHARD_AND_NUMBER, encode_error, encode_ok
 
 LIMIT_S = 10.0
 SLEEP = ["sleep", "1000"]
@@ -243,9 +243,9 @@ def test_stop_that_cannot_flush_is_refused_and_life_goes_on(start):
     running.shard(0)
     running.shard(
         1,
-        lambda request: encode_error(request.id, full)
-        if answers[0] is encode_error
-        else encode_ok(request.id),
+        lambda request: (
+            encode_error(request.id, full) if answers[0] is encode_error else encode_ok(request.id)
+        ),
     )
 
     refused = running.peer.ask("STOP")
