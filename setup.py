@@ -16,15 +16,14 @@ import os
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-COMMON = [
-    "-std=c11",
-    "-D_GNU_SOURCE",
-    "-O2",
-    "-fvisibility=hidden",
-    "-Wall",
-    "-Wextra",
-    "-fno-math-errno",
-]
+# interpose/Makefile builds the same without Python: flags that change code belong in both places.
+COMMON = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
+# initial-exec: an access to thread-local storage must never allocate. Null checks stay: a wrapper
+# must look at pointers that libc's headers promise are never NULL.
+LIBRARY = ["-U_FORTIFY_SOURCE", "-ftls-model=initial-exec", "-fno-plt", "-fno-stack-protector"]
+LIBRARY += ["-fno-delete-null-pointer-checks", "-Wno-nonnull-compare"]
+LIBRARY_LINK = ["-Wl,--as-needed", "-Wl,-Bsymbolic-functions", "-Wl,-z,noseparate-code"]
+LIBRARY_LINK += ["-Wl,--hash-style=gnu", "-Wl,-z,now", "-Wl,--no-undefined"]
 HEADERS = sorted(glob.glob("interpose/**/*.h", recursive=True))
 CORE = sorted(glob.glob("interpose/core/*.c"))
 PRELOAD = sorted(glob.glob("interpose/preload/*.c"))
@@ -65,12 +64,8 @@ setup(
             "velo.interpose.libvelo",
             sources=CORE + PRELOAD,
             depends=[*HEADERS, EXPORTS],
-            # initial-exec: an access to thread-local storage must never allocate.
-            extra_compile_args=[*COMMON, "-ftls-model=initial-exec"],
-            extra_link_args=[
-                f"-Wl,--version-script={EXPORTS}",
-                "-Wl,-z,defs,-z,relro,-z,now,--as-needed",
-            ],
+            extra_compile_args=COMMON + LIBRARY,
+            extra_link_args=[f"-Wl,--version-script={EXPORTS}", *LIBRARY_LINK],
         ),
     ],
 )

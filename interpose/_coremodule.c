@@ -18,6 +18,8 @@
 #include "core/velo.h"
 #include "preload/zmtp.h"
 
+uint64_t velo_used_bytes(const struct velo_region *region); /* space.c */
+
 #define SCAN_COUNT_MAX 512u
 #define PAYLOAD_COUNT_MAX 8
 #define REPLY_BYTES_MAX (1u << 20)
@@ -221,15 +223,13 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
     struct velo_header *header = region->header;
     if (home >= header->shard_count)
         return PyErr_Format(PyExc_ValueError, "shard %u of %u", home, header->shard_count);
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < header->shard_count; i++)
-        total += atomic_load_explicit(&header->slices[i].used_bytes, memory_order_relaxed);
     return Py_BuildValue(
         "KKKKN",
         (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
         (unsigned long long)atomic_load_explicit(&header->slices[home].used_bytes,
                                                  memory_order_relaxed),
-        (unsigned long long)header->slices[home].limit_bytes, (unsigned long long)total,
+        (unsigned long long)header->slices[home].limit_bytes,
+        (unsigned long long)velo_used_bytes(region),
         PyBool_FromLong(atomic_load_explicit(&header->paused, memory_order_relaxed) != 0));
 }
 

@@ -87,7 +87,7 @@ class Pulse(NamedTuple):
     activity: int
     slice_used_bytes: int
     slice_limit_bytes: int
-    used_bytes: int
+    used_bytes: int  # of max_memory: all slices and the metadata
     paused: bool
 
 

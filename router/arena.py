@@ -21,6 +21,7 @@ import hashlib
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from .errors import RuntimeRootUnusable, SocketPathTooLong
@@ -129,18 +130,15 @@ class Arena(NamedTuple):
             return None
 
     def remove(self) -> None:
-        """Remove the arena and, when it was the last, the root. The server lock must be held."""
+        """Remove the arena. The server lock must be held."""
         import shutil  # 3 ms that only the last one here pays
 
         shutil.rmtree(self.directory, ignore_errors=True)
-        self.forget_root()
 
     def forget_root(self) -> None:
         """Remove the root when nothing is left in it."""
-        try:
+        with suppress(OSError):
             os.rmdir(self.root)
-        except OSError:
-            pass
 
 
 class Lock:
@@ -168,11 +166,18 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Remove the file and let go. Does nothing when not held."""
-        if self._fd >= 0:
+        """Remove the file, and the root when that was all in it, and let go.
+
+        Does nothing when not held.
+        """
+        if self._fd < 0:
+            return
+        with suppress(FileNotFoundError):  # somebody removed the whole root by hand
             os.unlink(self.path)
-            os.close(self._fd)
-            self._fd = -1
+        os.close(self._fd)
+        self._fd = -1
+        with suppress(OSError):
+            os.rmdir(os.path.dirname(self.path))
 
     def _try(self) -> bool:
         root = os.path.dirname(self.path)

@@ -80,7 +80,7 @@ def ask(
     except TimeoutError:
         raise ServerSilent(socket=arena.router_socket, waited_ms=timeout_ms) from None
     except (ConnectionError, FileNotFoundError):
-        raise ServerNotRunning(workspace=arena.directory) from None
+        raise ServerNotRunning(workspace="this workspace") from None
 
 
 def hello(arena: Arena, *, workspace: str) -> Served:
@@ -112,11 +112,13 @@ def hello(arena: Arena, *, workspace: str) -> Served:
     return served
 
 
-def ensure(settings: Settings, *, say: Callable[[str], None]) -> Served:
+def ensure(
+    settings: Settings, *, say: Callable[[str], None], keep_settings: bool = False
+) -> Served:
     """The server of the workspace, started when there is none; any number may race here.
 
     Settings that an arena keeps for its life and that differ now take effect when nobody is
-    inside; else `say` hears that they wait.
+    inside; else `say` hears that they wait. `keep_settings`: they do not matter now.
 
     Raises:
         VeloError: no server could be had; says why and what to do.
@@ -136,7 +138,7 @@ def ensure(settings: Settings, *, say: Callable[[str], None]) -> Served:
             continue
         wanted = opening.fixed_settings(settings)
         changed = opening.differences(wanted, served.settings)
-        if not changed or not _make_way(arena, served, changed, say):
+        if keep_settings or not changed or not _make_way(arena, served, changed, say):
             return served
 
 

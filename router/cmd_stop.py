@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
 
 import click
-
-from velo.shards.errors import VeloError
 
 from . import client
 from .arena import Arena
 from .cmd_sync import TIMEOUT_S
-from .config import find_workspace
+from .config import Settings, load
 from .errors import ServerNotRunning
 from .options import workspace_option
 
@@ -25,27 +23,28 @@ from .options import workspace_option
 def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
     """Flush everything to disk, end the server and remove its arena.
 
+    What a killed server left in memory is adopted and flushed first.
+
     Exit status: 0 nothing of it is left (also when no server ran), 1 it goes on because programs
     run inside or something could not be put on disk.
     """
-    arena = Arena.of(find_workspace(workspace))
-    pid = None
-    with suppress(VeloError):
-        pid = client.hello(arena, workspace=find_workspace(workspace)).pid
+    settings = load(start=workspace)
+    arena = Arena.of(settings.workspace)
+    if not _there(arena, settings):
+        click.echo("velo: no server runs", err=True)
+        return
+    pid = client.ensure(settings, say=_say, keep_settings=True).pid
+    client.stop(arena, force=force, timeout_s=timeout_s, pid=pid)
+
+
+def _there(arena: Arena, settings: Settings) -> bool:
+    """True when a server runs, or a dead one left an arena that a new one has to flush."""
     try:
-        client.stop(arena, force=force, timeout_s=timeout_s, pid=pid)
+        client.hello(arena, workspace=settings.workspace)
     except ServerNotRunning:
-        _nobody_there(arena)
+        return os.path.exists(arena.meta)
+    return True
 
 
-def _nobody_there(arena: Arena) -> None:
-    import os
-
-    if os.path.exists(arena.meta):
-        click.echo(
-            f"velo: no server runs, but {arena.directory} still holds files;"
-            " 'velo serve' adopts it, then stop again",
-            err=True,
-        )
-        raise SystemExit(1)
-    click.echo("velo: no server runs", err=True)
+def _say(text: str) -> None:
+    click.echo(f"velo: {text}", err=True)

@@ -464,7 +464,6 @@ def serve(
         return left
     finally:
         lock.release()
-        arena.forget_root()
 
 
 def _check_store(directory: str) -> None:

@@ -102,12 +102,6 @@ class TreeRefused(VeloError):
         )
 
 
-class FlushIncomplete(VeloError):
-    """SYNC or UNLOAD could not make everything durable; the rest is still in memory."""
-
-    code = 208
-
-
 class BatonBusy(VeloError):
     """Another process is putting the tree on disk and did not end within the deadline."""
 

@@ -15,15 +15,16 @@ leave memory at once; its way into the store then starts from the disk.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, PutResult, Region
 
-from .cas import Batch, FileChanged, Store, sync_filesystem
+from .cas import Batch, FileChanged, Store
 from .errors import BatonBusy, TreeRefused, VeloError
 from .manifest import Entry, Manifest
 
@@ -40,18 +41,23 @@ def never() -> bool:
 # ---- the tree ------------------------------------------------------------------------------------
 
 
-def put_tree(region: Region, *, timeout_ms: int, stop: Callable[[], bool] = never) -> PutResult:
-    """Put everything dirty, of all shards, at its real path. Not fsynced.
+def put_tree(
+    region: Region, *, timeout_ms: int, sync: bool = False, stop: Callable[[], bool] = never
+) -> PutResult:
+    """Put everything dirty, of all shards, at its real path; with `sync`, durably.
+
+    `sync` covers what was put earlier, too: it is one syncfs for each hosted directory.
 
     Raises:
         BatonBusy: somebody else was putting for `timeout_ms` (0: right now); ask again.
         TreeRefused: the disk refused some files; they stay dirty, the others are on disk.
     """
     deadline = time.monotonic() + timeout_ms / 1000
-    while (result := region.put_all(timeout_ms=min(timeout_ms, BATON_TURN_MS))) is None:
+    turn_ms = min(timeout_ms, BATON_TURN_MS)
+    while (result := region.put_all(sync=sync, timeout_ms=turn_ms)) is None:
         if stop() or time.monotonic() >= deadline:
             raise BatonBusy(waited_ms=timeout_ms)
-    if result.failed:
+    if result.failed or result.first_error:
         reason = os.strerror(result.first_error)
         raise TreeRefused(failed_count=result.failed, reason=reason)
     return result
@@ -61,11 +67,14 @@ def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = neve
     """Put every dirty file, of all shards, whose mtime is at most `newest_ns`, oldest first.
 
     So the disk stays a prefix of the build's history even when files leave memory early. A file
-    that a writer has open is skipped. Returns how many are now on disk.
+    that a writer has open is put as it is and stays dirty. Returns how many are clean now.
 
     Raises:
         OSError: what the disk said to the first file it refused; later ones were not tried.
     """
+    for info in region.scan():
+        if info.dirty_disk:
+            region.settle(info.node)  # the kernel may know a later mtime
     dirty = [info for info in region.scan() if info.dirty_disk and info.mtime_ns <= newest_ns]
     done = 0
     for info in sorted(dirty, key=_history):
@@ -74,20 +83,6 @@ def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = neve
         if stop():
             break
     return done
-
-
-def sync_tree(region: Region, infos: Iterable[NodeInfo]) -> None:
-    """Make durable what was put for `infos`: one syncfs for each file system they are on.
-
-    Rejected: an fsync for each file; those put in the background earlier would need one too.
-    """
-    directories = {os.path.dirname(path) for info in infos for path in _path_of(region, info)}
-    synced: set[int] = set()
-    for directory in [region.workspace, *sorted(directories)]:
-        with _directory(directory) as fd:
-            if fd >= 0 and os.fstat(fd).st_dev not in synced:
-                synced.add(os.fstat(fd).st_dev)
-                sync_filesystem(fd)
 
 
 # ---- the store -----------------------------------------------------------------------------------
@@ -163,16 +158,14 @@ def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | No
     except (FileNotFoundError, BlockingIOError):
         return None
     try:
-        before = os.fstat(fd)
         digest = batch.add(fd)
-        after = os.fstat(fd)
+        # Who opens to write raises the version first. So nobody writing now, and the same version
+        # when the core is told, mean that what was read is what is there.
+        return (node, info.version, digest) if _nobody_writes(fd) else None
     except FileChanged:
         return None
     finally:
         os.close(fd)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return None
-    return node, info.version, digest
 
 
 def _groups(infos: Iterable[NodeInfo]) -> Iterator[list[NodeInfo]]:
@@ -260,7 +253,12 @@ def _has_bytes(info: NodeInfo) -> bool:
 
 def is_dirty(info: NodeInfo) -> bool:
     """True when a flush of this shard has something to do for it; nobody misses unlinked files."""
-    return bool(info.links) and (info.dirty_disk or (info.dirty_store and info.state != COLD))
+    return bool(info.links) and (info.dirty_disk or info.dirty_store)
+
+
+def is_stranded(info: NodeInfo) -> bool:
+    """True for a file that is in the store only because the tree refused it."""
+    return bool(info.links) and info.state == COLD and info.dirty_disk
 
 
 def _path_of(region: Region, info: NodeInfo) -> list[str]:
@@ -272,15 +270,12 @@ def _path_of(region: Region, info: NodeInfo) -> list[str]:
         return []
 
 
-@contextmanager
-def _directory(path: str) -> Iterator[int]:
-    """A descriptor of a directory, or -1 when it is not there any more."""
+def _nobody_writes(fd: int) -> bool:
+    """The kernel refuses a read lease while anybody has the file open for writing."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        yield -1
-        return
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        # A file on a disk that knows no leases: programs of ours write to it in memory only.
+        return error.errno != errno.EAGAIN
+    return True

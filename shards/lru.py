@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sortedcontainers import SortedKeyList
+
 from velo.interpose.core import BACKED, NodeInfo
 
 

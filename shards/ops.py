@@ -11,6 +11,7 @@ Each may be repeated: it finds the work done and says ok.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from velo.interpose.core import BACKED, COLD, NodeInfo, Region
 
 from . import flush, reaper, stats
 from .cas import Store
-from .errors import FlushIncomplete, LoadFailed, ShardFull, TreeRefused, VeloError
+from .errors import LoadFailed, ShardFull, TreeRefused, VeloError
 from .flush import Recorder, never
 from .lru import Lru
 from .manifest import Manifest
@@ -36,7 +37,11 @@ SYNC_ROUNDS_MAX = 3  # a file that changes while it is stored is tried so often
 
 @dataclass(slots=True)
 class Shard:
-    """One shard's doors and notes. `lru` belongs to the main thread, `recorder` to the other."""
+    """One shard's doors and notes.
+
+    `lru` is used under `evicting_now` by both threads, `recorder` by the background thread only;
+    the rest may be used by both at any time.
+    """
 
     region: Region
     index: int
@@ -46,6 +51,7 @@ class Shard:
     counters: Counters = field(default_factory=Counters)
     flushing: Trouble = field(default_factory=Trouble)
     evicting: Trouble = field(default_factory=Trouble)
+    evicting_now: threading.Lock = field(default_factory=threading.Lock)
     background: str = "idle"  # what the other thread does now
 
     @classmethod
@@ -82,8 +88,10 @@ def space(shard: Shard, wanted_bytes: int) -> None:
         if time.monotonic() >= deadline:
             shard.counters.space_refused += 1
             raise _full(shard, wanted_bytes)
-        time.sleep(SPACE_POLL_S)
-        shard.counters.freed_files += reaper.settle(shard.region, shard.mine())
+        # Charges run ahead of what is written; the other shards' may be what is in the way.
+        shard.counters.freed_files += reaper.settle(shard.region, shard.region.scan())
+        if not _fits(shard, wanted_bytes, 1.0):
+            time.sleep(SPACE_POLL_S)
         make_room(shard, wanted_bytes)
 
 
@@ -96,6 +104,12 @@ def make_room(
     """
     if _fits(shard, wanted_bytes, HIGH_WATER):
         return
+    with shard.evicting_now:
+        _make_room(shard, wanted_bytes, may_write, stop)
+
+
+def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[[], bool]) -> None:
+    shard.counters.freed_files += reaper.settle(shard.region, shard.mine())
     shard.lru.refresh(shard.mine())
     dirty = []
     for info in shard.lru.victims(shard.region.info):
@@ -228,8 +242,17 @@ def barrier(shard: Shard) -> None:
 
     Raises:
         BatonBusy, TreeRefused: as `flush.put_tree`.
+        LoadFailed, ShardFull: a file that is in the store only could not be brought back.
     """
-    done = flush.put_tree(shard.region, timeout_ms=BARRIER_TIMEOUT_MS)
+    _put_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
+
+
+def _put_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> None:
+    for info in sorted(shard.mine(), key=lambda info: info.mtime_ns):
+        if flush.is_stranded(info):
+            load(shard, info.node)
+            materialise(shard, info.node)
+    done = flush.put_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
     shard.counters.put_files += done.files
     shard.counters.put_bytes += done.bytes
 
@@ -240,11 +263,10 @@ def sync(shard: Shard) -> None:
     Files being written while this runs are on disk as of some moment of it, and stay dirty.
 
     Raises:
-        BatonBusy, TreeRefused, StoreFull, StoreUnusable: the rest was still tried.
-        FlushIncomplete: a closed file kept changing.
+        As `barrier`, and StoreFull, StoreUnusable. The other parts were done all the same.
     """
     problems: list[VeloError] = []
-    for step in (barrier, _store_all, _sync_tree, _record):
+    for step in (_sync_tree, _store_all, _record):
         try:
             step(shard)
         except VeloError as error:
@@ -282,9 +304,7 @@ def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
         return
     problem: VeloError | None = None
     try:
-        done = flush.put_tree(shard.region, timeout_ms=0)
-        shard.counters.put_files += done.files
-        shard.counters.put_bytes += done.bytes
+        _put_everything(shard, timeout_ms=0)
     except VeloError as error:
         problem = error
     _store_all(shard, stop=stop)
@@ -304,13 +324,7 @@ def _store_all(shard: Shard, *, stop: Callable[[], bool] = never) -> None:
 
 
 def _sync_tree(shard: Shard) -> None:
-    try:
-        flush.sync_tree(shard.region, shard.mine())
-    except OSError as error:
-        raise FlushIncomplete(
-            f"sync refused: {error.strerror}; check the disk under {shard.region.workspace},"
-            " then sync again"
-        ) from error
+    _put_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS, sync=True)
 
 
 def _record(shard: Shard) -> None:

@@ -1,7 +1,11 @@
 """When a shard works by itself: the clockwork behind the worker's poll, without a clock.
 
-    see(activity, now)  -> active: settle soon; quiet: look ever more rarely
-    flush_due(...)      -> nobody inside, or quiet for idle_flush seconds, and not backing off
+    see(activity, now)   -> active: settle soon; quiet: look ever more rarely
+    looks_due(now)       -> time to see whether the last client left
+    used(latest_s, now)  -> nobody used the files for idle_flush seconds: flush
+
+The activity counter counts what shards change, too, so it says when to look and never that nobody
+is there: that is told by the access ticks of the files, which only clients raise.
 
 In: the arena's activity counter and the time. Out: what is due, and how long to sleep. Never: more
 than SETTLE_SHARE of one core for all shards together while a build runs, and nothing to do at all
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 SLEEP_MIN_S = 0.05
 SLEEP_MAX_S = 2.0
-INSIDE_EVERY_S = 1.0  # looking for live clients walks a table
+LOOK_EVERY_S = 1.0  # looking for live clients walks tables
 SETTLE_SHARE = 0.02  # of one core, all shards together
 SETTLE_MAX_S = 2.0  # however dear a settle is, charges are refreshed at least so often
 BACKOFF_S = (1.0, 60.0)  # after a failed flush: first, last; doubled in between
@@ -25,10 +29,10 @@ class Pace:
         self._shards = shards
         self._idle_flush_s = idle_flush_s
         self._activity = -1
-        self._changed_at = now
         self._settle_at = now
         self._settled_activity = -1
-        self._inside_at = now
+        self._looked_at = now
+        self._used_at = now
         self._flushed_activity = -1
         self._backoff_s = 0.0
         self._flush_at = now
@@ -38,7 +42,6 @@ class Pace:
         """Take in the activity counter; call it once per wake-up."""
         if activity != self._activity:
             self._activity = activity
-            self._changed_at = now
             self._sleep_s = SLEEP_MIN_S
         else:
             self._sleep_s = min(self._sleep_s * 2, SLEEP_MAX_S)
@@ -53,20 +56,23 @@ class Pace:
         pause_s = cost_s * self._shards / SETTLE_SHARE
         self._settle_at = now + min(max(pause_s, SLEEP_MIN_S), SETTLE_MAX_S)
 
-    def wants_flush(self, now: float) -> bool:
-        """Something changed since the last flush, and no failure asks to wait."""
-        return self._activity != self._flushed_activity and now >= self._flush_at
-
-    def is_quiet(self, now: float) -> bool:
-        """Nothing changed for idle_flush seconds."""
-        return now - self._changed_at >= self._idle_flush_s
-
-    def inside_due(self, now: float) -> bool:
-        """Time to look whether the last client left; at most every INSIDE_EVERY_S."""
-        if now - self._inside_at < INSIDE_EVERY_S:
+    def looks_due(self, now: float) -> bool:
+        """Something changed since the last flush; look at most every LOOK_EVERY_S who is there."""
+        if self._activity == self._flushed_activity or now < self._flush_at:
             return False
-        self._inside_at = now
+        if now - self._looked_at < LOOK_EVERY_S:
+            return False
+        self._looked_at = now
         return True
+
+    def may_be_quiet(self, now: float) -> bool:
+        """The files known to be used last were so idle_flush seconds ago: worth a new look."""
+        return now >= self._used_at + self._idle_flush_s
+
+    def used(self, latest_s: float, now: float) -> bool:
+        """A file was last used at `latest_s`; True when that is idle_flush seconds ago."""
+        self._used_at = max(self._used_at, latest_s)
+        return self.may_be_quiet(now)
 
     def flushed(self, activity: int) -> None:
         """A flush ended well; `activity` was read before it began."""
@@ -83,5 +89,5 @@ class Pace:
         """How long the worker may wait for messages before the next look."""
         sleep_s = self._sleep_s
         if self._activity != self._flushed_activity:
-            sleep_s = min(sleep_s, INSIDE_EVERY_S)
+            sleep_s = min(sleep_s, LOOK_EVERY_S)
         return sleep_s

@@ -22,6 +22,7 @@ def settle(region: Region, infos: Iterable[NodeInfo]) -> int:
 
 def anybody_inside(region: Region, arena: str) -> bool:
     """True while a `velo exec` or a process that attached to the arena is alive."""
+    # Sessions first: looking at them costs less than statistics, which walk every file.
     return _sessions_alive(os.path.join(arena, "sessions")) or (
         region.statistics()["live_processes"] > 0
     )

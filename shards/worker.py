@@ -33,6 +33,7 @@ from .pace import Pace
 
 JOIN_S = 1800.0  # as long as the router waits for a SYNC
 ORPHAN_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
+TICKS_PER_S = 1e9  # access ticks are CLOCK_MONOTONIC in ns, as time.monotonic() is in s
 EVICT_SLICE_S = 0.05  # unasked eviction works so long before it looks for messages
 SEND_LINGER_MS = 1000
 RECEIVE_MAX = 256  # messages handled before the clock is looked at
@@ -203,13 +204,14 @@ class Worker:
         self._pace.settled(region.pulse(self.shard.index).activity, after - now, after)
 
     def _flush_due(self, now: float) -> bool:
-        if self._idle_flush_runs or not self._pace.wants_flush(now):
+        if self._idle_flush_runs or not self._pace.looks_due(now):
             return False
-        if self._pace.is_quiet(now):
+        if not reaper.anybody_inside(self.shard.region, self.arena):
             return True
-        return self._pace.inside_due(now) and not reaper.anybody_inside(
-            self.shard.region, self.arena
-        )
+        if not self._pace.may_be_quiet(now):
+            return False
+        ticks = (info.access_tick for info in self.shard.mine())
+        return self._pace.used(max(ticks, default=0) / TICKS_PER_S, now)
 
     def _start_idle_flush(self, activity: int) -> None:
         self._idle_flush_runs = True

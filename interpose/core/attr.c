@@ -214,11 +214,7 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
             velo_set_time(region, &node->mtime_ns, mtime); /* the disk's lacks hosted entries */
         if (node->type == VELO_DIRECTORY)
             velo_set64(region, &node->size, (uint64_t)size);
-        for (uint32_t name = node->first_name; name != 0;
-             name = velo_name_at(region, name)->next_of_node)
-            if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0)
-                velo_name_disk_locked(region, name, velo_name_at(region, name)->disk_version,
-                                      &now);
+        velo_names_seen_locked(region, index, &now);
     }
     velo_commit(region, &hold);
 }
@@ -363,6 +359,14 @@ void velo_descriptor_changed(struct velo_region *region, int fd)
     velo_commit(region, &hold);
     if (!backed)
         refresh_unbacked(region, index);
+}
+
+void velo_place_changed(struct velo_region *region, const struct velo_place *place)
+{
+    if (place->kind == VELO_HOSTED && place->node != 0 &&
+        !(place->type == VELO_REGULAR &&
+          VELO_READ(velo_node_at(region, place->node)->state) == VELO_BACKED))
+        refresh_node(region, place->node, place->path, 0);
 }
 
 int velo_revalidate(struct velo_region *region, struct velo_place *place)

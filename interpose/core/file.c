@@ -406,6 +406,14 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
     return velo_os_open(place->path, flags & REOPEN_MASK, 0);
 }
 
+/* Names outside hosted directories share the file: writing must reach them, too. */
+static int has_outside_names(struct velo_region *region, const struct velo_place *place)
+{
+    struct stat stat;
+    return velo_os_lstat(place->path, &stat) == 0 &&
+           stat.st_nlink > VELO_READ(velo_node_at(region, place->node)->links);
+}
+
 static int open_disk(struct velo_region *region, struct velo_place *place,
                      const struct velo_look *look, int flags)
 {
@@ -413,6 +421,8 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
         const int allowed = velo_os_access(place->path, W_OK, AT_EACCESS);
         if (allowed != 0)
             return allowed;
+        if (has_outside_names(region, place))
+            return open_direct(region, place, look, flags);
         int rc = velo_space_for_open(region, look->home);
         if (rc == 0)
             rc = copy_up(region, place, look, (flags & O_TRUNC) != 0);

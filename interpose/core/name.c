@@ -121,7 +121,7 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
 static int born(struct velo_region *region, struct velo_place *place, birth make,
                 const void *argument, const char *target)
 {
-    if (place->type != VELO_NONE)
+    if (place->type != VELO_NONE || place->through_link)
         return -EEXIST;
     int rc = velo_may(region, velo_node_at(region, place->parent), 3);
     if (rc != 0)
@@ -168,7 +168,7 @@ int velo_symlink(struct velo_region *region, const char *target, struct velo_pla
     if (target[0] == 0)
         return -ENOENT;
     if (place->must_be_directory)
-        return place->type == VELO_NONE ? -ENOENT : -EEXIST;
+        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
     return born(region, place, make_symlink, target, target);
 }
 
@@ -194,7 +194,7 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
         return 0;
     }
     if (place->must_be_directory)
-        return place->type == VELO_NONE ? -ENOENT : -EEXIST;
+        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
     const struct device argument = {mode, device};
     return born(region, place, make_device, &argument, NULL);
 }
@@ -239,6 +239,8 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
 
 int velo_unlink(struct velo_region *region, struct velo_place *place)
 {
+    if (place->through_link)
+        return -ENOTDIR;
     if (place->type == VELO_NONE)
         return -ENOENT;
     if (place->type == VELO_DIRECTORY)
@@ -289,6 +291,8 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
 
 int velo_rmdir(struct velo_region *region, struct velo_place *place)
 {
+    if (place->through_link)
+        return -ENOTDIR;
     if (place->type == VELO_NONE)
         return -ENOENT;
     if (place->dots != 0)
@@ -347,15 +351,41 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     return 0;
 }
 
+/* Across the border both names must be the disk's: the file leaves memory for good (file.c opens a
+ * file with names outside at its real path). While somebody has it open it cannot: -EXDEV. */
+static int link_natively(struct velo_region *region, struct velo_place *from,
+                         struct velo_place *to)
+{
+    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
+        const int put = velo_put(region, from->node, 0);
+        const int evicted = put == 0 ? velo_evict(region, from->node) : -EBUSY;
+        if (evicted != 0 &&
+            VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
+            return -EXDEV;
+    }
+    const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
+    if (rc == 0 && to->kind == VELO_HOSTED)
+        velo_take_from_disk(region, to->parent, to->name, to->name_length);
+    if (rc == 0 && from->kind == VELO_HOSTED)
+        velo_place_changed(region, from);
+    return rc;
+}
+
 int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
+    if (from->kind == VELO_HOSTED && from->type == VELO_NONE)
+        return -ENOENT;
+    if (to->kind == VELO_HOSTED && to->type != VELO_NONE)
+        return -EEXIST;
     if (from->kind != to->kind)
-        return -EXDEV;
+        return link_natively(region, from, to);
+    if (from->kind == VELO_OUTSIDE)
+        return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
     if (from->type == VELO_NONE)
         return -ENOENT;
     if (from->type == VELO_DIRECTORY)
         return -EPERM;
-    if (to->type != VELO_NONE)
+    if (to->type != VELO_NONE || to->through_link)
         return -EEXIST;
     if (from->must_be_directory || to->must_be_directory)
         return from->must_be_directory ? -ENOTDIR : -ENOENT;

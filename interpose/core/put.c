@@ -171,12 +171,7 @@ static void finish_rename(struct velo_region *region, const struct errand *erran
     if (disk != NULL) {
         const uint64_t version = current && node->version == errand->version ? node->version : 0;
         velo_name_disk_locked(region, errand->name, version, disk);
-        for (uint32_t name = node->first_name; name != 0;
-             name = velo_name_at(region, name)->next_of_node) {
-            struct velo_name *entry = velo_name_at(region, name);
-            if (entry->disk_inode == disk->st_ino) /* a new link changed their ctime, too */
-                velo_set_time(region, &entry->disk_ctime_ns, velo_ns(&disk->st_ctim));
-        }
+        velo_names_seen_locked(region, errand->node, disk); /* a new link is a new ctime for all */
         velo_identity_set_locked(region, errand->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
         velo_program_locked(region, errand->node);
     }

@@ -62,27 +62,31 @@ static int is_below(const struct velo_region *region, uint32_t directory, uint32
     return 0;
 }
 
-static int check_types(const struct move *m)
+/* What the kernel refuses before it asks who may: text and shape of the two paths. */
+static int check_paths(const struct move *m)
 {
     const struct velo_region *region = m->region;
-    const struct velo_node *node = velo_node_at(region, m->node);
-    const struct velo_node *victim = velo_node_at(region, m->victim);
-    const int directory = node->type == VELO_DIRECTORY;
+    const int directory = velo_node_at(region, m->node)->type == VELO_DIRECTORY;
+    if (m->victim != 0 && (m->flags & NOREPLACE) != 0)
+        return -EEXIST;
     if (!directory && (m->from->must_be_directory || m->to->must_be_directory))
         return -ENOTDIR;
     if (directory && is_below(region, m->to->parent, m->node))
         return -EINVAL;
+    return 0;
+}
+
+static int check_types(const struct move *m)
+{
+    const struct velo_node *victim = velo_node_at(m->region, m->victim);
+    const int directory = velo_node_at(m->region, m->node)->type == VELO_DIRECTORY;
     if (m->victim == 0)
         return 0;
-    if ((m->flags & NOREPLACE) != 0)
-        return -EEXIST;
     if (directory && victim->type != VELO_DIRECTORY)
         return -ENOTDIR;
     if (!directory && victim->type == VELO_DIRECTORY)
         return -EISDIR;
-    if (directory && victim->entries != 0)
-        return -ENOTEMPTY;
-    return 0;
+    return directory && victim->entries != 0 ? -ENOTEMPTY : 0;
 }
 
 static int check_rights(const struct move *m)
@@ -183,10 +187,13 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
     if (rc == 0 && velo_node_at(m->region, m->to->parent)->links == 0)
         rc = -ENOENT;
     if (rc == 0)
-        rc = check_types(m);
-    if (rc == 0)
-        rc = check_rights(m);
+        rc = check_paths(m);
     if (rc != 0 || m->node == m->victim) /* two names of one file: POSIX says do nothing */
+        return rc;
+    rc = check_rights(m);
+    if (rc == 0)
+        rc = check_types(m);
+    if (rc != 0)
         return rc;
     int moved = 0;
     rc = rename_on_disk(m, &moved);
@@ -248,6 +255,8 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
 {
     if (from->dots != 0 || to->dots != 0)
         return -EBUSY;
+    if (from->through_link || to->through_link)
+        return -ENOTDIR;
     const int roots = (from->node != 0 && from->node == from->root) ||
                       (to->node != 0 && to->node == to->root);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)

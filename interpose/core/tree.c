@@ -66,6 +66,19 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t 
                                         : name->flags & ~(unsigned)VELO_NAME_ON_DISK);
 }
 
+void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat)
+{
+    for (uint32_t index = velo_node_at(region, node)->first_name; index != 0;
+         index = velo_name_at(region, index)->next_of_node) {
+        struct velo_name *name = velo_name_at(region, index);
+        if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != stat->st_ino)
+            continue;
+        __atomic_store_n(&name->disk_size, (uint64_t)stat->st_size, __ATOMIC_RELAXED);
+        __atomic_store_n(&name->disk_mtime_ns, velo_ns(&stat->st_mtim), __ATOMIC_RELAXED);
+        __atomic_store_n(&name->disk_ctime_ns, velo_ns(&stat->st_ctim), __ATOMIC_RELAXED);
+    }
+}
+
 /* ---- identities ---------------------------------------------------------------------------- */
 
 static uint32_t *identity_bucket(const struct velo_region *region, uint64_t device, uint64_t inode)

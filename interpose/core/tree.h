@@ -47,6 +47,10 @@ void velo_name_flags_locked(struct velo_region *region, uint32_t name, unsigned 
 /* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
 void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t version,
                            const struct stat *stat);
+/* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no change of
+ * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
+ * and a file may have more names than the intent log has room. */
+void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
  * them open until velo_settle finds nobody. */
 void velo_node_drop_locked(struct velo_region *region, uint32_t node);

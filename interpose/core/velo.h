@@ -96,6 +96,8 @@ struct velo_place {
     uint16_t name_length;
     uint16_t path_length;
     uint8_t must_be_directory; /* the text ended in a slash */
+    uint8_t through_link; /* NOFOLLOW and the text ended in "link/": looking follows such a link,
+                             making and removing names must not */
     uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
     uint8_t crossed;  /* OUTSIDE only: the walk passed through hosted names, so the program's own
                          text may not work on disk; use `path` instead */
@@ -146,6 +148,8 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
 int velo_fstat_fix(struct velo_region *region, struct stat *st);
 /* After fchmod, fchown, futimens, fsetxattr, ftruncate... succeeded natively on a descriptor. */
 void velo_descriptor_changed(struct velo_region *region, int fd);
+/* After a native call changed attributes of what stands at place->path itself (an ACL). */
+void velo_place_changed(struct velo_region *region, const struct velo_place *place);
 /* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with
  * for_writing, made BACKED first: for calls that must be given a path (freopen, xattrs). */
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,

@@ -175,9 +175,10 @@ static int splice_link(struct walker *w, const struct velo_node *link, const cha
     if (++w->links > VELO_SYMLINKS_MAX)
         return -ELOOP;
     const size_t length = VELO_READ(link->size), tail = velo_length(rest);
-    if (length == 0 || length + 1 + tail >= PATH_MAX)
+    if (length == 0 || length + (tail > 0) + tail >= PATH_MAX)
         return length == 0 ? -ENOENT : -ENAMETOOLONG;
-    memmove(w->buffer + length + 1, rest, tail + 1);
+    if (tail > 0)
+        memmove(w->buffer + length + 1, rest, tail + 1);
     if (velo_target_read(w->region, link, w->buffer, PATH_MAX) != (long)length)
         return -ENOENT; /* torn: will be walked again */
     w->buffer[length] = '/';
@@ -218,8 +219,10 @@ static int step_down(struct walker *w, const char *text, size_t length, int last
     const struct velo_node *node = velo_node_at(w->region, found);
     const enum velo_type type = VELO_READ(node->type);
     const int slash = text[length] == '/';
-    if (type == VELO_SYMLINK && (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0))
+    if (type == VELO_SYMLINK && (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0)) {
+        place->through_link |= last && (w->flags & VELO_WALK_NOFOLLOW) != 0;
         return splice_link(w, node, rest);
+    }
     place->parent = w->directory;
     place->node = found;
     place->type = type;
@@ -315,7 +318,7 @@ static int walk_once(struct walker *w, uint32_t start, const char *text)
     place->path[0] = 0;
     place->node = place->parent = 0;
     place->type = VELO_NONE;
-    place->dots = place->must_be_directory = 0;
+    place->dots = place->must_be_directory = place->through_link = 0;
     if (start != 0) {
         const int length = velo_directory_path(w->region, start, place->path);
         if (length < 0)
@@ -372,6 +375,8 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
     struct walker w = {.region = region, .place = place, .flags = flags};
     if (text[0] == 0)
         return -ENOENT;
+    if (strnlen(text, PATH_MAX) == PATH_MAX)
+        return -ENAMETOOLONG;
     if (VELO_READ(region->header->opaque_running) != 0)
         velo_opaque_poll(region);
     for (int restart = 0; restart < RESTARTS_MAX; restart++) {

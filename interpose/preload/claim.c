@@ -234,6 +234,23 @@ static int walk_from(struct velo_region *region, const struct base *base, char t
     return judge(velo_walk(region, text, flags, place), place);
 }
 
+/* The working directory was removed; for the kernel its ".." still leads where it stood. */
+static int claim_above_removed(struct velo_region *region, const char *path, unsigned flags,
+                               struct velo_place *place)
+{
+    struct stat stat;
+    if (path[0] != '.' || path[1] != '.' || (path[2] != '/' && path[2] != 0) ||
+        raw_statat(AT_FDCWD, "..", &stat, 0) != 0)
+        return VELO_NOT_OURS;
+    const uint32_t node = velo_node_of(region, &stat);
+    const char *rest = path + 2;
+    while (*rest == '/')
+        rest++;
+    if (node == 0)
+        return VELO_NOT_OURS;
+    return judge(velo_walk_at(region, node, *rest != 0 ? rest : ".", flags, place), place);
+}
+
 /* From the working directory. When an outside one seems to lead nowhere, perhaps another process
  * renamed it: then the kernel's answer decides. */
 static int claim_at_cwd(struct velo_region *region, const char *path, unsigned flags, bool any,
@@ -248,7 +265,7 @@ static int claim_at_cwd(struct velo_region *region, const char *path, unsigned f
     }
     const int rc = cwd_ask(region, &base, text, place);
     if (rc != 0)
-        return any ? rc : VELO_NOT_OURS;
+        return any ? rc : claim_above_removed(region, path, flags, place);
     return walk_from(region, &base, text, path, flags, any, place);
 }
 

@@ -67,6 +67,8 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
                         velo_word(value), size, flags);
     if (rc == 0)
         changed(there, kernel);
+    if (rc == 0 && there == place.path) /* an ACL changes the mode */
+        velo_place_changed(velo_here(), &place);
     return rc;
 }
 

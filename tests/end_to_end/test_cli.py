@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import Velo, processes_of, wait_for
 
+from harness import Velo, processes_of, wait_for
 from velo.interpose import launch
 
 TABLE = '[live]\naggressive_paths = ["build/"]\n'
@@ -27,7 +27,7 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-# ---- exec: streams, status, signals ---------------------------------------------------------------
+# ---- exec: streams, status, signals -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 125, 255])
@@ -137,12 +137,17 @@ def test_a_terminals_interrupt_reaches_the_command_once(velo: Velo, workspace) -
 
 
 def test_the_command_keeps_the_callers_signal_mask_and_dispositions(velo: Velo, workspace) -> None:
-    show = ("grep", "-E", "Sig(Blk|Ign)", "/proc/self/status")
-    place = workspace()
+    # Without signals 32 and 33, which are glibc's own and which its posix_spawn ignores.
+    program = (
+        "import re; t = open('/proc/self/status').read();"
+        "s = [int(re.search(f'Sig{k}:\\\\s*(\\\\w+)', t)[1], 16) for k in ('Blk', 'Ign')];"
+        "print([mask & ~0x180000000 for mask in s])"
+    )
+    show = (sys.executable, "-c", program)
 
     native = subprocess.run(show, capture_output=True, text=True).stdout
 
-    assert velo.exec(*show, cwd=place).stdout == native
+    assert velo.exec(*show, cwd=workspace()).stdout == native != ""
 
 
 def test_exec_returns_when_the_tree_is_on_disk(velo: Velo, workspace) -> None:
@@ -183,7 +188,7 @@ def test_a_change_made_outside_is_seen_and_a_conflict_is_told(velo: Velo, worksp
     assert Path(line.rsplit(" ", 1)[1]).exists()
 
 
-# ---- servers ---------------------------------------------------------------------------------------
+# ---- servers ------------------------------------------------------------------------------------
 
 
 def test_ten_at_once_without_a_server_are_one_server_and_ten_successes(
@@ -210,7 +215,9 @@ def test_two_workspaces_do_not_see_each_other(velo: Velo, workspace) -> None:
 
     assert velo.exec("cat", "build/who", cwd=one).stdout == "one\n"
     assert velo.exec("cat", "build/who", cwd=two).stdout == "two\n"
-    pids = {json.loads(velo.run("status", "--json", cwd=p).stdout)["server"]["pid"] for p in (one, two)}
+    pids = {
+        json.loads(velo.run("status", "--json", cwd=p).stdout)["server"]["pid"] for p in (one, two)
+    }
     assert len(pids) == 2
 
 
@@ -220,7 +227,11 @@ def test_velo_inside_velo_is_velo(velo: Velo, workspace) -> None:
     velo.workspaces.add(two)
 
     done = velo.exec(
-        "sh", "-c", f"mkdir build {two}/build; {inner}; cd {two}; {inner}; exit 4", cwd=one, check=False
+        "sh",
+        "-c",
+        f"mkdir build {two}/build; {inner}; cd {two}; {inner}; exit 4",
+        cwd=one,
+        check=False,
     )
 
     assert (done.returncode, done.stderr) == (4, "")
@@ -274,7 +285,9 @@ def test_settings_that_change_take_effect_with_the_next_command(velo: Velo, work
 def test_settings_that_change_wait_for_who_is_inside(velo: Velo, workspace) -> None:
     place = workspace(toml=TABLE)
     (place / "go").touch()
-    inside = velo.start("exec", "--", "sh", "-c", "while test -e go; do sleep 0.05; done", cwd=place)
+    inside = velo.start(
+        "exec", "--", "sh", "-c", "while test -e go; do sleep 0.05; done", cwd=place
+    )
     wait_for(lambda: velo.run("status", cwd=place, check=False).returncode == 0)
     wait_for(lambda: json.loads(velo.run("status", "--json", cwd=place).stdout)["sessions"] != [])
 
@@ -353,13 +366,15 @@ def test_shards_of_a_killed_server_do_not_stay(velo: Velo, workspace) -> None:
     wait_for(lambda: not set(shards) & set(processes_of(velo.root)))
 
 
-# ---- what is said when something is wrong -----------------------------------------------------------
+# ---- what is said when something is wrong -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("command", "status"), [("exec", 125), ("serve", 2), ("status", 0), ("doctor", 2)]
 )
-def test_bad_configuration_is_one_sentence(velo: Velo, workspace, command: str, status: int) -> None:
+def test_bad_configuration_is_one_sentence(
+    velo: Velo, workspace, command: str, status: int
+) -> None:
     place = workspace(toml="[live]\nmax_memroy = 1\n")
     if status == 0:
         pytest.skip("velo status needs the workspace only")
@@ -409,13 +424,11 @@ def test_a_store_that_cannot_be_written_is_one_sentence(
     place = workspace()
     arguments = ["true"] if command == "exec" else []
 
-    done = velo.run(
-        command, *arguments, cwd=place, env={"VELO_CAS_DIR": "/proc/velo"}, check=False
-    )
+    done = velo.run(command, *arguments, cwd=place, env={"VELO_CAS_DIR": "/proc/velo"}, check=False)
 
     assert done.returncode == status
     assert "VELO_CAS_DIR" in sentence(done)
-    assert velo.left() == []
+    wait_for(lambda: not velo.left(), what=lambda: str(velo.left()))
 
 
 @pytest.mark.parametrize(("command", "status"), [("exec", 125), ("serve", 1), ("doctor", 1)])

@@ -25,7 +25,7 @@ VICTIMS: dict[str, Callable[[Velo], list[int]]] = {
 @pytest.mark.parametrize("victims", VICTIMS)
 def test_a_build_survives_the_death_of_velo(velo: Velo, workspace, victims: str) -> None:
     place = workspace()
-    project.write(place)
+    project.write(place, units=60)
     expected = project.native(place)
     velo.exec(*project.configure_command(), cwd=place)
     building = velo.start("exec", "--", *project.build_command(), cwd=place)
@@ -102,7 +102,8 @@ def test_a_stale_socket_is_no_obstacle(velo: Velo, workspace) -> None:
 def _wait_until_half_built(velo: Velo, building: subprocess.Popen[str]) -> None:
     """Until some object files are in memory or on disk, and the build still runs."""
     started = len(_files(velo))
-    wait_for(lambda: len(_files(velo)) > started + 6 or building.poll() is not None)
+    wait_for(lambda: len(_files(velo)) > started + 20 or building.poll() is not None)
+    assert building.poll() is None, "the build ended before anything could be killed"
 
 
 def _files(velo: Velo) -> list[str]:

@@ -85,8 +85,6 @@ class Running:
 
 @pytest.fixture
 def arena(tmp_path, monkeypatch):
-    monkeypatch.setenv("VELO_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     found = Arena.of(str(tmp_path))
     ensure_runtime_root(found.root)

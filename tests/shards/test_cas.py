@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import multiprocessing
 import os
 import resource
 import signal
@@ -236,31 +235,33 @@ def test_a_large_file_needs_little_memory(store, tmp_path):
 
 def test_two_racing_writers_are_both_right(store, tmp_path):
     datas = [TEXT + b"%d" % number for number in range(30)] + [LARGE_TEXT]
-    start = multiprocessing.get_context("spawn").Barrier(3)
+    for number, data in enumerate(datas):
+        (tmp_path / f"in{number}").write_bytes(data)
+    code = (
+        "import os,sys; from pathlib import Path; from velo.shards.cas import Store\n"
+        "s=Store(Path(sys.argv[1])); print('ready', flush=True); sys.stdin.read()\n"
+        "[s.put(os.open(path, os.O_RDONLY)) for path in sys.argv[2:]]\n"
+        "s.close()\n"
+    )
+    inputs = [tmp_path / f"in{number}" for number in range(len(datas))]
     writers = [
-        multiprocessing.get_context("spawn").Process(
-            target=write_all, args=(store.directory, tmp_path / f"in{number}", datas, start)
+        subprocess.Popen(
+            [sys.executable, "-c", code, store.directory, *inputs],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
-        for number in range(2)
+        for _ in range(2)
     ]
     for writer in writers:
-        writer.start()
-    start.wait(60)
+        assert writer.stdout.readline() == b"ready\n"
     for writer in writers:
-        writer.join(60)
+        writer.stdin.close()
 
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
     assert [get(store, tmp_path, hashlib.sha256(data).digest()) for data in datas] == datas
     assert len(blobs(store)) == len(datas) and not staged(store)
-
-
-def write_all(directory: Path, path: Path, datas: list[bytes], start) -> None:
-    store = Store(directory)
-    start.wait(60)
-    for data in datas:
-        with bytes_in(path, data) as fd:
-            store.put(fd)
-    store.close()
+    for writer in writers:
+        writer.stdout.close()
 
 
 KILLED_AT = ("write", "close", "fdatasync", "replace", "fsync")
