@@ -13,6 +13,8 @@ LIBRARY_STEM = "libvelo"
 PRELOAD = "LD_PRELOAD"
 ARENA = "VELO_ARENA"
 DISABLE = "VELO_DISABLE"
+GRACE = "VELO_GRACE_MS"  # how long a program waits for a server that is gone
+GRACE_DEFAULT_MS = 5000  # the library's own (preload.c)
 
 
 class LibraryMissing(Exception):
@@ -50,7 +52,9 @@ def loadable_path(library: str, directory: str) -> str:
     return copy
 
 
-def environment(arena: str, base: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(
+    arena: str, base: Mapping[str, str] | None = None, *, grace_ms: int = GRACE_DEFAULT_MS
+) -> dict[str, str]:
     """`base` (the current environment) for a program that runs inside `arena`.
 
     Raises:
@@ -60,6 +64,8 @@ def environment(arena: str, base: Mapping[str, str] | None = None) -> dict[str, 
     library = loadable_path(library_path(), arena)
     child[PRELOAD] = ":".join(filter(None, [child.get(PRELOAD), library]))
     child[ARENA] = arena
+    if grace_ms != GRACE_DEFAULT_MS:
+        child[GRACE] = str(grace_ms)
     return child
 
 

@@ -172,12 +172,19 @@ class Lock:
         """
         if self._fd < 0:
             return
-        with suppress(FileNotFoundError):  # somebody removed the whole root by hand
+        if self.is_ours():
             os.unlink(self.path)
         os.close(self._fd)
         self._fd = -1
         with suppress(OSError):
             os.rmdir(os.path.dirname(self.path))
+
+    def is_ours(self) -> bool:
+        """False when not held, or when somebody removed the file, or the whole root, by hand."""
+        try:
+            return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
+        except OSError:
+            return False
 
     def _try(self) -> bool:
         root = os.path.dirname(self.path)
@@ -190,11 +197,12 @@ class Lock:
             raise RuntimeRootUnusable(path=root, reason=error.strerror or str(error)) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(fd), os.stat(self.path)):
-                self._fd = fd
+            self._fd = fd
+            if self.is_ours():
                 return True
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.ENOENT):
+            if error.errno != errno.EWOULDBLOCK:
                 raise
+        self._fd = -1
         os.close(fd)
         return False

@@ -51,7 +51,7 @@ def _serve(ready_fd: int, text: str) -> int:
         from velo.shards.errors import VeloError
 
         from .config import Settings
-        from .server import serve
+        from .serving import serve
 
         said = json.loads(text)
         said["aggressive_paths"] = tuple(said["aggressive_paths"])

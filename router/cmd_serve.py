@@ -22,9 +22,9 @@ def serve(context: click.Context, **flags: Any) -> None:
     Exit status: 0 everything is on disk and the arena is gone, 1 the arena was left in place or
     there was no serving, 2 bad configuration.
     """
-    from . import server
+    from . import serving
 
-    left = server.serve(settings_of(**flags), say=_say)
+    left = serving.serve(settings_of(**flags), say=_say)
     context.exit(0 if left is None else EXIT_FAILURE)
 
 

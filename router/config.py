@@ -257,7 +257,7 @@ SETTINGS = (
     Setting("shards", _shards, 8, "Processes that own the memory, each an equal slice."),
     Setting("idle_flush", _seconds, "30s", "Quiet time after which changed files are flushed."),
     Setting("idle_exit", _seconds, "30min", "Unused time after which a started server ends."),
-    Setting("grace", _seconds, "10s", "How long a program waits for a server that is gone."),
+    Setting("grace", _seconds, "5s", "How long a program waits for a server that is gone."),
     Setting(
         "cas_dir",
         _directory,

@@ -210,3 +210,24 @@ class CommandRefused(RouterError):
     def __init__(self, *, command: str, reason: str, exit_status: int) -> None:
         super().__init__(f"cannot run {command}: {reason}")
         self.exit_status = exit_status
+
+
+class NotStopped(RouterError):
+    """`velo stop` could not flush everything, so the server goes on."""
+
+    code = 256
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"not stopped: the server goes on and nothing is lost, but {reason}")
+
+
+class ArenaVanished(RouterError):
+    """Somebody removed the arena by hand while its server ran."""
+
+    code = 257
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"arena vanished: {path} was removed while it was served, with what was not on disk;"
+            " run 'velo stop' before removing anything there"
+        )

@@ -77,7 +77,9 @@ class _Run:
         self._enter()
         try:
             self._take_in_changes()
-            environment = launch.environment(self._served.arena.directory)
+            environment = launch.environment(
+                self._served.arena.directory, grace_ms=int(self._settings.grace * 1000)
+            )
             status = running.run(command, environment, watch=self._watch)
             flushed = not wait or _unless_interrupted(self._flush)
         finally:

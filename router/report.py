@@ -88,7 +88,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
     paused = ", flushing paused" if server["paused"] else ""
     yield (
         f"server      pid {server['pid']}, velo {server['version']},"
-        f" up {format_duration(round(server['uptime_s']))}{paused}"
+        f" up {format_duration(max(1, round(server['uptime_s'])))}{paused}"
     )
     yield (
         f"memory      {format_size(memory['used_bytes'])} of {format_size(memory['max_bytes'])}"
@@ -124,6 +124,14 @@ def _shard_lines(shards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f" of {format_size(shard['limit_bytes'])}"
             f"  pid {shard['pid'] or '-'}  restarts {shard['restarts']}{state}"
         )
+    for message in _troubles(shards):
+        yield f"trouble     {message}"
+
+
+def _troubles(shards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the shards cannot do at the moment, each sentence once."""
+    found = [(shard["worker"] or {}).get("trouble") for shard in shards]
+    return list(dict.fromkeys(trouble["message"] for trouble in found if trouble))
 
 
 def _names(counts: Mapping[str, Mapping[str, int]]) -> str:

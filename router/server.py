@@ -1,22 +1,20 @@
-"""`velo serve`: the router of one workspace.
+"""The router's process: one thread, one poll, everything that happens to a server.
 
-    clients --DEALER-- router.sock --+                        +-- shards.sock -- shards
+    clients --DEALER-- router.sock --+                        +-- shards.<pid>.sock -- shards
                                      +-- desk (who owes what) +
-    signals, deaths, timers ---------+                        +-- arena, sessions, lock
+    signals, deaths, timers ---------+                        +-- arena, sessions
 
-One thread, one poll. It starts by taking the lock, then the arena, then the sockets, then the
-shards; it answers from the first moment, and what a shard is not there for yet waits for it.
+It answers from the first moment; what a shard is not there for yet waits for it.
 
 It ends in one of two ways. *Cleanly*: nobody is inside, everything is in the store and on disk,
-and the arena is removed. *Leaving it*: somebody is inside, or the disk refused, or the user was
-in a hurry; then the arena stays, the kernel keeps every byte, and the next server adopts it.
-Never: remove an arena that holds the only copy of anything.
+and whoever ran it may remove the arena. *Leaving it*: somebody is inside, or the disk refused, or
+the user was in a hurry; then the arena stays, the kernel keeps every byte, and the next server
+adopts it. Never: end cleanly while the arena holds the only copy of anything.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -30,7 +28,7 @@ import zmq
 
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
-from velo.shards.errors import ProtocolError, StoreUnusable, VeloError
+from velo.shards.errors import ProtocolError, VeloError
 from velo.shards.wire import (
     MAGIC,
     READY,
@@ -43,10 +41,10 @@ from velo.shards.wire import (
 )
 
 from . import opening, sessions
-from .arena import Arena, Lock
+from .arena import Arena
 from .config import Settings, default_cache_dir
 from .desk import Desk, Outgoing, ToClient, ToShard
-from .errors import AlreadyServing, FlushNotEnded, InUse, Leaving, ShardGone
+from .errors import ArenaVanished, FlushNotEnded, InUse, Leaving, NotStopped, ShardGone
 from .quantity import format_size
 from .report import assemble
 from .supervisor import Supervisor
@@ -74,6 +72,7 @@ class Server:
         arena: Arena,
         region: Region,
         *,
+        still_ours: Callable[[], bool] = lambda: True,
         background: bool,
         say: Callable[[str], None],
         shard_command: Callable[[int], Sequence[str]] | None = None,
@@ -83,6 +82,7 @@ class Server:
         self.region = region
         self.background = background
         self.say = say
+        self._still_ours = still_ours
         self.shards_socket = arena.shards_socket(os.getpid())
         self.started_at = time.monotonic()
         self.desk = Desk(region.shards)
@@ -170,7 +170,9 @@ class Server:
             self._announced = True
             missing = sorted(set(range(self.region.shards)) - self._names.keys())
             self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
-        if self.background and self._ending is None:
+        if not self._still_ours():
+            self._left, self._done = ArenaVanished(path=self.arena.directory), True
+        elif self.background and self._ending is None:
             self._maybe_idle(now)
 
     def _maybe_idle(self, now: float) -> None:
@@ -342,7 +344,7 @@ class Server:
             elif not self._hurried:
                 self._hurried = True
                 self.say("in a hurry: leaving the arena in place")
-                self._end(FlushNotEnded(path=self.arena.directory, reason="a second signal came"))
+                self._end("a second signal came")
 
     def _on_stop(self, client: bytes, request: Request) -> None:
         if self._ending is not None:
@@ -365,7 +367,7 @@ class Server:
         try:
             self._send(self.desk.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
         except VeloError as error:
-            self._end(error)
+            self._end(str(error))
 
     def _inside(self) -> InUse | None:
         """Close the door; an error when somebody is still inside."""
@@ -379,31 +381,31 @@ class Server:
             return
         self._end(self._why_left(item))
 
-    def _why_left(self, item: ToClient) -> VeloError | None:
+    def _why_left(self, item: ToClient) -> str | None:
         """Why the arena has to stay, now that the last flush was answered; None: it may go."""
-        path = self.arena.directory
         if not item.ok:
-            return FlushNotEnded(path=path, reason=item.frames[4].decode(errors="replace"))
+            return item.frames[4].decode(errors="replace")
         found = self.region.statistics()
         kept = found["dirty_files"] + found["files"]["cold"]
         if kept:
-            return FlushNotEnded(path=path, reason=f"{kept} files are not on disk")
+            return f"{kept} files are not on disk"
         pids = sessions.close(self.arena) or sessions.alive(self.arena)
         if (pids or found["live_processes"]) and not self._force:
-            count = max(len(pids), found["live_processes"])
-            return FlushNotEnded(path=path, reason=f"{count} processes still run in it")
+            return f"{max(len(pids), found['live_processes'])} processes still run in it"
         return None
 
-    def _end(self, left: VeloError | None) -> None:
-        """End now; `left` is why the arena stays. A failed `velo stop` keeps the server."""
-        if left is not None and self._stop is not None and not self._force and not self._hurried:
-            self._refuse_stop(left)
+    def _end(self, reason: str | None) -> None:
+        """End now; `reason` is why the arena stays. A failed `velo stop` keeps the server."""
+        if reason and self._stop is not None and not self._force and not self._hurried:
+            self._refuse_stop(NotStopped(reason=reason))
             return
-        self._left = left
+        if reason:
+            self._left = FlushNotEnded(path=self.arena.directory, reason=reason)
         self._done = True
         if self._stop is not None:
             client, request = self._stop
-            self._reply(client, encode_error(request.id, left) if left else encode_ok(request.id))
+            error = self._left
+            self._reply(client, encode_error(request.id, error) if error else encode_ok(request.id))
 
     def _refuse_stop(self, error: VeloError) -> None:
         assert self._stop is not None
@@ -411,81 +413,6 @@ class Server:
         self._reply(client, encode_error(request.id, error))
         self._stop, self._ending = None, None
         sessions.opened(self.arena)
-
-
-def serve(
-    settings: Settings,
-    *,
-    background: bool = False,
-    opened: Callable[[str], None] = lambda log: None,
-    ready: Callable[[], None] = lambda: None,
-    say: Callable[[str], None],
-) -> VeloError | None:
-    """Be the server of `settings.workspace` until told to end.
-
-    Args:
-        background: end by itself after `idle_exit` without a client.
-        opened: runs once with the log file's path, when the arena is there.
-        ready: runs once, when requests are accepted.
-        say: hears, in one sentence each, what an operator should know.
-
-    Returns None when the arena was removed, else why it was left in place.
-
-    Raises:
-        AlreadyServing: somebody else is; nothing was touched.
-        VeloError: no arena could be had.
-    """
-    arena = Arena.of(settings.workspace)
-    lock = Lock(arena.server_lock)
-    if not lock.take(timeout_s=0):
-        raise AlreadyServing(workspace=settings.workspace, pid=arena.read_pid())
-    try:
-        _check_store(settings.cas_dir)
-        found = opening.open_arena(settings, arena)
-        opened(arena.log)
-        for warning in found.warnings:
-            say(warning)
-        if found.adopted:
-            _forget_sockets(arena)
-            say(f"adopted {arena.directory}")
-        server = Server(
-            settings._replace(shards=found.region.shards),
-            arena,
-            found.region,
-            background=background,
-            say=say,
-        )
-        left = server.run(ready=ready)
-        if left is None:
-            arena.remove()
-        else:
-            _forget_sockets(arena)
-            say(str(left))
-        return left
-    finally:
-        lock.release()
-
-
-def _check_store(directory: str) -> None:
-    """Say now, in one sentence, what every shard would say later.
-
-    Raises:
-        StoreUnusable: it cannot be made or written.
-    """
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise StoreUnusable(directory=directory, reason=error.strerror or str(error)) from None
-
-
-def installed_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("velo")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _bound(context: zmq.Context[zmq.Socket[bytes]], path: str) -> zmq.Socket[bytes]:
@@ -501,13 +428,12 @@ def _bound(context: zmq.Context[zmq.Socket[bytes]], path: str) -> zmq.Socket[byt
     return socket
 
 
-def _forget_sockets(arena: Arena) -> None:
-    """Remove what names a server that is no more: sockets and pid file."""
-    for name in os.listdir(arena.directory):
-        path = os.path.join(arena.directory, name)
-        if name.endswith(".sock") or path == arena.pid_file:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+def installed_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("velo")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 @contextlib.contextmanager

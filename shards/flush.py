@@ -177,7 +177,7 @@ def _groups(infos: Iterable[NodeInfo]) -> Iterator[list[NodeInfo]]:
             yield group
             group, size_bytes = [], 0
         group.append(info)
-        size_bytes += info.size_bytes
+        size_bytes += max(info.size_bytes, info.charged_bytes)  # size may not be settled yet
     if group:
         yield group
 

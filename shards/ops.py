@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from velo.interpose.core import BACKED, COLD, NodeInfo, Region
+from velo.interpose.core import BACKED, COLD, NodeInfo, Pulse, Region
 
 from . import flush, reaper, stats
 from .cas import Store
@@ -28,7 +28,8 @@ from .lru import Lru
 from .manifest import Manifest
 from .stats import Counters, Trouble
 
-HIGH_WATER = 0.90  # of max_memory: what eviction goes down to, and where it begins by itself
+HIGH_WATER = 0.90  # of max_memory: where eviction begins
+LOW_WATER = 0.80  # what it goes down to, so that the next file does not wait again
 SPACE_PATIENCE_S = 0.5  # files that are open now may be closed in a moment
 SPACE_POLL_S = 0.02
 BARRIER_TIMEOUT_MS = 590_000  # just below the router's deadline for BARRIER
@@ -95,10 +96,15 @@ def space(shard: Shard, wanted_bytes: int) -> None:
         make_room(shard, wanted_bytes)
 
 
+def is_pressed(shard: Shard, pulse: Pulse) -> bool:
+    """True when memory is so full that eviction may soon begin."""
+    return pulse.used_bytes > PRESSED * shard.region.max_memory
+
+
 def make_room(
     shard: Shard, wanted_bytes: int = 0, *, may_write: bool = True, stop: Callable[[], bool] = never
 ) -> None:
-    """Evict this shard's files, least recently used first, down to the high-water mark.
+    """Above the high-water mark: evict this shard's files, oldest use first, to the low one.
 
     Clean files leave at once. Dirty ones follow only when that is not enough and `may_write`.
     """
@@ -113,14 +119,14 @@ def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[
     shard.lru.refresh(shard.mine())
     dirty = []
     for info in shard.lru.victims(shard.region.info):
-        if stop() or _fits(shard, wanted_bytes, HIGH_WATER):
+        if stop() or _fits(shard, wanted_bytes, LOW_WATER):
             return
         if info.dirty_disk:
             dirty.append(info)
         else:
             _evict(shard, info)
     for group in _enough(shard, dirty, wanted_bytes) if may_write else ():
-        if stop() or _fits(shard, wanted_bytes, HIGH_WATER):
+        if stop() or _fits(shard, wanted_bytes, LOW_WATER):
             return
         _write_out(shard, group, stop)
         for info in group:
@@ -150,7 +156,7 @@ def _enough(shard: Shard, dirty: list[NodeInfo], wanted_bytes: int) -> list[list
     for info in dirty:
         if missing <= 0:
             groups.append([])
-            missing = _excess(shard, wanted_bytes, HIGH_WATER)
+            missing = _excess(shard, wanted_bytes, LOW_WATER)
         groups[-1].append(info)
         missing -= info.charged_bytes
     return groups

@@ -117,7 +117,7 @@ class Worker:
             poller.register(readable, zmq.POLLIN)
         self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
         while not self._ending:
-            events = dict(poller.poll(int(self._pace.sleep_s(time.monotonic()) * 1000)))
+            events = dict(poller.poll(int(self._pace.sleep_s() * 1000)))
             if parent_fd in events or os.getppid() != parent:
                 self._ending = True
                 self._background.join(ORPHAN_JOIN_S)
@@ -183,7 +183,7 @@ class Worker:
         try:
             pulse = self.shard.region.pulse(self.shard.index)
             now = time.monotonic()
-            self._pace.see(pulse.activity, now)
+            self._pace.see(pulse.activity, pressed=ops.is_pressed(self.shard, pulse))
             if self._pace.settle_due(now):
                 self._settle(now)
             deadline = now + EVICT_SLICE_S

@@ -159,8 +159,11 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         const struct velo_node *node = velo_node_at(region, index);
         const int type = VELO_READ(node->type);
         struct stat fixed = *st;
-        if (type == VELO_DIRECTORY)
-            from_node(node, &fixed);
+        if (type == VELO_DIRECTORY ||
+            (type == VELO_REGULAR && VELO_READ(node->settled) == VELO_READ(node->version))) {
+            from_node(node, &fixed); /* copies and loads gave the kernel's inode a later ctime */
+            fixed.st_atim = type == VELO_REGULAR ? st->st_atim : fixed.st_atim;
+        }
         identify(region, index, &fixed);
         if (type != VELO_REGULAR && type != VELO_DIRECTORY)
             fixed.st_ctim = st->st_ctim;
@@ -231,9 +234,12 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
         struct velo_node *node = velo_node_at(region, place->node);
         const int backed = VELO_READ(node->type) == VELO_REGULAR &&
                            VELO_READ(node->state) == VELO_BACKED;
+        const uint64_t backing = VELO_READ(node->backing);
         int rc;
-        if (backed) {
-            velo_backing_path(region, VELO_READ(node->backing), path);
+        if (VELO_READ(node->generation) != place->generation) {
+            rc = -ENOENT; /* the slot is another file's by now */
+        } else if (backed) {
+            velo_backing_path(region, backing, path);
             rc = call(path, argument);
         } else {
             rc = call(place->path, argument);
@@ -246,6 +252,8 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
             if (node->generation == place->generation && node->type == VELO_REGULAR) {
                 if (known == 0) {
                     velo_set32(region, &node->mode, now.st_mode);
+                    velo_set32(region, &node->uid, now.st_uid);
+                    velo_set32(region, &node->gid, now.st_gid);
                     if (velo_looks_like_program(place->name, place->name_length, now.st_mode))
                         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
                 }
@@ -321,6 +329,8 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
         return -EINVAL;
     if (place->kind == VELO_HOSTED && place->type == VELO_DIRECTORY)
         return -EISDIR;
+    if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
+        return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
     const int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
@@ -352,6 +362,8 @@ void velo_descriptor_changed(struct velo_region *region, int fd)
     const int backed = node->type == VELO_REGULAR && node->state == VELO_BACKED;
     if (backed) {
         velo_set32(region, &node->mode, now.st_mode);
+        velo_set32(region, &node->uid, now.st_uid);
+        velo_set32(region, &node->gid, now.st_gid);
         if ((now.st_mode & 0111) != 0)
             velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
         velo_dirty_locked(region, index);

@@ -114,6 +114,7 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
     node->backing = born->backing;
     node->version = 1;
     node->btime_ns = velo_ns(&born->stat.st_mtim);
+    velo_raise_floor(region, node->btime_ns); /* the directory's stamp is not before its entry's */
     velo_take_stat_locked(region, index, &born->stat);
     velo_state_set_locked(region, index, born->backing != 0 ? VELO_BACKED : VELO_DISK);
     velo_identity_set_locked(region, index, born->backing != 0 ? VELO_ID_ARENA : VELO_ID_DISK,
@@ -252,9 +253,8 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
         velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
         velo_state_set_locked(region, index, VELO_BACKED);
         velo_charge_set_locked(region, index, (uint64_t)stat->st_blocks * 512);
-        if (changed)
+        if (changed) /* else what was settled stays true: the copy has the same attributes */
             velo_dirty_locked(region, index);
-        velo_set64(region, &node->settled, 0);
         rc = 0;
     }
     return velo_finish(region, &hold, rc);
@@ -468,6 +468,10 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
 
 static int open_existing(struct velo_region *region, struct velo_place *place, int flags)
 {
+    if ((flags & O_CREAT) != 0 && (flags & O_DIRECTORY) != 0)
+        return -EINVAL;
+    if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
+        return -EISDIR;
     if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0)
         return -EEXIST;
     if (place->type != VELO_REGULAR) /* always on disk: the kernel's own answer */

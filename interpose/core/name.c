@@ -231,8 +231,10 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
         if (rc != 0 && rc != -ENOENT)
             return rc;
     }
+    const uint64_t copy = velo_name_at(region, name)->disk_inode;
     velo_name_remove_locked(region, name);
     lose_link_locked(region, node);
+    velo_copy_lost_locked(region, place->parent, copy);
     velo_touch_locked(region, place->parent);
     return 0;
 }
@@ -324,7 +326,8 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         return -EEXIST;
     const uint32_t node = velo_name_at(region, name)->node;
     struct stat disk;
-    const int native = velo_node_at(region, node)->type != VELO_REGULAR;
+    const int native = velo_node_at(region, node)->type != VELO_REGULAR ||
+                       velo_node_at(region, node)->state == VELO_DISK;
     if (native) {
         rc = fresh_path(region, from);
         rc = rc != 0 ? rc : fresh_path(region, to);
@@ -340,8 +343,10 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
     if (made == 0)
         return -ENOSPC;
-    if (native)
-        velo_name_disk_locked(region, made, 0, &disk);
+    if (native) {
+        velo_name_disk_locked(region, made, velo_node_at(region, node)->version, &disk);
+        velo_names_seen_locked(region, node, &disk);
+    }
     velo_set_time(region, &velo_node_at(region, node)->ctime_ns, velo_stamp(region, 0));
     if (velo_looks_like_program(to->name, to->name_length, 0))
         velo_set32(region, &velo_node_at(region, node)->flags,
@@ -383,15 +388,15 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
         return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
     if (from->type == VELO_NONE)
         return -ENOENT;
-    if (from->type == VELO_DIRECTORY)
-        return -EPERM;
     if (to->type != VELO_NONE || to->through_link)
         return -EEXIST;
-    if (from->must_be_directory || to->must_be_directory)
-        return from->must_be_directory ? -ENOTDIR : -ENOENT;
+    if (from->must_be_directory && from->type != VELO_DIRECTORY)
+        return -ENOTDIR;
+    if (to->must_be_directory)
+        return -ENOENT;
     const int rc = velo_may(region, velo_node_at(region, to->parent), 3);
-    if (rc != 0)
-        return rc;
+    if (rc != 0 || from->type == VELO_DIRECTORY)
+        return rc != 0 ? rc : -EPERM;
     struct velo_hold hold;
     velo_begin(region, &hold);
     return velo_finish(region, &hold, link_locked(region, &hold, from, to));

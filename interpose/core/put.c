@@ -169,11 +169,14 @@ static void finish_rename(struct velo_region *region, const struct errand *erran
     struct velo_node *node = velo_node_at(region, errand->node);
     velo_set32(region, &velo_name_at(region, errand->name)->putter, 0);
     if (disk != NULL) {
+        const uint64_t replaced = velo_name_at(region, errand->name)->disk_inode;
         const uint64_t version = current && node->version == errand->version ? node->version : 0;
         velo_name_disk_locked(region, errand->name, version, disk);
         velo_names_seen_locked(region, errand->node, disk); /* a new link is a new ctime for all */
         velo_identity_set_locked(region, errand->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
         velo_program_locked(region, errand->node);
+        if (replaced != disk->st_ino)
+            velo_copy_lost_locked(region, errand->parent, replaced);
     }
     velo_commit(region, &hold);
 }

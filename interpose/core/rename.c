@@ -73,6 +73,8 @@ static int check_paths(const struct move *m)
         return -ENOTDIR;
     if (directory && is_below(region, m->to->parent, m->node))
         return -EINVAL;
+    if (m->victim != 0 && is_below(region, m->from->parent, m->victim))
+        return -ENOTEMPTY;
     return 0;
 }
 
@@ -143,6 +145,18 @@ static int rename_on_disk(struct move *m, int *moved)
     return rc;
 }
 
+/* The old file still stands on disk under the name: an older version of what has it now. */
+static void inherit_copy_locked(struct velo_region *region, uint32_t name,
+                                const struct velo_name *from)
+{
+    struct velo_name *to = velo_name_at(region, name);
+    velo_set64(region, &to->disk_inode, from->disk_inode);
+    velo_set64(region, &to->disk_size, from->disk_size);
+    velo_set_time(region, &to->disk_mtime_ns, from->disk_mtime_ns);
+    velo_set_time(region, &to->disk_ctime_ns, from->disk_ctime_ns);
+    velo_name_flags_locked(region, name, VELO_NAME_ON_DISK);
+}
+
 static int rename_in_tree(struct move *m, int moved)
 {
     struct velo_region *region = m->region;
@@ -155,11 +169,13 @@ static int rename_in_tree(struct move *m, int moved)
                                                  m->to->name_length, m->node);
     if (made == 0)
         return -ENOSPC;
-    if (on_disk)
+    if (on_disk) {
         velo_name_disk_locked(region, made, before.disk_version, &disk);
-    else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
-             velo_node_at(region, m->victim)->type == VELO_REGULAR) /* the old one still stands */
-        velo_name_flags_locked(region, made, VELO_NAME_ON_DISK);
+        velo_names_seen_locked(region, m->node, &disk);
+    } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
+               velo_node_at(region, m->victim)->type == VELO_REGULAR) {
+        inherit_copy_locked(region, made, &victim);
+    }
     velo_name_remove_locked(region, m->from_name);
     if (m->to_name != 0) {
         velo_name_remove_locked(region, m->to_name);
@@ -167,6 +183,11 @@ static int rename_in_tree(struct move *m, int moved)
             velo_node_free_locked(region, m->victim);
         else if (velo_node_at(region, m->victim)->links == 0)
             velo_node_drop_locked(region, m->victim);
+        else
+            velo_set_time(region, &velo_node_at(region, m->victim)->ctime_ns,
+                          velo_stamp(region, 0));
+        if (on_disk)
+            velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
     }
     struct velo_node *node = velo_node_at(region, m->node);
     if (node->type == VELO_DIRECTORY)
@@ -254,7 +275,7 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
                 unsigned flags)
 {
     if (from->dots != 0 || to->dots != 0)
-        return -EBUSY;
+        return from->dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
     if (from->through_link || to->through_link)
         return -ENOTDIR;
     const int roots = (from->node != 0 && from->node == from->root) ||

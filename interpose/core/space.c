@@ -2,7 +2,7 @@
  *
  * A slice's charge is the sum of its files' charges; a file is charged what a write is about to
  * need (velo_charge, in steps) and corrected to what tmpfs really holds when a shard looks
- * (velo_settle).  Above VELO_HIGH_PERCENT of the whole the shards evict; a client that wants to
+ * (velo_settle).  Above 90 % of the whole the shards evict; a client that wants to
  * open for writing then waits for them, so what is in flight is bounded by the writers. */
 #include "tree.h"
 
@@ -11,8 +11,8 @@
 #include "file.h"
 #include "lock.h"
 
-#define HIGH_PERCENT 90u
-#define OPEN_BYTES (256u * 1024u) /* room one new file should find */
+#define WAIT_PERCENT 96u /* shards evict from 90 on by themselves; only beyond this we wait */
+#define OPEN_BYTES (128u * 1024u) /* room one new file should find */
 #define STEP_BYTES (64u * 1024u)
 
 uint64_t velo_metadata_bytes(const struct velo_region *region)
@@ -40,7 +40,7 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
 
 int velo_space_for_open(struct velo_region *region, uint32_t shard)
 {
-    if (fits(region, OPEN_BYTES, HIGH_PERCENT))
+    if (fits(region, OPEN_BYTES, WAIT_PERCENT))
         return 0;
     if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, OPEN_BYTES) == 0)
         return 0;

@@ -79,6 +79,28 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
     }
 }
 
+void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode)
+{
+    const uint64_t device = velo_node_at(region, directory)->identity[VELO_ID_DISK].device;
+    const uint32_t node = inode == 0 ? 0 : velo_identity_find(region, device, inode);
+    if (node == 0 || velo_node_at(region, node)->identity[VELO_ID_DISK].inode != inode)
+        return;
+    uint32_t index = velo_node_at(region, node)->first_name;
+    while (index != 0 && velo_name_at(region, index)->disk_inode != inode)
+        index = velo_name_at(region, index)->next_of_node;
+    if (index == 0) {
+        velo_identity_clear_locked(region, node, VELO_ID_DISK);
+        return;
+    }
+    const struct velo_name *name = velo_name_at(region, index);
+    char path[PATH_MAX], text[VELO_NAME_MAX + 1];
+    struct stat disk;
+    const size_t length = velo_name_text(region, name, text);
+    if (velo_name_path(region, name->parent, text, length, path) > 0 &&
+        velo_os_lstat(path, &disk) == 0 && disk.st_ino == inode)
+        velo_names_seen_locked(region, node, &disk);
+}
+
 /* ---- identities ---------------------------------------------------------------------------- */
 
 static uint32_t *identity_bucket(const struct velo_region *region, uint64_t device, uint64_t inode)

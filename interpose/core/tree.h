@@ -51,6 +51,9 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t v
  * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
  * and a file may have more names than the intent log has room. */
 void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
+/* A name in `directory` that led to the disk copy `inode` is gone from disk. Names that share the
+ * copy learn its new ctime; when there are none, its number is no longer ours. */
+void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode);
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
  * them open until velo_settle finds nobody. */
 void velo_node_drop_locked(struct velo_region *region, uint32_t node);

@@ -377,7 +377,7 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
         return -ENOENT;
     if (strnlen(text, PATH_MAX) == PATH_MAX)
         return -ENAMETOOLONG;
-    if (VELO_READ(region->header->opaque_running) != 0)
+    if (atomic_load_explicit(&region->header->opaque_running, memory_order_relaxed) != 0)
         velo_opaque_poll(region);
     for (int restart = 0; restart < RESTARTS_MAX; restart++) {
         int rc = walk_steadily(&w, start, text);

@@ -51,14 +51,20 @@ static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t 
     return rc < 200 ? -rc : -EIO;
 }
 
-/* Repeating a request is harmless, so a router that was killed and comes back costs a wait. */
+/* Repeating a request is harmless, so a router that was killed and comes back costs a wait. Once
+ * nobody came back in time, the next requests try once and do not wait. */
 static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument)
 {
+    static _Atomic int gave_up;
     const char *socket = region->header->socket;
+    const uint32_t grace_ms = atomic_load(&gave_up) ? 0 : ASK_GRACE_MS;
     for (uint32_t waited_ms = 0;; waited_ms += ASK_RETRY_MS) {
         const int rc = ask_once(socket, verb, shard, argument);
-        if ((rc != -ECONNREFUSED && rc != -ECONNRESET) || waited_ms >= ASK_GRACE_MS)
-            return rc == -ECONNRESET ? -ECONNREFUSED : rc;
+        const bool nobody = rc == -ECONNREFUSED || rc == -ECONNRESET;
+        if (!nobody || waited_ms >= grace_ms) {
+            atomic_store(&gave_up, nobody);
+            return nobody ? -ECONNREFUSED : rc;
+        }
         const struct timespec pause = {0, ASK_RETRY_MS * 1000000l};
         velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
     }

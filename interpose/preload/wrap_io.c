@@ -1,8 +1,7 @@
 /* wrap_io.c - writes: not to carry them, the kernel does, but to charge the space they take.
  *
  * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may still
- * be written before its file has to be charged for more. Credit grows with the file, so a file of n
- * bytes is charged about log(n) times; other descriptors pay for one load. */
+ * be written before its file has to be charged for more. Other descriptors pay for one load. */
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -12,7 +11,7 @@
 #include "hint.h"
 #include "raw.h"
 
-#define CREDIT_BYTES_MAX (1u << 20)
+#define STEP_BYTES 65536u /* the core charges in steps of as much */
 
 _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
 
@@ -40,15 +39,12 @@ int velo_hint_charge(int fd, size_t count)
     if (node == 0)
         return 0;
     /* Beyond the end in the usual case; an overwrite is charged too much, until a shard settles
-     * the file. As much again is credit, so that small files are charged what they are. */
-    const uint64_t size = (uint64_t)stat.st_size;
-    const uint32_t more = size < CREDIT_BYTES_MAX ? (uint32_t)size : CREDIT_BYTES_MAX;
-    if (velo_charge(velo_here(), node, size + count + more) == 0) {
-        velo_hint_set(fd, more + 1);
-        return 0;
-    }
-    velo_hint_set(fd, 1);
-    return velo_charge(velo_here(), node, size + count) == 0 ? 0 : -ENOSPC;
+     * the file. */
+    const uint64_t end = (uint64_t)stat.st_size + count;
+    if (velo_charge(velo_here(), node, end) != 0)
+        return -ENOSPC;
+    velo_hint_set(fd, (uint32_t)(STEP_BYTES - 1 - (end - 1) % STEP_BYTES) + 1);
+    return 0;
 }
 
 int velo_hint_charge_to(int fd, uint64_t end)

@@ -153,6 +153,14 @@ EXPORT int fchdir(int fd)
     return (int)velo_answer(changed(velo_sys1(SYS_fchdir, fd)));
 }
 
+/* libc's changes to "/" by a hidden call. */
+EXPORT int daemon(int stay, int keep_open)
+{
+    const int rc = NEXT(daemon)(stay, keep_open);
+    velo_cwd_changed();
+    return rc;
+}
+
 /* A thread gets a working directory of its own: one for the process is no longer true. */
 EXPORT int unshare(int flags)
 {

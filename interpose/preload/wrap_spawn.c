@@ -65,6 +65,8 @@ EXPORT int system(const char *command)
 {
     char **const own = environ;
     VELO_ENVIRONMENT(whole, own, true);
+    if (whole == own)
+        return NEXT(system)(command);
     environ = (char **)(uintptr_t)whole;
     const int status = NEXT(system)(command);
     if (environ == whole)
@@ -76,6 +78,8 @@ EXPORT FILE *popen(const char *command, const char *mode)
 {
     char **const own = environ;
     VELO_ENVIRONMENT(whole, own, true);
+    if (whole == own)
+        return NEXT(popen)(command, mode);
     environ = (char **)(uintptr_t)whole;
     FILE *stream = NEXT(popen)(command, mode);
     if (environ == whole)

@@ -3,20 +3,40 @@
  * By path the core answers from memory. By descriptor the kernel answers first, and what it says of
  * a hosted file is corrected: identity, links and size are those of the path. */
 #include <stdio.h>
-#include <sys/statfs.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../core/os.h"
+#include "../core/tree.h"
 #include "claim.h"
 #include "raw.h"
+
+/* A program sees a plain file's stamp: what is stamped in memory from now on is not older, although
+ * the kernel's stamps can be finer than any clock we can read. ctime, because nobody can fake it. */
+static void saw(struct velo_region *region, const struct stat *plain)
+{
+    velo_raise_floor(region, velo_ns(&plain->st_ctim));
+}
 
 static long stat_fd(int fd, struct stat *out)
 {
     const long rc = raw_fstat(fd, out);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
-    if (region != NULL)
-        velo_fstat_fix(region, out);
+    if (region != NULL && !velo_fstat_fix(region, out))
+        saw(region, out);
+    return rc;
+}
+
+static long stat_plain(int dirfd, const char *path, struct stat *out, int flags)
+{
+    const long rc = raw_statat(dirfd, path, out, flags);
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region == NULL)
+        return rc;
+    /* /dev/stdin and /proc/self/fd/N lead to a hosted file by its kernel identity. */
+    const bool by_descriptor = path[0] == '/' && (path[1] == 'd' || path[1] == 'p');
+    if (!by_descriptor || !velo_fstat_fix(region, out))
+        saw(region, out);
     return rc;
 }
 
@@ -37,15 +57,10 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
         return stat_fd(dirfd, out);
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
-    if (claimed == VELO_NOT_OURS) {
-        const long rc = raw_statat(dirfd, path, out, flags);
-        /* /dev/stdin and /proc/self/fd/N lead to a hosted file by its kernel identity. */
-        if (rc == 0 && path[0] == '/' && (path[1] == 'd' || path[1] == 'p') && velo_here() != NULL)
-            velo_fstat_fix(velo_here(), out);
-        return rc;
-    }
+    if (claimed == VELO_NOT_OURS)
+        return stat_plain(dirfd, path, out, flags);
     if (claimed == VELO_CROSSED)
-        return raw_statat(AT_FDCWD, place.path, out, flags);
+        return stat_plain(AT_FDCWD, place.path, out, flags);
     return claimed < 0 ? claimed : velo_stat(velo_here(), &place, out);
 }
 
@@ -142,9 +157,18 @@ static bool statx_is_hosted(struct velo_region *region, const struct statx *plai
     return velo_node_of(region, &identity) != 0;
 }
 
-static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct statx *out)
+static long statx_plain(int fd, const char *path, int flags, unsigned mask, struct statx *out)
 {
     const long rc = raw_statx(fd, path, flags, mask, out);
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region != NULL && (out->stx_mask & STATX_CTIME) != 0)
+        velo_raise_floor(region, out->stx_ctime.tv_sec * 1000000000 + out->stx_ctime.tv_nsec);
+    return rc;
+}
+
+static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    const long rc = statx_plain(fd, path, flags, mask, out);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     struct stat stat;
     if (region != NULL && statx_is_hosted(region, out) && raw_fstat(fd, &stat) == 0 &&
@@ -160,9 +184,9 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
-        return raw_statx(dirfd, path, flags, mask, out);
+        return statx_plain(dirfd, path, flags, mask, out);
     if (claimed == VELO_CROSSED)
-        return raw_statx(AT_FDCWD, place.path, flags, mask, out);
+        return statx_plain(AT_FDCWD, place.path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0)
@@ -200,44 +224,3 @@ EXPORT int euidaccess(const char *path, int mode)
     return faccessat(AT_FDCWD, path, mode, AT_EACCESS);
 }
 ALIAS(eaccess, euidaccess);
-
-/* ---- the file system below ------------------------------------------------------------------- */
-
-/* Where to ask about the file system of `path`: `path` itself, or something on the same one that
- * is surely on disk, written to place->path. NULL with *failed set when there is no such file. */
-static const char *stand_in(const char *path, struct velo_place *place, int *failed)
-{
-    const int claimed = velo_claim(AT_FDCWD, path, 0, place);
-    if (claimed == VELO_NOT_OURS)
-        return path;
-    *failed = claimed < 0 ? claimed : claimed == VELO_OURS && place->type == VELO_NONE ? -ENOENT : 0;
-    if (*failed != 0)
-        return NULL;
-    if (claimed == VELO_OURS && place->type == VELO_REGULAR)
-        *failed = velo_path_of(velo_here(), place->root, place->path) < 0 ? -ENOENT : 0;
-    return *failed == 0 ? place->path : NULL;
-}
-
-#define ASK_BELOW(call)                                                                            \
-    struct velo_place place;                                                                       \
-    int failed = 0;                                                                                \
-    const char *there = stand_in(path, &place, &failed);                                           \
-    return there == NULL ? (int)velo_answer(failed) : call
-
-EXPORT int statfs(const char *path, struct statfs *out)
-{
-    ASK_BELOW((int)velo_answer(velo_sys2(SYS_statfs, velo_word(there), velo_word(out))));
-}
-ALIAS(statfs64, statfs);
-ALIAS(__statfs, statfs);
-
-EXPORT int statvfs(const char *path, struct statvfs *out)
-{
-    ASK_BELOW(NEXT(statvfs)(there, out));
-}
-ALIAS(statvfs64, statvfs);
-
-EXPORT long pathconf(const char *path, int name)
-{
-    ASK_BELOW(NEXT(pathconf)(there, name));
-}

@@ -40,7 +40,7 @@ class Velo:
     def start(
         self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
-        """`velo ARGUMENTS` in `cwd`, not waited for; its streams are pipes unless said otherwise."""
+        """`velo ARGUMENTS` in `cwd`, not waited for; its streams are pipes unless told."""
         self.workspaces.add(cwd)
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         process: subprocess.Popen[str] = subprocess.Popen(
@@ -86,9 +86,9 @@ class Velo:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             out, err = process.communicate()
-            pytest.fail(f"{process.args} took over {timeout_s} s\n{out}\n{err}\n{shown}")
+            pytest.fail(f"{process.args!r} took over {timeout_s} s\n{out}\n{err}\n{shown}")
         if check and process.returncode != 0:
-            pytest.fail(f"{process.args} ended with {process.returncode}\n{out}\n{err}")
+            pytest.fail(f"{process.args!r} ended with {process.returncode}\n{out}\n{err}")
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def serve(self, *flags: str, cwd: Path) -> subprocess.Popen[str]:

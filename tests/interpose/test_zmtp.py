@@ -292,7 +292,7 @@ def zmq_server(
     failures: list[BaseException] = []
     context = zmq.Context()
     server = context.socket(kind)
-    for option, value in [(zmq.LINGER, 5000), (zmq.RCVTIMEO, PEER_LIMIT_S * 1000), *options]:
+    for option, value in [(zmq.RCVTIMEO, PEER_LIMIT_S * 1000), *options]:
         server.setsockopt(option, value)
     server.bind(f"ipc://{path}")
 
@@ -311,8 +311,7 @@ def zmq_server(
         yield
     finally:
         thread.join(2 * PEER_LIMIT_S)
-        server.close()
-        context.term()
+        context.destroy(linger=0)  # monitors too, whose last events nobody reads
         path.unlink()  # libzmq leaves it
     assert not failures, failures[0]
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
 
+from velo.interpose.core import Region
 from velo.router import ring
+
+CREATE = (
+    "mkdir -p build/deep; for i in $(seq 15); do echo > build/f$i; echo > build/deep/$i.o; done"
+)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
@@ -25,9 +31,12 @@ def test_paths_of_one_build_are_spread_evenly(count):
     assert max(per_shard.values()) < 1.6 * len(paths) / count
 
 
-def test_the_hash_is_stable_forever():
-    # An arena outlives the server that made it; these were computed once and written down.
-    known = {b"": 0x9E3779B9, b"a": None, b"/workspace/build/a.o": None}
-    for path in known:
-        assert ring.path_hash(path) == ring.path_hash(bytes(path))
-        assert 0 <= ring.path_hash(path) < 1 << 32
+def test_the_core_gives_new_files_the_home_that_the_ring_says(velo, workspace):
+    place = workspace()
+    velo.run("exec", "--shards", "7", "--", "sh", "-c", CREATE, cwd=place)
+
+    region = Region.attach(str(velo.arena()))
+    homes = {region.path_of(info.node): info.home for info in region.scan()}
+
+    assert len(homes) == 30
+    assert homes == {path: ring.home_of(os.fsencode(path), 7) for path in homes}

@@ -1,0 +1,97 @@
+"""The clockwork, with a clock made of numbers."""
+
+from __future__ import annotations
+
+from velo.shards import pace
+from velo.shards.pace import Pace
+
+
+def make(**changes) -> Pace:
+    return Pace(**{"shards": 8, "idle_flush_s": 30.0, "now": 0.0, **changes})
+
+
+def test_an_idle_shard_looks_ever_more_rarely():
+    clock = make()
+    clock.see(1)
+    clock.flushed(1)
+    sleeps = []
+    for _ in range(10):
+        clock.see(1)
+        sleeps.append(clock.sleep_s())
+
+    assert sleeps == sorted(sleeps) and sleeps[-1] == pace.SLEEP_MAX_S
+    clock.see(2)
+    assert clock.sleep_s() == pace.SLEEP_MIN_S
+    clock.see(3, pressed=True)
+    assert clock.sleep_s() == pace.SLEEP_PRESSED_S
+
+
+def test_settling_costs_no_more_than_its_share_of_a_core():
+    clock = make()
+    now, spent, cost_s = 0.0, 0.0, 0.003
+    for activity in range(100_000):
+        clock.see(activity)
+        if clock.settle_due(now):
+            spent += cost_s
+            clock.settled(activity, cost_s, now + cost_s)
+        now += 0.01
+        if now > 60:
+            break
+
+    assert 0.5 * pace.SETTLE_SHARE < 8 * spent / now <= pace.SETTLE_SHARE * 1.05
+
+
+def test_settling_that_causes_activity_does_not_cause_settling():
+    clock = make()
+    clock.see(1)
+    assert clock.settle_due(0.0)
+
+    clock.settled(5, 0.001, 0.001)
+    clock.see(5)
+
+    assert not clock.settle_due(100.0)
+
+
+def test_nothing_is_looked_for_when_nothing_changed_since_the_last_flush():
+    clock = make()
+    clock.see(7)
+    assert clock.looks_due(10.0)
+
+    clock.flushed(7)
+    clock.see(7)
+
+    assert not clock.looks_due(100.0)
+
+
+def test_looking_is_rationed():
+    clock = make()
+    clock.see(1)
+
+    assert clock.looks_due(10.0)
+    assert not clock.looks_due(10.0 + pace.LOOK_EVERY_S / 2)
+    assert clock.looks_due(10.0 + pace.LOOK_EVERY_S)
+
+
+def test_files_must_rest_for_idle_flush_seconds():
+    clock = make(idle_flush_s=30.0)
+
+    assert not clock.used(20.0, 40.0)
+    assert not clock.may_be_quiet(49.9)
+    assert clock.may_be_quiet(50.0)
+    assert clock.used(19.0, 50.0)
+
+
+def test_a_failing_flush_is_tried_ever_more_rarely_and_a_good_one_forgives():
+    clock = make()
+    clock.see(1)
+    waits, now = [], 0.0
+    for _ in range(9):
+        clock.flush_failed(now)
+        start = now
+        while not clock.looks_due(now):
+            now += 0.5
+        waits.append(now - start)
+
+    assert waits == sorted(waits) and waits[0] <= 1.5 and 60 <= waits[-1] <= 61
+    clock.flushed(0)
+    assert clock.looks_due(now + 1)
