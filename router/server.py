@@ -323,6 +323,8 @@ class Server:
             os.path.join(default_cache_dir(), "manifests", self.arena.id, f"{index}.sqlite"),
             "--idle-flush-s",
             str(self.settings.idle_flush),
+            "--parent",
+            str(os.getpid()),
         ]
 
     def _shard_lost(self, shard: int) -> None:

@@ -95,9 +95,9 @@ class TreeRefused(VeloError):
 
     code = 207
 
-    def __init__(self, *, failed_count: int, reason: str) -> None:
+    def __init__(self, *, waiting_count: int, reason: str) -> None:
         super().__init__(
-            f"tree not complete: {failed_count} files could not be put on disk, first {reason};"
+            f"tree not complete: {reason}, {waiting_count} files are not on disk yet;"
             " free disk space or fix permissions, they are kept in memory and will be tried again"
         )
 

@@ -58,8 +58,8 @@ def put_tree(
         if stop() or time.monotonic() >= deadline:
             raise BatonBusy(waited_ms=timeout_ms)
     if result.failed or result.first_error:
-        reason = os.strerror(result.first_error)
-        raise TreeRefused(failed_count=result.failed, reason=reason)
+        waiting_count = sum(info.dirty_disk for info in region.scan())
+        raise TreeRefused(waiting_count=waiting_count, reason=os.strerror(result.first_error))
     return result
 
 

@@ -29,6 +29,7 @@ from .manifest import Manifest
 from .stats import Counters, Trouble
 
 HIGH_WATER = 0.90  # of max_memory: where eviction begins
+PRESSED = 0.75  # from here on a shard looks more often
 LOW_WATER = 0.80  # what it goes down to, so that the next file does not wait again
 SPACE_PATIENCE_S = 0.5  # files that are open now may be closed in a moment
 SPACE_POLL_S = 0.02
@@ -237,7 +238,7 @@ def materialise(shard: Shard, node: int) -> None:
 
 
 def _tree_refused(error: OSError) -> VeloError:
-    return TreeRefused(failed_count=1, reason=error.strerror or str(error))
+    return TreeRefused(waiting_count=1, reason=error.strerror or str(error))
 
 
 # ---- everything ----------------------------------------------------------------------------------

@@ -286,7 +286,6 @@ def default_manifest(arena: str, index: int) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one shard until its server ends it. Exit status: 0 ended as asked, 1 could not start."""
-    parent = os.getppid()
     parser = argparse.ArgumentParser(prog="velo.shards.worker", description=main.__doc__)
     parser.add_argument("--arena", required=True, help="directory of the arena")
     parser.add_argument("--index", required=True, type=int, help="which shard, from 0")
@@ -294,6 +293,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", required=True, type=Path, help="directory of the CAS")
     parser.add_argument("--manifest", type=Path, help="this shard's sqlite file")
     parser.add_argument("--idle-flush-s", type=float, default=30.0, help="seconds")
+    # Not what getppid says now: a router killed while we started would never be missed.
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="pid of the router")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -313,7 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
     socket.setsockopt(zmq.LINGER, SEND_LINGER_MS)
     socket.connect(f"ipc://{given.socket or os.path.join(given.arena, 'shards.sock')}")
     worker = Worker(shard, socket, arena=given.arena, idle_flush_s=given.idle_flush_s)
-    worker.run(parent)
+    worker.run(given.parent)
     context.destroy(linger=SEND_LINGER_MS)
     return 0
 

@@ -356,6 +356,18 @@ def test_a_killed_server_is_replaced_and_nothing_is_lost(velo: Velo, workspace, 
     assert (place / "build/a").read_text() == "kept\n"
 
 
+def test_shards_that_still_start_when_their_server_is_killed_do_not_stay(
+    velo: Velo, workspace
+) -> None:
+    place = workspace()
+    for _ in range(3):
+        velo.run("exec", "--shards", "6", "--", "true", cwd=place)
+
+        os.kill(velo.server_pid(), signal.SIGKILL)
+
+    wait_for(lambda: not processes_of(velo.root), what=lambda: str(velo.left()))
+
+
 def test_shards_of_a_killed_server_do_not_stay(velo: Velo, workspace) -> None:
     place = workspace()
     velo.exec("true", cwd=place)

@@ -62,7 +62,8 @@ def test_a_writer_killed_before_the_commit_changes_nothing(tmp_path):
     manifest.replace([], [ENTRY])
     manifest.close()
     code = (
-        "import os,signal,sys; from pathlib import Path; from velo.shards.manifest import Manifest\n"
+        "import os,signal,sys; from pathlib import Path\n"
+        "from velo.shards.manifest import Manifest\n"
         "def die(): os.kill(os.getpid(), signal.SIGKILL); yield\n"
         f"Manifest(Path(sys.argv[1])).replace([{ENTRY.path!r}], die())\n"
     )

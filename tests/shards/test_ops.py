@@ -1,4 +1,4 @@
-"""The verbs, over a Region made of a dict: what leaves memory, in which order, and what never does."""
+"""The verbs, over a Region made of a dict: what leaves memory, in which order, what never."""
 
 from __future__ import annotations
 
