@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/layout.h"
+#include "core/lock.h"
 #include "core/velo.h"
 #include "preload/zmtp.h"
 
@@ -226,8 +226,7 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
     return Py_BuildValue(
         "KKKKN",
         (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
-        (unsigned long long)atomic_load_explicit(&header->slices[home].used_bytes,
-                                                 memory_order_relaxed),
+        (unsigned long long)VELO_READ(header->slices[home].used_bytes),
         (unsigned long long)header->slices[home].limit_bytes,
         (unsigned long long)velo_used_bytes(region),
         PyBool_FromLong(atomic_load_explicit(&header->paused, memory_order_relaxed) != 0));

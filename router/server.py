@@ -57,6 +57,12 @@ LINGER_MS = 1000
 MYSELF = b""  # the client of the server's own requests; no ZeroMQ peer has an empty name
 OWN_ID = bytes(8)
 IDLE = "nobody uses it"
+# As `python -m velo.shards.worker`, but a shard whose router is killed while it still imports does
+# not start: it would take whoever inherits it for its router, and stay for good.
+START_SHARD = (
+    "import os, sys; from velo.shards.worker import main;"
+    " sys.exit(main() if os.getppid() == {router} else 1)"
+)
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -309,8 +315,8 @@ class Server:
     def _shard_command(self, index: int) -> list[str]:
         return [
             sys.executable,
-            "-m",
-            "velo.shards.worker",
+            "-c",
+            START_SHARD.format(router=os.getpid()),
             "--arena",
             self.arena.directory,
             "--index",
@@ -323,8 +329,6 @@ class Server:
             os.path.join(default_cache_dir(), "manifests", self.arena.id, f"{index}.sqlite"),
             "--idle-flush-s",
             str(self.settings.idle_flush),
-            "--parent",
-            str(os.getpid()),
         ]
 
     def _shard_lost(self, shard: int) -> None:
@@ -412,9 +416,9 @@ class Server:
     def _refuse_stop(self, error: VeloError) -> None:
         assert self._stop is not None
         client, request = self._stop
-        self._reply(client, encode_error(request.id, error))
         self._stop, self._ending = None, None
-        sessions.opened(self.arena)
+        sessions.opened(self.arena)  # before the answer: who reads it may come in at once
+        self._reply(client, encode_error(request.id, error))
 
 
 def _bound(context: zmq.Context[zmq.Socket[bytes]], path: str) -> zmq.Socket[bytes]:

@@ -4,7 +4,7 @@
                                                            -(budget spent)-> given up: who asks it
                                                              hears so; tried again now and then
 
-A shard is `python -m velo.shards.worker`, a fresh interpreter: forking a process that has a live
+A shard is `velo.shards.worker` in a fresh interpreter: forking a process that has a live
 ZeroMQ context is undefined. It ends by itself when its parent changes, so a killed router leaves
 no shards behind for long and a new one starts its own.
 

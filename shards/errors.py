@@ -97,7 +97,7 @@ class TreeRefused(VeloError):
 
     def __init__(self, *, waiting_count: int, reason: str) -> None:
         super().__init__(
-            f"tree not complete: {reason}, {waiting_count} files are not on disk yet;"
+            f"tree not complete: {reason}; files not on disk yet: {waiting_count};"
             " free disk space or fix permissions, they are kept in memory and will be tried again"
         )
 

@@ -21,12 +21,16 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, PutResult, Region
 
 from .cas import Batch, FileChanged, Store
 from .errors import BatonBusy, TreeRefused, VeloError
-from .manifest import Entry, Manifest
+
+if TYPE_CHECKING:
+    from .manifest import Entry, Manifest
 
 BATCH_FILES_MAX = 512
 BATCH_BYTES_MAX = 256 << 20
@@ -67,7 +71,7 @@ def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = neve
     """Put every dirty file, of all shards, whose mtime is at most `newest_ns`, oldest first.
 
     So the disk stays a prefix of the build's history even when files leave memory early. A file
-    that a writer has open is put as it is and stays dirty. Returns how many are clean now.
+    that a writer has open is passed over: it could not leave. Returns how many are clean now.
 
     Raises:
         OSError: what the disk said to the first file it refused; later ones were not tried.
@@ -78,7 +82,7 @@ def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = neve
     dirty = [info for info in region.scan() if info.dirty_disk and info.mtime_ns <= newest_ns]
     done = 0
     for info in sorted(dirty, key=_history):
-        if info.links and info.state == BACKED:
+        if info.links and info.state == BACKED and not _is_being_written(region, info.node):
             done += region.put(info.node)
         if stop():
             break
@@ -186,10 +190,14 @@ def _groups(infos: Iterable[NodeInfo]) -> Iterator[list[NodeInfo]]:
 
 
 class Recorder:
-    """Keeps a manifest true with few looks at the disk. Used by one thread."""
+    """Keeps the manifest at `path` true with few looks at the disk. Used by one thread.
 
-    def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
+    Opened by the first flush: a shard that starts has no time for sqlite and its fsyncs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: Manifest | None = None
         self._known: dict[bytes, tuple[int, int, int]] = {}  # path: node, generation, version
 
     def record(self, region: Region, infos: Iterable[NodeInfo]) -> None:
@@ -205,12 +213,25 @@ class Recorder:
                 present[path] = (info.node, info.generation, info.version)
                 if not info.dirty_disk and not info.dirty_store:
                     entries += self._entry_if_new(path, info, present[path])
-        gone = self._manifest.paths() - present.keys()
+        manifest = self._manifest()
+        gone = manifest.paths() - present.keys()
         if entries or gone:
-            self._manifest.replace(gone, entries)
+            manifest.replace(gone, entries)
         self._known.update({entry.path: present[entry.path] for entry in entries})
         for path in gone:
             self._known.pop(path, None)
+
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _manifest(self) -> Manifest:
+        if self._opened is None:
+            from .manifest import Manifest
+
+            self._opened = Manifest(self._path)
+        return self._opened
 
     def _entry_if_new(
         self, path: bytes, info: NodeInfo, identity: tuple[int, int, int]
@@ -221,6 +242,8 @@ class Recorder:
             disk = os.lstat(path)
         except OSError:
             return []  # COLD, or removed outside: the next reconcile knows better
+        from .manifest import Entry
+
         return [
             Entry(
                 path=path,
@@ -268,6 +291,17 @@ def _path_of(region: Region, info: NodeInfo) -> list[str]:
         return [region.path_of(info.node)]
     except FileNotFoundError:
         return []
+
+
+def _is_being_written(region: Region, node: int) -> bool:
+    try:
+        fd = region.open_bytes(node)
+    except (FileNotFoundError, BlockingIOError):
+        return True
+    try:
+        return not _nobody_writes(fd)
+    finally:
+        os.close(fd)
 
 
 def _nobody_writes(fd: int) -> bool:

@@ -25,7 +25,6 @@ from .cas import Store
 from .errors import LoadFailed, ShardFull, TreeRefused, VeloError
 from .flush import Recorder, never
 from .lru import Lru
-from .manifest import Manifest
 from .stats import Counters, Trouble
 
 HIGH_WATER = 0.90  # of max_memory: where eviction begins
@@ -65,7 +64,7 @@ class Shard:
             StoreUnusable, StoreFull: the disk under the store refused.
         """
         region = Region.attach(arena)
-        return cls(region, index, Store(cas_dir), Recorder(Manifest(manifest)))
+        return cls(region, index, Store(cas_dir), Recorder(manifest))
 
     def mine(self) -> list[NodeInfo]:
         """The regular files of this shard, now."""
@@ -104,15 +103,16 @@ def is_pressed(shard: Shard, pulse: Pulse) -> bool:
 
 def make_room(
     shard: Shard, wanted_bytes: int = 0, *, may_write: bool = True, stop: Callable[[], bool] = never
-) -> None:
+) -> bool:
     """Above the high-water mark: evict this shard's files, oldest use first, to the low one.
 
     Clean files leave at once. Dirty ones follow only when that is not enough and `may_write`.
+    True when used + wanted is below the high-water mark now.
     """
-    if _fits(shard, wanted_bytes, HIGH_WATER):
-        return
-    with shard.evicting_now:
-        _make_room(shard, wanted_bytes, may_write, stop)
+    if not _fits(shard, wanted_bytes, HIGH_WATER):
+        with shard.evicting_now:
+            _make_room(shard, wanted_bytes, may_write, stop)
+    return _fits(shard, wanted_bytes, HIGH_WATER)
 
 
 def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[[], bool]) -> None:
@@ -262,6 +262,7 @@ def _put_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> Non
     done = flush.put_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
     shard.counters.put_files += done.files
     shard.counters.put_bytes += done.bytes
+    shard.evicting.is_over()  # what can be put can leave
 
 
 def sync(shard: Shard) -> None:

@@ -20,6 +20,7 @@ SLEEP_MAX_S = 2.0
 LOOK_EVERY_S = 1.0  # looking for live clients walks tables
 SETTLE_SHARE = 0.02  # of one core, all shards together
 SETTLE_MAX_S = 2.0  # however dear a settle is, charges are refreshed at least so often
+EVICT_PAUSE_S = 2.0  # when nothing could leave, try again at least so often
 BACKOFF_S = (1.0, 60.0)  # after a failed flush: first, last; doubled in between
 
 
@@ -38,6 +39,8 @@ class Pace:
         self._backoff_s = 0.0
         self._flush_at = now
         self._sleep_s = SLEEP_MIN_S
+        self._evict_pause_s = 0.0
+        self._evict_at = now
 
     def see(self, activity: int, *, pressed: bool = False) -> None:
         """Take in the activity counter; `pressed`: memory is nearly full. Once per wake-up."""
@@ -56,6 +59,15 @@ class Pace:
         self._settled_activity = activity
         pause_s = cost_s * self._shards / SETTLE_SHARE
         self._settle_at = now + min(max(pause_s, SLEEP_PRESSED_S), SETTLE_MAX_S)
+
+    def evict_due(self, now: float) -> bool:
+        """Eviction unasked may be tried (again)."""
+        return now >= self._evict_at
+
+    def evicted(self, useful: bool, now: float) -> None:
+        """One try ended; a useless one (all is open) makes the next ones ever more rare."""
+        self._evict_pause_s = 0.0 if useful else min(2 * self._evict_pause_s + 0.1, EVICT_PAUSE_S)
+        self._evict_at = now + self._evict_pause_s
 
     def looks_due(self, now: float) -> bool:
         """Something changed since the last flush; look at most every LOOK_EVERY_S who is there."""

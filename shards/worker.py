@@ -12,14 +12,13 @@ process at any instruction loses nothing: the arena is the kernel's, and a new o
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -186,12 +185,8 @@ class Worker:
             self._pace.see(pulse.activity, pressed=ops.is_pressed(self.shard, pulse))
             if self._pace.settle_due(now):
                 self._settle(now)
-            deadline = now + EVICT_SLICE_S
-            ops.make_room(
-                self.shard,
-                may_write=not pulse.paused,
-                stop=lambda: time.monotonic() >= deadline,
-            )
+            if self._pace.evict_due(now):
+                self._evict(may_write=not pulse.paused)
             if not pulse.paused and self._flush_due(now):
                 self._start_idle_flush(pulse.activity)
         except Exception as error:  # a door: the loop goes on, and status tells
@@ -202,6 +197,16 @@ class Worker:
         counters.freed_files += reaper.settle(region, self.shard.mine())
         after = time.monotonic()
         self._pace.settled(region.pulse(self.shard.index).activity, after - now, after)
+
+    def _evict(self, *, may_write: bool) -> None:
+        """Unasked, before clients have to ask; for a moment at a time."""
+        deadline = time.monotonic() + EVICT_SLICE_S
+        before = self.shard.counters.evicted_files
+        fits = ops.make_room(
+            self.shard, may_write=may_write, stop=lambda: time.monotonic() >= deadline
+        )
+        useful = fits or self.shard.counters.evicted_files != before
+        self._pace.evicted(useful, time.monotonic())
 
     def _flush_due(self, now: float) -> bool:
         if self._idle_flush_runs or not self._pace.looks_due(now):
@@ -258,6 +263,7 @@ class Worker:
         self._background.join(JOIN_S)
         self._answer_finished()
         self.shard.store.close()
+        self.shard.recorder.close()
 
 
 def as_velo_error(error: Exception) -> VeloError:
@@ -266,6 +272,8 @@ def as_velo_error(error: Exception) -> VeloError:
         return error
     if isinstance(error, OSError) and error.errno is not None:
         return VeloError(f"refused by the kernel: {error}", code=error.errno)
+    import traceback  # rarely needed, and 3 ms
+
     traceback.print_exception(error, file=sys.stderr)
     return VeloError(f"internal error: {error!r}; nothing is lost, see the server's log")
 
@@ -278,31 +286,57 @@ def _descriptor_of_parent(parent: int) -> int:
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def default_manifest(arena: str, index: int) -> Path:
-    """~/.cache/velo/manifests/<arena>/<shard>.sqlite, or below $VELO_CACHE_DIR."""
-    cache = os.environ.get("VELO_CACHE_DIR") or Path.home() / ".cache" / "velo"
-    return Path(cache) / "manifests" / Path(arena).name / f"{index}.sqlite"
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the server tells a shard."""
+
+    arena: str  # directory
+    index: int  # which shard, from 0
+    socket: str  # the router's, shards.sock in the arena unless said otherwise
+    store: Path  # directory of the CAS
+    manifest: Path  # this shard's sqlite file
+    idle_flush_s: float
+    parent: int  # pid of the router
+
+
+def parse(arguments: list[str]) -> Options:
+    """`--name value` pairs. Not argparse: eight shards would spend 50 ms of CPU on importing it.
+
+    Raises:
+        ValueError: says which option is missing, unknown or not a number.
+    """
+    given = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    required = {"--arena", "--index", "--store", "--manifest"}
+    known = required | {"--socket", "--idle-flush-s", "--parent"}
+    if len(arguments) % 2 or given.keys() - known or required - given.keys():
+        raise ValueError(f"options are {', '.join(sorted(known))}, each with a value")
+    arena = given["--arena"]
+    return Options(
+        arena=arena,
+        index=int(given["--index"]),
+        socket=given.get("--socket") or os.path.join(arena, "shards.sock"),
+        store=Path(given["--store"]),
+        manifest=Path(given["--manifest"]),
+        idle_flush_s=float(given.get("--idle-flush-s", "30")),
+        # Not what getppid says now: a router killed while we started would never be missed.
+        parent=int(given.get("--parent", os.getppid())),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one shard until its server ends it. Exit status: 0 ended as asked, 1 could not start."""
-    parser = argparse.ArgumentParser(prog="velo.shards.worker", description=main.__doc__)
-    parser.add_argument("--arena", required=True, help="directory of the arena")
-    parser.add_argument("--index", required=True, type=int, help="which shard, from 0")
-    parser.add_argument("--socket", help="the router's (default: ARENA/shards.sock)")
-    parser.add_argument("--store", required=True, type=Path, help="directory of the CAS")
-    parser.add_argument("--manifest", type=Path, help="this shard's sqlite file")
-    parser.add_argument("--idle-flush-s", type=float, default=30.0, help="seconds")
-    # Not what getppid says now: a router killed while we started would never be missed.
-    parser.add_argument("--parent", type=int, default=os.getppid(), help="pid of the router")
-    given = parser.parse_args(arguments)
+    """Run one shard until its server ends it.
+
+    Exit status: 0 ended as asked, 1 could not start, 2 not started the way the server does it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        given = parse(sys.argv[1:] if arguments is None else arguments)
+    except ValueError as error:
+        print(f"velo shard: {error}; only 'velo serve' starts this", file=sys.stderr)
+        return 2
+    try:
         shard = Shard.open(
-            arena=given.arena,
-            index=given.index,
-            cas_dir=given.store,
-            manifest=given.manifest or default_manifest(given.arena, given.index),
+            arena=given.arena, index=given.index, cas_dir=given.store, manifest=given.manifest
         )
         shard.store.sweep()
     except (VeloError, OSError) as error:
@@ -312,7 +346,7 @@ def main(arguments: list[str] | None = None) -> int:
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.IDENTITY, b"shard-%d" % given.index)
     socket.setsockopt(zmq.LINGER, SEND_LINGER_MS)
-    socket.connect(f"ipc://{given.socket or os.path.join(given.arena, 'shards.sock')}")
+    socket.connect(f"ipc://{given.socket}")
     worker = Worker(shard, socket, arena=given.arena, idle_flush_s=given.idle_flush_s)
     worker.run(given.parent)
     context.destroy(linger=SEND_LINGER_MS)

@@ -179,6 +179,25 @@ struct velo_intent {
     uint64_t old;
 };
 
+/* A rename whose half on disk may be done: recovery looks, and then does the other half, too. */
+struct velo_moving {
+    _Atomic uint32_t from_name; /* stored last; 0: none */
+    uint32_t node, to_parent;
+    uint16_t to_length;
+    uint8_t renamed;  /* 1: `inode` goes to the new name; 0: what stood there is unlinked */
+    uint8_t reserved;
+    uint64_t inode;
+    char to_text[VELO_NAME_MAX + 1];
+};
+
+/* A putter's temporary file: whose, of which node, in which directory. */
+struct velo_putting {
+    _Atomic uint32_t thread; /* 0: free */
+    _Atomic uint32_t node, parent;
+    uint32_t reserved;
+};
+#define VELO_PUTTING_MAX 64u
+
 /* The namespace lock. One: held ~0.3 us for a change of the tree. */
 struct velo_lock {
     _Atomic uint32_t word;      /* 0, or thread id of the owner | VELO_LOCK_WAITERS */
@@ -210,9 +229,10 @@ struct velo_header {
     struct velo_lock baton; /* put_all: one at a time */
     _Atomic uint64_t sequence; /* odd while the tree is being changed */
     _Atomic uint32_t intent_count;
-    _Atomic uint32_t disk_step; /* a directory + 1 whose disk side is being changed under the lock */
+    _Atomic uint32_t disk_step; /* a directory whose disk side is being changed under the lock */
     _Atomic uint32_t disk_step_other;
     uint32_t reserved0;
+    struct velo_moving moving; /* the rename that disk_step is about, if it is one */
     struct velo_intent intents[VELO_INTENTS_MAX];
 
     struct velo_pool nodes, names, chunks;
@@ -233,6 +253,7 @@ struct velo_header {
     _Atomic uint64_t escapes[VELO_ESCAPE_COUNT];
     struct velo_slice slices[VELO_SHARDS_MAX];
     struct velo_process processes[VELO_PROCESSES_MAX];
+    struct velo_putting putting[VELO_PUTTING_MAX];
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
 };

@@ -9,9 +9,21 @@
 #include <time.h>
 
 #include "sys.h"
+#include "tree.h"
 
 #define LOCK_SPINS 100
 #define NS_PER_TICK 10000000ull /* /proc counts starts in USER_HZ, 100 on every Linux ABI we run on */
+
+#ifdef VELO_KILL_POINTS /* tests/core/test_kill_points.c: die at the k-th point between two stores */
+long velo_kill_countdown;
+static void kill_point(void)
+{
+    if (velo_kill_countdown > 0 && --velo_kill_countdown == 0)
+        velo_sys2(SYS_kill, velo_sys0(SYS_getpid), SIGKILL);
+}
+#else
+#define kill_point() ((void)0)
+#endif
 
 uint64_t velo_boottime_ns(void)
 {
@@ -134,6 +146,7 @@ static void leave(struct velo_lock *lock)
 {
     /* Before the word is free: a stamp of ours must never stand beside the next owner's id. */
     atomic_store(&lock->since_ns, 0);
+    kill_point();
     if ((atomic_exchange(&lock->word, 0) & VELO_LOCK_WAITERS) != 0)
         velo_sys6(SYS_futex, (long)&lock->word, FUTEX_WAKE, 1, 0, 0, 0);
 }
@@ -141,6 +154,7 @@ static void leave(struct velo_lock *lock)
 void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned narrow)
 {
     struct velo_header *header = region->header;
+    kill_point();
     const uint32_t count = atomic_load_explicit(&header->intent_count, memory_order_relaxed);
     if (count == 0 && (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) == 0) {
         atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
@@ -155,6 +169,7 @@ void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned n
         atomic_store_explicit(&header->intent_count, count + 1, memory_order_release);
     }
     atomic_thread_fence(memory_order_seq_cst);
+    kill_point();
 }
 
 static void undo(struct velo_region *region)
@@ -167,6 +182,7 @@ static void undo(struct velo_region *region)
             __atomic_store_n((uint32_t *)field, (uint32_t)intent.old, __ATOMIC_RELAXED);
         else
             __atomic_store_n((uint64_t *)field, intent.old, __ATOMIC_RELAXED);
+        kill_point();
         atomic_store_explicit(&header->intent_count, left - 1, memory_order_release);
     }
 }
@@ -174,6 +190,7 @@ static void undo(struct velo_region *region)
 static void settle_sequence(struct velo_header *header)
 {
     atomic_store_explicit(&header->intent_count, 0, memory_order_release);
+    kill_point();
     if ((atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0)
         atomic_fetch_add_explicit(&header->sequence, 1, memory_order_release);
 }
@@ -185,13 +202,25 @@ static void mark_stale(struct velo_region *region, uint32_t directory)
         __atomic_store_n(&node->flags, node->flags | VELO_NODE_STALE, __ATOMIC_RELAXED);
 }
 
+static void forget_disk_step(struct velo_header *header)
+{
+    atomic_store_explicit(&header->moving.from_name, 0, memory_order_relaxed);
+    atomic_store_explicit(&header->disk_step_other, 0, memory_order_relaxed);
+    atomic_store_explicit(&header->disk_step, 0, memory_order_release);
+}
+
+/* May itself be cut short anywhere: each step is right when it is done again. */
 static void recover(struct velo_region *region)
 {
     struct velo_header *header = region->header;
     undo(region);
     settle_sequence(header);
-    mark_stale(region, atomic_exchange(&header->disk_step, 0));
-    mark_stale(region, atomic_exchange(&header->disk_step_other, 0));
+    if (velo_rename_recover(region) != 0)
+        undo(region);
+    settle_sequence(header);
+    mark_stale(region, atomic_load(&header->disk_step));
+    mark_stale(region, atomic_load(&header->disk_step_other));
+    forget_disk_step(header);
     atomic_fetch_add_explicit(&header->recoveries, 1, memory_order_relaxed);
 }
 
@@ -210,8 +239,8 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
 static void end(struct velo_region *region, struct velo_hold *hold)
 {
     settle_sequence(region->header);
-    atomic_store_explicit(&region->header->disk_step, 0, memory_order_relaxed);
-    atomic_store_explicit(&region->header->disk_step_other, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&region->header->disk_step, memory_order_relaxed) != 0)
+        forget_disk_step(region->header);
     leave(&region->header->lock);
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&hold->signals, 0, 8);
 }

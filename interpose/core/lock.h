@@ -14,14 +14,17 @@
  *     program can run in there and ask for it again.
  * L3  under the namespace lock we wait for nothing, with one exception: a directory, symlink or
  *     on-disk name is created, renamed or removed on disk in there (name.c), so that namespace and
- *     disk change as one.  disk_step names the directory meanwhile; recovery marks it STALE. */
+ *     disk change as one.  disk_step names the directory meanwhile; recovery marks it STALE.  A rename that the
+ *     disk has done is done in the namespace by recovery, too. */
 #ifndef VELO_CORE_LOCK_H
 #define VELO_CORE_LOCK_H
 
 #include "layout.h"
 
 #define VELO_LOCK_WAITERS 0x80000000u
+#ifndef VELO_LOCK_PATIENCE_NS /* tests that kill owners by the thousand are less patient */
 #define VELO_LOCK_PATIENCE_NS 5000000
+#endif
 
 struct velo_hold {
     uint64_t signals; /* the mask to restore */

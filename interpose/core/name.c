@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "litter.h"
 #include "os.h"
 #include "reconcile.h"
 
@@ -32,10 +33,7 @@ static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, u
     if (putter == 0)
         return 0;
     if (velo_thread_dead(putter, 0)) {
-        /* It may have renamed or not: what stands there is ours either way, of unknown version. */
-        velo_set32(region, &entry->putter, 0);
-        velo_set64(region, &entry->disk_version, 0);
-        velo_name_flags_locked(region, name, entry->flags | VELO_NAME_ON_DISK);
+        velo_putter_died_locked(region, name, NULL);
         return 0;
     }
     velo_abort(region, hold);
@@ -305,9 +303,14 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
         return rmdir_root(region, place);
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const int rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
-    if (rc == -ENOTEMPTY && velo_node_at(region, place->node)->entries == 0)
-        velo_directory_refresh(region, place->node); /* an outsider's file is in there */
+    int rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
+    if (rc == -ENOTEMPTY && velo_node_at(region, place->node)->entries == 0) {
+        /* On disk it has more than we know: files being put whose names went, or an outsider's. */
+        velo_litter_of_directory(region, place->node);
+        velo_directory_refresh(region, place->node);
+        velo_begin(region, &hold);
+        rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
+    }
     return rc;
 }
 

@@ -75,7 +75,7 @@ uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type)
     memset(node, 0, sizeof *node);
     node->next_free = next;
     node->generation = generation;
-    node->type = (uint8_t)type;
+    velo_type_set_locked(region, index, type); /* noted: a free slot must not look alive */
     return index;
 }
 
@@ -91,8 +91,7 @@ void velo_node_free_locked(struct velo_region *region, uint32_t index)
         velo_text_free_locked(region, node->target);
     if (node->charged != 0)
         velo_charge_set_locked(region, index, 0);
-    /* type, state and home share one word with each other and nothing else */
-    velo_set32(region, (uint32_t *)(void *)&node->type, 0);
+    velo_type_set_locked(region, index, VELO_NONE);
     slot_give_locked(region, &region->header->nodes, index);
 }
 

@@ -14,6 +14,7 @@
 
 #include "file.h"
 #include "lease.h"
+#include "litter.h"
 #include "os.h"
 
 #include <sys/mman.h>
@@ -77,17 +78,6 @@ static void copy_xattrs(int from, int to)
         if (size >= 0)
             velo_sys5(SYS_fsetxattr, to, velo_word(names + at), velo_word(value), size, 0);
     }
-}
-
-static void temporary_name(uint32_t node, char out[64])
-{
-    static const char prefix[] = VELO_TEMPORARY_PREFIX;
-    size_t length = sizeof prefix - 1;
-    memcpy(out, prefix, length);
-    const uint64_t id = (uint64_t)velo_sys0(SYS_gettid) << 32 | node;
-    for (int shift = 60; shift >= 0; shift -= 4)
-        out[length++] = "0123456789abcdef"[id >> shift & 15];
-    out[length] = 0;
 }
 
 /* Write the bytes of `from` to a new file in `dirfd`; the descriptor, or -errno. */
@@ -198,7 +188,8 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     const int dirfd = rc < 0 ? rc : velo_os_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (dirfd < 0)
         return dirfd;
-    temporary_name(errand->node, temporary);
+    velo_temporary_name(errand->node, temporary);
+    struct velo_putting *putting = velo_putting_begin(region, errand->node, errand->parent);
     int to;
     if (errand->twin != 0) {
         to = link_twin(region, errand, dirfd, temporary);
@@ -219,8 +210,12 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     if (rc == 0) {
         struct stat disk;
         rc = velo_os_renameat(dirfd, temporary, dirfd, errand->text, 0);
+        if (rc == 0 && errand->twin != 0) /* renaming over a link of itself does nothing */
+            velo_os_unlinkat(dirfd, temporary, 0);
         if (rc == 0)
             rc = velo_os_fstat(to, &disk);
+        else if (rc == -ENOENT) /* the directory was removed, and the temporary file with it */
+            rc = -ESTALE;
         finish_rename(region, errand, rc == 0 ? &disk : NULL, current);
     }
     if (to >= 0) {
@@ -228,6 +223,7 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
             velo_os_unlinkat(dirfd, temporary, 0);
         velo_os_close(to);
     }
+    velo_putting_end(putting);
     if (from >= 0)
         velo_os_close(from);
     velo_os_close(dirfd);
@@ -411,6 +407,7 @@ static int put_with_baton(struct velo_region *region, unsigned flags,
     if (at < 0 && at > -4096)
         return (int)at;
     struct due *due = (struct due *)at;
+    velo_litter_of_the_dead(region);
     const size_t count = collect_due(region, flags, due);
     sort_oldest_first(due, count);
     put_files(region, flags, due, count, result);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "litter.h"
 #include "os.h"
 #include "tree.h"
 
@@ -92,13 +93,15 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
 
 static uint32_t other_name_of(const struct velo_region *region, const struct stat *disk)
 {
-    if (!S_ISREG(disk->st_mode) || disk->st_nlink < 2)
+    if (S_ISDIR(disk->st_mode) || disk->st_nlink < 2)
         return 0;
     const uint32_t index = velo_identity_find(region, disk->st_dev, disk->st_ino);
     const struct velo_node *node = velo_node_at(region, index);
-    const int same = index != 0 && node->type == VELO_REGULAR && node->state == VELO_DISK &&
-                     node->links > 0 && node->mtime_ns == velo_ns(&disk->st_mtim) &&
-                     node->size == (uint64_t)disk->st_size;
+    if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
+        return 0;
+    const int same = node->type != VELO_REGULAR ||
+                     (node->state == VELO_DISK && node->mtime_ns == velo_ns(&disk->st_mtim) &&
+                      node->size == (uint64_t)disk->st_size);
     return same ? index : 0;
 }
 
@@ -213,6 +216,8 @@ static int look_again_locked(struct pass *pass, int dirfd, uint32_t parent, cons
     const int rc = velo_os_lstatat(dirfd, text, &disk);
     if (rc != 0)
         return DONE; /* it went: the sweep of unmarked names decides */
+    if (index != 0)
+        velo_putter_died_locked(region, index, &disk);
     if (index == 0)
         return ingest_locked(pass, dirfd, parent, text, length, &disk);
     velo_name_at(region, index)->mark = pass->mark;
@@ -286,11 +291,6 @@ static int compare_name(struct pass *pass, int dirfd, uint32_t parent, const cha
 
 /* ---- one directory ---------------------------------------------------------------------------- */
 
-static int is_our_temporary(const char *name)
-{
-    return strncmp(name, VELO_TEMPORARY_PREFIX, sizeof VELO_TEMPORARY_PREFIX - 1) == 0;
-}
-
 static int vanished_locked(struct pass *pass, int dirfd, uint32_t index)
 {
     struct velo_name *name = velo_name_at(pass->region, index);
@@ -342,6 +342,7 @@ struct dent { /* struct linux_dirent64 */
 
 static int scan_names(struct pass *pass, int dirfd, uint32_t directory)
 {
+    struct velo_region *region = pass->region;
     for (;;) {
         const long got = velo_sys3(SYS_getdents64, dirfd, velo_word(pass->dents), DENTS_BYTES);
         if (got <= 0)
@@ -352,8 +353,10 @@ static int scan_names(struct pass *pass, int dirfd, uint32_t directory)
             const char *name = dent->name;
             if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)))
                 continue;
-            if (is_our_temporary(name))
+            if (velo_is_temporary(name)) {
+                velo_litter_found(region, directory, dirfd, name);
                 continue;
+            }
             const int rc = compare_name(pass, dirfd, directory, name);
             if (rc != 0)
                 return rc;
@@ -387,19 +390,29 @@ static int run(struct pass *pass)
     return rc;
 }
 
+/* After the look, so that nobody who is killed looking takes the mark away; and not when somebody
+ * else was killed meanwhile, perhaps in this very directory. */
+static void not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, directory);
+    if (node->type == VELO_DIRECTORY && atomic_load(&region->header->recoveries) == recoveries)
+        velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_STALE);
+    velo_commit(region, &hold);
+}
+
 int velo_directory_refresh(struct velo_region *region, uint32_t directory)
 {
     struct pass *pass = pass_new(region, 0);
     if (pass == NULL)
         return -ENOMEM;
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, directory);
-    velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_STALE);
-    velo_commit(region, &hold);
+    const uint64_t recoveries = atomic_load(&region->header->recoveries);
     enqueue(pass, directory);
     const int rc = run(pass);
     pass_free(pass);
+    if (rc == 0)
+        not_stale(region, directory, recoveries);
     return rc;
 }
 
@@ -513,6 +526,18 @@ static int attach_with_baton(struct velo_region *region, const char *path, size_
     return rc;
 }
 
+/* Nonzero when `node` is another directory than the root of `path`, which may be in the making:
+ * by somebody who holds the baton, or who was killed with it. */
+static int is_hosted_elsewhere(const struct velo_region *region, uint32_t node, const char *path,
+                               size_t length)
+{
+    const uint32_t slot = node == 0 ? 0 : VELO_READ(velo_node_at(region, node)->root_slot);
+    if (node == 0 || slot > VELO_ROOTS_MAX)
+        return 0;
+    const struct velo_root *root = slot == 0 ? NULL : &region->header->roots[slot - 1];
+    return root == NULL || root->length != length || memcmp(root->path, path, length) != 0;
+}
+
 int velo_root_attach(struct velo_region *region, const char *path, size_t length)
 {
     struct stat disk;
@@ -521,7 +546,7 @@ int velo_root_attach(struct velo_region *region, const char *path, size_t length
         return rc == -EACCES ? -ENOENT : rc;
     if (!S_ISDIR(disk.st_mode))
         return -ENOTDIR;
-    if (velo_node_of(region, &disk) != 0)
+    if (is_hosted_elsewhere(region, velo_node_of(region, &disk), path, length))
         return -ENOTDIR; /* a second way to a directory that is hosted already: the kernel's */
     rc = velo_baton_take(region, BATON_PATIENCE_MS);
     if (rc != 0)

@@ -47,6 +47,9 @@ static int find_both_locked(struct move *m, struct velo_hold *hold)
     }
     if (m->from_name == 0)
         return -ENOENT;
+    velo_putter_died_locked(region, m->from_name, NULL);
+    if (m->to_name != 0)
+        velo_putter_died_locked(region, m->to_name, NULL);
     m->node = velo_name_at(region, m->from_name)->node;
     m->victim = m->to_name == 0 ? 0 : velo_name_at(region, m->to_name)->node;
     return 0;
@@ -120,6 +123,23 @@ static int fresh_paths(struct move *m)
     return 0;
 }
 
+/* Say what is about to happen on disk, for whoever finds us dead (velo_rename_recover). */
+static void announce_step(const struct move *m, const struct velo_name *from, int renamed)
+{
+    struct velo_header *header = m->region->header;
+    struct velo_moving *moving = &header->moving;
+    moving->node = m->node;
+    moving->to_parent = m->to->parent;
+    moving->to_length = m->to->name_length;
+    moving->renamed = (uint8_t)renamed;
+    moving->inode = from->disk_inode;
+    memcpy(moving->to_text, m->to->name, m->to->name_length);
+    moving->to_text[m->to->name_length] = 0;
+    atomic_store(&moving->from_name, m->from_name);
+    atomic_store(&header->disk_step_other, m->to->parent);
+    atomic_store(&header->disk_step, m->from->parent);
+}
+
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
 static int rename_on_disk(struct move *m, int *moved)
 {
@@ -133,8 +153,7 @@ static int rename_on_disk(struct move *m, int *moved)
     int rc = fresh_paths(m);
     if (rc != 0)
         return rc;
-    atomic_store(&region->header->disk_step, m->from->parent);
-    atomic_store(&region->header->disk_step_other, m->to->parent);
+    announce_step(m, from, *moved);
     if (!*moved) /* a symlink or socket gives way to a file that lives in memory only */
         return velo_os_unlink(m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
@@ -164,6 +183,7 @@ static int rename_in_tree(struct move *m, int moved)
     const struct velo_name victim = *velo_name_at(region, m->to_name);
     struct stat disk;
     const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
+    const int copy_lost = on_disk || velo_node_at(region, m->victim)->type != VELO_REGULAR;
     /* Slots are taken before any is given back (pool.c). */
     const uint32_t made = velo_name_enter_locked(region, m->to->parent, m->to->name,
                                                  m->to->name_length, m->node);
@@ -186,7 +206,7 @@ static int rename_in_tree(struct move *m, int moved)
         else
             velo_set_time(region, &velo_node_at(region, m->victim)->ctime_ns,
                           velo_stamp(region, 0));
-        if (on_disk)
+        if (copy_lost)
             velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
     }
     struct velo_node *node = velo_node_at(region, m->node);
@@ -200,6 +220,32 @@ static int rename_in_tree(struct move *m, int moved)
     velo_touch_locked(region, m->from->parent);
     velo_touch_locked(region, m->to->parent);
     return 0;
+}
+
+int velo_rename_recover(struct velo_region *region)
+{
+    static struct velo_place from, to; /* too large for a stranger's stack; the lock guards them */
+    const struct velo_moving *moving = &region->header->moving;
+    struct move m = {.region = region, .from = &from, .to = &to};
+    struct stat disk;
+    m.from_name = atomic_load(&moving->from_name);
+    const struct velo_name *name = velo_name_at(region, m.from_name);
+    if (m.from_name == 0 || name->node != moving->node || name->parent == 0)
+        return 0; /* none, or it had come to its end */
+    from.parent = name->parent;
+    to.parent = moving->to_parent;
+    const int length = velo_name_path(region, to.parent, moving->to_text, moving->to_length, to.path);
+    if (length < 0)
+        return 0;
+    to.name = to.path + length - moving->to_length;
+    to.name_length = moving->to_length;
+    const int rc = velo_os_lstat(to.path, &disk);
+    if (moving->renamed ? rc != 0 || disk.st_ino != moving->inode : rc != -ENOENT)
+        return 0; /* the disk has not done its half */
+    m.node = moving->node;
+    m.to_name = velo_name_find(region, to.parent, to.name, to.name_length);
+    m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
+    return rename_in_tree(&m, moving->renamed);
 }
 
 static int rename_locked(struct move *m, struct velo_hold *hold)
@@ -250,10 +296,31 @@ static void take_in(struct velo_region *region, const struct velo_place *place)
         velo_take_from_disk(region, place->parent, place->name, place->name_length);
 }
 
+/* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */
+static int check_border(const struct velo_place *from, const struct velo_place *to, unsigned flags)
+{
+    struct stat stat;
+    int directory = from->type == VELO_DIRECTORY;
+    if (from->kind == VELO_OUTSIDE) {
+        const int rc = velo_os_lstat(from->path, &stat);
+        if (rc != 0)
+            return rc;
+        directory = S_ISDIR(stat.st_mode);
+    }
+    if (!directory && (from->must_be_directory || to->must_be_directory))
+        return -ENOTDIR;
+    if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED &&
+        to->type == VELO_REGULAR)
+        return (flags & NOREPLACE) != 0 ? -EEXIST : -ENOTDIR;
+    return 0;
+}
+
 static int rename_natively(struct velo_region *region, struct velo_place *from,
                            struct velo_place *to, unsigned flags)
 {
-    int rc = put_place(region, from);
+    int rc = check_border(from, to, flags);
+    if (rc == 0)
+        rc = put_place(region, from);
     if (rc == 0 && to->type != VELO_REGULAR) /* a file that will be replaced need not be there */
         rc = put_place(region, to);
     if (rc == 0 && (flags & (EXCHANGE | NOREPLACE)) != 0)
@@ -278,6 +345,8 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
         return from->dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
     if (from->through_link || to->through_link)
         return -ENOTDIR;
+    if (from->node != 0 && from->node == to->node) /* also two links of one file: nothing happens */
+        return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
     const int roots = (from->node != 0 && from->node == from->root) ||
                       (to->node != 0 && to->node == to->root);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)

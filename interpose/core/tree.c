@@ -28,16 +28,28 @@ uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t
     return velo_hash(0, path, length) % region->header->shard_count;
 }
 
-void velo_state_set_locked(struct velo_region *region, uint32_t index, enum velo_state state)
+static void word_set_locked(struct velo_region *region, uint32_t index, unsigned type,
+                            unsigned state, uint16_t home)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct {
         uint8_t type, state;
         uint16_t home;
-    } word = {node->type, (uint8_t)state, node->home};
+    } word = {(uint8_t)type, (uint8_t)state, home};
     uint32_t value;
     memcpy(&value, &word, sizeof value);
     velo_set32(region, (uint32_t *)(void *)&node->type, value);
+}
+
+void velo_type_set_locked(struct velo_region *region, uint32_t index, enum velo_type type)
+{
+    word_set_locked(region, index, type, 0, 0);
+}
+
+void velo_state_set_locked(struct velo_region *region, uint32_t index, enum velo_state state)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    word_set_locked(region, index, node->type, state, node->home);
 }
 
 void velo_name_flags_locked(struct velo_region *region, uint32_t index, unsigned flags)
@@ -77,6 +89,19 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
         __atomic_store_n(&name->disk_mtime_ns, velo_ns(&stat->st_mtim), __ATOMIC_RELAXED);
         __atomic_store_n(&name->disk_ctime_ns, velo_ns(&stat->st_ctim), __ATOMIC_RELAXED);
     }
+}
+
+void velo_putter_died_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    if (name->putter == 0 || !velo_thread_dead(name->putter, 0))
+        return;
+    velo_set32(region, &name->putter, 0);
+    velo_set64(region, &name->disk_version, 0);
+    if (disk != NULL)
+        velo_name_disk_locked(region, index, 0, disk);
+    else
+        velo_name_flags_locked(region, index, name->flags | VELO_NAME_ON_DISK);
 }
 
 void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode)

@@ -28,6 +28,8 @@ void velo_text_free_locked(struct velo_region *region, uint32_t chunk);
 long velo_target_read(const struct velo_region *region, const struct velo_node *node, char *out,
                       size_t size);
 
+/* Type, state and home share one word: the type is set first, the others become 0. */
+void velo_type_set_locked(struct velo_region *region, uint32_t node, enum velo_type type);
 void velo_state_set_locked(struct velo_region *region, uint32_t node, enum velo_state state);
 
 /* ---- names --------------------------------------------------------------------------------- */
@@ -54,12 +56,19 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
 /* A name in `directory` that led to the disk copy `inode` is gone from disk. Names that share the
  * copy learn its new ctime; when there are none, its number is no longer ours. */
 void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode);
+/* If a putter died between rename and record: what stands there (`disk`, NULL: whatever it is) is
+ * ours, of no known version. */
+void velo_putter_died_locked(struct velo_region *region, uint32_t name, const struct stat *disk);
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
  * them open until velo_settle finds nobody. */
 void velo_node_drop_locked(struct velo_region *region, uint32_t node);
 /* Take a name out with everything below it, in memory only. Takes and leaves the lock once per
  * entry, so a kill in the middle leaves a whole, smaller tree. */
 void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
+
+/* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.
+ * 0, or -ENOSPC: to be undone. */
+int velo_rename_recover(struct velo_region *region);
 
 /* ---- identities ---------------------------------------------------------------------------- */
 void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigned which,

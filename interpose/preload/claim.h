@@ -11,8 +11,7 @@
 
 enum velo_claimed {
     VELO_NOT_OURS = 0, /* the place is not filled */
-    VELO_OURS = 1,     /* hosted */
-    VELO_CROSSED = 2,  /* through hosted names to somewhere else: make the call on place->path */
+    VELO_OURS = 1,     /* hosted; the name itself may be missing */
 };
 
 /* One of the above, or a negative errno that is the call's answer.

@@ -25,20 +25,18 @@ static bool means_descriptor(int fd, const char *path, int flags)
     return fd >= 0 && (path == NULL || ((flags & AT_EMPTY_PATH) != 0 && path[0] == 0));
 }
 
-#define ONE_NAME(dirfd, path, walk, plain, native, hosted)                                         \
+#define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
     struct velo_place place;                                                                       \
     const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
     if (claimed == VELO_NOT_OURS)                                                                  \
         return plain;                                                                              \
-    if (claimed == VELO_CROSSED)                                                                   \
-        return native;                                                                             \
     return claimed < 0 ? claimed : hosted
 
 /* ---- mode ------------------------------------------------------------------------------------- */
 
 static long chmod_at(int dirfd, const char *path, mode_t mode)
 {
-    ONE_NAME(dirfd, path, 0, raw_chmod(dirfd, path, mode), raw_chmod(AT_FDCWD, place.path, mode),
+    ONE_NAME(dirfd, path, 0, raw_chmod(dirfd, path, mode),
              velo_chmod(velo_here(), &place, mode));
 }
 
@@ -49,8 +47,6 @@ static int chmod_nofollow(int dirfd, const char *path, mode_t mode)
     const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(fchmodat)(dirfd, path, mode, AT_SYMLINK_NOFOLLOW);
-    if (claimed == VELO_CROSSED)
-        return NEXT(fchmodat)(AT_FDCWD, place.path, mode, AT_SYMLINK_NOFOLLOW);
     if (claimed < 0)
         return (int)velo_answer(claimed);
     return (int)velo_answer(place.type == VELO_SYMLINK ? -EOPNOTSUPP
@@ -88,7 +84,6 @@ static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flag
     if (path != NULL && means_descriptor(dirfd, path, flags))
         return noticed(dirfd, raw_chown(dirfd, path, uid, gid, flags));
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_chown(dirfd, path, uid, gid, flags),
-             raw_chown(AT_FDCWD, place.path, uid, gid, flags),
              velo_chown(velo_here(), &place, uid, gid));
 }
 
@@ -135,7 +130,7 @@ static long utimens_at(int dirfd, const char *path, const struct timespec *times
     if (means_descriptor(dirfd, path, flags))
         return noticed(dirfd, raw_utimens(dirfd, path, times, flags));
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
-             raw_utimens(AT_FDCWD, place.path, times, flags), utimens_hosted(&place, times));
+             utimens_hosted(&place, times));
 }
 
 /* The old calls in microseconds. */
@@ -200,7 +195,7 @@ EXPORT int utime(const char *path, const struct utimbuf *times)
 
 static long truncate_at(const char *path, off_t length)
 {
-    ONE_NAME(AT_FDCWD, path, 0, raw_truncate(path, length), raw_truncate(place.path, length),
+    ONE_NAME(AT_FDCWD, path, 0, raw_truncate(path, length),
              velo_truncate(velo_here(), &place, length));
 }
 

@@ -134,8 +134,6 @@ DIR *velo_opendir_at(int dirfd, const char *path, bool *is_plain)
     *is_plain = claimed == VELO_NOT_OURS;
     if (claimed == VELO_NOT_OURS)
         return NULL;
-    if (claimed == VELO_CROSSED)
-        return NEXT(opendir)(place.path);
     if (claimed > 0)
         return open_hosted(&place);
     velo_answer(claimed);

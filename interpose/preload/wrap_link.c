@@ -11,20 +11,18 @@
 #include "claim.h"
 #include "raw.h"
 
-/* One claimed name: `ours` when it is hosted, `native` when it has to be done at place.path. */
-#define ONE_NAME(dirfd, path, walk, plain, native, hosted)                                         \
+/* One name: `plain` is the program's own call, `hosted` the core's on `place`. */
+#define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
     struct velo_place place;                                                                       \
     const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
     if (claimed == VELO_NOT_OURS)                                                                  \
         return plain;                                                                              \
-    if (claimed == VELO_CROSSED)                                                                   \
-        return native;                                                                             \
     return claimed < 0 ? claimed : hosted
 
 /* ---- two names -------------------------------------------------------------------------------- */
 
-/* Claims both. VELO_NOT_OURS: the program's own call; VELO_CROSSED: on the two paths;
- * VELO_OURS: both places are filled and at least one is hosted; or -errno. */
+/* Claims both. VELO_NOT_OURS: the program's own call; VELO_OURS: both places are filled and at least
+ * one is hosted; or -errno. */
 static int claim_two(int fd, const char *from, unsigned walk, struct velo_place *from_place,
                      int to_fd, const char *to, struct velo_place *to_place)
 {
@@ -37,9 +35,7 @@ static int claim_two(int fd, const char *from, unsigned walk, struct velo_place 
         rc = velo_resolve(fd, from, walk, from_place);
     if (rc == 0 && b == VELO_NOT_OURS)
         rc = velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, to_place);
-    if (rc != 0)
-        return rc;
-    return a == VELO_OURS || b == VELO_OURS ? VELO_OURS : VELO_CROSSED;
+    return rc != 0 ? rc : VELO_OURS;
 }
 
 static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
@@ -48,8 +44,6 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     const int claimed = claim_two(fd, from, VELO_WALK_NOFOLLOW, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return raw_rename(fd, from, to_fd, to, flags);
-    if (claimed == VELO_CROSSED)
-        return raw_rename(AT_FDCWD, a.path, AT_FDCWD, b.path, flags);
     return claimed < 0 ? claimed : velo_rename(velo_here(), &a, &b, flags);
 }
 
@@ -113,8 +107,6 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
     const int claimed = claim_two(fd, from, walk, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return raw_link(fd, from, to_fd, to, flags);
-    if (claimed == VELO_CROSSED)
-        return raw_link(AT_FDCWD, a.path, AT_FDCWD, b.path, flags);
     return claimed < 0 ? claimed : velo_link(velo_here(), &a, &b);
 }
 
@@ -133,7 +125,6 @@ EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags
 static long remove_at(int dirfd, const char *path, int flags)
 {
     ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_unlink(dirfd, path, flags),
-             raw_unlink(AT_FDCWD, place.path, flags),
              (flags & AT_REMOVEDIR) != 0 ? velo_rmdir(velo_here(), &place)
                                          : velo_unlink(velo_here(), &place));
 }
@@ -166,7 +157,7 @@ EXPORT int remove(const char *path)
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
     ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_symlink(target, dirfd, path),
-             raw_symlink(target, AT_FDCWD, place.path), velo_symlink(velo_here(), target, &place));
+             velo_symlink(velo_here(), target, &place));
 }
 
 EXPORT int symlink(const char *target, const char *path)
@@ -179,10 +170,30 @@ EXPORT int symlinkat(const char *target, int dirfd, const char *path)
     return (int)velo_answer(symlink_at(target, dirfd, path));
 }
 
+/* mkdir("x/") means x, also where x is a file (EEXIST) or a symlink; to all other calls a slash at
+ * the end says that a directory is there. */
+__attribute__((noinline)) static long mkdir_slash(int dirfd, const char *path, size_t length,
+                                                  mode_t mode)
+{
+    char stripped[PATH_MAX];
+    if (length >= sizeof stripped)
+        return -ENAMETOOLONG;
+    memcpy(stripped, path, length);
+    stripped[length] = 0;
+    ONE_NAME(dirfd, stripped, VELO_WALK_NOFOLLOW, raw_mkdir(dirfd, path, mode),
+             velo_mkdir(velo_here(), &place, mode));
+}
+
 static long mkdir_at(int dirfd, const char *path, mode_t mode)
 {
+    size_t length = path == NULL ? 0 : strlen(path);
+    const size_t whole = length;
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    if (length != whole)
+        return mkdir_slash(dirfd, path, length, mode);
     ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_mkdir(dirfd, path, mode),
-             raw_mkdir(AT_FDCWD, place.path, mode), velo_mkdir(velo_here(), &place, mode));
+             velo_mkdir(velo_here(), &place, mode));
 }
 
 EXPORT int mkdir(const char *path, mode_t mode)
@@ -198,7 +209,6 @@ EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
 static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
 {
     ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_mknod(dirfd, path, mode, device),
-             raw_mknod(AT_FDCWD, place.path, mode, device),
              velo_mknod(velo_here(), &place, mode, device));
 }
 

@@ -17,7 +17,7 @@ static long watch(int fd, const char *path, uint32_t mask)
         return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
     if (claimed < 0)
         return claimed;
-    if (claimed == VELO_CROSSED || place.type != VELO_REGULAR)
+    if (place.type != VELO_REGULAR)
         return velo_sys3(SYS_inotify_add_watch, fd, velo_word(place.path), mask);
     char kernel[PATH_MAX];
     const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);

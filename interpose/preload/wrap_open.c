@@ -14,10 +14,8 @@
 
 #define TEMPORARY_TRIES 1000
 
-int velo_open_claimed(int claimed, struct velo_place *place, int flags, mode_t mode)
+int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 {
-    if (claimed == VELO_CROSSED)
-        return (int)raw_openat(AT_FDCWD, place->path, flags, mode);
     if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY)
         return -EOPNOTSUPP; /* a file that could only be linked into the disk's tree */
     if (place->type != VELO_REGULAR && place->type != VELO_NONE)
@@ -29,14 +27,32 @@ int velo_open_claimed(int claimed, struct velo_place *place, int flags, mode_t m
     return fd;
 }
 
+/* open("file/", O_CREAT) is EISDIR, not ENOTDIR, to the kernel: it refuses to create a name with a
+ * slash before it looks what is there. */
+__attribute__((noinline)) static bool is_file_with_slash(int dirfd, const char *path, int flags)
+{
+    char stripped[PATH_MAX];
+    struct velo_place place;
+    size_t length = strlen(path);
+    if ((flags & O_CREAT) == 0 || length >= sizeof stripped || path[length - 1] != '/')
+        return false;
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    memcpy(stripped, path, length);
+    stripped[length] = 0;
+    return velo_claim(dirfd, stripped, VELO_WALK_NOFOLLOW, &place) >= 0;
+}
+
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(openat)(dirfd, path, flags, mode);
+    if (claimed == -ENOTDIR && is_file_with_slash(dirfd, path, flags))
+        return (int)velo_answer(-EISDIR);
     return (int)velo_answer(claimed < 0 ? claimed
-                                        : velo_open_claimed(claimed, &place, flags, mode));
+                                        : velo_open_hosted(&place, flags, mode));
 }
 
 static inline bool wants_mode(int flags)
@@ -140,7 +156,7 @@ static int try_temporary(const char *path, enum temporary kind, int flags)
         return claimed == VELO_OURS ? velo_mkdir(velo_here(), &place, 0700)
                                     : (int)raw_mkdir(AT_FDCWD, place.path, 0700);
     if (kind == TEMPORARY_FILE)
-        return velo_open_claimed(claimed, &place, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL,
+        return velo_open_hosted(&place, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL,
                                  0600);
     const bool free_name = claimed == VELO_OURS
                                ? place.type == VELO_NONE

@@ -4,8 +4,8 @@
 
 #include "claim.h"
 
-/* Open what velo_claim gave (VELO_OURS or VELO_CROSSED). A descriptor or -errno. */
-int velo_open_claimed(int claimed, struct velo_place *place, int flags, mode_t mode);
+/* Open a hosted place, walked with velo_open_walk_flags. A descriptor or -errno. */
+int velo_open_hosted(struct velo_place *place, int flags, mode_t mode);
 
 /* How open treats a symlink at the end. */
 static inline unsigned velo_open_walk_flags(int flags)

@@ -42,8 +42,6 @@ static long readlink_at(int dirfd, const char *path, char *out, size_t size)
         return length > 0 && strncmp(path, "/proc/", 6) == 0 ? translate(path, out, length, size)
                                                              : length;
     }
-    if (claimed == VELO_CROSSED)
-        return raw_readlink(AT_FDCWD, place.path, out, size);
     if (claimed < 0)
         return claimed;
     return size == 0 ? -EINVAL : velo_readlink(velo_here(), &place, out, size);
@@ -114,8 +112,6 @@ EXPORT char *realpath(const char *restrict path, char *restrict out)
     const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(realpath)(path, out);
-    if (claimed == VELO_CROSSED)
-        return NEXT(realpath)(place.path, out);
     if (claimed > 0)
         return realpath_hosted(&place, out);
     velo_answer(claimed);

@@ -59,8 +59,6 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return stat_plain(dirfd, path, out, flags);
-    if (claimed == VELO_CROSSED)
-        return stat_plain(AT_FDCWD, place.path, out, flags);
     return claimed < 0 ? claimed : velo_stat(velo_here(), &place, out);
 }
 
@@ -185,8 +183,6 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return statx_plain(dirfd, path, flags, mask, out);
-    if (claimed == VELO_CROSSED)
-        return statx_plain(AT_FDCWD, place.path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0)
@@ -208,8 +204,6 @@ EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
     if (claimed == VELO_NOT_OURS)
         return flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
                           : NEXT(faccessat)(dirfd, path, mode, flags);
-    if (claimed == VELO_CROSSED)
-        return NEXT(faccessat)(AT_FDCWD, place.path, mode, flags);
     return (int)velo_answer(claimed < 0 ? claimed
                                         : velo_access(velo_here(), &place, mode, flags));
 }

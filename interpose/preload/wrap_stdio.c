@@ -39,7 +39,7 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(fopen)(path, mode);
-    const int fd = claimed < 0 ? claimed : velo_open_claimed(claimed, &place, flags, 0666);
+    const int fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags, 0666);
     if (velo_answer(fd) < 0)
         return NULL;
     if ((flags & O_APPEND) != 0)
@@ -62,7 +62,7 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
     if (claimed == VELO_NOT_OURS)
         return NEXT(freopen)(path, mode, stream);
     const int held =
-        claimed < 0 ? claimed : velo_open_claimed(claimed, &place, flags | O_CLOEXEC, 0666);
+        claimed < 0 ? claimed : velo_open_hosted(&place, flags | O_CLOEXEC, 0666);
     if (held < 0) { /* as libc: the old file is closed all the same */
         fclose(stream);
         velo_answer(held);
@@ -87,8 +87,6 @@ EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *restrict
     struct velo_place place;
     char kernel[PATH_MAX];
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
-    if (claimed == VELO_CROSSED)
-        return NEXT(posix_spawn_file_actions_addopen)(actions, fd, place.path, flags, mode);
     if (claimed != VELO_OURS || (place.type != VELO_REGULAR && place.type != VELO_NONE))
         return NEXT(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
     const int held = velo_open(velo_here(), &place, flags | O_CLOEXEC, mode);

@@ -16,7 +16,7 @@ static int find(const char *path, unsigned walk_flags, int writes, struct velo_p
     if (claimed <= 0)
         return claimed;
     *there = place->path;
-    if (claimed == VELO_CROSSED || (place->type != VELO_REGULAR && place->type != VELO_NONE))
+    if (place->type != VELO_REGULAR && place->type != VELO_NONE)
         return 0;
     if (place->type == VELO_NONE)
         return -ENOENT;

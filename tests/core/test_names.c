@@ -232,7 +232,7 @@ static void a_listing_has_every_name_once(void)
 {
     enum { COUNT = 3000 };
     static unsigned char seen[COUNT];
-    char name[64];
+    char name[96];
     bench_open();
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof name, "build/%s%d", i % 7 == 0 ? NAME_48 : "n", i);

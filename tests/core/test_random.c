@@ -50,7 +50,7 @@ static int random_flags(void)
 
 static void random_target(char *out, size_t size)
 {
-    static const char *const targets[] = {"a", "b", "c/d", "../a", "a/", "./b", "nowhere", "../../x"};
+    static const char *const targets[] = {"a", "b", "c/d", "../a", "d", "./b", "nowhere", "../../x"};
     snprintf(out, size, "%s", targets[pick(7)]);
 }
 

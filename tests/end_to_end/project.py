@@ -16,6 +16,7 @@ from harness import run_native, tool
 from snapshot import Snapshot
 
 UNITS_PER_PROGRAM = 6
+BUILD_TIMEOUT_S = 400  # the sample takes 20 s on two idle cores; they may be anything but
 
 LISTS = """cmake_minimum_required(VERSION 3.16)
 project(small C)
@@ -74,7 +75,7 @@ def build_command(*, jobs: int = 2) -> list[str]:
 def build(run: Callable[..., Any], workspace: Path, *, jobs: int = 2) -> None:
     """Configure and build `workspace` with `run`: `velo.exec` or `run_native`."""
     run(*configure_command(), cwd=workspace)
-    run(*build_command(jobs=jobs), cwd=workspace)
+    run(*build_command(jobs=jobs), cwd=workspace, timeout_s=BUILD_TIMEOUT_S)
 
 
 def native(workspace: Path, *, jobs: int = 2) -> Snapshot:

@@ -34,10 +34,10 @@ def region(tmp_path):
 def shard(tmp_path, region, monkeypatch):
     monkeypatch.setattr(ops, "SPACE_PATIENCE_S", 0.05)
     store = Store(tmp_path / "cas")
-    manifest = Manifest(tmp_path / "0.sqlite")
-    yield Shard(region, 0, store, Recorder(manifest))
+    recorder = Recorder(tmp_path / "0.sqlite")
+    yield Shard(region, 0, store, recorder)
     store.close()
-    manifest.close()
+    recorder.close()
 
 
 def states(region) -> dict[str, int]:
@@ -117,6 +117,16 @@ def test_open_files_stay_and_what_does_not_fit_is_refused_with_numbers(region, s
         ops.space(shard, 50_000)
 
     assert states(region) == {"open": BACKED} and shard.counters.space_refused == 1
+
+
+def test_a_file_that_is_being_written_is_not_copied_to_disk_in_vain(region, shard):
+    node = region.write("open", bytes(95_000))
+    region.files[node].writers = 1
+
+    with open(region.root / "memory" / str(node), "ab"), pytest.raises(ShardFull):
+        ops.space(shard, 50_000)
+
+    assert region.puts == []
 
 
 def test_it_is_enough_when_it_fits_at_all(region, shard):

@@ -81,6 +81,18 @@ def test_files_must_rest_for_idle_flush_seconds():
     assert clock.used(19.0, 50.0)
 
 
+def test_eviction_that_finds_everything_open_is_tried_ever_more_rarely():
+    clock = make()
+    pauses = []
+    for _ in range(8):
+        clock.evicted(False, 0.0)
+        pauses.append(next(t / 10 for t in range(100) if clock.evict_due(t / 10)))
+
+    assert pauses == sorted(pauses) and pauses[-1] == pace.EVICT_PAUSE_S
+    clock.evicted(True, 0.0)
+    assert clock.evict_due(0.0)
+
+
 def test_a_failing_flush_is_tried_ever_more_rarely_and_a_good_one_forgives():
     clock = make()
     clock.see(1)

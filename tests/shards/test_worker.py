@@ -267,10 +267,14 @@ def test_sigterm_lets_the_request_under_way_finish(inside, router):
     for name in range(20):
         inside.write(str(name), os.urandom(200_000))
     router.send(wire.encode_request(Request(b"12345678", "SYNC")))
+    router.send(wire.encode_request(Request(b"87654321", "STATUS")))
+    first = router.receive()  # whichever: both have arrived there now
 
     router.process.send_signal(signal.SIGTERM)
 
-    assert wire.decode_reply(router.receive()).error is None
+    replies = [wire.decode_reply(frames) for frames in (first, router.receive())]
+    assert {reply.id for reply in replies} == {b"12345678", b"87654321"}
+    assert not any(reply.error for reply in replies)
     assert router.process.wait(LIMIT_S) == 0
     assert not any(info.dirty_store for info in inside.region.scan())
 
@@ -320,6 +324,17 @@ def test_a_store_that_cannot_be_opened_ends_it_with_one_sentence(inside, tmp_pat
 
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "store unusable" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--index"], ["--index", "x"], ["--arena", "/a", "--what", "ever"]]
+)
+def test_bad_options_end_it_with_one_sentence(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "velo.shards.worker", *arguments], capture_output=True, text=True
+    )
+
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
 def test_an_idle_shard_uses_no_cpu(inside, router):

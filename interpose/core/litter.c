@@ -1,0 +1,148 @@
+/* litter.c - temporary files of puts.  See litter.h.
+ *
+ * A putter that is killed leaves `.velo-put.<thread><node>` beside the file.  It is noted in the
+ * header before it exists, so the next put_all removes it without looking anywhere else; reconcile,
+ * which reads every directory, removes what an arena that is gone left (a power failure). */
+#include "litter.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "os.h"
+#include "tree.h"
+
+static const char prefix[] = VELO_TEMPORARY_PREFIX;
+
+static void name_of(uint32_t thread, uint32_t node, char out[64])
+{
+    size_t length = sizeof prefix - 1;
+    memcpy(out, prefix, length);
+    const uint64_t id = (uint64_t)thread << 32 | node;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        out[length++] = "0123456789abcdef"[id >> shift & 15];
+    out[length] = 0;
+}
+
+void velo_temporary_name(uint32_t node, char out[64])
+{
+    name_of((uint32_t)velo_sys0(SYS_gettid), node, out);
+}
+
+int velo_is_temporary(const char *name)
+{
+    return strncmp(name, prefix, sizeof prefix - 1) == 0;
+}
+
+struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t node,
+                                        uint32_t directory)
+{
+    const uint32_t self = (uint32_t)velo_sys0(SYS_gettid);
+    for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
+        struct velo_putting *slot = &region->header->putting[(self + i) % VELO_PUTTING_MAX];
+        uint32_t seen = 0;
+        if (!atomic_compare_exchange_strong(&slot->thread, &seen, self))
+            continue;
+        atomic_store(&slot->node, node);
+        atomic_store(&slot->parent, directory);
+        return slot;
+    }
+    return NULL;
+}
+
+void velo_putting_end(struct velo_putting *putting)
+{
+    if (putting != NULL)
+        atomic_store(&putting->thread, 0);
+}
+
+/* Remove one; names that share its bytes (a further link on its way) learn their new ctime. */
+static void remove_in(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
+{
+    struct stat stat;
+    if (velo_os_lstatat(dirfd, name, &stat) != 0 || velo_os_unlinkat(dirfd, name, 0) != 0 ||
+        stat.st_nlink < 2)
+        return;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    velo_copy_lost_locked(region, directory, stat.st_ino);
+    velo_commit(region, &hold);
+}
+
+static int open_directory(struct velo_region *region, uint32_t directory)
+{
+    char path[PATH_MAX];
+    const int rc = velo_path_of(region, directory, path);
+    return rc < 0 ? rc
+                  : velo_os_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
+void velo_litter_of_the_dead(struct velo_region *region)
+{
+    for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
+        struct velo_putting *slot = &region->header->putting[i];
+        uint32_t thread = atomic_load(&slot->thread);
+        if (thread == 0 || !velo_thread_dead(thread, 0))
+            continue;
+        char name[64];
+        const uint32_t directory = atomic_load(&slot->parent);
+        const int dirfd = open_directory(region, directory);
+        name_of(thread, atomic_load(&slot->node), name);
+        if (dirfd >= 0) {
+            remove_in(region, directory, dirfd, name);
+            velo_os_close(dirfd);
+        }
+        atomic_compare_exchange_strong(&slot->thread, &thread, 0);
+    }
+}
+
+/* The thread in a temporary's name, 0 when it is no name of ours. */
+static uint32_t thread_in(const char *name)
+{
+    uint32_t thread = 0;
+    const char *digits = name + sizeof prefix - 1;
+    for (int i = 0; i < 8; i++) {
+        const char c = digits[i];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return 0;
+        thread = thread << 4 | (uint32_t)digit;
+    }
+    return thread;
+}
+
+/* CLOCK_BOOTTIME when something with this change time was made; 1 for before the boot. */
+static uint64_t boottime_of(const struct timespec *ctime)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t age = velo_ns(&now) - velo_ns(ctime), up = (int64_t)velo_boottime_ns();
+    return age < up ? (uint64_t)(up - (age > 0 ? age : 0)) : 1;
+}
+
+void velo_litter_found(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
+{
+    struct stat stat;
+    const uint32_t thread = thread_in(name);
+    if (thread != 0 && velo_os_lstatat(dirfd, name, &stat) == 0 && S_ISREG(stat.st_mode) &&
+        velo_thread_dead(thread, boottime_of(&stat.st_ctim)))
+        remove_in(region, directory, dirfd, name);
+}
+
+void velo_litter_of_directory(struct velo_region *region, uint32_t directory)
+{
+    char dents[2048];
+    const int dirfd = open_directory(region, directory);
+    if (dirfd < 0)
+        return;
+    for (long got; (got = velo_sys3(SYS_getdents64, dirfd, velo_word(dents), sizeof dents)) > 0;) {
+        for (long at = 0; at < got;) {
+            const struct dirent64 *entry = (const void *)(dents + at);
+            at += entry->d_reclen;
+            if (velo_is_temporary(entry->d_name))
+                remove_in(region, directory, dirfd, entry->d_name);
+        }
+    }
+    velo_os_close(dirfd);
+}

@@ -1,0 +1,1 @@
+cd build; mkdir t; for i in $(seq 100); do echo $i > t/f$i; done; ln t/f1 t/hl; ln -s f2 t/sl; tar --sort=name --mtime=@1 -cf a.tar t; tar tf a.tar | sort | md5sum; mkdir o; tar xf a.tar -C o; diff -r t o/t && echo same; stat -c %h o/t/hl; gzip -n a.tar; gunzip -c a.tar.gz | tar tf - | wc -l; rm -rf t o; ls

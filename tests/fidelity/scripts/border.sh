@@ -1,0 +1,1 @@
+cd build; echo 1 > ../src/o; mv ../src/o in; cat in; mv in ../src/o2; cat ../src/o2; ls; mkdir dd; echo 2 > dd/f; mv dd ../src/dd; cat ../src/dd/f; mv ../src/dd .; cat dd/f; cp -a dd ../src/; ls ../src; ln ../src/o2 hl; echo $?; rm -rf ../src/dd; cd ..; mv build b2; ls b2; mv b2 build; cat build/dd/f; rm -rf build; mkdir build; echo z > build/z; cat build/z

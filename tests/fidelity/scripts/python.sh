@@ -1,0 +1,32 @@
+cd build; python3 - <<'P'
+import os,shutil,tempfile,glob,subprocess,sqlite3,mmap,fcntl,pathlib,json,zipfile
+open('a','w').write('x'*100); print(os.path.getsize('a'), os.stat('a').st_nlink)
+f=open('a','r+b'); m=mmap.mmap(f.fileno(),0); m[0:3]=b'abc'; m.flush(); m.close(); f.close(); print(open('a').read()[:5])
+os.makedirs('p/q/r'); print(sorted(os.listdir('.'))); print([(e.name,e.is_dir(),e.is_file()) for e in sorted(os.scandir('.'),key=lambda e:e.name)])
+shutil.copytree('p','p2'); print(sorted(str(x) for x in pathlib.Path('.').rglob('*'))); shutil.rmtree('p2')
+with tempfile.TemporaryDirectory(dir='.') as d: open(d+'/z','w').write('1'); print(len(glob.glob(d+'/*')))
+db=sqlite3.connect('db'); db.execute('pragma journal_mode=wal'); db.execute('create table t(a)'); db.executemany('insert into t values(?)',[(i,) for i in range(1000)]); db.commit(); print(db.execute('select count(*),sum(a) from t').fetchone()); db.close()
+print(subprocess.check_output(['cat','a'],cwd='.')[:4], subprocess.check_output('pwd',cwd='p/q',shell=True)[-12:])
+os.rename('a','b'); os.link('b','c'); os.symlink('b','s'); print(os.path.samefile('b','c'),os.path.realpath('s')[-8:],os.stat('s').st_size,os.lstat('s').st_size)
+fd=os.open('lock',os.O_CREAT|os.O_RDWR); fcntl.flock(fd,fcntl.LOCK_EX); print(os.fork() or os._exit(0) if False else 'locked')
+dfd=os.open('p',os.O_RDONLY); fd2=os.open('in',os.O_CREAT|os.O_WRONLY,dir_fd=dfd); os.write(fd2,b'q'); os.close(fd2); print(sorted(os.listdir(dfd)), os.stat('in',dir_fd=dfd).st_size, os.path.exists('p/in'))
+os.chdir('p/q'); print(os.getcwd()[-10:]); open('rel','w').write('r'); os.chdir('../..'); print(os.path.exists('p/q/rel'))
+f=open('gone','w+'); f.write('data'); f.flush(); os.unlink('gone'); print(os.fstat(f.fileno()).st_nlink, os.fstat(f.fileno()).st_size); f.seek(0); print(f.read())
+for n in ['x','y']:
+    try: os.unlink('nope'+n)
+    except OSError as e: print(e.errno,e.filename)
+try: os.rmdir('p')
+except OSError as e: print(e.errno)
+try: os.open('b/x',os.O_RDONLY)
+except OSError as e: print(e.errno)
+try: os.mkdir('p')
+except OSError as e: print(e.errno)
+os.truncate('b',10); print(os.stat('b').st_size); os.utime('b',ns=(1,2)); print(os.stat('b').st_mtime_ns, os.stat('c').st_mtime_ns)
+os.setxattr('b','user.k',b'v'); print(os.getxattr('c','user.k'), os.listxattr('b'))
+z=zipfile.ZipFile('z.zip','w'); z.write('b'); z.close(); print(zipfile.ZipFile('z.zip').namelist())
+os.mkfifo('ff'); print(oct(os.stat('ff').st_mode)); os.unlink('ff')
+import socket; s=socket.socket(socket.AF_UNIX); s.bind('sock'); print(oct(os.stat('sock').st_mode)); s.close(); os.unlink('sock')
+print(os.statvfs('.').f_bsize, os.access('b',os.W_OK), os.access('zz',os.F_OK))
+os.replace('b','p/b2'); print(os.listdir('p'))
+P
+ls -la --time-style=+ . p | sed 's/total.*//' | awk '{print $1,$2,$5,$6,$7,$8}'

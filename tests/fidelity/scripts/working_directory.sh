@@ -1,0 +1,1 @@
+mkdir -p build/x/y; cd build/x/y; pwd; echo a > ../f; cat ../f; cd ..; pwd -P; mv y z; cd z; pwd; cd ../../..; ls build/x; cd build/x/z; mv ../../x ../../w; pwd -P; /bin/pwd; echo q > file; cat ../../w/z/file; rm -rf ../../w; ls; echo $?; echo k > nope; echo $?; cd ../../..; ls build

@@ -1,0 +1,49 @@
+"""The kernel is the oracle: each script runs in a plain directory and in a hosted one, at the same
+path, and must print the same, end the same and leave the same tree.
+
+In: scripts/*.sh, run by bash in a fresh workspace with an empty `build/` and `src/a.c`. Out: output,
+exit status, and the tree. Never: anything that differs between two native runs; a script that
+would show a random name or a time of day hides it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import Velo, run_native
+from snapshot import Snapshot
+
+SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.sh"))
+TIMEOUT_S = 120
+
+
+def prepare(place: Path) -> None:
+    for name in ("build", "src"):
+        shutil.rmtree(place / name, ignore_errors=True)
+        (place / name).mkdir()
+    (place / "src/a.c").write_text("int main(void) { return 0; }\n")
+
+
+def outcome(result: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
+    return result.returncode, (result.stdout + result.stderr).splitlines()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_cannot_tell_a_hosted_directory_from_a_plain_one(
+    velo: Velo, workspace, script: Path
+) -> None:
+    place = workspace()
+    prepare(place)
+    command = ["bash", str(script)]
+    native = run_native(*command, cwd=place, timeout_s=TIMEOUT_S, check=False)
+    expected = Snapshot.of(place / "build")
+    prepare(place)
+
+    hosted = velo.exec(*command, cwd=place, timeout_s=TIMEOUT_S, check=False)
+
+    assert outcome(hosted) == outcome(native)
+    assert Snapshot.of(place / "build").differences(expected) == []
