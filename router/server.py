@@ -57,12 +57,6 @@ LINGER_MS = 1000
 MYSELF = b""  # the client of the server's own requests; no ZeroMQ peer has an empty name
 OWN_ID = bytes(8)
 IDLE = "nobody uses it"
-# As `python -m velo.shards.worker`, but a shard whose router is killed while it still imports does
-# not start: it would take whoever inherits it for its router, and stay for good.
-START_SHARD = (
-    "import os, sys; from velo.shards.worker import main;"
-    " sys.exit(main() if os.getppid() == {router} else 1)"
-)
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -315,8 +309,10 @@ class Server:
     def _shard_command(self, index: int) -> list[str]:
         return [
             sys.executable,
-            "-c",
-            START_SHARD.format(router=os.getpid()),
+            "-m",
+            "velo.shards.worker",
+            "--parent",  # told, not asked: a shard whose router is killed meanwhile would ask late
+            str(os.getpid()),
             "--arena",
             self.arena.directory,
             "--index",

@@ -385,7 +385,13 @@ int velo_revalidate(struct velo_region *region, struct velo_place *place)
 {
     if (place->kind != VELO_HOSTED || place->parent == 0)
         return 0;
-    return velo_take_from_disk(region, place->parent, place->name, place->name_length);
+    const int rc = velo_take_from_disk(region, place->parent, place->name, place->name_length);
+    struct velo_hold hold;
+    velo_begin(region, &hold); /* the kernel stamped the directory on disk, too */
+    if (velo_node_at(region, place->parent)->type == VELO_DIRECTORY)
+        velo_touch_locked(region, place->parent);
+    velo_commit(region, &hold);
+    return rc;
 }
 
 /* ---- listings ------------------------------------------------------------------------------------ */

@@ -286,14 +286,14 @@ static int put_place(struct velo_region *region, const struct velo_place *place)
 }
 
 /* After the kernel's rename: the namespace looks at the disk. */
-static void take_in(struct velo_region *region, const struct velo_place *place)
+static void take_in(struct velo_region *region, struct velo_place *place)
 {
     if (place->kind != VELO_HOSTED)
         return;
     if (place->node != 0 && place->node == place->root)
         velo_root_forget(region, place->root);
     else
-        velo_take_from_disk(region, place->parent, place->name, place->name_length);
+        velo_revalidate(region, place);
 }
 
 /* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */

@@ -15,7 +15,7 @@
 #include "zmtp.h"
 
 #define ASK_TIMEOUT_MS 60000u   /* a shard that evicts writes to a disk meanwhile */
-#define ASK_GRACE_MS 5000u      /* nobody listens: a router that was killed may be back */
+#define ASK_GRACE_MS 5000u      /* nobody listens: a router that was killed may be back. $VELO_GRACE_MS */
 #define ASK_RETRY_MS 50u
 #define ATTACH_SPINS_MAX 100000 /* of sched_yield, while another thread attaches */
 
@@ -51,17 +51,19 @@ static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t 
     return rc < 200 ? -rc : -EIO;
 }
 
+static uint32_t grace_ms = ASK_GRACE_MS;
+
 /* Repeating a request is harmless, so a router that was killed and comes back costs a wait. Once
  * nobody came back in time, the next requests try once and do not wait. */
 static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument)
 {
     static _Atomic int gave_up;
     const char *socket = region->header->socket;
-    const uint32_t grace_ms = atomic_load(&gave_up) ? 0 : ASK_GRACE_MS;
+    const uint32_t patience_ms = atomic_load(&gave_up) ? 0 : grace_ms;
     for (uint32_t waited_ms = 0;; waited_ms += ASK_RETRY_MS) {
         const int rc = ask_once(socket, verb, shard, argument);
         const bool nobody = rc == -ECONNREFUSED || rc == -ECONNRESET;
-        if (!nobody || waited_ms >= grace_ms) {
+        if (!nobody || waited_ms >= patience_ms) {
             atomic_store(&gave_up, nobody);
             return nobody ? -ECONNREFUSED : rc;
         }
@@ -78,6 +80,17 @@ static const char *environment_value(const char *name, size_t length)
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
             return *entry + length + 1;
     return NULL;
+}
+
+static void take_grace(const char *text)
+{
+    uint32_t value = 0;
+    if (text == NULL || *text == 0)
+        return;
+    for (; *text >= '0' && *text <= '9' && value < 100000000; text++)
+        value = value * 10 + (uint32_t)(*text - '0');
+    if (*text == 0)
+        grace_ms = value;
 }
 
 static void remember_ourselves(const char *arena)
@@ -103,6 +116,7 @@ static int attach(void)
     if (velo_region_attach(&velo_the_region, arena) != 0)
         return VELO_OFF;
     velo_the_region.ask = ask;
+    take_grace(environment_value("VELO_GRACE_MS", 13));
     remember_ourselves(arena);
     return VELO_ATTACHED;
 }

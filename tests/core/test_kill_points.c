@@ -351,6 +351,13 @@ static void tree_from_before(void)
     CHECK_EQ(symlink("y", in_workspace("build/m")), 0);
 }
 
+static void look_at_root(void)
+{
+    struct velo_place place;
+    walk_to("build/x", 0, &place);
+    bench_check();
+}
+
 struct operation {
     const char *name;
     void (*prepare)(void), (*act)(void);
@@ -455,13 +462,6 @@ static int child_dies_at(long k, void (*act)(void))
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
     return WIFEXITED(status);
-}
-
-static void look_at_root(void)
-{
-    struct velo_place place;
-    walk_to("build/x", 0, &place);
-    bench_check();
 }
 
 static unsigned files_in_memory(void)

@@ -7,7 +7,9 @@
  * while what shards do (settle, put, evict, sweep). */
 #include "disk.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #define WORKERS 4
 #define SHARED 6
@@ -149,6 +151,25 @@ static void check_own_names(void)
         }
 }
 
+/* A directory that was emptied is removed, whatever is being put there at that moment. */
+static void fill_and_remove_a_directory(int worker)
+{
+    char directory[64], name[80];
+    struct velo_place place;
+    snprintf(directory, sizeof directory, "build/mine.%d", worker);
+    CHECK_EQ(hosted_mkdir(directory), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s/f%d", directory, i);
+        CHECK_EQ(quick_write(name, O_EXCL, "short-lived"), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s/f%d", directory, i);
+        CHECK_EQ(hosted_unlink(name), 0);
+    }
+    CHECK_EQ(walk_to(directory, VELO_WALK_NOFOLLOW, &place), 0);
+    CHECK_EQ(velo_rmdir(&bench.region, &place), 0);
+}
+
 /* ---- processes --------------------------------------------------------------------------------------- */
 
 static void work(int worker)
@@ -159,6 +180,7 @@ static void work(int worker)
         replace_whole(worker);
         throw_ball();
         look_around();
+        fill_and_remove_a_directory(worker);
         fight_over_a_name();
         fight_over_a_name();
         fight_over_a_name();
@@ -193,6 +215,7 @@ static pid_t start(int worker)
     const pid_t child = fork();
     if (child != 0)
         return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (worker < WORKERS)
         work(worker);
     else
