@@ -439,8 +439,9 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
         return fd;
     if (!still(region, place->node, look))
         return AGAIN;
-    /* Its name is here and its bytes are not: somebody removed it behind our back. */
-    velo_take_from_disk(region, place->parent, place->name, place->name_length);
+    /* Its name is here and its bytes are not: somebody removed it behind our back. By comparison
+     * under the lock: a client may have put another file in its place since we looked. */
+    velo_directory_refresh(region, place->parent);
     return AGAIN;
 }
 

@@ -15,7 +15,7 @@
 #include "os.h"
 #include "reconcile.h"
 
-#define PUTTER_WAITS_MAX 2000
+#define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 
 enum { AGAIN = -6000 };
 
@@ -142,7 +142,7 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
                       velo_name_find(region, place->parent, place->name, place->name_length) == 0;
     velo_finish(region, &hold, rc);
     if (stray) /* something of an outsider stands there: now we know */
-        velo_take_from_disk(region, place->parent, place->name, place->name_length);
+        velo_directory_refresh(region, place->parent);
     return rc;
 }
 

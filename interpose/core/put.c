@@ -114,7 +114,9 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
     velo_begin(region, &hold);
     const struct velo_name *twin = velo_name_at(region, errand->twin);
     int rc = -ENOENT;
-    if (twin->node == errand->node) {
+    uint64_t inode = 0;
+    if (twin->node == errand->node && twin->disk_version == errand->version) {
+        inode = twin->disk_inode;
         const size_t length = velo_name_text(region, twin, text);
         rc = velo_name_path(region, twin->parent, text, length, path);
     }
@@ -123,7 +125,16 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
         return rc;
     velo_os_unlinkat(dirfd, temporary, 0);
     rc = velo_os_linkat(AT_FDCWD, path, dirfd, temporary, 0);
-    return rc != 0 ? rc : velo_os_openat(dirfd, temporary, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (rc != 0)
+        return rc;
+    struct stat linked;
+    const int fd = velo_os_openat(dirfd, temporary, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
+    if (fd >= 0 && velo_os_fstat(fd, &linked) == 0 && linked.st_ino == inode)
+        return fd;
+    if (fd >= 0) /* another file has that name by now */
+        velo_os_close(fd);
+    velo_os_unlinkat(dirfd, temporary, 0);
+    return fd < 0 ? fd : -ESTALE;
 }
 
 static int same_errand(const struct velo_region *region, const struct errand *errand)
@@ -156,8 +167,11 @@ static void finish_rename(struct velo_region *region, const struct errand *erran
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, errand->node);
-    velo_set32(region, &velo_name_at(region, errand->name)->putter, 0);
+    const struct velo_node *node = velo_node_at(region, errand->node);
+    if (!same_errand(region, errand)) /* forgotten meanwhile, with everything around it */
+        disk = NULL;
+    else
+        velo_set32(region, &velo_name_at(region, errand->name)->putter, 0);
     if (disk != NULL) {
         const uint64_t replaced = velo_name_at(region, errand->name)->disk_inode;
         const uint64_t version = current && node->version == errand->version ? node->version : 0;

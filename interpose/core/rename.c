@@ -12,7 +12,7 @@
 #include "os.h"
 #include "reconcile.h"
 
-#define PUTTER_WAITS_MAX 2000
+#define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 #define BATON_PATIENCE_MS 60000
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
@@ -34,12 +34,14 @@ static int busy(const struct velo_region *region, uint32_t name)
 static int find_both_locked(struct move *m, struct velo_hold *hold)
 {
     struct velo_region *region = m->region;
-    for (int waits = 0; waits < PUTTER_WAITS_MAX; waits++) {
+    for (int waits = 0;; waits++) {
         m->from_name =
             velo_name_find(region, m->from->parent, m->from->name, m->from->name_length);
         m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
         if (!busy(region, m->from_name) && !busy(region, m->to_name))
             break;
+        if (waits == PUTTER_WAITS_MAX)
+            return -EBUSY;
         velo_abort(region, hold);
         const struct timespec moment = {0, 50000};
         velo_sys2(SYS_nanosleep, velo_word(&moment), 0);

@@ -6,6 +6,8 @@
 
 #include "os.h"
 
+#define FORGET_WAITS_MAX 20000 /* a second */
+
 uint32_t velo_hash(uint64_t seed, const char *text, size_t length)
 {
     const uint64_t mix = 0x9e3779b97f4a7c15ull;
@@ -317,12 +319,20 @@ static uint32_t leaf_below(const struct velo_region *region, uint32_t index)
 
 void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length)
 {
+    int waits = 0;
     for (int more = 1; more;) {
         struct velo_hold hold;
         velo_begin(region, &hold);
         const uint32_t top = velo_name_find(region, parent, text, length);
         if (top != 0) {
             const uint32_t leaf = leaf_below(region, top);
+            const uint32_t putter = velo_name_at(region, leaf)->putter;
+            if (putter != 0 && waits++ < FORGET_WAITS_MAX && !velo_thread_dead(putter, 0)) {
+                velo_commit(region, &hold);
+                const struct timespec moment = {0, 50000};
+                velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+                continue;
+            }
             const uint32_t node = velo_name_at(region, leaf)->node;
             velo_name_remove_locked(region, leaf);
             if (velo_node_at(region, node)->links == 0)

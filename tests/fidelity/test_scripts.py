@@ -1,9 +1,9 @@
 """The kernel is the oracle: each script runs in a plain directory and in a hosted one, at the same
 path, and must print the same, end the same and leave the same tree.
 
-In: scripts/*.sh, run by bash in a fresh workspace with an empty `build/` and `src/a.c`. Out: output,
-exit status, and the tree. Never: anything that differs between two native runs; a script that
-would show a random name or a time of day hides it.
+In: scripts/*.sh, run by bash in a fresh workspace with an empty `build/` and `src/a.c`. Out:
+output, exit status, and the tree. Never: anything that differs between two native runs; a script
+that would show a random name or a time of day hides it.
 """
 
 from __future__ import annotations
