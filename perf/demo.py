@@ -11,6 +11,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ TOML = '[live]\nmax_memory = "1GB"\naggressive_paths = ["build/"]\n'
 
 def main() -> int:
     """Fetch, build in memory, look, build natively, stop."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left
     parser = argparse.ArgumentParser(description="Build libuv with its output in memory.")
     parser.add_argument("--keep", action="store_true", help="leave the workspace where it is")
     keep = parser.parse_args().keep

@@ -211,7 +211,8 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
     velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, index);
     const int64_t mtime = node->mtime_ns, size = (int64_t)node->size;
-    if (node->type != VELO_NONE) {
+    /* By identity: meanwhile the path may lead elsewhere, and the slot be another file's. */
+    if (node->type != VELO_NONE && node->identity[VELO_ID_DISK].inode == now.st_ino) {
         velo_take_stat_locked(region, index, &now);
         if (node->type == VELO_DIRECTORY && !times)
             velo_set_time(region, &node->mtime_ns, mtime); /* the disk's lacks hosted entries */
@@ -222,6 +223,60 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
     velo_commit(region, &hold);
 }
 
+/* Of a file in memory: say that it changes before it does, so that a kill after the kernel's step
+ * leaves a file that is asked, not believed. 1 with *backing, 0 when the disk has it, -ENOENT when
+ * the slot is another file's by now. */
+static int announce(struct velo_region *region, const struct velo_place *place, uint64_t *backing)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, place->node);
+    int rc = node->generation != place->generation ? -ENOENT : 0;
+    if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED) {
+        *backing = node->backing;
+        velo_dirty_locked(region, place->node);
+        rc = 1;
+    }
+    return velo_finish(region, &hold, rc);
+}
+
+static void record(struct velo_region *region, const struct velo_place *place, const char *path)
+{
+    struct stat now;
+    struct velo_hold hold;
+    const int known = velo_os_lstat(path, &now);
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, place->node);
+    if (known == 0 && node->generation == place->generation && node->type == VELO_REGULAR) {
+        velo_set32(region, &node->mode, now.st_mode);
+        velo_set32(region, &node->uid, now.st_uid);
+        velo_set32(region, &node->gid, now.st_gid);
+        if (velo_looks_like_program(place->name, place->name_length, now.st_mode))
+            velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+        velo_dirty_locked(region, place->node);
+    }
+    velo_commit(region, &hold);
+}
+
+static int apply_once(struct velo_region *region, struct velo_place *place, change call,
+                      const void *argument, int times)
+{
+    char path[320];
+    uint64_t backing = 0;
+    int rc = announce(region, place, &backing);
+    if (rc < 0)
+        return rc;
+    const int backed = rc;
+    if (backed)
+        velo_backing_path(region, backing, path);
+    rc = call(backed ? path : place->path, argument);
+    if (rc == 0 && backed)
+        record(region, place, path);
+    else if (rc == 0)
+        refresh_node(region, place->node, place->path, times);
+    return rc;
+}
+
 static int apply(struct velo_region *region, struct velo_place *place, change call,
                  const void *argument, int times)
 {
@@ -230,40 +285,7 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
     if (place->type == VELO_NONE)
         return -ENOENT;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        char path[320];
-        struct velo_node *node = velo_node_at(region, place->node);
-        const int backed = VELO_READ(node->type) == VELO_REGULAR &&
-                           VELO_READ(node->state) == VELO_BACKED;
-        const uint64_t backing = VELO_READ(node->backing);
-        int rc;
-        if (VELO_READ(node->generation) != place->generation) {
-            rc = -ENOENT; /* the slot is another file's by now */
-        } else if (backed) {
-            velo_backing_path(region, backing, path);
-            rc = call(path, argument);
-        } else {
-            rc = call(place->path, argument);
-        }
-        if (rc == 0 && backed) {
-            struct stat now;
-            struct velo_hold hold;
-            const int known = velo_os_lstat(path, &now);
-            velo_begin(region, &hold);
-            if (node->generation == place->generation && node->type == VELO_REGULAR) {
-                if (known == 0) {
-                    velo_set32(region, &node->mode, now.st_mode);
-                    velo_set32(region, &node->uid, now.st_uid);
-                    velo_set32(region, &node->gid, now.st_gid);
-                    if (velo_looks_like_program(place->name, place->name_length, now.st_mode))
-                        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-                }
-                velo_dirty_locked(region, place->node);
-            }
-            velo_commit(region, &hold);
-            return 0;
-        }
-        if (rc == 0)
-            refresh_node(region, place->node, place->path, times);
+        int rc = apply_once(region, place, call, argument, times);
         if (rc != -ENOENT)
             return rc;
         rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
@@ -457,8 +479,7 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
         velo_directory_refresh(region, directory);
     size_t size = 8192 + (size_t)VELO_READ(node->entries) * 64;
     for (int attempt = 0; attempt < 12; attempt++, size *= 4) {
-        const long at = velo_sys6(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        const long at = velo_os_map(size);
         if (at < 0 && at > -4096)
             return -ENOMEM;
         unsigned char *buffer = (unsigned char *)at;
@@ -469,7 +490,7 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
             rc = each(context, entry->text, entry->length, entry->inode, entry->type);
             done += (long)((offsetof(struct entry, text) + entry->length + 1u + 7u) & ~7ul);
         }
-        velo_sys2(SYS_munmap, at, (long)size);
+        velo_os_unmap(at, size);
         if (rc != -ENOBUFS)
             return rc;
     }

@@ -2,9 +2,10 @@
  *
  * The bytes of a BACKED file are a tmpfs file that has the hosted file's own mode, owner and times,
  * made by openat with the program's own mode: umask, O_APPEND, permissions and stamps are the
- * kernel's.  A program that opens for writing first raises the node's version (so nobody evicts
- * what it is about to change), then opens, then looks whether the node still means that tmpfs file;
- * if not, it closes and starts over.  An evictor looks at version and openers under the lock. */
+ * kernel's.  A program that opens for writing opens first, and then, under the lock, looks whether
+ * the node still means that tmpfs file (if not, it closes and starts over) and raises its version.
+ * Who settles, puts or evicts notes the version, asks the kernel for writers, and believes the
+ * answer only if the version is the same afterwards: it saw us open, or it sees the version. */
 #include "file.h"
 
 #include <errno.h>
@@ -110,10 +111,10 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
     if (index == 0)
         return -ENOSPC;
     struct velo_node *node = velo_node_at(region, index);
-    node->home = (uint16_t)velo_home_of(region, place->path, place->path_length);
-    node->backing = born->backing;
-    node->version = 1;
-    node->btime_ns = velo_ns(&born->stat.st_mtim);
+    VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
+    VELO_INIT(node->backing, born->backing);
+    VELO_INIT(node->version, 1);
+    VELO_INIT(node->btime_ns, velo_ns(&born->stat.st_mtim));
     velo_raise_floor(region, node->btime_ns); /* the directory's stamp is not before its entry's */
     velo_take_stat_locked(region, index, &born->stat);
     velo_state_set_locked(region, index, born->backing != 0 ? VELO_BACKED : VELO_DISK);
@@ -176,23 +177,45 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
     return fd;
 }
 
+/* The disk's half and ours in one hold of the lock, as for whatever else is born on disk. */
+static int create_on_disk_locked(struct velo_region *region, struct velo_place *place, int flags,
+                                 mode_t mode, int *fd)
+{
+    struct newborn born = {.backing = 0};
+    if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+        return AGAIN;
+    int rc = velo_fresh_path(region, place);
+    if (rc != 0)
+        return rc;
+    atomic_store(&region->header->disk_step, place->parent);
+    *fd = velo_os_open(place->path, flags | O_CREAT | O_EXCL, mode);
+    if (*fd < 0)
+        return *fd;
+    rc = velo_os_fstat(*fd, &born.stat);
+    if (rc == 0)
+        rc = enter_new_locked(region, place, &born);
+    if (rc < 0) {
+        velo_os_close(*fd);
+        velo_os_unlink(place->path);
+    }
+    return rc;
+}
+
 /* No memory and nobody who could make room: the file is born at its real path. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
                           mode_t mode)
 {
-    struct newborn born = {.backing = 0};
-    const int fd = velo_os_open(place->path, flags | O_CREAT | O_EXCL, mode);
-    if (fd < 0)
-        return fd;
-    int rc = velo_os_fstat(fd, &born.stat);
-    if (rc == 0)
-        rc = enter_new(region, place, &born);
-    if (rc < 0) {
-        velo_os_close(fd);
-        if (rc != AGAIN) /* somebody else made the same name in memory: this one is in its way */
-            velo_os_unlink(place->path);
-        return rc;
+    int fd = -1;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = velo_finish(region, &hold,
+                               create_on_disk_locked(region, place, flags, mode, &fd));
+    if (rc == -EEXIST) { /* something of an outsider stands there: take it in, look again */
+        velo_directory_refresh(region, place->parent);
+        return AGAIN;
     }
+    if (rc < 0)
+        return rc;
     velo_escape(region, VELO_ESCAPE_DIRECT);
     place->node = (uint32_t)rc;
     place->type = VELO_REGULAR;
@@ -343,7 +366,7 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
 
 /* ---- files that exist ------------------------------------------------------------------------- */
 
-/* Announce a change before it can happen. 0, or AGAIN when the node is not what `look` saw. */
+/* Raise the version for a change that is possible from now on. 0, or AGAIN when the node is not what `look` saw. */
 static int announce(struct velo_region *region, uint32_t index, const struct velo_look *look)
 {
     struct velo_hold hold;
@@ -370,18 +393,18 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
 {
     char path[320];
     velo_backing_path(region, look->backing, path);
-    if (writes(flags)) {
+    const int writing = writes(flags);
+    if (writing)
         velo_space_for_open(region, look->home); /* as much as there is; the file is here already */
-        const int rc = announce(region, place->node, look);
-        if (rc != 0)
-            return rc;
-    }
+    if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
+        return AGAIN; /* before, too: opening alone changes it, and we may be killed right then */
     const int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
     if (fd == -ENOENT)
         return AGAIN;
     if (fd == -EAGAIN) /* O_NONBLOCK met the lease of a shard that is just looking */
         return AGAIN;
-    if (fd >= 0 && !still(region, place->node, look)) {
+    if (fd >= 0 && (writing ? announce(region, place->node, look) != 0
+                            : !still(region, place->node, look))) {
         velo_os_close(fd);
         return AGAIN;
     }
@@ -414,21 +437,38 @@ static int has_outside_names(struct velo_region *region, const struct velo_place
            stat.st_nlink > VELO_READ(velo_node_at(region, place->node)->links);
 }
 
+static int open_disk_to_write(struct velo_region *region, struct velo_place *place,
+                              const struct velo_look *look, int flags)
+{
+    int rc = velo_os_access(place->path, W_OK, AT_EACCESS);
+    if (rc != 0)
+        return rc;
+    if (has_outside_names(region, place))
+        return open_direct(region, place, look, flags);
+    rc = velo_space_for_open(region, look->home);
+    if (rc == 0)
+        rc = copy_up(region, place, look, (flags & O_TRUNC) != 0);
+    if (rc == -ENOSPC)
+        return open_direct(region, place, look, flags);
+    return rc == 0 ? AGAIN : rc;
+}
+
+/* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it behind
+ * our back. By comparison under the lock: a client may have put another file there since. */
+static int gone_from_disk(struct velo_region *region, const struct velo_place *place,
+                          const struct velo_look *look)
+{
+    if (still(region, place->node, look))
+        velo_directory_refresh(region, place->parent);
+    return AGAIN;
+}
+
 static int open_disk(struct velo_region *region, struct velo_place *place,
                      const struct velo_look *look, int flags)
 {
     if (writes(flags)) {
-        const int allowed = velo_os_access(place->path, W_OK, AT_EACCESS);
-        if (allowed != 0)
-            return allowed;
-        if (has_outside_names(region, place))
-            return open_direct(region, place, look, flags);
-        int rc = velo_space_for_open(region, look->home);
-        if (rc == 0)
-            rc = copy_up(region, place, look, (flags & O_TRUNC) != 0);
-        if (rc == -ENOSPC)
-            return open_direct(region, place, look, flags);
-        return rc == 0 ? AGAIN : rc;
+        const int rc = open_disk_to_write(region, place, look, flags);
+        return rc == -ENOENT ? gone_from_disk(region, place, look) : rc;
     }
     const int fd = velo_os_open(place->path, flags & REOPEN_MASK, 0);
     if (fd >= 0 && still(region, place->node, look))
@@ -437,12 +477,7 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
         velo_os_close(fd);
     else if (fd != -ENOENT)
         return fd;
-    if (!still(region, place->node, look))
-        return AGAIN;
-    /* Its name is here and its bytes are not: somebody removed it behind our back. By comparison
-     * under the lock: a client may have put another file in its place since we looked. */
-    velo_directory_refresh(region, place->parent);
-    return AGAIN;
+    return gone_from_disk(region, place, look);
 }
 
 static int open_regular(struct velo_region *region, struct velo_place *place, int flags)

@@ -195,6 +195,7 @@ struct velo_putting {
     _Atomic uint32_t thread; /* 0: free */
     _Atomic uint32_t node, parent;
     uint32_t reserved;
+    _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME: a thread of this id that is younger is another */
 };
 #define VELO_PUTTING_MAX 64u
 
@@ -260,6 +261,8 @@ struct velo_header {
 
 static_assert(sizeof(struct velo_identity) == 24, "identity");
 static_assert(sizeof(struct velo_name) == 136, "names hold no padding");
+static_assert(offsetof(struct velo_name, text) % 8 == 0, "names are compared by words");
+static_assert(offsetof(struct velo_chunk, bytes) % 8 == 0, "chunks are copied by words");
 static_assert(sizeof(struct velo_chunk) == 64, "one chunk, one cache line");
 static_assert(sizeof(struct velo_node) % 8 == 0, "nodes keep 8-byte fields aligned");
 static_assert(sizeof(struct velo_intent) == 16, "intent");
@@ -291,7 +294,8 @@ static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint3
 /* st_ino of a node: out of the range of real file systems' usual numbers, stable for its life. */
 static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
 {
-    return 1ull << 47 | (uint64_t)(node->generation & 0x3fff) << 32 | index;
+    const uint32_t generation = __atomic_load_n(&node->generation, __ATOMIC_RELAXED);
+    return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index;
 }
 
 #endif

@@ -35,30 +35,52 @@ int velo_is_temporary(const char *name)
     return strncmp(name, prefix, sizeof prefix - 1) == 0;
 }
 
-struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t node,
-                                        uint32_t directory)
+static struct velo_putting *claim(struct velo_region *region, uint32_t self)
 {
-    const uint32_t self = (uint32_t)velo_sys0(SYS_gettid);
     for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
         struct velo_putting *slot = &region->header->putting[(self + i) % VELO_PUTTING_MAX];
         uint32_t seen = 0;
-        if (!atomic_compare_exchange_strong(&slot->thread, &seen, self))
-            continue;
-        atomic_store(&slot->node, node);
-        atomic_store(&slot->parent, directory);
-        return slot;
+        if (atomic_compare_exchange_strong(&slot->thread, &seen, self))
+            return slot;
     }
     return NULL;
 }
 
-void velo_putting_end(struct velo_putting *putting)
+struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t node,
+                                        uint32_t directory)
 {
-    if (putting != NULL)
-        atomic_store(&putting->thread, 0);
+    const uint32_t self = (uint32_t)velo_sys0(SYS_gettid);
+    struct velo_putting *slot = claim(region, self);
+    if (slot == NULL) {
+        velo_litter_of_the_dead(region);
+        slot = claim(region, self);
+    }
+    if (slot != NULL) {
+        atomic_store(&slot->since_ns, velo_boottime_ns());
+        atomic_store(&slot->node, node);
+        atomic_store(&slot->parent, directory);
+    }
+    return slot;
 }
 
-/* Remove one; names that share its bytes (a further link on its way) learn their new ctime. */
-static void remove_in(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
+int velo_putter_alive(const struct velo_region *region, uint32_t putter)
+{
+    for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
+        const struct velo_putting *slot =
+            &region->header->putting[(putter + i) % VELO_PUTTING_MAX];
+        if (atomic_load(&slot->thread) == putter)
+            return !velo_thread_dead(putter, atomic_load(&slot->since_ns));
+    }
+    return 0;
+}
+
+void velo_putting_end(struct velo_putting *putting)
+{
+    atomic_store(&putting->thread, 0);
+}
+
+void velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
+                        const char *name)
 {
     struct stat stat;
     if (velo_os_lstatat(dirfd, name, &stat) != 0 || velo_os_unlinkat(dirfd, name, 0) != 0 ||
@@ -83,14 +105,14 @@ void velo_litter_of_the_dead(struct velo_region *region)
     for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
         struct velo_putting *slot = &region->header->putting[i];
         uint32_t thread = atomic_load(&slot->thread);
-        if (thread == 0 || !velo_thread_dead(thread, 0))
+        if (thread == 0 || !velo_thread_dead(thread, atomic_load(&slot->since_ns)))
             continue;
         char name[64];
         const uint32_t directory = atomic_load(&slot->parent);
         const int dirfd = open_directory(region, directory);
         name_of(thread, atomic_load(&slot->node), name);
         if (dirfd >= 0) {
-            remove_in(region, directory, dirfd, name);
+            velo_litter_remove(region, directory, dirfd, name);
             velo_os_close(dirfd);
         }
         atomic_compare_exchange_strong(&slot->thread, &thread, 0);
@@ -127,7 +149,7 @@ void velo_litter_found(struct velo_region *region, uint32_t directory, int dirfd
     const uint32_t thread = thread_in(name);
     if (thread != 0 && velo_os_lstatat(dirfd, name, &stat) == 0 && S_ISREG(stat.st_mode) &&
         velo_thread_dead(thread, boottime_of(&stat.st_ctim)))
-        remove_in(region, directory, dirfd, name);
+        velo_litter_remove(region, directory, dirfd, name);
 }
 
 void velo_litter_of_directory(struct velo_region *region, uint32_t directory)
@@ -141,7 +163,7 @@ void velo_litter_of_directory(struct velo_region *region, uint32_t directory)
             const struct dirent64 *entry = (const void *)(dents + at);
             at += entry->d_reclen;
             if (velo_is_temporary(entry->d_name))
-                remove_in(region, directory, dirfd, entry->d_name);
+                velo_litter_remove(region, directory, dirfd, entry->d_name);
         }
     }
     velo_os_close(dirfd);

@@ -7,11 +7,16 @@
 /* The name under which this thread writes `node` before it is renamed into place. */
 void velo_temporary_name(uint32_t node, char out[64]);
 int velo_is_temporary(const char *name);
-/* Note down, before it exists, the temporary file of `node` in `directory`; NULL when the table is
- * full (then only reconcile will find it). `end` after it is gone or in place. */
+/* Note down, before it exists, the temporary file of `node` in `directory`; NULL when too many put
+ * at once. `end` after it is gone or in place. */
 struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t node,
                                         uint32_t directory);
 void velo_putting_end(struct velo_putting *putting);
+/* Whether `putter` (of a name, not 0) is between rename and record, and not dead. */
+int velo_putter_alive(const struct velo_region *region, uint32_t putter);
+/* Remove one; names that share its bytes (a further link on its way) learn their new ctime. */
+void velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
+                        const char *name);
 /* Remove what dead putters noted down. */
 void velo_litter_of_the_dead(struct velo_region *region);
 /* Remove `name` in dirfd, found in `directory`, if its writer is dead. */

@@ -88,5 +88,53 @@ static inline void velo_set_time(struct velo_region *region, int64_t *field, int
 
 /* Reads of the tree that may race with a writer (and are thrown away when they did). */
 #define VELO_READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+/* A store to a slot that nobody reaches yet, so undo need not know of it; but somebody may still be
+ * reading what the slot was before. */
+#define VELO_INIT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
+/* Bytes of slots, a word at a time for the same reason (all start on 8 bytes, all have room up to
+ * the next 8): memcpy may tear in ways that the memory model has no name for. */
+typedef uint64_t __attribute__((may_alias)) velo_slot_word;
+
+/* All but the first 4 bytes, the link of the free list: undo may put the slot back there. */
+static inline void velo_slot_wipe(void *slot, size_t size)
+{
+    velo_slot_word *words = slot;
+    uint64_t first = 0;
+    __builtin_memcpy(&first, slot, 4);
+    VELO_INIT(words[0], first);
+    for (size_t i = 1; i < size / 8; i++)
+        VELO_INIT(words[i], 0);
+}
+
+static inline void velo_slot_write(char *slot, const char *text, size_t length)
+{
+    velo_slot_word *words = (velo_slot_word *)(void *)slot;
+    for (size_t done = 0; done < length; done += 8) {
+        uint64_t word = 0;
+        __builtin_memcpy(&word, text + done, length - done < 8 ? length - done : 8);
+        VELO_INIT(words[done / 8], word);
+    }
+}
+
+static inline void velo_slot_read(const char *slot, char *out, size_t length)
+{
+    const velo_slot_word *words = (const velo_slot_word *)(const void *)slot;
+    for (size_t done = 0; done < length; done += 8) {
+        const uint64_t word = VELO_READ(words[done / 8]);
+        __builtin_memcpy(out + done, &word, length - done < 8 ? length - done : 8);
+    }
+}
+
+static inline int velo_slot_equals(const char *slot, const char *text, size_t length)
+{
+    const velo_slot_word *words = (const velo_slot_word *)(const void *)slot;
+    for (size_t done = 0; done < length; done += 8) {
+        const uint64_t word = VELO_READ(words[done / 8]);
+        if (__builtin_memcmp(&word, text + done, length - done < 8 ? length - done : 8) != 0)
+            return 0;
+    }
+    return 1;
+}
 
 #endif

@@ -32,7 +32,7 @@ static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, u
     const uint32_t putter = entry->putter;
     if (putter == 0)
         return 0;
-    if (velo_thread_dead(putter, 0)) {
+    if (!velo_putter_alive(region, putter)) {
         velo_putter_died_locked(region, name, NULL);
         return 0;
     }
@@ -57,10 +57,9 @@ static int find_locked(struct velo_region *region, struct velo_hold *hold,
     return -EBUSY;
 }
 
-static int fresh_path(struct velo_region *region, struct velo_place *place)
+int velo_fresh_path(struct velo_region *region, struct velo_place *place)
 {
-    /* An ancestor may have been renamed since the walk: under the lock this is the truth. The name
-     * stands at the end of place->path, so it is kept aside while the path is rebuilt. */
+    /* The name stands at the end of place->path, so it is kept aside while the path is rebuilt. */
     char name[VELO_NAME_MAX + 1];
     memcpy(name, place->name, place->name_length);
     const int length =
@@ -97,10 +96,10 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
         return -ENOSPC;
     struct velo_node *node = velo_node_at(region, index);
     velo_take_stat_locked(region, index, &disk);
-    node->btime_ns = node->ctime_ns;
+    VELO_INIT(node->btime_ns, node->ctime_ns);
     velo_raise_floor(region, node->ctime_ns);
     if (target != NULL) {
-        node->target = velo_text_new_locked(region, target, velo_length(target));
+        VELO_INIT(node->target, velo_text_new_locked(region, target, velo_length(target)));
         if (node->target == 0)
             return -ENOSPC;
     }
@@ -131,7 +130,7 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
     else if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
         rc = -EEXIST;
     else
-        rc = fresh_path(region, place);
+        rc = velo_fresh_path(region, place);
     if (rc == 0) {
         disk_step(region, place->parent, 0);
         rc = make(place, argument);
@@ -221,7 +220,7 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
     if (rc != 0)
         return rc;
     if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0) {
-        rc = fresh_path(region, place);
+        rc = velo_fresh_path(region, place);
         if (rc == 0) {
             disk_step(region, place->parent, 0);
             rc = velo_os_unlink(place->path);
@@ -276,7 +275,7 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
     if (rc == 0 && velo_node_at(region, node)->entries != 0)
         rc = -ENOTEMPTY;
     if (rc == 0)
-        rc = fresh_path(region, place);
+        rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
     disk_step(region, place->parent, 0);
@@ -332,8 +331,8 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     const int native = velo_node_at(region, node)->type != VELO_REGULAR ||
                        velo_node_at(region, node)->state == VELO_DISK;
     if (native) {
-        rc = fresh_path(region, from);
-        rc = rc != 0 ? rc : fresh_path(region, to);
+        rc = velo_fresh_path(region, from);
+        rc = rc != 0 ? rc : velo_fresh_path(region, to);
         if (rc != 0)
             return rc;
         disk_step(region, to->parent, 0);

@@ -6,10 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "sys.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define VELO_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VELO_UNDER_TSAN 1
+#endif
+#endif
 
 static inline int velo_os_openat(int at, const char *path, int flags, mode_t mode)
 {
@@ -114,6 +123,26 @@ static inline int velo_os_access(const char *path, int mode, int flags)
 static inline int velo_os_fsync(int fd)
 {
     return (int)velo_sys1(SYS_fsync, fd);
+}
+
+/* Zeroed pages for the work of one call: the address, or -errno. */
+static inline long velo_os_map(size_t bytes)
+{
+#ifdef VELO_UNDER_TSAN /* it must learn that this is not the memory that had the address before */
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? -ENOMEM : (long)at;
+#else
+    return velo_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+#endif
+}
+static inline void velo_os_unmap(long at, size_t bytes)
+{
+#ifdef VELO_UNDER_TSAN
+    munmap((void *)at, bytes);
+#else
+    velo_sys2(SYS_munmap, at, (long)bytes);
+#endif
 }
 
 static inline int64_t velo_ns(const struct timespec *time)

@@ -71,10 +71,9 @@ uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type)
     struct velo_node *node = velo_node_at(region, index);
     /* A slot that is free has no content to save: only the link (kept) and the generation. A crash
      * before commit leaves rubbish in a free slot, which is what free slots hold. */
-    const uint32_t next = node->next_free, generation = node->generation + 1;
-    memset(node, 0, sizeof *node);
-    node->next_free = next;
-    node->generation = generation;
+    const uint32_t generation = node->generation + 1;
+    velo_slot_wipe(node, sizeof *node);
+    VELO_INIT(node->generation, generation);
     velo_type_set_locked(region, index, type); /* noted: a free slot must not look alive */
     return index;
 }
@@ -109,8 +108,8 @@ uint32_t velo_text_new_locked(struct velo_region *region, const char *text, size
             return 0; /* the caller aborts, which gives all of them back */
         struct velo_chunk *chunk = velo_chunk_at(region, slot);
         const size_t part = length < VELO_CHUNK_BYTES ? length : VELO_CHUNK_BYTES;
-        memcpy(chunk->bytes, text, part);
-        memset(chunk->bytes + part, 0, VELO_CHUNK_BYTES - part);
+        velo_slot_wipe(chunk, sizeof *chunk);
+        velo_slot_write(chunk->bytes, text, part);
         text += part;
         length -= part;
         velo_set32(region, &chunk->next, 0);
@@ -141,7 +140,7 @@ static size_t text_read(const struct velo_region *region, uint32_t chunk, char *
     while (done < length && chunk != 0) {
         const struct velo_chunk *from = velo_chunk_at(region, chunk);
         const size_t part = length - done < VELO_CHUNK_BYTES ? length - done : VELO_CHUNK_BYTES;
-        memcpy(out + done, from->bytes, part);
+        velo_slot_read(from->bytes, out + done, part);
         done += part;
         chunk = VELO_READ(from->next);
     }
@@ -167,7 +166,7 @@ size_t velo_name_text(const struct velo_region *region, const struct velo_name *
     if (length > VELO_NAME_MAX)
         length = VELO_NAME_MAX;
     const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
-    memcpy(out, name->text, inlined);
+    velo_slot_read(name->text, out, inlined);
     const size_t rest = text_read(region, VELO_READ(name->more), out + inlined, length - inlined);
     out[inlined + rest] = 0;
     return inlined + rest;
@@ -179,14 +178,12 @@ static uint32_t name_slot_new_locked(struct velo_region *region, const char *tex
     if (index == 0)
         return 0;
     struct velo_name *name = velo_name_at(region, index);
-    const uint32_t next = name->next_free;
-    memset(name, 0, sizeof *name);
-    name->next_free = next;
-    name->length = (uint16_t)length;
+    velo_slot_wipe(name, sizeof *name);
+    VELO_INIT(name->length, (uint16_t)length);
     const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
-    memcpy(name->text, text, inlined);
+    velo_slot_write(name->text, text, inlined);
     if (length > inlined) {
-        name->more = velo_text_new_locked(region, text + inlined, length - inlined);
+        VELO_INIT(name->more, velo_text_new_locked(region, text + inlined, length - inlined));
         if (name->more == 0)
             return 0;
     }
@@ -211,7 +208,7 @@ static int same_text(const struct velo_region *region, const struct velo_name *n
     if (__atomic_load_n(&name->length, __ATOMIC_RELAXED) != length)
         return 0;
     const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
-    if (memcmp(name->text, text, inlined) != 0)
+    if (!velo_slot_equals(name->text, text, inlined))
         return 0;
     if (length == inlined)
         return 1;
@@ -255,12 +252,12 @@ uint32_t velo_name_enter_locked(struct velo_region *region, uint32_t parent, con
     const uint32_t hash = velo_hash(parent, text, length);
     uint32_t *bucket = velo_name_bucket(region, hash);
     /* Still unreachable: plain stores, a crash makes it a free slot again. */
-    name->parent = parent;
-    name->node = node_index;
-    name->hash = hash;
-    name->next_hash = *bucket;
-    name->next_entry = directory->first_entry;
-    name->next_of_node = node->first_name;
+    VELO_INIT(name->parent, parent);
+    VELO_INIT(name->node, node_index);
+    VELO_INIT(name->hash, hash);
+    VELO_INIT(name->next_hash, *bucket);
+    VELO_INIT(name->next_entry, directory->first_entry);
+    VELO_INIT(name->next_of_node, node->first_name);
     if (directory->first_entry != 0)
         velo_set32(region, &velo_name_at(region, directory->first_entry)->previous_entry, index);
     velo_set32(region, &directory->first_entry, index);

@@ -133,7 +133,7 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
         return fd;
     if (fd >= 0) /* another file has that name by now */
         velo_os_close(fd);
-    velo_os_unlinkat(dirfd, temporary, 0);
+    velo_litter_remove(region, errand->parent, dirfd, temporary);
     return fd < 0 ? fd : -ESTALE;
 }
 
@@ -147,17 +147,29 @@ static int same_errand(const struct velo_region *region, const struct errand *er
            strcmp(text, errand->text) == 0;
 }
 
+/* What another putter of the same file makes of our copy: 0 nothing, -EBUSY it is renaming one of
+ * its names, -ESTALE it has put one since, which ours must become a link of. */
+static int other_putter_locked(struct velo_region *region, const struct errand *errand)
+{
+    uint32_t index = velo_node_at(region, errand->node)->first_name;
+    for (; index != 0; index = velo_name_at(region, index)->next_of_node) {
+        const struct velo_name *name = velo_name_at(region, index);
+        if (name->putter != 0 && velo_putter_alive(region, name->putter))
+            return -EBUSY;
+        if (errand->twin == 0 && name->disk_version == errand->version)
+            return -ESTALE;
+    }
+    return 0;
+}
+
 /* Announce the rename: from here to finish_rename the name stays what and where it is. */
 static int begin_rename(struct velo_region *region, const struct errand *errand)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
     struct velo_name *name = velo_name_at(region, errand->name);
-    int rc = 0;
-    if (!same_errand(region, errand) ||
-        (name->putter != 0 && !velo_thread_dead(name->putter, 0)))
-        rc = -ESTALE;
-    else
+    int rc = same_errand(region, errand) ? other_putter_locked(region, errand) : -ESTALE;
+    if (rc == 0)
         velo_set32(region, &name->putter, (uint32_t)velo_sys0(SYS_gettid));
     return velo_finish(region, &hold, rc);
 }
@@ -204,6 +216,10 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
         return dirfd;
     velo_temporary_name(errand->node, temporary);
     struct velo_putting *putting = velo_putting_begin(region, errand->node, errand->parent);
+    if (putting == NULL) {
+        velo_os_close(dirfd);
+        return -ESTALE;
+    }
     int to;
     if (errand->twin != 0) {
         to = link_twin(region, errand, dirfd, temporary);
@@ -234,7 +250,7 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     }
     if (to >= 0) {
         if (rc != 0)
-            velo_os_unlinkat(dirfd, temporary, 0);
+            velo_litter_remove(region, errand->parent, dirfd, temporary);
         velo_os_close(to);
     }
     velo_putting_end(putting);
@@ -252,6 +268,11 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
         if (!next_errand(region, node, &errand))
             break;
         const int rc = run_errand(region, &errand, flags);
+        if (rc == -EBUSY) {
+            const struct timespec moment = {0, 50000};
+            velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+            continue;
+        }
         if (rc == -ESTALE && ++tries < TRIES_A_NAME)
             continue;
         if (rc == -ESTALE)
@@ -416,8 +437,7 @@ static int put_with_baton(struct velo_region *region, unsigned flags,
                           struct velo_put_result *result)
 {
     const size_t bytes = ((size_t)VELO_READ(region->header->nodes.used) + 1) * sizeof(struct due);
-    const long at = velo_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const long at = velo_os_map(bytes);
     if (at < 0 && at > -4096)
         return (int)at;
     struct due *due = (struct due *)at;
@@ -425,7 +445,7 @@ static int put_with_baton(struct velo_region *region, unsigned flags,
     const size_t count = collect_due(region, flags, due);
     sort_oldest_first(due, count);
     put_files(region, flags, due, count, result);
-    velo_sys2(SYS_munmap, at, (long)bytes);
+    velo_os_unmap(at, bytes);
     if ((flags & VELO_PUT_PROGRAMS) == 0)
         put_directories(region, result);
     if ((flags & VELO_PUT_SYNC) != 0) {

@@ -37,8 +37,7 @@ struct pass {
 static struct pass *pass_new(struct velo_region *region, int deep)
 {
     const long address =
-        velo_sys6(SYS_mmap, 0, sizeof(struct pass), PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        velo_os_map(sizeof(struct pass));
     if (address < 0 && address > -4096)
         return NULL;
     struct pass *pass = (struct pass *)address;
@@ -50,7 +49,7 @@ static struct pass *pass_new(struct velo_region *region, int deep)
 
 static void pass_free(struct pass *pass)
 {
-    velo_sys2(SYS_munmap, velo_word(pass), sizeof *pass);
+    velo_os_unmap(velo_word(pass), sizeof *pass);
 }
 
 static void enqueue(struct pass *pass, uint32_t directory)
@@ -72,22 +71,24 @@ static enum velo_type type_of(mode_t mode)
 
 static int same_as_put(const struct velo_name *name, const struct stat *disk)
 {
-    return (name->flags & VELO_NAME_ON_DISK) != 0 && name->disk_inode == disk->st_ino &&
-           name->disk_size == (uint64_t)disk->st_size &&
-           name->disk_mtime_ns == velo_ns(&disk->st_mtim) &&
-           name->disk_ctime_ns == velo_ns(&disk->st_ctim);
+    return (VELO_READ(name->flags) & VELO_NAME_ON_DISK) != 0 &&
+           VELO_READ(name->disk_inode) == disk->st_ino &&
+           VELO_READ(name->disk_size) == (uint64_t)disk->st_size &&
+           VELO_READ(name->disk_mtime_ns) == velo_ns(&disk->st_mtim) &&
+           VELO_READ(name->disk_ctime_ns) == velo_ns(&disk->st_ctim);
 }
 
 /* Nothing to do for this name? Directories are compared by identity: their times are ours. */
 static int unchanged(const struct velo_region *region, uint32_t index, const struct stat *disk)
 {
     const struct velo_name *name = velo_name_at(region, index);
-    const struct velo_node *node = velo_node_at(region, name->node);
-    if (node->type != type_of(disk->st_mode))
+    const struct velo_node *node = velo_node_at(region, VELO_READ(name->node));
+    if (VELO_READ(node->type) != type_of(disk->st_mode))
         return 0;
-    if (node->type == VELO_DIRECTORY)
-        return node->identity[VELO_ID_DISK].inode == disk->st_ino && node->mode == disk->st_mode &&
-               node->uid == disk->st_uid && node->gid == disk->st_gid;
+    if (VELO_READ(node->type) == VELO_DIRECTORY)
+        return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
+               VELO_READ(node->mode) == disk->st_mode &&
+               VELO_READ(node->uid) == disk->st_uid && VELO_READ(node->gid) == disk->st_gid;
     return same_as_put(name, disk);
 }
 
@@ -114,7 +115,7 @@ static uint32_t new_node_locked(struct pass *pass, int dirfd, uint32_t parent, c
         return 0;
     struct velo_node *node = velo_node_at(region, index);
     velo_take_stat_locked(region, index, disk);
-    node->btime_ns = node->ctime_ns;
+    VELO_INIT(node->btime_ns, node->ctime_ns);
     if (node->type == VELO_SYMLINK) {
         const long got = velo_os_readlinkat(dirfd, text, pass->target, PATH_MAX - 1);
         if (got <= 0)
@@ -126,8 +127,8 @@ static uint32_t new_node_locked(struct pass *pass, int dirfd, uint32_t parent, c
             return 0;
     } else if (node->type == VELO_REGULAR) {
         const int path = velo_name_path(region, parent, text, length, pass->target);
-        node->home = path < 0 ? 0
-                              : (uint16_t)velo_home_of(region, pass->target, (size_t)path);
+        VELO_INIT(node->home, path < 0 ? 0
+                                       : (uint16_t)velo_home_of(region, pass->target, (size_t)path));
         velo_state_set_locked(region, index, VELO_DISK);
         velo_set64(region, &node->version, 1);
         velo_set64(region, &node->settled, 1);
@@ -189,6 +190,14 @@ static int changed_locked(struct pass *pass, uint32_t index, const struct stat *
     }
     if (node->type == VELO_DIRECTORY)
         return FORGET_TREE;
+    if (node->type == VELO_REGULAR && node->state == VELO_DISK && S_ISREG(disk->st_mode) &&
+        name->disk_inode == disk->st_ino) { /* written in place, maybe by us (open_direct) */
+        pass->result.changed -= node->settled != node->version;
+        velo_set64(region, &node->stored, 0);
+        velo_take_stat_locked(region, name->node, disk);
+        velo_names_seen_locked(region, name->node, disk);
+        return DONE;
+    }
     if (is_dirty_file(region, index)) { /* memory wins; what is there now is an older version */
         velo_name_disk_locked(region, index, 0, disk);
         return REPORT;
@@ -197,10 +206,10 @@ static int changed_locked(struct pass *pass, uint32_t index, const struct stat *
     return FORGET_TREE; /* gone already: the caller looks again and ingests */
 }
 
-static int busy_put(const struct velo_name *name)
+static int busy_put(const struct velo_region *region, const struct velo_name *name)
 {
     const uint32_t putter = VELO_READ(name->putter);
-    return putter != 0 && !velo_thread_dead(putter, 0);
+    return putter != 0 && velo_putter_alive(region, putter);
 }
 
 static int look_again_locked(struct pass *pass, int dirfd, uint32_t parent, const char *text,
@@ -209,7 +218,7 @@ static int look_again_locked(struct pass *pass, int dirfd, uint32_t parent, cons
     struct velo_region *region = pass->region;
     struct stat disk;
     const uint32_t index = velo_name_find(region, parent, text, length);
-    if (index != 0 && busy_put(velo_name_at(region, index))) {
+    if (index != 0 && busy_put(region, velo_name_at(region, index))) {
         velo_name_at(region, index)->mark = pass->mark;
         return DONE;
     }
@@ -296,7 +305,8 @@ static int vanished_locked(struct pass *pass, int dirfd, uint32_t index)
     struct velo_name *name = velo_name_at(pass->region, index);
     char text[VELO_NAME_MAX + 1];
     struct stat disk;
-    if (name->mark == pass->mark || (name->flags & VELO_NAME_ON_DISK) == 0 || busy_put(name))
+    if (name->mark == pass->mark || (name->flags & VELO_NAME_ON_DISK) == 0 ||
+        busy_put(pass->region, name))
         return 0;
     velo_name_text(pass->region, name, text);
     return velo_os_lstatat(dirfd, text, &disk) == -ENOENT;
@@ -346,7 +356,7 @@ static int scan_names(struct pass *pass, int dirfd, uint32_t directory)
     for (;;) {
         const long got = velo_sys3(SYS_getdents64, dirfd, velo_word(pass->dents), DENTS_BYTES);
         if (got <= 0)
-            return (int)got;
+            return got == -ENOENT ? 0 : (int)got; /* removed meanwhile: nothing is in it */
         for (long at = 0; at < got;) {
             const struct dent *dent = (const struct dent *)(const void *)(pass->dents + at);
             at += dent->record_bytes;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "litter.h"
 #include "os.h"
 #include "reconcile.h"
 
@@ -28,7 +29,7 @@ struct move {
 static int busy(const struct velo_region *region, uint32_t name)
 {
     const uint32_t putter = name == 0 ? 0 : velo_name_at(region, name)->putter;
-    return putter != 0 && !velo_thread_dead(putter, 0);
+    return putter != 0 && velo_putter_alive(region, putter);
 }
 
 static int find_both_locked(struct move *m, struct velo_hold *hold)
@@ -110,19 +111,8 @@ static int check_rights(const struct move *m)
 
 static int fresh_paths(struct move *m)
 {
-    struct velo_place *places[] = {m->from, m->to};
-    for (int i = 0; i < 2; i++) {
-        struct velo_place *place = places[i];
-        char name[VELO_NAME_MAX + 1];
-        memcpy(name, place->name, place->name_length);
-        const int length =
-            velo_name_path(m->region, place->parent, name, place->name_length, place->path);
-        if (length < 0)
-            return length;
-        place->path_length = (uint16_t)length;
-        place->name = place->path + length - place->name_length;
-    }
-    return 0;
+    const int rc = velo_fresh_path(m->region, m->from);
+    return rc != 0 ? rc : velo_fresh_path(m->region, m->to);
 }
 
 /* Say what is about to happen on disk, for whoever finds us dead (velo_rename_recover). */

@@ -13,7 +13,6 @@
 
 #define WAIT_PERCENT 96u /* shards evict from 90 on by themselves; only beyond this we wait */
 #define OPEN_BYTES (128u * 1024u) /* room one new file should find */
-#define STEP_BYTES (64u * 1024u)
 
 uint64_t velo_metadata_bytes(const struct velo_region *region)
 {
@@ -55,7 +54,7 @@ static int charge_once(struct velo_region *region, uint32_t index, uint64_t end,
     const struct velo_node *node = velo_node_at(region, index);
     *shard = node->home;
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED && end > node->charged) {
-        const uint64_t wanted = (end + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
+        const uint64_t wanted = (end + VELO_CHARGE_STEP - 1) / VELO_CHARGE_STEP * VELO_CHARGE_STEP;
         if (fits(region, wanted - node->charged, 100))
             velo_charge_set_locked(region, index, wanted);
         else
@@ -74,7 +73,7 @@ int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
             return 0;
         if (region->ask == NULL ||
             region->ask(region, VELO_ASK_SPACE, shard,
-                        end - VELO_READ(velo_node_at(region, index)->charged) + STEP_BYTES) != 0)
+                        end - VELO_READ(velo_node_at(region, index)->charged) + VELO_CHARGE_STEP) != 0)
             break;
     }
     return charge_once(region, index, end, &shard);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "litter.h"
 #include "os.h"
 
 #define FORGET_WAITS_MAX 20000 /* a second */
@@ -96,7 +97,7 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
 void velo_putter_died_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
 {
     struct velo_name *name = velo_name_at(region, index);
-    if (name->putter == 0 || !velo_thread_dead(name->putter, 0))
+    if (name->putter == 0 || velo_putter_alive(region, name->putter))
         return;
     velo_set32(region, &name->putter, 0);
     velo_set64(region, &name->disk_version, 0);
@@ -327,7 +328,8 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
         if (top != 0) {
             const uint32_t leaf = leaf_below(region, top);
             const uint32_t putter = velo_name_at(region, leaf)->putter;
-            if (putter != 0 && waits++ < FORGET_WAITS_MAX && !velo_thread_dead(putter, 0)) {
+            if (putter != 0 && waits++ < FORGET_WAITS_MAX &&
+                velo_putter_alive(region, putter)) {
                 velo_commit(region, &hold);
                 const struct timespec moment = {0, 50000};
                 velo_sys2(SYS_nanosleep, velo_word(&moment), 0);

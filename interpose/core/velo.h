@@ -168,6 +168,8 @@ int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);
+/* Charges are multiples of this. */
+#define VELO_CHARGE_STEP (64u * 1024u)
 
 /* ---- put.c: memory to the real tree ("materialise") ------------------------------------------ */
 enum {

@@ -36,7 +36,7 @@ void velo_cwd_unknowable(void)
     atomic_store(&cwd_unknowable, 1);
 }
 
-/* ---- which texts can lead in ------------------------------------------------------------------ */
+/* ---- which texts can lead in ----------------------------------------------------------------- */
 
 static bool is_last_of_pattern(const struct velo_header *header, const char *name, size_t length)
 {
@@ -75,7 +75,7 @@ static bool may_lead_in(const struct velo_region *region, const char *text)
            names_a_pattern(region, text);
 }
 
-/* ---- the working directory -------------------------------------------------------------------- */
+/* ---- the working directory ------------------------------------------------------------------- */
 
 struct base { /* where a relative path starts */
     uint32_t node;   /* hosted directory, or 0: then by text */
@@ -150,7 +150,7 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
     return 0;
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 uint32_t velo_node_of_fd(struct velo_region *region, int fd)
 {
@@ -208,10 +208,10 @@ static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
     return 0;
 }
 
-/* ---- the claim -------------------------------------------------------------------------------- */
+/* ---- the claim ------------------------------------------------------------------------------- */
 
 /* Through hosted names and out again (place->crossed) is not ours either: the directories and
- * symlinks on the way stand on disk, so the kernel finds the same end from the program's own text. */
+ * symlinks on the way stand on disk, so the kernel finds the same end from the program's text. */
 static int judge(int rc, const struct velo_place *place)
 {
     if (rc != 0)

@@ -1,8 +1,8 @@
 /* jump.c - functions that must not be called through a frame of C.
  *
- * vfork returns twice on one stack. dlopen looks at its return address to find the caller's RUNPATH.
- * clone starts a child in the middle of the call. So these look at their arguments and jump on, with
- * registers and stack as they came. */
+ * vfork returns twice on one stack. dlopen looks at its return address to find its caller's
+ * RUNPATH. clone starts a child in the middle of the call. So these look at their arguments and
+ * jump on, with registers and stack as they came. */
 #include <sched.h>
 
 #include "claim.h"

@@ -27,7 +27,7 @@
 
 enum program { PROGRAM_UNKNOWN, PROGRAM_ENTERED, PROGRAM_OPAQUE, PROGRAM_SCRIPT };
 
-/* ---- one file --------------------------------------------------------------------------------- */
+/* ---- one file -------------------------------------------------------------------------------- */
 
 static bool loader_is_glibc(const char *path)
 {
@@ -115,7 +115,7 @@ static enum program judge(int dirfd, const char *path, char interpreter[INTERPRE
     return is;
 }
 
-/* ---- before it runs --------------------------------------------------------------------------- */
+/* ---- before it runs -------------------------------------------------------------------------- */
 
 static void put_programs(struct velo_region *region)
 {
@@ -172,7 +172,7 @@ void velo_before_library(const char *path)
         put_programs(region);
 }
 
-/* ---- $PATH ------------------------------------------------------------------------------------ */
+/* ---- $PATH ----------------------------------------------------------------------------------- */
 
 bool velo_find_program(const char *file, char found[PATH_MAX])
 {

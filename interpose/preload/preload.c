@@ -15,7 +15,7 @@
 #include "zmtp.h"
 
 #define ASK_TIMEOUT_MS 60000u   /* a shard that evicts writes to a disk meanwhile */
-#define ASK_GRACE_MS 5000u      /* nobody listens: a router that was killed may be back. $VELO_GRACE_MS */
+#define ASK_GRACE_MS 5000u /* nobody listens: a killed router may be back. $VELO_GRACE_MS */
 #define ASK_RETRY_MS 50u
 #define ATTACH_SPINS_MAX 100000 /* of sched_yield, while another thread attaches */
 
@@ -34,7 +34,7 @@ void *velo_next_slow(_Atomic(void *) *slot, const char *name)
     return function;
 }
 
-/* ---- asking a shard ------------------------------------------------------------------------------ */
+/* ---- asking a shard -------------------------------------------------------------------------- */
 
 static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t argument)
 {
@@ -72,7 +72,7 @@ static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64
     }
 }
 
-/* ---- attaching -------------------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 static const char *environment_value(const char *name, size_t length)
 {

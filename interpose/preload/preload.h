@@ -9,7 +9,7 @@
  * P5  our own calls (raw.h, the core) pass straight by all wrappers.
  *
  * Any wrapper may run before our constructor does: other libraries' constructors open files. So
- * the arena is attached by whoever comes first, and a call that comes while we attach is passed on. */
+ * the arena is attached by whoever comes first; a call that comes while we attach is passed on. */
 #ifndef VELO_PRELOAD_PRELOAD_H
 #define VELO_PRELOAD_PRELOAD_H
 
@@ -39,7 +39,7 @@
 #define ALIAS(alias, function)                                                                     \
     __asm__(".globl " #alias "\n.type " #alias ", " VELO_FUNCTION "\n.set " #alias ", " #function)
 
-/* ---- attachment ------------------------------------------------------------------------------- */
+/* ---- attachment ------------------------------------------------------------------------------ */
 enum velo_attachment { VELO_FRESH = 0, VELO_ATTACHING = 1, VELO_ATTACHED = 2, VELO_OFF = 3 };
 
 extern _Atomic int velo_attachment; /* released when the region is whole, acquired by velo_here */
@@ -66,7 +66,7 @@ extern _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec
 extern char velo_library_path[1024];        /* how the loader was told to find us; "" if unknown */
 extern char velo_arena_assignment[256 + 16]; /* "VELO_ARENA=/dev/shm/..." */
 
-/* ---- the next function ------------------------------------------------------------------------ */
+/* ---- the next function ----------------------------------------------------------------------- */
 void *velo_next_slow(_Atomic(void *) *slot, const char *name);
 
 static inline void *velo_next(_Atomic(void *) *slot, const char *name)
@@ -85,7 +85,7 @@ static inline void *velo_next(_Atomic(void *) *slot, const char *name)
         (type *)velo_next(&slot_, #function);                                                      \
     })
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 /* A value or a negative errno, as libc returns it. */
 static inline long velo_answer(long result)
 {

@@ -1,7 +1,7 @@
 /* raw.h - the kernel's file-system calls for the wrappers: what a libc function that is no
  * cancellation point would have done, and the calls we make for ourselves.
  *
- * Arguments are passed on exactly as given. Results are the kernel's: a value or a negative errno. */
+ * Arguments are passed on exactly as given. Results are the kernel's: a value or -errno. */
 #ifndef VELO_PRELOAD_RAW_H
 #define VELO_PRELOAD_RAW_H
 

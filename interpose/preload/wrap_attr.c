@@ -1,7 +1,7 @@
 /* wrap_attr.c - mode, owner, times and length.
  *
- * By path the core changes the node. By descriptor the kernel changes the file that holds the bytes,
- * and the core is told to look at it. */
+ * By path the core changes the node. By descriptor the kernel changes the file that holds the
+ * bytes, and the core is told to look at it. */
 #include <stdlib.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ static bool means_descriptor(int fd, const char *path, int flags)
         return plain;                                                                              \
     return claimed < 0 ? claimed : hosted
 
-/* ---- mode ------------------------------------------------------------------------------------- */
+/* ---- mode ------------------------------------------------------------------------------------ */
 
 static long chmod_at(int dirfd, const char *path, mode_t mode)
 {
@@ -77,7 +77,7 @@ EXPORT int fchmod(int fd, mode_t mode)
     return (int)velo_answer(noticed(fd, velo_sys2(SYS_fchmod, fd, mode)));
 }
 
-/* ---- owner ------------------------------------------------------------------------------------ */
+/* ---- owner ----------------------------------------------------------------------------------- */
 
 static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
@@ -107,7 +107,7 @@ EXPORT int fchown(int fd, uid_t uid, gid_t gid)
     return (int)velo_answer(noticed(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
 }
 
-/* ---- times ------------------------------------------------------------------------------------ */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 static bool valid_time(const struct timespec *time)
 {
@@ -191,7 +191,7 @@ EXPORT int utime(const char *path, const struct utimbuf *times)
     return (int)velo_answer(utimens_at(AT_FDCWD, path, precise, 0));
 }
 
-/* ---- length ----------------------------------------------------------------------------------- */
+/* ---- length ---------------------------------------------------------------------------------- */
 
 static long truncate_at(const char *path, off_t length)
 {

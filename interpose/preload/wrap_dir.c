@@ -35,12 +35,14 @@ static const char stream_owner;
 static struct stream *ours(DIR *directory)
 {
     struct stream *stream = (void *)directory;
-    const bool is = stream != NULL && stream->never_a_descriptor == NEVER_A_DESCRIPTOR &&
-                    stream->mark == MARK && stream->owner == &stream_owner && stream->self == stream;
+    if (stream == NULL || stream->never_a_descriptor != NEVER_A_DESCRIPTOR)
+        return NULL;
+    const bool is =
+        stream->mark == MARK && stream->owner == &stream_owner && stream->self == stream;
     return is ? stream : NULL;
 }
 
-/* ---- the snapshot ----------------------------------------------------------------------------- */
+/* ---- the snapshot ---------------------------------------------------------------------------- */
 
 static int add(void *context, const char *name, size_t length, uint64_t inode, unsigned char type)
 {
@@ -110,7 +112,7 @@ static DIR *stream_new(int fd, uint32_t node)
     return NULL;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static DIR *open_hosted(struct velo_place *place)
 {
@@ -173,7 +175,7 @@ EXPORT int dirfd(DIR *directory)
     return stream == NULL ? NEXT(dirfd)(directory) : stream->fd;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static struct dirent *read_hosted(struct stream *stream)
 {
@@ -231,7 +233,7 @@ EXPORT long telldir(DIR *directory)
     return stream == NULL ? NEXT(telldir)(directory) : (long)stream->position;
 }
 
-/* ---- raw reading ------------------------------------------------------------------------------ */
+/* ---- raw reading ----------------------------------------------------------------------------- */
 
 /* A program that reads entries itself keeps its place in the kernel's descriptor, so it is given
  * the kernel's view: everything is put on disk when it begins. */

@@ -40,7 +40,7 @@ EXPORT int execv(const char *path, char *const argv[])
     return execute(path, argv, environ);
 }
 
-/* ---- by descriptor ---------------------------------------------------------------------------- */
+/* ---- by descriptor --------------------------------------------------------------------------- */
 
 static void name_descriptor(int fd, char out[32])
 {
@@ -85,7 +85,7 @@ EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *const
     return (int)velo_answer(run(dirfd, path, argv, envp, flags));
 }
 
-/* ---- along $PATH ------------------------------------------------------------------------------ */
+/* ---- along $PATH ----------------------------------------------------------------------------- */
 
 static size_t count_of(char *const argv[])
 {
@@ -160,7 +160,7 @@ EXPORT int execvp(const char *file, char *const argv[])
     return execvpe(file, argv, environ);
 }
 
-/* ---- arguments one by one --------------------------------------------------------------------- */
+/* ---- arguments one by one -------------------------------------------------------------------- */
 
 /* Declares `argv`, of the arguments from `first` to the NULL; `after` sees the list behind it. */
 #define GATHER(first, after)                                                                       \

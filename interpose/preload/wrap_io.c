@@ -1,7 +1,7 @@
 /* wrap_io.c - writes: not to carry them, the kernel does, but to charge the space they take.
  *
- * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may still
- * be written before its file has to be charged for more. Other descriptors pay for one load. */
+ * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
+ * still be written before its file has to be charged for more. Other descriptors pay for one load. */
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -10,8 +10,6 @@
 #include "claim.h"
 #include "hint.h"
 #include "raw.h"
-
-#define STEP_BYTES 65536u /* the core charges in steps of as much */
 
 _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
 
@@ -43,7 +41,7 @@ int velo_hint_charge(int fd, size_t count)
     const uint64_t end = (uint64_t)stat.st_size + count;
     if (velo_charge(velo_here(), node, end) != 0)
         return -ENOSPC;
-    velo_hint_set(fd, (uint32_t)(STEP_BYTES - 1 - (end - 1) % STEP_BYTES) + 1);
+    velo_hint_set(fd, VELO_CHARGE_STEP - (uint32_t)((end - 1) % VELO_CHARGE_STEP));
     return 0;
 }
 
@@ -77,7 +75,7 @@ static inline bool refused_pieces(int fd, const struct iovec *pieces, int count)
     return velo_hint(fd) != 0 && refused(fd, total(pieces, count));
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
@@ -117,7 +115,7 @@ EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE
     return NEXT(fwrite)(bytes, size, count, stream);
 }
 
-/* ---- copying inside the kernel ---------------------------------------------------------------- */
+/* ---- copying inside the kernel --------------------------------------------------------------- */
 
 /* Callers ask for "as much as there is": what there is, is at most the source's size. */
 static bool refused_copy(int to, int from, size_t count)
@@ -154,7 +152,7 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
                : NEXT(splice)(from, from_at, to, to_at, count, flags);
 }
 
-/* ---- hints follow descriptors where that is cheap --------------------------------------------- */
+/* ---- hints follow descriptors where that is cheap -------------------------------------------- */
 
 static long follow(int fd, long duplicate)
 {

@@ -19,10 +19,10 @@
         return plain;                                                                              \
     return claimed < 0 ? claimed : hosted
 
-/* ---- two names -------------------------------------------------------------------------------- */
+/* ---- two names ------------------------------------------------------------------------------- */
 
-/* Claims both. VELO_NOT_OURS: the program's own call; VELO_OURS: both places are filled and at least
- * one is hosted; or -errno. */
+/* Claims both. VELO_NOT_OURS: the program's own call; VELO_OURS: both places are filled and at
+ * least one is hosted; or -errno. */
 static int claim_two(int fd, const char *from, unsigned walk, struct velo_place *from_place,
                      int to_fd, const char *to, struct velo_place *to_place)
 {
@@ -120,7 +120,7 @@ EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags
     return (int)velo_answer(link_at(fd, from, to_fd, to, flags));
 }
 
-/* ---- removing --------------------------------------------------------------------------------- */
+/* ---- removing -------------------------------------------------------------------------------- */
 
 static long remove_at(int dirfd, const char *path, int flags)
 {
@@ -152,7 +152,7 @@ EXPORT int remove(const char *path)
     return (int)velo_answer(rc);
 }
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static long symlink_at(const char *target, int dirfd, const char *path)
 {

@@ -119,7 +119,7 @@ EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handle *ha
     return NEXT(name_to_handle_at)(dirfd, path, handle, mount, flags);
 }
 
-/* ---- temporary names -------------------------------------------------------------------------- */
+/* ---- temporary names ------------------------------------------------------------------------- */
 
 /* The six X before the last `suffix` characters, or NULL. */
 static char *find_blank(char *template, int suffix)
@@ -136,7 +136,7 @@ static void fill_blank(char *blank)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     uint64_t random = 0;
     if (velo_sys3(SYS_getrandom, velo_word(&random), sizeof random, GRND_NONBLOCK) < 0) {
-        struct timespec now;
+        struct timespec now = {0, 0};
         velo_sys2(SYS_clock_gettime, CLOCK_MONOTONIC, velo_word(&now));
         random = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u + (uintptr_t)blank;
     }

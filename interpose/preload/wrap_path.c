@@ -10,7 +10,7 @@
 #include "raw.h"
 #include "wrap_dir.h"
 
-/* ---- readlink --------------------------------------------------------------------------------- */
+/* ---- readlink -------------------------------------------------------------------------------- */
 
 /* The kernel names a hosted file's descriptor by its place in the arena; programs want the path.
  * `text` holds `length` bytes of the kernel's answer; the new length. */
@@ -71,7 +71,7 @@ EXPORT ssize_t __readlinkat_chk(int dirfd, const char *path, char *out, size_t s
                        : readlinkat(dirfd, path, out, size);
 }
 
-/* ---- realpath --------------------------------------------------------------------------------- */
+/* ---- realpath -------------------------------------------------------------------------------- */
 
 /* libc resolves what is on disk, which each directory is; a regular file's name is added to what
  * its directory resolved to. */
@@ -130,7 +130,7 @@ EXPORT char *canonicalize_file_name(const char *path)
     return realpath(path, NULL);
 }
 
-/* ---- the working directory -------------------------------------------------------------------- */
+/* ---- the working directory ------------------------------------------------------------------- */
 
 static long changed(long rc)
 {

@@ -57,7 +57,7 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
     return spawn(NEXT(posix_spawnp), pid, file, path, actions, attributes, argv, envp);
 }
 
-/* ---- shells ----------------------------------------------------------------------------------- */
+/* ---- shells ---------------------------------------------------------------------------------- */
 
 /* system and popen take the process's own environment. When a program dropped us from it, it is
  * swapped for the time of the call; only such programs could see that from another thread. */

@@ -12,7 +12,7 @@
 #include "raw.h"
 
 /* A program sees a plain file's stamp: what is stamped in memory from now on is not older, although
- * the kernel's stamps can be finer than any clock we can read. ctime, because nobody can fake it. */
+ * the kernel's stamps can be finer than any clock we can read. ctime: nobody can fake it. */
 static void saw(struct velo_region *region, const struct stat *plain)
 {
     velo_raise_floor(region, velo_ns(&plain->st_ctim));
@@ -86,7 +86,7 @@ EXPORT int fstatat(int dirfd, const char *path, struct stat *out, int flags)
 }
 ALIAS(fstatat64, fstatat);
 
-/* Programs built against glibc before 2.33. `version` tells which struct; 64-bit machines have one. */
+/* Programs built against glibc before 2.33. `version` tells which struct; here is only one. */
 int __xstat(int version, const char *path, struct stat *out);
 int __lxstat(int version, const char *path, struct stat *out);
 int __fxstat(int version, int fd, struct stat *out);
@@ -120,7 +120,7 @@ EXPORT int __fxstatat(int version, int dirfd, const char *path, struct stat *out
 }
 ALIAS(__fxstatat64, __fxstatat);
 
-/* ---- statx ------------------------------------------------------------------------------------ */
+/* ---- statx ----------------------------------------------------------------------------------- */
 
 static struct statx_timestamp statx_time(struct timespec time)
 {
@@ -195,7 +195,7 @@ EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct s
     return (int)velo_answer(statx_at(dirfd, path, flags, mask, out));
 }
 
-/* ---- access ------------------------------------------------------------------------------------ */
+/* ---- access ---------------------------------------------------------------------------------- */
 
 EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
 {

@@ -14,7 +14,7 @@ static const char *stand_in(const char *path, struct velo_place *place, int *fai
     const int claimed = velo_claim(AT_FDCWD, path, 0, place);
     if (claimed == VELO_NOT_OURS)
         return path;
-    *failed = claimed < 0 ? claimed : claimed == VELO_OURS && place->type == VELO_NONE ? -ENOENT : 0;
+    *failed = claimed < 0 ? claimed : place->type == VELO_NONE ? -ENOENT : 0;
     if (*failed != 0)
         return NULL;
     if (claimed == VELO_OURS && place->type == VELO_REGULAR)

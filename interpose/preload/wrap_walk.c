@@ -22,7 +22,7 @@ void velo_put_tree(struct velo_region *region)
     velo_escape(region, VELO_ESCAPE_SYSCALL);
 }
 
-/* ---- scandir ---------------------------------------------------------------------------------- */
+/* ---- scandir --------------------------------------------------------------------------------- */
 
 typedef int (*selector)(const struct dirent *entry);
 typedef int (*comparison)(const struct dirent **a, const struct dirent **b);
@@ -99,7 +99,7 @@ EXPORT int scandirat(int dirfd, const char *path, struct dirent ***list, selecto
 }
 ALIAS(scandirat64, scandirat);
 
-/* ---- glob ------------------------------------------------------------------------------------- */
+/* ---- glob ------------------------------------------------------------------------------------ */
 
 EXPORT int glob(const char *restrict pattern, int flags, int (*failed)(const char *, int),
                 glob_t *restrict out)
@@ -117,7 +117,7 @@ EXPORT int glob(const char *restrict pattern, int flags, int (*failed)(const cha
 }
 ALIAS(glob64, glob);
 
-/* ---- walkers inside libc ---------------------------------------------------------------------- */
+/* ---- walkers inside libc --------------------------------------------------------------------- */
 
 static void before_walk(bool changes_directory)
 {

@@ -3,7 +3,8 @@
  * In    nothing but the core itself (velo.h); no preload, no shard, no Python
  * Out   exit status 0, or the first failed check on stderr and 1
  * Never a file left in /dev/shm or in the temporary directory: whoever opened the bench removes it,
- *       also when a check failed.  Children of a test end with _exit, so only the opener cleans.
+ *       also when a check failed (VELO_TEST_KEEP=1 keeps it, to look at).  Children of a test end
+ *       with _exit, so only the opener cleans.
  *
  * The workspace has two directories: `build` is hosted, `plain` is the kernel's, so that the same
  * operation can be done in both and compared (both.h). */
@@ -54,9 +55,8 @@ static inline int bench_remove_one(const char *path, const struct stat *st, int 
 
 static inline void bench_remove(void)
 {
-    if (bench.owner != getpid())
+    if (bench.owner != getpid() || getenv("VELO_TEST_KEEP") != NULL)
         return;
-    velo_region_detach(&bench.region);
     nftw(bench.arena, bench_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     nftw(bench.workspace, bench_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     bench.owner = 0;
@@ -112,7 +112,7 @@ static inline void bench_check(void)
     char why[200] = "";
     if (velo_check(&bench.region, why, sizeof why) != 0) {
         snprintf(bench.note, sizeof bench.note, "(%.200s)", why);
-        CHECK(!"velo_check");
+        CHECK_EQ(velo_check(&bench.region, why, sizeof why), 0);
     }
 }
 
@@ -121,6 +121,7 @@ static inline void bench_close(void)
 {
     bench_check();
     bench_remove();
+    velo_region_detach(&bench.region); /* not at exit: a thread may still be in there */
 }
 
 /* ---- hosted names --------------------------------------------------------------------------------- */
