@@ -19,7 +19,7 @@
 
 enum { AGAIN = -6000 };
 
-/* ---- stat --------------------------------------------------------------------------------------- */
+/* ---- stat ------------------------------------------------------------------------------------ */
 
 static uint64_t device_of(const struct velo_region *region, uint32_t index)
 {
@@ -197,7 +197,7 @@ int velo_access(struct velo_region *region, struct velo_place *place, int mode, 
     return -ENOENT;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 /* One native call on the path where the truth is, then the same in the namespace. */
 typedef int (*change)(const char *path, const void *argument);
@@ -416,7 +416,7 @@ int velo_revalidate(struct velo_region *region, struct velo_place *place)
     return rc;
 }
 
-/* ---- listings ------------------------------------------------------------------------------------ */
+/* ---- listings -------------------------------------------------------------------------------- */
 
 struct entry {
     uint64_t inode;

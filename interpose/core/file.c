@@ -91,7 +91,7 @@ int velo_looks_like_program(const char *name, size_t length, mode_t mode)
     return 0;
 }
 
-/* ---- new files -------------------------------------------------------------------------------- */
+/* ---- new files ------------------------------------------------------------------------------- */
 
 /* Everything about a file that was just created in the kernel and is not in the tree yet. */
 struct newborn {
@@ -238,7 +238,7 @@ static int create(struct velo_region *region, struct velo_place *place, int flag
     return fd == -ENOSPC ? create_on_disk(region, place, flags, mode) : fd;
 }
 
-/* ---- disk to memory ---------------------------------------------------------------------------- */
+/* ---- disk to memory -------------------------------------------------------------------------- */
 
 int velo_copy_bytes(int from, int to)
 {
@@ -364,9 +364,10 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
     return rc == AGAIN ? -EALREADY : rc;
 }
 
-/* ---- files that exist ------------------------------------------------------------------------- */
+/* ---- files that exist ------------------------------------------------------------------------ */
 
-/* Raise the version for a change that is possible from now on. 0, or AGAIN when the node is not what `look` saw. */
+/* Raise the version for a change that is possible from now on. 0, or AGAIN when the node is not
+ * what `look` saw. */
 static int announce(struct velo_region *region, uint32_t index, const struct velo_look *look)
 {
     struct velo_hold hold;
@@ -453,8 +454,8 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     return rc == 0 ? AGAIN : rc;
 }
 
-/* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it behind
- * our back. By comparison under the lock: a client may have put another file there since. */
+/* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it
+ * behind our back. By comparison under the lock: a client may have put another file there since. */
 static int gone_from_disk(struct velo_region *region, const struct velo_place *place,
                           const struct velo_look *look)
 {

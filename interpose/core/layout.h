@@ -179,12 +179,14 @@ struct velo_intent {
     uint64_t old;
 };
 
-/* A rename whose half on disk may be done: recovery looks, and then does the other half, too. */
+/* A rename or link whose half on disk may be done: recovery looks, and then does the other half of
+ * a rename, too, and takes a link back. */
+enum { VELO_MOVING_UNLINK = 0, VELO_MOVING_RENAME = 1, VELO_MOVING_LINK = 2 };
 struct velo_moving {
     _Atomic uint32_t from_name; /* stored last; 0: none */
     uint32_t node, to_parent;
     uint16_t to_length;
-    uint8_t renamed;  /* 1: `inode` goes to the new name; 0: what stood there is unlinked */
+    uint8_t kind;     /* RENAME, LINK: `inode` comes to the new name; UNLINK: that is cleared */
     uint8_t reserved;
     uint64_t inode;
     char to_text[VELO_NAME_MAX + 1];

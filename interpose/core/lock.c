@@ -14,7 +14,7 @@
 #define LOCK_SPINS 100
 #define NS_PER_TICK 10000000ull /* /proc counts starts in USER_HZ, 100 on every Linux ABI we run on */
 
-#ifdef VELO_KILL_POINTS /* tests/core/test_kill_points.c: die at the k-th point between two stores */
+#ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point between two stores */
 long velo_kill_countdown;
 static void kill_point(void)
 {

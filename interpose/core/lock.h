@@ -14,8 +14,8 @@
  *     program can run in there and ask for it again.
  * L3  under the namespace lock we wait for nothing, with one exception: a directory, symlink or
  *     on-disk name is created, renamed or removed on disk in there (name.c), so that namespace and
- *     disk change as one.  disk_step names the directory meanwhile; recovery marks it STALE.  A rename that the
- *     disk has done is done in the namespace by recovery, too. */
+ *     disk change as one.  disk_step names the directory meanwhile; recovery marks it STALE.
+ *     A rename that the disk has done is done in the namespace by recovery, too. */
 #ifndef VELO_CORE_LOCK_H
 #define VELO_CORE_LOCK_H
 

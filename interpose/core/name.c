@@ -77,7 +77,7 @@ static int alive_directory(const struct velo_region *region, uint32_t index)
     return node->type == VELO_DIRECTORY && node->links > 0;
 }
 
-/* ---- things that are born on disk --------------------------------------------------------------- */
+/* ---- things that are born on disk ------------------------------------------------------------ */
 
 typedef int (*birth)(const struct velo_place *place, const void *argument);
 
@@ -196,7 +196,7 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
     return born(region, place, make_device, &argument, NULL);
 }
 
-/* ---- removal ------------------------------------------------------------------------------------ */
+/* ---- removal --------------------------------------------------------------------------------- */
 
 static void lose_link_locked(struct velo_region *region, uint32_t node)
 {
@@ -313,7 +313,7 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
     return rc;
 }
 
-/* ---- link ---------------------------------------------------------------------------------------- */
+/* ---- link ------------------------------------------------------------------------------------ */
 
 static int link_locked(struct velo_region *region, struct velo_hold *hold, struct velo_place *from,
                        struct velo_place *to)
@@ -335,7 +335,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         rc = rc != 0 ? rc : velo_fresh_path(region, to);
         if (rc != 0)
             return rc;
-        disk_step(region, to->parent, 0);
+        velo_moving_announce(region, VELO_MOVING_LINK, name, to);
         rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
         rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
         if (rc != 0)

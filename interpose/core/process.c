@@ -58,7 +58,7 @@ void velo_enlist(struct velo_region *region, const char *name)
                               memory_order_relaxed);
 }
 
-/* ---- opaque programs ------------------------------------------------------------------------------ */
+/* ---- opaque programs ------------------------------------------------------------------------- */
 
 static void register_opaque(struct velo_header *header, uint32_t pid)
 {

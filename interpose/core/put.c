@@ -128,7 +128,8 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
     if (rc != 0)
         return rc;
     struct stat linked;
-    const int fd = velo_os_openat(dirfd, temporary, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
+    const int fd = velo_os_openat(dirfd, temporary,
+                                  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
     if (fd >= 0 && velo_os_fstat(fd, &linked) == 0 && linked.st_ino == inode)
         return fd;
     if (fd >= 0) /* another file has that name by now */
@@ -291,7 +292,7 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
     return writers;
 }
 
-/* ---- everything, in order ------------------------------------------------------------------------ */
+/* ---- everything, in order -------------------------------------------------------------------- */
 
 struct due {
     int64_t mtime_ns;

@@ -127,8 +127,8 @@ static uint32_t new_node_locked(struct pass *pass, int dirfd, uint32_t parent, c
             return 0;
     } else if (node->type == VELO_REGULAR) {
         const int path = velo_name_path(region, parent, text, length, pass->target);
-        VELO_INIT(node->home, path < 0 ? 0
-                                       : (uint16_t)velo_home_of(region, pass->target, (size_t)path));
+        const uint32_t home = path < 0 ? 0 : velo_home_of(region, pass->target, (size_t)path);
+        VELO_INIT(node->home, (uint16_t)home);
         velo_state_set_locked(region, index, VELO_DISK);
         velo_set64(region, &node->version, 1);
         velo_set64(region, &node->settled, 1);
@@ -150,7 +150,7 @@ static int ingest_locked(struct pass *pass, int dirfd, uint32_t parent, const ch
     if (name == 0)
         return -ENOSPC;
     velo_name_disk_locked(region, name, velo_node_at(region, node)->version, disk);
-    velo_name_at(region, name)->mark = pass->mark;
+    VELO_INIT(velo_name_at(region, name)->mark, pass->mark);
     pass->result.ingested++;
     if (S_ISDIR(disk->st_mode))
         enqueue(pass, node);
@@ -181,7 +181,7 @@ static int changed_locked(struct pass *pass, uint32_t index, const struct stat *
     struct velo_region *region = pass->region;
     struct velo_name *name = velo_name_at(region, index);
     struct velo_node *node = velo_node_at(region, name->node);
-    name->mark = pass->mark;
+    VELO_INIT(name->mark, pass->mark);
     if (node->type == VELO_DIRECTORY && S_ISDIR(disk->st_mode)) {
         velo_take_stat_locked(region, name->node, disk);
         velo_identity_set_locked(region, name->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
@@ -219,7 +219,7 @@ static int look_again_locked(struct pass *pass, int dirfd, uint32_t parent, cons
     struct stat disk;
     const uint32_t index = velo_name_find(region, parent, text, length);
     if (index != 0 && busy_put(region, velo_name_at(region, index))) {
-        velo_name_at(region, index)->mark = pass->mark;
+        VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
         return DONE;
     }
     const int rc = velo_os_lstatat(dirfd, text, &disk);
@@ -229,7 +229,7 @@ static int look_again_locked(struct pass *pass, int dirfd, uint32_t parent, cons
         velo_putter_died_locked(region, index, &disk);
     if (index == 0)
         return ingest_locked(pass, dirfd, parent, text, length, &disk);
-    velo_name_at(region, index)->mark = pass->mark;
+    VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
     if (unchanged(region, index, &disk))
         return DONE;
     pass->result.changed++;
@@ -298,14 +298,14 @@ static int compare_name(struct pass *pass, int dirfd, uint32_t parent, const cha
     return 0;
 }
 
-/* ---- one directory ---------------------------------------------------------------------------- */
+/* ---- one directory --------------------------------------------------------------------------- */
 
 static int vanished_locked(struct pass *pass, int dirfd, uint32_t index)
 {
     struct velo_name *name = velo_name_at(pass->region, index);
     char text[VELO_NAME_MAX + 1];
     struct stat disk;
-    if (name->mark == pass->mark || (name->flags & VELO_NAME_ON_DISK) == 0 ||
+    if (VELO_READ(name->mark) == pass->mark || (name->flags & VELO_NAME_ON_DISK) == 0 ||
         busy_put(pass->region, name))
         return 0;
     velo_name_text(pass->region, name, text);
@@ -452,7 +452,7 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
     return rc < 0 ? rc : 0;
 }
 
-/* ---- roots ------------------------------------------------------------------------------------ */
+/* ---- roots ----------------------------------------------------------------------------------- */
 
 static struct velo_root *root_slot_for(struct velo_region *region, const char *path, size_t length)
 {

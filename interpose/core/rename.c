@@ -115,21 +115,22 @@ static int fresh_paths(struct move *m)
     return rc != 0 ? rc : velo_fresh_path(m->region, m->to);
 }
 
-/* Say what is about to happen on disk, for whoever finds us dead (velo_rename_recover). */
-static void announce_step(const struct move *m, const struct velo_name *from, int renamed)
+void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
+                          const struct velo_place *to)
 {
-    struct velo_header *header = m->region->header;
+    struct velo_header *header = region->header;
     struct velo_moving *moving = &header->moving;
-    moving->node = m->node;
-    moving->to_parent = m->to->parent;
-    moving->to_length = m->to->name_length;
-    moving->renamed = (uint8_t)renamed;
+    const struct velo_name *from = velo_name_at(region, from_name);
+    moving->node = from->node;
+    moving->to_parent = to->parent;
+    moving->to_length = to->name_length;
+    moving->kind = (uint8_t)kind;
     moving->inode = from->disk_inode;
-    memcpy(moving->to_text, m->to->name, m->to->name_length);
-    moving->to_text[m->to->name_length] = 0;
-    atomic_store(&moving->from_name, m->from_name);
-    atomic_store(&header->disk_step_other, m->to->parent);
-    atomic_store(&header->disk_step, m->from->parent);
+    memcpy(moving->to_text, to->name, to->name_length);
+    moving->to_text[to->name_length] = 0;
+    atomic_store(&moving->from_name, from_name);
+    atomic_store(&header->disk_step_other, to->parent);
+    atomic_store(&header->disk_step, from->parent);
 }
 
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
@@ -145,7 +146,8 @@ static int rename_on_disk(struct move *m, int *moved)
     int rc = fresh_paths(m);
     if (rc != 0)
         return rc;
-    announce_step(m, from, *moved);
+    velo_moving_announce(region, *moved ? VELO_MOVING_RENAME : VELO_MOVING_UNLINK, m->from_name,
+                         m->to);
     if (!*moved) /* a symlink or socket gives way to a file that lives in memory only */
         return velo_os_unlink(m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
@@ -226,18 +228,25 @@ int velo_rename_recover(struct velo_region *region)
         return 0; /* none, or it had come to its end */
     from.parent = name->parent;
     to.parent = moving->to_parent;
-    const int length = velo_name_path(region, to.parent, moving->to_text, moving->to_length, to.path);
+    const int length =
+        velo_name_path(region, to.parent, moving->to_text, moving->to_length, to.path);
     if (length < 0)
         return 0;
     to.name = to.path + length - moving->to_length;
     to.name_length = moving->to_length;
     const int rc = velo_os_lstat(to.path, &disk);
-    if (moving->renamed ? rc != 0 || disk.st_ino != moving->inode : rc != -ENOENT)
+    if (moving->kind == VELO_MOVING_UNLINK ? rc != -ENOENT
+                                           : rc != 0 || disk.st_ino != moving->inode)
         return 0; /* the disk has not done its half */
     m.node = moving->node;
     m.to_name = velo_name_find(region, to.parent, to.name, to.name_length);
+    if (moving->kind == VELO_MOVING_LINK) {
+        if (m.to_name == 0 && velo_os_unlink(to.path) == 0)
+            velo_copy_lost_locked(region, to.parent, moving->inode);
+        return 0;
+    }
     m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
-    return rename_in_tree(&m, moving->renamed);
+    return rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
 }
 
 static int rename_locked(struct move *m, struct velo_hold *hold)
@@ -259,7 +268,7 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
     return rc != 0 ? rc : rename_in_tree(m, moved);
 }
 
-/* ---- across the border ----------------------------------------------------------------------------- */
+/* ---- across the border ----------------------------------------------------------------------- */
 
 /* Whatever the place is, have it on disk in its present form. */
 static int put_place(struct velo_region *region, const struct velo_place *place)

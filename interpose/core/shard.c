@@ -60,7 +60,7 @@ uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
     return count;
 }
 
-/* ---- settle -------------------------------------------------------------------------------------- */
+/* ---- settle ---------------------------------------------------------------------------------- */
 
 struct seen { /* of a BACKED file, before looking at its tmpfs file */
     uint32_t generation, links;
@@ -154,7 +154,7 @@ int velo_settle(struct velo_region *region, uint32_t index)
     return freed;
 }
 
-/* ---- store and evict ------------------------------------------------------------------------------ */
+/* ---- store and evict ------------------------------------------------------------------------- */
 
 int velo_stored(struct velo_region *region, uint32_t index, uint64_t version,
                 const uint8_t digest[32])
@@ -220,7 +220,7 @@ int velo_evict(struct velo_region *region, uint32_t index)
     return rc;
 }
 
-/* ---- orphans --------------------------------------------------------------------------------------- */
+/* ---- orphans --------------------------------------------------------------------------------- */
 
 static int parse_backing(const char *name, uint64_t *out)
 {

@@ -66,6 +66,9 @@ void velo_node_drop_locked(struct velo_region *region, uint32_t node);
  * entry, so a kill in the middle leaves a whole, smaller tree. */
 void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
 
+/* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
+void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
+                          const struct velo_place *to);
 /* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.
  * 0, or -ENOSPC: to be undone. */
 int velo_rename_recover(struct velo_region *region);

@@ -204,7 +204,7 @@ typedef void (*velo_conflict)(void *context, const char *path);
 int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *context,
                    struct velo_reconcile_result *result);
 
-/* ---- shard side (shard.c) --------------------------------------------------------------------- */
+/* ---- shard side (shard.c) -------------------------------------------------------------------- */
 enum velo_state { VELO_STATE_NONE = 0, VELO_BACKED = 1, VELO_DISK = 2, VELO_COLD = 3 };
 struct velo_node_info { /* a copy, taken without a lock, of one regular file's state */
     uint32_t node, generation;
@@ -265,7 +265,7 @@ struct velo_statistics {
 int velo_statistics(struct velo_region *region, struct velo_statistics *out);
 void velo_pause(struct velo_region *region, int paused);
 
-/* ---- check.c ------------------------------------------------------------------------------------ */
+/* ---- check.c --------------------------------------------------------------------------------- */
 /* Walk everything under the lock; 0, or -EUCLEAN with the first broken invariant in `why`. */
 int velo_check(struct velo_region *region, char *why, size_t why_size);
 

@@ -92,7 +92,7 @@ int velo_may_host(const struct velo_region *region, const char *text)
     return text[0] == '/' && (text[1] == '/' || text[1] == '.');
 }
 
-/* ---- one component ---------------------------------------------------------------------------- */
+/* ---- one component --------------------------------------------------------------------------- */
 
 static int append(struct walker *w, const char *text, size_t length)
 {
@@ -263,7 +263,7 @@ static int step(struct walker *w)
     return rc != 0 ? rc : maybe_enter(w);
 }
 
-/* ---- the whole walk --------------------------------------------------------------------------- */
+/* ---- the whole walk -------------------------------------------------------------------------- */
 
 static int walk_text(struct walker *w)
 {

@@ -90,7 +90,7 @@ static inline long close_quietly(int fd)
     return fd < 0 ? fd : 0;
 }
 
-/* ---- the kernel's side ----------------------------------------------------------------------------- */
+/* ---- the kernel's side ----------------------------------------------------------------------- */
 
 static inline int native_open(const char *path, int flags, mode_t mode)
 {
@@ -158,7 +158,7 @@ static inline long native_step(const struct step *s, const char *path, const cha
     return rc == -1 ? -errno : rc;
 }
 
-/* ---- the core's side ------------------------------------------------------------------------------- */
+/* ---- the core's side ------------------------------------------------------------------------- */
 
 static inline long hosted_read(const char *name)
 {
@@ -232,7 +232,7 @@ static inline long hosted_step(const struct step *s, const char *name, const cha
     return rc != 0 ? rc : hosted_call(s, &a, &b);
 }
 
-/* ---- both ------------------------------------------------------------------------------------------ */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 /* Do one step on both sides; the answers (errors and hashes) must be equal. Returns the answer. */
 static inline long do_both(const struct step *s)

@@ -70,7 +70,7 @@ static inline void check_failed(const char *file, int line, const char *what, lo
     exit(1);
 }
 
-/* ---- the bench ---------------------------------------------------------------------------------- */
+/* ---- the bench ------------------------------------------------------------------------------- */
 
 static inline void bench_open_with(uint64_t memory_bytes)
 {
@@ -124,7 +124,7 @@ static inline void bench_close(void)
     velo_region_detach(&bench.region); /* not at exit: a thread may still be in there */
 }
 
-/* ---- hosted names --------------------------------------------------------------------------------- */
+/* ---- hosted names ---------------------------------------------------------------------------- */
 
 /* Absolute path of a name relative to the workspace; one buffer per call site is not needed, as
  * nobody keeps two: eight in turn. */
@@ -251,7 +251,7 @@ static inline int disk_says(const char *relative, const char *text)
     return same;
 }
 
-/* ---- the shard's part ------------------------------------------------------------------------------ */
+/* ---- the shard's part ------------------------------------------------------------------------ */
 
 static inline void put_everything(void)
 {
@@ -289,7 +289,7 @@ static inline uint64_t charged_bytes(void)
     return sum;
 }
 
-/* ---- randomness that can be repeated --------------------------------------------------------------- */
+/* ---- randomness that can be repeated --------------------------------------------------------- */
 
 static inline uint64_t random_next(uint64_t *state)
 {

@@ -21,7 +21,7 @@ static void outsider_writes(const char *name, const char *text)
     close(fd);
 }
 
-/* ---- put ------------------------------------------------------------------------------------------- */
+/* ---- put ------------------------------------------------------------------------------------- */
 
 static void put_leaves_what_the_plain_command_would_have_left(void)
 {
@@ -118,7 +118,7 @@ static void programs_are_known_to_be_waiting_until_they_are_on_disk(void)
     bench_close();
 }
 
-/* ---- evict, cold, load ---------------------------------------------------------------------------- */
+/* ---- evict, cold, load ----------------------------------------------------------------------- */
 
 static void a_file_goes_to_disk_and_comes_back_when_written(void)
 {
@@ -209,7 +209,7 @@ static void what_was_stored_of_an_older_version_counts_for_nothing(void)
     bench_close();
 }
 
-/* ---- outsiders ------------------------------------------------------------------------------------- */
+/* ---- outsiders ------------------------------------------------------------------------------- */
 
 static void first_sight_takes_names_and_leaves_bytes(void)
 {
@@ -362,7 +362,7 @@ static void a_number_the_disk_gives_to_another_file_is_not_ours(void)
     bench_close();
 }
 
-/* ---- space ----------------------------------------------------------------------------------------- */
+/* ---- space ----------------------------------------------------------------------------------- */
 
 static void charges_follow_what_files_hold(void)
 {
@@ -438,7 +438,7 @@ static void a_full_memory_that_nobody_empties_is_an_honest_error(void)
     bench_close();
 }
 
-/* ---- stamps ---------------------------------------------------------------------------------------- */
+/* ---- stamps ---------------------------------------------------------------------------------- */
 
 static int64_t ns_of(struct timespec time)
 {

@@ -18,7 +18,7 @@
 
 extern long velo_kill_countdown; /* lock.c */
 
-/* ---- a tree as text -------------------------------------------------------------------------------- */
+/* ---- a tree as text -------------------------------------------------------------------------- */
 
 struct snapshot {
     char text[SNAPSHOT_BYTES];
@@ -84,7 +84,7 @@ static void take_snapshot(char out[SNAPSHOT_BYTES])
     memcpy(out, shot.text, SNAPSHOT_BYTES);
 }
 
-/* ---- how files come into their state ------------------------------------------------------------------ */
+/* ---- how files come into their state --------------------------------------------------------- */
 
 static void in_memory(const char *name, const char *text)
 {
@@ -125,7 +125,7 @@ static struct velo_place placed(const char *name)
     return place;
 }
 
-/* ---- operations -------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static void nothing(void)
 {
@@ -434,7 +434,7 @@ static const struct operation operations[] = {
     {"first-sight", tree_from_before, look_at_root, 0, 0},
 };
 
-/* ---- killing ------------------------------------------------------------------------------------------ */
+/* ---- killing --------------------------------------------------------------------------------- */
 
 /* By a process that has ended, like most that make files: what it leaves behind may be swept. */
 static void start_over(const struct operation *operation)

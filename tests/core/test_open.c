@@ -159,7 +159,7 @@ static void a_descriptor_and_its_path_are_one_file_in_every_state(void)
     bench_close();
 }
 
-/* ---- another user ----------------------------------------------------------------------------------- */
+/* ---- another user ---------------------------------------------------------------------------- */
 
 #define STRANGER 65534
 

@@ -14,7 +14,7 @@
 #define WORKERS 4
 #define SHARED 6
 
-static int rounds = 1500;
+static int rounds = 400;
 static uint64_t random_state;
 static _Atomic int *stop; /* shared: the workers have ended */
 
@@ -39,7 +39,7 @@ static int quick_write(const char *name, int flags, const char *text)
     return 0;
 }
 
-/* ---- fights ---------------------------------------------------------------------------------------- */
+/* ---- fights ---------------------------------------------------------------------------------- */
 
 static int count_name(void *context, const char *name, size_t length, uint64_t inode,
                       unsigned char type)
@@ -119,7 +119,7 @@ static void fight_over_a_name(void)
     }
 }
 
-/* ---- names of one's own ------------------------------------------------------------------------------ */
+/* ---- names of one's own ---------------------------------------------------------------------- */
 
 static void own_name(int worker, int round, char *out, size_t size)
 {
@@ -171,7 +171,7 @@ static void fill_and_remove_a_directory(int worker)
     CHECK_EQ(velo_rmdir(&bench.region, &place), 0);
 }
 
-/* ---- processes --------------------------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static void work(int worker)
 {
