@@ -69,13 +69,17 @@ static enum velo_type type_of(mode_t mode)
     return S_ISLNK(mode) ? VELO_SYMLINK : VELO_OTHER;
 }
 
-static int same_as_put(const struct velo_name *name, const struct stat *disk)
+static int same_as_put(const struct velo_name *name, const struct velo_node *node,
+                       const struct stat *disk)
 {
+    /* An older version may have names of other files, too, whose every step is a new ctime. */
+    const int older = VELO_READ(node->type) == VELO_REGULAR &&
+                      VELO_READ(node->identity[VELO_ID_DISK].inode) != disk->st_ino;
     return (VELO_READ(name->flags) & VELO_NAME_ON_DISK) != 0 &&
            VELO_READ(name->disk_inode) == disk->st_ino &&
            VELO_READ(name->disk_size) == (uint64_t)disk->st_size &&
            VELO_READ(name->disk_mtime_ns) == velo_ns(&disk->st_mtim) &&
-           VELO_READ(name->disk_ctime_ns) == velo_ns(&disk->st_ctim);
+           (older || VELO_READ(name->disk_ctime_ns) == velo_ns(&disk->st_ctim));
 }
 
 /* Nothing to do for this name? Directories are compared by identity: their times are ours. */
@@ -89,7 +93,7 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
         return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
                VELO_READ(node->mode) == disk->st_mode &&
                VELO_READ(node->uid) == disk->st_uid && VELO_READ(node->gid) == disk->st_gid;
-    return same_as_put(name, disk);
+    return same_as_put(name, node, disk);
 }
 
 static uint32_t other_name_of(const struct velo_region *region, const struct stat *disk)

@@ -186,6 +186,9 @@ static int rename_in_tree(struct move *m, int moved)
     if (on_disk) {
         velo_name_disk_locked(region, made, before.disk_version, &disk);
         velo_names_seen_locked(region, m->node, &disk);
+        const uint32_t owner = velo_identity_find(region, disk.st_dev, disk.st_ino);
+        if (owner != 0 && owner != m->node) /* what moved is a link of theirs: an older version */
+            velo_names_seen_locked(region, owner, &disk);
     } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
                velo_node_at(region, m->victim)->type == VELO_REGULAR) {
         inherit_copy_locked(region, made, &victim);
