@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import project
+import sample
+from gauge import MIB, SLACK_BYTES, Gauge
 from harness import Velo, wait_for
 
 VICTIMS: dict[str, Callable[[Velo], list[int]]] = {
@@ -37,6 +39,38 @@ def test_a_build_survives_the_death_of_velo(velo: Velo, workspace, victims: str)
 
     velo.run("sync", cwd=place)
     project.assert_built_as(expected, place)
+
+
+@pytest.mark.sample
+def test_a_real_project_is_built_in_too_little_memory_by_a_velo_that_dies(
+    velo: Velo, workspace
+) -> None:
+    # Goal: the cap and every death at once, on the real project. Method: less memory than the build
+    # writes; a shard, then the router, then all of velo killed as the build goes on.
+    place = workspace(toml='[live]\nmax_memory = "12MiB"\naggressive_paths = ["build/"]\n')
+    sample.unpack(place)
+    expected = project.native(place)
+    velo.exec(*project.configure_command(), cwd=place)
+    gauge = Gauge(velo.root)
+    gauge.start()
+    said = place / "ninja.txt"
+    with open(said, "w") as out:
+        building = velo.start("exec", "--", *project.build_command(), cwd=place, stdout=out)
+
+    try:
+        for steps, victims in ((60, "shard"), (160, "router"), (260, "all")):
+            _wait_until_steps(said, building, steps)
+            for pid in VICTIMS[victims](velo):
+                os.kill(pid, signal.SIGKILL)
+            if victims != "shard":
+                velo.exec("true", cwd=place)  # whoever comes next starts a server, which adopts
+        velo.finish(building, timeout_s=project.BUILD_TIMEOUT_S)
+    finally:
+        gauge.stop()
+
+    velo.run("sync", cwd=place)
+    project.assert_built_as(expected, place)
+    assert gauge.highest_bytes <= 12 * MIB + SLACK_BYTES
 
 
 def test_a_server_adopts_what_dead_ones_left_in_memory(velo: Velo, workspace) -> None:
@@ -103,6 +137,15 @@ def _wait_until_half_built(velo: Velo, building: subprocess.Popen[str]) -> None:
     """Until some object files are in memory or on disk, and the build still runs."""
     started = len(_files(velo))
     wait_for(lambda: len(_files(velo)) > started + 20 or building.poll() is not None)
+    assert building.poll() is None, "the build ended before anything could be killed"
+
+
+def _wait_until_steps(said: Path, building: subprocess.Popen[str], steps: int) -> None:
+    """Until ninja, which still runs, has told `said` of that many steps."""
+    wait_for(
+        lambda: said.read_text().count("\n") > steps or building.poll() is not None,
+        timeout_s=project.BUILD_TIMEOUT_S,
+    )
     assert building.poll() is None, "the build ended before anything could be killed"
 
 

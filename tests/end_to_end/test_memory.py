@@ -6,48 +6,15 @@ import os
 import re
 import stat
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 
 import project
-from harness import POLL_S, Velo, tool
+from gauge import MIB, SLACK_BYTES, Gauge
+from harness import Velo, tool
 
-MIB = 1 << 20
 CAP_BYTES = 16 * MIB
-# A page or two per file and directory of the arena itself.
-SLACK_BYTES = MIB
-
-
-class Gauge(threading.Thread):
-    """Samples what the files of an arena really take in tmpfs, until stopped."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.highest_bytes = 0
-        self.sample_count = 0
-        self._root = root
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        while not self._done.wait(POLL_S):
-            self.highest_bytes = max(self.highest_bytes, self._now())
-            self.sample_count += 1
-
-    def stop(self) -> None:
-        self._done.set()
-        self.join()
-
-    def _now(self) -> int:
-        return sum(_blocks_bytes(path) for path in self._root.glob("*/i/*"))
-
-
-def _blocks_bytes(path: Path) -> int:
-    try:
-        return os.lstat(path).st_blocks * 512
-    except OSError:
-        return 0  # it left memory meanwhile
 
 
 def test_the_cap_holds_and_a_larger_build_ends_well(velo: Velo, workspace) -> None:
