@@ -25,6 +25,7 @@ LIBRARY += ["-fno-delete-null-pointer-checks", "-Wno-nonnull-compare"]
 LIBRARY_LINK = ["-Wl,--as-needed", "-Wl,-Bsymbolic-functions", "-Wl,-z,noseparate-code"]
 LIBRARY_LINK += ["-Wl,--hash-style=gnu", "-Wl,-z,now", "-Wl,--no-undefined"]
 HEADERS = sorted(glob.glob("interpose/**/*.h", recursive=True))
+MODULE = sorted(glob.glob("interpose/_core*.c"))
 CORE = sorted(glob.glob("interpose/core/*.c"))
 PRELOAD = sorted(glob.glob("interpose/preload/*.c"))
 # The module and the library ask the router through one ZMTP client.
@@ -56,7 +57,7 @@ setup(
     ext_modules=[
         Extension(
             "velo.interpose._core",
-            sources=["interpose/_coremodule.c", *CORE, *CLIENT],
+            sources=[*MODULE, *CORE, *CLIENT],
             depends=HEADERS,
             extra_compile_args=COMMON,
         ),

@@ -5,52 +5,18 @@
  * Never a decision: what to do about -EBUSY or a callback is core.py's business
  *
  * Whatever may wait for a lock, a disk or a peer runs without the GIL.  A region is read-only after
- * attach, so threads may share one.  Limited API of 3.11: one binary serves all later versions. */
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+ * attach, so threads may share one. */
+#include "_coremodule.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "core/lock.h"
-#include "core/velo.h"
-#include "preload/zmtp.h"
 
 uint64_t velo_used_bytes(const struct velo_region *region); /* space.c */
 
 #define SCAN_COUNT_MAX 512u
-#define PAYLOAD_COUNT_MAX 8
-#define REPLY_BYTES_MAX (1u << 20)
-
-struct region_object {
-    PyObject_HEAD
-    struct velo_region region;
-};
-
-static struct velo_region *region_of(PyObject *self)
-{
-    return &((struct region_object *)(void *)self)->region;
-}
-
-static PyObject *raise_errno(int rc)
-{
-    errno = -rc;
-    return PyErr_SetFromErrno(PyExc_OSError);
-}
-
-static PyObject *none_or_error(int rc)
-{
-    if (rc < 0)
-        return raise_errno(rc);
-    Py_RETURN_NONE;
-}
-
-static PyObject *number_or_error(int rc)
-{
-    return rc < 0 ? raise_errno(rc) : PyLong_FromLong(rc);
-}
 
 /* ---- making and leaving ---------------------------------------------------------------------- */
 
@@ -232,95 +198,6 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
         PyBool_FromLong(atomic_load_explicit(&header->paused, memory_order_relaxed) != 0));
 }
 
-/* ---- statistics --------------------------------------------------------------------------------- */
-
-/* Add `value` (stolen) to `dict`; 0 keeps the chain of calls going, -1 ends it. */
-static int put_item(PyObject *dict, const char *key, PyObject *value)
-{
-    if (value == NULL)
-        return -1;
-    const int rc = PyDict_SetItemString(dict, key, value);
-    Py_DECREF(value);
-    return rc;
-}
-
-static int put_number(PyObject *dict, const char *key, uint64_t value)
-{
-    return put_item(dict, key, PyLong_FromUnsignedLongLong(value));
-}
-
-static PyObject *number_list(const uint64_t *values, uint32_t count)
-{
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (uint32_t i = 0; list != NULL && i < count; i++)
-        if (PyList_SetItem(list, (Py_ssize_t)i, PyLong_FromUnsignedLongLong(values[i])) != 0)
-            Py_CLEAR(list);
-    return list;
-}
-
-static PyObject *name_counts(const struct velo_name_count *names, uint32_t count)
-{
-    PyObject *dict = PyDict_New();
-    for (uint32_t i = 0; dict != NULL && i < count && i < VELO_NAMES_MAX; i++) {
-        char name[sizeof names[i].name + 1] = {0};
-        memcpy(name, names[i].name, sizeof names[i].name);
-        PyObject *key = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), "replace");
-        PyObject *pair = Py_BuildValue("KK", (unsigned long long)names[i].count,
-                                       (unsigned long long)names[i].nanoseconds);
-        if (key == NULL || pair == NULL || PyDict_SetItem(dict, key, pair) != 0)
-            Py_CLEAR(dict);
-        Py_XDECREF(key);
-        Py_XDECREF(pair);
-    }
-    return dict;
-}
-
-static int fill_statistics(PyObject *dict, const struct velo_statistics *s, uint32_t shards)
-{
-    const struct {
-        const char *key;
-        uint64_t value;
-    } numbers[] = {
-        {"max_memory_bytes", s->max_memory_bytes}, {"used_bytes", s->used_bytes},
-        {"metadata_bytes", s->metadata_bytes},     {"directories", s->directories},
-        {"symlinks", s->symlinks},                 {"others", s->others},
-        {"unlinked", s->unlinked},                 {"dirty_files", s->dirty_files},
-        {"dirty_bytes", s->dirty_bytes},           {"unstored_files", s->unstored_files},
-        {"activity", s->activity},                 {"live_processes", s->live_processes},
-        {"puts", s->puts},                         {"evictions", s->evictions},
-        {"loads", s->loads},                       {"recoveries", s->recoveries},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (put_number(dict, numbers[i].key, numbers[i].value) != 0)
-            return -1;
-    return put_item(dict, "slice_used_bytes", number_list(s->slice_used_bytes, shards)) ||
-           put_item(dict, "slice_limit_bytes", number_list(s->slice_limit_bytes, shards)) ||
-           put_item(dict, "files", number_list(s->files, 4)) ||
-           put_item(dict, "file_bytes", number_list(s->file_bytes, 4)) ||
-           put_item(dict, "escapes", number_list(s->escapes, VELO_ESCAPE_COUNT)) ||
-           put_item(dict, "paused", PyBool_FromLong(s->paused != 0)) ||
-           put_item(dict, "interposed", name_counts(s->interposed, s->interposed_count)) ||
-           put_item(dict, "opaque", name_counts(s->opaque, s->opaque_count));
-}
-
-static PyObject *region_statistics(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    struct velo_statistics *statistics = PyMem_Calloc(1, sizeof *statistics);
-    if (statistics == NULL)
-        return PyErr_NoMemory();
-    int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = velo_statistics(region_of(self), statistics);
-    Py_END_ALLOW_THREADS
-    PyObject *dict = rc < 0 ? raise_errno(rc) : PyDict_New();
-    if (dict != NULL &&
-        fill_statistics(dict, statistics, region_of(self)->header->shard_count) != 0)
-        Py_CLEAR(dict);
-    PyMem_Free(statistics);
-    return dict;
-}
-
 static PyObject *region_check(PyObject *self, PyObject *unused)
 {
     char why[512] = "";
@@ -486,68 +363,6 @@ static PyObject *region_pause(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* ---- one request ------------------------------------------------------------------------------------ */
-
-/* The packed frames of a reply (u32 length, bytes) as a list of bytes. */
-static PyObject *frame_list(const unsigned char *packed, size_t size)
-{
-    PyObject *list = PyList_New(0);
-    size_t at = 0;
-    while (list != NULL && size - at >= sizeof(uint32_t)) {
-        uint32_t length;
-        memcpy(&length, packed + at, sizeof length);
-        at += sizeof length;
-        if (length > size - at)
-            break;
-        PyObject *frame = PyBytes_FromStringAndSize((const char *)packed + at, (Py_ssize_t)length);
-        if (frame == NULL || PyList_Append(list, frame) != 0)
-            Py_CLEAR(list);
-        Py_XDECREF(frame);
-        at += length;
-    }
-    return list;
-}
-
-/* request(socket, verb, [bytes...], timeout_ms) -> (0, [bytes...]) or (code, message). */
-static PyObject *core_request(PyObject *module, PyObject *args)
-{
-    const char *socket_path, *verb;
-    PyObject *list;
-    unsigned timeout_ms;
-    struct velo_bytes payload[PAYLOAD_COUNT_MAX];
-    (void)module;
-    if (!PyArg_ParseTuple(args, "ssO!I", &socket_path, &verb, &PyList_Type, &list, &timeout_ms))
-        return NULL;
-    const Py_ssize_t count = PyList_Size(list);
-    if (count > PAYLOAD_COUNT_MAX)
-        return PyErr_Format(PyExc_ValueError, "%zd frames, at most %d", count, PAYLOAD_COUNT_MAX);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        char *bytes;
-        Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyList_GetItem(list, i), &bytes, &size) != 0)
-            return NULL;
-        payload[i] = (struct velo_bytes){.data = bytes, .length = (size_t)size};
-    }
-    unsigned char *reply = PyMem_Malloc(REPLY_BYTES_MAX);
-    if (reply == NULL)
-        return PyErr_NoMemory();
-    size_t length = 0;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = velo_request(socket_path, verb, payload, (unsigned)count, timeout_ms, reply,
-                      REPLY_BYTES_MAX, &length);
-    Py_END_ALLOW_THREADS
-    PyObject *result;
-    if (rc < 0)
-        result = raise_errno(rc);
-    else if (rc > 0) /* an error reply: the buffer is its message */
-        result = Py_BuildValue("is#", rc, (const char *)reply, (Py_ssize_t)length);
-    else
-        result = Py_BuildValue("iN", rc, frame_list(reply, length));
-    PyMem_Free(reply);
-    return result;
-}
-
 /* ---- tables ------------------------------------------------------------------------------------------- */
 
 static PyMethodDef region_methods[] = {
@@ -556,7 +371,7 @@ static PyMethodDef region_methods[] = {
     {"info", region_info, METH_VARARGS, NULL},
     {"path_of", region_path_of, METH_VARARGS, NULL},
     {"pulse", region_pulse, METH_VARARGS, NULL},
-    {"statistics", region_statistics, METH_NOARGS, NULL},
+    {"statistics", velo_region_statistics, METH_NOARGS, NULL},
     {"check", region_check, METH_NOARGS, NULL},
     {"settle", region_settle, METH_VARARGS, NULL},
     {"open_bytes", region_open_bytes, METH_VARARGS, NULL},
@@ -607,7 +422,7 @@ static int core_exec(PyObject *module)
 static PyMethodDef core_methods[] = {
     {"create", core_create, METH_VARARGS, NULL},
     {"layout_hash", core_layout_hash, METH_NOARGS, NULL},
-    {"request", core_request, METH_VARARGS, NULL},
+    {"request", velo_core_request, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -24,7 +24,7 @@ from velo.shards.errors import VeloError
 TOP = Path(__file__).resolve().parent.parent
 # A room may look into every room further down, and into none above.
 DOWNSTREAM = {"router": {"shards", "interpose"}, "shards": {"interpose"}, "interpose": set()}
-LINES_MAX = 700
+LINES_MAX = 500
 LIBRARIES = {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 

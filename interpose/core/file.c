@@ -1,4 +1,4 @@
-/* file.c - opening regular files: create, open, copy up from disk, fetch from the store.
+/* file.c - opening regular files that exist, and velo_open, the door to all of it.
  *
  * The bytes of a BACKED file are a tmpfs file that has the hosted file's own mode, owner and times,
  * made by openat with the program's own mode: umask, O_APPEND, permissions and stamps are the
@@ -11,16 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/sendfile.h>
 
 #include "os.h"
 #include "reconcile.h"
 #include "tree.h"
 
 #define ATTEMPTS_MAX 1000
-#define COPY_CHUNK (1u << 20)
-
-enum { AGAIN = -6000 }; /* the node changed under us: look again */
 
 /* What of the program's flags may be said to a file that exists already. */
 #define REOPEN_MASK (~(O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECTORY))
@@ -31,14 +27,7 @@ static int writes(int flags)
            ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
 }
 
-/* A consistent copy of what open needs to know of a node. */
-struct velo_look {
-    enum velo_state state;
-    uint32_t generation, links, home;
-    uint64_t backing, version;
-};
-
-static int look_at(struct velo_region *region, uint32_t index, struct velo_look *out)
+int velo_look_at(struct velo_region *region, uint32_t index, struct velo_look *out)
 {
     struct velo_hold hold;
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -71,7 +60,7 @@ static int look_at(struct velo_region *region, uint32_t index, struct velo_look 
     return type == VELO_REGULAR ? 0 : -ENOENT;
 }
 
-static void tick(struct velo_region *region, uint32_t index)
+void velo_tick(struct velo_region *region, uint32_t index)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -79,314 +68,29 @@ static void tick(struct velo_region *region, uint32_t index)
                           (uint64_t)velo_ns(&now), memory_order_relaxed);
 }
 
-int velo_looks_like_program(const char *name, size_t length, mode_t mode)
+static int still(struct velo_region *region, uint32_t index, const struct velo_look *look)
 {
-    if ((mode & 0111) != 0)
-        return 1;
-    if (length > 5 && memcmp(name + length - 5, ".node", 5) == 0)
-        return 1;
-    for (size_t i = 0; i + 3 <= length; i++)
-        if (memcmp(name + i, ".so", 3) == 0 && (i + 3 == length || name[i + 3] == '.'))
-            return 1;
-    return 0;
-}
-
-/* ---- new files ------------------------------------------------------------------------------- */
-
-/* Everything about a file that was just created in the kernel and is not in the tree yet. */
-struct newborn {
-    uint64_t backing; /* 0: born on disk */
-    struct stat stat;
-};
-
-static int enter_new_locked(struct velo_region *region, const struct velo_place *place,
-                            const struct newborn *born)
-{
-    struct velo_node *parent = velo_node_at(region, place->parent);
-    if (parent->type != VELO_DIRECTORY || parent->links == 0)
-        return -ENOENT;
-    if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
-        return AGAIN;
-    const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
-    if (index == 0)
-        return -ENOSPC;
-    struct velo_node *node = velo_node_at(region, index);
-    VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
-    VELO_INIT(node->backing, born->backing);
-    VELO_INIT(node->version, 1);
-    VELO_INIT(node->btime_ns, velo_ns(&born->stat.st_mtim));
-    velo_raise_floor(region, node->btime_ns); /* the directory's stamp is not before its entry's */
-    velo_take_stat_locked(region, index, &born->stat);
-    velo_state_set_locked(region, index, born->backing != 0 ? VELO_BACKED : VELO_DISK);
-    velo_identity_set_locked(region, index, born->backing != 0 ? VELO_ID_ARENA : VELO_ID_DISK,
-                             born->stat.st_dev, born->stat.st_ino);
-    const uint32_t name =
-        velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
-    if (name == 0)
-        return -ENOSPC;
-    if (born->backing == 0)
-        velo_name_disk_locked(region, name, 1, &born->stat);
-    if (velo_looks_like_program(place->name, place->name_length, born->stat.st_mode))
-        velo_set32(region, &node->flags, VELO_NODE_PROGRAM);
-    velo_program_locked(region, index);
-    velo_touch_locked(region, place->parent);
-    return (int)index;
-}
-
-static int enter_new(struct velo_region *region, const struct velo_place *place,
-                     const struct newborn *born)
-{
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    return velo_finish(region, &hold, enter_new_locked(region, place, born));
-}
-
-/* In a set-group-ID directory a new file has the directory's group. */
-static void inherit_group(struct velo_region *region, const struct velo_place *place, int fd,
-                          struct newborn *born)
-{
-    const struct velo_node *parent = velo_node_at(region, place->parent);
-    if ((parent->mode & S_ISGID) == 0 || parent->gid == born->stat.st_gid)
-        return;
-    velo_os_fchown(fd, (uid_t)-1, parent->gid);
-    velo_os_fstat(fd, &born->stat);
-}
-
-static int create_in_memory(struct velo_region *region, struct velo_place *place, int flags,
-                            mode_t mode)
-{
-    struct newborn born = {.backing = velo_backing_new(region)};
-    char path[320];
-    velo_backing_path(region, born.backing, path);
-    int fd = velo_os_open(path, (flags & ~(O_TRUNC | O_NOFOLLOW)) | O_CREAT | O_EXCL, mode);
-    if (fd < 0)
-        return fd == -EEXIST ? AGAIN : fd;
-    int rc = velo_os_fstat(fd, &born.stat);
-    if (rc == 0) {
-        inherit_group(region, place, fd, &born);
-        rc = enter_new(region, place, &born);
-    }
-    if (rc < 0) {
-        velo_os_close(fd);
-        velo_os_unlink(path);
-        return rc;
-    }
-    place->node = (uint32_t)rc;
-    place->type = VELO_REGULAR;
-    tick(region, place->node);
-    return fd;
-}
-
-/* The disk's half and ours in one hold of the lock, as for whatever else is born on disk. */
-static int create_on_disk_locked(struct velo_region *region, struct velo_place *place, int flags,
-                                 mode_t mode, int *fd)
-{
-    struct newborn born = {.backing = 0};
-    if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
-        return AGAIN;
-    int rc = velo_fresh_path(region, place);
-    if (rc != 0)
-        return rc;
-    atomic_store(&region->header->disk_step, place->parent);
-    *fd = velo_os_open(place->path, flags | O_CREAT | O_EXCL, mode);
-    if (*fd < 0)
-        return *fd;
-    rc = velo_os_fstat(*fd, &born.stat);
-    if (rc == 0)
-        rc = enter_new_locked(region, place, &born);
-    if (rc < 0) {
-        velo_os_close(*fd);
-        velo_os_unlink(place->path);
-    }
-    return rc;
-}
-
-/* No memory and nobody who could make room: the file is born at its real path. */
-static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
-                          mode_t mode)
-{
-    int fd = -1;
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    const int rc = velo_finish(region, &hold,
-                               create_on_disk_locked(region, place, flags, mode, &fd));
-    if (rc == -EEXIST) { /* something of an outsider stands there: take it in, look again */
-        velo_directory_refresh(region, place->parent);
-        return AGAIN;
-    }
-    if (rc < 0)
-        return rc;
-    velo_escape(region, VELO_ESCAPE_DIRECT);
-    place->node = (uint32_t)rc;
-    place->type = VELO_REGULAR;
-    return fd;
-}
-
-static int create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
-{
-    if (place->must_be_directory)
-        return -EISDIR;
-    if ((flags & O_DIRECTORY) != 0)
-        return -EINVAL;
-    const int rc = velo_may(region, velo_node_at(region, place->parent), 3);
-    if (rc != 0)
-        return rc;
-    const uint32_t home = velo_home_of(region, place->path, place->path_length);
-    if (velo_space_for_open(region, home) != 0)
-        return create_on_disk(region, place, flags, mode);
-    const int fd = create_in_memory(region, place, flags, mode);
-    return fd == -ENOSPC ? create_on_disk(region, place, flags, mode) : fd;
-}
-
-/* ---- disk to memory -------------------------------------------------------------------------- */
-
-int velo_copy_bytes(int from, int to)
-{
-    for (;;) {
-        const long got = velo_sys4(SYS_sendfile, to, from, 0, COPY_CHUNK);
-        if (got == -EINTR || got == -EAGAIN)
-            continue;
-        if (got <= 0)
-            return (int)got;
-    }
-}
-
-void velo_copy_attributes(int to, const struct stat *from)
-{
-    struct stat now;
-    if (velo_os_fstat(to, &now) == 0 &&
-        (now.st_uid != from->st_uid || now.st_gid != from->st_gid) &&
-        velo_os_fchown(to, from->st_uid, from->st_gid) != 0)
-        velo_os_fchown(to, (uid_t)-1, from->st_gid); /* not root: the group at least */
-    velo_os_fchmod(to, from->st_mode & 07777);
-    const struct timespec times[2] = {from->st_atim, from->st_mtim};
-    velo_sys4(SYS_utimensat, to, 0, velo_word(times), 0);
-}
-
-static int publish_copy(struct velo_region *region, uint32_t index, const struct velo_look *look,
-                        uint64_t backing, const struct stat *stat, int changed)
-{
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, index);
-    int rc = AGAIN;
-    if (node->generation == look->generation && node->state == look->state &&
-        node->version == look->version) {
-        velo_set64(region, &node->backing, backing);
-        velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
-        velo_state_set_locked(region, index, VELO_BACKED);
-        velo_charge_set_locked(region, index, (uint64_t)stat->st_blocks * 512);
-        if (changed) /* else what was settled stays true: the copy has the same attributes */
-            velo_dirty_locked(region, index);
-        rc = 0;
-    }
-    return velo_finish(region, &hold, rc);
-}
-
-static int real_path(struct velo_region *region, uint32_t index, char path[PATH_MAX])
-{
-    const int rc = velo_path_of(region, index, path);
-    return rc < 0 ? rc : 0;
-}
-
-/* DISK -> BACKED. With `truncate` the bytes are not wanted. 0, AGAIN or -errno. */
-static int copy_up(struct velo_region *region, struct velo_place *place,
-                   const struct velo_look *look, int truncate)
-{
-    const int from = velo_os_open(place->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
-    if (from < 0)
-        return from;
-    const uint64_t backing = velo_backing_new(region);
-    char path[320];
-    struct stat stat, made;
-    velo_backing_path(region, backing, path);
-    int rc = velo_os_fstat(from, &stat);
-    const int to = rc != 0 ? rc
-                           : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    rc = to < 0 ? to : 0;
-    if (to >= 0) {
-        if (!truncate)
-            rc = velo_copy_bytes(from, to);
-        if (rc == 0) {
-            velo_copy_attributes(to, &stat);
-            rc = velo_os_fstat(to, &made);
-        }
-        if (rc == 0)
-            rc = publish_copy(region, place->node, look, backing, &made, truncate);
-        velo_os_close(to);
-        if (rc != 0)
-            velo_os_unlink(path);
-    }
-    velo_os_close(from);
-    return rc;
-}
-
-int velo_load_begin(struct velo_region *region, uint32_t index, uint64_t *token)
-{
-    struct velo_look look;
-    const int rc = look_at(region, index, &look);
-    if (rc != 0)
-        return rc;
-    if (look.state != VELO_COLD)
-        return -EALREADY;
-    char path[320];
-    *token = velo_backing_new(region);
-    velo_backing_path(region, *token, path);
-    return velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-}
-
-int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, int fd)
-{
-    struct velo_look look;
-    struct stat stat = {0}, made;
-    char path[320];
-    velo_backing_path(region, token, path);
-    int rc = look_at(region, index, &look);
-    if (rc == 0 && look.state != VELO_COLD)
-        rc = -EALREADY;
-    if (rc == 0) {
-        const struct velo_node *node = velo_node_at(region, index);
-        stat.st_mode = node->mode;
-        stat.st_uid = node->uid;
-        stat.st_gid = node->gid;
-        stat.st_atim = velo_timespec(node->atime_ns);
-        stat.st_mtim = velo_timespec(node->mtime_ns);
-        velo_copy_attributes(fd, &stat);
-        rc = velo_os_fstat(fd, &made);
-    }
-    if (rc == 0)
-        rc = publish_copy(region, index, &look, token, &made, 0);
-    velo_os_close(fd);
-    if (rc == 0)
-        atomic_fetch_add(&region->header->loads, 1);
-    else
-        velo_os_unlink(path);
-    return rc == AGAIN ? -EALREADY : rc;
+    struct velo_look now;
+    return velo_look_at(region, index, &now) == 0 && now.generation == look->generation &&
+           now.state == look->state && now.backing == look->backing;
 }
 
 /* ---- files that exist ------------------------------------------------------------------------ */
 
-/* Raise the version for a change that is possible from now on. 0, or AGAIN when the node is not
- * what `look` saw. */
+/* Raise the version for a change that is possible from now on. 0, or VELO_AGAIN when the node is
+ * not what `look` saw. */
 static int announce(struct velo_region *region, uint32_t index, const struct velo_look *look)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
-    int rc = AGAIN;
+    int rc = VELO_AGAIN;
     if (node->generation == look->generation && node->state == look->state &&
         node->backing == look->backing) {
         velo_dirty_locked(region, index);
         rc = 0;
     }
     return velo_finish(region, &hold, rc);
-}
-
-static int still(struct velo_region *region, uint32_t index, const struct velo_look *look)
-{
-    struct velo_look now;
-    return look_at(region, index, &now) == 0 && now.generation == look->generation &&
-           now.state == look->state && now.backing == look->backing;
 }
 
 static int open_backed(struct velo_region *region, struct velo_place *place,
@@ -398,18 +102,18 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     if (writing)
         velo_space_for_open(region, look->home); /* as much as there is; the file is here already */
     if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
-        return AGAIN; /* before, too: opening alone changes it, and we may be killed right then */
+        return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
     const int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
     if (fd == -ENOENT)
-        return AGAIN;
+        return VELO_AGAIN;
     if (fd == -EAGAIN) /* O_NONBLOCK met the lease of a shard that is just looking */
-        return AGAIN;
+        return VELO_AGAIN;
     if (fd >= 0 && (writing ? announce(region, place->node, look) != 0
                             : !still(region, place->node, look))) {
         velo_os_close(fd);
-        return AGAIN;
+        return VELO_AGAIN;
     }
-    tick(region, place->node);
+    velo_tick(region, place->node);
     return fd;
 }
 
@@ -425,7 +129,7 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
         velo_set64(region, &node->settled, 0);
     velo_finish(region, &hold, 0);
     if (!same)
-        return AGAIN;
+        return VELO_AGAIN;
     velo_escape(region, VELO_ESCAPE_DIRECT);
     return velo_os_open(place->path, flags & REOPEN_MASK, 0);
 }
@@ -448,10 +152,10 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
         return open_direct(region, place, look, flags);
     rc = velo_space_for_open(region, look->home);
     if (rc == 0)
-        rc = copy_up(region, place, look, (flags & O_TRUNC) != 0);
+        rc = velo_copy_up(region, place, look, (flags & O_TRUNC) != 0);
     if (rc == -ENOSPC)
         return open_direct(region, place, look, flags);
-    return rc == 0 ? AGAIN : rc;
+    return rc == 0 ? VELO_AGAIN : rc;
 }
 
 /* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it
@@ -461,7 +165,7 @@ static int gone_from_disk(struct velo_region *region, const struct velo_place *p
 {
     if (still(region, place->node, look))
         velo_directory_refresh(region, place->parent);
-    return AGAIN;
+    return VELO_AGAIN;
 }
 
 static int open_disk(struct velo_region *region, struct velo_place *place,
@@ -484,9 +188,9 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
 static int open_regular(struct velo_region *region, struct velo_place *place, int flags)
 {
     struct velo_look look;
-    const int rc = look_at(region, place->node, &look);
+    const int rc = velo_look_at(region, place->node, &look);
     if (rc != 0 || look.generation != place->generation || look.links == 0)
-        return AGAIN;
+        return VELO_AGAIN;
     switch (look.state) {
     case VELO_BACKED:
         return open_backed(region, place, &look, flags);
@@ -496,7 +200,7 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
         if (region->ask == NULL)
             return -EIO;
         const int asked = region->ask(region, VELO_ASK_LOAD, look.home, place->node);
-        return asked == 0 ? AGAIN : asked;
+        return asked == 0 ? VELO_AGAIN : asked;
     }
     default:
         return -EIO;
@@ -531,10 +235,10 @@ int velo_open(struct velo_region *region, struct velo_place *place, int flags, m
         if (place->type != VELO_NONE)
             fd = open_existing(region, place, flags);
         else if ((flags & O_CREAT) != 0)
-            fd = create(region, place, flags, mode);
+            fd = velo_create(region, place, flags, mode);
         else
             return -ENOENT;
-        if (fd != AGAIN)
+        if (fd != VELO_AGAIN)
             return fd;
         const int rc = velo_walk_again(region, walk, place);
         if (rc != 0)
@@ -562,23 +266,23 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
         struct velo_look look;
         if (place->kind == VELO_OUTSIDE || place->type != VELO_REGULAR)
             break;
-        int rc = look_at(region, place->node, &look);
+        int rc = velo_look_at(region, place->node, &look);
         if (rc == 0 && look.state == VELO_BACKED && for_writing)
             rc = announce(region, place->node, &look);
         else if (rc == 0 && look.state == VELO_DISK && for_writing)
-            rc = copy_up(region, place, &look, 0) == -ENOSPC ? -ENOSPC : AGAIN;
+            rc = velo_copy_up(region, place, &look, 0) == -ENOSPC ? -ENOSPC : VELO_AGAIN;
         else if (rc == 0 && look.state == VELO_COLD)
             rc = region->ask == NULL
                      ? -EIO
                      : (region->ask(region, VELO_ASK_LOAD, look.home, place->node) != 0 ? -EIO
-                                                                                      : AGAIN);
+                                                                                      : VELO_AGAIN);
         if (rc == 0 && look.state == VELO_BACKED) {
             velo_backing_path(region, look.backing, path);
             return 0;
         }
         if (rc == 0)
             break;
-        if (rc != AGAIN)
+        if (rc != VELO_AGAIN)
             return rc;
         rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
         if (rc != 0)
@@ -586,20 +290,4 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
     }
     memcpy(path, place->path, (size_t)place->path_length + 1);
     return place->kind == VELO_HOSTED && place->type == VELO_NONE ? -ENOENT : 0;
-}
-
-int velo_open_bytes(struct velo_region *region, uint32_t index)
-{
-    struct velo_look look;
-    int rc = look_at(region, index, &look);
-    if (rc != 0)
-        return rc;
-    char path[PATH_MAX];
-    if (look.state == VELO_BACKED)
-        velo_backing_path(region, look.backing, path);
-    else if (look.state == VELO_DISK)
-        rc = real_path(region, index, path);
-    else
-        rc = -EAGAIN;
-    return rc != 0 ? rc : velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 }

@@ -4,10 +4,28 @@
 
 #include "layout.h"
 
+enum { VELO_AGAIN = -6000 }; /* the node changed under us: look again */
+
+/* A consistent copy of what open needs to know of a node. */
+struct velo_look {
+    enum velo_state state;
+    uint32_t generation, links, home;
+    uint64_t backing, version;
+};
+/* 0, or -ENOENT when the node is no regular file (any more). */
+int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *out);
+
 /* All bytes from one descriptor's offset to its end. 0 or -errno; EINTR and EAGAIN are retried. */
 int velo_copy_bytes(int from, int to);
 /* Owner, mode and times; what a caller without the right cannot set stays as the kernel made it. */
 void velo_copy_attributes(int to, const struct stat *from);
+/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN or -errno. */
+int velo_copy_up(struct velo_region *region, struct velo_place *place,
+                 const struct velo_look *look, int truncate);
+/* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */
+int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+/* The file was used: it leaves memory later than others. */
+void velo_tick(struct velo_region *region, uint32_t node);
 /* Walk place's own path once more: after somebody changed the tree. */
 int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place);
 /* Under the lock: place->path as it is now; an ancestor may have been renamed since the walk. */

@@ -17,8 +17,6 @@
 
 #define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 
-enum { AGAIN = -6000 };
-
 static void disk_step(struct velo_region *region, uint32_t directory, uint32_t other)
 {
     atomic_store(&region->header->disk_step, directory);
@@ -40,7 +38,7 @@ static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, u
     const struct timespec moment = {0, 50000};
     velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
     velo_begin(region, hold);
-    return AGAIN;
+    return VELO_AGAIN;
 }
 
 /* Find the place's name under the lock, with no put in flight. 0 or -ENOENT. */

@@ -5,11 +5,15 @@
 
 #include "layout.h"
 
+#define VELO_BATON_PATIENCE_MS 60000
+
 /* Make `path` (of `length` bytes) a root and take in its tree: names and stats only. -ENOENT,
  * -ENOTDIR when it is no directory (a symlink is none), -ENOSPC when there is no slot left. */
 int velo_root_attach(struct velo_region *region, const char *path, size_t length);
 /* Forget a root and everything below, in memory only. */
 void velo_root_forget(struct velo_region *region, uint32_t root);
+/* Take in the tree below `directory`, which nobody sees yet; the caller holds the baton. */
+int velo_tree_take_in(struct velo_region *region, uint32_t directory);
 /* Compare one directory (not what is below, but for new directories) with the disk. */
 int velo_directory_refresh(struct velo_region *region, uint32_t directory);
 /* Make the namespace's `text` in `parent` what the disk has there now, whatever it was. */

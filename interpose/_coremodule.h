@@ -1,0 +1,47 @@
+/* _coremodule.h - what the files of the extension module `velo.interpose._core` share.
+ *
+ * Limited API of 3.11: one binary serves all later versions. */
+#ifndef VELO_COREMODULE_H
+#define VELO_COREMODULE_H
+
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+
+#include "core/velo.h"
+
+struct region_object {
+    PyObject_HEAD
+    struct velo_region region;
+};
+
+static inline struct velo_region *region_of(PyObject *self)
+{
+    return &((struct region_object *)(void *)self)->region;
+}
+
+static inline PyObject *raise_errno(int rc)
+{
+    errno = -rc;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static inline PyObject *none_or_error(int rc)
+{
+    if (rc < 0)
+        return raise_errno(rc);
+    Py_RETURN_NONE;
+}
+
+static inline PyObject *number_or_error(int rc)
+{
+    return rc < 0 ? raise_errno(rc) : PyLong_FromLong(rc);
+}
+
+/* region.statistics() and the module's request(...): methods with files of their own. */
+PyObject *velo_region_statistics(PyObject *self, PyObject *unused);
+PyObject *velo_core_request(PyObject *module, PyObject *args);
+
+#endif

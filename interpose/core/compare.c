@@ -1,0 +1,260 @@
+/* compare.c - one name: what the namespace believes against what lstat says, and who is right.
+ *
+ * Equal is decided without the lock; all else is looked at again under it.  See reconcile.c. */
+#include "pass.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "litter.h"
+#include "os.h"
+#include "reconcile.h"
+#include "tree.h"
+
+void velo_enqueue(struct velo_pass *pass, uint32_t directory)
+{
+    if (pass->tail < VELO_QUEUE_MAX)
+        pass->queue[pass->tail++] = directory;
+}
+
+static enum velo_type type_of(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return VELO_REGULAR;
+    if (S_ISDIR(mode))
+        return VELO_DIRECTORY;
+    return S_ISLNK(mode) ? VELO_SYMLINK : VELO_OTHER;
+}
+
+static int same_as_put(const struct velo_name *name, const struct velo_node *node,
+                       const struct stat *disk)
+{
+    /* An older version may have names of other files, too, whose every step is a new ctime. */
+    const int older = VELO_READ(node->type) == VELO_REGULAR &&
+                      VELO_READ(node->identity[VELO_ID_DISK].inode) != disk->st_ino;
+    return (VELO_READ(name->flags) & VELO_NAME_ON_DISK) != 0 &&
+           VELO_READ(name->disk_inode) == disk->st_ino &&
+           VELO_READ(name->disk_size) == (uint64_t)disk->st_size &&
+           VELO_READ(name->disk_mtime_ns) == velo_ns(&disk->st_mtim) &&
+           (older || VELO_READ(name->disk_ctime_ns) == velo_ns(&disk->st_ctim));
+}
+
+/* Nothing to do for this name? Directories are compared by identity: their times are ours. */
+static int unchanged(const struct velo_region *region, uint32_t index, const struct stat *disk)
+{
+    const struct velo_name *name = velo_name_at(region, index);
+    const struct velo_node *node = velo_node_at(region, VELO_READ(name->node));
+    if (VELO_READ(node->type) != type_of(disk->st_mode))
+        return 0;
+    if (VELO_READ(node->type) == VELO_DIRECTORY)
+        return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
+               VELO_READ(node->mode) == disk->st_mode &&
+               VELO_READ(node->uid) == disk->st_uid && VELO_READ(node->gid) == disk->st_gid;
+    return same_as_put(name, node, disk);
+}
+
+static uint32_t other_name_of(const struct velo_region *region, const struct stat *disk)
+{
+    if (S_ISDIR(disk->st_mode) || disk->st_nlink < 2)
+        return 0;
+    const uint32_t index = velo_identity_find(region, disk->st_dev, disk->st_ino);
+    const struct velo_node *node = velo_node_at(region, index);
+    if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
+        return 0;
+    const int same = node->type != VELO_REGULAR ||
+                     (node->state == VELO_DISK && node->mtime_ns == velo_ns(&disk->st_mtim) &&
+                      node->size == (uint64_t)disk->st_size);
+    return same ? index : 0;
+}
+
+static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
+                                const char *text, size_t length, const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    const uint32_t index = velo_node_new_locked(region, type_of(disk->st_mode));
+    if (index == 0)
+        return 0;
+    struct velo_node *node = velo_node_at(region, index);
+    velo_take_stat_locked(region, index, disk);
+    VELO_INIT(node->btime_ns, node->ctime_ns);
+    if (node->type == VELO_SYMLINK) {
+        const long got = velo_os_readlinkat(dirfd, text, pass->target, PATH_MAX - 1);
+        if (got <= 0)
+            return 0;
+        velo_set64(region, &node->size, (uint64_t)got);
+        velo_set32(region, &node->target,
+                   velo_text_new_locked(region, pass->target, (size_t)got));
+        if (node->target == 0)
+            return 0;
+    } else if (node->type == VELO_REGULAR) {
+        const int path = velo_name_path(region, parent, text, length, pass->target);
+        const uint32_t home = path < 0 ? 0 : velo_home_of(region, pass->target, (size_t)path);
+        VELO_INIT(node->home, (uint16_t)home);
+        velo_state_set_locked(region, index, VELO_DISK);
+        velo_set64(region, &node->version, 1);
+        velo_set64(region, &node->settled, 1);
+    }
+    velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
+    return index;
+}
+
+/* Enter a name that the disk has and the namespace has not. 0 or -ENOSPC. */
+static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+                         size_t length, const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    uint32_t node = other_name_of(region, disk);
+    if (node == 0)
+        node = new_node_locked(pass, dirfd, parent, text, length, disk);
+    const uint32_t name =
+        node == 0 ? 0 : velo_name_enter_locked(region, parent, text, length, node);
+    if (name == 0)
+        return -ENOSPC;
+    velo_name_disk_locked(region, name, velo_node_at(region, node)->version, disk);
+    VELO_INIT(velo_name_at(region, name)->mark, pass->mark);
+    pass->result.ingested++;
+    if (S_ISDIR(disk->st_mode))
+        velo_enqueue(pass, node);
+    return 0;
+}
+
+void velo_file_gone_locked(struct velo_region *region, uint32_t name)
+{
+    const uint32_t node = velo_name_at(region, name)->node;
+    velo_name_remove_locked(region, name);
+    if (velo_node_at(region, node)->links == 0)
+        velo_node_drop_locked(region, node);
+}
+
+int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
+{
+    const struct velo_name *name = velo_name_at(region, index);
+    const struct velo_node *node = velo_node_at(region, name->node);
+    return node->type == VELO_REGULAR && node->state != VELO_DISK &&
+           name->disk_version != node->version;
+}
+
+enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2 };
+
+/* The name exists in both and differs. */
+static int changed_locked(struct velo_pass *pass, uint32_t index, const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    struct velo_name *name = velo_name_at(region, index);
+    struct velo_node *node = velo_node_at(region, name->node);
+    VELO_INIT(name->mark, pass->mark);
+    if (node->type == VELO_DIRECTORY && S_ISDIR(disk->st_mode)) {
+        velo_take_stat_locked(region, name->node, disk);
+        velo_identity_set_locked(region, name->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
+        velo_name_disk_locked(region, index, 0, disk);
+        return DONE;
+    }
+    if (node->type == VELO_DIRECTORY)
+        return FORGET_TREE;
+    if (node->type == VELO_REGULAR && node->state == VELO_DISK && S_ISREG(disk->st_mode) &&
+        name->disk_inode == disk->st_ino) { /* written in place, maybe by us (open_direct) */
+        pass->result.changed -= node->settled != node->version;
+        velo_set64(region, &node->stored, 0);
+        velo_take_stat_locked(region, name->node, disk);
+        velo_names_seen_locked(region, name->node, disk);
+        return DONE;
+    }
+    if (velo_is_dirty_file(region, index)) { /* memory wins; what is there is older */
+        velo_name_disk_locked(region, index, 0, disk);
+        return REPORT;
+    }
+    velo_file_gone_locked(region, index);
+    return FORGET_TREE; /* gone already: the caller looks again and ingests */
+}
+
+int velo_busy_put(const struct velo_region *region, const struct velo_name *name)
+{
+    const uint32_t putter = VELO_READ(name->putter);
+    return putter != 0 && velo_putter_alive(region, putter);
+}
+
+static int look_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+                             size_t length)
+{
+    struct velo_region *region = pass->region;
+    struct stat disk;
+    const uint32_t index = velo_name_find(region, parent, text, length);
+    if (index != 0 && velo_busy_put(region, velo_name_at(region, index))) {
+        VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
+        return DONE;
+    }
+    const int rc = velo_os_lstatat(dirfd, text, &disk);
+    if (rc != 0)
+        return DONE; /* it went: the sweep of unmarked names decides */
+    if (index != 0)
+        velo_putter_died_locked(region, index, &disk);
+    if (index == 0)
+        return ingest_locked(pass, dirfd, parent, text, length, &disk);
+    VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
+    if (unchanged(region, index, &disk))
+        return DONE;
+    pass->result.changed++;
+    return changed_locked(pass, index, &disk);
+}
+
+static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text, size_t length,
+                       const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    const uint64_t sequence = velo_read_begin(region);
+    const uint32_t index = velo_name_find(region, parent, text, length);
+    if ((sequence & 1) != 0 || index == 0 || !unchanged(region, index, disk))
+        return 0;
+    const uint32_t node = VELO_READ(velo_name_at(region, index)->node);
+    if (velo_read_retry(region, sequence))
+        return 0;
+    __atomic_store_n(&velo_name_at(region, index)->mark, pass->mark, __ATOMIC_RELAXED);
+    if (pass->deep && S_ISDIR(disk->st_mode))
+        velo_enqueue(pass, node);
+    return 1;
+}
+
+static void report(struct velo_pass *pass, uint32_t parent, const char *text, size_t length)
+{
+    pass->result.conflicts++;
+    char directory[VELO_NAME_MAX + 1];
+    memcpy(directory, text, length + 1); /* text may lie in pass->dents: keep it */
+    if (pass->conflict != NULL &&
+        velo_name_path(pass->region, parent, directory, length, pass->target) > 0)
+        pass->conflict(pass->context, pass->target);
+}
+
+int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+{
+    const size_t length = velo_length(text);
+    struct stat disk;
+    pass->result.seen++;
+    if (length > VELO_NAME_MAX || velo_os_lstatat(dirfd, text, &disk) != 0)
+        return 0;
+    if (quick_equal(pass, parent, text, length, &disk))
+        return 0;
+    for (int again = 0; again < 3; again++) {
+        struct velo_hold hold;
+        velo_begin(pass->region, &hold);
+        const int verdict = look_again_locked(pass, dirfd, parent, text, length);
+        const uint32_t name = velo_name_find(pass->region, parent, text, length);
+        const uint32_t node = name != 0 ? velo_name_at(pass->region, name)->node : 0;
+        const int known_directory =
+            pass->deep && node != 0 &&
+            velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
+            (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
+        velo_finish(pass->region, &hold, verdict < 0 ? verdict : 0);
+        if (verdict < 0)
+            return verdict;
+        if (verdict == FORGET_TREE) {
+            velo_forget(pass->region, parent, text, length);
+            continue;
+        }
+        if (verdict == REPORT)
+            report(pass, parent, text, length);
+        if (known_directory)
+            velo_enqueue(pass, node);
+        return 0;
+    }
+    return 0;
+}

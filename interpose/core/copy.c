@@ -1,0 +1,154 @@
+/* copy.c - bytes on their way into memory: from the real path (copy up), from the store (load).
+ *
+ * Both fill a tmpfs file that nobody knows yet and publish it under the lock, if the node is still
+ * what it was when the copy began; else the work is thrown away and the caller looks again. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+
+#include "os.h"
+#include "tree.h"
+
+#define COPY_CHUNK (1u << 20)
+
+int velo_copy_bytes(int from, int to)
+{
+    for (;;) {
+        const long got = velo_sys4(SYS_sendfile, to, from, 0, COPY_CHUNK);
+        if (got == -EINTR || got == -EAGAIN)
+            continue;
+        if (got <= 0)
+            return (int)got;
+    }
+}
+
+void velo_copy_attributes(int to, const struct stat *from)
+{
+    struct stat now;
+    if (velo_os_fstat(to, &now) == 0 &&
+        (now.st_uid != from->st_uid || now.st_gid != from->st_gid) &&
+        velo_os_fchown(to, from->st_uid, from->st_gid) != 0)
+        velo_os_fchown(to, (uid_t)-1, from->st_gid); /* not root: the group at least */
+    velo_os_fchmod(to, from->st_mode & 07777);
+    const struct timespec times[2] = {from->st_atim, from->st_mtim};
+    velo_sys4(SYS_utimensat, to, 0, velo_word(times), 0);
+}
+
+static int publish_copy(struct velo_region *region, uint32_t index, const struct velo_look *look,
+                        uint64_t backing, const struct stat *stat, int changed)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, index);
+    int rc = VELO_AGAIN;
+    if (node->generation == look->generation && node->state == look->state &&
+        node->version == look->version) {
+        velo_set64(region, &node->backing, backing);
+        velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
+        velo_state_set_locked(region, index, VELO_BACKED);
+        velo_charge_set_locked(region, index, (uint64_t)stat->st_blocks * 512);
+        if (changed) /* else what was settled stays true: the copy has the same attributes */
+            velo_dirty_locked(region, index);
+        rc = 0;
+    }
+    return velo_finish(region, &hold, rc);
+}
+
+static int real_path(struct velo_region *region, uint32_t index, char path[PATH_MAX])
+{
+    const int rc = velo_path_of(region, index, path);
+    return rc < 0 ? rc : 0;
+}
+
+/* DISK -> BACKED. With `truncate` the bytes are not wanted. 0, VELO_AGAIN or -errno. */
+int velo_copy_up(struct velo_region *region, struct velo_place *place,
+                   const struct velo_look *look, int truncate)
+{
+    const int from = velo_os_open(place->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (from < 0)
+        return from;
+    const uint64_t backing = velo_backing_new(region);
+    char path[320];
+    struct stat stat, made;
+    velo_backing_path(region, backing, path);
+    int rc = velo_os_fstat(from, &stat);
+    const int to = rc != 0 ? rc
+                           : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    rc = to < 0 ? to : 0;
+    if (to >= 0) {
+        if (!truncate)
+            rc = velo_copy_bytes(from, to);
+        if (rc == 0) {
+            velo_copy_attributes(to, &stat);
+            rc = velo_os_fstat(to, &made);
+        }
+        if (rc == 0)
+            rc = publish_copy(region, place->node, look, backing, &made, truncate);
+        velo_os_close(to);
+        if (rc != 0)
+            velo_os_unlink(path);
+    }
+    velo_os_close(from);
+    return rc;
+}
+
+int velo_load_begin(struct velo_region *region, uint32_t index, uint64_t *token)
+{
+    struct velo_look look;
+    const int rc = velo_look_at(region, index, &look);
+    if (rc != 0)
+        return rc;
+    if (look.state != VELO_COLD)
+        return -EALREADY;
+    char path[320];
+    *token = velo_backing_new(region);
+    velo_backing_path(region, *token, path);
+    return velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+}
+
+int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, int fd)
+{
+    struct velo_look look;
+    struct stat stat = {0}, made;
+    char path[320];
+    velo_backing_path(region, token, path);
+    int rc = velo_look_at(region, index, &look);
+    if (rc == 0 && look.state != VELO_COLD)
+        rc = -EALREADY;
+    if (rc == 0) {
+        const struct velo_node *node = velo_node_at(region, index);
+        stat.st_mode = node->mode;
+        stat.st_uid = node->uid;
+        stat.st_gid = node->gid;
+        stat.st_atim = velo_timespec(node->atime_ns);
+        stat.st_mtim = velo_timespec(node->mtime_ns);
+        velo_copy_attributes(fd, &stat);
+        rc = velo_os_fstat(fd, &made);
+    }
+    if (rc == 0)
+        rc = publish_copy(region, index, &look, token, &made, 0);
+    velo_os_close(fd);
+    if (rc == 0)
+        atomic_fetch_add(&region->header->loads, 1);
+    else
+        velo_os_unlink(path);
+    return rc == VELO_AGAIN ? -EALREADY : rc;
+}
+
+int velo_open_bytes(struct velo_region *region, uint32_t index)
+{
+    struct velo_look look;
+    int rc = velo_look_at(region, index, &look);
+    if (rc != 0)
+        return rc;
+    char path[PATH_MAX];
+    if (look.state == VELO_BACKED)
+        velo_backing_path(region, look.backing, path);
+    else if (look.state == VELO_DISK)
+        rc = real_path(region, index, path);
+    else
+        rc = -EAGAIN;
+    return rc != 0 ? rc : velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+}

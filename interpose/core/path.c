@@ -1,0 +1,159 @@
+/* path.c - from a node to the text of its path, and who may look or change there.
+ *
+ * Both only read; they are right under the lock or between velo_read_begin and velo_read_retry.  A
+ * path is of now: whoever uses it outside the lock must expect that it leads elsewhere. */
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os.h"
+
+/* ---- paths --------------------------------------------------------------------------------- */
+
+/* Paths are built from their end: the deepest name is known first. */
+static int prepend(char path[PATH_MAX], size_t *start, const char *text, size_t length)
+{
+    if (length + 1 > *start)
+        return -ENAMETOOLONG;
+    *start -= length;
+    memcpy(path + *start, text, length);
+    path[--*start] = '/';
+    return 0;
+}
+
+int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX])
+{
+    size_t start = PATH_MAX - 1;
+    char text[VELO_NAME_MAX + 1];
+    for (unsigned depth = 0; depth < VELO_DEPTH_MAX; depth++) {
+        const struct velo_node *node = velo_node_at(region, directory);
+        const uint32_t slot = VELO_READ(node->root_slot);
+        if (slot > VELO_ROOTS_MAX || VELO_READ(node->type) != VELO_DIRECTORY)
+            return -ENOENT;
+        if (slot != 0) {
+            const struct velo_root *root = &region->header->roots[slot - 1];
+            const size_t length = root->length;
+            if (length > start || length >= sizeof root->path)
+                return -ENAMETOOLONG;
+            memmove(path + length, path + start, PATH_MAX - 1 - start);
+            memcpy(path, root->path, length);
+            path[length + PATH_MAX - 1 - start] = 0;
+            return (int)(length + PATH_MAX - 1 - start);
+        }
+        const uint32_t index = VELO_READ(node->first_name);
+        if (index == 0)
+            return -ENOENT;
+        const struct velo_name *name = velo_name_at(region, index);
+        const size_t length = velo_name_text(region, name, text);
+        if (prepend(path, &start, text, length) != 0)
+            return -ENAMETOOLONG;
+        directory = VELO_READ(name->parent);
+    }
+    return -ELOOP;
+}
+
+int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+                   size_t length, char path[PATH_MAX])
+{
+    const int above = velo_directory_path(region, parent, path);
+    if (above < 0)
+        return above;
+    if ((size_t)above + 1 + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    path[above] = '/';
+    memmove(path + above + 1, text, length);
+    path[(size_t)above + 1 + length] = 0;
+    return above + 1 + (int)length;
+}
+
+static int node_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) == VELO_DIRECTORY)
+        return velo_directory_path(region, index, path);
+    const uint32_t first = VELO_READ(node->first_name);
+    if (index == 0 || first == 0)
+        return -ENOENT;
+    char text[VELO_NAME_MAX + 1];
+    const struct velo_name *name = velo_name_at(region, first);
+    const size_t length = velo_name_text(region, name, text);
+    return velo_name_path(region, VELO_READ(name->parent), text, length, path);
+}
+
+int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        const uint64_t sequence = velo_read_begin(region);
+        if ((sequence & 1) != 0)
+            break;
+        const int rc = node_path(region, node, path);
+        if (!velo_read_retry(region, sequence))
+            return rc;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = node_path(region, node, path);
+    velo_commit(region, &hold);
+    return rc;
+}
+
+void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320])
+{
+    size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/i/", 3);
+    length += 3;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        path[length++] = "0123456789abcdef"[backing >> shift & 15];
+    path[length] = 0;
+}
+
+uint64_t velo_backing_new(struct velo_region *region)
+{
+    /* The creator's pid is in the name, so a sweep knows whether a file that no node refers to is
+     * an orphan or about to be published. */
+    const uint64_t pid = (uint64_t)velo_sys0(SYS_getpid);
+    return pid << 40 | (atomic_fetch_add(&region->header->next_backing, 1) & 0xffffffffff);
+}
+
+/* ---- permissions --------------------------------------------------------------------------- */
+
+static int in_group(uint32_t gid)
+{
+    if ((uint32_t)velo_sys0(SYS_getegid) == gid)
+        return 1;
+    gid_t groups[64];
+    const long count = velo_sys2(SYS_getgroups, 64, velo_word(groups));
+    for (long i = 0; i < count; i++)
+        if (groups[i] == gid)
+            return 1;
+    return 0;
+}
+
+int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted)
+{
+    (void)region;
+    const uint32_t mode = VELO_READ(directory->mode);
+    if (((mode & mode >> 3 & mode >> 6) & wanted) == wanted)
+        return 0; /* everybody may: no need to ask who we are */
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    if (uid == 0)
+        return 0;
+    unsigned granted = mode & 7;
+    if (uid == VELO_READ(directory->uid))
+        granted = mode >> 6 & 7;
+    else if (in_group(VELO_READ(directory->gid)))
+        granted = mode >> 3 & 7;
+    return (granted & wanted) == wanted ? 0 : -EACCES;
+}
+
+int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+                    const struct velo_node *node)
+{
+    const int rc = velo_may(region, directory, 3);
+    if (rc != 0 || (directory->mode & S_ISVTX) == 0)
+        return rc;
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    return uid == 0 || uid == directory->uid || uid == node->uid ? 0 : -EPERM;
+}
