@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from harness import SCRIPTS, Velo
+from table import pytest_addoption, pytest_terminal_summary
+
+__all__ = ["pytest_addoption", "pytest_terminal_summary"]
 
 DEFAULT_TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n'
 # What would let a developer's own shell change the outcome.

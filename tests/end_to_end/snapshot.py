@@ -63,15 +63,18 @@ class Snapshot:
         ]
 
     def inversions(self, other: Snapshot) -> list[str]:
-        """Files whose order in time is clear here and the other way round in `other`."""
-        ordered = sorted(self.mtimes_ns.items(), key=lambda item: item[1])
+        """Files whose order in time is clear here and the other way round in `other`: each with the
+        one before it that is newest there."""
+        ordered = sorted((at_ns, name) for name, at_ns in self.mtimes_ns.items())
         found = []
-        for index, (late, late_ns) in enumerate(ordered):
-            for early, early_ns in ordered[:index]:
-                if late_ns - early_ns >= APART_NS and other.mtimes_ns.get(
-                    early, 0
-                ) > other.mtimes_ns.get(late, 0):
-                    found.append(f"{early} is now newer than {late}")
+        newest_ns, newest, seen = -1, "", 0
+        for late_ns, late in ordered:
+            while late_ns - ordered[seen][0] >= APART_NS:
+                early = ordered[seen][1]
+                newest_ns, newest = max((newest_ns, newest), (other.mtimes_ns.get(early, 0), early))
+                seen += 1
+            if newest_ns > other.mtimes_ns.get(late, newest_ns):
+                found.append(f"{newest} is now newer than {late}")
         return found
 
 

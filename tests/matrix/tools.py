@@ -1,0 +1,74 @@
+"""The tools of the matrix: where they come from, which version this machine has.
+
+In: a name. Out: the version as the tool tells it, or "missing, package ...". Never: a guess.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+
+TIMEOUT_S = 30
+# Tool -> Debian package. A name with a slash or ".so" is a file that the package brings.
+TOOLS = {
+    "ar": "binutils",
+    "autoconf": "autoconf",
+    "automake": "automake",
+    "bash": "bash",
+    "ccache": "ccache",
+    "clang": "clang",
+    "clang++": "clang",
+    "cmake": "cmake",
+    "dpkg-source": "dpkg-dev",
+    "eatmydata": "eatmydata",
+    "fakeroot": "fakeroot",
+    "g++": "g++",
+    "gcc": "gcc",
+    "gdb": "gdb",
+    "ld.bfd": "binutils",
+    "ld.gold": "binutils",
+    "ld.lld": "lld",
+    "libtoolize": "libtool",
+    "make": "make",
+    "meson": "meson",
+    "mold": "mold",
+    "ninja": "ninja-build",
+    "perl": "perl",
+    "script": "bsdutils",
+    "setsid": "util-linux",
+    "strace": "strace",
+    "tar": "tar",
+    "timeout": "coreutils",
+}
+# Files, found where the compiler finds libraries; their version is the package's.
+FILES = {
+    "libjemalloc.so.2": "libjemalloc2",
+    "libasan.so": "libgcc-12-dev",
+}
+# How to ask, where it is not `--version`.
+ASKED = {"strace": ("-V",)}
+
+
+@functools.cache
+def version_of(name: str) -> str:
+    """The first line that `name` says about its version, or "missing, package ..."."""
+    if name in FILES:
+        return _version_of_file(name)
+    found = shutil.which(name)
+    if not found:
+        return f"missing, package {TOOLS[name]}"
+    return _first_line(found, *ASKED.get(name, ("--version",)))
+
+
+def _version_of_file(name: str) -> str:
+    path = _first_line("gcc", f"-print-file-name={name}")
+    if path == name:
+        return f"missing, package {FILES[name]}"
+    owner = _first_line("dpkg-query", "-S", path).partition(":")[0] or FILES[name]
+    return _first_line("dpkg-query", "-W", "-f=${Version}", owner)
+
+
+def _first_line(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    return next(iter((done.stdout or done.stderr).splitlines()), "")
