@@ -189,17 +189,30 @@ int velo_fd_of_path(const char *path)
     return digits(end + 4, 0);
 }
 
+static char *write_number(char *end, unsigned number)
+{
+    char reversed[12];
+    size_t count = 0;
+    for (; count == 0 || number > 0; number /= 10)
+        reversed[count++] = (char)('0' + number % 10);
+    while (count > 0)
+        *end++ = reversed[--count];
+    *end = 0;
+    return end;
+}
+
+void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX])
+{
+    char *end = stpcpy(out, "/proc/");
+    end = pid == VELO_SELF ? stpcpy(end, "self") : write_number(end, (unsigned)pid);
+    write_number(stpcpy(end, "/fd/"), (unsigned)fd);
+}
+
 /* The text of a directory outside; 0, or -errno: leave the call to the kernel. */
 static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
 {
-    char link[32] = "/proc/self/fd/";
-    char reversed[12];
-    size_t count = 0, at = 14;
-    for (unsigned rest = (unsigned)fd; count == 0 || rest > 0; rest /= 10)
-        reversed[count++] = (char)('0' + rest % 10);
-    while (count > 0)
-        link[at++] = reversed[--count];
-    link[at] = 0;
+    char link[VELO_FD_PATH_MAX];
+    velo_path_of_fd(VELO_SELF, fd, link);
     const long length = raw_readlink(AT_FDCWD, link, text, PATH_MAX - 1);
     if (length <= 0 || text[0] != '/')
         return -ENOENT;

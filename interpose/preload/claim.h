@@ -34,6 +34,10 @@ void velo_cwd_unknowable(void);
 
 /* /proc/self/fd/N, /proc/<pid>/fd/N and /dev/fd/N: N, or -1. For our own descriptors only. */
 int velo_fd_of_path(const char *path);
+/* "/proc/self/fd/N", or another process's. */
+#define VELO_FD_PATH_MAX 48
+void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX]);
+#define VELO_SELF 0
 
 static inline unsigned velo_walk_flags(int at_flags)
 {

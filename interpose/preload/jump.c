@@ -128,3 +128,4 @@ __asm__(".globl vfork\n.type vfork, %function\n"
 JUMP(dlopen);
 JUMP(dlmopen);
 JUMP(clone);
+__asm__(".globl __clone\n.set __clone, clone\n");

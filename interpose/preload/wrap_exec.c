@@ -42,18 +42,6 @@ EXPORT int execv(const char *path, char *const argv[])
 
 /* ---- by descriptor --------------------------------------------------------------------------- */
 
-static void name_descriptor(int fd, char out[32])
-{
-    char digits[12];
-    size_t count = 0, at = 14;
-    memcpy(out, "/proc/self/fd/", at);
-    for (unsigned rest = (unsigned)fd; count == 0 || rest > 0; rest /= 10)
-        digits[count++] = (char)('0' + rest % 10);
-    while (count > 0)
-        out[at++] = digits[--count];
-    out[at] = 0;
-}
-
 /* A hosted program is run at its real path, so that /proc/self/exe and $ORIGIN are what they would
  * be; another one by its descriptor. */
 static long run_descriptor(int fd, char *const argv[], char *const envp[], int flags)
@@ -63,7 +51,7 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
     char path[PATH_MAX];
     if (node != 0 && velo_path_of(region, node, path) >= 0)
         return run(AT_FDCWD, path, argv, envp, PLAIN_EXECVE);
-    name_descriptor(fd, path);
+    velo_path_of_fd(VELO_SELF, fd, path);
     const bool opaque = velo_before_program(AT_FDCWD, path, envp);
     VELO_ENVIRONMENT(environment, envp, !opaque);
     if (opaque)

@@ -1,8 +1,9 @@
-/* wrap_notify.c - inotify on hosted files.
+/* wrap_notify.c - inotify and fanotify on hosted files.
  *
  * A regular file is watched where its bytes are: in the tmpfs file that every writer writes, so
  * `tail -f` hears of each append. A directory is watched on disk, where directories, symlinks and
  * whatever is put there appear; files that live in memory only are not announced (README.md). */
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 
 #include "claim.h"
@@ -27,4 +28,26 @@ static long watch(int fd, const char *path, uint32_t mask)
 EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
 {
     return (int)velo_answer(watch(fd, path, mask));
+}
+
+/* Marks on files only; those on mounts and file systems, which need privileges, see the disk. */
+static long mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)
+{
+    struct velo_place place;
+    const unsigned walk = (flags & FAN_MARK_DONT_FOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
+    const bool of_file = (flags & (FAN_MARK_MOUNT | FAN_MARK_FILESYSTEM)) == 0;
+    const int claimed = of_file ? velo_claim(dirfd, path, walk, &place) : VELO_NOT_OURS;
+    if (claimed < 0)
+        return claimed;
+    if (claimed == VELO_NOT_OURS || place.type != VELO_REGULAR)
+        return velo_sys5(SYS_fanotify_mark, fd, flags, mask, dirfd, velo_word(path));
+    char kernel[PATH_MAX];
+    const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);
+    return rc < 0 ? rc
+                  : velo_sys5(SYS_fanotify_mark, fd, flags, mask, AT_FDCWD, velo_word(kernel));
+}
+
+EXPORT int fanotify_mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)
+{
+    return (int)velo_answer(mark(fd, flags, mask, dirfd, path));
 }

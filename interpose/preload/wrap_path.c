@@ -165,15 +165,42 @@ EXPORT int unshare(int flags)
     return (int)velo_answer(velo_sys1(SYS_unshare, flags));
 }
 
+EXPORT int setns(int fd, int type)
+{
+    const long rc = velo_sys2(SYS_setns, fd, type);
+    if (rc == 0)
+        velo_cwd_unknowable();
+    return (int)velo_answer(rc);
+}
+
 /* Below another root the same text means something else; what is in memory is put on disk first,
- * where this process will look from now on. */
+ * where this process will look from now on, and it is watched like a program that we cannot enter. */
+static long leave_root(struct velo_region *region, long rc)
+{
+    if (rc == 0 && region != NULL) {
+        velo_opaque_begin(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
+        velo_switch_off();
+    }
+    return changed(rc);
+}
+
 EXPORT int chroot(const char *path)
 {
     struct velo_region *region = velo_here();
-    if (region != NULL && path != NULL && strcmp(path, "/") != 0)
+    if (path == NULL || strcmp(path, "/") == 0)
+        region = NULL;
+    if (region != NULL)
         velo_put_tree(region);
-    const long rc = velo_sys1(SYS_chroot, velo_word(path));
-    if (rc == 0 && region != NULL && strcmp(path, "/") != 0)
-        velo_switch_off();
-    return (int)velo_answer(changed(rc));
+    return (int)velo_answer(leave_root(region, velo_sys1(SYS_chroot, velo_word(path))));
+}
+
+int pivot_root(const char *root, const char *old);
+
+EXPORT int pivot_root(const char *root, const char *old)
+{
+    struct velo_region *region = velo_here();
+    if (region != NULL)
+        velo_put_tree(region);
+    return (int)velo_answer(
+        leave_root(region, velo_sys2(SYS_pivot_root, velo_word(root), velo_word(old))));
 }

@@ -75,3 +75,9 @@ EXPORT int fstatvfs(int fd, struct statvfs *out)
     return stand_in_fd(fd, path) ? NEXT(statvfs)(path, out) : NEXT(fstatvfs)(fd, out);
 }
 ALIAS(fstatvfs64, fstatvfs);
+
+EXPORT long fpathconf(int fd, int name)
+{
+    char path[PATH_MAX];
+    return stand_in_fd(fd, path) ? NEXT(pathconf)(path, name) : NEXT(fpathconf)(fd, name);
+}

@@ -2,7 +2,6 @@
  * opened by our rules, because libc opens with calls that nobody can stand in front of. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <spawn.h>
 #include <unistd.h>
 
 #include "hint.h"
@@ -68,8 +67,8 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
         velo_answer(held);
         return NULL;
     }
-    char link[32], plain[8] = {mode[0], (flags & O_ACCMODE) == O_RDWR ? '+' : 0};
-    snprintf(link, sizeof link, "/proc/self/fd/%d", held);
+    char link[VELO_FD_PATH_MAX], plain[8] = {mode[0], (flags & O_ACCMODE) == O_RDWR ? '+' : 0};
+    velo_path_of_fd(VELO_SELF, held, link);
     if ((flags & O_CLOEXEC) != 0)
         plain[strlen(plain)] = 'e';
     FILE *again = NEXT(freopen)(link, plain, stream);
@@ -79,26 +78,3 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
     return again;
 }
 ALIAS(freopen64, freopen);
-
-/* The child of posix_spawn opens without us. The file is made now, and named by its bytes. */
-EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *restrict actions, int fd,
-                                            const char *restrict path, int flags, mode_t mode)
-{
-    struct velo_place place;
-    char kernel[PATH_MAX];
-    const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
-    if (claimed != VELO_OURS || (place.type != VELO_REGULAR && place.type != VELO_NONE))
-        return NEXT(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
-    const int held = velo_open(velo_here(), &place, flags | O_CLOEXEC, mode);
-    if (held < 0) /* the child would fail to open it; let it, with its own error */
-        return NEXT(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
-    const bool writes = (flags & O_ACCMODE) != O_RDONLY;
-    int rc = velo_claim(AT_FDCWD, path, 0, &place);
-    if (rc == VELO_OURS)
-        rc = velo_kernel_path(velo_here(), &place, writes, kernel);
-    raw_close(held);
-    if (rc < 0)
-        return -rc;
-    return NEXT(posix_spawn_file_actions_addopen)(actions, fd, kernel,
-                                                  flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), mode);
-}
