@@ -36,6 +36,7 @@ def create(
     patterns: list[str],
     shards: int,
     max_memory: int,
+    poison: bool,
 ) -> None: ...
 def layout_hash() -> int: ...
 def request(

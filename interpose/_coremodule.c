@@ -28,8 +28,9 @@ static PyObject *core_create(PyObject *module, PyObject *args)
     PyObject *list;
     unsigned long long max_memory;
     (void)module;
-    if (!PyArg_ParseTuple(args, "sszsO!IK", &directory, &options.workspace, &options.alias,
-                          &options.socket, &PyList_Type, &list, &options.shard_count, &max_memory))
+    if (!PyArg_ParseTuple(args, "sszsO!IKp", &directory, &options.workspace, &options.alias,
+                          &options.socket, &PyList_Type, &list, &options.shard_count, &max_memory,
+                          &options.poison))
         return NULL;
     const Py_ssize_t count = PyList_Size(list);
     if (count > (Py_ssize_t)VELO_PATTERNS_MAX)

@@ -114,6 +114,7 @@ class Region:
         patterns: Sequence[str],
         shards: int,
         max_memory: int,
+        poison: bool = False,
     ) -> Region:
         """Make an arena in the existing empty `directory` and attach it.
 
@@ -122,11 +123,14 @@ class Region:
             alias: another spelling of it, when the user came through a symlink.
             patterns: as in velo.toml: "build/", "/out/", "a/b/", "/absolute/dir/".
             max_memory: bytes, split evenly over the shards.
+            poison: for tests: files that are not on disk yet are sockets there.
 
         Raises:
             OSError: EEXIST, ENOSPC, EINVAL...; what was made so far is removed again.
         """
-        _core.create(directory, workspace, alias, socket, list(patterns), shards, max_memory)
+        _core.create(
+            directory, workspace, alias, socket, list(patterns), shards, max_memory, poison
+        )
         return cls.attach(directory)
 
     @classmethod

@@ -37,7 +37,7 @@ def init(directory: str) -> None:
 def content() -> str:
     """The text of a new velo.toml."""
     parts = [HEAD, f"[{TABLE}]"]
-    for setting in SETTINGS:
+    for setting in (each for each in SETTINGS if not each.hidden):
         comment = textwrap.fill(setting.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
         parts.append(f"{comment}\n{_assignment(setting)}\n")
     return "\n".join(parts)

@@ -32,6 +32,7 @@ class Setting(NamedTuple):
     parse: Callable[[Any], Any]
     default: Any
     help: str
+    hidden: bool = False  # for tests: not in the help, not in a new velo.toml
 
     @property
     def variable(self) -> str:
@@ -54,6 +55,7 @@ class Settings(NamedTuple):
     idle_exit: float
     grace: float
     cas_dir: str
+    poison: bool
     origins: Mapping[str, str] = MappingProxyType({})  # setting: the place that decided it
 
 
@@ -217,6 +219,14 @@ def _seconds(value: Any) -> float:
     return parse_duration(value)
 
 
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in ("0", "1", "false", "true"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value in ("1", "true")
+
+
 def _directory(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{value!r} is not a directory's path")
@@ -263,6 +273,13 @@ SETTINGS = (
         _directory,
         os.environ.get("VELO_CAS_DIR") or os.path.join(default_cache_dir(), "cas"),
         "The content-addressed store, shared by all workspaces.",
+    ),
+    Setting(
+        "poison",
+        _switch,
+        False,
+        "For tests: what is not on disk yet fails there for whoever slips past velo.",
+        hidden=True,
     ),
 )
 

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from velo.interpose.core import Region
 
 MEMORY_SHARE = 0.9  # of what the file system can still hold; the rest is everybody else's
-FIXED = ("max_memory", "aggressive_paths", "shards")  # settings an arena keeps for its life
+FIXED = (
+    "max_memory",
+    "aggressive_paths",
+    "shards",
+    "poison",
+)  # settings an arena keeps for its life
 
 
 class Opened(NamedTuple):
@@ -51,6 +56,7 @@ def fixed_settings(settings: Settings) -> dict[str, Any]:
         "max_memory": settings.max_memory,
         "aggressive_paths": list(settings.aggressive_paths),
         "shards": settings.shards,
+        "poison": settings.poison,
     }
 
 
@@ -65,6 +71,7 @@ def recorded_settings(arena: Arena, region: Region) -> dict[str, Any]:
             "max_memory": region.max_memory,
             "aggressive_paths": list(region.patterns),
             "shards": region.shards,
+            "poison": False,
         }
 
 
@@ -121,6 +128,7 @@ def _create(settings: Settings, arena: Arena) -> Opened:
             patterns=settings.aggressive_paths,
             shards=settings.shards,
             max_memory=max_memory,
+            poison=settings.poison,
         )
         with open(_record(arena), "w") as file:
             json.dump(fixed_settings(settings), file)

@@ -40,6 +40,7 @@ def settings_options(command: Decorated) -> Decorated:
             multiple=many,
             metavar="DIR" if many else "VALUE",
             help=setting.help + (" May be given several times." if many else ""),
+            hidden=setting.hidden,
         )(command)
     return workspace_option(command)
 

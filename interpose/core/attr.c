@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "os.h"
+#include "poison.h"
 #include "reconcile.h"
 
 #define ATTEMPTS_MAX 1000
@@ -231,6 +232,7 @@ static int announce(struct velo_region *region, const struct velo_place *place, 
     if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED) {
         *backing = node->backing;
         velo_dirty_locked(region, place->node);
+        velo_poison_put_locked(region, place->node);
         rc = 1;
     }
     return velo_finish(region, &hold, rc);
@@ -250,6 +252,7 @@ static void record(struct velo_region *region, const struct velo_place *place, c
         if (velo_looks_like_program(place->name, place->name_length, now.st_mode))
             velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
         velo_dirty_locked(region, place->node);
+        velo_poison_put_locked(region, place->node);
     }
     velo_commit(region, &hold);
 }
@@ -385,6 +388,7 @@ void velo_descriptor_changed(struct velo_region *region, int fd)
         if ((now.st_mode & 0111) != 0)
             velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
         velo_dirty_locked(region, index);
+        velo_poison_put_locked(region, index);
     }
     velo_commit(region, &hold);
     if (!backed)

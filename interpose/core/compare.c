@@ -8,6 +8,7 @@
 
 #include "litter.h"
 #include "os.h"
+#include "poison.h"
 #include "reconcile.h"
 #include "tree.h"
 
@@ -44,7 +45,9 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
 {
     const struct velo_name *name = velo_name_at(region, index);
     const struct velo_node *node = velo_node_at(region, VELO_READ(name->node));
-    if (VELO_READ(node->type) != type_of(disk->st_mode))
+    const int poison =
+        VELO_READ(node->type) == VELO_REGULAR && velo_is_poison(region, disk);
+    if (VELO_READ(node->type) != type_of(disk->st_mode) && !poison)
         return 0;
     if (VELO_READ(node->type) == VELO_DIRECTORY)
         return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
@@ -161,7 +164,7 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     }
     if (velo_is_dirty_file(region, index)) { /* memory wins; what is there is older */
         velo_name_disk_locked(region, index, 0, disk);
-        return REPORT;
+        return velo_is_poison(region, disk) ? DONE : REPORT;
     }
     velo_file_gone_locked(region, index);
     return FORGET_TREE; /* gone already: the caller looks again and ingests */

@@ -9,6 +9,7 @@
 #include <sys/sendfile.h>
 
 #include "os.h"
+#include "poison.h"
 #include "tree.h"
 
 #define COPY_CHUNK (1u << 20)
@@ -49,8 +50,10 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
         velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
         velo_state_set_locked(region, index, VELO_BACKED);
         velo_charge_set_locked(region, index, (uint64_t)stat->st_blocks * 512);
-        if (changed) /* else what was settled stays true: the copy has the same attributes */
+        if (changed) { /* else what was settled stays true: the copy has the same attributes */
             velo_dirty_locked(region, index);
+            velo_poison_put_locked(region, index);
+        }
         rc = 0;
     }
     return velo_finish(region, &hold, rc);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "poison.h"
 #include "reconcile.h"
 #include "tree.h"
 
@@ -58,6 +59,7 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
         velo_set32(region, &node->flags, VELO_NODE_PROGRAM);
     velo_program_locked(region, index);
     velo_touch_locked(region, place->parent);
+    velo_poison_put_locked(region, index);
     return (int)index;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "poison.h"
 #include "reconcile.h"
 #include "tree.h"
 
@@ -88,6 +89,7 @@ static int announce(struct velo_region *region, uint32_t index, const struct vel
     if (node->generation == look->generation && node->state == look->state &&
         node->backing == look->backing) {
         velo_dirty_locked(region, index);
+        velo_poison_put_locked(region, index);
         rc = 0;
     }
     return velo_finish(region, &hold, rc);

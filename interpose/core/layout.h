@@ -34,7 +34,7 @@
 #include "velo.h"
 
 #define VELO_MAGIC 0x306f6c6576ull /* "velo0" */
-#define VELO_VERSION 1u
+#define VELO_VERSION 2u
 #define VELO_NAME_INLINE 48u
 #define VELO_CHUNK_BYTES 56u
 #define VELO_NAME_MAX 255u
@@ -129,6 +129,7 @@ struct velo_name {
 
 enum {
     VELO_NAME_ON_DISK = 1, /* something stands at the real path, maybe an older version */
+    VELO_NAME_POISON = 2,  /* it is a socket of ours (poison.h) */
 };
 
 struct velo_chunk {
@@ -234,7 +235,7 @@ struct velo_header {
     _Atomic uint32_t intent_count;
     _Atomic uint32_t disk_step; /* a directory whose disk side is being changed under the lock */
     _Atomic uint32_t disk_step_other;
-    uint32_t reserved0;
+    uint32_t poison; /* tests: constant; see poison.h */
     struct velo_moving moving; /* the rename that disk_step is about, if it is one */
     struct velo_intent intents[VELO_INTENTS_MAX];
 

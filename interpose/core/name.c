@@ -13,6 +13,7 @@
 #include "file.h"
 #include "litter.h"
 #include "os.h"
+#include "poison.h"
 #include "reconcile.h"
 
 #define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
@@ -346,6 +347,8 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     if (native) {
         velo_name_disk_locked(region, made, velo_node_at(region, node)->version, &disk);
         velo_names_seen_locked(region, node, &disk);
+    } else {
+        velo_poison_put_locked(region, node);
     }
     velo_set_time(region, &velo_node_at(region, node)->ctime_ns, velo_stamp(region, 0));
     if (velo_looks_like_program(to->name, to->name_length, 0))

@@ -167,7 +167,7 @@ static void inherit_copy_locked(struct velo_region *region, uint32_t name,
     velo_set64(region, &to->disk_size, from->disk_size);
     velo_set_time(region, &to->disk_mtime_ns, from->disk_mtime_ns);
     velo_set_time(region, &to->disk_ctime_ns, from->disk_ctime_ns);
-    velo_name_flags_locked(region, name, VELO_NAME_ON_DISK);
+    velo_name_flags_locked(region, name, from->flags);
 }
 
 static int rename_in_tree(struct move *m, int moved)

@@ -6,6 +6,7 @@
 
 #include "litter.h"
 #include "os.h"
+#include "poison.h"
 
 #define FORGET_WAITS_MAX 20000 /* a second */
 
@@ -76,9 +77,11 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t 
     velo_set64(region, &name->disk_size, stat != NULL ? (uint64_t)stat->st_size : 0);
     velo_set_time(region, &name->disk_mtime_ns, stat != NULL ? velo_ns(&stat->st_mtim) : 0);
     velo_set_time(region, &name->disk_ctime_ns, stat != NULL ? velo_ns(&stat->st_ctim) : 0);
-    velo_name_flags_locked(region, index,
-                           stat != NULL ? name->flags | VELO_NAME_ON_DISK
-                                        : name->flags & ~(unsigned)VELO_NAME_ON_DISK);
+    const int poisoned = stat != NULL && velo_is_poison(region, stat) &&
+                         velo_node_at(region, name->node)->type == VELO_REGULAR;
+    velo_name_flags_locked(region, index, stat == NULL ? 0
+                                          : poisoned   ? VELO_NAME_ON_DISK | VELO_NAME_POISON
+                                                       : VELO_NAME_ON_DISK);
 }
 
 void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat)

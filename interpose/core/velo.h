@@ -54,6 +54,7 @@ struct velo_options {
     uint32_t pattern_count;
     uint32_t shard_count;
     uint64_t max_memory_bytes;
+    int poison; /* tests: what is not on disk yet fails there for whoever slips past us */
 };
 
 /* ---- region.c ------------------------------------------------------------------------------ */

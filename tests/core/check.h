@@ -42,6 +42,7 @@ struct bench {
     struct velo_region region;
     pid_t owner;
     char arena[96], workspace[96];
+    int poison;     /* set before bench_open: the arena has poison (poison.h) */
     char note[256]; /* what a random test was doing, for the message of a failed check */
 };
 static struct bench bench;
@@ -96,7 +97,8 @@ static inline void bench_open_with(uint64_t memory_bytes)
                                          .patterns = patterns,
                                          .pattern_count = 1,
                                          .shard_count = BENCH_SHARDS,
-                                         .max_memory_bytes = memory_bytes};
+                                         .max_memory_bytes = memory_bytes,
+                                         .poison = bench.poison};
     CHECK_EQ(velo_region_create(bench.arena, &options), 0);
     CHECK_EQ(velo_region_attach(&bench.region, bench.arena), 0);
 }

@@ -99,6 +99,13 @@ class Velo:
         assert process.poll() is None, (cwd / "serve.log").read_text()
         return process
 
+    def poison(self, *, cwd: Path) -> None:
+        """A server for `cwd` that has the gap detector and flushes only when it is asked to."""
+        with open(cwd / "velo.toml", "a") as settings:
+            settings.write("poison = true\n")
+        self.exec("true", cwd=cwd)
+        self.run("pause", cwd=cwd)
+
     def stop(self, *, cwd: Path) -> None:
         """`velo stop`, and the proof that no process or file of this root is left."""
         self.run("stop", cwd=cwd)
