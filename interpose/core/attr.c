@@ -111,6 +111,11 @@ static void queried(struct velo_region *region, uint32_t index)
     }
 }
 
+static void shown(struct velo_region *region, const struct stat *st)
+{
+    velo_raise_floor(region, velo_ns(&st->st_ctim)); /* an mtime may be any: it can be set */
+}
+
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out)
 {
     if (place->kind == VELO_OUTSIDE)
@@ -122,6 +127,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
         int rc = stat_steadily(region, place, out, path);
         if (rc == 0) {
             queried(region, place->node);
+            shown(region, out);
             return 0;
         }
         if (rc == VELO_AGAIN) {
@@ -133,7 +139,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
                 out->st_nlink = known.st_nlink;
                 if (velo_ns(&known.st_ctim) > velo_ns(&out->st_ctim))
                     out->st_ctim = known.st_ctim;
-                velo_raise_floor(region, velo_ns(&out->st_mtim));
+                shown(region, out);
                 return 0;
             }
         }
@@ -167,6 +173,7 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         if ((sequence & 1) != 0 || velo_read_retry(region, sequence))
             continue;
         queried(region, index);
+        shown(region, &fixed);
         *st = fixed;
         return 1;
     }

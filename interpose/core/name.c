@@ -202,7 +202,7 @@ static void lose_link_locked(struct velo_region *region, uint32_t node)
     if (velo_node_at(region, node)->links == 0)
         velo_node_drop_locked(region, node);
     else
-        velo_set_time(region, &velo_node_at(region, node)->ctime_ns, velo_stamp(region, 0));
+        velo_renamed_locked(region, node);
 }
 
 static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
@@ -350,7 +350,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     } else {
         velo_poison_put_locked(region, node);
     }
-    velo_set_time(region, &velo_node_at(region, node)->ctime_ns, velo_stamp(region, 0));
+    velo_renamed_locked(region, node);
     if (velo_looks_like_program(to->name, to->name_length, 0))
         velo_set32(region, &velo_node_at(region, node)->flags,
                    velo_node_at(region, node)->flags | VELO_NODE_PROGRAM);

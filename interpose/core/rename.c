@@ -201,8 +201,7 @@ static int rename_in_tree(struct move *m, int moved)
         else if (velo_node_at(region, m->victim)->links == 0)
             velo_node_drop_locked(region, m->victim);
         else
-            velo_set_time(region, &velo_node_at(region, m->victim)->ctime_ns,
-                          velo_stamp(region, 0));
+            velo_renamed_locked(region, m->victim);
         if (copy_lost)
             velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
     }
@@ -211,7 +210,7 @@ static int rename_in_tree(struct move *m, int moved)
         velo_set32(region, &node->parent, m->to->parent);
     if (velo_looks_like_program(m->to->name, m->to->name_length, 0))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-    velo_set_time(region, &node->ctime_ns, velo_stamp(region, 0));
+    velo_renamed_locked(region, m->node);
     if (node->type == VELO_REGULAR)
         velo_program_locked(region, m->node);
     velo_touch_locked(region, m->from->parent);

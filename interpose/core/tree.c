@@ -239,8 +239,8 @@ static int64_t kernel_stamp(struct velo_region *region)
     memcpy(path, region->directory, length);
     memcpy(path + length, "/clock", 7);
     struct stat stat;
-    if (velo_os_lstat(path, &stat) != 0 || velo_os_utimensat(AT_FDCWD, path, NULL, 0) != 0 ||
-        velo_os_lstat(path, &stat) != 0)
+    /* That it was looked at is what the last call here did, the time before. */
+    if (velo_os_utimensat(AT_FDCWD, path, NULL, 0) != 0 || velo_os_lstat(path, &stat) != 0)
         return 0;
     return velo_ns(&stat.st_mtim);
 }
@@ -255,11 +255,26 @@ int64_t velo_stamp(struct velo_region *region, int fine)
     if (floor > stamp && floor - stamp < 1000000000) /* further ahead: somebody set the clock back */
         stamp = floor;
     if (fine) {
-        const int64_t kernel = kernel_stamp(region);
+        int64_t kernel = kernel_stamp(region);
+        if (kernel <= stamp) /* nobody had looked at the clock before: now we have */
+            kernel = kernel_stamp(region);
         if (kernel > stamp)
             stamp = kernel;
+        velo_raise_floor(region, stamp);
     }
     return stamp;
+}
+
+/* Which files were looked at is not remembered; that something was within this tick of the clock
+ * is, and outside of that any tick is later than all that was shown. */
+void velo_renamed_locked(struct velo_region *region, uint32_t index)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    const int64_t floor =
+        atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
+    velo_set_time(region, &velo_node_at(region, index)->ctime_ns,
+                  velo_stamp(region, floor >= velo_ns(&now)));
 }
 
 void velo_touch_locked(struct velo_region *region, uint32_t index)

@@ -84,8 +84,10 @@ uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, u
 void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
 /* Stamp a directory: its entries changed. */
 void velo_touch_locked(struct velo_region *region, uint32_t directory);
-/* A time for a new stamp: never before one that anybody was shown. */
+/* A time for a new stamp: never before one that anybody was shown, with `fine` later than all. */
 int64_t velo_stamp(struct velo_region *region, int fine);
+/* A name of this file changed, and with it its ctime: whoever was shown the old one sees that. */
+void velo_renamed_locked(struct velo_region *region, uint32_t node);
 /* Something was shown: later stamps are not earlier. */
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 /* A change of content or attributes of a regular file that is or will be. */
