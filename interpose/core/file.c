@@ -102,7 +102,7 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     velo_backing_path(region, look->backing, path);
     const int writing = writes(flags);
     if (writing)
-        velo_space_for_open(region, look->home); /* as much as there is; the file is here already */
+        velo_space_for_open(region, look->home, 0); /* as there is; the file is here already */
     if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
         return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
     const int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
@@ -137,22 +137,32 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
 }
 
 /* Names outside hosted directories share the file: writing must reach them, too. */
-static int has_outside_names(struct velo_region *region, const struct velo_place *place)
+static int has_outside_names(struct velo_region *region, uint32_t node, const struct stat *disk)
 {
-    struct stat stat;
-    return velo_os_lstat(place->path, &stat) == 0 &&
-           stat.st_nlink > VELO_READ(velo_node_at(region, place->node)->links);
+    return disk->st_nlink > VELO_READ(velo_node_at(region, node)->links);
+}
+
+/* Hardly in memory it would have to leave again, and everything else before it. */
+static int too_large(const struct velo_region *region, const struct stat *disk, int flags)
+{
+    return (flags & O_TRUNC) == 0 &&
+           (uint64_t)disk->st_size > region->header->max_memory_bytes / 2;
 }
 
 static int open_disk_to_write(struct velo_region *region, struct velo_place *place,
                               const struct velo_look *look, int flags)
 {
+    struct stat disk;
     int rc = velo_os_access(place->path, W_OK, AT_EACCESS);
     if (rc != 0)
         return rc;
-    if (has_outside_names(region, place))
+    rc = velo_os_lstat(place->path, &disk);
+    if (rc != 0)
+        return rc;
+    if (has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
         return open_direct(region, place, look, flags);
-    rc = velo_space_for_open(region, look->home);
+    rc = velo_space_for_open(region, look->home,
+                             (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);
     if (rc == 0)
         rc = velo_copy_up(region, place, look, (flags & O_TRUNC) != 0);
     if (rc == -ENOSPC)

@@ -32,7 +32,7 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
 int velo_fresh_path(struct velo_region *region, struct velo_place *place);
 /* Whether exec or dlopen may want a file of this name and mode at its real path. */
 int velo_looks_like_program(const char *name, size_t length, mode_t mode);
-/* Before a file grows: 0, or -ENOSPC when memory is full and nobody made room in time. */
-int velo_space_for_open(struct velo_region *region, uint32_t shard);
+/* Before a file that holds `bytes` grows: 0, or -ENOSPC: memory is full and nobody made room in time. */
+int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes);
 
 #endif

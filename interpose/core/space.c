@@ -37,13 +37,14 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
     return velo_used_bytes(region) + bytes <= limit;
 }
 
-int velo_space_for_open(struct velo_region *region, uint32_t shard)
+int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes)
 {
-    if (fits(region, OPEN_BYTES, WAIT_PERCENT))
+    bytes += OPEN_BYTES;
+    if (fits(region, bytes, WAIT_PERCENT))
         return 0;
-    if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, OPEN_BYTES) == 0)
+    if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, bytes) == 0)
         return 0;
-    return fits(region, OPEN_BYTES, 100) ? 0 : -ENOSPC;
+    return fits(region, bytes, 100) ? 0 : -ENOSPC;
 }
 
 static int charge_once(struct velo_region *region, uint32_t index, uint64_t end, uint32_t *shard)
@@ -68,6 +69,9 @@ int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
     uint32_t shard = 0;
     if (end <= VELO_READ(velo_node_at(region, index)->charged))
         return 0;
+    if (VELO_READ(velo_node_at(region, index)->state) == VELO_BACKED &&
+        velo_metadata_bytes(region) + end > region->header->max_memory_bytes)
+        return -ENOSPC; /* nobody can make that much room: do not wait for it */
     for (int attempt = 0; attempt < 3; attempt++) {
         if (charge_once(region, index, end, &shard) == 0)
             return 0;

@@ -169,6 +169,11 @@ int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);
+/* Memory is full and the file that `fd` writes is what fills it: put it, and let it go on at its real
+ * path. Returns a new descriptor of it there with fd's flags, at offset 0; the file is DISK and the
+ * caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open, it has no
+ * name or several; -errno of the disk. */
+int velo_spill(struct velo_region *region, uint32_t node, int fd);
 /* Charges are multiples of this. */
 #define VELO_CHARGE_STEP (64u * 1024u)
 

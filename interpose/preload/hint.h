@@ -37,5 +37,8 @@ static inline void velo_hint_open(int fd, int flags)
  * `end` bytes (velo_hint_charge_to). 0 or -ENOSPC; a stale hint is dropped and gives 0. */
 int velo_hint_charge(int fd, size_t count);
 int velo_hint_charge_to(int fd, uint64_t end);
+/* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
+ * path (spill.c). 0, or -ENOSPC: others would notice. */
+int velo_spill_descriptor(int fd, uint32_t node);
 
 #endif

@@ -40,7 +40,7 @@ int velo_hint_charge(int fd, size_t count)
      * the file. */
     const uint64_t end = (uint64_t)stat.st_size + count;
     if (velo_charge(velo_here(), node, end) != 0)
-        return -ENOSPC;
+        return velo_spill_descriptor(fd, node);
     velo_hint_set(fd, VELO_CHARGE_STEP - (uint32_t)((end - 1) % VELO_CHARGE_STEP));
     return 0;
 }
@@ -51,7 +51,7 @@ int velo_hint_charge_to(int fd, uint64_t end)
     const uint32_t node = hinted_node(fd, &stat);
     if (node == 0 || end <= (uint64_t)stat.st_size)
         return 0;
-    return velo_charge(velo_here(), node, end) == 0 ? 0 : -ENOSPC;
+    return velo_charge(velo_here(), node, end) == 0 ? 0 : velo_spill_descriptor(fd, node);
 }
 
 static inline bool refused(int fd, size_t count)

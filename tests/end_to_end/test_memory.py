@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import project
 from gauge import MIB, SLACK_BYTES, Gauge
-from harness import Velo, tool
+from harness import Velo, run_native, tool
+from snapshot import Snapshot
 
 CAP_BYTES = 16 * MIB
 
@@ -34,6 +37,59 @@ def test_the_cap_holds_and_a_larger_build_ends_well(velo: Velo, workspace) -> No
     assert gauge.sample_count > 10
     assert gauge.highest_bytes <= CAP_BYTES + SLACK_BYTES
     assert gauge.highest_bytes > CAP_BYTES // 4
+
+
+# Writes, a mapping and an allocation, a duplicate, an append: each larger than the cap.
+LARGE = """
+import hashlib, mmap, os
+SIZE = 24 << 20
+with open('build/written', 'wb') as file:
+    for i in range(SIZE >> 16):
+        file.write(bytes([i % 251]) * 65536)
+with open('build/written', 'ab') as file:
+    file.write(b'end')
+fd = os.open('build/mapped', os.O_RDWR | os.O_CREAT, 0o640)
+os.ftruncate(fd, SIZE)
+with mmap.mmap(fd, SIZE) as memory:
+    for at in range(0, SIZE, 4096):
+        memory[at] = at // 4096 % 251
+os.close(fd)
+fd = os.open('build/allocated', os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
+os.write(fd, b'head')
+twin = os.dup(fd)
+os.posix_fallocate(fd, 0, SIZE)
+os.write(twin, b'tail')
+status = os.fstat(fd)
+print(os.lseek(fd, 0, os.SEEK_CUR), status.st_size, oct(status.st_mode), os.get_inheritable(fd))
+print(os.path.sameopenfile(fd, twin), os.path.samestat(status, os.stat('build/allocated')))
+os.link('build/written', 'build/linked')
+for name in sorted(os.listdir('build')):
+    with open(f'build/{name}', 'rb') as file:
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    print(name, os.stat(f'build/{name}').st_size, digest)
+"""
+
+
+def test_a_single_file_may_be_larger_than_the_cap(velo: Velo, workspace) -> None:
+    # Goal: what outgrows memory while it is open goes on at its real path, and nobody can tell.
+    place = workspace(toml='[live]\nmax_memory = "16MiB"\naggressive_paths = ["build/"]\n')
+    command = [sys.executable, "-c", LARGE]
+    (place / "build").mkdir()
+    native = run_native(*command, cwd=place)
+    expected = Snapshot.of(place / "build")
+    shutil.rmtree(place / "build")
+    (place / "build").mkdir()
+    gauge = Gauge(velo.root)
+    gauge.start()
+
+    try:
+        hosted = velo.exec(*command, cwd=place)
+    finally:
+        gauge.stop()
+
+    assert hosted.stdout == native.stdout
+    assert expected.differences(Snapshot.of(place / "build")) == []
+    assert gauge.highest_bytes <= CAP_BYTES + SLACK_BYTES
 
 
 # A system call with a path: its name, everything up to the result, the result.

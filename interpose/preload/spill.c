@@ -1,0 +1,170 @@
+/* spill.c - this process writes a file that memory has no room for: its descriptors are led to the
+ * file on disk (core/spill.c), at the same offset, and the write goes on there.
+ *
+ * Only when nobody else could notice: no other thread, no process that shares the descriptor, no
+ * mapping. A build needs this once, if ever, so it may look through all of /proc. */
+#include <dirent.h>
+#include <sys/mman.h>
+
+#include "hint.h"
+#include "raw.h"
+
+#define DESCRIPTORS_MAX 64u
+#define SCRATCH_BYTES (1u << 16)
+#define ATTEMPTS_MAX 200
+#define PAUSE_NS 10000000l
+
+struct scratch { /* mapped: the caller may have a 64 KiB stack */
+    char file[PATH_MAX], link[PATH_MAX], processes[SCRATCH_BYTES], descriptors[SCRATCH_BYTES];
+    int ours[DESCRIPTORS_MAX];
+    unsigned count;
+};
+
+static char *append(char *to, const char *text)
+{
+    while (*text != 0)
+        *to++ = *text++;
+    *to = 0;
+    return to;
+}
+
+static bool is_number(const char *text)
+{
+    for (; *text >= '0' && *text <= '9'; text++)
+        if (text[1] == 0)
+            return true;
+    return false;
+}
+
+static int to_number(const char *text)
+{
+    int value = 0;
+    for (; *text != 0; text++)
+        value = value * 10 + (*text - '0');
+    return value;
+}
+
+static bool one_thread(void)
+{
+    struct stat stat; /* one link for ., one for .., one for each thread */
+    return raw_statat(AT_FDCWD, "/proc/self/task", &stat, 0) == 0 && stat.st_nlink == 3;
+}
+
+static bool mapped(struct scratch *s)
+{
+    const size_t length = strlen(s->file);
+    const long fd = raw_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+    bool found = fd < 0;
+    size_t kept = 0;
+    while (!found) {
+        const long got = velo_sys3(SYS_read, fd, velo_word(s->processes + kept),
+                                   SCRATCH_BYTES - 1 - kept);
+        if (got <= 0)
+            break;
+        const size_t have = kept + (size_t)got;
+        found = memmem(s->processes, have, s->file, length) != NULL;
+        kept = have < length ? have : length; /* the text may lie across two reads */
+        memmove(s->processes, s->processes + have - kept, kept);
+    }
+    if (fd >= 0)
+        raw_close((int)fd);
+    return found;
+}
+
+/* Look at the descriptors of one process: note ours, say whether a stranger has the file. */
+static bool has_it(struct scratch *s, const char *process, bool self)
+{
+    char path[64], *end = append(append(append(path, "/proc/"), process), "/fd");
+    const long directory = raw_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool found = false;
+    if (directory < 0) /* gone, or of somebody who cannot have opened what is ours */
+        return false;
+    for (long got; !found && (got = velo_sys3(SYS_getdents64, directory,
+                                              velo_word(s->descriptors), SCRATCH_BYTES)) > 0;)
+        for (long at = 0; at < got && !found;) {
+            const struct dirent64 *entry = (const void *)(s->descriptors + at);
+            at += entry->d_reclen;
+            if (!is_number(entry->d_name))
+                continue;
+            append(append(end, "/"), entry->d_name);
+            const long length = raw_readlink(AT_FDCWD, path, s->link, PATH_MAX - 1);
+            if (length <= 0 || (size_t)length != strlen(s->file) ||
+                memcmp(s->link, s->file, (size_t)length) != 0)
+                continue;
+            found = !self || s->count == DESCRIPTORS_MAX;
+            if (!found)
+                s->ours[s->count++] = to_number(entry->d_name);
+        }
+    raw_close((int)directory);
+    return found;
+}
+
+static bool shared(struct scratch *s)
+{
+    char self[16] = "";
+    const long length = raw_readlink(AT_FDCWD, "/proc/self", self, sizeof self - 1);
+    const long proc = raw_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool found = length <= 0 || proc < 0;
+    for (long got; !found && (got = velo_sys3(SYS_getdents64, proc, velo_word(s->processes),
+                                              SCRATCH_BYTES)) > 0;)
+        for (long at = 0; at < got && !found;) {
+            const struct dirent64 *entry = (const void *)(s->processes + at);
+            at += entry->d_reclen;
+            if (is_number(entry->d_name))
+                found = has_it(s, entry->d_name, strcmp(entry->d_name, self) == 0);
+        }
+    if (proc >= 0)
+        raw_close((int)proc);
+    return found;
+}
+
+/* dup2 keeps nothing but the number: what belongs to the number is put back. */
+static void lead_to(int fd, int disk)
+{
+    const long flags = velo_sys3(SYS_fcntl, fd, F_GETFD, 0);
+    velo_sys3(SYS_dup3, disk, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
+    velo_hint_set(fd, 0);
+}
+
+/* 0, -EBUSY while somebody else has the file, which may be a shard that is just looking. */
+static int spill_once(struct velo_region *region, uint32_t node, int fd, struct scratch *s)
+{
+    char path[32] = "/proc/self/fd/", digits[12], *at = digits + sizeof digits;
+    *--at = 0;
+    for (unsigned rest = (unsigned)fd; at == digits + sizeof digits - 1 || rest != 0; rest /= 10)
+        *--at = (char)('0' + rest % 10);
+    append(path + 14, at);
+    memset(s->file, 0, sizeof s->file);
+    s->count = 0;
+    if (raw_readlink(AT_FDCWD, path, s->file, PATH_MAX - 1) <= 0 || mapped(s))
+        return -ENOSPC;
+    if (shared(s))
+        return -EBUSY;
+    const int disk = velo_spill(region, node, fd);
+    if (disk < 0)
+        return disk;
+    velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, fd, 0, SEEK_CUR), SEEK_SET);
+    for (unsigned i = 0; i < s->count; i++)
+        lead_to(s->ours[i], disk);
+    raw_close(disk);
+    return 0;
+}
+
+int velo_spill_descriptor(int fd, uint32_t node)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL || velo_vfork_child || !one_thread())
+        return -ENOSPC;
+    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct scratch), PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address < 0 && address > -4096)
+        return -ENOSPC;
+    int rc = -EBUSY;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX && rc == -EBUSY; attempt++) {
+        const struct timespec pause = {0, attempt == 0 ? 0 : PAUSE_NS};
+        velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
+        rc = spill_once(region, node, fd, (struct scratch *)address);
+    }
+    velo_sys2(SYS_munmap, address, sizeof(struct scratch));
+    return rc == 0 ? 0 : -ENOSPC;
+}
