@@ -18,6 +18,7 @@
 
 #define OPTIMISTIC_TRIES 20
 #define RESTARTS_MAX 100
+#define KERNELS_MAX 8
 
 enum { /* why a walk stopped early; below all errnos */
     STOP_NEW_ROOT = -5000, /* place->path is a hosted directory without a node */
@@ -35,10 +36,30 @@ struct walker {
     size_t length;       /* of place->path */
     int links;           /* symlinks followed */
     int was_hosted;
-    size_t not_hosted_length; /* a path of this length was found to be no hosted directory */
+    struct {              /* paths found to be no hosted directory, nor is anything below them */
+        size_t length;
+        uint32_t hash;
+    } kernels[KERNELS_MAX];
+    uint32_t kernels_count;
 };
 
 /* ---- where hosted directories begin ---------------------------------------------------------- */
+
+static int is_at_or_below(const struct walker *w, size_t length)
+{
+    return w->length == length || (w->length > length && w->place->path[length] == '/');
+}
+
+/* Is this path, or one above it, the kernel's? Below a missing `node_modules/` there is none either:
+ * without the "above", two of them in one path would take turns at being the last one looked at. */
+static int is_kernels(const struct walker *w)
+{
+    for (uint32_t i = 0; i < w->kernels_count && i < KERNELS_MAX; i++)
+        if (is_at_or_below(w, w->kernels[i].length) &&
+            velo_hash(0, w->place->path, w->kernels[i].length) == w->kernels[i].hash)
+            return 1;
+    return 0;
+}
 
 static int pattern_matches(const struct velo_header *header, const char *path, size_t length)
 {
@@ -146,11 +167,19 @@ static int maybe_enter(struct walker *w)
         return 0;
     const uint32_t root = root_find(w->region, path, w->length);
     if (root == 0)
-        return w->not_hosted_length == w->length ? 0 : STOP_NEW_ROOT;
+        return is_kernels(w) ? 0 : STOP_NEW_ROOT;
     w->root = root;
     w->was_hosted = 1;
     stand_in(w, root);
     return 0;
+}
+
+/* The path up to here is missing, a file or a symlink: the kernel's, with everything below it. */
+static void remember_kernels(struct walker *w)
+{
+    const uint32_t slot = w->kernels_count++ % KERNELS_MAX;
+    w->kernels[slot].length = w->length;
+    w->kernels[slot].hash = velo_hash(0, w->place->path, w->length);
 }
 
 static int step_up(struct walker *w)
@@ -392,7 +421,7 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
         }
         rc = velo_root_attach(region, place->path, w.length);
         if (rc == -ENOENT || rc == -ENOTDIR)
-            w.not_hosted_length = w.length; /* missing, a file or a symlink: the kernel's */
+            remember_kernels(&w);
         else if (rc != 0)
             return rc;
     }
