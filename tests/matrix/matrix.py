@@ -123,7 +123,9 @@ class Bench:
             idle = self._step(row, row.idle, hosted=False)
             changed = touched(tree, tree_of(row, self.place))
             assert not changed, shown(f"{row.name}: idle was not ({row.idle})", changed + idle[1])
-            assert re.search(row.idle_says, "\n".join(idle[1])), shown(f"{row.idle}", idle[1])
+            assert re.search(row.idle_says, "\n".join(idle[1]), re.MULTILINE), shown(
+                f"{row.idle}", idle[1]
+            )
         return Outcome(said, tree, idle, started_ns, seconds)
 
     def _step(self, row: Row, line: str, *, hosted: bool) -> tuple[int, list[str]]:

@@ -30,6 +30,7 @@ TOOLS = {
     "ld.gold": "binutils",
     "ld.lld": "lld",
     "libtoolize": "libtool",
+    "llvm-ar": "llvm",
     "make": "make",
     "meson": "meson",
     "mold": "mold",
@@ -48,6 +49,8 @@ FILES = {
 }
 # How to ask, where it is not `--version`.
 ASKED = {"strace": ("-V",)}
+# Those that cannot be asked; their version is the package's.
+SILENT = {"eatmydata"}
 
 
 @functools.cache
@@ -58,6 +61,8 @@ def version_of(name: str) -> str:
     found = shutil.which(name)
     if not found:
         return f"missing, package {TOOLS[name]}"
+    if name in SILENT:
+        return _version_of_package(TOOLS[name])
     return _first_line(found, *ASKED.get(name, ("--version",)))
 
 
@@ -66,9 +71,14 @@ def _version_of_file(name: str) -> str:
     if path == name:
         return f"missing, package {FILES[name]}"
     owner = _first_line("dpkg-query", "-S", path).partition(":")[0] or FILES[name]
-    return _first_line("dpkg-query", "-W", "-f=${Version}", owner)
+    return _version_of_package(owner)
+
+
+def _version_of_package(name: str) -> str:
+    return _first_line("dpkg-query", "-W", "-f=${Version}", name)
 
 
 def _first_line(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-    return next(iter((done.stdout or done.stderr).splitlines()), "")
+    lines = (done.stdout or done.stderr).splitlines()
+    return next((line.strip() for line in lines if line.strip()), "")
