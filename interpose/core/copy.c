@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/sendfile.h>
 
+#include "lease.h"
 #include "os.h"
 #include "poison.h"
 #include "tree.h"
@@ -37,11 +38,9 @@ void velo_copy_attributes(int to, const struct stat *from)
     velo_sys4(SYS_utimensat, to, 0, velo_word(times), 0);
 }
 
-static int publish_copy(struct velo_region *region, uint32_t index, const struct velo_look *look,
-                        uint64_t backing, const struct stat *stat, int changed)
+static int publish_locked(struct velo_region *region, uint32_t index, const struct velo_look *look,
+                          uint64_t backing, const struct stat *stat, int changed)
 {
-    struct velo_hold hold;
-    velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, index);
     int rc = VELO_AGAIN;
     if (node->generation == look->generation && node->state == look->state &&
@@ -56,6 +55,39 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
         }
         rc = 0;
     }
+    return rc;
+}
+
+static int publish_load(struct velo_region *region, uint32_t index, const struct velo_look *look,
+                        uint64_t backing, const struct stat *stat)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold,
+                       publish_locked(region, index, look, backing, stat, 0));
+}
+
+/* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
+ * it would write for nobody, who reads it would read the past.  With the lease held across the
+ * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
+static int publish_copy(struct velo_region *region, uint32_t index, const struct velo_look *look,
+                        uint64_t backing, const struct stat *stat, int from,
+                        const struct stat *copied, int changed)
+{
+    struct velo_hold hold;
+    struct stat now;
+    velo_begin(region, &hold);
+    int rc = velo_lease_take(from, F_WRLCK) ? 0 : -EBUSY;
+    const int leased = rc == 0;
+    if (rc == 0 && (velo_os_fstat(from, &now) != 0 || now.st_size != copied->st_size ||
+                    velo_ns(&now.st_mtim) != velo_ns(&copied->st_mtim)))
+        rc = VELO_AGAIN; /* an outsider wrote while we copied */
+    if (rc == 0)
+        rc = publish_locked(region, index, look, backing, stat, changed);
+    if (rc == 0) /* it may have been written at its real path since velo put it there */
+        velo_names_seen_locked(region, index, &now);
+    if (leased) /* readers of what is half changed wait for the lock */
+        velo_lease_leave(from);
     return velo_finish(region, &hold, rc);
 }
 
@@ -65,7 +97,6 @@ static int real_path(struct velo_region *region, uint32_t index, char path[PATH_
     return rc < 0 ? rc : 0;
 }
 
-/* DISK -> BACKED. With `truncate` the bytes are not wanted. 0, VELO_AGAIN or -errno. */
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
                    const struct velo_look *look, int truncate)
 {
@@ -88,7 +119,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
             rc = velo_os_fstat(to, &made);
         }
         if (rc == 0)
-            rc = publish_copy(region, place->node, look, backing, &made, truncate);
+            rc = publish_copy(region, place->node, look, backing, &made, from, &stat, truncate);
         velo_os_close(to);
         if (rc != 0)
             velo_os_unlink(path);
@@ -131,7 +162,7 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
         rc = velo_os_fstat(fd, &made);
     }
     if (rc == 0)
-        rc = publish_copy(region, index, &look, token, &made, 0);
+        rc = publish_load(region, index, &look, token, &made);
     velo_os_close(fd);
     if (rc == 0)
         atomic_fetch_add(&region->header->loads, 1);

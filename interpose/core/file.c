@@ -119,21 +119,42 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     return fd;
 }
 
-/* Write to the file on disk itself: no memory, and nobody who could make room. */
+/* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has
+ * the name by now. */
+static int open_the_disks(struct velo_region *region, const struct velo_place *place, int flags)
+{
+    struct stat stat;
+    const int fd = velo_os_open(place->path, flags & REOPEN_MASK, 0);
+    if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 &&
+                   stat.st_ino == VELO_READ(velo_node_at(region, place->node)
+                                                ->identity[VELO_ID_DISK].inode)))
+        return fd;
+    velo_os_close(fd);
+    return -ENOENT;
+}
+
+/* Write to the file on disk itself: no memory, and nobody who could make room; or others have it
+ * open there.  Opened first and announced then, as in memory: who copies it up meanwhile either is
+ * refused the lease (copy.c) or was first, and then we start over.  So nothing is truncated before
+ * that is known. */
 static int open_direct(struct velo_region *region, struct velo_place *place,
                        const struct velo_look *look, int flags)
 {
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, place->node);
-    const int same = node->generation == look->generation && node->version == look->version;
-    if (same) /* size and times are the disk's from now on */
-        velo_set64(region, &node->settled, 0);
-    velo_finish(region, &hold, 0);
-    if (!same)
-        return VELO_AGAIN;
-    velo_escape(region, VELO_ESCAPE_DIRECT);
-    return velo_os_open(place->path, flags & REOPEN_MASK, 0);
+    const int truncates = (flags & O_TRUNC) != 0;
+    const int only_truncates = truncates && (flags & O_ACCMODE) == O_RDONLY;
+    int fd = open_the_disks(region, place,
+                            only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
+    if (fd < 0)
+        return fd;
+    int rc = announce(region, place->node, look);
+    if (rc == 0)
+        velo_escape(region, VELO_ESCAPE_DIRECT);
+    if (rc == 0 && truncates)
+        rc = velo_os_ftruncate(fd, 0);
+    if (rc == 0 && !only_truncates)
+        return fd;
+    velo_os_close(fd);
+    return rc != 0 ? rc : open_the_disks(region, place, flags & ~O_TRUNC);
 }
 
 /* Names outside hosted directories share the file: writing must reach them, too. */
@@ -165,7 +186,7 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
                              (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);
     if (rc == 0)
         rc = velo_copy_up(region, place, look, (flags & O_TRUNC) != 0);
-    if (rc == -ENOSPC)
+    if (rc == -ENOSPC || rc == -EBUSY)
         return open_direct(region, place, look, flags);
     return rc == 0 ? VELO_AGAIN : rc;
 }
@@ -187,7 +208,7 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
         const int rc = open_disk_to_write(region, place, look, flags);
         return rc == -ENOENT ? gone_from_disk(region, place, look) : rc;
     }
-    const int fd = velo_os_open(place->path, flags & REOPEN_MASK, 0);
+    const int fd = open_the_disks(region, place, flags);
     if (fd >= 0 && still(region, place->node, look))
         return fd;
     if (fd >= 0)
@@ -271,6 +292,16 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
     return velo_walk(region, text, flags, place);
 }
 
+/* 0: the disk's own path, announced. */
+static int path_to_write(struct velo_region *region, struct velo_place *place,
+                         const struct velo_look *look)
+{
+    const int rc = velo_copy_up(region, place, look, 0);
+    if (rc == -EBUSY || rc == -ENOSPC)
+        return announce(region, place->node, look);
+    return VELO_AGAIN;
+}
+
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
                      char path[PATH_MAX])
 {
@@ -282,7 +313,7 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
         if (rc == 0 && look.state == VELO_BACKED && for_writing)
             rc = announce(region, place->node, &look);
         else if (rc == 0 && look.state == VELO_DISK && for_writing)
-            rc = velo_copy_up(region, place, &look, 0) == -ENOSPC ? -ENOSPC : VELO_AGAIN;
+            rc = path_to_write(region, place, &look);
         else if (rc == 0 && look.state == VELO_COLD)
             rc = region->ask == NULL
                      ? -EIO

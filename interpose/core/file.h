@@ -19,7 +19,8 @@ int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *ou
 int velo_copy_bytes(int from, int to);
 /* Owner, mode and times; what a caller without the right cannot set stays as the kernel made it. */
 void velo_copy_attributes(int to, const struct stat *from);
-/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN or -errno. */
+/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (somebody has the
+ * disk's file open, and must go on seeing what becomes of it) or -errno. */
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
                  const struct velo_look *look, int truncate);
 /* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */

@@ -1,9 +1,10 @@
-/* lease.h - asking the kernel who has a tmpfs file open.
+/* lease.h - asking the kernel who has a file open, and keeping others out for a moment.
  *
  * F_SETLEASE is refused while a writer (for F_RDLCK), or while anybody else (for F_WRLCK) has the
- * file open; shared writable mappings count as writers.  The lease is given back at once: whoever
- * opened in between waited for microseconds.  The signal of a broken lease is SIGURG, which does
- * nothing by default: the holder may be somebody else's compiler. */
+ * file open; mappings count as what they were made from.  Whoever opens while the lease is held
+ * waits in the kernel until it is given back, which is microseconds later.  The signal of a broken
+ * lease is SIGURG, which does nothing by default: the holder may be somebody else's compiler.
+ * Refused, too: where the file system has no leases, and for a file of another user (not root). */
 #ifndef VELO_CORE_LEASE_H
 #define VELO_CORE_LEASE_H
 
@@ -12,12 +13,21 @@
 
 #include "os.h"
 
-static inline int velo_lease_granted(int fd, int kind)
+/* 1 when granted: until velo_lease_leave, nobody else opens the file. */
+static inline int velo_lease_take(int fd, int kind)
 {
     velo_sys3(SYS_fcntl, fd, F_SETSIG, SIGURG);
-    if (velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind) != 0)
-        return 0;
+    return velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind) == 0;
+}
+static inline void velo_lease_leave(int fd)
+{
     velo_sys3(SYS_fcntl, fd, F_SETLEASE, F_UNLCK);
+}
+static inline int velo_lease_granted(int fd, int kind)
+{
+    if (!velo_lease_take(fd, kind))
+        return 0;
+    velo_lease_leave(fd);
     return 1;
 }
 /* `fd` is open for reading. */

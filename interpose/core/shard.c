@@ -202,16 +202,17 @@ int velo_evict(struct velo_region *region, uint32_t index)
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
-    int rc = velo_os_fstat(fd, &stat);
-    if (rc == 0 && !velo_nobody_else_has(fd))
-        rc = -EBUSY;
-    if (rc == 0) {
-        /* Who opens to write from here on raises the version first; who opens to read looks at the
-         * state afterwards. Either way they meet what we do under the lock (file.c). */
-        struct velo_hold hold;
-        velo_begin(region, &hold);
-        rc = velo_finish(region, &hold, evict_locked(region, index, &seen, &stat));
+    /* Who opens meanwhile waits for the lease, and then looks at the state (file.c). */
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    int rc = -EBUSY;
+    if (velo_lease_take(fd, F_WRLCK)) {
+        rc = velo_os_fstat(fd, &stat);
+        if (rc == 0)
+            rc = evict_locked(region, index, &seen, &stat);
+        velo_lease_leave(fd);
     }
+    velo_finish(region, &hold, rc);
     if (rc == 0) {
         velo_os_unlink(path);
         atomic_fetch_add_explicit(&region->header->evictions, 1, memory_order_relaxed);

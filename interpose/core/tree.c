@@ -289,7 +289,7 @@ void velo_touch_locked(struct velo_region *region, uint32_t index)
 
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node)
 {
-    uint32_t index = node->first_name;
+    uint32_t index = node->state == VELO_DISK ? 0 : node->first_name;
     for (; index != 0; index = velo_name_at(region, index)->next_of_node)
         if (velo_name_at(region, index)->disk_version != node->version)
             return 0;

@@ -94,7 +94,7 @@ void velo_raise_floor(struct velo_region *region, int64_t ns);
 void velo_dirty_locked(struct velo_region *region, uint32_t node);
 /* Keep header.programs_pending true for this file. */
 void velo_program_locked(struct velo_region *region, uint32_t node);
-/* True when each name of the file has its current version on disk. */
+/* True when each name of the file has its current version on disk; of a DISK file always. */
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
 /* What a file is charged to its slice from now on, in bytes. */
 void velo_charge_set_locked(struct velo_region *region, uint32_t node, uint64_t bytes);

@@ -27,7 +27,7 @@ SANITIZERS = {
 # take minutes.
 PROGRAMS = [
     *(("plain", source.stem) for source in sorted(HERE.glob("test_*.c"))),
-    *(("asan", f"test_{name}") for name in ("names", "open", "cycle", "random", "race")),
+    *(("asan", f"test_{name}") for name in ("names", "open", "cycle", "random", "race", "direct")),
     ("tsan", "test_threads"),
 ]
 
