@@ -21,7 +21,7 @@ COMMON = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-fvisibilit
 # initial-exec: an access to thread-local storage must never allocate. Null checks stay: a wrapper
 # must look at pointers that libc's headers promise are never NULL.
 LIBRARY = ["-U_FORTIFY_SOURCE", "-ftls-model=initial-exec", "-fno-plt", "-fno-stack-protector"]
-LIBRARY += ["-fno-delete-null-pointer-checks", "-Wno-nonnull-compare"]
+LIBRARY += ["-fno-delete-null-pointer-checks", "-Wno-nonnull-compare", "-DVELO_GATED"]
 LIBRARY_LINK = ["-Wl,--as-needed", "-Wl,-Bsymbolic-functions", "-Wl,-z,noseparate-code"]
 LIBRARY_LINK += ["-Wl,--hash-style=gnu", "-Wl,-z,now", "-Wl,--no-undefined"]
 HEADERS = sorted(glob.glob("interpose/**/*.h", recursive=True))

@@ -74,7 +74,8 @@ static int fill_statistics(PyObject *dict, const struct velo_statistics *s, uint
            put_item(dict, "escapes", number_list(s->escapes, VELO_ESCAPE_COUNT)) ||
            put_item(dict, "paused", PyBool_FromLong(s->paused != 0)) ||
            put_item(dict, "interposed", name_counts(s->interposed, s->interposed_count)) ||
-           put_item(dict, "opaque", name_counts(s->opaque, s->opaque_count));
+           put_item(dict, "opaque", name_counts(s->opaque, s->opaque_count)) ||
+           put_item(dict, "raw", name_counts(s->raw, s->raw_count));
 }
 
 PyObject *velo_region_statistics(PyObject *self, PyObject *unused)

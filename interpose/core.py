@@ -270,14 +270,14 @@ class Region:
     def statistics(self) -> dict[str, Any]:
         """struct velo_statistics as a dict; walks all files, so not for every tick.
 
-        `files` and `file_bytes` are keyed by state name, `escapes` by reason; `interposed` and
-        `opaque` map a program's name to {"count", "nanoseconds"}.
+        `files` and `file_bytes` are keyed by state name, `escapes` by reason; `interposed`,
+        `opaque` and `raw` map a program's name to {"count", "nanoseconds"}.
         """
         raw: dict[str, Any] = self._mapped.statistics()
         for key in ("files", "file_bytes"):
             raw[key] = dict(list(zip(STATE_NAMES, raw[key], strict=True))[1:])
         raw["escapes"] = dict(zip(ESCAPE_NAMES, raw["escapes"], strict=True))
-        for key in ("interposed", "opaque"):
+        for key in ("interposed", "opaque", "raw"):
             raw[key] = {
                 name: {"count": count, "nanoseconds": nanoseconds}
                 for name, (count, nanoseconds) in raw[key].items()

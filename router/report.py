@@ -66,6 +66,7 @@ def assemble(
             "live": s["live_processes"],
             "interposed": dict(s["interposed"]),
             "opaque": dict(s["opaque"]),
+            "raw": dict(s["raw"]),
         },
         "escapes": dict(s["escapes"]),
         "shards": [
@@ -107,6 +108,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"running     {status['processes']['live']} processes, {len(status['sessions'])} commands"
     yield "interposed  " + _names(status["processes"]["interposed"])
     yield "opaque      " + _names(status["processes"]["opaque"])
+    yield "raw         " + _names(status["processes"]["raw"])
     yield "escapes     " + (
         ", ".join(f"{reason} {count}" for reason, count in status["escapes"].items() if count)
         or "none"

@@ -169,6 +169,10 @@ struct velo_tally { /* of one name of programs */
     _Atomic uint64_t count, nanoseconds;
 };
 
+/* What is known of one program or shared object, by a hash of what it is: the two lowest bits are
+ * enum velo_verdict, the others the hash; 0 is free. One store, so nobody sees half of it. */
+#define VELO_VERDICTS_MAX 4096u
+
 struct velo_slice {
     uint64_t used_bytes; /* written under the lock, read by anybody */
     uint64_t limit_bytes;
@@ -259,7 +263,8 @@ struct velo_header {
     struct velo_process processes[VELO_PROCESSES_MAX];
     struct velo_putting putting[VELO_PUTTING_MAX];
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
-    struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
+    struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
+    _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];
 };
 
 static_assert(sizeof(struct velo_identity) == 24, "identity");

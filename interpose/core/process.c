@@ -58,6 +58,46 @@ void velo_enlist(struct velo_region *region, const char *name)
                               memory_order_relaxed);
 }
 
+void velo_enlist_raw(struct velo_region *region, const char *name)
+{
+    atomic_fetch_add_explicit(&slot_for_name(region->header->raw, name)->count, 1,
+                              memory_order_relaxed);
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------- */
+
+static _Atomic uint64_t *verdict_slot(struct velo_region *region, uint64_t key, uint32_t probe)
+{
+    return &region->header->verdicts[((key >> 2) + probe) % VELO_VERDICTS_MAX];
+}
+
+enum velo_verdict velo_verdict_find(struct velo_region *region, uint64_t key)
+{
+    for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
+        const uint64_t seen =
+            atomic_load_explicit(verdict_slot(region, key, probe), memory_order_relaxed);
+        if (seen != 0 && ((seen ^ key) & ~3ull) == 0)
+            return (enum velo_verdict)(seen & 3);
+        if (seen == 0)
+            break;
+    }
+    return VELO_VERDICT_NONE;
+}
+
+/* Two that find out the same may both keep it; when all its places are taken, the last one goes. */
+void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdict verdict)
+{
+    const uint64_t value = (key & ~3ull) | (uint64_t)verdict;
+    _Atomic uint64_t *slot = NULL;
+    for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
+        uint64_t seen = 0;
+        slot = verdict_slot(region, key, probe);
+        if (atomic_compare_exchange_strong(slot, &seen, value))
+            return;
+    }
+    atomic_store(slot, value);
+}
+
 /* ---- opaque programs ------------------------------------------------------------------------- */
 
 static void register_opaque(struct velo_header *header, uint32_t pid)

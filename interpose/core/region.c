@@ -32,6 +32,7 @@ uint64_t velo_layout_hash(void)
         offsetof(struct velo_header, slices),
         offsetof(struct velo_header, processes),
         offsetof(struct velo_header, opaque),
+        offsetof(struct velo_header, verdicts),
         offsetof(struct velo_node, version),
         offsetof(struct velo_node, identity),
         offsetof(struct velo_node, digest),

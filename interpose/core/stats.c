@@ -94,5 +94,6 @@ int velo_statistics(struct velo_region *region, struct velo_statistics *out)
     out->paused = atomic_load(&header->paused);
     out->interposed_count = copy_names(out->interposed, header->interposed);
     out->opaque_count = copy_names(out->opaque, header->opaque);
+    out->raw_count = copy_names(out->raw, header->raw);
     return 0;
 }

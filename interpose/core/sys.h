@@ -11,8 +11,13 @@
  *
  * Arguments may be integers of any width or pointers; each is cast to the kernel's `long`.
  * EINTR comes back like any error; the caller decides.  Structs are the kernel's own layout
- * (struct stat of libc is not always; struct statx, iovec, timespec, sockaddr are).  Under
- * Syscall User Dispatch the code must lie in the range that passes.
+ * (struct stat of libc is not always; struct statx, iovec, timespec, sockaddr are).
+ *
+ * In the preload library (VELO_GATED) the instruction stands behind a pointer: where the kernel
+ * hands raw system calls over to us, ours must come from the one range that passes, libc's text.
+ * Until then the gate is two instructions of our own (dispatch.c).  One indirect call, 1 ns; a
+ * byte set and put back around each instruction was rejected, because signal handlers and vfork
+ * children come between.
  *
  * Rejected: syscall(2), which is a wrapper itself, sets errno, and is one that we interpose. */
 #ifndef VELO_CORE_SYS_H
@@ -29,6 +34,15 @@ static inline long velo_word(const volatile void *pointer)
 
 #if defined(__x86_64__) && !defined(__ILP32__)
 
+#ifdef VELO_GATED
+extern void *velo_gate __attribute__((visibility("hidden"))); /* "syscall; ret" */
+/* The call writes below the stack pointer, where a function without calls may keep its locals. */
+#define VELO_SYSCALL                                                                               \
+    "lea -128(%%rsp), %%rsp\n\tcall *velo_gate(%%rip)\n\tlea 128(%%rsp), %%rsp"
+#else
+#define VELO_SYSCALL "syscall"
+#endif
+
 static inline long velo_sys6(long number, long a, long b, long c, long d, long e, long f)
 {
     long result;
@@ -36,7 +50,7 @@ static inline long velo_sys6(long number, long a, long b, long c, long d, long e
     register long r8 __asm__("r8") = e;
     register long r9 __asm__("r9") = f;
     /* The instruction keeps its return address in rcx and the flags in r11. */
-    __asm__ volatile("syscall"
+    __asm__ volatile(VELO_SYSCALL
                      : "=a"(result)
                      : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory", "cc");
@@ -46,7 +60,7 @@ static inline long velo_sys6(long number, long a, long b, long c, long d, long e
 static inline long velo_sys3(long number, long a, long b, long c)
 {
     long result;
-    __asm__ volatile("syscall"
+    __asm__ volatile(VELO_SYSCALL
                      : "=a"(result)
                      : "0"(number), "D"(a), "S"(b), "d"(c)
                      : "rcx", "r11", "memory", "cc");

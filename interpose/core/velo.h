@@ -64,12 +64,24 @@ void velo_region_detach(struct velo_region *region);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
 void velo_enlist(struct velo_region *region, const char *name);
+/* This process makes system calls without libc and is watched for them: counted by name. */
+void velo_enlist_raw(struct velo_region *region, const char *name);
+/* What was found out about a program or shared object, remembered for all processes. `key` is a hash
+ * of what identifies it. VELO_VERDICT_NONE: nobody looked yet, or it was forgotten. */
+enum velo_verdict {
+    VELO_VERDICT_NONE = 0,
+    VELO_VERDICT_PLAIN = 1,  /* names files through libc alone */
+    VELO_VERDICT_RAW = 2,    /* makes such system calls itself */
+    VELO_VERDICT_OPAQUE = 3, /* makes them where they cannot be caught */
+};
+enum velo_verdict velo_verdict_find(struct velo_region *region, uint64_t key);
+void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdict verdict);
 /* Count one escape: reason is one of enum velo_escape. */
 enum velo_escape {
     VELO_ESCAPE_OPAQUE = 0,  /* a program we cannot enter ran; the tree was put on disk first */
     VELO_ESCAPE_DIRECT = 1,  /* no space and no shard: a file was opened on disk itself */
     VELO_ESCAPE_BORDER = 2,  /* rename, link or exchange done on disk because it crossed out */
-    VELO_ESCAPE_SYSCALL = 3, /* a raw system call on a hosted path handled the slow way */
+    VELO_ESCAPE_SYSCALL = 3, /* a raw system call that names files was handed over to us */
     VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
     VELO_ESCAPE_COUNT
 };
@@ -265,8 +277,9 @@ struct velo_statistics {
     uint64_t live_processes; /* enlisted and still alive */
     uint64_t puts, evictions, loads, recoveries;
     uint64_t escapes[VELO_ESCAPE_COUNT];
-    uint32_t interposed_count, opaque_count, paused;
+    uint32_t interposed_count, opaque_count, raw_count, paused;
     struct velo_name_count interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];
+    struct velo_name_count raw[VELO_NAMES_MAX];
 };
 int velo_statistics(struct velo_region *region, struct velo_statistics *out);
 void velo_pause(struct velo_region *region, int paused);

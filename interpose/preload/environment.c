@@ -4,6 +4,8 @@
  * itself is believed. */
 #include "environment.h"
 
+#include <unistd.h>
+
 static const char *value_of(const char *entry, const char *name)
 {
     while (*name != 0 && *entry == *name) {
@@ -111,4 +113,26 @@ char *const *velo_environment_make(char *const environment[], bool enter, void *
         made[used++] = velo_arena_assignment;
     made[used] = NULL;
     return made;
+}
+
+/* In place: the text only gets shorter, and a list of nothing is no entry at all. */
+void velo_environment_leave(void)
+{
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        const char *us = find_ourselves(value_of(*entry, "LD_PRELOAD"));
+        if (us == NULL)
+            continue;
+        char *start = *entry + (us - *entry);
+        const char *rest = us + strlen(velo_library_path);
+        const bool first = start[-1] == '=';
+        if (!first)
+            start--;
+        rest += first && *rest != 0;
+        memmove(start, rest, strlen(rest) + 1);
+        if (first && *start == 0)
+            do
+                entry[0] = entry[1];
+            while (*entry++ != NULL);
+        return;
+    }
 }

@@ -16,6 +16,9 @@ size_t velo_environment_bytes(char *const environment[], bool enter);
 /* The environment to give, in `scratch`; it borrows the strings of the old one. */
 char *const *velo_environment_make(char *const environment[], bool enter, void *scratch);
 
+/* Takes us out of this process's own environment, so that its children are not entered. */
+void velo_environment_leave(void);
+
 /* Declares `there`, a pointer that lives until the function returns. */
 #define VELO_ENVIRONMENT(there, environment, enter)                                                \
     const size_t there##_bytes = velo_environment_bytes(environment, enter);                       \

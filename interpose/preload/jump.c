@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "claim.h"
+#include "dispatch.h"
 #include "opaque.h"
 
 /* Called with the arguments of the function; the result is where to jump. */
@@ -36,6 +37,7 @@ __attribute__((used)) void *velo_before_clone(int (*function)(void *), void *sta
     (void)stack;
     if ((flags & CLONE_VM) != 0 && (flags & CLONE_FS) == 0)
         velo_cwd_unknowable();
+    velo_dispatch_before_clone();
     return (void *)NEXT(clone);
 }
 
@@ -62,12 +64,16 @@ __asm__(".globl vfork\n.type vfork, @function\n"
         "    mov velo_vfork_child@gottpoff(%rip), %rdx\n"
         "    mov %fs:(%rdx), %esi\n"
         "    movl $1, %fs:(%rdx)\n"
+        "    mov velo_selector@gottpoff(%rip), %r8\n" /* not through the gate: no return address */
+        "    movzbl %fs:(%r8), %r9d\n"                /* may lie on the stack */
+        "    movb $0, %fs:(%r8)\n"
         "    mov $58, %eax\n"
         "    syscall\n"
         "    push %rdi\n"
         "    test %eax, %eax\n"
         "    jz 1f\n"
         "    mov %esi, %fs:(%rdx)\n"
+        "    movb %r9b, %fs:(%r8)\n"
         "    js 2f\n"
         "1:  ret\n"
         "2:  neg %eax\n"

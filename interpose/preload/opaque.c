@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "claim.h"
+#include "dispatch.h"
 #include "environment.h"
 #include "raw.h"
 
@@ -161,15 +162,30 @@ void velo_run_opaque(pid_t pid, const char *path)
     velo_opaque_begin(velo_here(), pid, name == NULL ? path : name + 1);
 }
 
-void velo_before_library(const char *path)
+void velo_leave_namespace(struct velo_region *region)
 {
-    struct velo_region *region = velo_here();
-    if (region == NULL || path == NULL || velo_programs_pending(region) == 0)
-        return;
+    const int saved = errno;
+    velo_opaque_begin(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
+    velo_switch_off();
+    errno = saved;
+}
+
+static void put_library(struct velo_region *region, const char *path)
+{
     struct velo_place place;
     /* A bare name is searched along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
     if (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS)
         put_programs(region);
+}
+
+void velo_before_library(const char *path)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL || path == NULL)
+        return;
+    if (velo_programs_pending(region) != 0)
+        put_library(region, path);
+    velo_dispatch_library(region, path);
 }
 
 /* ---- $PATH ----------------------------------------------------------------------------------- */

@@ -13,6 +13,9 @@ bool velo_before_program(int dirfd, const char *path, char *const environment[])
 /* The tree is on disk and stays watched until `pid` has ended; 0: only put it there. */
 void velo_run_opaque(pid_t pid, const char *path);
 
+/* From here on this process is an opaque program itself, and its children are not entered. */
+void velo_leave_namespace(struct velo_region *region);
+
 /* Where a search along $PATH finds `file`, hosted programs included. False: nowhere. */
 bool velo_find_program(const char *file, char found[PATH_MAX]);
 

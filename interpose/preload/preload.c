@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../core/layout.h"
+#include "dispatch.h"
 #include "raw.h"
 #include "zmtp.h"
 
@@ -127,7 +128,7 @@ static struct velo_region *wait_for_other(void)
 {
     for (int spin = 0; spin < ATTACH_SPINS_MAX; spin++) {
         const int state = atomic_load_explicit(&velo_attachment, memory_order_acquire);
-        if (state == VELO_ATTACHED)
+        if (state == VELO_ATTACHED || state == VELO_WATCHED)
             return &velo_the_region;
         if (state != VELO_ATTACHING)
             return NULL;
@@ -139,6 +140,10 @@ static struct velo_region *wait_for_other(void)
 struct velo_region *velo_attach_now(void)
 {
     int fresh = VELO_FRESH;
+    if (atomic_load_explicit(&velo_attachment, memory_order_acquire) == VELO_WATCHED) {
+        velo_dispatch_thread();
+        return &velo_the_region;
+    }
     if (attaching)
         return NULL;
     if (!atomic_compare_exchange_strong(&velo_attachment, &fresh, VELO_ATTACHING))
@@ -160,6 +165,8 @@ void velo_switch_off(void)
 __attribute__((constructor(101))) static void enlist(void)
 {
     struct velo_region *region = velo_here();
-    if (region != NULL)
-        velo_enlist(region, program_invocation_short_name);
+    if (region == NULL)
+        return;
+    velo_enlist(region, program_invocation_short_name);
+    velo_dispatch_program(region);
 }

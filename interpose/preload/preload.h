@@ -40,13 +40,20 @@
     __asm__(".globl " #alias "\n.type " #alias ", " VELO_FUNCTION "\n.set " #alias ", " #function)
 
 /* ---- attachment ------------------------------------------------------------------------------ */
-enum velo_attachment { VELO_FRESH = 0, VELO_ATTACHING = 1, VELO_ATTACHED = 2, VELO_OFF = 3 };
+enum velo_attachment {
+    VELO_FRESH = 0,
+    VELO_ATTACHING = 1,
+    VELO_ATTACHED = 2,
+    VELO_OFF = 3,
+    VELO_WATCHED = 4, /* attached, and raw system calls are handed over to us (dispatch.h) */
+};
 
 extern _Atomic int velo_attachment; /* released when the region is whole, acquired by velo_here */
 extern struct velo_region velo_the_region;
 struct velo_region *velo_attach_now(void);
 
-/* The arena, or NULL: pass everything through. */
+/* The arena, or NULL: pass everything through. In a watched process the slow way, which also sees
+ * to it that the calling thread is watched. */
 static inline struct velo_region *velo_here(void)
 {
     const int state = atomic_load_explicit(&velo_attachment, memory_order_acquire);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "claim.h"
+#include "dispatch.h"
 #include "environment.h"
 #include "opaque.h"
 #include "raw.h"
@@ -20,9 +21,12 @@ static long run(int dirfd, const char *path, char *const argv[], char *const env
     VELO_ENVIRONMENT(environment, envp, !opaque);
     if (opaque)
         velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
-    if (flags == PLAIN_EXECVE)
-        return raw_execve(path, argv, environment);
-    return raw_execveat(dirfd, path, argv, environment, flags);
+    velo_dispatch_before_exec();
+    const long rc = flags == PLAIN_EXECVE
+                        ? raw_execve(path, argv, environment)
+                        : raw_execveat(dirfd, path, argv, environment, flags);
+    velo_dispatch_after_exec();
+    return rc;
 }
 
 static int execute(const char *path, char *const argv[], char *const envp[])
@@ -56,7 +60,10 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
     VELO_ENVIRONMENT(environment, envp, !opaque);
     if (opaque)
         velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
-    return raw_execveat(fd, "", argv, environment, flags | AT_EMPTY_PATH);
+    velo_dispatch_before_exec();
+    const long rc = raw_execveat(fd, "", argv, environment, flags | AT_EMPTY_PATH);
+    velo_dispatch_after_exec();
+    return rc;
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])

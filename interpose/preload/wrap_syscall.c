@@ -17,6 +17,7 @@
 
 #include "preload.h"
 #include "raw.h"
+#include "sites.h"
 
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
@@ -102,11 +103,10 @@
 #define ONE_MACHINE(ON) ON(renameat, renameat((int)a, P(b), (int)c, P(d)))
 #endif
 
-#define NUMBERS_MAX 512
 #define MARK(name, call) [SYS_##name] = 1,
 
 /* Read by the stub: 1 where the call goes to velo_syscall_routed. */
-__attribute__((used)) const unsigned char velo_syscall_is_routed[NUMBERS_MAX] = {
+__attribute__((used)) const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {
     BOTH_MACHINES(MARK) ONE_MACHINE(MARK)};
 
 /* RESOLVE_ flags forbid what a hosted path hardly has; the plain path is then the kernel's. */
@@ -153,7 +153,11 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    lea velo_syscall_is_routed(%rip), %rax\n"
         "    cmpb $0, (%rax,%rdi)\n"
         "    jne velo_syscall_routed\n" /* same arguments, same stack */
-        "1:  mov %rdi, %rax\n"
+        "1:  jmp *velo_next_syscall(%rip)\n"
+        ".size syscall, . - syscall\n"
+        ".type velo_own_syscall, @function\n"
+        "velo_own_syscall:\n"
+        "    mov %rdi, %rax\n"
         "    mov %rsi, %rdi\n"
         "    mov %rdx, %rsi\n"
         "    mov %rcx, %rdx\n"
@@ -171,7 +175,12 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    mov %ecx, (%rax)\n"
         "    mov $-1, %rax\n"
         "    ret\n"
-        ".size syscall, . - syscall\n");
+        ".size velo_own_syscall, . - velo_own_syscall\n"
+        ".data\n.balign 8\n"
+        ".globl velo_next_syscall\n.hidden velo_next_syscall\n"
+        ".type velo_next_syscall, @object\n.size velo_next_syscall, 8\n"
+        "velo_next_syscall: .quad velo_own_syscall\n"
+        ".text\n");
 #elif defined(__aarch64__)
 __asm__(".globl syscall\n.type syscall, %function\n"
         "syscall:\n"

@@ -4,18 +4,10 @@
  * and would then wait for that lock itself. So from its first request on a tracer is treated as an
  * opaque program: what it could look at is put on disk, and whoever walks after its end looks at
  * the disk again. PTRACE_TRACEME is said by the tracee, and changes nothing. */
-#include "raw.h"
+#include "opaque.h"
 
 #include <stdarg.h>
 #include <sys/ptrace.h>
-
-static void leave_namespace(struct velo_region *region)
-{
-    const int saved = errno;
-    velo_opaque_begin(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
-    velo_switch_off();
-    errno = saved;
-}
 
 EXPORT long ptrace(enum __ptrace_request request, ...)
 {
@@ -27,6 +19,6 @@ EXPORT long ptrace(enum __ptrace_request request, ...)
     va_end(arguments);
     struct velo_region *region = request == PTRACE_TRACEME ? NULL : velo_here();
     if (region != NULL && !velo_vfork_child)
-        leave_namespace(region);
+        velo_leave_namespace(region);
     return NEXT(ptrace)(request, pid, address, data);
 }

@@ -56,6 +56,7 @@ class FakeRegion:
             "slice_limit_bytes": [self.max_memory // self.shards] * self.shards,
             "interposed": {"cc1": {"count": 3, "nanoseconds": 0}},
             "opaque": {},
+            "raw": {},
             "escapes": {"opaque": 0, "direct": 1},
         }
 
