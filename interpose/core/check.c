@@ -131,7 +131,7 @@ static int check_nodes(struct velo_region *region, struct finding *finding)
             rc = check_identity(region, index, finding);
         if (rc != 0)
             return rc;
-        names += node->root_slot != 0 ? 0 : node->links;
+        names += (node->root_slot != 0 ? 0 : node->links) + (node->last_name != 0);
         charged[node->home % VELO_SHARDS_MAX] += node->charged;
         pending += (node->flags & VELO_NODE_PENDING) != 0;
     }

@@ -95,12 +95,25 @@ static int announce(struct velo_region *region, uint32_t index, const struct vel
     return velo_finish(region, &hold, rc);
 }
 
+/* A program that runs may not be written, and what runs is the disk's copy. */
+static int is_running(struct velo_region *region, const struct velo_place *place)
+{
+    if ((VELO_READ(velo_node_at(region, place->node)->flags) & VELO_NODE_PROGRAM) == 0)
+        return 0;
+    const int fd = velo_os_open(place->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd >= 0)
+        velo_os_close(fd);
+    return fd == -ETXTBSY;
+}
+
 static int open_backed(struct velo_region *region, struct velo_place *place,
                        const struct velo_look *look, int flags)
 {
     char path[320];
     velo_backing_path(region, look->backing, path);
     const int writing = writes(flags);
+    if (writing && is_running(region, place))
+        return -ETXTBSY;
     if (writing)
         velo_space_for_open(region, look->home, 0); /* as there is; the file is here already */
     if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)

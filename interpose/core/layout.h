@@ -82,6 +82,8 @@ struct velo_node {
     uint32_t target; /* first chunk */
     uint32_t mode, uid, gid; /* of BACKED files a copy, see `settled` */
     uint32_t flags;
+    uint32_t last_name; /* of a file in memory that has no name any more: the slot of its last, in no
+                           list, kept so that /proc/self/fd can say where it was */
     uint64_t rdev;
     uint64_t size, blocks; /* blocks of 512 bytes */
     int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
@@ -106,7 +108,8 @@ enum {
     VELO_NODE_COLDHOLD = 32,  /* COLD because the tree could not be written */
 };
 
-/* One name in a directory. disk_* tell what was put (or found) on disk under this name. */
+/* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and
+ * previous_entry are its directory's slot and generation. disk_* tell what was put (or found) on disk under this name. */
 struct velo_name {
     uint32_t next_free;
     uint32_t parent, node;

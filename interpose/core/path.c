@@ -81,21 +81,49 @@ static int node_path(const struct velo_region *region, uint32_t index, char path
     return velo_name_path(region, VELO_READ(name->parent), text, length, path);
 }
 
-int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+/* Where a file without a name had its last one; -ENOENT also when that directory is gone. */
+static int last_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+{
+    const uint32_t last = VELO_READ(velo_node_at(region, index)->last_name);
+    const struct velo_name *name = velo_name_at(region, last);
+    const uint32_t directory = VELO_READ(name->next_entry);
+    const struct velo_node *above = velo_node_at(region, directory);
+    if (last == 0 || VELO_READ(above->generation) != VELO_READ(name->previous_entry) ||
+        VELO_READ(above->type) != VELO_DIRECTORY)
+        return -ENOENT;
+    char text[VELO_NAME_MAX + 1];
+    const size_t length = velo_name_text(region, name, text);
+    return velo_name_path(region, directory, text, length, path);
+}
+
+typedef int (*path_reader)(const struct velo_region *region, uint32_t index, char path[PATH_MAX]);
+
+static int read_steadily(struct velo_region *region, path_reader reader, uint32_t node,
+                         char path[PATH_MAX])
 {
     for (int attempt = 0; attempt < 1000; attempt++) {
         const uint64_t sequence = velo_read_begin(region);
         if ((sequence & 1) != 0)
             break;
-        const int rc = node_path(region, node, path);
+        const int rc = reader(region, node, path);
         if (!velo_read_retry(region, sequence))
             return rc;
     }
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const int rc = node_path(region, node, path);
+    const int rc = reader(region, node, path);
     velo_commit(region, &hold);
     return rc;
+}
+
+int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+{
+    return read_steadily(region, node_path, node, path);
+}
+
+int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+{
+    return read_steadily(region, last_path, node, path);
 }
 
 void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320])

@@ -78,6 +78,8 @@ uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type)
     return index;
 }
 
+static void name_slot_free_locked(struct velo_region *region, uint32_t index);
+
 void velo_node_free_locked(struct velo_region *region, uint32_t index)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -88,6 +90,8 @@ void velo_node_free_locked(struct velo_region *region, uint32_t index)
                    region->header->programs_pending - 1);
     if (node->target != 0)
         velo_text_free_locked(region, node->target);
+    if (node->last_name != 0)
+        name_slot_free_locked(region, node->last_name);
     if (node->charged != 0)
         velo_charge_set_locked(region, index, 0);
     velo_type_set_locked(region, index, VELO_NONE);
@@ -281,6 +285,17 @@ static void unchain_locked(struct velo_region *region, uint32_t *head, uint32_t 
                                          link_offset));
 }
 
+/* Somebody may have the file open: its last name leaves all lists, but is not forgotten. */
+static void keep_last_locked(struct velo_region *region, struct velo_node *node, uint32_t index)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    velo_set32(region, &name->next_entry, name->parent);
+    velo_set32(region, &name->previous_entry, velo_node_at(region, name->parent)->generation);
+    velo_set32(region, &name->parent, 0);
+    velo_set32(region, &name->node, 0);
+    velo_set32(region, &node->last_name, index);
+}
+
 void velo_name_remove_locked(struct velo_region *region, uint32_t index)
 {
     struct velo_name *name = velo_name_at(region, index);
@@ -299,5 +314,8 @@ void velo_name_remove_locked(struct velo_region *region, uint32_t index)
                    name->previous_entry);
     velo_set32(region, &node->links, node->links - 1);
     count_entry_locked(region, name->parent, name->node, -1);
-    name_slot_free_locked(region, index);
+    if (node->links == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED)
+        keep_last_locked(region, node, index);
+    else
+        name_slot_free_locked(region, index);
 }

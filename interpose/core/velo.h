@@ -136,6 +136,8 @@ int velo_may_host(const struct velo_region *region, const char *text);
 uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel);
 /* Absolute real path of a node (of its first name); returns length or -ENOENT. */
 int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
+/* Of a file in memory that has no name any more: where it had its last. */
+int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
 
 /* ---- file.c, name.c, attr.c: the operations, POSIX results, 0/fd or -errno ------------------- *
  * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */

@@ -175,18 +175,51 @@ static int digits(const char *text, char end)
     return at > text && *at == end ? value : -1;
 }
 
+/* What follows "/proc/self/" in other spellings, too, or NULL. */
+static const char *of_ourselves(const char *path)
+{
+    if (strncmp(path, "/proc/", 6) != 0)
+        return NULL;
+    const char *who = path + 6, *end = strchr(who, '/');
+    if (end == NULL)
+        return NULL;
+    if (strncmp(who, "self/", 5) != 0 && strncmp(who, "thread-self/", 12) != 0 &&
+        digits(who, '/') != velo_sys0(SYS_getpid))
+        return NULL;
+    return end + 1;
+}
+
 int velo_fd_of_path(const char *path)
 {
+    static const char *const standard[] = {"stdin", "stdout", "stderr"};
     if (strncmp(path, "/dev/fd/", 8) == 0)
         return digits(path + 8, 0);
-    if (strncmp(path, "/proc/", 6) != 0)
-        return -1;
-    const char *who = path + 6, *end = strchr(who, '/');
-    if (end == NULL || strncmp(end, "/fd/", 4) != 0)
-        return -1;
-    if (strncmp(who, "self/", 5) != 0 && digits(who, '/') != velo_sys0(SYS_getpid))
-        return -1;
-    return digits(end + 4, 0);
+    if (strncmp(path, "/dev/std", 8) == 0)
+        for (int fd = 0; fd < 3; fd++)
+            if (strcmp(path + 5, standard[fd]) == 0)
+                return fd;
+    const char *of = of_ourselves(path);
+    return of != NULL && strncmp(of, "fd/", 3) == 0 ? digits(of + 3, 0) : -1;
+}
+
+/* A directory named by a link of /proc, with more text after it: *fd (or AT_FDCWD) and that text,
+ * which is not empty; or NULL. */
+static const char *behind_magic_link(const char *path, int *fd)
+{
+    const char *of = strncmp(path, "/dev/fd/", 8) == 0 ? path + 5 : of_ourselves(path);
+    if (of == NULL)
+        return NULL;
+    if (strncmp(of, "cwd/", 4) == 0) {
+        *fd = AT_FDCWD;
+        of += 4;
+    } else if (strncmp(of, "fd/", 3) == 0 && (*fd = digits(of + 3, '/')) >= 0) {
+        of = strchr(of + 3, '/') + 1;
+    } else {
+        return NULL;
+    }
+    while (*of == '/')
+        of++;
+    return *of == 0 ? NULL : of;
 }
 
 static char *write_number(char *end, unsigned number)
@@ -301,12 +334,28 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
     return walk_from(region, &base, text, path, flags, any, place);
 }
 
+/* "/proc/self/fd/N" of a hosted file that has a name: that is what is opened, asked or changed. */
+static bool claim_magic_link(struct velo_region *region, const char *path,
+                             struct velo_place *place)
+{
+    const int fd = velo_fd_of_path(path);
+    const uint32_t node = fd < 0 ? 0 : velo_node_of_fd(region, fd);
+    return node != 0 && velo_place_of_node(region, node, place) == 0 &&
+           place->type == VELO_REGULAR;
+}
+
 static int claim(int dirfd, const char *path, unsigned flags, bool any, struct velo_place *place)
 {
     struct velo_region *region = velo_here();
     if (region == NULL || path == NULL || path[0] == 0)
         return any ? -ENOENT : VELO_NOT_OURS;
-    if (path[0] == '/') {
+    const bool magic = path[0] == '/' && (path[1] == 'p' || path[1] == 'd'); /* /proc, /dev */
+    if (magic && (flags & VELO_WALK_NOFOLLOW) == 0 && claim_magic_link(region, path, place))
+        return VELO_OURS;
+    const char *behind = magic ? behind_magic_link(path, &dirfd) : NULL;
+    if (behind != NULL) {
+        path = behind;
+    } else if (path[0] == '/') {
         if (!any && !may_lead_in(region, path))
             return VELO_NOT_OURS;
         return judge(velo_walk(region, path, flags, place), place);

@@ -125,8 +125,9 @@ static void put_programs(struct velo_region *region)
         velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
 }
 
-/* A frame of its own: its place is gone from the stack before the file is looked at. */
-__attribute__((noinline)) static void put_target(struct velo_region *region, int dirfd,
+/* A frame of its own: its place is gone from the stack before the file is looked at. 0, or
+ * -ETXTBSY. */
+__attribute__((noinline)) static int put_target(struct velo_region *region, int dirfd,
                                                  const char *path, bool libraries)
 {
     struct velo_place place;
@@ -134,26 +135,26 @@ __attribute__((noinline)) static void put_target(struct velo_region *region, int
         velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.type == VELO_REGULAR;
     if (hosted || libraries)
         put_programs(region);
-    if (hosted)
-        velo_put(region, place.node, 0);
+    return hosted && velo_put(region, place.node, 0) == 1 ? -ETXTBSY : 0;
 }
 
-bool velo_before_program(int dirfd, const char *path, char *const environment[])
+int velo_before_program(int dirfd, const char *path, char *const environment[])
 {
     struct velo_region *region = velo_here();
     if (region == NULL || path == NULL)
-        return false;
+        return 0;
     char interpreter[INTERPRETER_BYTES];
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL;
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
-        put_target(region, dirfd, path, libraries);
+        if (put_target(region, dirfd, path, libraries) != 0)
+            return -ETXTBSY;
         const enum program is = judge(dirfd, path, interpreter);
         if (is != PROGRAM_SCRIPT)
             return is == PROGRAM_OPAQUE && raw_access(dirfd, path, X_OK) == 0;
         path = interpreter;
         dirfd = AT_FDCWD;
     }
-    return false;
+    return 0;
 }
 
 void velo_run_opaque(pid_t pid, const char *path)

@@ -17,7 +17,9 @@
 /* Run it; only failure returns, as -errno. */
 static long run(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    const bool opaque = velo_before_program(dirfd, path, envp);
+    const int opaque = velo_before_program(dirfd, path, envp);
+    if (opaque < 0)
+        return opaque;
     VELO_ENVIRONMENT(environment, envp, !opaque);
     if (opaque)
         velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
@@ -46,17 +48,12 @@ EXPORT int execv(const char *path, char *const argv[])
 
 /* ---- by descriptor --------------------------------------------------------------------------- */
 
-/* A hosted program is run at its real path, so that /proc/self/exe and $ORIGIN are what they would
- * be; another one by its descriptor. */
-static long run_descriptor(int fd, char *const argv[], char *const envp[], int flags)
+/* Run what `fd` has open, by number. */
+static long run_number(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    struct velo_region *region = velo_here();
-    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
-    char path[PATH_MAX];
-    if (node != 0 && velo_path_of(region, node, path) >= 0)
-        return run(AT_FDCWD, path, argv, envp, PLAIN_EXECVE);
-    velo_path_of_fd(VELO_SELF, fd, path);
-    const bool opaque = velo_before_program(AT_FDCWD, path, envp);
+    const int opaque = velo_before_program(AT_FDCWD, path, envp);
+    if (opaque < 0)
+        return opaque;
     VELO_ENVIRONMENT(environment, envp, !opaque);
     if (opaque)
         velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
@@ -64,6 +61,52 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
     const long rc = raw_execveat(fd, "", argv, environment, flags | AT_EMPTY_PATH);
     velo_dispatch_after_exec();
     return rc;
+}
+
+static bool is_script(const char *path)
+{
+    char head[2] = "";
+    const int fd = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);
+    raw_close(fd);
+    return memcmp(head, "#!", 2) == 0;
+}
+
+/* A hosted script's interpreter is told "/dev/fd/N" and opens that, so N becomes the disk's copy for
+ * the time of the call. */
+static long run_script(int fd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    const long close_on_exec = velo_sys3(SYS_fcntl, fd, F_GETFD, 0) & FD_CLOEXEC;
+    const int again = close_on_exec != 0 ? O_CLOEXEC : 0;
+    const int saved = (int)velo_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    const int disk = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (saved >= 0 && disk >= 0)
+        velo_sys3(SYS_dup3, disk, fd, again);
+    raw_close(disk);
+    const long rc = run_number(fd, path, argv, envp, flags);
+    velo_sys3(SYS_dup3, saved, fd, again);
+    raw_close(saved);
+    return rc;
+}
+
+/* A hosted program is run at its real path, so that /proc/self/exe and $ORIGIN are what they would
+ * be; another one by its descriptor. */
+static long run_descriptor(int fd, char *const argv[], char *const envp[], int flags)
+{
+    struct velo_region *region = velo_here();
+    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
+    struct velo_place place;
+    if (node == 0 || velo_place_of_node(region, node, &place) != 0 ||
+        place.type != VELO_REGULAR) {
+        velo_path_of_fd(VELO_SELF, fd, place.path);
+        return run_number(fd, place.path, argv, envp, flags);
+    }
+    velo_put(region, node, 0);
+    if (is_script(place.path))
+        return run_script(fd, place.path, argv, envp, flags);
+    return run(AT_FDCWD, place.path, argv, envp, PLAIN_EXECVE);
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])

@@ -12,36 +12,61 @@
 
 /* ---- readlink -------------------------------------------------------------------------------- */
 
-/* The kernel names a hosted file's descriptor by its place in the arena; programs want the path.
- * `text` holds `length` bytes of the kernel's answer; the new length. */
-static long translate(const char *link, char *text, long length, size_t size)
+#define GONE " (deleted)" /* what the kernel adds to the last name of a file that has none */
+
+static long path_or_last_path(struct velo_region *region, uint32_t node, char path[PATH_MAX])
 {
-    struct velo_region *region = velo_here();
-    const size_t prefix = region == NULL ? 0 : strlen(region->directory);
-    if (prefix == 0 || (size_t)length <= prefix || memcmp(text, region->directory, prefix) != 0)
-        return length;
-    struct stat stat;
-    if (raw_statat(AT_FDCWD, link, &stat, 0) != 0)
-        return length;
-    const uint32_t node = velo_node_of(region, &stat);
+    const long found = velo_path_of(region, node, path);
+    if (found != -ENOENT)
+        return found;
+    const long last = velo_last_path_of(region, node, path);
+    if (last < 0 || last + (long)sizeof GONE > PATH_MAX)
+        return -ENOENT;
+    memcpy(path + last, GONE, sizeof GONE);
+    return last + (long)sizeof GONE - 1;
+}
+
+/* The kernel names a hosted file's descriptor by its place in the arena; programs want the path. The
+ * length of that, or -errno: leave the kernel's answer. */
+__attribute__((noinline)) static long translate(struct velo_region *region, int dirfd,
+                                                const char *link, char *out, size_t size)
+{
     char path[PATH_MAX];
-    const long found = node == 0 ? -ENOENT : velo_path_of(region, node, path);
+    struct stat stat;
+    const size_t prefix = strlen(region->directory);
+    const long length = raw_readlink(dirfd, link, path, sizeof path);
+    if (length <= (long)prefix || memcmp(path, region->directory, prefix) != 0 ||
+        raw_statat(dirfd, link, &stat, 0) != 0)
+        return -ENOENT;
+    const uint32_t node = velo_node_of(region, &stat);
+    const long found = node == 0 ? -ENOENT : path_or_last_path(region, node, path);
     if (found < 0)
-        return length;
+        return found;
     const size_t count = (size_t)found < size ? (size_t)found : size;
-    memcpy(text, path, count);
+    memcpy(out, path, count);
     return (long)count;
+}
+
+static long readlink_plain(int dirfd, const char *path, char *out, size_t size)
+{
+    const long length = raw_readlink(dirfd, path, out, size);
+    struct velo_region *region = length > 0 ? velo_here() : NULL;
+    if (region == NULL)
+        return length;
+    const size_t prefix = strlen(region->directory);
+    const size_t seen = (size_t)length < prefix ? (size_t)length : prefix; /* it may be cut short */
+    if (memcmp(out, region->directory, seen) != 0)
+        return length;
+    const long found = translate(region, dirfd, path, out, size);
+    return found < 0 ? length : found;
 }
 
 static long readlink_at(int dirfd, const char *path, char *out, size_t size)
 {
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
-    if (claimed == VELO_NOT_OURS) {
-        const long length = raw_readlink(dirfd, path, out, size);
-        return length > 0 && strncmp(path, "/proc/", 6) == 0 ? translate(path, out, length, size)
-                                                             : length;
-    }
+    if (claimed == VELO_NOT_OURS)
+        return readlink_plain(dirfd, path, out, size);
     if (claimed < 0)
         return claimed;
     return size == 0 ? -EINVAL : velo_readlink(velo_here(), &place, out, size);

@@ -147,7 +147,9 @@ pid_t pidfd_getpid(int pidfd); /* glibc 2.39, as what gives such descriptors */
 static int start(const struct order *order, int directory, const posix_spawn_file_actions_t *list)
 {
     pid_t started = 0;
-    const bool opaque = velo_before_program(directory, order->path, order->envp);
+    const int opaque = velo_before_program(directory, order->path, order->envp);
+    if (opaque < 0)
+        return -opaque;
     VELO_ENVIRONMENT(environment, order->envp, !opaque);
     if (opaque)
         velo_run_opaque(0, order->path);

@@ -2,7 +2,7 @@
 at the same path, and must print the same, end the same and leave the same tree.
 
 In: programs/*.c, each with a head that says what it observes; compiled outside, run in `build/` of
-a fresh workspace. Out: what it prints, its exit status, and the tree.
+a fresh workspace, where `old/` holds three files from before velo came. Out: what it prints, its exit status, and the tree.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ def prepare(place: Path) -> Path:
     for name in ("build", "src"):
         shutil.rmtree(place / name, ignore_errors=True)
         (place / name).mkdir()
+    old = place / "build/old"
+    old.mkdir()
+    for name in ("a", "b", "c"):
+        (old / name).write_text(f"file {name}\nsecond line\n")
     return place / "build"
 
 
