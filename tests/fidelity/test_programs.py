@@ -2,7 +2,8 @@
 at the same path, and must print the same, end the same and leave the same tree.
 
 In: programs/*.c, each with a head that says what it observes; compiled outside, run in `build/` of
-a fresh workspace, where `old/` holds three files from before velo came. Out: what it prints, its exit status, and the tree.
+a fresh workspace, where `old/` holds three files from before velo came. Out: what it prints, its
+exit status, and the tree.
 """
 
 from __future__ import annotations
