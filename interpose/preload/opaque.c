@@ -128,7 +128,7 @@ static void put_programs(struct velo_region *region)
 /* A frame of its own: its place is gone from the stack before the file is looked at. 0, or
  * -ETXTBSY. */
 __attribute__((noinline)) static int put_target(struct velo_region *region, int dirfd,
-                                                 const char *path, bool libraries)
+                                                const char *path, bool libraries)
 {
     struct velo_place place;
     const bool hosted =

@@ -218,6 +218,7 @@ EXPORT int sigsuspend(const sigset_t *set)
 {
     return NEXT(sigsuspend)(WITHOUT(set));
 }
+ALIAS(__sigsuspend, sigsuspend);
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
                  const sigset_t *set)

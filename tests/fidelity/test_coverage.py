@@ -101,7 +101,10 @@ class Table:
             for label, holds in (
                 ("covered", name in covered()),
                 ("skipped", name in self.skipped),
-                ("elsewhere", self.elsewhere.match(name) is not None),
+                (
+                    "elsewhere",
+                    name not in covered() and self.elsewhere.match(name) is not None,
+                ),
             )
             if holds
         ]
