@@ -21,6 +21,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "filter.h"
 #include "opaque.h"
 #include "raw.h"
 #include "signals.h"
@@ -183,8 +184,10 @@ static long change_stack(const struct call *call)
 
 static long control(const struct call *call)
 {
-    if (call->number == SYS_seccomp || call->a == PR_SET_SECCOMP)
-        velo_dispatch_filtered();
+    if (call->number == SYS_seccomp)
+        velo_before_seccomp((unsigned long)call->a, (unsigned long)call->c);
+    else if (call->a == PR_SET_SECCOMP)
+        velo_before_prctl_seccomp((unsigned long)call->b, (unsigned long)call->c);
     else if (call->a == PR_SET_SYSCALL_USER_DISPATCH)
         velo_dispatch_end(velo_here());
     return ask_kernel(call);

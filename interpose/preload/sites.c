@@ -80,7 +80,7 @@ struct registers {
 static bool is_routed(long number)
 {
     return number == COMPUTED ||
-           (number >= 0 && number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] != 0);
+           (number >= 0 && number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] == 1);
 }
 
 static void set(struct registers *is, unsigned which, long number, const unsigned char *code)

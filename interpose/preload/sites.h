@@ -18,7 +18,8 @@ bool velo_text_names_files(const struct velo_text *text);
 /* Bytes of the instruction at `code`, at least 1; 0 when it makes no sense or ends behind `end`. */
 size_t velo_instruction_length(const unsigned char *code, const unsigned char *end);
 
-/* By number: 1 where a system call names files and goes to velo_syscall_routed (wrap_syscall.c). */
+/* By number: 1 where a system call names files and goes to velo_syscall_routed (wrap_syscall.c), 2
+ * where it goes there and names none. */
 #define VELO_NUMBERS_MAX 512
 extern const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX];
 

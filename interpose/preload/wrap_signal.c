@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/select.h>
 
+#include "filter.h"
 #include "raw.h"
 #include "signals.h"
 
@@ -255,8 +256,8 @@ EXPORT int prctl(int option, ...)
     const unsigned long a = va_arg(list, unsigned long), b = va_arg(list, unsigned long);
     const unsigned long c = va_arg(list, unsigned long), d = va_arg(list, unsigned long);
     va_end(list);
-    if (ours() && option == PR_SET_SECCOMP)
-        velo_dispatch_filtered();
+    if (option == PR_SET_SECCOMP)
+        velo_before_prctl_seccomp(a, b);
     else if (ours() && option == PR_SET_SYSCALL_USER_DISPATCH)
         velo_dispatch_end(velo_here());
     return (int)velo_answer(velo_sys5(SYS_prctl, option, a, b, c, d));

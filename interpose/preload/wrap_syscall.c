@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/time.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include "filter.h"
 #include "preload.h"
 #include "raw.h"
 #include "sites.h"
@@ -103,11 +105,21 @@
 #define ONE_MACHINE(ON) ON(renameat, renameat((int)a, P(b), (int)c, P(d)))
 #endif
 
-#define MARK(name, call) [SYS_##name] = 1,
+/* They name no file, but we want to know. */
+#define OTHERS(ON) ON(seccomp, filtered(a, b, c)) ON(prctl, prctl((int)a, b, c, d, e))
 
-/* Read by the stub: 1 where the call goes to velo_syscall_routed. */
+#define MARK(name, call) [SYS_##name] = 1,
+#define MARK_OTHER(name, call) [SYS_##name] = 2,
+
+/* Read by the stub: not 0 where the call goes to velo_syscall_routed. */
 __attribute__((used)) const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {
-    BOTH_MACHINES(MARK) ONE_MACHINE(MARK)};
+    BOTH_MACHINES(MARK) ONE_MACHINE(MARK) OTHERS(MARK_OTHER)};
+
+static long filtered(long operation, long flags, long filter)
+{
+    velo_before_seccomp((unsigned long)operation, (unsigned long)filter);
+    return velo_answer(velo_sys3(SYS_seccomp, operation, flags, filter));
+}
 
 /* RESOLVE_ flags forbid what a hosted path hardly has; the plain path is then the kernel's. */
 static long open_how(int dirfd, const char *path, const struct open_how *how, size_t size)
@@ -138,6 +150,7 @@ __attribute__((used)) long velo_syscall_routed(long number, long a, long b, long
     switch (number) {
         BOTH_MACHINES(CASE)
         ONE_MACHINE(CASE)
+        OTHERS(CASE)
     default:
         return velo_answer(velo_sys6(number, a, b, c, d, e, f));
     }

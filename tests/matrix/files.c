@@ -1,6 +1,6 @@
 /* files.c - a program that works with files in every usual way and prints what it sees.
  *
- * In: `files DIR [threads STACK_BYTES | no-network | few-calls]`; DIR must not exist. Out: one line
+ * In: `files DIR [threads STACK_BYTES | no-mounts | no-network | few-calls]`; DIR must not exist. Out: one line
  * for each observation, none of which depends on time, place or luck. Never: a call of a library
  * other than libc and libpthread, so that it can be built by any compiler and run in any company. */
 #define _GNU_SOURCE
@@ -175,22 +175,34 @@ static void filter(struct sock_filter *lines, size_t count)
     need(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
 }
 
+#define ANSWER BPF_STMT(BPF_RET | BPF_K, DENIED)
+
+/* As containers do: everything that a program with files needs. */
+static void deny_mounts(void)
+{
+    struct sock_filter lines[] = {
+        LOAD_CALL, CALL(mount), CALL(umount2), CALL(pivot_root), CALL(reboot), CALL(swapon),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    filter(lines, sizeof lines / sizeof lines[0]);
+}
+
 /* As sandboxes of builds do: everything but the network. */
 static void deny_network(void)
 {
-#define ANSWER BPF_STMT(BPF_RET | BPF_K, DENIED)
     struct sock_filter lines[] = {
         LOAD_CALL, CALL(socket), CALL(connect), CALL(socketpair), CALL(bind), CALL(sendto),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     filter(lines, sizeof lines / sizeof lines[0]);
-#undef ANSWER
 }
+
+#undef ANSWER
+#define ANSWER BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 /* As parsers of untrusted files do: nothing but what this program itself needs. */
 static void allow_few(void)
 {
-#define ANSWER BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
     struct sock_filter lines[] = {
         LOAD_CALL,
         CALL(read), CALL(write), CALL(pread64), CALL(pwrite64), CALL(close), CALL(openat),
@@ -208,13 +220,14 @@ static void allow_few(void)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
     };
     filter(lines, sizeof lines / sizeof lines[0]);
-#undef ANSWER
 }
 
 int main(int argc, char **argv)
 {
     const char *company = argc > 2 ? argv[2] : "";
     need(argc > 1 && mkdir(argv[1], 0755) == 0 && chdir(argv[1]) == 0, "the directory");
+    if (strcmp(company, "no-mounts") == 0)
+        deny_mounts();
     if (strcmp(company, "no-network") == 0)
         deny_network();
     if (strcmp(company, "few-calls") == 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from matrix import Bench, Row
+from harness import run_native, wait_for
+from matrix import Bench, Row, versions_or_skip
 
 pytestmark = pytest.mark.matrix
 
@@ -91,7 +93,9 @@ ROWS = [
     odd("ulimit -v", "ulimit -v 1000000; make"),
     odd("ulimit -n 64", "ulimit -n 64; make"),
     odd("ulimit -n 16", "ulimit -n 16; make"),
+    odd("a filter that kills at any other call", "make HOW=few-calls"),
     odd("threads with stacks of 64 KiB", "make HOW='threads 65536'", parallel=True),
+    odd("a filter that denies mounts", "make HOW=no-mounts"),
     odd("a filter that denies the network", "make HOW=no-network"),
     odd(
         "ASan-built by clang",
@@ -110,3 +114,44 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_kernel_is_the_oracle(bench: Bench, row: Row) -> None:
     bench.check(row)
+
+
+def test_only_a_filter_that_denies_what_velo_needs_makes_a_program_opaque(bench: Bench) -> None:
+    versions_or_skip(("gcc",))
+    (bench.place / "build").mkdir()
+    run_native("gcc", "-pthread", "-o", "files", str(FILES), cwd=bench.place)
+    counts = []
+    for how in ("no-mounts", "no-network", "few-calls"):
+        bench.velo.exec("./files", f"build/{how}", how, cwd=bench.place)
+        status = json.loads(bench.velo.run("status", "--json", cwd=bench.place).stdout)
+        counts.append(status["processes"]["opaque"].get("files", {"count": 0})["count"])
+
+    assert counts == [0, 1, 2]
+
+
+DAEMON = r"""
+mkdir -p build && echo begun > build/state
+setsid sh -c '
+  exec < /dev/null > build/daemon.log 2>&1
+  until [ -e go ]; do sleep 0.05; done
+  for i in 1 2 3; do echo "line $i" >> build/later; echo "said $i"; done
+  mkdir -p build/made && mv build/state build/made/state && chmod 600 build/made/state
+  echo done > build/end
+' &
+"""
+
+
+def test_a_daemon_outlives_its_command_and_its_later_writes_arrive_on_disk(bench: Bench) -> None:
+    # Goal: what a daemon writes after `velo exec` returned is on disk soon, with nobody asking.
+    versions_or_skip(("setsid",))
+    place = bench.place
+
+    bench.velo.exec("sh", "-c", DAEMON, cwd=place, timeout_s=60)
+    (place / "go").touch()
+
+    wait_for(lambda: (place / "build/end").exists() and (place / "build/end").read_text() != "")
+    assert (place / "build/later").read_text() == "line 1\nline 2\nline 3\n"
+    assert (place / "build/made/state").read_text() == "begun\n"
+    assert (place / "build/made/state").stat().st_mode & 0o777 == 0o600
+    assert not (place / "build/state").exists()
+    wait_for(lambda: (place / "build/daemon.log").read_text() == "said 1\nsaid 2\nsaid 3\n")
