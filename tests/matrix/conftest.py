@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,18 @@ import pytest
 from harness import Velo
 from matrix import Bench
 
+# Where rustup, if that is what `cargo` is, keeps the toolchains: taken before HOME is moved away.
+RUSTUP_HOME = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+
 
 @pytest.fixture
 def bench(
-    velo: Velo, workspace: Callable[..., Path], record_property: Callable[[str, object], None]
+    velo: Velo,
+    workspace: Callable[..., Path],
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """A workspace, a velo, and the table that the row's line goes to."""
+    if RUSTUP_HOME.exists():
+        monkeypatch.setenv("RUSTUP_HOME", str(RUSTUP_HOME))
     return Bench(velo, workspace(), record_property)

@@ -207,7 +207,7 @@ def touched(before: Snapshot, after: Snapshot) -> list[str]:
     newer = [
         f"{name} was written"
         for name, at_ns in after.mtimes_ns.items()
-        if before.mtimes_ns.get(name) != at_ns and before.entries[name].content
+        if before.mtimes_ns.get(name, at_ns) != at_ns and before.entries[name].content
     ]
     return before.differences(after) or newer
 

@@ -16,16 +16,26 @@ TOOLS = {
     "autoconf": "autoconf",
     "automake": "automake",
     "bash": "bash",
+    "busybox": "busybox-static",
+    "cargo": "cargo",
     "ccache": "ccache",
     "clang": "clang",
     "clang++": "clang",
     "cmake": "cmake",
+    "cp": "coreutils",
     "dpkg-source": "dpkg-dev",
     "eatmydata": "eatmydata",
     "fakeroot": "fakeroot",
+    "find": "findutils",
     "g++": "g++",
     "gcc": "gcc",
     "gdb": "gdb",
+    "git": "git",
+    "go": "golang-go",
+    "install": "coreutils",
+    "jar": "default-jdk-headless",
+    "java": "default-jdk-headless",
+    "javac": "default-jdk-headless",
     "ld.bfd": "binutils",
     "ld.gold": "binutils",
     "ld.lld": "lld",
@@ -34,13 +44,25 @@ TOOLS = {
     "make": "make",
     "meson": "meson",
     "mold": "mold",
+    "mv": "coreutils",
     "ninja": "ninja-build",
+    "node": "nodejs",
+    "npm": "npm",
     "perl": "perl",
+    "python3": "python3",
+    "rm": "coreutils",
+    "rsync": "rsync",
+    "rustc": "rustc",
     "script": "bsdutils",
+    "sed": "sed",
     "setsid": "util-linux",
+    "sqlite3": "sqlite3",
     "strace": "strace",
+    "tail": "coreutils",
     "tar": "tar",
     "timeout": "coreutils",
+    "unzip": "unzip",
+    "zip": "zip",
 }
 # Files, found where the compiler finds libraries; their version is the package's.
 FILES = {
@@ -48,7 +70,7 @@ FILES = {
     "libasan.so": "libgcc-12-dev",
 }
 # How to ask, where it is not `--version`.
-ASKED = {"strace": ("-V",)}
+ASKED = {"busybox": ("--help",), "go": ("version",), "strace": ("-V",), "unzip": ("-v",)}
 # Those that cannot be asked; their version is the package's.
 SILENT = {"eatmydata"}
 
