@@ -142,9 +142,23 @@ void velo_dispatch_filtered(void)
 
 /* ---- a process ------------------------------------------------------------------------------- */
 
+#define FLAG_RESTORER 0x04000000ul /* SA_RESTORER, the kernel's own business */
+
+/* Another library (ThreadSanitizer's) may put a handler of its own between us and the kernel, which
+ * makes system calls with SIGSYS blocked. So whatever libc, or that library, has installed then
+ * keeps its flags and its way back, and ours is the handler. */
 static long kernel_action(const struct sigaction *action, struct sigaction *old)
 {
-    return NEXT(sigaction)(SIGSYS, action, old) == 0 ? 0 : -errno;
+    struct velo_kernel_action installed;
+    if (NEXT(sigaction)(SIGSYS, action, old) != 0)
+        return -errno;
+    long rc = velo_sys4(SYS_rt_sigaction, SIGSYS, 0, velo_word(&installed), sizeof installed.mask);
+    if (rc != 0 || installed.handler == action->sa_handler)
+        return rc;
+    installed.handler = action->sa_handler;
+    installed.flags = (installed.flags & FLAG_RESTORER) | (unsigned)action->sa_flags;
+    memcpy(&installed.mask, &action->sa_mask, sizeof installed.mask);
+    return velo_sys4(SYS_rt_sigaction, SIGSYS, velo_word(&installed), 0, sizeof installed.mask);
 }
 
 static void after_fork(void)
