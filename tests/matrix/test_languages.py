@@ -60,7 +60,7 @@ RUST = Row(
         "export CARGO_HOME=$(realpath home); touch src/lib.rs; cargo build -q & first=$!;"
         " cargo build -q; second=$?; wait $first && echo $? $second; cargo build 2>&1",
         "export CARGO_HOME=$(realpath home); exec 9<>target/debug/.cargo-lock; flock 9;"
-        " cargo build 2>said & pid=$!; while ! grep Blocking said; do sleep 0.05; done;"
+        " cargo build 2>said & pid=$!; while ! grep -s Blocking said; do sleep 0.05; done;"
         " flock -u 9; wait $pid; cat said; rm said",
         "export CARGO_HOME=$(realpath home); cp -a target/debug/sample kept; cargo clean 2>&1"
         " | sed 's/[0-9.]*[KMG]iB/size/'; ls -A target; ./kept; cargo build -q 2>&1",
