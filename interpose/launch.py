@@ -7,7 +7,9 @@ without any of velo. Never: lose somebody else's preload, or write to the enviro
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
+from typing import BinaryIO
 
 LIBRARY_STEM = "libvelo"
 PRELOAD = "LD_PRELOAD"
@@ -15,6 +17,8 @@ ARENA = "VELO_ARENA"
 DISABLE = "VELO_DISABLE"
 GRACE = "VELO_GRACE_MS"  # how long a program waits for a server that is gone
 GRACE_DEFAULT_MS = 5000  # the library's own (preload.c)
+PT_LOAD, PT_DYNAMIC, DT_NEEDED, DT_STRTAB = 1, 2, 1, 5  # elf(5)
+NEEDED_MAX, SANITIZER_BYTES_MAX = 4, 32  # as in preload/sanitizer.c
 
 
 class LibraryMissing(Exception):
@@ -52,17 +56,48 @@ def loadable_path(library: str, directory: str) -> str:
     return copy
 
 
+def sanitizer_of(program: str) -> str | None:
+    """The library of AddressSanitizer that an ELF `program` is linked with, or None.
+
+    It refuses to start when another comes before it, so LD_PRELOAD names it before ours. What
+    preload/sanitizer.c does for all other programs is done here for the first.
+    """
+    try:
+        with open(program, "rb") as file:
+            head = file.read(64)
+            if head[:6] != b"\x7fELF\x02\x01":
+                return None
+            start, size, count = (
+                *struct.unpack_from("<Q", head, 32),
+                *struct.unpack_from("<HH", head, 54),
+            )
+            file.seek(start)
+            segments = [
+                struct.unpack_from("<I4xQQ8xQ", file.read(size)) for _ in range(min(count, 64))
+            ]
+            return _first_needed(file, segments)
+    except (OSError, struct.error):
+        return None
+
+
 def environment(
-    arena: str, base: Mapping[str, str] | None = None, *, grace_ms: int = GRACE_DEFAULT_MS
+    arena: str,
+    base: Mapping[str, str] | None = None,
+    *,
+    grace_ms: int = GRACE_DEFAULT_MS,
+    program: str | None = None,
 ) -> dict[str, str]:
-    """`base` (the current environment) for a program that runs inside `arena`.
+    """`base` (the current environment) for `program`, which runs inside `arena`.
 
     Raises:
         LibraryMissing: there is nothing to preload.
     """
     child = without_velo(os.environ if base is None else base)
     library = loadable_path(library_path(), arena)
-    child[PRELOAD] = ":".join(filter(None, [child.get(PRELOAD), library]))
+    first = sanitizer_of(program) if program else None
+    if first is not None and first in child.get(PRELOAD, ""):
+        first = None
+    child[PRELOAD] = ":".join(filter(None, [first, child.get(PRELOAD), library]))
     child[ARENA] = arena
     if grace_ms != GRACE_DEFAULT_MS:
         child[GRACE] = str(grace_ms)
@@ -83,6 +118,32 @@ def inside(base: Mapping[str, str]) -> str | None:
     if base.get(DISABLE) == "1" or not any(map(_is_ours, _items(base.get(PRELOAD, "")))):
         return None
     return base.get(ARENA)
+
+
+def _first_needed(file: BinaryIO, segments: list[tuple[int, int, int, int]]) -> str | None:
+    """`segments`: type, offset, address and bytes in the file of each."""
+    needed: list[int] = []
+    strings = 0
+    for _, offset, _, length in (each for each in segments if each[0] == PT_DYNAMIC):
+        file.seek(offset)
+        for tag, value in struct.iter_unpack("<QQ", file.read(length // 16 * 16)):
+            if tag == DT_NEEDED:
+                needed.append(value)
+            elif tag == DT_STRTAB:
+                strings = next(
+                    (
+                        o + value - a
+                        for t, o, a, n in segments
+                        if t == PT_LOAD and 0 <= value - a < n
+                    ),
+                    0,
+                )
+    for at in needed[:NEEDED_MAX]:
+        file.seek(strings + at)
+        name = file.read(SANITIZER_BYTES_MAX).partition(b"\0")[0]
+        if name.startswith(b"libasan.so"):
+            return name.decode("ascii", "replace")
+    return None
 
 
 def _items(preload: str) -> list[str]:

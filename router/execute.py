@@ -78,7 +78,9 @@ class _Run:
         try:
             self._take_in_changes()
             environment = launch.environment(
-                self._served.arena.directory, grace_ms=int(self._settings.grace * 1000)
+                self._served.arena.directory,
+                grace_ms=int(self._settings.grace * 1000),
+                program=running.look_up(command[0], os.environ),
             )
             status = running.run(command, environment, watch=self._watch)
             flushed = not wait or _unless_interrupted(self._flush)

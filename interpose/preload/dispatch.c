@@ -7,6 +7,7 @@
  *     are left alone. */
 #include "dispatch.h"
 
+#include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -256,8 +257,18 @@ void velo_dispatch_end(struct velo_region *region)
 
 /* ---- deciding -------------------------------------------------------------------------------- */
 
+/* A sanitizer's runtime, a library or part of the program, makes raw calls for its own reports, and
+ * its functions, which come before ours and libc's, may not be interrupted by a handler that calls
+ * them again. */
+static bool has_sanitizer(void)
+{
+    return dlsym(RTLD_DEFAULT, "__sanitizer_set_report_path") != NULL;
+}
+
 static void follow(struct velo_region *region, enum velo_verdict verdict)
 {
+    if (verdict == VELO_VERDICT_RAW && has_sanitizer())
+        return;
     if (verdict == VELO_VERDICT_RAW && watch_process())
         velo_enlist_raw(region, program_invocation_short_name);
     else if (verdict >= VELO_VERDICT_RAW) {

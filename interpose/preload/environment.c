@@ -6,6 +6,10 @@
 
 #include <unistd.h>
 
+#include "sanitizer.h"
+
+#include <unistd.h>
+
 static const char *value_of(const char *entry, const char *name)
 {
     while (*name != 0 && *entry == *name) {
@@ -25,18 +29,29 @@ const char *velo_environment_get(char *const environment[], const char *name)
     return NULL;
 }
 
-/* Where in a list of libraries (spaces or colons between) we are named, or NULL. */
-static const char *find_ourselves(const char *list)
+/* Where in a list of libraries (spaces or colons between) one is named, or NULL. */
+static const char *find_library(const char *list, const char *name)
 {
-    const size_t length = strlen(velo_library_path);
+    const size_t length = strlen(name);
     while (length > 0 && list != NULL && *list != 0) {
         const size_t item = strcspn(list, ": ");
-        if (item == length && memcmp(list, velo_library_path, item) == 0)
+        if (item == length && memcmp(list, name, item) == 0)
             return list;
         list += item;
         list += strspn(list, ": ");
     }
     return NULL;
+}
+
+static const char *find_ourselves(const char *list)
+{
+    return find_library(list, velo_library_path);
+}
+
+/* Some library of that name, wherever it lies. */
+static bool names_library(const char *list, const char *name)
+{
+    return list != NULL && strstr(list, name) != NULL;
 }
 
 static bool is_disabled(char *const environment[])
@@ -53,15 +68,17 @@ static size_t count_of(char *const environment[])
     return count;
 }
 
-size_t velo_environment_bytes(char *const environment[], bool enter)
+size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
 {
     if (velo_here() == NULL || velo_library_path[0] == 0 || is_disabled(environment))
         return 0;
     const char *preload = velo_environment_get(environment, "LD_PRELOAD");
     const bool named = find_ourselves(preload) != NULL;
-    if (enter ? named && velo_environment_get(environment, "VELO_ARENA") != NULL : !named)
+    const bool ordered = first[0] == 0 || names_library(preload, first);
+    if (enter ? named && ordered && velo_environment_get(environment, "VELO_ARENA") != NULL
+              : !named)
         return 0;
-    const size_t text = sizeof "LD_PRELOAD=" + 1 + strlen(velo_library_path) +
+    const size_t text = sizeof "LD_PRELOAD=" + 2 + strlen(velo_library_path) + strlen(first) +
                         (preload == NULL ? 0 : strlen(preload));
     return (count_of(environment) + 3) * sizeof(char *) + text;
 }
@@ -74,10 +91,14 @@ static char *append(char *end, const char *text, size_t length)
 }
 
 /* "LD_PRELOAD=" and `old` with us behind the others, or without us. */
-static void write_preload(char *out, const char *old, bool enter)
+static void write_preload(char *out, const char *old, bool enter, const char *first)
 {
     char *end = append(out, "LD_PRELOAD=", 11);
     const char *us = find_ourselves(old);
+    if (enter && first[0] != 0 && !names_library(old, first)) {
+        end = append(end, first, strlen(first));
+        *end++ = ':';
+    }
     if (old == NULL)
         old = "";
     if (us == NULL) {
@@ -92,18 +113,19 @@ static void write_preload(char *out, const char *old, bool enter)
     }
     if (!enter)
         return;
-    if (end[-1] != '=')
+    if (end[-1] != '=' && end[-1] != ':')
         *end++ = ':';
     append(end, velo_library_path, strlen(velo_library_path));
 }
 
-char *const *velo_environment_make(char *const environment[], bool enter, void *scratch)
+char *const *velo_environment_make(char *const environment[], bool enter, const char *first,
+                                   void *scratch)
 {
     const size_t count = count_of(environment);
     char **made = scratch;
     char *text = (char *)(made + count + 3);
     size_t used = 0;
-    write_preload(text, velo_environment_get(environment, "LD_PRELOAD"), enter);
+    write_preload(text, velo_environment_get(environment, "LD_PRELOAD"), enter, first);
     for (size_t i = 0; i < count; i++)
         if (value_of(environment[i], "LD_PRELOAD") == NULL)
             made[used++] = environment[i];
@@ -134,5 +156,22 @@ void velo_environment_leave(void)
                 entry[0] = entry[1];
             while (*entry++ != NULL);
         return;
+    }
+}
+
+/* ---- a sanitizer's library that was put before us -------------------------------------------- */
+
+/* It is loaded by now: the program, and what it runs, see LD_PRELOAD as without it. */
+__attribute__((constructor(104))) static void forget_sanitizer(void)
+{
+    if (velo_here() == NULL)
+        return;
+    for (char **entry = environ; *entry != NULL; entry++) {
+        if (value_of(*entry, "LD_PRELOAD") == NULL)
+            continue;
+        char *list = *entry + 11, *rest = strchr(list, ':');
+        const size_t item = strcspn(list, ":");
+        if (rest != NULL && velo_is_sanitizer(list, item) && find_ourselves(rest + 1) == rest + 1)
+            memmove(list, rest + 1, strlen(rest));
     }
 }

@@ -10,21 +10,23 @@ const char *velo_environment_get(char *const environment[], const char *name);
 
 /* Bytes that velo_environment_make needs; 0 when the environment is right as it is.
  * enter  the child is to be entered: LD_PRELOAD names us, VELO_ARENA is there;
- *        else LD_PRELOAD does not name us */
-size_t velo_environment_bytes(char *const environment[], bool enter);
+ *        else LD_PRELOAD does not name us
+ * first  a library that insists on being the first (sanitizer.h), or "" */
+size_t velo_environment_bytes(char *const environment[], bool enter, const char *first);
 
 /* The environment to give, in `scratch`; it borrows the strings of the old one. */
-char *const *velo_environment_make(char *const environment[], bool enter, void *scratch);
+char *const *velo_environment_make(char *const environment[], bool enter, const char *first,
+                                   void *scratch);
 
 /* Takes us out of this process's own environment, so that its children are not entered. */
 void velo_environment_leave(void);
 
 /* Declares `there`, a pointer that lives until the function returns. */
-#define VELO_ENVIRONMENT(there, environment, enter)                                                \
-    const size_t there##_bytes = velo_environment_bytes(environment, enter);                       \
+#define VELO_ENVIRONMENT(there, environment, enter, first)                                         \
+    const size_t there##_bytes = velo_environment_bytes(environment, enter, first);                \
     char *const *there = there##_bytes == 0                                                        \
                              ? (environment)                                                       \
-                             : velo_environment_make(environment, enter,                           \
+                             : velo_environment_make(environment, enter, first,                    \
                                                      __builtin_alloca(there##_bytes))
 
 #endif

@@ -49,7 +49,8 @@ static enum program judge_loader(int fd, const Elf64_Phdr *segment)
     return loader_is_glibc(path) ? PROGRAM_ENTERED : PROGRAM_OPAQUE;
 }
 
-static enum program judge_elf(int fd, const unsigned char *head, size_t size)
+static enum program judge_elf(int fd, const unsigned char *head, size_t size,
+                              char first[VELO_SANITIZER_MAX])
 {
     Elf64_Ehdr file;
     if (head[EI_CLASS] != ELFCLASS64 || head[EI_DATA] != ELFDATA2LSB || size < sizeof file)
@@ -63,8 +64,10 @@ static enum program judge_elf(int fd, const unsigned char *head, size_t size)
         if (file.e_phentsize < sizeof segment || at > size - sizeof segment)
             return PROGRAM_UNKNOWN;
         memcpy(&segment, head + at, sizeof segment);
-        if (segment.p_type == PT_INTERP)
+        if (segment.p_type == PT_INTERP) {
+            velo_find_sanitizer(fd, head, size, first);
             return judge_loader(fd, &segment);
+        }
     }
     return PROGRAM_OPAQUE; /* static; ld.so itself, too, which costs a barrier and nothing else */
 }
@@ -99,7 +102,8 @@ static bool gains_privileges(int fd)
            velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
 }
 
-static enum program judge(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES])
+static enum program judge(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES],
+                          char first[VELO_SANITIZER_MAX])
 {
     char head[HEAD_BYTES];
     const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
@@ -111,7 +115,7 @@ static enum program judge(int dirfd, const char *path, char interpreter[INTERPRE
         is = judge_script(head, (size_t)size, interpreter);
     else if (size >= (long)sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
         is = gains_privileges(fd) ? PROGRAM_OPAQUE
-                                  : judge_elf(fd, (const unsigned char *)head, (size_t)size);
+                                  : judge_elf(fd, (const unsigned char *)head, (size_t)size, first);
     raw_close(fd);
     return is;
 }
@@ -138,9 +142,11 @@ __attribute__((noinline)) static int put_target(struct velo_region *region, int 
     return hosted && velo_put(region, place.node, 0) == 1 ? -ETXTBSY : 0;
 }
 
-int velo_before_program(int dirfd, const char *path, char *const environment[])
+int velo_before_program(int dirfd, const char *path, char *const environment[],
+                        char first[VELO_SANITIZER_MAX])
 {
     struct velo_region *region = velo_here();
+    first[0] = 0;
     if (region == NULL || path == NULL)
         return 0;
     char interpreter[INTERPRETER_BYTES];
@@ -148,7 +154,7 @@ int velo_before_program(int dirfd, const char *path, char *const environment[])
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
         if (put_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;
-        const enum program is = judge(dirfd, path, interpreter);
+        const enum program is = judge(dirfd, path, interpreter, first);
         if (is != PROGRAM_SCRIPT)
             return is == PROGRAM_OPAQUE && raw_access(dirfd, path, X_OK) == 0;
         path = interpreter;

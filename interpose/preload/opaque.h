@@ -2,14 +2,16 @@
 #ifndef VELO_PRELOAD_OPAQUE_H
 #define VELO_PRELOAD_OPAQUE_H
 
-#include "preload.h"
+#include "sanitizer.h"
 
 /* Put on disk what the kernel's and the loader's own opens will look for: the program, if it is
  * hosted, and with it all programs and shared objects not yet there. Follows #! lines.
  * environment  the child's: LD_LIBRARY_PATH decides where its loader looks
+ * first        becomes the library that must be loaded before us (sanitizer.h), or ""
  * returns      1 when the program is opaque: static, setuid, of another machine or libc; else 0, or
  *              -ETXTBSY: somebody has it open for writing, and the disk's copy does not show that */
-int velo_before_program(int dirfd, const char *path, char *const environment[]);
+int velo_before_program(int dirfd, const char *path, char *const environment[],
+                        char first[VELO_SANITIZER_MAX]);
 
 /* The tree is on disk and stays watched until `pid` has ended; 0: only put it there. */
 void velo_run_opaque(pid_t pid, const char *path);

@@ -17,10 +17,11 @@
 /* Run it; only failure returns, as -errno. */
 static long run(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    const int opaque = velo_before_program(dirfd, path, envp);
+    char first[VELO_SANITIZER_MAX];
+    const int opaque = velo_before_program(dirfd, path, envp, first);
     if (opaque < 0)
         return opaque;
-    VELO_ENVIRONMENT(environment, envp, !opaque);
+    VELO_ENVIRONMENT(environment, envp, !opaque, first);
     if (opaque)
         velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
     velo_dispatch_before_exec();
@@ -51,10 +52,11 @@ EXPORT int execv(const char *path, char *const argv[])
 /* Run what `fd` has open, by number. */
 static long run_number(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    const int opaque = velo_before_program(AT_FDCWD, path, envp);
+    char first[VELO_SANITIZER_MAX];
+    const int opaque = velo_before_program(AT_FDCWD, path, envp, first);
     if (opaque < 0)
         return opaque;
-    VELO_ENVIRONMENT(environment, envp, !opaque);
+    VELO_ENVIRONMENT(environment, envp, !opaque, first);
     if (opaque)
         velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
     velo_dispatch_before_exec();

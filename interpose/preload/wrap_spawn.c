@@ -147,10 +147,11 @@ pid_t pidfd_getpid(int pidfd); /* glibc 2.39, as what gives such descriptors */
 static int start(const struct order *order, int directory, const posix_spawn_file_actions_t *list)
 {
     pid_t started = 0;
-    const int opaque = velo_before_program(directory, order->path, order->envp);
+    char first[VELO_SANITIZER_MAX];
+    const int opaque = velo_before_program(directory, order->path, order->envp, first);
     if (opaque < 0)
         return -opaque;
-    VELO_ENVIRONMENT(environment, order->envp, !opaque);
+    VELO_ENVIRONMENT(environment, order->envp, !opaque, first);
     if (opaque)
         velo_run_opaque(0, order->path);
     const int rc =
@@ -256,7 +257,7 @@ EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_act
 EXPORT int system(const char *command)
 {
     char **const own = environ;
-    VELO_ENVIRONMENT(whole, own, true);
+    VELO_ENVIRONMENT(whole, own, true, "");
     if (whole == own)
         return NEXT(system)(command);
     environ = (char **)(uintptr_t)whole;
@@ -269,7 +270,7 @@ EXPORT int system(const char *command)
 EXPORT FILE *popen(const char *command, const char *mode)
 {
     char **const own = environ;
-    VELO_ENVIRONMENT(whole, own, true);
+    VELO_ENVIRONMENT(whole, own, true, "");
     if (whole == own)
         return NEXT(popen)(command, mode);
     environ = (char **)(uintptr_t)whole;

@@ -1,0 +1,21 @@
+/* sanitizer.h - AddressSanitizer's library refuses to start when another comes before it.
+ *
+ * gcc links it dynamically; then LD_PRELOAD names it before us, for that program alone: the order
+ * of a program without velo, in which the loader's search for it is the same, too. clang links it
+ * statically and asks for nothing; the other sanitizers do not mind. */
+#ifndef VELO_PRELOAD_SANITIZER_H
+#define VELO_PRELOAD_SANITIZER_H
+
+#include "preload.h"
+
+#define VELO_SANITIZER_MAX 32
+
+/* Is this, without a directory, the name of such a library? */
+bool velo_is_sanitizer(const char *name, size_t length);
+
+/* The name by which the ELF program behind `fd` asks for it; "" when it does not. `head` are its
+ * first bytes. */
+void velo_find_sanitizer(int fd, const unsigned char *head, size_t size,
+                         char out[VELO_SANITIZER_MAX]);
+
+#endif
