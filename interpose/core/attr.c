@@ -56,44 +56,50 @@ static void identify(const struct velo_region *region, uint32_t index, struct st
     out->st_nlink = VELO_READ(node->type) == VELO_DIRECTORY
                         ? 2 + VELO_READ(node->subdirectories)
                         : VELO_READ(node->links);
-    const int64_t changed = VELO_READ(node->ctime_ns); /* link and rename change it here only */
-    if (changed > velo_ns(&out->st_ctim))
-        out->st_ctim = velo_timespec(changed);
+    out->st_ctim = velo_timespec(velo_ctime_of(node, velo_ns(&out->st_ctim)));
 }
 
-/* What stat can say without asking the kernel. 0, VELO_AGAIN (the kernel knows: its path is in
- * `path`), -ENOENT. */
+/* Where the truth is when it is not in the node, and what the node knows all the same. */
+struct velo_elsewhere {
+    char path[320]; /* "": the real path */
+    struct velo_node node; /* a copy, for its times */
+};
+
+/* What stat can say without asking the kernel. 0, VELO_AGAIN (the kernel knows: see *elsewhere),
+ * -ENOENT. */
 static int stat_from_memory(struct velo_region *region, const struct velo_place *place,
-                            struct stat *out, char path[320])
+                            struct stat *out, struct velo_elsewhere *elsewhere)
 {
     const struct velo_node *node = velo_node_at(region, place->node);
     if (VELO_READ(node->generation) != place->generation || VELO_READ(node->type) == VELO_NONE)
         return -ENOENT;
     from_node(node, out);
     identify(region, place->node, out);
-    path[0] = 0;
+    elsewhere->path[0] = 0;
+    elsewhere->node.ctime_ns = VELO_READ(node->ctime_ns);
+    elsewhere->node.copied_ns = VELO_READ(node->copied_ns);
     if (VELO_READ(node->type) != VELO_REGULAR ||
         VELO_READ(node->settled) == VELO_READ(node->version))
         return 0;
     if (VELO_READ(node->state) == VELO_BACKED)
-        velo_backing_path(region, VELO_READ(node->backing), path);
+        velo_backing_path(region, VELO_READ(node->backing), elsewhere->path);
     return VELO_AGAIN;
 }
 
 static int stat_steadily(struct velo_region *region, const struct velo_place *place,
-                         struct stat *out, char path[320])
+                         struct stat *out, struct velo_elsewhere *elsewhere)
 {
     for (int attempt = 0; attempt < 50; attempt++) {
         const uint64_t sequence = velo_read_begin(region);
         if ((sequence & 1) != 0)
             break;
-        const int rc = stat_from_memory(region, place, out, path);
+        const int rc = stat_from_memory(region, place, out, elsewhere);
         if (!velo_read_retry(region, sequence))
             return rc;
     }
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const int rc = stat_from_memory(region, place, out, path);
+    const int rc = stat_from_memory(region, place, out, elsewhere);
     velo_commit(region, &hold);
     return rc;
 }
@@ -121,10 +127,10 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
     if (place->kind == VELO_OUTSIDE)
         return velo_os_lstat(place->path, out);
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        char path[320];
+        struct velo_elsewhere elsewhere;
         if (place->type == VELO_NONE)
             return -ENOENT;
-        int rc = stat_steadily(region, place, out, path);
+        int rc = stat_steadily(region, place, out, &elsewhere);
         if (rc == 0) {
             queried(region, place->node);
             shown(region, out);
@@ -132,13 +138,13 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
         }
         if (rc == VELO_AGAIN) {
             const struct stat known = *out;
-            rc = velo_os_lstat(path[0] != 0 ? path : place->path, out);
+            rc = velo_os_lstat(elsewhere.path[0] != 0 ? elsewhere.path : place->path, out);
             if (rc == 0) {
                 out->st_dev = known.st_dev;
                 out->st_ino = known.st_ino;
                 out->st_nlink = known.st_nlink;
-                if (velo_ns(&known.st_ctim) > velo_ns(&out->st_ctim))
-                    out->st_ctim = known.st_ctim;
+                out->st_ctim =
+                    velo_timespec(velo_ctime_of(&elsewhere.node, velo_ns(&out->st_ctim)));
                 shown(region, out);
                 return 0;
             }
@@ -220,8 +226,14 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
         velo_take_stat_locked(region, index, &now);
         if (node->type == VELO_DIRECTORY && !times)
             velo_set_time(region, &node->mtime_ns, mtime); /* the disk's lacks hosted entries */
-        if (node->type == VELO_DIRECTORY)
+        if (node->type == VELO_DIRECTORY) {
             velo_set64(region, &node->size, (uint64_t)size);
+            /* The kernel does not know to whom we showed the old one. */
+            const int64_t ours = velo_stamp(region, (node->flags & VELO_NODE_QUERIED) != 0);
+            if (ours > node->ctime_ns)
+                velo_set_time(region, &node->ctime_ns, ours);
+            velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_QUERIED);
+        }
         velo_names_seen_locked(region, index, &now);
     }
     velo_commit(region, &hold);

@@ -49,6 +49,7 @@ static int publish_locked(struct velo_region *region, uint32_t index, const stru
         velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
         velo_state_set_locked(region, index, VELO_BACKED);
         velo_charge_set_locked(region, index, (uint64_t)stat->st_blocks * 512);
+        velo_set_time(region, &node->copied_ns, changed ? 0 : velo_ns(&stat->st_ctim));
         if (changed) { /* else what was settled stays true: the copy has the same attributes */
             velo_dirty_locked(region, index);
             velo_poison_put_locked(region, index);
@@ -184,5 +185,5 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
         rc = real_path(region, index, path);
     else
         rc = -EAGAIN;
-    return rc != 0 ? rc : velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    return rc != 0 ? rc : velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }

@@ -270,6 +270,8 @@ static int open_existing(struct velo_region *region, struct velo_place *place, i
 
 int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
 {
+    if (place->too_long)
+        return -ENAMETOOLONG;
     const unsigned walk = (flags & O_NOFOLLOW) != 0 ||
                                   (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
                               ? VELO_WALK_NOFOLLOW

@@ -87,6 +87,8 @@ struct velo_node {
     uint64_t rdev;
     uint64_t size, blocks; /* blocks of 512 bytes */
     int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
+    int64_t copied_ns; /* BACKED: ctime of its tmpfs file right after a copy or load; while it is
+                          still that, nothing changed, and ctime_ns above is the truth */
     /* regular files. `version` counts changes of content or attributes; what follows tells of which
      * version something is true (0: of none) */
     uint64_t version;

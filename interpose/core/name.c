@@ -117,6 +117,8 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
 static int born(struct velo_region *region, struct velo_place *place, birth make,
                 const void *argument, const char *target)
 {
+    if (place->too_long)
+        return -ENAMETOOLONG;
     if (place->type != VELO_NONE || place->through_link)
         return -EEXIST;
     int rc = velo_may(region, velo_node_at(region, place->parent), 3);
@@ -163,7 +165,7 @@ int velo_symlink(struct velo_region *region, const char *target, struct velo_pla
 {
     if (target[0] == 0)
         return -ENOENT;
-    if (place->must_be_directory)
+    if (place->must_be_directory && !place->too_long)
         return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
     return born(region, place, make_symlink, target, target);
 }
@@ -181,6 +183,8 @@ static int make_device(const struct velo_place *place, const void *argument)
 
 int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device)
 {
+    if (place->must_be_directory && !place->too_long)
+        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
     if ((mode & S_IFMT) == S_IFREG || (mode & S_IFMT) == 0) {
         const int fd = velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
                                  mode & 07777);
@@ -189,21 +193,11 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
         velo_os_close(fd);
         return 0;
     }
-    if (place->must_be_directory)
-        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
     const struct device argument = {mode, device};
     return born(region, place, make_device, &argument, NULL);
 }
 
 /* ---- removal --------------------------------------------------------------------------------- */
-
-static void lose_link_locked(struct velo_region *region, uint32_t node)
-{
-    if (velo_node_at(region, node)->links == 0)
-        velo_node_drop_locked(region, node);
-    else
-        velo_renamed_locked(region, node);
-}
 
 static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
                          struct velo_place *place)
@@ -229,7 +223,7 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
     }
     const uint64_t copy = velo_name_at(region, name)->disk_inode;
     velo_name_remove_locked(region, name);
-    lose_link_locked(region, node);
+    velo_lose_link_locked(region, node);
     velo_copy_lost_locked(region, place->parent, copy);
     velo_touch_locked(region, place->parent);
     return 0;
@@ -237,6 +231,8 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
 
 int velo_unlink(struct velo_region *region, struct velo_place *place)
 {
+    if (place->too_long)
+        return -ENAMETOOLONG;
     if (place->through_link)
         return -ENOTDIR;
     if (place->type == VELO_NONE)
@@ -289,6 +285,8 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
 
 int velo_rmdir(struct velo_region *region, struct velo_place *place)
 {
+    if (place->too_long)
+        return -ENAMETOOLONG;
     if (place->through_link)
         return -ENOTDIR;
     if (place->type == VELO_NONE)
@@ -381,23 +379,29 @@ static int link_natively(struct velo_region *region, struct velo_place *from,
 
 int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
-    if (from->kind == VELO_HOSTED && from->type == VELO_NONE)
-        return -ENOENT;
-    if (to->kind == VELO_HOSTED && to->type != VELO_NONE)
+    struct stat stat;
+    int rc = 0;
+    if (from->kind == VELO_OUTSIDE)
+        rc = velo_os_lstat(from->path, &stat);
+    else if (from->type == VELO_NONE)
+        rc = -ENOENT;
+    else if (from->must_be_directory && from->type != VELO_DIRECTORY)
+        rc = -ENOTDIR;
+    if (rc != 0)
+        return rc;
+    if (to->too_long)
+        return -ENAMETOOLONG;
+    if (to->kind == VELO_HOSTED && (to->type != VELO_NONE || to->through_link))
         return -EEXIST;
+    if (to->kind == VELO_OUTSIDE && velo_os_lstat(to->path, &stat) == 0)
+        return -EEXIST;
+    if (to->must_be_directory)
+        return -ENOENT;
     if (from->kind != to->kind)
         return link_natively(region, from, to);
     if (from->kind == VELO_OUTSIDE)
         return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
-    if (from->type == VELO_NONE)
-        return -ENOENT;
-    if (to->type != VELO_NONE || to->through_link)
-        return -EEXIST;
-    if (from->must_be_directory && from->type != VELO_DIRECTORY)
-        return -ENOTDIR;
-    if (to->must_be_directory)
-        return -ENOENT;
-    const int rc = velo_may(region, velo_node_at(region, to->parent), 3);
+    rc = velo_may(region, velo_node_at(region, to->parent), 3);
     if (rc != 0 || from->type == VELO_DIRECTORY)
         return rc != 0 ? rc : -EPERM;
     struct velo_hold hold;

@@ -227,7 +227,7 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     } else {
         velo_backing_path(region, errand->backing, path);
         from = errand->state == VELO_BACKED
-                   ? velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)
+                   ? velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
                    : -ESTALE;
         current = from >= 0 && velo_nobody_writes(from);
         to = from < 0 ? from : copy_to_temporary(from, dirfd, temporary, flags);

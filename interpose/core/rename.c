@@ -198,10 +198,8 @@ static int rename_in_tree(struct move *m, int moved)
         velo_name_remove_locked(region, m->to_name);
         if (velo_node_at(region, m->victim)->type == VELO_DIRECTORY)
             velo_node_free_locked(region, m->victim);
-        else if (velo_node_at(region, m->victim)->links == 0)
-            velo_node_drop_locked(region, m->victim);
         else
-            velo_renamed_locked(region, m->victim);
+            velo_lose_link_locked(region, m->victim);
         if (copy_lost)
             velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
     }
@@ -304,6 +302,8 @@ static int check_border(const struct velo_place *from, const struct velo_place *
 {
     struct stat stat;
     int directory = from->type == VELO_DIRECTORY;
+    if ((flags & EXCHANGE) != 0 && to->kind == VELO_HOSTED && to->type == VELO_NONE)
+        return -ENOENT;
     if (from->kind == VELO_OUTSIDE) {
         const int rc = velo_os_lstat(from->path, &stat);
         if (rc != 0)
@@ -330,8 +330,6 @@ static int rename_natively(struct velo_region *region, struct velo_place *from,
         rc = put_place(region, to);
     if (rc != 0)
         return rc;
-    if ((flags & EXCHANGE) == 0 && from->kind == VELO_HOSTED && from->type == VELO_NONE)
-        return -ENOENT;
     velo_escape(region, VELO_ESCAPE_BORDER);
     rc = velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
     if (rc == 0) {
@@ -346,7 +344,16 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
 {
     if (from->dots != 0 || to->dots != 0)
         return from->dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
-    if (from->through_link || to->through_link)
+    if (from->too_long)
+        return -ENAMETOOLONG;
+    if (from->kind == VELO_HOSTED && from->type == VELO_NONE)
+        return -ENOENT;
+    if (to->too_long)
+        return -ENAMETOOLONG;
+    if (from->through_link || to->through_link) /* walked without VELO_WALK_LAST */
+        return -ENOTDIR;
+    if (from->node != 0 && from->node == to->node && from->type != VELO_DIRECTORY &&
+        (flags & NOREPLACE) == 0 && (from->must_be_directory || to->must_be_directory))
         return -ENOTDIR;
     if (from->node != 0 && from->node == to->node) /* also two links of one file: nothing happens */
         return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
@@ -356,8 +363,6 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
         return rename_natively(region, from, to, flags);
     if (from->kind == VELO_OUTSIDE)
         return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
-    if (from->type == VELO_NONE)
-        return -ENOENT;
     struct move move = {.region = region, .from = from, .to = to, .flags = flags};
     struct velo_hold hold;
     velo_begin(region, &hold);

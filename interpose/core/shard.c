@@ -105,10 +105,9 @@ static void take_settled_locked(struct velo_region *region, uint32_t index,
                                 const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
-    const int64_t changed = node->ctime_ns;
+    const int64_t changed = velo_ctime_of(node, velo_ns(&stat->st_ctim));
     velo_take_stat_locked(region, index, stat);
-    if (changed > node->ctime_ns)
-        velo_set_time(region, &node->ctime_ns, changed);
+    velo_set_time(region, &node->ctime_ns, changed);
     velo_set64(region, &node->settled, node->version);
 }
 

@@ -265,16 +265,50 @@ int64_t velo_stamp(struct velo_region *region, int fine)
     return stamp;
 }
 
-/* Which files were looked at is not remembered; that something was within this tick of the clock
- * is, and outside of that any tick is later than all that was shown. */
+int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns)
+{
+    const int64_t ours = VELO_READ(node->ctime_ns);
+    return kernel_ns == VELO_READ(node->copied_ns) || ours > kernel_ns ? ours : kernel_ns;
+}
+
+/* The kernel stamps its inode and so remembers who was shown what: a chown that changes nothing
+ * changes the ctime. It would take set-user-ID bits away, too; then a stamp of ours must do. */
+static int64_t kernel_renamed(struct velo_region *region, const struct velo_node *node)
+{
+    char path[320];
+    struct stat stat;
+    if (node->state != VELO_BACKED)
+        return 0;
+    velo_backing_path(region, node->backing, path);
+    if ((node->mode & (S_ISUID | S_ISGID)) != 0 ||
+        velo_sys5(SYS_fchownat, AT_FDCWD, velo_word(path), (uid_t)-1, (gid_t)-1, 0) != 0 ||
+        velo_os_lstat(path, &stat) != 0)
+        return 0;
+    return velo_ns(&stat.st_ctim);
+}
+
 void velo_renamed_locked(struct velo_region *region, uint32_t index)
 {
+    struct velo_node *node = velo_node_at(region, index);
+    const int64_t kernel = node->type == VELO_REGULAR ? kernel_renamed(region, node) : 0;
+    velo_set_time(region, &node->ctime_ns, kernel != 0 ? kernel : velo_stamp(region, 1));
+}
+
+void velo_lose_link_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->links > 0) {
+        velo_renamed_locked(region, index);
+        return;
+    }
+    /* For whoever has it open still. What was shown within this tick of the clock may be its ctime,
+     * which file's is not remembered; any other tick is later than all that was shown. */
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     const int64_t floor =
         atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
-    velo_set_time(region, &velo_node_at(region, index)->ctime_ns,
-                  velo_stamp(region, floor >= velo_ns(&now)));
+    velo_set_time(region, &node->ctime_ns, velo_stamp(region, floor >= velo_ns(&now)));
+    velo_node_drop_locked(region, index);
 }
 
 void velo_touch_locked(struct velo_region *region, uint32_t index)

@@ -86,8 +86,13 @@ void velo_take_stat_locked(struct velo_region *region, uint32_t node, const stru
 void velo_touch_locked(struct velo_region *region, uint32_t directory);
 /* A time for a new stamp: never before one that anybody was shown, with `fine` later than all. */
 int64_t velo_stamp(struct velo_region *region, int fine);
+/* The ctime to show of a file whose tmpfs file has `kernel_ns`. Link and rename change it in the
+ * node only, a copy into memory in the kernel only. */
+int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);
 /* A name of this file changed, and with it its ctime: whoever was shown the old one sees that. */
 void velo_renamed_locked(struct velo_region *region, uint32_t node);
+/* After a name was removed: the file, not a directory, lives on with another ctime or is dropped. */
+void velo_lose_link_locked(struct velo_region *region, uint32_t node);
 /* Something was shown: later stamps are not earlier. */
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 /* A change of content or attributes of a regular file that is or will be. */

@@ -111,6 +111,7 @@ struct velo_place {
     uint8_t must_be_directory; /* the text ended in a slash */
     uint8_t through_link; /* NOFOLLOW and the text ended in "link/": looking follows such a link,
                              making and removing names must not */
+    uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `name` is no use */
     uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
     uint8_t crossed;  /* OUTSIDE only: the walk passed through hosted names, so the program's own
                          text may not work on disk; use `path` instead */
@@ -120,6 +121,8 @@ struct velo_place {
 
 enum {
     VELO_WALK_NOFOLLOW = 1, /* do not follow a symlink in the last component */
+    VELO_WALK_LAST = 2, /* the last name is made, removed or renamed: "file/", "link/" and a name
+                           that is too long are the call's to judge, after other errors */
 };
 
 /* Resolve absolute `text` (not normalised). Returns 0 with *place filled, or -ENOENT (a component

@@ -225,6 +225,16 @@ static int splice_link(struct walker *w, const struct velo_node *link, const cha
     return 0;
 }
 
+/* The last name does not exist, or cannot. */
+static int stop_at_missing(struct walker *w, const char *text, size_t length)
+{
+    w->place->parent = w->directory;
+    w->place->node = 0;
+    w->place->type = VELO_NONE;
+    w->directory = 0;
+    return append(w, text, length);
+}
+
 static int step_down(struct walker *w, const char *text, size_t length, int last, const char *rest)
 {
     struct velo_place *place = w->place;
@@ -232,23 +242,21 @@ static int step_down(struct walker *w, const char *text, size_t length, int last
     const int rc = velo_may(w->region, directory, 1);
     if (rc != 0)
         return rc;
-    if (length > VELO_NAME_MAX)
-        return -ENAMETOOLONG;
+    if (length > VELO_NAME_MAX) {
+        if (!last || (w->flags & VELO_WALK_LAST) == 0)
+            return -ENAMETOOLONG;
+        place->too_long = 1;
+        return stop_at_missing(w, text, length);
+    }
     const uint32_t index = velo_name_find(w->region, w->directory, text, length);
     const uint32_t found = index == 0 ? 0 : VELO_READ(velo_name_at(w->region, index)->node);
-    if (found == 0) {
-        if (!last)
-            return -ENOENT;
-        place->parent = w->directory;
-        place->node = 0;
-        place->type = VELO_NONE;
-        w->directory = 0;
-        return append(w, text, length);
-    }
+    if (found == 0)
+        return last ? stop_at_missing(w, text, length) : -ENOENT;
     const struct velo_node *node = velo_node_at(w->region, found);
     const enum velo_type type = VELO_READ(node->type);
-    const int slash = text[length] == '/';
-    if (type == VELO_SYMLINK && (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0)) {
+    const int judged_later = last && text[length] == '/' && (w->flags & VELO_WALK_LAST) != 0;
+    const int slash = text[length] == '/' && !judged_later;
+    if (type == VELO_SYMLINK && !judged_later && (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0)) {
         place->through_link |= last && (w->flags & VELO_WALK_NOFOLLOW) != 0;
         return splice_link(w, node, rest);
     }
@@ -323,6 +331,7 @@ static void conclude(struct walker *w)
         if (w->length == 0) {
             place->path[w->length++] = '/';
             place->path[w->length] = 0;
+            place->dots = 1; /* no name to remove or rename either */
         }
     } else if (place->type == VELO_DIRECTORY) {
         place->parent = VELO_READ(velo_node_at(region, place->node)->parent);
@@ -347,7 +356,7 @@ static int walk_once(struct walker *w, uint32_t start, const char *text)
     place->path[0] = 0;
     place->node = place->parent = 0;
     place->type = VELO_NONE;
-    place->dots = place->must_be_directory = place->through_link = 0;
+    place->dots = place->must_be_directory = place->through_link = place->too_long = 0;
     if (start != 0) {
         const int length = velo_directory_path(w->region, start, place->path);
         if (length < 0)

@@ -83,6 +83,8 @@ static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flag
 {
     if (path != NULL && means_descriptor(dirfd, path, flags))
         return noticed(dirfd, raw_chown(dirfd, path, uid, gid, flags));
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return raw_chown(dirfd, path, uid, gid, flags); /* refused before the path is read */
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_chown(dirfd, path, uid, gid, flags),
              velo_chown(velo_here(), &place, uid, gid));
 }
@@ -129,6 +131,10 @@ static long utimens_at(int dirfd, const char *path, const struct timespec *times
 {
     if (means_descriptor(dirfd, path, flags))
         return noticed(dirfd, raw_utimens(dirfd, path, times, flags));
+    const bool nothing =
+        times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
+    if (nothing || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return raw_utimens(dirfd, path, times, flags); /* answered before the path is read */
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
              utimens_hosted(&place, times));
 }

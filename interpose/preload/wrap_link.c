@@ -11,6 +11,8 @@
 #include "claim.h"
 #include "raw.h"
 
+#define THE_NAME (VELO_WALK_NOFOLLOW | VELO_WALK_LAST)
+
 /* One name: `plain` is the program's own call, `hosted` the core's on `place`. */
 #define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
     struct velo_place place;                                                                       \
@@ -21,27 +23,63 @@
 
 /* ---- two names ------------------------------------------------------------------------------- */
 
-/* Claims both. VELO_NOT_OURS: the program's own call; VELO_OURS: both places are filled and at
- * least one is hosted; or -errno. */
-static int claim_two(int fd, const char *from, unsigned walk, struct velo_place *from_place,
-                     int to_fd, const char *to, struct velo_place *to_place)
+/* What the kernel would say of the directories on the way to a path outside, or of all of it. */
+static int error_outside(int dirfd, const char *path, bool whole)
+{
+    char text[PATH_MAX];
+    struct stat stat;
+    size_t length = path == NULL ? 0 : strnlen(path, PATH_MAX);
+    if (whole || length == 0 || length == PATH_MAX)
+        return (int)raw_statat(dirfd, path, &stat, AT_SYMLINK_NOFOLLOW);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    memcpy(text, path, length);
+    memcpy(text + length, ".", 2);
+    return (int)raw_statat(dirfd, text, &stat, 0);
+}
+
+/* Claims both, with the errors in the kernel's order: the way to `from`, and all of it when it is
+ * to be looked at (`whole`), come first. VELO_NOT_OURS: the program's own call; VELO_OURS: both
+ * places are filled and at least one is hosted; or -errno. */
+static int claim_two(int fd, const char *from, unsigned walk, bool whole,
+                     struct velo_place *from_place, int to_fd, const char *to,
+                     struct velo_place *to_place)
 {
     const int a = velo_claim(fd, from, walk, from_place);
-    const int b = a < 0 ? a : velo_claim(to_fd, to, VELO_WALK_NOFOLLOW, to_place);
-    if (b < 0 || (a == VELO_NOT_OURS && b == VELO_NOT_OURS))
-        return b;
-    int rc = 0;
-    if (a == VELO_NOT_OURS)
+    if (a < 0)
+        return a;
+    if (a == VELO_OURS && whole && from_place->type == VELO_NONE)
+        return -ENOENT;
+    const int b = velo_claim(to_fd, to, THE_NAME, to_place);
+    if (a == VELO_NOT_OURS && b == VELO_NOT_OURS)
+        return VELO_NOT_OURS;
+    int rc = a == VELO_NOT_OURS ? error_outside(fd, from, whole) : 0;
+    if (rc == 0 && b < 0)
+        rc = b;
+    if (rc == 0 && b == VELO_NOT_OURS)
+        rc = error_outside(to_fd, to, false);
+    if (rc == 0 && a == VELO_NOT_OURS)
         rc = velo_resolve(fd, from, walk, from_place);
     if (rc == 0 && b == VELO_NOT_OURS)
-        rc = velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, to_place);
+        rc = velo_resolve(to_fd, to, THE_NAME, to_place);
     return rc != 0 ? rc : VELO_OURS;
+}
+
+/* Flags that the kernel refuses before it looks at any name. */
+static bool refused(unsigned flags)
+{
+    return (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) != 0 ||
+           ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE);
 }
 
 static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     struct velo_place a, b;
-    const int claimed = claim_two(fd, from, VELO_WALK_NOFOLLOW, &a, to_fd, to, &b);
+    const int claimed = refused(flags)
+                            ? VELO_NOT_OURS
+                            : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return raw_rename(fd, from, to_fd, to, flags);
     return claimed < 0 ? claimed : velo_rename(velo_here(), &a, &b, flags);
@@ -80,13 +118,13 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
     struct velo_region *region = velo_here();
     const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, descriptor);
     struct velo_place a, b;
-    const int claimed = velo_claim(to_fd, to, VELO_WALK_NOFOLLOW, &b);
+    const int claimed = velo_claim(to_fd, to, THE_NAME, &b);
     if (claimed < 0)
         return claimed;
     if (node != 0) {
         int rc = velo_place_of_node(region, node, &a);
         if (rc == 0 && claimed == VELO_NOT_OURS)
-            rc = velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, &b);
+            rc = velo_resolve(to_fd, to, THE_NAME, &b);
         return rc != 0 ? rc : velo_link(region, &a, &b);
     }
     if (claimed == VELO_NOT_OURS)
@@ -99,12 +137,14 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
 
 static long link_at(int fd, const char *from, int to_fd, const char *to, int flags)
 {
+    if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0)
+        return raw_link(fd, from, to_fd, to, flags);
     const int descriptor = linked_descriptor(fd, from, flags);
     if (descriptor >= 0)
         return link_descriptor(descriptor, fd, from, to_fd, to, flags);
     struct velo_place a, b;
     const unsigned walk = (flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : VELO_WALK_NOFOLLOW;
-    const int claimed = claim_two(fd, from, walk, &a, to_fd, to, &b);
+    const int claimed = claim_two(fd, from, walk, true, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return raw_link(fd, from, to_fd, to, flags);
     return claimed < 0 ? claimed : velo_link(velo_here(), &a, &b);
@@ -124,7 +164,9 @@ EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags
 
 static long remove_at(int dirfd, const char *path, int flags)
 {
-    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_unlink(dirfd, path, flags),
+    if ((flags & ~AT_REMOVEDIR) != 0)
+        return raw_unlink(dirfd, path, flags); /* refused before the path is read */
+    ONE_NAME(dirfd, path, THE_NAME, raw_unlink(dirfd, path, flags),
              (flags & AT_REMOVEDIR) != 0 ? velo_rmdir(velo_here(), &place)
                                          : velo_unlink(velo_here(), &place));
 }
@@ -156,7 +198,7 @@ EXPORT int remove(const char *path)
 
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
-    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_symlink(target, dirfd, path),
+    ONE_NAME(dirfd, path, THE_NAME, raw_symlink(target, dirfd, path),
              velo_symlink(velo_here(), target, &place));
 }
 
@@ -170,29 +212,9 @@ EXPORT int symlinkat(const char *target, int dirfd, const char *path)
     return (int)velo_answer(symlink_at(target, dirfd, path));
 }
 
-/* mkdir("x/") means x, also where x is a file (EEXIST) or a symlink; to all other calls a slash at
- * the end says that a directory is there. */
-__attribute__((noinline)) static long mkdir_slash(int dirfd, const char *path, size_t length,
-                                                  mode_t mode)
-{
-    char stripped[PATH_MAX];
-    if (length >= sizeof stripped)
-        return -ENAMETOOLONG;
-    memcpy(stripped, path, length);
-    stripped[length] = 0;
-    ONE_NAME(dirfd, stripped, VELO_WALK_NOFOLLOW, raw_mkdir(dirfd, path, mode),
-             velo_mkdir(velo_here(), &place, mode));
-}
-
 static long mkdir_at(int dirfd, const char *path, mode_t mode)
 {
-    size_t length = path == NULL ? 0 : strlen(path);
-    const size_t whole = length;
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    if (length != whole)
-        return mkdir_slash(dirfd, path, length, mode);
-    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_mkdir(dirfd, path, mode),
+    ONE_NAME(dirfd, path, THE_NAME, raw_mkdir(dirfd, path, mode),
              velo_mkdir(velo_here(), &place, mode));
 }
 
@@ -208,7 +230,11 @@ EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
 
 static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
 {
-    ONE_NAME(dirfd, path, VELO_WALK_NOFOLLOW, raw_mknod(dirfd, path, mode, device),
+    const mode_t type = mode & S_IFMT; /* what cannot be made is refused before the path is read */
+    if (type != 0 && type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO &&
+        type != S_IFSOCK)
+        return raw_mknod(dirfd, path, mode, device);
+    ONE_NAME(dirfd, path, THE_NAME, raw_mknod(dirfd, path, mode, device),
              velo_mknod(velo_here(), &place, mode, device));
 }
 

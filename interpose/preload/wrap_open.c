@@ -16,6 +16,9 @@
 
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 {
+    /* The kernel refuses to create a name with a slash before it looks what is there. */
+    if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
+        return place->too_long ? -ENAMETOOLONG : -EISDIR;
     if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY)
         return -EOPNOTSUPP; /* a file that could only be linked into the disk's tree */
     if (place->type != VELO_REGULAR && place->type != VELO_NONE)
@@ -27,30 +30,14 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     return fd;
 }
 
-/* open("file/", O_CREAT) is EISDIR, not ENOTDIR, to the kernel: it refuses to create a name with a
- * slash before it looks what is there. */
-__attribute__((noinline)) static bool is_file_with_slash(int dirfd, const char *path, int flags)
-{
-    char stripped[PATH_MAX];
-    struct velo_place place;
-    size_t length = strlen(path);
-    if ((flags & O_CREAT) == 0 || length >= sizeof stripped || path[length - 1] != '/')
-        return false;
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    memcpy(stripped, path, length);
-    stripped[length] = 0;
-    return velo_claim(dirfd, stripped, VELO_WALK_NOFOLLOW, &place) >= 0;
-}
-
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct velo_place place;
-    const int claimed = velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
+    const int bad = (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
+    const int claimed =
+        bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(openat)(dirfd, path, flags, mode);
-    if (claimed == -ENOTDIR && is_file_with_slash(dirfd, path, flags))
-        return (int)velo_answer(-EISDIR);
     return (int)velo_answer(claimed < 0 ? claimed
                                         : velo_open_hosted(&place, flags, mode));
 }
@@ -181,7 +168,7 @@ static int make_temporary(char *template, int suffix, enum temporary kind, int f
 static bool is_ours(const char *template)
 {
     struct velo_place place;
-    return velo_claim(AT_FDCWD, template, VELO_WALK_NOFOLLOW, &place) > VELO_NOT_OURS;
+    return velo_claim(AT_FDCWD, template, VELO_WALK_NOFOLLOW, &place) != VELO_NOT_OURS;
 }
 
 EXPORT int mkostemps(char *template, int suffix, int flags)

@@ -11,7 +11,8 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode);
 static inline unsigned velo_open_walk_flags(int flags)
 {
     const bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
-    return (flags & O_NOFOLLOW) != 0 || exclusive ? VELO_WALK_NOFOLLOW : 0;
+    return ((flags & O_NOFOLLOW) != 0 || exclusive ? VELO_WALK_NOFOLLOW : 0) |
+           ((flags & O_CREAT) != 0 ? VELO_WALK_LAST : 0);
 }
 
 #endif

@@ -135,7 +135,8 @@ EXPORT char *realpath(const char *restrict path, char *restrict out)
 {
     struct velo_place place;
     const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
-    if (claimed == VELO_NOT_OURS)
+    /* libc takes a text of any length, one name at a time. */
+    if (claimed == VELO_NOT_OURS || claimed == -ENAMETOOLONG)
         return NEXT(realpath)(path, out);
     if (claimed > 0)
         return realpath_hosted(&place, out);
@@ -166,7 +167,12 @@ static long changed(long rc)
 
 EXPORT int chdir(const char *path)
 {
-    return (int)velo_answer(changed(velo_sys1(SYS_chdir, velo_word(path))));
+    long rc = changed(velo_sys1(SYS_chdir, velo_word(path)));
+    struct velo_place place;
+    if (rc == -ENOENT && velo_claim(AT_FDCWD, path, 0, &place) == VELO_OURS &&
+        place.type == VELO_REGULAR)
+        rc = -ENOTDIR; /* it lives in memory only */
+    return (int)velo_answer(rc);
 }
 
 EXPORT int fchdir(int fd)

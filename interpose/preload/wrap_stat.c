@@ -148,6 +148,16 @@ static void statx_from_stat(struct statx *out, const struct stat *stat)
     out->stx_dev_minor = minor(stat->st_dev);
 }
 
+/* When the file was made, which no stat says; the kernel's inode may be a copy that is younger. */
+static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask,
+                        struct statx *out)
+{
+    if ((mask & STATX_BTIME) == 0)
+        return;
+    out->stx_btime = statx_time(velo_timespec(VELO_READ(velo_node_at(region, node)->btime_ns)));
+    out->stx_mask |= STATX_BTIME;
+}
+
 static bool statx_is_hosted(struct velo_region *region, const struct statx *plain)
 {
     struct stat identity = {.st_mode = plain->stx_mode, .st_ino = plain->stx_ino};
@@ -170,8 +180,10 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     struct stat stat;
     if (region != NULL && statx_is_hosted(region, out) && raw_fstat(fd, &stat) == 0 &&
-        velo_fstat_fix(region, &stat))
+        velo_fstat_fix(region, &stat)) {
         statx_from_stat(out, &stat);
+        statx_birth(region, (uint32_t)stat.st_ino, mask, out);
+    }
     return rc;
 }
 
@@ -185,8 +197,10 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
         return statx_plain(dirfd, path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
-    if (rc == 0)
+    if (rc == 0) {
         statx_from_stat(out, &stat);
+        statx_birth(velo_here(), place.node, mask, out);
+    }
     return rc;
 }
 
@@ -200,7 +214,9 @@ EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct s
 EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
 {
     struct velo_place place;
-    const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
+    const int bad = (mode & ~(R_OK | W_OK | X_OK)) != 0;
+    const int claimed =
+        bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
                           : NEXT(faccessat)(dirfd, path, mode, flags);
@@ -215,6 +231,6 @@ EXPORT int access(const char *path, int mode)
 
 EXPORT int euidaccess(const char *path, int mode)
 {
-    return faccessat(AT_FDCWD, path, mode, AT_EACCESS);
+    return faccessat(AT_FDCWD, path, mode & (R_OK | W_OK | X_OK), AT_EACCESS);
 }
 ALIAS(eaccess, euidaccess);

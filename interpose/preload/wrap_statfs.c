@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "../core/layout.h"
 #include "claim.h"
 #include "raw.h"
 
@@ -43,7 +44,11 @@ ALIAS(statvfs64, statvfs);
 
 EXPORT long pathconf(const char *path, int name)
 {
-    ASK_BELOW(NEXT(pathconf)(there, name));
+    struct velo_place place;
+    int failed = 0;
+    const char *there = stand_in(path, &place, &failed);
+    /* Some limits libc knows without a look at the path; of what is missing here it finds none. */
+    return NEXT(pathconf)(there == NULL ? path : there, name);
 }
 
 /* The directory on disk that a hosted descriptor's file belongs to. False: not hosted, ask the
@@ -52,7 +57,9 @@ static bool stand_in_fd(int fd, char path[PATH_MAX])
 {
     struct velo_region *region = velo_here();
     const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
-    const int length = node == 0 ? -ENOENT : velo_path_of(region, node, path);
+    int length = node == 0 ? 0 : velo_path_of(region, node, path);
+    if (length < 0) /* unlinked: any hosted directory is on the same disk */
+        length = velo_path_of(region, region->header->roots[0].node, path);
     if (length <= 0)
         return false;
     char *slash = strrchr(path, '/');

@@ -203,8 +203,11 @@ static void say_made(struct context *c, const char *slot, int fd, char *made, co
         say_fd(c, slot, fd);
     else
         say_result(c, fd);
+    const int rc = fd < 0 ? 0 : rename(made, path_of(c, name));
     if (fd >= 0)
-        say_result(c, rename(made, path_of(c, name)));
+        say_result(c, rc);
+    if (rc != 0)
+        remove(made);
 }
 
 /* mkstemp SLOT TEMPLATE SUFFIX-LENGTH FLAGS NEW-NAME; a template ends in XXXXXX and the suffix */

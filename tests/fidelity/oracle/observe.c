@@ -3,7 +3,8 @@
  * Left out, because the kernel's own answer varies or is the file system's private business:
  *   st_blocks                  delayed allocation: it changes when writeback gets to it
  *   st_size of a directory     grows by blocks, never shrinks, differs between file systems
- *   atime                      relatime with a coarse clock; one set by hand is shown until it moves
+ *   atime                      relatime with a coarse clock; one set by hand is shown until it
+ *                              moves, but not of directories (README, known differences)
  *   values of other times      shown as their relation to the last look at the same file:
  *                              * first look, = same, > later, < earlier, and ! when a change is
  *                              older than something that was seen before it happened */
@@ -74,17 +75,24 @@ void say_data(struct context *c, const void *data, long length)
     say(c, " %.*s", (int)plain, text);
 }
 
+/* How much of `text` is `prefix`: all of it or nothing. */
+static size_t matching(const char *prefix, const char *text, size_t length)
+{
+    const size_t size = strlen(prefix);
+    return size <= length && memcmp(text, prefix, size) == 0 ? size : 0;
+}
+
 void say_text(struct context *c, const char *text, size_t length)
 {
-    const size_t base = strlen(shared->base), outside = strlen(shared->outside);
+    const char *const places[] = {shared->base, shared->outside, shared->above};
     say(c, " ");
     for (size_t i = 0; i < length;) {
-        if (length - i >= base && memcmp(text + i, shared->base, base) == 0) {
-            say(c, "@");
-            i += base;
-        } else if (length - i >= outside && memcmp(text + i, shared->outside, outside) == 0) {
-            say(c, "^");
-            i += outside;
+        size_t known = 0, which = 0;
+        while (which < 3 && (known = matching(places[which], text + i, length - i)) == 0)
+            which++;
+        if (known > 0) {
+            say(c, "%c", "@^~"[which]);
+            i += known;
         } else if (text[i] <= ' ' || text[i] > 126) {
             say(c, "%%%02x", (unsigned char)text[i++]);
         } else {
@@ -165,7 +173,7 @@ static void say_times(struct context *c, const struct statx *st, uint32_t index,
     const int64_t mtime = in_ns(&st->stx_mtime), ctime = in_ns(&st->stx_ctime);
     say_time(c, 'm', mtime, &seen->mtime_ns, first, seen->newest_ns);
     say_time(c, 'c', ctime, &seen->ctime_ns, first, seen->newest_ns);
-    if (in_ns(&st->stx_atime) < SET_BY_HAND)
+    if (!S_ISDIR(st->stx_mode) && in_ns(&st->stx_atime) < SET_BY_HAND)
         say(c, " a%lld", (long long)st->stx_atime.tv_sec);
     if (mtime > o->newest_ns)
         o->newest_ns = mtime;

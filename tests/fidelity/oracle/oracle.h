@@ -54,7 +54,7 @@ struct observed {
 struct shared {
     struct observed observed;
     int with_times; /* the kernel's stamps are finer than its tick (multigrain) */
-    char program[4096], base[8192], outside[8192];
+    char program[4096], base[8192], outside[8192], above[4096];
     uint32_t length;
     char script[SCRIPT_MAX];
 };
@@ -116,7 +116,7 @@ void say(struct context *c, const char *format, ...) __attribute__((format(print
 void say_result(struct context *c, long result); /* the number, or the name of errno */
 void say_fd(struct context *c, const char *slot, int fd); /* and keep it in the slot */
 void say_data(struct context *c, const void *data, long length);
-void say_text(struct context *c, const char *text, size_t length); /* base becomes @, outside ^ */
+void say_text(struct context *c, const char *text, size_t length); /* base becomes @, outside ^, above ~ */
 void say_stat(struct context *c, const struct stat *st, int dirfd, const char *path, int flags);
 void say_statx(struct context *c, const struct statx *st, unsigned wanted);
 char type_letter(mode_t mode);

@@ -276,7 +276,16 @@ static void op_state(struct context *c, char **a)
             _exit(5);
 }
 
+/* The end of a block that a shortened script has lost the beginning of. */
+static void op_nothing(struct context *c, char **a)
+{
+    (void)a;
+    say(c, " nothing");
+}
+
 const struct operation_name process_operations[] = {
+    {"join", 0, op_nothing},
+    {"lane", 0, op_nothing},
     {"thread", 1, op_thread},
     {"exec", 0, op_exec},
     {"become", 1, op_become},
