@@ -42,7 +42,9 @@ __asm__(".type velo_own_gate, @function\n"
         ".size velo_own_gate, . - velo_own_gate\n");
 
 void *velo_gate = (void *)velo_own_gate;
-extern void *velo_next_syscall; /* wrap_syscall.c: where syscall(2) goes on */
+void *velo_libc_syscall;        /* wrap_syscall.c: where syscall(2) goes on, */
+extern void *velo_next_syscall; /* and how */
+void velo_watched_syscall(void);
 
 static struct {
     const unsigned char *start, *end;
@@ -79,7 +81,8 @@ static bool open_gate(void)
     const unsigned char *gate = libc_text.start == NULL ? NULL : find_gate();
     if (gate == NULL || next == NULL)
         return false;
-    velo_next_syscall = next;
+    velo_libc_syscall = next;
+    velo_next_syscall = (void *)velo_watched_syscall;
     velo_gate = (void *)(uintptr_t)gate;
     return true;
 }
@@ -129,11 +132,10 @@ void velo_dispatch_forked(void)
     velo_dispatch_thread();
 }
 
-/* Which of the two is not watched afterwards depends on flags and luck: both look again. */
-void velo_dispatch_before_clone(void)
+/* The kernel forgot it for the child of clone, whose thread-local storage may be the parent's. */
+void velo_dispatch_cloned(void)
 {
-    if (velo_is_watched() && !velo_vfork_child)
-        watched = false;
+    watch_thread();
 }
 
 void velo_dispatch_filtered(void)
@@ -235,7 +237,7 @@ void velo_dispatch_thread(void)
 void velo_dispatch_forked(void)
 {
 }
-void velo_dispatch_before_clone(void)
+void velo_dispatch_cloned(void)
 {
 }
 void velo_dispatch_before_exec(void)

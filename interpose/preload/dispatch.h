@@ -33,8 +33,8 @@ void velo_dispatch_library(struct velo_region *region, const char *path);
 void velo_dispatch_thread(void);
 /* The calling thread is the only one of a new process, and not watched yet. */
 void velo_dispatch_forked(void);
-/* A child may begin on its own stack, with a copy of this thread's memory. */
-void velo_dispatch_before_clone(void);
+/* The calling thread was made by clone(2), and is not watched yet. */
+void velo_dispatch_cloned(void);
 /* The program wants the kernel's facility for itself, or filters system calls from now on, so that
  * no thread can be added any more. */
 void velo_dispatch_end(struct velo_region *region);

@@ -144,13 +144,17 @@ static uint32_t answer(const struct sock_fprog *filter, uint32_t number)
     return DEPENDS;
 }
 
+static bool passes(const struct sock_fprog *filter, uint32_t number)
+{
+    const uint32_t action = answer(filter, number) & SECCOMP_RET_ACTION_FULL;
+    return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
+}
+
 static bool passes_all(const struct sock_fprog *filter)
 {
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
-        const uint32_t action = answer(filter, needed[i]) & SECCOMP_RET_ACTION_FULL;
-        if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG)
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (!passes(filter, needed[i]))
             return false;
-    }
     return true;
 }
 
@@ -161,11 +165,15 @@ static void look_at(const struct sock_fprog *filter)
     struct velo_region *region = velo_here();
     if (region == NULL || velo_vfork_child)
         return;
-    const bool passes = filter != NULL && filter->filter != NULL && passes_all(filter);
-    if (velo_is_watched())
-        passes ? velo_dispatch_filtered() : velo_dispatch_end(region);
-    else if (!passes)
-        velo_leave_namespace(region);
+    const bool stays = filter != NULL && filter->filter != NULL && passes_all(filter);
+    if (!velo_is_watched()) {
+        if (!stays)
+            velo_leave_namespace(region);
+    } else if (!stays) {
+        velo_dispatch_end(region);
+    } else if (!passes(filter, SYS_prctl)) {
+        velo_dispatch_filtered();
+    }
 }
 
 void velo_before_prctl_seccomp(unsigned long mode, unsigned long filter)

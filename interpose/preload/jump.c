@@ -12,7 +12,26 @@
 /* Called with the arguments of the function; the result is where to jump. */
 void *velo_before_dlopen(const char *path);
 void *velo_before_dlmopen(long name_space, const char *path);
-void *velo_before_clone(int (*function)(void *), void *stack, int flags);
+/* clone gets them to change, where the stub stored them. */
+struct clone_call;
+void *velo_before_clone(struct clone_call *call);
+
+#if defined(__x86_64__)
+struct clone_call { /* the reverse of the order in which they are pushed */
+    long padding, r9, r8;
+    void *argument;
+    unsigned long flags;
+    void *stack;
+    int (*function)(void *);
+};
+#else
+struct clone_call {
+    int (*function)(void *);
+    void *stack;
+    unsigned long flags;
+    void *argument;
+};
+#endif
 
 int dlopen(void);
 int dlmopen(void);
@@ -30,24 +49,43 @@ __attribute__((used)) void *velo_before_dlmopen(long name_space, const char *pat
     return (void *)NEXT(dlmopen);
 }
 
-/* A child that shares memory, but perhaps not the working directory, with us. */
-__attribute__((used)) void *velo_before_clone(int (*function)(void *), void *stack, int flags)
+/* ---- clone ----------------------------------------------------------------------------------- */
+
+/* At the top of the child's stack: what it shall do, when it first has to be watched (dispatch.h). */
+struct start {
+    int (*function)(void *);
+    void *argument;
+};
+
+static int begin(void *top)
 {
-    (void)function;
-    (void)stack;
-    if ((flags & CLONE_VM) != 0 && (flags & CLONE_FS) == 0)
+    const struct start start = *(struct start *)top;
+    velo_dispatch_cloned();
+    return start.function(start.argument);
+}
+
+/* A child that shares memory, but perhaps not the working directory, with us. */
+__attribute__((used)) void *velo_before_clone(struct clone_call *call)
+{
+    if ((call->flags & CLONE_VM) != 0 && (call->flags & CLONE_FS) == 0)
         velo_cwd_unknowable();
-    velo_dispatch_before_clone();
+    if (velo_is_watched() && !velo_vfork_child && call->function != NULL && call->stack != NULL) {
+        struct start *top = (struct start *)((uintptr_t)call->stack & ~(uintptr_t)15) - 1;
+        *top = (struct start){call->function, call->argument};
+        call->function = begin;
+        call->argument = top;
+        call->stack = top;
+    }
     return (void *)NEXT(clone);
 }
 
 #if defined(__x86_64__)
 
-#define JUMP(name)                                                                                 \
+#define JUMP(name, prepare)                                                                        \
     __asm__(".globl " #name "\n.type " #name ", @function\n" #name ":\n"                           \
             "    endbr64\n"                                                                        \
             "    push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"                         \
-            "    push %r8\n    push %r9\n    sub $8, %rsp\n"                                       \
+            "    push %r8\n    push %r9\n    sub $8, %rsp\n" prepare                               \
             "    call velo_before_" #name "\n"                                                     \
             "    add $8, %rsp\n    pop %r9\n    pop %r8\n"                                         \
             "    pop %rcx\n    pop %rdx\n    pop %rsi\n    pop %rdi\n"                             \
@@ -87,12 +125,12 @@ __asm__(".globl vfork\n.type vfork, @function\n"
 
 #elif defined(__aarch64__)
 
-#define JUMP(name)                                                                                 \
+#define JUMP(name, prepare)                                                                        \
     __asm__(".globl " #name "\n.type " #name ", %function\n" #name ":\n"                           \
             "    stp x29, x30, [sp, #-80]!\n"                                                      \
             "    mov x29, sp\n"                                                                    \
             "    stp x0, x1, [sp, #16]\n    stp x2, x3, [sp, #32]\n"                               \
-            "    stp x4, x5, [sp, #48]\n    stp x6, x7, [sp, #64]\n"                               \
+            "    stp x4, x5, [sp, #48]\n    stp x6, x7, [sp, #64]\n" prepare                       \
             "    bl velo_before_" #name "\n"                                                       \
             "    mov x16, x0\n"                                                                    \
             "    ldp x0, x1, [sp, #16]\n    ldp x2, x3, [sp, #32]\n"                               \
@@ -131,7 +169,13 @@ __asm__(".globl vfork\n.type vfork, %function\n"
 
 #endif
 
-JUMP(dlopen);
-JUMP(dlmopen);
-JUMP(clone);
+#if defined(__x86_64__)
+#define PASS_SAVED "    mov %rsp, %rdi\n"
+#else
+#define PASS_SAVED "    add x0, sp, #16\n"
+#endif
+
+JUMP(dlopen, "");
+JUMP(dlmopen, "");
+JUMP(clone, PASS_SAVED);
 __asm__(".globl __clone\n.set __clone, clone\n");
