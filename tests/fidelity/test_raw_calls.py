@@ -89,7 +89,7 @@ def test_a_raw_call_finds_what_libc_finds(
 def test_small_stacks_are_enough(
     velo: Velo, place: Path, compiled: Callable[..., Path], name: str
 ) -> None:
-    limited = ("sh", "-c", 'ulimit -s 96 -n 64; exec "$0"', compiled(name))
+    limited = ("sh", "-c", 'ulimit -s 96; ulimit -n 64; exec "$0"', compiled(name))
 
     assert name in both(velo, place, *limited)["raw"]
 

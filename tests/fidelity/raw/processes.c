@@ -67,8 +67,9 @@ static void vforks(void)
     }
     ended("raw vfork", child);
     char *const spawn_told[] = {(char *)self, "told", "by-spawn", NULL};
-    SAY("posix_spawn %d", posix_spawn(&child, self, NULL, NULL, spawn_told, environ));
+    const int spawned = posix_spawn(&child, self, NULL, NULL, spawn_told, environ);
     ended("posix_spawn", child);
+    SAY("posix_spawn %d", spawned);
     SAY("parent makes %d", make("after-vfork"));
 }
 
