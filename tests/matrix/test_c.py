@@ -251,6 +251,7 @@ COMPILERS = [
         ("gcc",),
         volatile={"build/hashtable.gcda": "jansson seeds its hash tables by the clock"},
     ),
+    made("ASan-built by gcc", "CC=gcc CFLAGS='-O1 -g -fsanitize=address,undefined'", ("gcc",)),
     made("ASan-built by clang", "CC=clang CFLAGS='-O1 -g -fsanitize=address'", ("clang",)),
     Row(
         name="ccache with its cache inside the hosted tree",

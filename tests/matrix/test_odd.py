@@ -98,6 +98,11 @@ ROWS = [
     odd("a filter that denies mounts", "make HOW=no-mounts"),
     odd("a filter that denies the network", "make HOW=no-network"),
     odd(
+        "ASan-built by gcc",
+        "make CFLAGS='-O1 -g -fsanitize=address,undefined' HOW='threads 262144'",
+        parallel=True,
+    ),
+    odd(
         "ASan-built by clang",
         "make CC=clang CFLAGS='-O1 -g -fsanitize=address,undefined' HOW='threads 262144'",
         "clang",
