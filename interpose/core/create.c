@@ -88,7 +88,7 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
     struct newborn born = {.backing = velo_backing_new(region)};
     char path[320];
     velo_backing_path(region, born.backing, path);
-    int fd = velo_os_open(path, (flags & ~(O_TRUNC | O_NOFOLLOW)) | O_CREAT | O_EXCL, mode);
+    int fd = velo_os_open(path, (flags & ~O_TRUNC) | O_CREAT | O_EXCL, mode);
     if (fd < 0)
         return fd == -EEXIST ? VELO_AGAIN : fd;
     int rc = velo_os_fstat(fd, &born.stat);

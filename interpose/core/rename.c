@@ -348,8 +348,10 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
         return -ENAMETOOLONG;
     if (from->kind == VELO_HOSTED && from->type == VELO_NONE)
         return -ENOENT;
+    struct stat stat;
     if (to->too_long)
-        return -ENAMETOOLONG;
+        return from->kind == VELO_OUTSIDE && velo_os_lstat(from->path, &stat) != 0 ? -ENOENT
+                                                                                   : -ENAMETOOLONG;
     if (from->through_link || to->through_link) /* walked without VELO_WALK_LAST */
         return -ENOTDIR;
     if (from->node != 0 && from->node == to->node && from->type != VELO_DIRECTORY &&

@@ -48,7 +48,10 @@ EXPORT long pathconf(const char *path, int name)
     int failed = 0;
     const char *there = stand_in(path, &place, &failed);
     /* Some limits libc knows without a look at the path; of what is missing here it finds none. */
-    return NEXT(pathconf)(there == NULL ? path : there, name);
+    const long limit = NEXT(pathconf)(there == NULL ? path : there, name);
+    if (limit < 0 && there == NULL && errno == ENOENT)
+        velo_answer(failed);
+    return limit;
 }
 
 /* The directory on disk that a hosted descriptor's file belongs to. False: not hosted, ask the

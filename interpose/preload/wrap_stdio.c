@@ -29,6 +29,9 @@ static int flags_of(const char *mode)
     return flags;
 }
 
+/* What fopen(..., "e") notes in a stream for a freopen to come, and fdopen does not. */
+#define KEEPS_CLOEXEC 64
+
 EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
     struct velo_place place;
@@ -46,6 +49,8 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     FILE *stream = NEXT(fdopen)(fd, mode);
     if (stream == NULL)
         raw_close(fd);
+    else if ((flags & O_CLOEXEC) != 0)
+        stream->_flags2 |= KEEPS_CLOEXEC;
     return stream;
 }
 ALIAS(fopen64, fopen);

@@ -41,6 +41,7 @@ KINDS: dict[str, Sequence[str]] = {
     "name": FILES,
     "path": [*PLAIN * 6, *SHAPES, *OUTSIDE],
     "inside": [*PLAIN * 6, *SHAPES],
+    "outside": OUTSIDE,
     "directory": [*DIRECTORIES * 4, "a", "l", "no", "d/", "^"],
     "link": ["l", "m", "d/l", "a"],
     "target": ["a", "d", "../a", "d/a", "@/a", "no", "l", "m", "l/a", "..", ".", "{t*300}"],
@@ -55,12 +56,11 @@ KINDS: dict[str, Sequence[str]] = {
     "mode": ["0644"] * 6 + ["0600", "0755", "0777", "0444", "0000", "0666", "04755", "02755"],
     "dirmode": ["0755"] * 6 + ["0700", "0777", "01777", "02775", "0555", "0311"],
     "size": NUMBERS,
-    "some": NUMBERS[1:],  # to read nothing moves the atime in memory and not on ext4
     "short": [*PLAIN * 3, *(shape for shape in SHAPES if "*" not in shape), *OUTSIDE],
     "little": ["0", "1", "7", "10", "100", "1000"],
     "offset": NUMBERS,
     "seed": ["1", "2", "3", "4", "5"],
-    "whence": ["SEEK_SET", "SEEK_CUR", "SEEK_END", "SEEK_DATA", "SEEK_HOLE"],
+    "whence": ["SEEK_SET", "SEEK_CUR", "SEEK_END"],
     "falloc": [
         *("0", "FALLOC_FL_KEEP_SIZE", "FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE"),
         "FALLOC_FL_PUNCH_HOLE",
@@ -69,13 +69,7 @@ KINDS: dict[str, Sequence[str]] = {
     "nofollow": ["0", "0", "AT_SYMLINK_NOFOLLOW"],
     "removedir": ["0", "0", "AT_REMOVEDIR"],
     "follow": ["0", "0", "AT_SYMLINK_FOLLOW", "AT_EMPTY_PATH"],
-    "renames": [
-        "0",
-        "0",
-        "RENAME_NOREPLACE",
-        "RENAME_EXCHANGE",
-        "RENAME_NOREPLACE|RENAME_EXCHANGE",
-    ],
+    "renames": ["0", "0", "RENAME_NOREPLACE", "RENAME_NOREPLACE|RENAME_EXCHANGE"],
     "statx": ["STATX_BASIC_STATS", "STATX_BASIC_STATS|STATX_BTIME", "STATX_TYPE", "STATX_SIZE"],
     "access": ["F_OK", "R_OK", "W_OK", "X_OK", "R_OK|W_OK", "R_OK|X_OK", "9"],
     "accessflag": ["0", "0", "AT_EACCESS", "AT_SYMLINK_NOFOLLOW"],
@@ -114,10 +108,10 @@ GRAMMAR: dict[str, int] = {
     "reopen {fd} {path} {opens}": 4,
     "creat {fd} {path} {mode}": 4,
     "close {fd}": 12,
-    "read {fd} {some}": 8,
-    "pread {fd} {some} {offset}": 4,
-    "readv {fd} {some}": 2,
-    "preadv2 {fd} {some} {offset} 0": 1,
+    "read {fd} {size}": 8,
+    "pread {fd} {size} {offset}": 4,
+    "readv {fd} {size}": 2,
+    "preadv2 {fd} {size} {offset} 0": 1,
     "write {fd} {size} {seed}": 16,
     "pwrite {fd} {size} {seed} {offset}": 6,
     "writev {fd} {size} {seed}": 2,
@@ -142,9 +136,10 @@ GRAMMAR: dict[str, int] = {
     "unlink {path}": 14,
     "unlinkat {at} {path} {removedir}": 4,
     "remove {path}": 2,
-    "rename {path} {path}": 14,
-    "renameat {at} {path} {at} {path}": 2,
-    "renameat2 {at} {path} {at} {path} {renames}": 5,
+    "rename {inside} {inside}": 14,
+    "rename {outside} {inside}": 2,  # the other way only closed files: README, known differences
+    "renameat {at} {inside} {at} {inside}": 2,
+    "renameat2 {at} {inside} {at} {inside} {renames}": 3,
     "link {inside} {inside}": 8,
     "linkat {at} {inside} {at} {inside} {follow}": 3,
     "symlink {target} {inside}": 8,
@@ -217,7 +212,7 @@ GRAMMAR: dict[str, int] = {
     "freopen {file} {path} {stdio}": 1,
     "fdopen {file} {fd} {stdio}": 2,
     "fclose {file}": 4,
-    "fread {file} {some}": 3,
+    "fread {file} {size}": 3,
     "fwrite {file} {size} {seed}": 5,
     "fgets {file} 50": 1,
     "fprintf {file} text": 2,
@@ -254,6 +249,7 @@ LANE_KINDS = KINDS | {
     "path": [*PLAIN * 6, "./a", "d//a", "a/", "d/", "d/.", "a/b", "no/a", "@/a", "@/d/a"],
     "inside": [*PLAIN * 6, "./a", "d//a", "a/", "d/", "d/."],
     "at": [".", "0", "1"],
+    "outside": OUTSIDE,
     "directory": [*DIRECTORIES[:3], "a", "l"],
     "pattern": ["*", "d/*"],
 }
@@ -292,13 +288,13 @@ def lines_of(choose: Choose, count: int) -> list[str]:
 WHERE = ["here"] * 140 + ["fork"] * 3 + ["thread"] * 4 + ["vfork", "spawn", "exec"]
 
 
-def script(seed: int, number: int, *, operations: int = 60, uid: int = 0) -> Script:
+def script(seed: int | str, number: int, *, operations: int = 60, uid: int = 0) -> Script:
     """The script of this seed and number; the same one each time."""
     rng = random.Random(f"{seed}.{number}")
     return Script(f"s{number}", tuple(lines_of(rng.choice, operations)), uid)
 
 
-def lanes(seed: int, number: int, *, operations: int = 30, threads: int = 3) -> Script:
+def lanes(seed: int | str, number: int, *, operations: int = 30, threads: int = 3) -> Script:
     """A script whose threads work at the same time, each in a directory of its own."""
     rng = random.Random(f"{seed}.{number}.lanes")
     lines = ["parallel"]

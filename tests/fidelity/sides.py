@@ -41,6 +41,7 @@ BUILDS = {
 TOML = '[live]\nmax_memory = "512MB"\naggressive_paths = ["build/"]\n'
 STATES = ("fresh", "flushed", "evicted", "disk", "cold")
 NODE_MASK = 2**32 - 1
+NOBODY = 65534
 HOSTED_INODE = 1 << 47  # of a hosted file's st_ino; the node is in its lower half
 
 

@@ -44,6 +44,7 @@ def parse() -> argparse.Namespace:
 
 def explain(pair: Pair, script: Script, failures: Path) -> str:
     small = shortest(script, lambda one: pair.difference(one) is not None)
+    small = Script(f"{script.name}.shown", small.lines, small.uid)
     native, hosted = pair.run(small)
     failures.mkdir(exist_ok=True)
     (failures / f"{script.name}.txt").write_text("\n".join(small.lines) + "\n")

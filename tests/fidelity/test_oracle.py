@@ -1,17 +1,46 @@
 """The kernel is the oracle, operation by operation: see sides.py and oracle/oracle.h.
 
-In: oracle_scripts/*.txt, each a difference that was found once or a corner that must not come back.
-Out: line by line the same result natively and hosted.
+In: oracle_scripts/*.txt, each a difference that was found once or a corner that must not come back;
+scripts made at random, by a seed (VELO_ORACLE_SEED, or one of the day) and by Hypothesis. Out: line
+by line the same result natively and hosted, and the same tree on disk. Never: a random script of
+which nobody can say how to get it again: a difference is printed with its shortest script.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import generate
 from harness import Velo
-from sides import Script, ground
+from sides import NOBODY, Ground, Pair, Script, first_difference, ground, shortest
+from snapshot import Snapshot
 
 SCRIPTS = sorted((Path(__file__).parent / "oracle_scripts").glob("*.txt"))
+SEED = int(os.environ.get("VELO_ORACLE_SEED", time.strftime("%Y%m%d")))
+# Together more than 100,000 operations; with the audits after each script it is about twice that.
+SHARES = {
+    # name: build, scripts, operations of each
+    "plain": ("plain", 620, 60),
+    "fortify": ("fortify", 400, 60),
+    "lfs": ("lfs", 400, 60),
+    "threads": ("plain", 90, 110),
+    "other-user": ("plain", 200, 60),
+}
+OPERATIONS_MIN = 100_000
+EXAMPLES = 60
+
+
+@pytest.fixture
+def place(velo: Velo) -> Iterator[Ground]:
+    with ground(velo) as found:
+        yield found
 
 
 def read_script(path: Path) -> Script:
@@ -19,12 +48,92 @@ def read_script(path: Path) -> Script:
     return Script(path.stem, tuple(lines))
 
 
-def test_named_scripts_print_the_same_in_a_hosted_directory(velo: Velo) -> None:
+def show(pair: Pair, script: Script) -> str:
+    """The shortest script that shows the difference, for whoever reads the report."""
+    small = shortest(script, lambda one: pair.difference(one) is not None)
+    small = Script(f"{script.name}.shown", small.lines, small.uid)
+    native, hosted = pair.run(small)
+    return "\n".join([*small.lines, first_difference(small, native, hosted)])
+
+
+def run_many(place: Ground, kind: str, scripts: Iterator[Script]) -> tuple[int, set[str]]:
+    """All of `scripts` on both sides, then both trees; how many operations, which states."""
+    count = 0
+    with place.pair(kind) as pair:
+        for script in scripts:
+            difference = pair.difference(script, keep=True)
+            if difference is not None:
+                pytest.fail(f"seed {SEED}: {script.name}: {difference}\n\n{show(pair, script)}")
+            count += generate.count_of(script)
+        reached = {state for state, times in pair.forcer.reached.items() if times}
+    # The hosted oracle has ended, so its velo exec has put the tree on disk.
+    expected = Snapshot.of(place.plain / "build")
+    assert Snapshot.of(place.hosted / "build").differences(expected) == [], f"seed {SEED}"
+    return count, reached
+
+
+def test_named_scripts_print_the_same_in_a_hosted_directory(place: Ground) -> None:
     problems = []
-    with ground(velo) as place, place.pair() as pair:
+    with place.pair() as pair:
         for script in map(read_script, SCRIPTS):
             found = pair.difference(script)
             if found:
                 problems.append(f"{script.name}: {found}")
 
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_random_scripts_print_the_same_in_a_hosted_directory(place: Ground, share: str) -> None:
+    kind, scripts, length = SHARES[share]
+    if share == "other-user" and os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    uid = NOBODY if share == "other-user" else 0
+    make: Callable[[int], Script] = lambda number: (  # noqa: E731
+        generate.lanes(SEED, number, operations=length // 3)
+        if share == "threads"
+        else generate.script(f"{SEED}.{share}", number, operations=length, uid=uid)
+    )
+
+    count, reached = run_many(place, kind, map(make, range(scripts)))
+
+    print(f"{share}: {count} operations of seed {SEED}, states {sorted(reached)}")
+    assert count >= scripts * length * 0.9
+    if share == "plain":
+        assert reached == {"fresh", "flushed", "evicted", "disk", "cold"}
+
+
+def test_the_shares_are_a_hundred_thousand_operations() -> None:
+    total = sum(scripts * length * 0.9 for _, scripts, length in SHARES.values())
+
+    assert total >= OPERATIONS_MIN
+
+
+def test_hypothesis_finds_no_script_that_can_tell(place: Ground) -> None:
+    # Goal: a shortest script by shrinking, when there is one. Method: lines of the grammar as drawn
+    # by Hypothesis, which knows how to leave lines out and how to choose simpler words.
+    number = iter(range(1_000_000))
+    with place.pair() as pair:
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.lists(line_strategy(), min_size=5, max_size=40))
+        def check(lines: list[str]) -> None:
+            script = Script(f"h{next(number)}", (*generate.START, *lines))
+            difference = pair.difference(script)
+            assert difference is None, difference
+
+        check()
+
+
+@st.composite
+def line_strategy(draw: st.DrawFn) -> str:
+    return generate.operation(lambda choices: draw(st.sampled_from(choices)), FORMS)
+
+
+FORMS = list(generate.GRAMMAR)

@@ -3,8 +3,7 @@
  * Left out, because the kernel's own answer varies or is the file system's private business:
  *   st_blocks                  delayed allocation: it changes when writeback gets to it
  *   st_size of a directory     grows by blocks, never shrinks, differs between file systems
- *   atime                      relatime with a coarse clock; one set by hand is shown until it
- *                              moves, but not of directories (README, known differences)
+ *   atime                      relatime with a coarse clock; `atime` asks for it, where it matters
  *   values of other times      shown as their relation to the last look at the same file:
  *                              * first look, = same, > later, < earlier, and ! when a change is
  *                              older than something that was seen before it happened */
@@ -173,8 +172,6 @@ static void say_times(struct context *c, const struct statx *st, uint32_t index,
     const int64_t mtime = in_ns(&st->stx_mtime), ctime = in_ns(&st->stx_ctime);
     say_time(c, 'm', mtime, &seen->mtime_ns, first, seen->newest_ns);
     say_time(c, 'c', ctime, &seen->ctime_ns, first, seen->newest_ns);
-    if (!S_ISDIR(st->stx_mode) && in_ns(&st->stx_atime) < SET_BY_HAND)
-        say(c, " a%lld", (long long)st->stx_atime.tv_sec);
     if (mtime > o->newest_ns)
         o->newest_ns = mtime;
     if (ctime > o->newest_ns)
