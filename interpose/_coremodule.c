@@ -355,6 +355,16 @@ static PyObject *region_sweep(PyObject *self, PyObject *unused)
     return number_or_error(rc);
 }
 
+static PyObject *region_opaque_watch(PyObject *self, PyObject *args)
+{
+    int pid;
+    const char *name;
+    if (!PyArg_ParseTuple(args, "is", &pid, &name))
+        return NULL;
+    velo_opaque_watch(region_of(self), pid, name);
+    Py_RETURN_NONE;
+}
+
 static PyObject *region_pause(PyObject *self, PyObject *args)
 {
     int paused;
@@ -385,6 +395,7 @@ static PyMethodDef region_methods[] = {
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
+    {"opaque_watch", region_opaque_watch, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -135,11 +135,13 @@ class Region:
 
     @classmethod
     def attach(cls, directory: str) -> Region:
-        """Map the arena in `directory`.
+        """Map the arena in `directory`, or in the one that its link `memory` leads to.
 
         Raises:
             OSError: ENOENT, there is none; EPROTO, another build of velo made it.
         """
+        with suppress(OSError):
+            directory = os.readlink(os.path.join(directory, "memory"))
         return cls(_core.Region(directory))
 
     def scan(self, home: int | None = None) -> list[NodeInfo]:
@@ -252,6 +254,13 @@ class Region:
     def sweep(self) -> int:
         """Remove tmpfs files that nothing refers to and whose creator is dead; how many."""
         return int(self._mapped.sweep())
+
+    def opaque_watch(self, pid: int, name: str) -> None:
+        """The running process `pid` could not attach: reconcile when it has ended.
+
+        The caller puts everything on disk before it lets the process go on.
+        """
+        self._mapped.opaque_watch(pid, name)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume background flushing, for every shard and every later one."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 LIBRARY_STEM = "libvelo"
+INSTALLED = LIBRARY_STEM + ".so"  # in the arena
 PRELOAD = "LD_PRELOAD"
 ARENA = "VELO_ARENA"
 DISABLE = "VELO_DISABLE"
@@ -49,7 +50,7 @@ def loadable_path(library: str, directory: str) -> str:
         return library
     import shutil  # 3 ms that almost nobody has to pay
 
-    copy = os.path.join(directory, LIBRARY_STEM + ".so")
+    copy = os.path.join(directory, INSTALLED)
     unfinished = f"{copy}.{os.getpid()}"
     shutil.copyfile(library, unfinished)
     os.rename(unfinished, copy)
@@ -80,6 +81,38 @@ def sanitizer_of(program: str) -> str | None:
         return None
 
 
+def install(directory: str, elsewhere: str) -> None:
+    """Put a copy of the library into `directory`, for `environment`; an older one is replaced.
+
+    Programs load the copy for as long as the arena lives: one that was built anew meanwhile might
+    not understand it. Where nothing may be run from `directory` (Docker's /dev/shm) the copy is in
+    `elsewhere`, under a name made of its contents, and a link leads there.
+
+    Raises:
+        LibraryMissing: there is nothing to copy.
+        OSError: it could not be copied.
+    """
+    import hashlib
+    import shutil
+
+    library = library_path()
+    installed = os.path.join(directory, INSTALLED)
+    unfinished = f"{installed}.{os.getpid()}"
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        with open(library, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        os.makedirs(elsewhere, exist_ok=True)
+        copy = os.path.join(elsewhere, f"{LIBRARY_STEM}-{digest}.so")
+        if not os.path.exists(copy):
+            shutil.copyfile(library, f"{copy}.{os.getpid()}")
+            os.rename(f"{copy}.{os.getpid()}", copy)
+        os.symlink(copy, unfinished)
+    else:
+        shutil.copyfile(library, unfinished)
+        os.chmod(unfinished, 0o755)
+    os.rename(unfinished, installed)
+
+
 def environment(
     arena: str,
     base: Mapping[str, str] | None = None,
@@ -93,7 +126,9 @@ def environment(
         LibraryMissing: there is nothing to preload.
     """
     child = without_velo(os.environ if base is None else base)
-    library = loadable_path(library_path(), arena)
+    library = os.path.join(arena, INSTALLED)
+    if not os.path.exists(library) or any(separator in library for separator in " :"):
+        library = loadable_path(library_path(), arena)
     first = sanitizer_of(program) if program else None
     if first is not None and first in child.get(PRELOAD, ""):
         first = None

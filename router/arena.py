@@ -1,16 +1,22 @@
 """Where an arena's files are, and the locks that say who may make, use and remove it.
 
-    <root>/                 $VELO_RUNTIME_DIR or /dev/shm/velo-<uid>, 0700, ours alone
+    <root>/                 $VELO_RUNTIME_DIR or /dev/shm/velo-<uid>, 0711, ours
       <id>.lock             held by the server for as long as it lives
       <id>.start            held by whoever is starting a server
-      <id>/                 the arena: first 16 hex digits of sha256(workspace)
-        meta  i/            the core's
+      <id>/                 the arena, 0700: first 16 hex digits of sha256(workspace)
+        memory              link to the directory below
         router.sock shards.<pid>.sock router.pid server.log sessions/
+      <24 random digits>/   0711: what programs use, also those that change their user
+        meta  i/  clock     the core's
+        libvelo.so          the preload library, as it was when the server started
+        router              link to router.sock
 
 In: a workspace. Out: paths, held locks. Never: remove a lock file without holding it; take a lock
 on a file that somebody has removed meanwhile (that is why `Lock` compares identities).
-The root being 0700 and ours is what checks the credentials of every peer: nobody else can reach
-a socket below it.
+The arena being 0700 and ours is what checks the credentials of every peer: nobody else can reach a
+socket in it. Memory has a name of its own because a program that drops its privileges must still
+reach it: what a program of ours was told (its environment) it may use, and nobody else can list the
+root, or read the name from /proc, where sockets and command lines are everybody's.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import stat
 import time
 from contextlib import suppress
@@ -37,7 +44,7 @@ def runtime_root() -> str:
 
 
 def ensure_runtime_root(root: str) -> None:
-    """Make `root` exist, 0700 and ours.
+    """Make `root` exist, ours, and nobody else's to list or write.
 
     Raises:
         RuntimeRootUnusable: it cannot be made, or is somebody else's, or a symlink.
@@ -46,6 +53,7 @@ def ensure_runtime_root(root: str) -> None:
         os.makedirs(os.path.dirname(root.rstrip("/")) or "/", exist_ok=True)
         try:
             os.mkdir(root, 0o700)
+            os.chmod(root, 0o711)  # whatever the umask is
         except FileExistsError:
             pass
         found = os.lstat(root)
@@ -55,10 +63,9 @@ def ensure_runtime_root(root: str) -> None:
         raise RuntimeRootUnusable(path=root, reason="it is not a directory")
     if found.st_uid != os.getuid():
         raise RuntimeRootUnusable(path=root, reason=f"it belongs to uid {found.st_uid}")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        raise RuntimeRootUnusable(
-            path=root, reason=f"others can enter it (mode {stat.S_IMODE(found.st_mode):04o})"
-        )
+    if stat.S_IMODE(found.st_mode) & 0o066:
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        raise RuntimeRootUnusable(path=root, reason=f"others can list or write it (mode {mode})")
 
 
 class Arena(NamedTuple):
@@ -86,8 +93,20 @@ class Arena(NamedTuple):
         return os.path.join(self.root, self.id)
 
     @property
+    def memory(self) -> str:
+        """The directory that the core and the programs know: what `VELO_ARENA` says."""
+        try:
+            return os.readlink(self._memory_link)
+        except OSError:
+            return self.directory
+
+    @property
     def meta(self) -> str:
-        return os.path.join(self.directory, "meta")
+        return os.path.join(self.memory, "meta")
+
+    @property
+    def _memory_link(self) -> str:
+        return os.path.join(self.directory, "memory")
 
     @property
     def router_socket(self) -> str:
@@ -129,10 +148,20 @@ class Arena(NamedTuple):
         except (OSError, ValueError, IndexError):
             return None
 
+    def make(self) -> str:
+        """Make the two directories, empty; `memory`. The server lock must be held."""
+        os.mkdir(self.directory, 0o700)
+        os.symlink(os.path.join(self.root, secrets.token_hex(12)), self._memory_link)
+        os.mkdir(self.memory, 0o700)
+        os.chmod(self.memory, 0o711)
+        os.symlink(self.router_socket, os.path.join(self.memory, "router"))
+        return self.memory
+
     def remove(self) -> None:
         """Remove the arena. The server lock must be held."""
         import shutil  # 3 ms that only the last one here pays
 
+        shutil.rmtree(self.memory, ignore_errors=True)  # first: its name is in the other
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def forget_root(self) -> None:

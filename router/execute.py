@@ -78,7 +78,7 @@ class _Run:
         try:
             self._take_in_changes()
             environment = launch.environment(
-                self._served.arena.directory,
+                self._served.arena.memory,
                 grace_ms=int(self._settings.grace * 1000),
                 program=running.look_up(command[0], os.environ),
             )

@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arena import Arena
-from .config import Settings
+from .config import Settings, default_cache_dir
 from .errors import ArenaRefused, OtherVersion
 from .quantity import format_size
 
@@ -46,7 +46,7 @@ def open_arena(settings: Settings, arena: Arena) -> Opened:
     """
     if os.path.exists(arena.meta):
         return _adopt(settings, arena)
-    _clear(arena)
+    arena.remove()  # what is no arena yet
     return _create(settings, arena)
 
 
@@ -96,6 +96,10 @@ def _adopt(settings: Settings, arena: Arena) -> Opened:
         raise ArenaRefused(
             path=arena.directory, reason=f"it belongs to workspace {region.workspace}"
         )
+    try:
+        _install(arena.memory)
+    except OSError as error:
+        raise ArenaRefused(path=arena.memory, reason=error.strerror or str(error)) from None
     warnings = []
     changed = differences(fixed_settings(settings), recorded_settings(arena, region))
     if changed:
@@ -119,9 +123,10 @@ def _create(settings: Settings, arena: Arena) -> Opened:
 
     max_memory = memory_that_fits(settings.max_memory, arena.root)
     try:
-        os.mkdir(arena.directory, 0o700)
+        memory = arena.make()
+        _install(memory)
         region = Region.create(
-            arena.directory,
+            memory,
             workspace=settings.workspace,
             alias=settings.alias,
             socket=arena.router_socket,
@@ -133,7 +138,7 @@ def _create(settings: Settings, arena: Arena) -> Opened:
         with open(_record(arena), "w") as file:
             json.dump(fixed_settings(settings), file)
     except OSError as error:
-        _clear(arena)
+        arena.remove()
         raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
     warnings = []
     if max_memory < settings.max_memory and settings.origins.get("max_memory") != "default":
@@ -144,11 +149,18 @@ def _create(settings: Settings, arena: Arena) -> Opened:
     return Opened(region, adopted=False, warnings=warnings)
 
 
-def _clear(arena: Arena) -> None:
-    """Remove what is no arena yet."""
-    import shutil
+def _install(memory: str) -> None:
+    """The library of this build, for every program inside: a rebuild changes nothing for them.
 
-    shutil.rmtree(arena.directory, ignore_errors=True)
+    Raises:
+        OSError: it could not be put there.
+    """
+    from velo.interpose import launch
+
+    try:
+        launch.install(memory, os.path.join(default_cache_dir(), "lib"))
+    except launch.LibraryMissing as error:
+        raise OSError(errno.ENOENT, str(error)) from None
 
 
 def _record(arena: Arena) -> str:

@@ -38,6 +38,7 @@ from velo.shards.wire import (
     encode_error,
     encode_ok,
     id_of,
+    pid_and_name,
 )
 
 from . import opening, sessions
@@ -215,8 +216,17 @@ class Server:
             self._reply(client, encode_ok(request.id, json.dumps(self.hello()).encode()))
         elif request.verb == "STOP":
             self._on_stop(client, request)
+        elif request.verb == "OPAQUE":
+            self._on_opaque(client, request)
         else:
             self._send(self.desk.ask(client, request, time.monotonic()))
+
+    def _on_opaque(self, client: bytes, request: Request) -> None:
+        """A program inside could not attach: it waits for the tree, and its end is watched."""
+        pid, name = pid_and_name(request.payload)
+        self.region.opaque_watch(pid, name)
+        barrier = Request(request.id, "BARRIER")
+        self._send(self.desk.ask(client, barrier, time.monotonic()))
 
     def hello(self) -> dict[str, Any]:
         """Who serves what: enough for a client to decide whether it may come in."""

@@ -23,6 +23,9 @@ ID_BYTES = 8
 VERB_BYTES_MAX = 16
 FRAMES_MAX = 16
 SHARD_AND_NUMBER = struct.Struct("<IQ")  # payload of SPACE, LOAD, MATERIALISE
+PID = struct.Struct("<I")  # how the payload of OPAQUE begins
+PID_MAX = 1 << 22  # the kernel's own limit
+NAME_BYTES_MAX = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,20 @@ def shard_and_number(payload: Sequence[bytes]) -> tuple[int, int]:
         )
     shard, number = SHARD_AND_NUMBER.unpack(payload[0])
     return shard, number
+
+
+def pid_and_name(payload: Sequence[bytes]) -> tuple[int, str]:
+    """The payload of OPAQUE: a process, `<I`, and what its program is called.
+
+    Raises:
+        ProtocolError: it is anything else.
+    """
+    if len(payload) != 1 or not PID.size <= len(payload[0]) <= PID.size + NAME_BYTES_MAX:
+        raise ProtocolError("bad payload: expected a process id and a short name")
+    (pid,) = PID.unpack_from(payload[0])
+    if not 0 < pid <= PID_MAX:
+        raise ProtocolError(f"bad payload: {pid} is no process id")
+    return pid, payload[0][PID.size :].replace(b"\0", b"").decode(errors="replace")
 
 
 def _check_head(frames: Sequence[bytes], *, least: int) -> None:

@@ -147,9 +147,9 @@ uint64_t velo_backing_new(struct velo_region *region)
 
 /* ---- permissions --------------------------------------------------------------------------- */
 
-static int in_group(uint32_t gid)
+static int in_group(uint32_t gid, uint32_t own)
 {
-    if ((uint32_t)velo_sys0(SYS_getegid) == gid)
+    if (own == gid)
         return 1;
     gid_t groups[64];
     const long count = velo_sys2(SYS_getgroups, 64, velo_word(groups));
@@ -159,21 +159,32 @@ static int in_group(uint32_t gid)
     return 0;
 }
 
-int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted)
+static int may_as(const struct velo_node *directory, unsigned wanted, int real)
 {
-    (void)region;
     const uint32_t mode = VELO_READ(directory->mode);
     if (((mode & mode >> 3 & mode >> 6) & wanted) == wanted)
         return 0; /* everybody may: no need to ask who we are */
-    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    const uint32_t uid = (uint32_t)velo_sys0(real ? SYS_getuid : SYS_geteuid);
     if (uid == 0)
         return 0;
     unsigned granted = mode & 7;
     if (uid == VELO_READ(directory->uid))
         granted = mode >> 6 & 7;
-    else if (in_group(VELO_READ(directory->gid)))
+    else if (in_group(VELO_READ(directory->gid),
+                      (uint32_t)velo_sys0(real ? SYS_getgid : SYS_getegid)))
         granted = mode >> 3 & 7;
     return (granted & wanted) == wanted ? 0 : -EACCES;
+}
+
+int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted)
+{
+    (void)region;
+    return may_as(directory, wanted, 0);
+}
+
+int velo_may_search(const struct velo_node *directory, unsigned walk_flags)
+{
+    return may_as(directory, 1, (walk_flags & VELO_WALK_REAL) != 0);
 }
 
 int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,

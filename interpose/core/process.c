@@ -129,6 +129,14 @@ int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
     return rc != 0 ? rc : result.first_error;
 }
 
+void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name)
+{
+    register_opaque(region->header, (uint32_t)pid);
+    atomic_fetch_add_explicit(&slot_for_name(region->header->opaque, name)->count, 1,
+                              memory_order_relaxed);
+    velo_escape(region, VELO_ESCAPE_ATTACH);
+}
+
 void velo_opaque_poll(struct velo_region *region)
 {
     struct velo_header *header = region->header;

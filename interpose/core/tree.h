@@ -115,6 +115,8 @@ uint64_t velo_backing_new(struct velo_region *region);
 
 /* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */
 int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted);
+/* On the way of a walk with these flags: may the caller search it? */
+int velo_may_search(const struct velo_node *directory, unsigned walk_flags);
 /* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
 int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
                     const struct velo_node *node);

@@ -123,6 +123,7 @@ enum {
     VELO_WALK_NOFOLLOW = 1, /* do not follow a symlink in the last component */
     VELO_WALK_LAST = 2, /* the last name is made, removed or renamed: "file/", "link/" and a name
                            that is too long are the call's to judge, after other errors */
+    VELO_WALK_REAL = 4, /* search with the real user's rights, not the effective one's: access */
 };
 
 /* Resolve absolute `text` (not normalised). Returns 0 with *place filled, or -ENOENT (a component
@@ -216,6 +217,8 @@ int velo_programs_pending(const struct velo_region *region);
 /* Opaque programs: call `begin` right before exec of one (pid is the process that becomes it); puts
  * the tree. Later walks by anyone notice its end and reconcile. */
 int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name);
+/* The same for a program that runs already and could not attach; the caller puts the tree. */
+void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name);
 
 /* ---- reconcile.c ----------------------------------------------------------------------------- */
 struct velo_reconcile_result {

@@ -18,6 +18,7 @@
 #define ASK_TIMEOUT_MS 60000u   /* a shard that evicts writes to a disk meanwhile */
 #define ASK_GRACE_MS 5000u /* nobody listens: a killed router may be back. $VELO_GRACE_MS */
 #define ASK_RETRY_MS 50u
+#define BARRIER_TIMEOUT_MS 610000u /* a little more than the router gives its shards */
 #define ATTACH_SPINS_MAX 100000 /* of sched_yield, while another thread attaches */
 
 _Atomic int velo_attachment;
@@ -104,6 +105,26 @@ static void remember_ourselves(const char *arena)
     strcpy(velo_arena_assignment + 11, arena);
 }
 
+/* We cannot see what is hosted (no address space left, another build's arena): like a program that
+ * cannot be entered, we run on the disk's tree, which the server brings up to date first, and our
+ * end is watched. Nobody answers: nobody can help. */
+static void run_unseeing(const char *arena)
+{
+    char socket[sizeof velo_the_region.directory + 8];
+    unsigned char text[4 + 32] = {0}, reply[256];
+    const uint32_t pid = (uint32_t)velo_sys0(SYS_getpid);
+    const size_t length = strlen(arena);
+    memcpy(socket, arena, length);
+    memcpy(socket + length, "/router", 8);
+    memcpy(text, &pid, 4);
+    const char *name = program_invocation_short_name;
+    const size_t named = name == NULL ? 0 : strnlen(name, 31);
+    memcpy(text + 4, name == NULL ? "" : name, named);
+    const struct velo_bytes payload = {text, 4 + named};
+    size_t got = 0;
+    velo_request(socket, "OPAQUE", &payload, 1, BARRIER_TIMEOUT_MS, reply, sizeof reply, &got);
+}
+
 /* VELO_ATTACHED, VELO_OFF, or VELO_FRESH when libc has no environment yet. */
 static int attach(void)
 {
@@ -114,8 +135,12 @@ static int attach(void)
     if (arena == NULL || arena[0] != '/' || strlen(arena) >= sizeof velo_the_region.directory ||
         (disable != NULL && strcmp(disable, "1") == 0))
         return VELO_OFF;
-    if (velo_region_attach(&velo_the_region, arena) != 0)
+    const int rc = velo_region_attach(&velo_the_region, arena);
+    if (rc != 0) {
+        if (rc != -ENOENT) /* the arena is gone: all it held is on disk */
+            run_unseeing(arena);
         return VELO_OFF;
+    }
     velo_the_region.ask = ask;
     take_grace(environment_value("VELO_GRACE_MS", 13));
     remember_ourselves(arena);

@@ -215,8 +215,9 @@ EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
 {
     struct velo_place place;
     const int bad = (mode & ~(R_OK | W_OK | X_OK)) != 0;
+    const unsigned real = (flags & AT_EACCESS) != 0 ? 0 : VELO_WALK_REAL;
     const int claimed =
-        bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_walk_flags(flags), &place);
+        bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_walk_flags(flags) | real, &place);
     if (claimed == VELO_NOT_OURS)
         return flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
                           : NEXT(faccessat)(dirfd, path, mode, flags);

@@ -113,8 +113,12 @@ class Velo:
 
     def arena(self) -> Path:
         """The directory of the only arena there is."""
-        (arena,) = [path for path in self.root.iterdir() if path.is_dir()]
+        (arena,) = [path for path in self.root.iterdir() if (path / "memory").is_symlink()]
         return arena
+
+    def memory(self) -> Path:
+        """What programs see of the only arena: the core's files."""
+        return (self.arena() / "memory").readlink()
 
     def server_pid(self) -> int:
         """The pid of the only server there is."""

@@ -151,7 +151,7 @@ def _wait_until_steps(said: Path, building: subprocess.Popen[str], steps: int) -
 
 def _files(velo: Velo) -> list[str]:
     with suppress(OSError, ValueError):
-        return os.listdir(velo.arena() / "i")
+        return os.listdir(velo.memory() / "i")
     return []
 
 

@@ -124,7 +124,7 @@ def test_a_build_without_waiting_leaves_hosted_files_off_the_disk(
     assert early == []
     velo.run("sync", cwd=place)
     touched = _touched(log, place / "build")
-    assert str(velo.arena() / "i") in log.read_text(errors="replace"), "the trace missed the build"
+    assert str(velo.memory() / "i") in log.read_text(errors="replace"), "the trace missed the build"
     assert touched == [], "\n".join(touched[:20])
     velo.run("resume", cwd=place)
 

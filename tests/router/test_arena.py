@@ -37,13 +37,13 @@ def test_a_root_too_long_for_a_socket_is_refused_before_anything_is_made(monkeyp
         Arena.of("/a")
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
-def test_a_root_that_others_can_enter_is_refused(tmp_path, mode):
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o704, 0o713])
+def test_a_root_that_others_can_list_or_write_is_refused(tmp_path, mode):
     root = tmp_path / "root"
     root.mkdir()
     root.chmod(mode)
 
-    with pytest.raises(RuntimeRootUnusable, match="others can enter"):
+    with pytest.raises(RuntimeRootUnusable, match="others can list or write"):
         ensure_runtime_root(str(root))
 
 
