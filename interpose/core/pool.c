@@ -8,6 +8,7 @@
  * same change could not be restored by undoing. */
 #include "tree.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "os.h"
@@ -286,11 +287,12 @@ static void unchain_locked(struct velo_region *region, uint32_t *head, uint32_t 
 }
 
 /* Somebody may have the file open: its last name leaves all lists, but is not forgotten. */
-static void keep_last_locked(struct velo_region *region, struct velo_node *node, uint32_t index)
+static void keep_last_locked(struct velo_region *region, struct velo_node *node, uint32_t index,
+                             uint32_t parent)
 {
     struct velo_name *name = velo_name_at(region, index);
-    velo_set32(region, &name->next_entry, name->parent);
-    velo_set32(region, &name->previous_entry, velo_node_at(region, name->parent)->generation);
+    velo_set32(region, &name->next_entry, parent);
+    velo_set32(region, &name->previous_entry, velo_node_at(region, parent)->generation);
     velo_set32(region, &name->parent, 0);
     velo_set32(region, &name->node, 0);
     velo_set32(region, &node->last_name, index);
@@ -315,7 +317,25 @@ void velo_name_remove_locked(struct velo_region *region, uint32_t index)
     velo_set32(region, &node->links, node->links - 1);
     count_entry_locked(region, name->parent, name->node, -1);
     if (node->links == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED)
-        keep_last_locked(region, node, index);
+        keep_last_locked(region, node, index, name->parent);
     else
         name_slot_free_locked(region, index);
+}
+
+int velo_last_name_locked(struct velo_region *region, uint32_t index, uint32_t parent,
+                          const char *text, size_t length)
+{
+    const uint32_t name = name_slot_new_locked(region, text, length);
+    if (name == 0)
+        return -ENOSPC;
+    keep_last_locked(region, velo_node_at(region, index), name, parent);
+    return 0;
+}
+
+void velo_last_name_forget_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->last_name != 0)
+        name_slot_free_locked(region, node->last_name);
+    velo_set32(region, &node->last_name, 0);
 }

@@ -45,6 +45,10 @@ uint32_t velo_name_enter_locked(struct velo_region *region, uint32_t parent, con
                                 size_t length, uint32_t node);
 /* Take the name out (one link less) and free its slot; the node stays. */
 void velo_name_remove_locked(struct velo_region *region, uint32_t name);
+/* A file without a name: say that its last one was `text` in `parent`. 0 or -ENOSPC. */
+int velo_last_name_locked(struct velo_region *region, uint32_t node, uint32_t parent,
+                          const char *text, size_t length);
+void velo_last_name_forget_locked(struct velo_region *region, uint32_t node);
 void velo_name_flags_locked(struct velo_region *region, uint32_t name, unsigned flags);
 /* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
 void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t version,

@@ -146,6 +146,11 @@ int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_
 /* ---- file.c, name.c, attr.c: the operations, POSIX results, 0/fd or -errno ------------------- *
  * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */
 int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+/* O_TMPFILE in the directory `place`; and a name for such a file, which is known by a descriptor.
+ * -ENOENT: its kind has none; -EXDEV: `to` is outside. */
+int velo_open_nameless(struct velo_region *region, struct velo_place *place, int flags,
+                       mode_t mode);
+int velo_link_nameless(struct velo_region *region, uint32_t node, struct velo_place *to);
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out);
 int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags);
 int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode);

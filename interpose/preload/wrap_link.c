@@ -122,10 +122,13 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
     if (claimed < 0)
         return claimed;
     if (node != 0) {
-        int rc = velo_place_of_node(region, node, &a);
-        if (rc == 0 && claimed == VELO_NOT_OURS)
-            rc = velo_resolve(to_fd, to, THE_NAME, &b);
-        return rc != 0 ? rc : velo_link(region, &a, &b);
+        const int named = velo_place_of_node(region, node, &a);
+        const int rc = claimed == VELO_NOT_OURS
+                           ? velo_resolve(to_fd, to, THE_NAME, &b)
+                           : 0;
+        if (rc != 0)
+            return rc;
+        return named == 0 ? velo_link(region, &a, &b) : velo_link_nameless(region, node, &b);
     }
     if (claimed == VELO_NOT_OURS)
         return raw_link(fd, from, to_fd, to, flags);

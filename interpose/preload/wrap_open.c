@@ -16,11 +16,14 @@
 
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 {
+    if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY) {
+        const int nameless = velo_open_nameless(velo_here(), place, flags, mode);
+        velo_hint_open(nameless, flags);
+        return nameless;
+    }
     /* The kernel refuses to create a name with a slash before it looks what is there. */
     if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
         return place->too_long ? -ENAMETOOLONG : -EISDIR;
-    if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY)
-        return -EOPNOTSUPP; /* a file that could only be linked into the disk's tree */
     if (place->type != VELO_REGULAR && place->type != VELO_NONE)
         return (int)raw_openat(AT_FDCWD, place->path, flags, mode);
     if (place->type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
