@@ -178,6 +178,8 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
     int rc = velo_look_at(region, index, &look);
     if (rc != 0)
         return rc;
+    if (velo_is_leased(region, index))
+        return -EAGAIN;
     char path[PATH_MAX];
     if (look.state == VELO_BACKED)
         velo_backing_path(region, look.backing, path);

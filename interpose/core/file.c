@@ -121,8 +121,8 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     const int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
     if (fd == -ENOENT)
         return VELO_AGAIN;
-    if (fd == -EAGAIN) /* O_NONBLOCK met the lease of a shard that is just looking */
-        return VELO_AGAIN;
+    if (fd == -EAGAIN) /* O_NONBLOCK met a lease: a program's, or of a shard that is just looking */
+        return velo_is_leased(region, place->node) ? fd : VELO_AGAIN;
     if (fd >= 0 && (writing ? announce(region, place->node, look) != 0
                             : !still(region, place->node, look))) {
         velo_os_close(fd);

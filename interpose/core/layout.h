@@ -108,6 +108,7 @@ enum {
     VELO_NODE_STALE = 8,      /* directory: a crash may have left the disk different; reconcile it */
     VELO_NODE_PENDING = 16,   /* counted in header.programs_pending */
     VELO_NODE_COLDHOLD = 32,  /* COLD because the tree could not be written */
+    VELO_NODE_LEASED = 128,   /* a program asked for a lease on it (a hint: leased.c) */
     VELO_NODE_LINKABLE = 64,  /* born without a name, and may be given one */
 };
 

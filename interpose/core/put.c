@@ -265,6 +265,8 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
 {
     struct errand errand;
     int writers = 0;
+    if (velo_is_leased(region, node))
+        return 1;
     for (int count = 0, tries = 0; count < NAMES_A_FILE_MAX; count++) {
         if (!next_errand(region, node, &errand))
             break;

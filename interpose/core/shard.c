@@ -137,6 +137,8 @@ int velo_settle(struct velo_region *region, uint32_t index)
         return 0;
     if (seen.links > 0 && seen.settled == seen.version)
         return 0;
+    if (velo_is_leased(region, index))
+        return 0;
     velo_backing_path(region, seen.backing, path);
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
@@ -197,6 +199,8 @@ int velo_evict(struct velo_region *region, uint32_t index)
     char path[320];
     if (see(region, index, &seen) != 0)
         return -ENOENT;
+    if (velo_is_leased(region, index))
+        return -EBUSY;
     velo_backing_path(region, seen.backing, path);
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)

@@ -189,6 +189,12 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
 /* st_ino of a directory and of its parent, for the "." and ".." entries. */
 int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot);
 
+/* ---- leased.c: F_SETLEASE ---------------------------------------------------------------------- */
+/* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
+ * hold one. */
+void velo_lease_mark(struct velo_region *region, uint32_t node);
+int velo_is_leased(struct velo_region *region, uint32_t node);
+
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);

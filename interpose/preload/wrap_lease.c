@@ -1,0 +1,41 @@
+/* wrap_lease.c - fcntl, for the sake of one command: F_SETLEASE on a hosted file.
+ *
+ * The kernel grants a lease only while nobody else has the file open, and tells its holder of whoever
+ * opens it. Shards open files to look after them; before a program asks, they are told to leave this
+ * one alone, and one that is just looking has a moment to go. */
+#include <fcntl.h>
+#include <stdarg.h>
+
+#include "claim.h"
+#include "raw.h"
+
+#define PATIENCE_MS 5
+
+static long set_lease(int fd, long kind)
+{
+    struct velo_region *region = velo_here();
+    const uint32_t node = region == NULL || kind == F_UNLCK ? 0 : velo_node_of_fd(region, fd);
+    if (node != 0)
+        velo_lease_mark(region, node);
+    long rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
+    for (int waited_ms = 0; node != 0 && rc == -EAGAIN && waited_ms < PATIENCE_MS; waited_ms++) {
+        const struct timespec moment = {0, 1000000};
+        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+        rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
+    }
+    return rc;
+}
+
+/* Whatever the command takes comes as one word; fcntl64 is what both names are in libc. */
+EXPORT int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    const long argument = va_arg(arguments, long);
+    va_end(arguments);
+    if (command == F_SETLEASE)
+        return (int)velo_answer(set_lease(fd, argument));
+    return NEXT(fcntl64)(fd, command, argument);
+}
+ALIAS(fcntl64, fcntl);
+ALIAS(__fcntl, fcntl);
