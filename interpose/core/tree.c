@@ -296,19 +296,11 @@ void velo_renamed_locked(struct velo_region *region, uint32_t index)
 
 void velo_lose_link_locked(struct velo_region *region, uint32_t index)
 {
-    struct velo_node *node = velo_node_at(region, index);
-    if (node->links > 0) {
+    const struct velo_node *node = velo_node_at(region, index);
+    if (node->links > 0 || node->state == VELO_BACKED) /* or somebody may have it open still */
         velo_renamed_locked(region, index);
-        return;
-    }
-    /* For whoever has it open still. What was shown within this tick of the clock may be its ctime,
-     * which file's is not remembered; any other tick is later than all that was shown. */
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    const int64_t floor =
-        atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
-    velo_set_time(region, &node->ctime_ns, velo_stamp(region, floor >= velo_ns(&now)));
-    velo_node_drop_locked(region, index);
+    if (node->links == 0)
+        velo_node_drop_locked(region, index);
 }
 
 void velo_touch_locked(struct velo_region *region, uint32_t index)

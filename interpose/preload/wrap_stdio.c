@@ -44,7 +44,7 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     const int fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags, 0666);
     if (velo_answer(fd) < 0)
         return NULL;
-    if ((flags & O_APPEND) != 0)
+    if ((flags & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY))
         velo_sys3(SYS_lseek, fd, 0, SEEK_END); /* where fopen starts and fdopen does not */
     FILE *stream = NEXT(fdopen)(fd, mode);
     if (stream == NULL)
