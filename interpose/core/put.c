@@ -29,13 +29,13 @@ struct errand {
     uint32_t node, generation, name, parent;
     enum velo_state state;
     uint64_t version, backing;
-    uint32_t links;
     uint32_t twin; /* a name that has this version on disk already, 0: none */
     char text[VELO_NAME_MAX + 1];
 };
 
 /* Pick the next name of `node` whose disk copy is not the current version. 1 found, 0 none left. */
-static int next_errand(struct velo_region *region, uint32_t index, struct errand *out)
+static int next_errand(struct velo_region *region, uint32_t index, uint32_t passed_over,
+                       struct errand *out)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -50,8 +50,10 @@ static int next_errand(struct velo_region *region, uint32_t index, struct errand
                 out->twin = name;
                 continue;
             }
-            if (found)
+            if (found || passed_over > 0) {
+                passed_over -= passed_over > 0;
                 continue;
+            }
             found = 1;
             out->node = index;
             out->generation = node->generation;
@@ -60,7 +62,6 @@ static int next_errand(struct velo_region *region, uint32_t index, struct errand
             out->state = node->state;
             out->version = node->version;
             out->backing = node->backing;
-            out->links = node->links;
             velo_name_text(region, entry, out->text);
         }
     }
@@ -264,11 +265,11 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
 int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
 {
     struct errand errand;
-    int writers = 0;
+    uint32_t snapshots = 0;
     if (velo_is_leased(region, node))
         return 1;
     for (int count = 0, tries = 0; count < NAMES_A_FILE_MAX; count++) {
-        if (!next_errand(region, node, &errand))
+        if (!next_errand(region, node, snapshots, &errand))
             break;
         const int rc = run_errand(region, &errand, flags);
         if (rc == -EBUSY) {
@@ -283,15 +284,9 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
         if (rc < 0)
             return rc;
         atomic_fetch_add_explicit(&region->header->puts, 1, memory_order_relaxed);
-        if (rc == 1) { /* its names stay dirty: one snapshot each, then stop */
-            writers = 1;
-            if (errand.links <= 1)
-                break;
-            if (count + 1 >= (int)errand.links)
-                break;
-        }
+        snapshots += rc == 1; /* its names stay dirty: one snapshot each, then stop */
     }
-    return writers;
+    return snapshots > 0;
 }
 
 /* ---- everything, in order -------------------------------------------------------------------- */

@@ -39,6 +39,13 @@ int velo_fd_of_path(const char *path);
 void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX]);
 #define VELO_SELF 0
 
+/* "" with AT_EMPTY_PATH and no descriptor is the working directory. */
+static inline const char *velo_or_cwd(int dirfd, const char *path, int at_flags)
+{
+    const bool cwd = dirfd == AT_FDCWD && path != NULL && path[0] == 0;
+    return cwd && (at_flags & AT_EMPTY_PATH) != 0 ? "." : path;
+}
+
 static inline unsigned velo_walk_flags(int at_flags)
 {
     return (at_flags & AT_SYMLINK_NOFOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;

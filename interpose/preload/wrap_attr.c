@@ -85,6 +85,7 @@ static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flag
         return noticed(dirfd, raw_chown(dirfd, path, uid, gid, flags));
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return raw_chown(dirfd, path, uid, gid, flags); /* refused before the path is read */
+    path = velo_or_cwd(dirfd, path, flags);
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_chown(dirfd, path, uid, gid, flags),
              velo_chown(velo_here(), &place, uid, gid));
 }
@@ -135,6 +136,7 @@ static long utimens_at(int dirfd, const char *path, const struct timespec *times
         times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
     if (nothing || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return raw_utimens(dirfd, path, times, flags); /* answered before the path is read */
+    path = velo_or_cwd(dirfd, path, flags);
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
              utimens_hosted(&place, times));
 }

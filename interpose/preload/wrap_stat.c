@@ -56,6 +56,7 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
     if (means_descriptor(dirfd, path, flags))
         return stat_fd(dirfd, out);
     struct velo_place place;
+    path = velo_or_cwd(dirfd, path, flags);
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return stat_plain(dirfd, path, out, flags);
@@ -192,6 +193,7 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     if (means_descriptor(dirfd, path, flags))
         return statx_fd(dirfd, path, flags, mask, out);
     struct velo_place place;
+    path = velo_or_cwd(dirfd, path, flags);
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return statx_plain(dirfd, path, flags, mask, out);

@@ -25,7 +25,7 @@ DIRECTORIES = ["d", "e", "d/e", "."]
 PLAIN = [*FILES, *FILES, "d", "e", "d/e", "l", "m", "d/l"]
 SHAPES = [
     *("./a", "d/../b", "d//a", "a/", "b/", "d/", "d/.", "d/..", "d/e/..", ".", "..", "''"),
-    *("@", "@/a", "@/d/a", "@/d/../a", "@//b", "a/b", "no/a", "no/..", "a/..", "l/", "l/a", "l/.."),
+    *("@/a", "@/d/a", "@/d/../a", "@//b", "a/b", "no/a", "no/..", "a/..", "l/", "l/a", "l/.."),
     *("m/", "m/b", "{n*255}", "{n*256}", "d/{n*255}", "{d/../*600}a", "{d/../*900}a", "{./*2040}a"),
     *("{./*2100}a", "%e2%82%ac", "x%0ay"),
 ]
@@ -82,8 +82,8 @@ KINDS: dict[str, Sequence[str]] = {
     "xattrflag": ["0", "0", "XATTR_CREATE", "XATTR_REPLACE"],
     "fcntl": [
         *("F_GETFL 0", "F_GETFD 0", "F_SETFL O_APPEND|O_NONBLOCK", "F_SETFD FD_CLOEXEC"),
-        *("F_SETFD 0", "F_DUPFD 10", "F_DUPFD_CLOEXEC 20", "F_GETLEASE 0", "F_SETLEASE F_RDLCK"),
-        *("F_SETLEASE F_WRLCK", "F_SETLEASE F_UNLCK", "F_GETPIPE_SZ 0", "F_SETFL O_NONBLOCK"),
+        *("F_SETFD 0", "F_DUPFD 10", "F_DUPFD_CLOEXEC 20", "F_GETLEASE 0"),
+        *("F_GETPIPE_SZ 0", "F_SETFL O_NONBLOCK"),  # no lease: who opens waits for its holder
     ],
     "locks": ["F_SETLK", "F_OFD_SETLK", "F_GETLK", "F_OFD_GETLK"],
     "locktype": ["F_RDLCK", "F_WRLCK", "F_UNLCK"],
@@ -149,6 +149,7 @@ GRAMMAR: dict[str, int] = {
     "readlinkat {at} {path} 300": 2,
     "mknod {path} {special}": 2,
     "stat /": 1,
+    "lstat @": 1,
     "stat {path}": 20,
     "lstat {path}": 10,
     "fstat {fd}": 12,

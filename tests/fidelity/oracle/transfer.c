@@ -60,6 +60,13 @@ static void op_copy_file_range(struct context *c, char **a)
 static void op_sendfile(struct context *c, char **a)
 {
     off_t from;
+    struct stat in, out;
+    /* Into itself: what the later pages are by then is the file system's choice. */
+    if (fstat(fd_of(c, a[0]), &out) == 0 && fstat(fd_of(c, a[1]), &in) == 0 &&
+        in.st_ino == out.st_ino) {
+        say(c, " itself");
+        return;
+    }
     off_t *from_at = offset_of(a[2], &from);
     say_result(c, sendfile(fd_of(c, a[0]), fd_of(c, a[1]), from_at, (size_t)number(a[3])));
     say(c, " %ld", (long)from);
