@@ -325,13 +325,16 @@ def _claim_staging(parent: Path) -> tuple[Path, int]:
     while True:
         path = parent / secrets.token_hex(8)
         path.mkdir(mode=0o700)
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # A sweeper took it at once, for a dead writer's.
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(path).st_ino == os.fstat(fd).st_ino:
                 return path, fd
         except (BlockingIOError, FileNotFoundError):
-            pass  # A sweeper took it between mkdir and flock, for a dead writer's.
+            pass  # A sweeper took it between open and flock.
         os.close(fd)
 
 

@@ -367,6 +367,27 @@ def test_a_really_full_file_system_refuses_and_recovers(tmp_path):
         subprocess.run(["umount", mount], check=True)
 
 
+OPENS_AND_SWEEPS = """
+import sys
+from pathlib import Path
+from velo.shards.cas import Store
+for _ in range(300):
+    store = Store(Path(sys.argv[1]))
+    store.sweep()
+    store.close()
+"""
+
+
+def test_stores_opened_and_swept_at_once_do_not_hinder_each_other(tmp_path):
+    # Goal: shards start together, and each looks for what the dead left while others just begin.
+    command = [sys.executable, "-c", OPENS_AND_SWEEPS, str(tmp_path / "cas")]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+
+    said = [process.communicate(timeout=60)[1] for process in running]
+
+    assert said == [""] * 4
+
+
 def test_a_store_that_cannot_be_made_says_where_and_why(tmp_path):
     (tmp_path / "file").write_text("in the way")
 
