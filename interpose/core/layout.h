@@ -34,7 +34,7 @@
 #include "velo.h"
 
 #define VELO_MAGIC 0x306f6c6576ull /* "velo0" */
-#define VELO_VERSION 2u
+#define VELO_VERSION 3u
 #define VELO_NAME_INLINE 48u
 #define VELO_CHUNK_BYTES 56u
 #define VELO_NAME_MAX 255u
@@ -254,7 +254,7 @@ struct velo_header {
     uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
     uint32_t name_table_size, identity_table_size;     /* powers of two */
     uint32_t root_count;
-    uint32_t reserved1;
+    _Atomic uint32_t loosened; /* a directory whose mode on disk is ours for a step (loosen.h) */
     struct velo_root roots[VELO_ROOTS_MAX];
 
     _Atomic uint64_t next_backing;

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "loosen.h"
 #include "os.h"
 #include "tree.h"
 
@@ -83,7 +84,8 @@ void velo_litter_remove(struct velo_region *region, uint32_t directory, int dirf
                         const char *name)
 {
     struct stat stat;
-    if (velo_os_lstatat(dirfd, name, &stat) != 0 || velo_os_unlinkat(dirfd, name, 0) != 0 ||
+    if (velo_os_lstatat(dirfd, name, &stat) != 0 ||
+        velo_loose_unlink(region, directory, dirfd, name) != 0 ||
         stat.st_nlink < 2)
         return;
     struct velo_hold hold;

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "loosen.h"
 #include "sys.h"
 #include "tree.h"
 
@@ -218,6 +219,7 @@ static void recover(struct velo_region *region)
     if (velo_rename_recover(region) != 0)
         undo(region);
     settle_sequence(header);
+    velo_loosened_recover(region);
     mark_stale(region, atomic_load(&header->disk_step));
     mark_stale(region, atomic_load(&header->disk_step_other));
     forget_disk_step(header);
@@ -232,7 +234,8 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
     struct velo_header *header = region->header;
     if (atomic_load_explicit(&header->intent_count, memory_order_relaxed) != 0 ||
         (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0 ||
-        atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0)
+        atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&header->loosened, memory_order_relaxed) != 0)
         recover(region);
 }
 

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "lease.h"
 #include "litter.h"
+#include "loosen.h"
 #include "os.h"
 
 #include <sys/mman.h>
@@ -82,12 +83,13 @@ static void copy_xattrs(int from, int to)
 }
 
 /* Write the bytes of `from` to a new file in `dirfd`; the descriptor, or -errno. */
-static int copy_to_temporary(int from, int dirfd, const char *temporary, unsigned flags)
+static int copy_to_temporary(struct velo_region *region, const struct errand *errand, int from,
+                             int dirfd, const char *temporary, unsigned flags)
 {
     struct stat stat;
-    velo_os_unlinkat(dirfd, temporary, 0); /* of a process with our id that died */
-    const int to =
-        velo_os_openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    /* of a process with our id that died */
+    velo_loose_unlink(region, errand->parent, dirfd, temporary);
+    const int to = velo_loose_create(region, errand->parent, dirfd, temporary);
     if (to < 0)
         return to;
     int rc = velo_copy_bytes(from, to);
@@ -102,7 +104,7 @@ static int copy_to_temporary(int from, int dirfd, const char *temporary, unsigne
     if (rc == 0)
         return to;
     velo_os_close(to);
-    velo_os_unlinkat(dirfd, temporary, 0);
+    velo_loose_unlink(region, errand->parent, dirfd, temporary);
     return rc;
 }
 
@@ -124,8 +126,8 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
     velo_commit(region, &hold);
     if (rc < 0)
         return rc;
-    velo_os_unlinkat(dirfd, temporary, 0);
-    rc = velo_os_linkat(AT_FDCWD, path, dirfd, temporary, 0);
+    velo_loose_unlink(region, errand->parent, dirfd, temporary);
+    rc = velo_loose_link(region, errand->parent, path, dirfd, temporary);
     if (rc != 0)
         return rc;
     struct stat linked;
@@ -186,6 +188,9 @@ static void finish_rename(struct velo_region *region, const struct errand *erran
         disk = NULL;
     else
         velo_set32(region, &velo_name_at(region, errand->name)->putter, 0);
+    struct velo_node *parent = velo_node_at(region, errand->parent);
+    if (parent->type == VELO_DIRECTORY) /* our rename stamped it; the program's write did not */
+        velo_set32(region, &parent->flags, parent->flags | VELO_NODE_TIMES);
     if (disk != NULL) {
         const uint64_t replaced = velo_name_at(region, errand->name)->disk_inode;
         const uint64_t version = current && node->version == errand->version ? node->version : 0;
@@ -213,7 +218,7 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     char path[PATH_MAX], temporary[64];
     int from = -1, current = 1;
     int rc = velo_path_of(region, errand->parent, path);
-    const int dirfd = rc < 0 ? rc : velo_os_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    const int dirfd = rc < 0 ? rc : velo_os_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (dirfd < 0)
         return dirfd;
     velo_temporary_name(errand->node, temporary);
@@ -231,7 +236,7 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
                    ? velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
                    : -ESTALE;
         current = from >= 0 && velo_nobody_writes(from);
-        to = from < 0 ? from : copy_to_temporary(from, dirfd, temporary, flags);
+        to = from < 0 ? from : copy_to_temporary(region, errand, from, dirfd, temporary, flags);
         current = current && from >= 0 && velo_nobody_writes(from);
     }
     rc = to < 0 ? (to == -ENOENT ? -ESTALE : to) : 0;
@@ -241,9 +246,9 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
         rc = begin_rename(region, errand);
     if (rc == 0) {
         struct stat disk;
-        rc = velo_os_renameat(dirfd, temporary, dirfd, errand->text, 0);
+        rc = velo_loose_rename(region, errand->parent, dirfd, temporary, errand->text);
         if (rc == 0 && errand->twin != 0) /* renaming over a link of itself does nothing */
-            velo_os_unlinkat(dirfd, temporary, 0);
+            velo_loose_unlink(region, errand->parent, dirfd, temporary);
         if (rc == 0)
             rc = velo_os_fstat(to, &disk);
         else if (rc == -ENOENT) /* the directory was removed, and the temporary file with it */

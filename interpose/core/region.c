@@ -179,7 +179,7 @@ static int fill(int fd, const struct velo_options *options)
     header->version = VELO_VERSION;
     header->layout_hash = velo_layout_hash();
     header->pid_namespace = pid_namespace();
-    struct stat stat;
+    struct stat stat = {0};
     rc = velo_os_fstat(fd, &stat);
     header->arena_device = stat.st_dev;
     if (rc == 0)

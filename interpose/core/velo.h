@@ -276,6 +276,7 @@ int velo_stored(struct velo_region *region, uint32_t node, uint64_t version,
 int velo_evict(struct velo_region *region, uint32_t node);
 /* COLD -> BACKED. `begin` gives a descriptor to write the bytes to; `end` publishes. */
 int velo_load_begin(struct velo_region *region, uint32_t node, uint64_t *token);
+/* With fd -1 the load is given up: what `begin` made is removed, the answer is an error. */
 int velo_load_end(struct velo_region *region, uint32_t node, uint64_t token, int fd);
 /* Remove tmpfs files that no node refers to and whose creator is dead. Returns how many. */
 int velo_sweep(struct velo_region *region);

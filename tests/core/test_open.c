@@ -1,6 +1,8 @@
 /* test_open.c - open and its flags, who may do what, files that are unlinked while open. */
 #include "both.h"
 
+#include "layout.h"
+
 #include <grp.h>
 #include <sys/mman.h>
 
@@ -245,6 +247,87 @@ static void the_set_group_bit_passes_the_group_on(void)
            {WRITE, "d/e/g", "g", O_WRONLY, 0644}, {SYMLINK, "d/l", "f", 0, 0});
 }
 
+/* Everything of a bench by a user who is not root, as far as this one may become one. */
+static void as_a_user(void (*test)(void))
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(12345) != 0 || setuid(12345) != 0))
+            _exit(1);
+        test();
+        exit(0);
+    }
+    CHECK(child_ended_well(child));
+}
+
+static mode_t disk_mode(const char *name)
+{
+    struct stat st;
+    CHECK_EQ(lstat(in_workspace(name), &st), 0);
+    return st.st_mode & 07777;
+}
+
+static int hosted_chmod(const char *relative, mode_t mode)
+{
+    struct velo_place place;
+    const int rc = walk_to(relative, 0, &place);
+    return rc != 0 ? rc : velo_chmod(&bench.region, &place, mode);
+}
+
+static void put_into_a_closed_directory(void)
+{
+    static const mode_t modes[] = {0555, 0111, 0500};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        struct stat disk;
+        bench_open();
+        CHECK_EQ(hosted_mkdir("build/d"), 0);
+        hosted_write("build/d/f", "first");
+        CHECK_EQ(hosted_link("build/d/f", "build/d/g"), 0);
+        CHECK_EQ(hosted_chmod("build/d", modes[i]), 0);
+
+        put_everything();
+        CHECK(disk_says("build/d/f", "first"));
+        CHECK(disk_says("build/d/g", "first"));
+        CHECK_EQ(disk_mode("build/d"), modes[i]);
+        hosted_write("build/d/f", "second");
+        put_everything();
+        CHECK(disk_says("build/d/g", "second"));
+        CHECK_EQ(disk_mode("build/d"), modes[i]);
+        CHECK_EQ(lstat(in_workspace("build/d"), &disk), 0);
+        CHECK_EQ(disk.st_mtim.tv_nsec, stat_at("build/d").st_mtim.tv_nsec);
+        CHECK_EQ(hosted_open("build/d/new", O_WRONLY | O_CREAT, 0644), geteuid() == 0 ? 0 : -EACCES);
+        CHECK_EQ(reconcile().changed, 0);
+        CHECK_EQ(hosted_chmod("build/d", 0755), 0);
+        bench_close();
+    }
+}
+
+static void a_file_reaches_a_directory_that_was_made_read_only(void)
+{
+    as_a_user(put_into_a_closed_directory);
+}
+
+static void be_killed_with_a_directory_open(void)
+{
+    bench_open();
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    CHECK_EQ(hosted_chmod("build/d", 0555), 0);
+    CHECK_EQ(chmod(in_workspace("build/d"), 0755), 0); /* as velo does for a step */
+    atomic_store(&bench.region.header->loosened, node_at("build/d"));
+
+    CHECK_EQ(hosted_mkdir("build/other"), 0); /* whoever comes next */
+
+    CHECK_EQ(disk_mode("build/d"), 0555);
+    CHECK_EQ(reconcile().changed, 0);
+    CHECK_EQ(hosted_chmod("build/d", 0755), 0);
+    bench_close();
+}
+
+static void a_killed_putter_leaves_no_directory_open(void)
+{
+    as_a_user(be_killed_with_a_directory_open);
+}
+
 int main(void)
 {
     RUN(flags_mean_what_they_mean_to_the_kernel);
@@ -256,5 +339,7 @@ int main(void)
     RUN(a_descriptor_and_its_path_are_one_file_in_every_state);
     RUN(a_stranger_may_do_what_the_modes_say);
     RUN(the_set_group_bit_passes_the_group_on);
+    RUN(a_file_reaches_a_directory_that_was_made_read_only);
+    RUN(a_killed_putter_leaves_no_directory_open);
     return 0;
 }
