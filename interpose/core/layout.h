@@ -168,6 +168,7 @@ struct velo_opaque_slot {
     _Atomic uint64_t since_ns;
 };
 #define VELO_OPAQUE_MAX 64u
+#define VELO_LINKS_MAX 256u /* symlinks outside that lead in (links.c) */
 
 struct velo_tally { /* of one name of programs */
     _Atomic uint32_t claimed; /* 0 free, 1 being named, 2 named */
@@ -263,6 +264,9 @@ struct velo_header {
     _Atomic uint32_t opaque_running;
     _Atomic uint32_t paused;
     _Atomic uint32_t mark; /* last reconcile pass */
+    _Atomic uint32_t link_count;    /* of `links`, hashes of texts */
+    _Atomic uint32_t outside_epoch; /* ends when a symlink is made outside */
+    _Atomic uint32_t links[VELO_LINKS_MAX];
     _Atomic uint64_t activity;
     _Atomic uint64_t puts, evictions, loads, recoveries;
     _Atomic uint64_t escapes[VELO_ESCAPE_COUNT];

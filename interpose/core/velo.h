@@ -189,6 +189,12 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
 /* st_ino of a directory and of its parent, for the "." and ".." entries. */
 int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot);
 
+/* ---- links.c: symlinks outside that lead in -------------------------------------------------- */
+/* The link at absolute `text` does; later, whether one may stand there (a hint). */
+void velo_link_note(struct velo_region *region, const char *text);
+int velo_link_known(const struct velo_region *region, const char *text, size_t length);
+void velo_links_of_workspace(struct velo_region *region);
+
 /* ---- leased.c: F_SETLEASE ---------------------------------------------------------------------- */
 /* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
  * hold one. */

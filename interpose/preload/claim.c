@@ -13,6 +13,7 @@
 #include "claim.h"
 
 #include "../core/layout.h"
+#include "outside.h"
 #include "raw.h"
 
 static struct {
@@ -69,7 +70,7 @@ static bool names_a_pattern(const struct velo_region *region, const char *text)
 }
 
 /* velo_may_host does not know "..": gcc's "/usr/lib/gcc/../../include" is everyday. */
-static bool may_lead_in(const struct velo_region *region, const char *text)
+bool velo_may_lead_in(const struct velo_region *region, const char *text)
 {
     return (velo_may_host(region, text) != 0 || strstr(text, "/..") != NULL) &&
            names_a_pattern(region, text);
@@ -137,7 +138,7 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
         return -ENOENT; /* "(unreachable)" */
     uint32_t generation = 0;
     *base = (struct base){.length = (uint32_t)size - 1};
-    if (may_lead_in(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
+    if (velo_may_lead_in(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
         scratch->kind == VELO_HOSTED && scratch->type == VELO_DIRECTORY) {
         base->node = scratch->node;
         base->length = 0;
@@ -265,6 +266,34 @@ static int judge(int rc, const struct velo_place *place)
     return place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
 }
 
+/* An absolute text, of which `path` is what the program said: the rest is a directory's real path,
+ * in which nothing is a symlink. */
+static int by_text(struct velo_region *region, const char *text, const char *path, unsigned flags,
+                   bool any, struct velo_place *place)
+{
+    int by_directory = VELO_NOT_OURS;
+    if (velo_may_lead_in(region, text)) {
+        const bool asks = velo_goes_up_inside(path);
+        if (asks)
+            by_directory = velo_claim_by_directory(region, text, flags, place);
+        if (by_directory == VELO_OURS)
+            return by_directory;
+        const int rc = judge(velo_walk(region, text, flags, place), place);
+        if (rc == VELO_NOT_OURS && !any)
+            return velo_claim_outside(region, AT_FDCWD, text, 0, flags, place);
+        if (!asks || any || rc < 0)
+            return rc;
+        return by_directory; /* the kernel found another directory, or none */
+    }
+    const bool asks = path[0] == '/' || strchr(path, '/') != NULL ||
+                      atomic_load_explicit(&region->header->link_count, memory_order_relaxed) != 0;
+    const int claimed =
+        asks ? velo_claim_outside(region, AT_FDCWD, text, 0, flags, place) : VELO_NOT_OURS;
+    if (claimed != VELO_NOT_OURS || !any)
+        return claimed;
+    return judge(velo_walk(region, text, flags, place), place);
+}
+
 static int walk_from(struct velo_region *region, const struct base *base, char text[PATH_MAX],
                      const char *path, unsigned flags, bool any, struct velo_place *place)
 {
@@ -275,9 +304,7 @@ static int walk_from(struct velo_region *region, const struct base *base, char t
         return any ? -ENAMETOOLONG : VELO_NOT_OURS;
     text[base->length] = '/';
     memcpy(text + base->length + 1, path, length + 1);
-    if (!any && !may_lead_in(region, text))
-        return VELO_NOT_OURS;
-    return judge(velo_walk(region, text, flags, place), place);
+    return by_text(region, text, path, flags, any, place);
 }
 
 /* The working directory was removed; for the kernel its ".." still leads where it stood. */
@@ -326,7 +353,10 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
     if (base.node != 0)
         return judge(velo_walk_at(region, base.node, path, flags, place), place);
     if (!any && !names_a_pattern(region, path))
-        return VELO_NOT_OURS;
+        return strchr(path, '/') == NULL
+                   ? VELO_NOT_OURS
+                   : velo_claim_outside(region, fd, path, stat.st_ino ^ stat.st_dev << 32, flags,
+                                        place);
     char text[PATH_MAX];
     const int rc = text_of_fd(fd, &base, text);
     if (rc != 0)
@@ -356,9 +386,7 @@ static int claim(int dirfd, const char *path, unsigned flags, bool any, struct v
     if (behind != NULL) {
         path = behind;
     } else if (path[0] == '/') {
-        if (!any && !may_lead_in(region, path))
-            return VELO_NOT_OURS;
-        return judge(velo_walk(region, path, flags, place), place);
+        return by_text(region, path, path, flags, any, place);
     }
     if (dirfd == AT_FDCWD)
         return claim_at_cwd(region, path, flags, any, place);

@@ -2,8 +2,8 @@
  *
  * In    what the program named: a directory descriptor and a text
  * Out   a place for the core, or "not ours": make the program's own call
- * Never a system call for an absolute path; for a relative one only when the working directory is
- *       not known yet. */
+ * Never a system call for an absolute path, but one stat for each directory outside (outside.h); for
+ *       a relative one only when the working directory is not known yet. */
 #ifndef VELO_PRELOAD_CLAIM_H
 #define VELO_PRELOAD_CLAIM_H
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "claim.h"
+#include "outside.h"
 #include "raw.h"
 
 #define THE_NAME (VELO_WALK_NOFOLLOW | VELO_WALK_LAST)
@@ -80,8 +81,13 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     const int claimed = refused(flags)
                             ? VELO_NOT_OURS
                             : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
-    if (claimed == VELO_NOT_OURS)
-        return raw_rename(fd, from, to_fd, to, flags);
+    if (claimed == VELO_NOT_OURS) {
+        const long rc = raw_rename(fd, from, to_fd, to, flags);
+        struct velo_region *region = rc == 0 ? velo_here() : NULL;
+        if (region != NULL)
+            velo_link_moved(region, fd, from, to_fd, to);
+        return rc;
+    }
     return claimed < 0 ? claimed : velo_rename(velo_here(), &a, &b, flags);
 }
 
@@ -199,9 +205,18 @@ EXPORT int remove(const char *path)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+static long symlink_outside(const char *target, int dirfd, const char *path)
+{
+    const long rc = raw_symlink(target, dirfd, path);
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region != NULL)
+        velo_link_made(region, dirfd, path);
+    return rc;
+}
+
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
-    ONE_NAME(dirfd, path, THE_NAME, raw_symlink(target, dirfd, path),
+    ONE_NAME(dirfd, path, THE_NAME, symlink_outside(target, dirfd, path),
              velo_symlink(velo_here(), target, &place));
 }
 
