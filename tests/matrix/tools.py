@@ -6,6 +6,7 @@ In: a name. Out: the version as the tool tells it, or "missing, package ...". Ne
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 
@@ -92,7 +93,7 @@ def _version_of_file(name: str) -> str:
     path = _first_line("gcc", f"-print-file-name={name}")
     if path == name:
         return f"missing, package {FILES[name]}"
-    owner = _first_line("dpkg-query", "-S", path).partition(":")[0] or FILES[name]
+    owner = _first_line("dpkg-query", "-S", os.path.realpath(path)).partition(":")[0] or FILES[name]
     return _version_of_package(owner)
 
 
