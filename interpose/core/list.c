@@ -90,6 +90,18 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
     return -ENOMEM;
 }
 
+/* st_ino of the directory that holds a hosted one; 0 when nobody can look there. */
+static uint64_t outside_inode(struct velo_region *region, uint32_t root)
+{
+    char path[PATH_MAX];
+    struct stat stat;
+    const int length = velo_path_of(region, root, path);
+    if (length <= 0 || (size_t)length + 4 > sizeof path)
+        return 0;
+    memcpy(path + length, "/..", 4);
+    return velo_os_lstat(path, &stat) == 0 ? stat.st_ino : 0;
+}
+
 int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot)
 {
     const struct velo_node *node = velo_node_at(region, directory);
@@ -97,6 +109,7 @@ int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot
         return -ENOENT;
     const uint32_t parent = VELO_READ(node->parent);
     *dot = velo_inode_number(node, directory);
-    *dotdot = parent != 0 ? velo_inode_number(velo_node_at(region, parent), parent) : 2;
+    *dotdot = parent != 0 ? velo_inode_number(velo_node_at(region, parent), parent)
+                          : outside_inode(region, directory);
     return 0;
 }

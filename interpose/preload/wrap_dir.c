@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 
+#include "../core/layout.h"
 #include "claim.h"
 #include "raw.h"
 #include "wrap_dir.h"
@@ -235,15 +236,60 @@ EXPORT long telldir(DIR *directory)
 
 /* ---- raw reading ----------------------------------------------------------------------------- */
 
+/* Numbers and types as stat says them, where the disk's are others. */
+static void correct(struct velo_region *region, uint32_t directory, struct dirent64 *entry)
+{
+    static const unsigned char types[] = {
+        [VELO_REGULAR] = DT_REG, [VELO_DIRECTORY] = DT_DIR, [VELO_SYMLINK] = DT_LNK};
+    uint64_t dot, dotdot;
+    struct velo_place place;
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+        if (velo_list_dots(region, directory, &dot, &dotdot) == 0)
+            entry->d_ino = entry->d_name[1] == 0 ? dot : dotdot;
+        return;
+    }
+    if (velo_walk_at(region, directory, entry->d_name, VELO_WALK_NOFOLLOW, &place) != 0 ||
+        place.kind != VELO_HOSTED || place.node == 0)
+        return;
+    entry->d_ino = velo_inode_number(velo_node_at(region, place.node), place.node);
+    if (place.type != VELO_OTHER)
+        entry->d_type = types[place.type];
+}
+
+/* The entries that the kernel gave, without files on their way to their real path. Bytes left. */
+static long correct_all(struct velo_region *region, uint32_t directory, unsigned char *buffer,
+                        long size)
+{
+    long kept = 0;
+    for (long at = 0; at < size;) {
+        struct dirent64 *entry = (struct dirent64 *)(void *)(buffer + at);
+        const unsigned short length = entry->d_reclen;
+        at += length;
+        if (strncmp(entry->d_name, VELO_TEMPORARY_PREFIX, sizeof VELO_TEMPORARY_PREFIX - 1) == 0)
+            continue;
+        correct(region, directory, entry);
+        memmove(buffer + kept, entry, length);
+        kept += length;
+    }
+    return kept;
+}
+
 /* A program that reads entries itself keeps its place in the kernel's descriptor, so it is given
  * the kernel's view: everything is put on disk when it begins. */
 EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
 {
     struct velo_region *region = velo_here();
-    if (region != NULL && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0 &&
-        velo_node_of_fd(region, fd) != 0)
+    const uint32_t directory = region == NULL ? 0 : velo_node_of_fd(region, fd);
+    if (directory != 0 && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0)
         velo_put_tree(region);
-    return velo_answer(velo_sys3(SYS_getdents64, fd, velo_word(buffer), size));
+    long got;
+    do {
+        got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), size);
+        if (directory == 0 || got <= 0)
+            return velo_answer(got);
+        got = correct_all(region, directory, buffer, got);
+    } while (got == 0); /* nothing but such files: not the end yet */
+    return got;
 }
 
 EXPORT ssize_t getdirentries(int fd, char *restrict buffer, size_t size, off_t *restrict base)

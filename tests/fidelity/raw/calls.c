@@ -1,4 +1,5 @@
 /* calls.c - each system call that names files, made raw, and what it leaves for the others. */
+#include <dirent.h>
 #include <linux/openat2.h>
 #include <sys/statfs.h>
 #include <utime.h>
@@ -99,12 +100,16 @@ static void changing(void)
 static void listing(void)
 {
     char buffer[4096];
-    long count, names = 0;
+    long count, names = 0, right = 0;
     const long fd = RAW(SYS_open, ".", O_RDONLY | O_DIRECTORY);
     while ((count = RAW(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
-        for (long at = 0; at < count; at += *(unsigned short *)(buffer + at + 16))
-            names++;
-    SAY("names %ld, then %ld", names, count);
+        for (long at = 0; at < count; names++) {
+            const struct dirent *entry = (const void *)(buffer + at);
+            lstat(entry->d_name, &st);
+            right += st.st_ino == entry->d_ino && IFTODT(st.st_mode) == entry->d_type;
+            at += entry->d_reclen;
+        }
+    SAY("names %ld, then %ld, right %ld", names, count, right);
     TRY(RAW(SYS_chdir, "d"));
     SAY("getcwd %d", RAW(SYS_getcwd, buffer, sizeof buffer) > 0 && strstr(buffer, "build/d"));
     TRY(RAW(SYS_fchdir, fd));
