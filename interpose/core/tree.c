@@ -272,7 +272,8 @@ int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns)
 }
 
 /* The kernel stamps its inode and so remembers who was shown what: a chown that changes nothing
- * changes the ctime. It would take set-user-ID bits away, too; then a stamp of ours must do. */
+ * changes the ctime. It would take set-user-ID bits away, too; a chmod does not, but the owner
+ * alone may do that. 0: a stamp of ours must do. */
 static int64_t kernel_renamed(struct velo_region *region, const struct velo_node *node)
 {
     char path[320];
@@ -280,11 +281,11 @@ static int64_t kernel_renamed(struct velo_region *region, const struct velo_node
     if (node->state != VELO_BACKED)
         return 0;
     velo_backing_path(region, node->backing, path);
-    if ((node->mode & (S_ISUID | S_ISGID)) != 0 ||
-        velo_sys5(SYS_fchownat, AT_FDCWD, velo_word(path), (uid_t)-1, (gid_t)-1, 0) != 0 ||
-        velo_os_lstat(path, &stat) != 0)
-        return 0;
-    return velo_ns(&stat.st_ctim);
+    const long rc =
+        (node->mode & (S_ISUID | S_ISGID)) != 0
+            ? velo_sys3(SYS_fchmodat, AT_FDCWD, velo_word(path), node->mode & 07777)
+            : velo_sys5(SYS_fchownat, AT_FDCWD, velo_word(path), (uid_t)-1, (gid_t)-1, 0);
+    return rc == 0 && velo_os_lstat(path, &stat) == 0 ? velo_ns(&stat.st_ctim) : 0;
 }
 
 void velo_renamed_locked(struct velo_region *region, uint32_t index)

@@ -43,6 +43,7 @@ KINDS: dict[str, Sequence[str]] = {
     "inside": [*PLAIN * 6, *SHAPES],
     "outside": OUTSIDE,
     "directory": [*DIRECTORIES * 4, "a", "l", "no", "d/", "^"],
+    "within": [*DIRECTORIES * 4, "a", "l", "no", "d/"],
     "link": ["l", "m", "d/l", "a"],
     "target": ["a", "d", "../a", "d/a", "@/a", "no", "l", "m", "l/a", "..", ".", "{t*300}"],
     "opens": [
@@ -68,7 +69,7 @@ KINDS: dict[str, Sequence[str]] = {
     "statflag": ["0", "0", "AT_SYMLINK_NOFOLLOW", "AT_EMPTY_PATH", "AT_NO_AUTOMOUNT"],
     "nofollow": ["0", "0", "AT_SYMLINK_NOFOLLOW"],
     "removedir": ["0", "0", "AT_REMOVEDIR"],
-    "follow": ["0", "0", "AT_SYMLINK_FOLLOW", "AT_EMPTY_PATH"],
+    "follow": ["0", "0", "AT_SYMLINK_FOLLOW"],
     "renames": ["0", "0", "RENAME_NOREPLACE", "RENAME_NOREPLACE|RENAME_EXCHANGE"],
     "statx": ["STATX_BASIC_STATS", "STATX_BASIC_STATS|STATX_BTIME", "STATX_TYPE", "STATX_SIZE"],
     "access": ["F_OK", "R_OK", "W_OK", "X_OK", "R_OK|W_OK", "R_OK|X_OK", "9"],
@@ -194,7 +195,7 @@ GRAMMAR: dict[str, int] = {
     "glob {pattern} GLOB_MARK": 1,
     "ftw {directory}": 1,
     "nftw {directory} FTW_PHYS": 1,
-    "chdir {directory}": 3,
+    "chdir {within}": 3,
     "fchdir {fd}": 1,
     "getcwd 4096": 2,
     "getcwd 3": 1,
@@ -254,6 +255,15 @@ LANE_KINDS = KINDS | {
     "directory": [*DIRECTORIES[:3], "a", "l"],
     "pattern": ["*", "d/*"],
 }
+# Another user's own process puts what libc's walkers are to find, and may not read all of it; and
+# it cannot ask a shard of root's for a file that is in the store only.
+USER_LINES = [line for line in LINES if not line.startswith(("ftw", "nftw"))]
+USER_KINDS = KINDS | {
+    "state": [state for state in STATES if state != "cold"],
+    # Above a working directory nothing may lose its search permission: what velo does on disk for
+    # a relative path it does by the absolute one.
+    "path": [path for path in KINDS["path"] if not path.endswith(".")],
+}
 BLOCKS = ("fork", "vfork", "spawn")
 START = ("mkdir d 0755", "open 0 a O_RDWR|O_CREAT 0644", "write 0 100 1")
 HOLE = re.compile(r"\{([a-z_]+)\}")
@@ -269,20 +279,21 @@ def operation(
     return line
 
 
-def lines_of(choose: Choose, count: int) -> list[str]:
+def lines_of(choose: Choose, count: int, *, as_user: bool = False) -> list[str]:
     """`count` operations, a part of them in blocks or in another thread, after a common start."""
     lines = list(START)
+    words = (USER_LINES, USER_KINDS) if as_user else (LINES, KINDS)
     while len(lines) < count:
         what = choose(WHERE)
         if what in BLOCKS:
-            inner = [operation(choose) for _ in range(int(choose(("1", "3", "6"))))]
+            inner = [operation(choose, *words) for _ in range(int(choose(("1", "3", "6"))))]
             lines += [what, *inner, "join"]
         elif what == "thread":
-            lines.append(f"thread {operation(choose)}")
+            lines.append(f"thread {operation(choose, *words)}")
         elif what == "exec":
             lines.append("exec")
         else:
-            lines.append(operation(choose))
+            lines.append(operation(choose, *words))
     return lines
 
 
@@ -292,7 +303,7 @@ WHERE = ["here"] * 140 + ["fork"] * 3 + ["thread"] * 4 + ["vfork", "spawn", "exe
 def script(seed: int | str, number: int, *, operations: int = 60, uid: int = 0) -> Script:
     """The script of this seed and number; the same one each time."""
     rng = random.Random(f"{seed}.{number}")
-    return Script(f"s{number}", tuple(lines_of(rng.choice, operations)), uid)
+    return Script(f"s{number}", tuple(lines_of(rng.choice, operations, as_user=uid != 0)), uid)
 
 
 def lanes(seed: int | str, number: int, *, operations: int = 30, threads: int = 3) -> Script:

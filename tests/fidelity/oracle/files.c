@@ -203,7 +203,9 @@ static void say_made(struct context *c, const char *slot, int fd, char *made, co
         say_fd(c, slot, fd);
     else
         say_result(c, fd);
-    const int rc = fd < 0 ? 0 : rename(made, path_of(c, name));
+    const char *to = path_of(c, name);
+    before_removal(c, AT_FDCWD, to);
+    const int rc = fd < 0 ? 0 : (int)after_removal(c, rename(made, to));
     if (fd >= 0)
         say_result(c, rc);
     if (rc != 0)

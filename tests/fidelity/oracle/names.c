@@ -21,39 +21,54 @@ static void op_mkdirat(struct context *c, char **a)
 
 static void op_rmdir(struct context *c, char **a)
 {
-    say_result(c, rmdir(path_of(c, a[0])));
+    const char *path = path_of(c, a[0]);
+    before_removal(c, AT_FDCWD, path);
+    say_result(c, after_removal(c, rmdir(path)));
 }
 
 static void op_unlink(struct context *c, char **a)
 {
-    say_result(c, unlink(path_of(c, a[0])));
+    const char *path = path_of(c, a[0]);
+    before_removal(c, AT_FDCWD, path);
+    say_result(c, after_removal(c, unlink(path)));
 }
 
 static void op_unlinkat(struct context *c, char **a)
 {
-    say_result(c, unlinkat(fd_of(c, a[0]), path_of(c, a[1]), (int)number(a[2])));
+    const char *path = path_of(c, a[1]);
+    before_removal(c, fd_of(c, a[0]), path);
+    say_result(c, after_removal(c, unlinkat(fd_of(c, a[0]), path, (int)number(a[2]))));
 }
 
 static void op_remove(struct context *c, char **a)
 {
-    say_result(c, remove(path_of(c, a[0])));
+    const char *path = path_of(c, a[0]);
+    before_removal(c, AT_FDCWD, path);
+    say_result(c, after_removal(c, remove(path)));
 }
 
 static void op_rename(struct context *c, char **a)
 {
-    say_result(c, rename(path_of(c, a[0]), path_of(c, a[1])));
+    const char *from = path_of(c, a[0]), *to = path_of(c, a[1]);
+    before_removal(c, AT_FDCWD, to);
+    say_result(c, after_removal(c, rename(from, to)));
 }
 
 static void op_renameat(struct context *c, char **a)
 {
     const char *from = path_of(c, a[1]), *to = path_of(c, a[3]);
-    say_result(c, renameat(fd_of(c, a[0]), from, fd_of(c, a[2]), to));
+    before_removal(c, fd_of(c, a[2]), to);
+    say_result(c, after_removal(c, renameat(fd_of(c, a[0]), from, fd_of(c, a[2]), to)));
 }
 
 static void op_renameat2(struct context *c, char **a)
 {
     const char *from = path_of(c, a[1]), *to = path_of(c, a[3]);
-    say_result(c, renameat2(fd_of(c, a[0]), from, fd_of(c, a[2]), to, (unsigned)number(a[4])));
+    const unsigned flags = (unsigned)number(a[4]);
+    before_removal(c, fd_of(c, a[2]), to);
+    if ((flags & RENAME_EXCHANGE) != 0)
+        c->doomed = NULL;
+    say_result(c, after_removal(c, renameat2(fd_of(c, a[0]), from, fd_of(c, a[2]), to, flags)));
 }
 
 static void op_link(struct context *c, char **a)

@@ -135,17 +135,43 @@ static int device_number(struct observed *o, int64_t device)
     return (int)o->device_count++;
 }
 
-static uint32_t seen_number(struct observed *o, uint64_t inode, int64_t device, int64_t birth_ns,
-                            int *first)
+static struct seen *find_seen(struct observed *o, const struct statx *st)
 {
-    *first = 0;
+    const int64_t device = (int64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
     for (uint32_t i = o->count; i-- > 0;)
-        if (o->seen[i].inode == inode && o->seen[i].device == device &&
-            o->seen[i].birth_ns == birth_ns)
-            return i;
-    *first = 1;
+        if (o->seen[i].inode == st->stx_ino && o->seen[i].device == device &&
+            o->seen[i].birth_ns == in_ns(&st->stx_btime) &&
+            (!o->seen[i].gone || st->stx_nlink == 0))
+            return &o->seen[i];
+    return NULL;
+}
+
+void before_removal(struct context *c, int dirfd, const char *path)
+{
+    struct statx st;
+    c->doomed = NULL;
+    if (path != NULL &&
+        statx(dirfd, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st) == 0 &&
+        (S_ISDIR(st.stx_mode) || st.stx_nlink == 1))
+        c->doomed = find_seen(c->observed, &st);
+}
+
+long after_removal(struct context *c, long result)
+{
+    if (result == 0 && c->doomed != NULL)
+        c->doomed->gone = 1;
+    return result;
+}
+
+static uint32_t seen_number(struct observed *o, const struct statx *st, int64_t device, int *first)
+{
+    const struct seen *known = find_seen(o, st);
+    *first = known == NULL;
+    if (known != NULL)
+        return (uint32_t)(known - o->seen);
     const uint32_t index = o->count < SEEN_MAX - 1 ? o->count++ : SEEN_MAX - 1;
-    o->seen[index] = (struct seen){.inode = inode, .device = device, .birth_ns = birth_ns};
+    o->seen[index] = (struct seen){
+        .inode = st->stx_ino, .device = device, .birth_ns = in_ns(&st->stx_btime)};
     return index;
 }
 
@@ -183,8 +209,7 @@ void say_statx(struct context *c, const struct statx *st, unsigned wanted)
 {
     int first = 0;
     const int64_t device = (int64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
-    const uint32_t index =
-        seen_number(c->observed, st->stx_ino, device, in_ns(&st->stx_btime), &first);
+    const uint32_t index = seen_number(c->observed, st, device, &first);
     say(c, " %c%04o n%u u%u g%u", type_letter(st->stx_mode), st->stx_mode & 07777, st->stx_nlink,
         st->stx_uid, st->stx_gid);
     if (!S_ISDIR(st->stx_mode))

@@ -42,6 +42,7 @@ struct seen {
     uint64_t inode;
     int64_t device, birth_ns, mtime_ns, ctime_ns;
     int64_t newest_ns; /* the latest time seen on any file when this one was last looked at */
+    int64_t gone;      /* it lost its last name: another file with that number is not this one */
 };
 
 struct observed {
@@ -76,6 +77,7 @@ struct context {
     char *collected; /* what a lane printed so far */
     size_t collected_length, collected_size;
     int line;
+    struct seen *doomed; /* see before_removal */
     size_t used;
     char text[LINE_MAX_BYTES]; /* of the line being made */
     int next_path;
@@ -119,6 +121,10 @@ void say_data(struct context *c, const void *data, long length);
 void say_text(struct context *c, const char *text, size_t length); /* base becomes @, outside ^, above ~ */
 void say_stat(struct context *c, const struct stat *st, int dirfd, const char *path, int flags);
 void say_statx(struct context *c, const struct statx *st, unsigned wanted);
+/* Before a name is taken away, and after it was: the number it had may be used again at once, even
+ * within the same tick of the clock, so that birth does not tell the two files apart. */
+void before_removal(struct context *c, int dirfd, const char *path);
+long after_removal(struct context *c, long result);
 char type_letter(mode_t mode);
 uint64_t hash_of(const void *data, size_t length);
 
