@@ -388,6 +388,23 @@ static void refresh_unbacked(struct velo_region *region, uint32_t index)
         refresh_node(region, index, path, 1);
 }
 
+int velo_descriptor_changing(struct velo_region *region, int fd)
+{
+    struct stat now;
+    if (velo_os_fstat(fd, &now) != 0)
+        return 0;
+    const uint32_t index = velo_node_of(region, &now);
+    if (index == 0)
+        return 0;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, index);
+    if (node->type == VELO_REGULAR && node->state == VELO_BACKED)
+        velo_dirty_locked(region, index);
+    velo_commit(region, &hold);
+    return 1;
+}
+
 void velo_descriptor_changed(struct velo_region *region, int fd)
 {
     struct stat now;

@@ -11,14 +11,26 @@
 #include "hint.h"
 #include "raw.h"
 
-/* After the kernel's own call on a descriptor. */
-static long noticed(int fd, long rc)
+/* The kernel's own call on a descriptor, announced before and told of afterwards. */
+static long noticed(int fd, int hosted, long rc)
 {
-    struct velo_region *region = rc == 0 ? velo_here() : NULL;
-    if (region != NULL)
-        velo_descriptor_changed(region, fd);
+    if (hosted && rc == 0)
+        velo_descriptor_changed(velo_here(), fd);
     return rc;
 }
+
+static int announced(int fd)
+{
+    struct velo_region *region = velo_here();
+    return region != NULL && velo_descriptor_changing(region, fd);
+}
+
+/* In this order: the announcement is a statement of its own, arguments have none. */
+#define NOTICED(fd, call)                                                                          \
+    ({                                                                                             \
+        const int hosted_ = announced(fd);                                                         \
+        noticed(fd, hosted_, call);                                                                \
+    })
 
 static bool means_descriptor(int fd, const char *path, int flags)
 {
@@ -74,7 +86,7 @@ EXPORT int lchmod(const char *path, mode_t mode)
 
 EXPORT int fchmod(int fd, mode_t mode)
 {
-    return (int)velo_answer(noticed(fd, velo_sys2(SYS_fchmod, fd, mode)));
+    return (int)velo_answer(NOTICED(fd, velo_sys2(SYS_fchmod, fd, mode)));
 }
 
 /* ---- owner ----------------------------------------------------------------------------------- */
@@ -82,7 +94,7 @@ EXPORT int fchmod(int fd, mode_t mode)
 static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
     if (path != NULL && means_descriptor(dirfd, path, flags))
-        return noticed(dirfd, raw_chown(dirfd, path, uid, gid, flags));
+        return NOTICED(dirfd, raw_chown(dirfd, path, uid, gid, flags));
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return raw_chown(dirfd, path, uid, gid, flags); /* refused before the path is read */
     path = velo_or_cwd(dirfd, path, flags);
@@ -107,7 +119,7 @@ EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags
 
 EXPORT int fchown(int fd, uid_t uid, gid_t gid)
 {
-    return (int)velo_answer(noticed(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
+    return (int)velo_answer(NOTICED(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
 }
 
 /* ---- times ----------------------------------------------------------------------------------- */
@@ -131,7 +143,7 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
     if (means_descriptor(dirfd, path, flags))
-        return noticed(dirfd, raw_utimens(dirfd, path, times, flags));
+        return NOTICED(dirfd, raw_utimens(dirfd, path, times, flags));
     const bool nothing =
         times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
     if (nothing || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
@@ -219,7 +231,7 @@ EXPORT int ftruncate(int fd, off_t length)
 {
     if (velo_hint(fd) != 0 && length > 0)
         (void)velo_hint_charge_to(fd, (uint64_t)length);
-    return (int)velo_answer(noticed(fd, velo_sys2(SYS_ftruncate, fd, length)));
+    return (int)velo_answer(NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length)));
 }
 ALIAS(ftruncate64, ftruncate);
 
@@ -230,7 +242,7 @@ static long allocate(int fd, int mode, off_t offset, off_t length)
         !__builtin_add_overflow((uint64_t)offset, (uint64_t)length, &end) &&
         velo_hint_charge_to(fd, end) != 0)
         return -ENOSPC;
-    return noticed(fd, velo_sys4(SYS_fallocate, fd, mode, offset, length));
+    return NOTICED(fd, velo_sys4(SYS_fallocate, fd, mode, offset, length));
 }
 
 EXPORT int fallocate(int fd, int mode, off_t offset, off_t length)

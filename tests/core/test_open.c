@@ -328,6 +328,28 @@ static void a_killed_putter_leaves_no_directory_open(void)
     as_a_user(be_killed_with_a_directory_open);
 }
 
+static void a_mode_is_true_even_if_who_changed_it_was_killed_then(void)
+{
+    bench_open();
+    hosted_write("build/f", "x");
+    settle_everything();
+    const int fd = hosted_open("build/f", O_RDONLY | O_CLOEXEC, 0);
+
+    const pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(velo_descriptor_changing(&bench.region, fd), 1);
+        CHECK_EQ(fchmod(fd, 0600), 0);
+        _exit(0); /* killed before it could say so */
+    }
+    CHECK(child_ended_well(child));
+
+    CHECK_EQ(stat_at("build/f").st_mode & 07777, 0600);
+    close(fd);
+    put_everything();
+    CHECK_EQ(disk_mode("build/f"), 0600);
+    bench_close();
+}
+
 int main(void)
 {
     RUN(flags_mean_what_they_mean_to_the_kernel);
@@ -340,6 +362,7 @@ int main(void)
     RUN(a_stranger_may_do_what_the_modes_say);
     RUN(the_set_group_bit_passes_the_group_on);
     RUN(a_file_reaches_a_directory_that_was_made_read_only);
+    RUN(a_mode_is_true_even_if_who_changed_it_was_killed_then);
     RUN(a_killed_putter_leaves_no_directory_open);
     return 0;
 }
