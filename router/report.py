@@ -107,7 +107,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"running     {status['processes']['live']} processes, {len(status['sessions'])} commands"
     yield "interposed  " + _names(status["processes"]["interposed"])
-    yield "opaque      " + _names(status["processes"]["opaque"])
+    yield "opaque      " + _names(status["processes"]["opaque"], timed=True)
     yield "raw         " + _names(status["processes"]["raw"])
     yield "escapes     " + (
         ", ".join(f"{reason} {count}" for reason, count in status["escapes"].items() if count)
@@ -136,9 +136,13 @@ def _troubles(shards: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(trouble["message"] for trouble in found if trouble))
 
 
-def _names(counts: Mapping[str, Mapping[str, int]]) -> str:
+def _names(counts: Mapping[str, Mapping[str, int]], *, timed: bool = False) -> str:
+    """Programs by name, the most frequent first; `timed`: with what they cost altogether."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1]["count"], item[0]))
-    shown = [f"{name} {count['count']}" for name, count in ordered[:NAMES_SHOWN]]
+    shown = [
+        f"{name} {count['count']}" + (f" ({count['nanoseconds'] / 1e9:.2f} s)" if timed else "")
+        for name, count in ordered[:NAMES_SHOWN]
+    ]
     if len(ordered) > NAMES_SHOWN:
         shown.append(f"and {len(ordered) - NAMES_SHOWN} more")
     return ", ".join(shown) or "none"

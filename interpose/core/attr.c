@@ -169,7 +169,8 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         const int type = VELO_READ(node->type);
         struct stat fixed = *st;
         if (type == VELO_DIRECTORY ||
-            (type == VELO_REGULAR && VELO_READ(node->settled) == VELO_READ(node->version))) {
+            (type == VELO_REGULAR && VELO_READ(node->settled) == VELO_READ(node->version) &&
+             !velo_opaque_runs(region))) {
             from_node(node, &fixed); /* copies and loads gave the kernel's inode a later ctime */
             fixed.st_atim = type == VELO_REGULAR ? st->st_atim : fixed.st_atim;
         }

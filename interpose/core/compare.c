@@ -56,6 +56,19 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
     return same_as_put(name, node, disk);
 }
 
+int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
+                size_t length, int there, const struct stat *disk)
+{
+    const uint32_t index = velo_name_find(region, directory, text, length);
+    const struct velo_name *name = velo_name_at(region, index);
+    if (index == 0)
+        return there != 0;
+    if (velo_busy_put(region, name) || (there != 0 && there != -ENOENT))
+        return 1;
+    return there == 0 ? unchanged(region, index, disk)
+                      : (VELO_READ(name->flags) & VELO_NAME_ON_DISK) == 0; /* in memory only */
+}
+
 static uint32_t other_name_of(const struct velo_region *region, const struct stat *disk)
 {
     if (S_ISDIR(disk->st_mode) || disk->st_nlink < 2)

@@ -101,6 +101,8 @@ static int real_path(struct velo_region *region, uint32_t index, char path[PATH_
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
                    const struct velo_look *look, int truncate)
 {
+    if (velo_opaque_runs(region)) /* it could not see what is in memory */
+        return -EBUSY;
     const int from = velo_os_open(place->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (from < 0)
         return from;

@@ -164,7 +164,7 @@ struct velo_process {
 
 struct velo_opaque_slot {
     _Atomic uint32_t pid; /* 0: free */
-    uint32_t reserved;
+    _Atomic uint32_t tally; /* index of its name in `opaque` */
     _Atomic uint64_t since_ns;
 };
 #define VELO_OPAQUE_MAX 64u

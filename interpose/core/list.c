@@ -68,7 +68,7 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
     const struct velo_node *node = velo_node_at(region, directory);
     if (VELO_READ(node->type) != VELO_DIRECTORY)
         return -ENOENT;
-    if ((VELO_READ(node->flags) & VELO_NODE_STALE) != 0)
+    if ((VELO_READ(node->flags) & VELO_NODE_STALE) != 0 || velo_opaque_runs(region))
         velo_directory_refresh(region, directory);
     size_t size = 8192 + (size_t)VELO_READ(node->entries) * 64;
     for (int attempt = 0; attempt < 12; attempt++, size *= 4) {

@@ -295,6 +295,8 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
         return place->dots == 1 ? -EINVAL : -ENOTEMPTY;
     if (place->type != VELO_DIRECTORY)
         return -ENOTDIR;
+    if (velo_opaque_runs(region))
+        velo_directory_refresh(region, place->node); /* is it empty? */
     if (place->node == place->root)
         return rmdir_root(region, place);
     struct velo_hold hold;

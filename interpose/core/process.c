@@ -1,5 +1,4 @@
-/* process.c - who is here: the table of attached processes, names of programs with counts, and the
- * opaque programs that run right now. */
+/* process.c - who is here: the table of attached processes, and names of programs with counts. */
 #include "tree.h"
 
 #include <errno.h>
@@ -10,7 +9,6 @@
 #include "reconcile.h"
 
 #define PROBES_MAX 16
-#define BATON_PATIENCE_MS 60000
 
 static int claim_slot(struct velo_process *slot, uint32_t pid)
 {
@@ -22,7 +20,7 @@ static int claim_slot(struct velo_process *slot, uint32_t pid)
     return atomic_compare_exchange_strong(&slot->pid, &seen, pid);
 }
 
-static struct velo_tally *slot_for_name(struct velo_tally *table, const char *name)
+struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name)
 {
     const size_t length = velo_length(name) < 31 ? velo_length(name) : 31;
     const uint32_t start = velo_hash(0, name, length);
@@ -54,13 +52,13 @@ void velo_enlist(struct velo_region *region, const char *name)
             break;
         }
     }
-    atomic_fetch_add_explicit(&slot_for_name(header->interposed, name)->count, 1,
+    atomic_fetch_add_explicit(&velo_tally_of(header->interposed, name)->count, 1,
                               memory_order_relaxed);
 }
 
 void velo_enlist_raw(struct velo_region *region, const char *name)
 {
-    atomic_fetch_add_explicit(&slot_for_name(region->header->raw, name)->count, 1,
+    atomic_fetch_add_explicit(&velo_tally_of(region->header->raw, name)->count, 1,
                               memory_order_relaxed);
 }
 
@@ -96,61 +94,4 @@ void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdi
             return;
     }
     atomic_store(slot, value);
-}
-
-/* ---- opaque programs ------------------------------------------------------------------------- */
-
-static void register_opaque(struct velo_header *header, uint32_t pid)
-{
-    for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
-        struct velo_opaque_slot *slot = &header->opaque_slots[i];
-        uint32_t seen = 0;
-        if (!atomic_compare_exchange_strong(&slot->pid, &seen, pid))
-            continue;
-        atomic_store(&slot->since_ns, velo_boottime_ns());
-        atomic_fetch_add(&header->opaque_running, 1);
-        return;
-    }
-    /* No slot: nobody will notice its end; the next velo exec reconciles. */
-}
-
-int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
-{
-    struct velo_put_result result;
-    const uint64_t before = velo_boottime_ns();
-    const int rc = velo_put_all(region, 0, BATON_PATIENCE_MS, &result);
-    if (pid != 0)
-        register_opaque(region->header, (uint32_t)pid);
-    struct velo_tally *slot = slot_for_name(region->header->opaque, name);
-    atomic_fetch_add_explicit(&slot->count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->nanoseconds, velo_boottime_ns() - before,
-                              memory_order_relaxed);
-    velo_escape(region, VELO_ESCAPE_OPAQUE);
-    return rc != 0 ? rc : result.first_error;
-}
-
-void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name)
-{
-    register_opaque(region->header, (uint32_t)pid);
-    atomic_fetch_add_explicit(&slot_for_name(region->header->opaque, name)->count, 1,
-                              memory_order_relaxed);
-    velo_escape(region, VELO_ESCAPE_ATTACH);
-}
-
-void velo_opaque_poll(struct velo_region *region)
-{
-    struct velo_header *header = region->header;
-    const uint32_t self = (uint32_t)velo_sys0(SYS_getpid);
-    for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
-        struct velo_opaque_slot *slot = &header->opaque_slots[i];
-        uint32_t pid = atomic_load(&slot->pid);
-        /* `pid == self`: it registered itself, its exec failed and it looks again; or a later
-         * program of the same process is interposed again. Either way the opaque part is over. */
-        if (pid == 0 || (pid != self && !velo_thread_dead(pid, atomic_load(&slot->since_ns))))
-            continue;
-        struct velo_reconcile_result result;
-        velo_reconcile(region, NULL, NULL, &result);
-        if (atomic_compare_exchange_strong(&slot->pid, &pid, 0))
-            atomic_fetch_sub(&header->opaque_running, 1);
-    }
 }

@@ -4,6 +4,7 @@
 #define VELO_CORE_RECONCILE_H
 
 #include "layout.h"
+#include "velo.h"
 
 #define VELO_BATON_PATIENCE_MS 60000
 
@@ -19,7 +20,25 @@ int velo_directory_refresh(struct velo_region *region, uint32_t directory);
 /* Make the namespace's `text` in `parent` what the disk has there now, whatever it was. */
 int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char *text,
                         size_t length);
-/* Reconcile everything when an opaque program has ended. */
+/* Does the namespace say of a name what the disk says? `there` is what lstat answered about it,
+ * 0 or -errno; `directory` and `text` name it. */
+int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
+                size_t length, int there, const struct stat *disk);
+
+/* While opaque programs run (opaque.c): compare everything when one has ended, and the path that a
+ * walk just came along, with what it answered. True when something was taken in: walk again. */
+struct velo_walked {
+    uint32_t start; /* hosted directory, or 0: text is absolute */
+    const char *text;
+    unsigned flags;
+    int links;   /* symlinks followed */
+    int answer;  /* 0 with *place, or -errno */
+    int attempt; /* from 0 */
+};
 void velo_opaque_poll(struct velo_region *region);
+int velo_opaque_compare(struct velo_region *region, const struct velo_walked *walked,
+                        const struct velo_place *place);
+#define VELO_WALK_A_PREFIX 0x1000u /* walk.c passes it on to velo_opaque_compare, which said it */
+struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name); /* process.c */
 
 #endif

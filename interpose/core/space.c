@@ -40,6 +40,8 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
 int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes)
 {
     bytes += OPEN_BYTES;
+    if (velo_opaque_runs(region)) /* it could not see what is in memory */
+        return -ENOSPC;
     if (fits(region, bytes, WAIT_PERCENT))
         return 0;
     if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, bytes) == 0)

@@ -234,11 +234,17 @@ int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms
 /* Nonzero when some executable or shared object is not on disk yet: one relaxed load. */
 int velo_programs_pending(const struct velo_region *region);
 
-/* Opaque programs: call `begin` right before exec of one (pid is the process that becomes it); puts
- * the tree. Later walks by anyone notice its end and reconcile. */
+/* ---- opaque.c: programs that cannot be entered, and see the disk ------------------------------ *
+ * `begin` right before one is run, `pid` being who becomes it or, when that has no number yet, who
+ * starts it: puts the tree and counts the program.  In the second case `started` follows, with the
+ * number.  While it runs the walks of all others compare each path with the disk, and what they
+ * write goes there; the first walk after its end compares everything. */
 int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name);
-/* The same for a program that runs already and could not attach; the caller puts the tree. */
+void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, const char *name);
+/* One that runs already and could not attach; the caller puts the tree. */
 void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name);
+/* Nonzero while some opaque program runs, or ended and nobody has looked since: one relaxed load. */
+int velo_opaque_runs(const struct velo_region *region);
 
 /* ---- reconcile.c ----------------------------------------------------------------------------- */
 struct velo_reconcile_result {
@@ -293,7 +299,7 @@ int velo_sweep(struct velo_region *region);
 /* Everything `velo status` shows that the arena knows. Counters only grow while the arena lives. */
 struct velo_name_count {
     char name[32];
-    uint64_t count, nanoseconds; /* nanoseconds: what waiting for the tree cost (opaque only) */
+    uint64_t count, nanoseconds; /* opaque only: what putting the tree before and comparing it after cost */
 };
 #define VELO_NAMES_MAX 128
 struct velo_statistics {

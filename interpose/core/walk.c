@@ -415,9 +415,10 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
         return -ENOENT;
     if (strnlen(text, PATH_MAX) == PATH_MAX)
         return -ENAMETOOLONG;
-    if (atomic_load_explicit(&region->header->opaque_running, memory_order_relaxed) != 0)
+    const int compared = velo_opaque_runs(region);
+    if (compared)
         velo_opaque_poll(region);
-    for (int restart = 0; restart < RESTARTS_MAX; restart++) {
+    for (int restart = 0, looks = 0; restart < RESTARTS_MAX; restart++) {
         int rc = walk_steadily(&w, start, text);
         if (rc == STOP_NEED_BUFFER)
             rc = walk_with_buffer(&w, start, text);
@@ -425,6 +426,9 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
             if (rc == 0 && place->kind == VELO_HOSTED && place->parent != 0 &&
                 (VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_STALE) != 0 &&
                 velo_directory_refresh(region, place->parent) == 0)
+                continue;
+            const struct velo_walked walked = {start, text, flags, w.links, rc, looks++};
+            if (compared && velo_opaque_compare(region, &walked, place))
                 continue;
             return rc;
         }

@@ -163,10 +163,20 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
     return 0;
 }
 
-void velo_run_opaque(pid_t pid, const char *path)
+static const char *last_of(const char *path)
 {
-    const char *name = strrchr(path, '/');
-    velo_opaque_begin(velo_here(), pid, name == NULL ? path : name + 1);
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+void velo_run_opaque(const char *path)
+{
+    velo_opaque_begin(velo_here(), (pid_t)velo_sys0(SYS_getpid), last_of(path));
+}
+
+void velo_opaque_child(pid_t pid, const char *path)
+{
+    velo_opaque_started(velo_here(), (pid_t)velo_sys0(SYS_getpid), pid, last_of(path));
 }
 
 void velo_leave_namespace(struct velo_region *region)

@@ -13,8 +13,10 @@
 int velo_before_program(int dirfd, const char *path, char *const environment[],
                         char first[VELO_SANITIZER_MAX]);
 
-/* The tree is on disk and stays watched until `pid` has ended; 0: only put it there. */
-void velo_run_opaque(pid_t pid, const char *path);
+/* `path` is opaque and this process becomes or spawns it: the tree is on disk from now on. */
+void velo_run_opaque(const char *path);
+/* It was spawned, as `pid`, or not, 0. */
+void velo_opaque_child(pid_t pid, const char *path);
 
 /* From here on this process is an opaque program itself, and its children are not entered. */
 void velo_leave_namespace(struct velo_region *region);

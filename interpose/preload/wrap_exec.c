@@ -23,7 +23,7 @@ static long run(int dirfd, const char *path, char *const argv[], char *const env
         return opaque;
     VELO_ENVIRONMENT(environment, envp, !opaque, first);
     if (opaque)
-        velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
+        velo_run_opaque(path);
     velo_dispatch_before_exec();
     const long rc = flags == PLAIN_EXECVE
                         ? raw_execve(path, argv, environment)
@@ -58,7 +58,7 @@ static long run_number(int fd, const char *path, char *const argv[], char *const
         return opaque;
     VELO_ENVIRONMENT(environment, envp, !opaque, first);
     if (opaque)
-        velo_run_opaque((pid_t)velo_sys0(SYS_getpid), path);
+        velo_run_opaque(path);
     velo_dispatch_before_exec();
     const long rc = raw_execveat(fd, "", argv, environment, flags | AT_EMPTY_PATH);
     velo_dispatch_after_exec();

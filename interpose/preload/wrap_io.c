@@ -183,10 +183,21 @@ EXPORT int dup2(int fd, int to)
 }
 ALIAS(__dup2, dup2);
 
+/* A file that was written in memory since before an opaque program started: now it may look. */
+static uint32_t to_be_put(int fd)
+{
+    struct velo_region *region = velo_hint(fd) != 0 ? velo_here() : NULL;
+    return region != NULL && velo_opaque_runs(region) ? velo_node_of_fd(region, fd) : 0;
+}
+
 EXPORT int close(int fd)
 {
+    const uint32_t node = to_be_put(fd);
     velo_hint_set(fd, 0);
-    return NEXT(close)(fd);
+    const int rc = NEXT(close)(fd);
+    if (node != 0)
+        velo_put(&velo_the_region, node, 0);
+    return rc;
 }
 ALIAS(__close, close);
 

@@ -153,12 +153,14 @@ static int start(const struct order *order, int directory, const posix_spawn_fil
         return -opaque;
     VELO_ENVIRONMENT(environment, order->envp, !opaque, first);
     if (opaque)
-        velo_run_opaque(0, order->path);
+        velo_run_opaque(order->path);
     const int rc =
         order->next(&started, order->file, list, order->attributes, order->argv, environment);
-    if (rc == 0 && opaque)
-        velo_run_opaque(order->wants_descriptor ? NEXT(pidfd_getpid)(started) : started,
-                        order->path);
+    if (opaque)
+        velo_opaque_child(rc != 0                    ? 0
+                          : order->wants_descriptor ? NEXT(pidfd_getpid)(started)
+                                                    : started,
+                          order->path);
     if (rc == 0 && order->pid != NULL)
         *order->pid = started;
     return rc;
