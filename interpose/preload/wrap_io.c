@@ -3,6 +3,7 @@
  * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
  * still be written before its file has to be charged for more. Other descriptors pay for one load. */
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include "claim.h"
 #include "hint.h"
 #include "raw.h"
+
+#define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
 
 _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
 
@@ -129,12 +132,51 @@ static bool refused_copy(int to, int from, size_t count)
     return refused(to, count < 1ul << 40 ? count : 1u << 16);
 }
 
+static bool hosted(int fd)
+{
+    struct stat stat;
+    return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
+           velo_node_of(velo_here(), &stat) != 0;
+}
+
+/* From memory to a disk or back: two file systems to the kernel, one to the program. */
+static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t count)
+{
+    const off_t read_at = from_at != NULL ? *from_at : velo_sys3(SYS_lseek, from, 0, SEEK_CUR);
+    const off_t write_at = to_at != NULL ? *to_at : velo_sys3(SYS_lseek, to, 0, SEEK_CUR);
+    const long buffer = velo_sys6(SYS_mmap, 0, ACROSS_BYTES, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer < 0 && buffer > -4096)
+        return buffer;
+    long got = velo_sys4(SYS_pread64, from, buffer, count < ACROSS_BYTES ? count : ACROSS_BYTES,
+                         read_at);
+    if (got > 0)
+        got = velo_sys4(SYS_pwrite64, to, buffer, got, write_at);
+    velo_sys2(SYS_munmap, buffer, ACROSS_BYTES);
+    if (got <= 0)
+        return got;
+    if (from_at != NULL)
+        *from_at += got;
+    else
+        velo_sys3(SYS_lseek, from, read_at + got, SEEK_SET);
+    if (to_at != NULL)
+        *to_at += got;
+    else
+        velo_sys3(SYS_lseek, to, write_at + got, SEEK_SET);
+    return got;
+}
+
 EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
                                unsigned flags)
 {
-    return refused_copy(to, from, count)
-               ? -1
-               : NEXT(copy_file_range)(from, from_at, to, to_at, count, flags);
+    if (refused_copy(to, from, count))
+        return -1;
+    const int saved = errno;
+    const ssize_t done = NEXT(copy_file_range)(from, from_at, to, to_at, count, flags);
+    if (done >= 0 || errno != EXDEV || !(hosted(from) || hosted(to)))
+        return done;
+    errno = saved;
+    return velo_answer(copy_across(from, from_at, to, to_at, count));
 }
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
