@@ -231,8 +231,11 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
             velo_set64(region, &node->size, (uint64_t)size);
             /* The kernel does not know to whom we showed the old one. */
             const int64_t ours = velo_stamp(region, (node->flags & VELO_NODE_QUERIED) != 0);
+            const int is_now = times && node->mtime_ns == node->ctime_ns;
             if (ours > node->ctime_ns)
                 velo_set_time(region, &node->ctime_ns, ours);
+            if (is_now) /* UTIME_NOW: both are the same moment */
+                velo_set_time(region, &node->mtime_ns, node->ctime_ns);
             velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_QUERIED);
         }
         velo_names_seen_locked(region, index, &now);
