@@ -389,22 +389,21 @@ static void put_files(struct velo_region *region, unsigned flags, const struct d
     }
 }
 
+/* Under one hold: a rename that is written through in between would be set back. */
 static int put_directory_times(struct velo_region *region, uint32_t index)
 {
     char path[PATH_MAX];
     struct velo_node *node = velo_node_at(region, index);
-    const int64_t mtime = VELO_READ(node->mtime_ns);
-    struct timespec times[2] = {{0, UTIME_OMIT}, velo_timespec(mtime)};
-    int rc = velo_path_of(region, index, path);
-    if (rc < 0)
-        return 0;
-    rc = velo_os_utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
     struct velo_hold hold;
     velo_begin(region, &hold);
-    if (rc == 0 && node->type == VELO_DIRECTORY && node->mtime_ns == mtime)
+    int rc = node->type == VELO_DIRECTORY ? velo_directory_path(region, index, path) : -ENOENT;
+    if (rc >= 0) {
+        const struct timespec times[2] = {{0, UTIME_OMIT}, velo_timespec(node->mtime_ns)};
+        rc = velo_os_utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+    }
+    if (rc == 0)
         velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_TIMES);
-    velo_commit(region, &hold);
-    return rc;
+    return velo_finish(region, &hold, rc);
 }
 
 static void put_directories(struct velo_region *region, struct velo_put_result *result)
