@@ -277,7 +277,7 @@ static int put_place(struct velo_region *region, const struct velo_place *place)
         return 0;
     if (place->type == VELO_REGULAR) {
         const int rc = velo_put(region, place->node, 0);
-        return rc < 0 ? rc : 0;
+        return rc > 0 ? -EXDEV : rc; /* what its writer writes from now on would stay behind */
     }
     if (place->type != VELO_DIRECTORY)
         return 0;

@@ -1,5 +1,6 @@
-/* spill.c - this process writes a file that memory has no room for: its descriptors are led to the
- * file on disk (core/spill.c), at the same offset, and the write goes on there.
+/* spill.c - this process writes a file that cannot stay in memory: there is no room, or it is renamed
+ * out of the hosted directories. Its descriptors are led to the file on disk (core/spill.c), at the
+ * same offset, and the write goes on there.
  *
  * Only when nobody else could notice: no other thread, no process that shares the descriptor, no
  * mapping. A build needs this once, if ever, so it may look through all of /proc. */
@@ -126,45 +127,82 @@ static void lead_to(int fd, int disk)
     velo_hint_set(fd, 0);
 }
 
-/* 0, -EBUSY while somebody else has the file, which may be a shard that is just looking. */
-static int spill_once(struct velo_region *region, uint32_t node, int fd, struct scratch *s)
+static bool find_file(struct scratch *s, int fd)
 {
     char path[32] = "/proc/self/fd/", digits[12], *at = digits + sizeof digits;
     *--at = 0;
     for (unsigned rest = (unsigned)fd; at == digits + sizeof digits - 1 || rest != 0; rest /= 10)
         *--at = (char)('0' + rest % 10);
     append(path + 14, at);
-    memset(s->file, 0, sizeof s->file);
+    return raw_readlink(AT_FDCWD, path, s->file, PATH_MAX - 1) > 0;
+}
+
+/* s->file is the file in memory. 0, -EBUSY while somebody else has it, which may be a shard that is
+ * just looking. */
+static int spill_once(struct velo_region *region, uint32_t node, struct scratch *s)
+{
     s->count = 0;
-    if (raw_readlink(AT_FDCWD, path, s->file, PATH_MAX - 1) <= 0 || mapped(s))
+    if (mapped(s))
         return -ENOSPC;
     if (shared(s))
         return -EBUSY;
-    const int disk = velo_spill(region, node, fd);
+    if (s->count == 0)
+        return -ENOENT;
+    const int disk = velo_spill(region, node, s->ours[0]);
     if (disk < 0)
         return disk;
-    velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, fd, 0, SEEK_CUR), SEEK_SET);
+    velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, s->ours[0], 0, SEEK_CUR), SEEK_SET);
     for (unsigned i = 0; i < s->count; i++)
         lead_to(s->ours[i], disk);
     raw_close(disk);
     return 0;
 }
 
-int velo_spill_descriptor(int fd, uint32_t node)
+static int spill(struct velo_region *region, uint32_t node, struct scratch *s)
 {
-    struct velo_region *region = velo_here();
-    if (region == NULL || velo_vfork_child || !one_thread())
-        return -ENOSPC;
-    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct scratch), PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (address < 0 && address > -4096)
-        return -ENOSPC;
     int rc = -EBUSY;
     for (int attempt = 0; attempt < ATTEMPTS_MAX && rc == -EBUSY; attempt++) {
         const struct timespec pause = {0, attempt == 0 ? 0 : PAUSE_NS};
         velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
-        rc = spill_once(region, node, fd, (struct scratch *)address);
+        rc = spill_once(region, node, s);
     }
-    velo_sys2(SYS_munmap, address, sizeof(struct scratch));
+    return rc;
+}
+
+/* NULL when it would be noticed: by a thread, by the parent of a vfork child. */
+static struct scratch *scratch_new(void)
+{
+    if (velo_here() == NULL || velo_vfork_child || !one_thread())
+        return NULL;
+    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct scratch), PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return address < 0 && address > -4096 ? NULL : (struct scratch *)address;
+}
+
+static void scratch_free(struct scratch *s)
+{
+    velo_sys2(SYS_munmap, velo_word(s), sizeof *s);
+}
+
+int velo_spill_descriptor(int fd, uint32_t node)
+{
+    struct scratch *s = scratch_new();
+    if (s == NULL)
+        return -ENOSPC;
+    const int rc = find_file(s, fd) ? spill(velo_here(), node, s) : -ENOENT;
+    scratch_free(s);
     return rc == 0 ? 0 : -ENOSPC;
+}
+
+int velo_spill_place(struct velo_place *place)
+{
+    struct scratch *s = place->kind == VELO_HOSTED && place->type == VELO_REGULAR ? scratch_new()
+                                                                                  : NULL;
+    if (s == NULL)
+        return -EXDEV;
+    int rc = velo_kernel_path(velo_here(), place, 0, s->file);
+    if (rc == 0)
+        rc = spill(velo_here(), place->node, s);
+    scratch_free(s);
+    return rc;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "claim.h"
+#include "hint.h"
 #include "outside.h"
 #include "raw.h"
 
@@ -88,7 +89,12 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
             velo_link_moved(region, fd, from, to_fd, to);
         return rc;
     }
-    return claimed < 0 ? claimed : velo_rename(velo_here(), &a, &b, flags);
+    if (claimed < 0)
+        return claimed;
+    const long rc = velo_rename(velo_here(), &a, &b, flags);
+    if (rc != -EXDEV || velo_spill_place(&a) != 0) /* out of memory while it is being written? */
+        return rc;
+    return rename_at(fd, from, to_fd, to, flags);
 }
 
 EXPORT int rename(const char *from, const char *to)
