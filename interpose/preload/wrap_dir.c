@@ -157,7 +157,12 @@ EXPORT DIR *fdopendir(int fd)
     uint32_t node = 0;
     if (region != NULL && raw_fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode))
         node = velo_node_of(region, &stat);
-    return node == 0 ? NEXT(fdopendir)(fd) : stream_new(fd, node);
+    if (node == 0)
+        return NEXT(fdopendir)(fd);
+    DIR *directory = stream_new(fd, node);
+    if (directory != NULL) /* as libc does, whatever its manual says */
+        velo_sys3(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
+    return directory;
 }
 
 EXPORT int closedir(DIR *directory)

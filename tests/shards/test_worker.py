@@ -144,7 +144,7 @@ def test_unload_leaves_no_bytes_in_memory_and_all_on_disk(inside, router):
 
 
 def test_space_makes_room_below_the_high_water_mark(inside, router):
-    for name in "abcdefg":
+    for name in "abcdef":
         inside.write(name, os.urandom(2 * MIB))
 
     router.ok("SPACE", number(0, 4 * MIB))
