@@ -198,7 +198,9 @@ int velo_access(struct velo_region *region, struct velo_place *place, int mode, 
         int rc = velo_kernel_path(region, place, 0, path);
         if (rc != 0)
             return rc;
-        rc = velo_os_access(path, mode, flags & ~AT_SYMLINK_NOFOLLOW);
+        rc = velo_os_access(path, mode, place->type == VELO_SYMLINK
+                                            ? flags | AT_SYMLINK_NOFOLLOW /* the walk has not */
+                                            : flags & ~AT_SYMLINK_NOFOLLOW);
         if (rc != -ENOENT)
             return rc;
         rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
@@ -385,11 +387,11 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
     return rc;
 }
 
-static void refresh_unbacked(struct velo_region *region, uint32_t index)
+static void refresh_unbacked(struct velo_region *region, uint32_t index, int times)
 {
     char path[PATH_MAX];
     if (velo_path_of(region, index, path) > 0)
-        refresh_node(region, index, path, 1);
+        refresh_node(region, index, path, times);
 }
 
 int velo_descriptor_changing(struct velo_region *region, int fd)
@@ -409,7 +411,7 @@ int velo_descriptor_changing(struct velo_region *region, int fd)
     return 1;
 }
 
-void velo_descriptor_changed(struct velo_region *region, int fd)
+void velo_descriptor_changed(struct velo_region *region, int fd, int times)
 {
     struct stat now;
     if (velo_os_fstat(fd, &now) != 0)
@@ -432,7 +434,7 @@ void velo_descriptor_changed(struct velo_region *region, int fd)
     }
     velo_commit(region, &hold);
     if (!backed)
-        refresh_unbacked(region, index);
+        refresh_unbacked(region, index, times);
 }
 
 void velo_place_changed(struct velo_region *region, const struct velo_place *place)

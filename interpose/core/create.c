@@ -79,6 +79,8 @@ static void inherit_group(struct velo_region *region, const struct velo_place *p
     if ((parent->mode & S_ISGID) == 0 || parent->gid == born->stat.st_gid)
         return;
     velo_os_fchown(fd, (uid_t)-1, parent->gid);
+    if ((born->stat.st_mode & 06000) != 0) /* which a change of owner takes away */
+        velo_os_fchmod(fd, born->stat.st_mode & 07777);
     velo_os_fstat(fd, &born->stat);
 }
 

@@ -6,9 +6,11 @@
 #include "tree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "file.h"
+#include "lease.h"
 #include "litter.h"
 #include "os.h"
 #include "reconcile.h"
@@ -286,6 +288,25 @@ static int put_place(struct velo_region *region, const struct velo_place *place)
     return rc != 0 ? rc : result.first_error;
 }
 
+/* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
+static void believe_no_size(struct velo_region *region, struct velo_place *place)
+{
+    if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->type != VELO_REGULAR)
+        return;
+    const int fd = velo_os_open(place->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
+    const int quiet = fd >= 0 && velo_nobody_writes(fd);
+    if (fd >= 0)
+        velo_os_close(fd);
+    if (quiet)
+        return;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, place->node);
+    if (node->type == VELO_REGULAR && node->state == VELO_DISK)
+        velo_set64(region, &node->settled, 0);
+    velo_commit(region, &hold);
+}
+
 /* After the kernel's rename: the namespace looks at the disk. */
 static void take_in(struct velo_region *region, struct velo_place *place)
 {
@@ -293,8 +314,8 @@ static void take_in(struct velo_region *region, struct velo_place *place)
         return;
     if (place->node != 0 && place->node == place->root)
         velo_root_forget(region, place->root);
-    else
-        velo_revalidate(region, place);
+    else if (velo_revalidate(region, place) == 0)
+        believe_no_size(region, place);
 }
 
 /* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */

@@ -173,8 +173,8 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st);
 /* Before such a call as below: whoever is killed in between leaves a file that is asked, not
  * believed. 1 when the descriptor is hosted, and must be told of afterwards, too. */
 int velo_descriptor_changing(struct velo_region *region, int fd);
-/* After fchmod, fchown, futimens, fsetxattr, ftruncate... succeeded natively on a descriptor. */
-void velo_descriptor_changed(struct velo_region *region, int fd);
+/* After fchmod, fchown, futimens (`times`), fsetxattr, ftruncate... succeeded natively. */
+void velo_descriptor_changed(struct velo_region *region, int fd, int times);
 /* After a native call changed attributes of what stands at place->path itself (an ACL). */
 void velo_place_changed(struct velo_region *region, const struct velo_place *place);
 /* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with

@@ -12,10 +12,10 @@
 #include "raw.h"
 
 /* The kernel's own call on a descriptor, announced before and told of afterwards. */
-static long noticed(int fd, int hosted, long rc)
+static long noticed(int fd, int hosted, long rc, int times)
 {
     if (hosted && rc == 0)
-        velo_descriptor_changed(velo_here(), fd);
+        velo_descriptor_changed(velo_here(), fd, times);
     return rc;
 }
 
@@ -26,10 +26,11 @@ static int announced(int fd)
 }
 
 /* In this order: the announcement is a statement of its own, arguments have none. */
-#define NOTICED(fd, call)                                                                          \
+#define NOTICED(fd, call) NOTICED_AS(fd, call, 0)
+#define NOTICED_AS(fd, call, times)                                                                \
     ({                                                                                             \
         const int hosted_ = announced(fd);                                                         \
-        noticed(fd, hosted_, call);                                                                \
+        noticed(fd, hosted_, call, times);                                                         \
     })
 
 static bool means_descriptor(int fd, const char *path, int flags)
@@ -143,7 +144,7 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
     if (means_descriptor(dirfd, path, flags))
-        return NOTICED(dirfd, raw_utimens(dirfd, path, times, flags));
+        return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), 1);
     const bool nothing =
         times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
     if (nothing || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)

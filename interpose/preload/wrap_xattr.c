@@ -33,7 +33,7 @@ static void changed(const char *there, const char *kernel)
     const long fd = raw_openat(AT_FDCWD, there, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd < 0)
         return;
-    velo_descriptor_changed(velo_here(), (int)fd);
+    velo_descriptor_changed(velo_here(), (int)fd, 0);
     raw_close((int)fd);
 }
 
@@ -124,7 +124,7 @@ EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, i
     const long rc =
         velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
     if (rc == 0 && velo_here() != NULL)
-        velo_descriptor_changed(velo_here(), fd);
+        velo_descriptor_changed(velo_here(), fd, 0);
     return (int)velo_answer(rc);
 }
 
@@ -132,6 +132,6 @@ EXPORT int fremovexattr(int fd, const char *name)
 {
     const long rc = velo_sys2(SYS_fremovexattr, fd, velo_word(name));
     if (rc == 0 && velo_here() != NULL)
-        velo_descriptor_changed(velo_here(), fd);
+        velo_descriptor_changed(velo_here(), fd, 0);
     return (int)velo_answer(rc);
 }

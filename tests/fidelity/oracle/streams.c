@@ -137,8 +137,10 @@ static void op_fflush(struct context *c, char **a)
 static void op_ungetc(struct context *c, char **a)
 {
     FILE *file = file_of(c, a[0]);
-    if (file != NULL)
-        say_result(c, ungetc('u', file));
+    if (file == NULL)
+        return;
+    fseek(file, 0, SEEK_CUR); /* between a write and a read, or anything may happen */
+    say_result(c, ungetc('u', file));
 }
 
 static void op_fileno(struct context *c, char **a)
