@@ -273,13 +273,15 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
 /* ---- across the border ----------------------------------------------------------------------- */
 
 /* Whatever the place is, have it on disk in its present form. */
-static int put_place(struct velo_region *region, const struct velo_place *place)
+static int put_place(struct velo_region *region, const struct velo_place *place, int leaves)
 {
     if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
         return 0;
     if (place->type == VELO_REGULAR) {
         const int rc = velo_put(region, place->node, 0);
-        return rc > 0 ? -EXDEV : rc; /* what its writer writes from now on would stay behind */
+        if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
+            return -EXDEV;
+        return rc < 0 ? rc : 0;
     }
     if (place->type != VELO_DIRECTORY)
         return 0;
@@ -342,13 +344,14 @@ static int check_border(const struct velo_place *from, const struct velo_place *
 static int rename_natively(struct velo_region *region, struct velo_place *from,
                            struct velo_place *to, unsigned flags)
 {
+    const int leaves = from->kind != to->kind;
     int rc = check_border(from, to, flags);
     if (rc == 0)
-        rc = put_place(region, from);
+        rc = put_place(region, from, leaves);
     if (rc == 0 && to->type != VELO_REGULAR) /* a file that will be replaced need not be there */
-        rc = put_place(region, to);
+        rc = put_place(region, to, leaves);
     if (rc == 0 && (flags & (EXCHANGE | NOREPLACE)) != 0)
-        rc = put_place(region, to);
+        rc = put_place(region, to, leaves);
     if (rc != 0)
         return rc;
     velo_escape(region, VELO_ESCAPE_BORDER);
