@@ -158,12 +158,32 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
     return -ENOENT;
 }
 
+/* A descriptor by O_PATH of what was the file's memory: `st` is of nothing any more. */
+static int left_memory(const struct velo_region *region, uint32_t index, const struct stat *st)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return st->st_nlink == 0 && st->st_dev == region->header->arena_device &&
+           VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0;
+}
+
+__attribute__((noinline)) static int stat_of_node(struct velo_region *region, uint32_t index,
+                                                  struct stat *st)
+{
+    struct velo_place place;
+    char path[PATH_MAX];
+    return velo_path_of(region, index, path) > 0 &&
+           velo_walk(region, path, VELO_WALK_NOFOLLOW, &place) == 0 && place.node == index &&
+           velo_stat(region, &place, st) == 0;
+}
+
 int velo_fstat_fix(struct velo_region *region, struct stat *st)
 {
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         const uint32_t index = velo_node_of(region, st);
         if (index == 0)
             break;
+        if (left_memory(region, index, st))
+            return stat_of_node(region, index, st);
         const uint64_t sequence = velo_read_begin(region);
         const struct velo_node *node = velo_node_at(region, index);
         const int type = VELO_READ(node->type);
@@ -366,7 +386,16 @@ static int call_utimens(const char *path, const void *argument)
 int velo_utimens(struct velo_region *region, struct velo_place *place, const struct timespec t[2])
 {
     const int rc = fetch(region, place);
-    return rc != 0 ? rc : apply(region, place, call_utimens, t, 1);
+    return rc != 0 ? rc : apply(region, place, call_utimens, t, t[1].tv_nsec != UTIME_OMIT);
+}
+
+/* By path: a watcher would hear of a descriptor. */
+__attribute__((noinline)) static int truncate_watched(struct velo_region *region,
+                                                      struct velo_place *place, off_t length)
+{
+    char path[PATH_MAX];
+    const int rc = velo_kernel_path(region, place, 1, path);
+    return rc != 0 ? rc : (int)velo_sys2(SYS_truncate, velo_word(path), length);
 }
 
 int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
@@ -377,6 +406,9 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
         return -EISDIR;
     if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
         return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
+    if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
+        velo_belongs_on_disk(region, place->node))
+        return truncate_watched(region, place, length);
     const int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;

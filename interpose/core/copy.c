@@ -101,7 +101,11 @@ static int real_path(struct velo_region *region, uint32_t index, char path[PATH_
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
                    const struct velo_look *look, int truncate)
 {
-    if (velo_opaque_runs(region)) /* it could not see what is in memory */
+    /* An opaque program could not see what is in memory, a watcher would not hear of it; and what is
+     * known by a descriptor of its former memory (VELO_NODE_PATHED) would get another one. */
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (velo_opaque_runs(region) || velo_belongs_on_disk(region, place->node) ||
+        VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
         return -EBUSY;
     const int from = velo_os_open(place->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (from < 0)
@@ -180,8 +184,8 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
     int rc = velo_look_at(region, index, &look);
     if (rc != 0)
         return rc;
-    if (velo_is_leased(region, index))
-        return -EAGAIN;
+    if (velo_is_leased(region, index) || velo_belongs_on_disk(region, index))
+        return -EAGAIN; /* somebody would hear of it */
     char path[PATH_MAX];
     if (look.state == VELO_BACKED)
         velo_backing_path(region, look.backing, path);

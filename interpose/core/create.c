@@ -164,7 +164,7 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
     if (rc != 0)
         return rc;
     const uint32_t home = velo_home_of(region, place->path, place->path_length);
-    if (velo_space_for_open(region, home, 0) != 0)
+    if (velo_is_watched(region, place->parent) || velo_space_for_open(region, home, 0) != 0)
         return create_on_disk(region, place, flags, mode);
     const int fd = create_in_memory(region, place, flags, mode);
     return fd == -ENOSPC ? create_on_disk(region, place, flags, mode) : fd;

@@ -106,6 +106,18 @@ static int is_running(struct velo_region *region, const struct velo_place *place
     return fd == -ETXTBSY;
 }
 
+static void say_pathed(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    if ((VELO_READ(node->flags) & VELO_NODE_PATHED) != 0)
+        return;
+    velo_begin(region, &hold);
+    if (node->type == VELO_REGULAR)
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_PATHED);
+    velo_commit(region, &hold);
+}
+
 static int open_backed(struct velo_region *region, struct velo_place *place,
                        const struct velo_look *look, int flags)
 {
@@ -116,6 +128,8 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
         return -ETXTBSY;
     if (writing)
         velo_space_for_open(region, look->home, 0); /* as there is; the file is here already */
+    if ((flags & O_PATH) != 0)
+        say_pathed(region, place->node);
     if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
         return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
     const int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
@@ -239,6 +253,9 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
         return VELO_AGAIN;
     switch (look.state) {
     case VELO_BACKED:
+        if (writes(flags) && velo_belongs_on_disk(region, place->node) &&
+            velo_leave_memory(region, place->node) == 0)
+            return VELO_AGAIN;
         return open_backed(region, place, &look, flags);
     case VELO_DISK:
         return open_disk(region, place, &look, flags);

@@ -25,6 +25,16 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
                  const struct velo_look *look, int truncate);
 /* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+/* watch.c: is this directory or file watched; must the bytes of this file be where its names are; a
+ * file moves or gets a name: if that is in a watched directory, it is on disk first. */
+int velo_is_watched(const struct velo_region *region, uint32_t node);
+int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
+void velo_arrives(struct velo_region *region, const struct velo_place *from,
+                  const struct velo_place *to);
+/* Free the slots of watchers that are dead. */
+void velo_watchers_reap(struct velo_region *region);
+/* BACKED -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
+int velo_leave_memory(struct velo_region *region, uint32_t node);
 /* The file was used: it leaves memory later than others. */
 void velo_tick(struct velo_region *region, uint32_t node);
 /* Walk place's own path once more: after somebody changed the tree. */

@@ -110,6 +110,9 @@ enum {
     VELO_NODE_COLDHOLD = 32,  /* COLD because the tree could not be written */
     VELO_NODE_LEASED = 128,   /* a program asked for a lease on it (a hint: leased.c) */
     VELO_NODE_LINKABLE = 64,  /* born without a name, and may be given one */
+    VELO_NODE_PATHED = 512,   /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
+                                 lease tells of: it stays known by it after it left memory, for good */
+    VELO_NODE_WATCHED = 256,  /* a program hears of what happens here or in it (watch.c) */
 };
 
 /* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and
@@ -161,6 +164,13 @@ struct velo_process {
     _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME when it enlisted: a process with this pid that
                                   started later is another one */
 };
+
+struct velo_watcher { /* a process that watches something hosted */
+    _Atomic uint32_t pid; /* 0: free */
+    uint32_t reserved;
+    _Atomic uint64_t since_ns;
+};
+#define VELO_WATCHERS_MAX 64u
 
 struct velo_opaque_slot {
     _Atomic uint32_t pid; /* 0: free */
@@ -266,6 +276,8 @@ struct velo_header {
     _Atomic uint32_t mark; /* last reconcile pass */
     _Atomic uint32_t link_count;    /* of `links`, hashes of texts */
     _Atomic uint32_t outside_epoch; /* ends when a symlink is made outside */
+    _Atomic uint32_t watching;      /* how many of `watchers` are taken; read without the lock */
+    uint32_t watching_reserved;
     _Atomic uint32_t links[VELO_LINKS_MAX];
     _Atomic uint64_t activity;
     _Atomic uint64_t puts, evictions, loads, recoveries;
@@ -274,6 +286,7 @@ struct velo_header {
     struct velo_process processes[VELO_PROCESSES_MAX];
     struct velo_putting putting[VELO_PUTTING_MAX];
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
+    struct velo_watcher watchers[VELO_WATCHERS_MAX];
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
     _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];
 };

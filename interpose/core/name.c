@@ -181,11 +181,20 @@ static int make_device(const struct velo_place *place, const void *argument)
     return velo_os_mknod(place->path, device->mode, device->device);
 }
 
+static int mknod_watched(struct velo_region *region, struct velo_place *place, mode_t mode)
+{
+    const int rc = velo_os_mknod(place->path, mode, 0);
+    return rc != 0 ? rc : velo_revalidate(region, place);
+}
+
 int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device)
 {
     if (place->must_be_directory && !place->too_long)
         return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
     if ((mode & S_IFMT) == S_IFREG || (mode & S_IFMT) == 0) {
+        if (place->type == VELO_NONE && !place->too_long && !place->through_link &&
+            velo_is_watched(region, place->parent)) /* by path: a watcher would hear of a close */
+            return mknod_watched(region, place, mode);
         const int fd = velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
                                  mode & 07777);
         if (fd < 0)
@@ -406,6 +415,7 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
     rc = velo_may(region, velo_node_at(region, to->parent), 3);
     if (rc != 0 || from->type == VELO_DIRECTORY)
         return rc != 0 ? rc : -EPERM;
+    velo_arrives(region, from, to);
     struct velo_hold hold;
     velo_begin(region, &hold);
     return velo_finish(region, &hold, link_locked(region, &hold, from, to));

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "file.h"
 #include "os.h"
 #include "tree.h"
 
@@ -159,14 +160,6 @@ static int compare_all(struct velo_region *region)
     return velo_reconcile(region, NULL, NULL, &result) == 0;
 }
 
-/* The program could not see it there; and what the others change of it would be ours alone. */
-static void leave_memory(struct velo_region *region, uint32_t node)
-{
-    if (VELO_READ(velo_node_at(region, node)->state) == VELO_BACKED &&
-        velo_put(region, node, 0) == 0)
-        velo_evict(region, node);
-}
-
 /* The walk came to a name: is it the disk's? */
 static int compare_name(struct velo_region *region, const struct velo_walked *walked,
                         const struct velo_place *place, int there, const struct stat *disk)
@@ -195,7 +188,7 @@ int velo_opaque_compare(struct velo_region *region, const struct velo_walked *wa
         return walked->attempt < LOOKS_MAX && there != walked->answer && compare_all(region);
     if (compare_name(region, walked, place, there, &disk))
         return 1;
-    if (place->type == VELO_REGULAR)
-        leave_memory(region, place->node);
+    if (place->type == VELO_REGULAR) /* it could not see it there, nor what others change of it */
+        velo_leave_memory(region, place->node);
     return 0;
 }

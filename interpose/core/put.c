@@ -412,7 +412,8 @@ static void put_directories(struct velo_region *region, struct velo_put_result *
     for (uint32_t index = 1; index < used; index++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) == VELO_DIRECTORY &&
-            (VELO_READ(node->flags) & VELO_NODE_TIMES) != 0)
+            (VELO_READ(node->flags) & VELO_NODE_TIMES) != 0 &&
+            !velo_is_watched(region, index)) /* the kernel's own will do: nobody asked for a change */
             result->directories += put_directory_times(region, index) == 0;
     }
 }
@@ -444,6 +445,7 @@ static int put_with_baton(struct velo_region *region, unsigned flags,
         return (int)at;
     struct due *due = (struct due *)at;
     velo_litter_of_the_dead(region);
+    velo_watchers_reap(region); /* what only the dead watched is flushed again like all else */
     const size_t count = collect_due(region, flags, due);
     sort_oldest_first(due, count);
     put_files(region, flags, due, count, result);

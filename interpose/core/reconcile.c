@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "file.h"
 #include "litter.h"
 #include "os.h"
 #include "pass.h"
@@ -226,6 +227,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     struct velo_pass *pass = pass_new(region, 1);
     if (pass == NULL)
         return -ENOMEM;
+    velo_watchers_reap(region);
     pass->conflict = conflict;
     pass->context = context;
     int rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);

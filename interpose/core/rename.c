@@ -391,6 +391,7 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
         return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
     if (to->type == VELO_DIRECTORY && velo_opaque_runs(region))
         velo_directory_refresh(region, to->node); /* is it empty? */
+    velo_arrives(region, from, to);
     struct move move = {.region = region, .from = from, .to = to, .flags = flags};
     struct velo_hold hold;
     velo_begin(region, &hold);

@@ -186,9 +186,13 @@ static int evict_locked(struct velo_region *region, uint32_t index, const struct
         return -EBUSY;
     take_settled_locked(region, index, stat);
     velo_charge_set_locked(region, index, 0);
-    velo_identity_clear_locked(region, index, VELO_ID_ARENA);
+    if ((node->flags & VELO_NODE_PATHED) == 0)
+        velo_identity_clear_locked(region, index, VELO_ID_ARENA);
     velo_state_set_locked(region, index, on_disk ? VELO_DISK : VELO_COLD);
     velo_set64(region, &node->backing, 0);
+    if (on_disk) /* the copy's ctime is of its making: until it is another one, ours is the truth */
+        velo_set_time(region, &node->copied_ns,
+                      velo_name_at(region, node->first_name)->disk_ctime_ns);
     return 0;
 }
 

@@ -198,6 +198,10 @@ void velo_link_note(struct velo_region *region, const char *text);
 int velo_link_known(const struct velo_region *region, const char *text, size_t length);
 void velo_links_of_workspace(struct velo_region *region);
 
+/* ---- watch.c: inotify, fanotify ---------------------------------------------------------------- */
+/* A program is about to watch this directory or file: what it is to hear of goes to the disk. */
+void velo_watch(struct velo_region *region, uint32_t node);
+
 /* ---- leased.c: F_SETLEASE ---------------------------------------------------------------------- */
 /* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
  * hold one. */

@@ -1,8 +1,8 @@
 /* wrap_notify.c - inotify and fanotify on hosted files.
  *
- * A regular file is watched where its bytes are: in the tmpfs file that every writer writes, so
- * `tail -f` hears of each append. A directory is watched on disk, where directories, symlinks and
- * whatever is put there appear; files that live in memory only are not announced (README.md). */
+ * What is watched leaves memory first and stays on disk as long as the watcher lives (core/watch.c), so
+ * the kernel announces it as in a plain directory. A regular file that somebody has open at that
+ * moment is watched where its bytes are: in the tmpfs file that its writer writes. */
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 
@@ -16,10 +16,15 @@ static long watch(int fd, const char *path, uint32_t mask)
     const int claimed = velo_claim(AT_FDCWD, path, walk, &place);
     if (claimed == VELO_NOT_OURS)
         return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
+    const long judged = velo_sys3(SYS_inotify_add_watch, fd, velo_word(""), mask);
+    if (judged != -ENOENT) /* descriptor or mask, of which the kernel speaks before the path */
+        return judged;
     if (claimed < 0)
         return claimed;
+    if (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR)
+        velo_watch(velo_here(), place.node);
     if (place.type != VELO_REGULAR)
-        return velo_sys3(SYS_inotify_add_watch, fd, velo_word(place.path), mask);
+        return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
     char kernel[PATH_MAX];
     const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);
     return rc < 0 ? rc : velo_sys3(SYS_inotify_add_watch, fd, velo_word(kernel), mask);
@@ -39,6 +44,8 @@ static long mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *p
     const int claimed = of_file ? velo_claim(dirfd, path, walk, &place) : VELO_NOT_OURS;
     if (claimed < 0)
         return claimed;
+    if (claimed == VELO_OURS && (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR))
+        velo_watch(velo_here(), place.node);
     if (claimed == VELO_NOT_OURS || place.type != VELO_REGULAR)
         return velo_sys5(SYS_fanotify_mark, fd, flags, mask, dirfd, velo_word(path));
     char kernel[PATH_MAX];

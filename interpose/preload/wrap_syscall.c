@@ -8,6 +8,8 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -75,6 +77,8 @@
     ON(lremovexattr, lremovexattr(P(a), P(b)))                                                     \
     ON(fremovexattr, fremovexattr((int)a, P(b)))                                                   \
     ON(copy_file_range, copy_file_range((int)a, P(b), (int)c, P(d), (size_t)e, (unsigned)f))       \
+    ON(inotify_add_watch, inotify_add_watch((int)a, P(b), (uint32_t)c))                            \
+    ON(fanotify_mark, fanotify_mark((int)a, (unsigned)b, (uint64_t)c, (int)d, P(e)))               \
     ON(io_uring_setup, (errno = ENOSYS, -1))                                                       \
     ON(io_uring_enter, (errno = ENOSYS, -1))                                                       \
     ON(io_uring_register, (errno = ENOSYS, -1))

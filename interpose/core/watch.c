@@ -1,0 +1,162 @@
+/* watch.c - what a program watches (inotify, fanotify) is on disk, where the kernel announces it.
+ *
+ * In    a directory or file that is about to be watched; who asks whether one is
+ * Out   its regular files on disk, and kept out of memory: new ones are born there, old ones opened
+ *       there, as while an opaque program runs (create.c, file.c, copy.c)
+ * Never an event that a plain directory would not give: nothing is put in a watched directory later
+ *
+ * A file in memory is a tmpfs file elsewhere, of which the watcher of its directory would hear
+ * nothing.  One that somebody has open at that moment stays where it is until it is opened to be
+ * written next; its writes until then are not announced.
+ *
+ * VELO_NODE_WATCHED means something only while `header.watching` is not 0, and goes when the last
+ * process that ever watched is dead: a program that takes its watch back goes on being a watcher,
+ * which costs speed and nothing else. */
+#include "file.h"
+
+#include <errno.h>
+
+#include "os.h"
+#include "reconcile.h"
+#include "tree.h"
+
+/* ---- who watches ----------------------------------------------------------------------------- */
+
+static int enter_locked(struct velo_header *header, uint32_t pid)
+{
+    struct velo_watcher *free_slot = NULL;
+    for (uint32_t i = 0; i < VELO_WATCHERS_MAX; i++) {
+        struct velo_watcher *slot = &header->watchers[i];
+        const uint32_t seen = atomic_load(&slot->pid);
+        if (seen == pid && !velo_thread_dead(pid, atomic_load(&slot->since_ns)))
+            return 0;
+        if (seen == 0 && free_slot == NULL)
+            free_slot = slot;
+    }
+    if (free_slot == NULL)
+        return -ENOSPC;
+    atomic_store(&free_slot->since_ns, velo_boottime_ns());
+    atomic_store(&free_slot->pid, pid);
+    return 0;
+}
+
+static uint32_t count_living_locked(struct velo_header *header)
+{
+    uint32_t alive = 0;
+    for (uint32_t i = 0; i < VELO_WATCHERS_MAX; i++) {
+        struct velo_watcher *slot = &header->watchers[i];
+        const uint32_t pid = atomic_load(&slot->pid);
+        if (pid != 0 && velo_thread_dead(pid, atomic_load(&slot->since_ns)))
+            atomic_store(&slot->pid, 0);
+        else
+            alive += pid != 0;
+    }
+    return alive;
+}
+
+/* After the last watcher's end: nothing is watched. Each step asks again, for there may be a new one. */
+static void forget_flags(struct velo_region *region)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    for (uint32_t index = 1; index < used; index++) {
+        struct velo_node *node = velo_node_at(region, index);
+        struct velo_hold hold;
+        if ((VELO_READ(node->flags) & VELO_NODE_WATCHED) == 0)
+            continue;
+        velo_begin(region, &hold);
+        if (atomic_load(&region->header->watching) == 0)
+            velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_WATCHED);
+        velo_commit(region, &hold);
+    }
+}
+
+void velo_watchers_reap(struct velo_region *region)
+{
+    struct velo_header *header = region->header;
+    struct velo_hold hold;
+    if (atomic_load(&header->watching) == 0)
+        return;
+    velo_begin(region, &hold);
+    const uint32_t alive = count_living_locked(header);
+    atomic_store(&header->watching, alive);
+    velo_commit(region, &hold);
+    if (alive == 0)
+        forget_flags(region);
+}
+
+/* ---- what is watched ------------------------------------------------------------------------- */
+
+static int flagged(const struct velo_region *region, uint32_t node)
+{
+    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_WATCHED) != 0;
+}
+
+int velo_is_watched(const struct velo_region *region, uint32_t node)
+{
+    return atomic_load_explicit(&region->header->watching, memory_order_relaxed) != 0 &&
+           flagged(region, node);
+}
+
+int velo_belongs_on_disk(struct velo_region *region, uint32_t index)
+{
+    if (atomic_load_explicit(&region->header->watching, memory_order_relaxed) == 0)
+        return 0;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    int found = flagged(region, index);
+    uint32_t name = velo_node_at(region, index)->first_name;
+    for (; name != 0 && !found; name = velo_name_at(region, name)->next_of_node)
+        found = flagged(region, velo_name_at(region, name)->parent);
+    velo_commit(region, &hold);
+    return found;
+}
+
+int velo_leave_memory(struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_BACKED)
+        return 0;
+    const int rc = velo_put(region, index, 0);
+    return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
+}
+
+void velo_arrives(struct velo_region *region, const struct velo_place *from,
+                  const struct velo_place *to)
+{
+    if (from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
+        velo_is_watched(region, to->parent))
+        velo_leave_memory(region, from->node);
+}
+
+static int leave_each(void *context, const char *name, size_t length, uint64_t inode,
+                      unsigned char type)
+{
+    (void)name;
+    (void)length;
+    (void)type;
+    velo_leave_memory(context, (uint32_t)inode); /* its lower half is the node */
+    return 0;
+}
+
+void velo_watch(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    velo_watchers_reap(region);
+    velo_begin(region, &hold);
+    int rc = node->type == VELO_NONE ? -ENOENT : 0;
+    if (rc == 0)
+        rc = enter_locked(region->header, (uint32_t)velo_sys0(SYS_getpid));
+    if (rc == 0) {
+        atomic_store(&region->header->watching, count_living_locked(region->header));
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_WATCHED);
+    }
+    const int is_directory = node->type == VELO_DIRECTORY;
+    velo_finish(region, &hold, rc);
+    if (rc != 0)
+        return;
+    if (is_directory)
+        velo_list(region, index, leave_each, region);
+    else
+        velo_leave_memory(region, index);
+}
