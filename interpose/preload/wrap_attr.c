@@ -143,10 +143,10 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
 
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
-    if (means_descriptor(dirfd, path, flags))
-        return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), 1);
-    const bool nothing =
-        times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
+    const bool sets_mtime = times == NULL || times[1].tv_nsec != UTIME_OMIT;
+    const bool nothing = !sets_mtime && times[0].tv_nsec == UTIME_OMIT;
+    if (!nothing && means_descriptor(dirfd, path, flags))
+        return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), sets_mtime);
     if (nothing || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return raw_utimens(dirfd, path, times, flags); /* answered before the path is read */
     path = velo_or_cwd(dirfd, path, flags);

@@ -1,7 +1,7 @@
 /* wrap_dir.c - directory streams.
  *
- * A hosted directory's stream is our own struct: a snapshot of the namespace, taken when it is
- * opened and at rewinddir, so that whoever removes or adds names while reading sees each other name
+ * A hosted directory's stream is our own struct: a snapshot of the namespace, taken when it is first
+ * read and first read after rewinddir, as libc fills its buffer, so that whoever removes or adds names while reading sees each other name
  * once. It holds a real descriptor of the directory on disk, for dirfd and fchdir.
  * A plain directory's stream stays libc's; libc's begin with a descriptor >= 0, which is how the
  * two are told apart, twice checked.
@@ -16,6 +16,9 @@
 #include "wrap_dir.h"
 
 #define FIRST_BYTES 4096u
+/* Another one when the directory was removed and its slot is used again. */
+#define GENERATION(node)                                                                      \
+    __atomic_load_n(&velo_node_at(velo_here(), node)->generation, __ATOMIC_RELAXED)
 
 struct stream {
     int32_t never_a_descriptor; /* libc has the descriptor here */
@@ -23,7 +26,8 @@ struct stream {
     const void *owner; /* &stream_owner */
     struct stream *self;
     int fd;
-    uint32_t node;   /* of the directory */
+    uint32_t node, generation; /* of the directory */
+    bool is_taken;   /* the snapshot */
     size_t position; /* bytes into `entries`; also what telldir gives */
     size_t used, size;
     unsigned char *entries; /* struct dirent64, one behind the other */
@@ -73,7 +77,9 @@ static int take_snapshot(struct stream *stream)
 {
     uint64_t dot = 0, dotdot = 0;
     stream->used = stream->position = 0;
-    int rc = velo_list_dots(velo_here(), stream->node, &dot, &dotdot);
+    stream->is_taken = true;
+    const bool gone = GENERATION(stream->node) != stream->generation;
+    int rc = gone ? -ENOENT : velo_list_dots(velo_here(), stream->node, &dot, &dotdot);
     if (rc == 0)
         rc = add(stream, ".", 1, dot, DT_DIR);
     if (rc == 0)
@@ -104,13 +110,9 @@ static DIR *stream_new(int fd, uint32_t node)
                               .owner = &stream_owner,
                               .self = stream,
                               .fd = fd,
-                              .node = node};
-    const int rc = take_snapshot(stream);
-    if (rc == 0)
-        return (void *)stream;
-    stream_free(stream);
-    velo_answer(rc);
-    return NULL;
+                              .node = node,
+                              .generation = GENERATION(node)};
+    return (void *)stream;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -185,6 +187,8 @@ EXPORT int dirfd(DIR *directory)
 
 static struct dirent *read_hosted(struct stream *stream)
 {
+    if (!stream->is_taken && velo_answer(take_snapshot(stream)) < 0)
+        return NULL;
     if (stream->position >= stream->used)
         return NULL;
     struct dirent *entry = (void *)(stream->entries + stream->position);
@@ -221,7 +225,7 @@ EXPORT void rewinddir(DIR *directory)
     if (stream == NULL)
         NEXT(rewinddir)(directory);
     else
-        (void)take_snapshot(stream); /* out of memory: what was gathered so far */
+        stream->position = 0, stream->is_taken = false;
 }
 
 EXPORT void seekdir(DIR *directory, long position)

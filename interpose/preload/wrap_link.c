@@ -4,8 +4,6 @@
  * places as soon as one of them is ours. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "claim.h"
@@ -296,20 +294,4 @@ EXPORT int __xmknodat(int version, int dirfd, const char *path, mode_t mode, dev
 {
     (void)version;
     return mknodat(dirfd, path, mode, *device);
-}
-
-/* A socket's name is made by bind, on disk; the namespace looks again. */
-EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
-{
-    const struct sockaddr *any = address.__sockaddr__;
-    const long rc = velo_sys3(SYS_bind, fd, velo_word(any), length);
-    const size_t head = offsetof(struct sockaddr_un, sun_path);
-    if (rc != 0 || any == NULL || length <= head || any->sa_family != AF_UNIX)
-        return (int)velo_answer(rc);
-    char path[sizeof(struct sockaddr_un) + 1] = "";
-    memcpy(path, (const char *)any + head, length - head < sizeof path ? length - head : 0);
-    struct velo_place place;
-    if (velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW, &place) == VELO_OURS)
-        velo_revalidate(velo_here(), &place);
-    return 0;
 }

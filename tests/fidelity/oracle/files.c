@@ -208,8 +208,10 @@ static void say_made(struct context *c, const char *slot, int fd, char *made, co
     const int rc = fd < 0 ? 0 : (int)after_removal(c, rename(made, to));
     if (fd >= 0)
         say_result(c, rc);
-    if (rc != 0)
-        remove(made);
+    if (rc == 0)
+        return;
+    const char *lost = path_of(c, "lost"); /* a descriptor of it would tell its name */
+    remove(rename(made, lost) == 0 ? lost : made);
 }
 
 /* mkstemp SLOT TEMPLATE SUFFIX-LENGTH FLAGS NEW-NAME; a template ends in XXXXXX and the suffix */

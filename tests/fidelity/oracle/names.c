@@ -47,11 +47,21 @@ static void op_remove(struct context *c, char **a)
     say_result(c, after_removal(c, remove(path)));
 }
 
+/* What crosses the border of a hosted directory gets another inode number there. */
+static int crosses(const char *from, const char *to)
+{
+    return (from[0] == '^') != (to[0] == '^');
+}
+
 static void op_rename(struct context *c, char **a)
 {
     const char *from = path_of(c, a[0]), *to = path_of(c, a[1]);
+    struct seen *crossing = crosses(a[0], a[1]) ? seen_at(c, AT_FDCWD, from) : NULL;
     before_removal(c, AT_FDCWD, to);
-    say_result(c, after_removal(c, rename(from, to)));
+    const long rc = after_removal(c, rename(from, to));
+    if (rc == 0 && crossing != NULL)
+        crossing->gone = 1;
+    say_result(c, rc);
 }
 
 static void op_renameat(struct context *c, char **a)
@@ -125,10 +135,16 @@ static void op_readlinkat(struct context *c, char **a)
                                  size < sizeof text ? size : sizeof text));
 }
 
-/* Where the kernel says a descriptor is. */
+/* Where the kernel says a descriptor is; of a file, which may have several names, it knows which one
+ * was opened, and velo does not (programs/proc_fd.c has those that have one). */
 static void op_fdpath(struct context *c, char **a)
 {
     char path[64], text[8192];
+    struct stat st;
+    if (fstat(fd_of(c, a[0]), &st) == 0 && !S_ISDIR(st.st_mode)) {
+        say(c, " %c", type_letter(st.st_mode));
+        return;
+    }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd_of(c, a[0]));
     say_link(c, text, readlink(path, text, sizeof text));
 }

@@ -146,6 +146,13 @@ static struct seen *find_seen(struct observed *o, const struct statx *st)
     return NULL;
 }
 
+struct seen *seen_at(struct context *c, int dirfd, const char *path)
+{
+    struct statx st;
+    const int rc = statx(dirfd, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st);
+    return rc == 0 ? find_seen(c->observed, &st) : NULL;
+}
+
 void before_removal(struct context *c, int dirfd, const char *path)
 {
     struct statx st;

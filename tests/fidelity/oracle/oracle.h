@@ -125,6 +125,8 @@ void say_statx(struct context *c, const struct statx *st, unsigned wanted);
  * within the same tick of the clock, so that birth does not tell the two files apart. */
 void before_removal(struct context *c, int dirfd, const char *path);
 long after_removal(struct context *c, long result);
+/* What was seen of the file that has this name now, or NULL. */
+struct seen *seen_at(struct context *c, int dirfd, const char *path);
 char type_letter(mode_t mode);
 uint64_t hash_of(const void *data, size_t length);
 

@@ -254,7 +254,7 @@ static void op_become(struct context *c, char **a)
 static void op_system(struct context *c, char **a)
 {
     char command[PATH_BYTES + 64];
-    snprintf(command, sizeof command, "cat < '%s' > '%s' 2>/dev/null", path_of(c, a[0]),
+    snprintf(command, sizeof command, "exec 2>/dev/null; cat < '%s' > '%s'", path_of(c, a[0]),
              path_of(c, a[1]));
     say_result(c, system(command));
 }

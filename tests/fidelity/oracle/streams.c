@@ -154,7 +154,7 @@ static void op_fileno(struct context *c, char **a)
 static void op_popen(struct context *c, char **a)
 {
     char command[PATH_BYTES], text[512];
-    snprintf(command, sizeof command, "cat < '%s' 2>/dev/null", path_of(c, a[0]));
+    snprintf(command, sizeof command, "exec 2>/dev/null; cat < '%s'", path_of(c, a[0]));
     FILE *pipe = popen(command, "r");
     if (pipe == NULL) {
         say_result(c, -1);
