@@ -118,6 +118,16 @@ static void say_pathed(struct velo_region *region, uint32_t index)
     velo_commit(region, &hold);
 }
 
+/* O_NONBLOCK met a lease that is not a program's: of a shard that is just looking, perhaps one that
+ * does not get a processor for a while.  A plain open waits for it; to the program it never was. */
+static int open_past_lease(const char *path, int flags)
+{
+    const int fd = velo_os_open(path, flags & ~O_NONBLOCK, 0);
+    if (fd >= 0)
+        velo_sys3(SYS_fcntl, fd, F_SETFL, velo_sys3(SYS_fcntl, fd, F_GETFL, 0) | O_NONBLOCK);
+    return fd;
+}
+
 static int open_backed(struct velo_region *region, struct velo_place *place,
                        const struct velo_look *look, int flags)
 {
@@ -132,11 +142,13 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
         say_pathed(region, place->node);
     if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
         return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
-    const int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
+    int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
+    if (fd == -EAGAIN && !velo_is_leased(region, place->node))
+        fd = open_past_lease(path, flags & REOPEN_MASK);
     if (fd == -ENOENT)
         return VELO_AGAIN;
-    if (fd == -EAGAIN) /* O_NONBLOCK met a lease: a program's, or of a shard that is just looking */
-        return velo_is_leased(region, place->node) ? fd : VELO_AGAIN;
+    if (fd == -EAGAIN)
+        return fd;
     if (fd >= 0 && (writing ? announce(region, place->node, look) != 0
                             : !still(region, place->node, look))) {
         velo_os_close(fd);
@@ -151,7 +163,9 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
 static int open_the_disks(struct velo_region *region, const struct velo_place *place, int flags)
 {
     struct stat stat;
-    const int fd = velo_os_open(place->path, flags & REOPEN_MASK, 0);
+    int fd = velo_os_open(place->path, flags & REOPEN_MASK, 0);
+    if (fd == -EAGAIN && !velo_is_leased(region, place->node))
+        fd = open_past_lease(place->path, flags & REOPEN_MASK);
     if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 &&
                    stat.st_ino == VELO_READ(velo_node_at(region, place->node)
                                                 ->identity[VELO_ID_DISK].inode)))

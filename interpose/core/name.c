@@ -216,11 +216,11 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
     if (rc != 0)
         return rc;
     const uint32_t node = velo_name_at(region, name)->node;
-    if (velo_node_at(region, node)->type == VELO_DIRECTORY)
-        return -EISDIR;
     rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
     if (rc != 0)
         return rc;
+    if (velo_node_at(region, node)->type == VELO_DIRECTORY)
+        return -EISDIR;
     if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0) {
         rc = velo_fresh_path(region, place);
         if (rc == 0) {
@@ -246,10 +246,12 @@ int velo_unlink(struct velo_region *region, struct velo_place *place)
         return -ENOTDIR;
     if (place->type == VELO_NONE)
         return -ENOENT;
-    if (place->type == VELO_DIRECTORY)
+    if (place->type == VELO_DIRECTORY && (place->must_be_directory || place->dots != 0))
         return -EISDIR;
     if (place->must_be_directory)
         return -ENOTDIR;
+    if (place->node == place->root) /* a directory: the kernel says why not */
+        return velo_os_unlink(place->path);
     struct velo_hold hold;
     velo_begin(region, &hold);
     return velo_finish(region, &hold, unlink_locked(region, &hold, place));
@@ -273,9 +275,9 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
     if (rc != 0)
         return rc;
     const uint32_t node = velo_name_at(region, name)->node;
-    if (velo_node_at(region, node)->type != VELO_DIRECTORY)
-        return -ENOTDIR;
     rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    if (rc == 0 && velo_node_at(region, node)->type != VELO_DIRECTORY)
+        rc = -ENOTDIR;
     if (rc == 0 && velo_node_at(region, node)->entries != 0)
         rc = -ENOTEMPTY;
     if (rc == 0)
@@ -302,9 +304,7 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
         return -ENOENT;
     if (place->dots != 0)
         return place->dots == 1 ? -EINVAL : -ENOTEMPTY;
-    if (place->type != VELO_DIRECTORY)
-        return -ENOTDIR;
-    if (velo_opaque_runs(region))
+    if (place->type == VELO_DIRECTORY && velo_opaque_runs(region))
         velo_directory_refresh(region, place->node); /* is it empty? */
     if (place->node == place->root)
         return rmdir_root(region, place);

@@ -153,7 +153,8 @@ static void op_fileno(struct context *c, char **a)
 /* popen WORD: what a shell says of a file. */
 static void op_popen(struct context *c, char **a)
 {
-    char command[PATH_BYTES], text[512];
+    static _Thread_local char text[DATA_MAX];
+    char command[PATH_BYTES];
     snprintf(command, sizeof command, "exec 2>/dev/null; cat < '%s'", path_of(c, a[0]));
     FILE *pipe = popen(command, "r");
     if (pipe == NULL) {
