@@ -235,31 +235,3 @@ EXPORT int ftruncate(int fd, off_t length)
     return (int)velo_answer(NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length)));
 }
 ALIAS(ftruncate64, ftruncate);
-
-static long allocate(int fd, int mode, off_t offset, off_t length)
-{
-    uint64_t end;
-    if (velo_hint(fd) != 0 && offset >= 0 && length > 0 &&
-        !__builtin_add_overflow((uint64_t)offset, (uint64_t)length, &end) &&
-        velo_hint_charge_to(fd, end) != 0)
-        return -ENOSPC;
-    return NOTICED(fd, velo_sys4(SYS_fallocate, fd, mode, offset, length));
-}
-
-EXPORT int fallocate(int fd, int mode, off_t offset, off_t length)
-{
-    return (int)velo_answer(allocate(fd, mode, offset, length));
-}
-ALIAS(fallocate64, fallocate);
-
-/* Returns the error itself. Where the file system cannot, libc writes zeros. */
-EXPORT int posix_fallocate(int fd, off_t offset, off_t length)
-{
-    if (velo_hint(fd) == 0)
-        return NEXT(posix_fallocate)(fd, offset, length);
-    if (offset < 0 || length <= 0)
-        return EINVAL;
-    const long rc = allocate(fd, 0, offset, length);
-    return rc == -EOPNOTSUPP ? NEXT(posix_fallocate)(fd, offset, length) : (int)-rc;
-}
-ALIAS(posix_fallocate64, posix_fallocate);
