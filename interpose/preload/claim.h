@@ -39,10 +39,15 @@ int velo_fd_of_path(const char *path);
 void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX]);
 #define VELO_SELF 0
 
+static inline bool velo_is_empty(const char *path)
+{
+    return !velo_is_nowhere(path) && path[0] == 0;
+}
+
 /* "" with AT_EMPTY_PATH and no descriptor is the working directory. */
 static inline const char *velo_or_cwd(int dirfd, const char *path, int at_flags)
 {
-    const bool cwd = dirfd == AT_FDCWD && path != NULL && path[0] == 0;
+    const bool cwd = dirfd == AT_FDCWD && velo_is_empty(path);
     return cwd && (at_flags & AT_EMPTY_PATH) != 0 ? "." : path;
 }
 

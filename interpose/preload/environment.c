@@ -12,6 +12,8 @@
 
 static const char *value_of(const char *entry, const char *name)
 {
+    if (velo_is_nowhere(entry))
+        return NULL;
     while (*name != 0 && *entry == *name) {
         entry++;
         name++;
@@ -21,7 +23,7 @@ static const char *value_of(const char *entry, const char *name)
 
 const char *velo_environment_get(char *const environment[], const char *name)
 {
-    for (; environment != NULL && *environment != NULL; environment++) {
+    for (; !velo_is_nowhere(environment) && *environment != NULL; environment++) {
         const char *value = value_of(*environment, name);
         if (value != NULL)
             return value;
@@ -70,6 +72,8 @@ static size_t count_of(char *const environment[])
 
 size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
 {
+    if (environment != NULL && velo_is_nowhere(environment))
+        return 0; /* the kernel refuses it */
     if (velo_here() == NULL || velo_library_path[0] == 0 || is_disabled(environment))
         return 0;
     const char *preload = velo_environment_get(environment, "LD_PRELOAD");

@@ -35,7 +35,7 @@ static int announced(int fd)
 
 static bool means_descriptor(int fd, const char *path, int flags)
 {
-    return fd >= 0 && (path == NULL || ((flags & AT_EMPTY_PATH) != 0 && path[0] == 0));
+    return fd >= 0 && (path == NULL || ((flags & AT_EMPTY_PATH) != 0 && velo_is_empty(path)));
 }
 
 #define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
@@ -143,11 +143,12 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
 
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
-    const bool sets_mtime = times == NULL || times[1].tv_nsec != UTIME_OMIT;
+    const bool unreadable = times != NULL && velo_is_nowhere(times);
+    const bool sets_mtime = times == NULL || unreadable || times[1].tv_nsec != UTIME_OMIT;
     const bool nothing = !sets_mtime && times[0].tv_nsec == UTIME_OMIT;
     if (!nothing && means_descriptor(dirfd, path, flags))
         return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), sets_mtime);
-    if (nothing || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+    if (nothing || unreadable || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return raw_utimens(dirfd, path, times, flags); /* answered before the path is read */
     path = velo_or_cwd(dirfd, path, flags);
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
@@ -170,7 +171,7 @@ static long utimes_at(int dirfd, const char *path, const struct timeval times[2]
 
 EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
-    if (path == NULL && (flags & AT_EMPTY_PATH) == 0)
+    if (velo_as_given(path) == NULL && (flags & AT_EMPTY_PATH) == 0)
         return (int)velo_answer(-EINVAL); /* as libc: only futimens means the descriptor */
     return (int)velo_answer(utimens_at(dirfd, path, times, flags));
 }

@@ -113,14 +113,14 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    if (fd < 0 || argv == NULL || envp == NULL)
+    if (fd < 0 || velo_as_given(argv) == NULL || velo_as_given(envp) == NULL)
         return (int)velo_answer(-EINVAL);
     return (int)velo_answer(run_descriptor(fd, argv, envp, 0));
 }
 
 EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    if (dirfd >= 0 && path != NULL && path[0] == 0 && (flags & AT_EMPTY_PATH) != 0)
+    if (dirfd >= 0 && velo_is_empty(path) && (flags & AT_EMPTY_PATH) != 0)
         return (int)velo_answer(run_descriptor(dirfd, argv, envp, flags));
     return (int)velo_answer(run(dirfd, path, argv, envp, flags));
 }

@@ -28,7 +28,7 @@ static int error_outside(int dirfd, const char *path, bool whole)
 {
     char text[PATH_MAX];
     struct stat stat;
-    size_t length = path == NULL ? 0 : strnlen(path, PATH_MAX);
+    size_t length = velo_is_nowhere(path) ? 0 : strnlen(path, PATH_MAX);
     if (whole || length == 0 || length == PATH_MAX)
         return (int)raw_statat(dirfd, path, &stat, AT_SYMLINK_NOFOLLOW);
     while (length > 1 && path[length - 1] == '/')
@@ -114,7 +114,7 @@ EXPORT int renameat2(int fd, const char *from, int to_fd, const char *to, unsign
  * linkat(AT_FDCWD, "/proc/self/fd/N", ..., AT_SYMLINK_FOLLOW). */
 static int linked_descriptor(int fd, const char *from, int flags)
 {
-    if (from == NULL)
+    if (velo_is_nowhere(from))
         return -1;
     if ((flags & AT_EMPTY_PATH) != 0 && from[0] == 0)
         return fd;
@@ -220,6 +220,8 @@ static long symlink_outside(const char *target, int dirfd, const char *path)
 
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
+    if (velo_is_nowhere(target)) /* read before the path */
+        return raw_symlink(target, dirfd, path);
     ONE_NAME(dirfd, path, THE_NAME, symlink_outside(target, dirfd, path),
              velo_symlink(velo_here(), target, &place));
 }

@@ -69,7 +69,14 @@ static long readlink_at(int dirfd, const char *path, char *out, size_t size)
         return readlink_plain(dirfd, path, out, size);
     if (claimed < 0)
         return claimed;
-    return size == 0 ? -EINVAL : velo_readlink(velo_here(), &place, out, size);
+    if (size == 0)
+        return -EINVAL;
+    if (velo_is_nowhere(out)) {
+        char first;
+        const long length = velo_readlink(velo_here(), &place, &first, 1);
+        return length < 0 ? length : -EFAULT;
+    }
+    return velo_readlink(velo_here(), &place, out, size);
 }
 
 EXPORT ssize_t readlink(const char *path, char *out, size_t size)
@@ -218,7 +225,7 @@ static long leave_root(struct velo_region *region, long rc)
 EXPORT int chroot(const char *path)
 {
     struct velo_region *region = velo_here();
-    if (path == NULL || strcmp(path, "/") == 0)
+    if (velo_is_nowhere(path) || strcmp(path, "/") == 0)
         region = NULL;
     if (region != NULL)
         velo_put_tree(region);

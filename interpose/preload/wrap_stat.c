@@ -34,21 +34,26 @@ static long stat_plain(int dirfd, const char *path, struct stat *out, int flags)
     if (region == NULL)
         return rc;
     /* /dev/stdin and /proc/self/fd/N lead to a hosted file by its kernel identity. */
-    const bool by_descriptor = path[0] == '/' && (path[1] == 'd' || path[1] == 'p');
+    const bool by_descriptor =
+        velo_is_nowhere(path) || (path[0] == '/' && (path[1] == 'd' || path[1] == 'p'));
     if (!by_descriptor || !velo_fstat_fix(region, out))
         saw(region, out);
     return rc;
 }
 
-static bool is_empty(const char *path)
-{
-    return path != NULL && path[0] == 0;
-}
-
 /* "" and NULL with AT_EMPTY_PATH mean the descriptor itself. */
 static bool means_descriptor(int dirfd, const char *path, int flags)
 {
-    return (flags & AT_EMPTY_PATH) != 0 && dirfd >= 0 && (path == NULL || is_empty(path));
+    return (flags & AT_EMPTY_PATH) != 0 && dirfd >= 0 &&
+           (velo_as_given(path) == NULL || velo_is_empty(path));
+}
+
+/* The answer gets nowhere; errors on the way come first. */
+__attribute__((noinline)) static long stat_nowhere(struct velo_place *place)
+{
+    struct stat unseen;
+    const int rc = velo_stat(velo_here(), place, &unseen);
+    return rc == 0 ? -EFAULT : rc;
 }
 
 static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
@@ -60,7 +65,9 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return stat_plain(dirfd, path, out, flags);
-    return claimed < 0 ? claimed : velo_stat(velo_here(), &place, out);
+    if (claimed < 0)
+        return claimed;
+    return velo_is_nowhere(out) ? stat_nowhere(&place) : velo_stat(velo_here(), &place, out);
 }
 
 EXPORT int stat(const char *path, struct stat *out)
@@ -199,6 +206,8 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
         return statx_plain(dirfd, path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
+    if (rc == 0 && velo_is_nowhere(out))
+        return -EFAULT;
     if (rc == 0) {
         statx_from_stat(out, &stat);
         statx_birth(velo_here(), place.node, mask, out);

@@ -21,7 +21,8 @@ static int find(const char *path, unsigned walk_flags, int writes, struct velo_p
     if (place->type == VELO_NONE)
         return -ENOENT;
     const int rc = velo_kernel_path(velo_here(), place, writes, kernel);
-    *there = kernel;
+    if (rc >= 0)
+        *there = kernel;
     return rc < 0 ? rc : 0;
 }
 
@@ -37,7 +38,8 @@ static void changed(const char *there, const char *kernel)
     raw_close((int)fd);
 }
 
-/* `walk` tells a symlink at the end from its target; either way the found path is final, except
+/* A name that cannot be read may be what the kernel finds first, also where there is no file.
+ * `walk` tells a symlink at the end from its target; either way the found path is final, except
  * when it is the program's own text: then its own call is made. */
 static long read_attribute(const char *path, unsigned walk, long plain, long final,
                            const char *name, void *value, size_t size)
@@ -46,10 +48,11 @@ static long read_attribute(const char *path, unsigned walk, long plain, long fin
     char kernel[PATH_MAX];
     const char *there;
     const int rc = find(path, walk, 0, &place, &there, kernel);
-    if (rc != 0)
+    const bool lists = final == SYS_llistxattr;
+    if (rc != 0 && (lists || !velo_is_nowhere(name)))
         return rc;
     const long number = there == path ? plain : final;
-    if (name == NULL) /* list */
+    if (lists)
         return velo_sys3(number, velo_word(there), velo_word(value), size);
     return velo_sys4(number, velo_word(there), velo_word(name), velo_word(value), size);
 }
@@ -61,7 +64,7 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
     char kernel[PATH_MAX];
     const char *there;
     int rc = find(path, walk, 1, &place, &there, kernel);
-    if (rc != 0)
+    if (rc != 0 && !velo_is_nowhere(name))
         return rc;
     rc = (int)velo_sys5(there == path ? plain : final, velo_word(there), velo_word(name),
                         velo_word(value), size, flags);

@@ -148,6 +148,10 @@ const char *path_of(struct context *c, const char *word)
         return out.text;
     if (strcmp(word, "NULL") == 0)
         return NULL;
+    if (strcmp(word, "BAD1") == 0)
+        return (const char *)1;
+    if (strcmp(word, "BAD2") == 0)
+        return (const char *)-1;
     const int absolute = word[0] == '@' || word[0] == '^';
     if (absolute) {
         const char *start = word[0] == '@' ? shared->base : shared->outside;
