@@ -5,7 +5,6 @@
  * rt_sigreturn must find the stack as the program left it.
  * io_uring is answered ENOSYS: rings open files inside the kernel, where nobody can stand. */
 #include <dirent.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/fanotify.h>
@@ -22,6 +21,7 @@
 #include "preload.h"
 #include "raw.h"
 #include "sites.h"
+#include "wrap_open.h"
 
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
@@ -36,7 +36,7 @@
 /* What the calls of x86-64's first years and the calls of both machines have in common. */
 #define BOTH_MACHINES(ON)                                                                          \
     ON(openat, openat((int)a, P(b), (int)c, (mode_t)d))                                            \
-    ON(openat2, open_how((int)a, P(b), P(c), (size_t)d))                                           \
+    ON(openat2, velo_openat2((int)a, P(b), P(c), (size_t)d))                                       \
     ON(name_to_handle_at, name_to_handle_at((int)a, P(b), P(c), P(d), (int)e))                     \
     ON(fstat, fstat((int)a, P(b)))                                                                 \
     ON(newfstatat, fstatat((int)a, P(b), P(c), (int)d))                                            \
@@ -123,14 +123,6 @@ static long filtered(long operation, long flags, long filter)
 {
     velo_before_seccomp((unsigned long)operation, (unsigned long)filter);
     return velo_answer(velo_sys3(SYS_seccomp, operation, flags, filter));
-}
-
-/* RESOLVE_ flags forbid what a hosted path hardly has; the plain path is then the kernel's. */
-static long open_how(int dirfd, const char *path, const struct open_how *how, size_t size)
-{
-    if (how == NULL || size != sizeof *how || how->resolve != 0)
-        return velo_answer(velo_sys4(SYS_openat2, dirfd, velo_word(path), velo_word(how), size));
-    return openat(dirfd, path, (int)how->flags, (mode_t)how->mode);
 }
 
 static long times_of(int dirfd, const char *path, const struct timespec *times, int flags)

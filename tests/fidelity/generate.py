@@ -55,6 +55,12 @@ KINDS: dict[str, Sequence[str]] = {
         *("O_RDONLY|O_CREAT|O_EXCL|O_NOFOLLOW", "O_RDWR|O_NONBLOCK", "O_WRONLY|O_DIRECTORY"),
     ],
     "mode": ["0644"] * 6 + ["0600", "0755", "0777", "0444", "0000", "0666", "04755", "02755"],
+    "howmode": [*["0", "0644"] * 4, "04755", "0100644", "-1"],
+    "resolve": [
+        *("0", "RESOLVE_BENEATH", "RESOLVE_IN_ROOT", "RESOLVE_NO_SYMLINKS", "RESOLVE_NO_XDEV"),
+        *("RESOLVE_NO_MAGICLINKS", "RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS", "RESOLVE_BENEATH", "64"),
+        *("RESOLVE_IN_ROOT|RESOLVE_NO_XDEV", "RESOLVE_IN_ROOT|RESOLVE_BENEATH", "RESOLVE_IN_ROOT"),
+    ],
     "dirmode": ["0755"] * 6 + ["0700", "0777", "01777", "02775", "0555", "0311"],
     "size": NUMBERS,
     "short": [*PLAIN * 3, *(shape for shape in SHAPES if "*" not in shape), *OUTSIDE],
@@ -112,6 +118,7 @@ KINDS: dict[str, Sequence[str]] = {
 GRAMMAR: dict[str, int] = {
     "open {fd} {path} {opens} {mode}": 30,
     "openat {fd} {at} {path} {opens} {mode}": 8,
+    "openat2 {fd} {at} {path} {opens} {howmode} {resolve}": 4,
     "reopen {fd} {path} {opens}": 4,
     "creat {fd} {path} {mode}": 4,
     "close {fd}": 12,

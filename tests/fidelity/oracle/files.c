@@ -42,13 +42,18 @@ static void op_creat(struct context *c, char **a)
     say_fd(c, a[0], creat(path_of(c, a[1]), (mode_t)number(a[2])));
 }
 
+/* EAGAIN: somewhere something was renamed while the path went up. */
 static void op_openat2(struct context *c, char **a)
 {
     const struct open_how how = {.flags = (uint64_t)number(a[3]),
                                  .mode = (uint64_t)number(a[4]),
                                  .resolve = (uint64_t)number(a[5])};
-    say_fd(c, a[0],
-           (int)syscall(SYS_openat2, fd_of(c, a[1]), path_of(c, a[2]), &how, sizeof how));
+    const char *path = path_of(c, a[2]);
+    int fd, tries = 100;
+    do
+        fd = (int)syscall(SYS_openat2, fd_of(c, a[1]), path, &how, sizeof how);
+    while (fd < 0 && errno == EAGAIN && --tries > 0);
+    say_fd(c, a[0], fd);
 }
 
 static void op_close(struct context *c, char **a)

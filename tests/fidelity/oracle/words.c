@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -47,7 +48,8 @@ static const struct {
     N(RWF_HIPRI) N(POSIX_FADV_DONTNEED) N(POSIX_FADV_WILLNEED) N(POSIX_FADV_SEQUENTIAL)
     N(SYNC_FILE_RANGE_WRITE) N(SYNC_FILE_RANGE_WAIT_AFTER) N(_PC_NAME_MAX) N(_PC_PATH_MAX)
     N(_PC_LINK_MAX) N(_PC_FILESIZEBITS) N(_PC_SYMLINK_MAX) N(_PC_NO_TRUNC) N(_PC_PIPE_BUF)
-    N(_PC_CHOWN_RESTRICTED) N(_PC_2_SYMLINKS) N(_PC_REC_XFER_ALIGN)
+    N(RESOLVE_NO_XDEV) N(RESOLVE_NO_MAGICLINKS) N(RESOLVE_NO_SYMLINKS) N(RESOLVE_BENEATH)
+    N(RESOLVE_IN_ROOT) N(RESOLVE_CACHED) N(_PC_CHOWN_RESTRICTED) N(_PC_2_SYMLINKS) N(_PC_REC_XFER_ALIGN)
 #undef N
 };
 

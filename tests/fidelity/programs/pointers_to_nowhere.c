@@ -100,6 +100,8 @@ static void answers(void)
     EACH(setxattr("new", p, "y", 1, 0));
     EACH(setxattr("missing", p, "y", 1, 0));
     EACH(removexattr("new", p));
+    EACH(syscall(SYS_openat2, AT_FDCWD, "new", p, 24));
+    EACH(syscall(SYS_openat2, AT_FDCWD, p, arguments, 24));
 }
 
 static void programs(void)

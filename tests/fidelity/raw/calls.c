@@ -21,6 +21,10 @@ static void opening(void)
     SAY("open %d", RAW(SYS_open, "a", O_RDONLY) >= 0);
     SAY("creat %d", RAW(SYS_creat, "b", 0600) >= 0);
     SAY("openat2 %d", RAW(SYS_openat2, HERE, "c", &how, sizeof how) >= 0);
+    const struct open_how beneath = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+    SAY("beneath %d", RAW(SYS_openat2, HERE, "c", &beneath, sizeof beneath) >= 0);
+    TRY(RAW(SYS_openat2, HERE, "../build/c", &beneath, sizeof beneath));
+    TRY(RAW(SYS_openat2, HERE, "c", &beneath, 8));
     TRY(RAW(SYS_open, "missing/a", O_RDONLY));
     TRY(RAW(SYS_open, "a/b", O_RDONLY));
 }
