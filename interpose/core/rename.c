@@ -272,6 +272,14 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
 
 /* ---- across the border ----------------------------------------------------------------------- */
 
+/* Its bytes are those at its real path, where its writers, if any, write. */
+static int is_the_disks(struct velo_region *region, const struct velo_place *place)
+{
+    struct stat stat;
+    return VELO_READ(velo_node_at(region, place->node)->state) == VELO_DISK &&
+           velo_os_lstat(place->path, &stat) == 0;
+}
+
 /* Whatever the place is, have it on disk in its present form. */
 static int put_place(struct velo_region *region, const struct velo_place *place, int leaves)
 {
@@ -279,7 +287,7 @@ static int put_place(struct velo_region *region, const struct velo_place *place,
         return 0;
     if (place->type == VELO_REGULAR) {
         const int rc = velo_put(region, place->node, 0);
-        if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
+        if (rc > 0 && leaves && !is_the_disks(region, place)) /* what its writer writes from now on would stay behind */
             return -EXDEV;
         return rc < 0 ? rc : 0;
     }
