@@ -70,7 +70,7 @@ static int next_errand(struct velo_region *region, uint32_t index, uint32_t pass
     return found;
 }
 
-static void copy_xattrs(int from, int to)
+__attribute__((noinline)) static void copy_xattrs(int from, int to)
 {
     char names[XATTR_NAMES_MAX], value[XATTR_VALUE_MAX];
     const long got = velo_sys3(SYS_flistxattr, from, velo_word(names), sizeof names);
@@ -212,13 +212,29 @@ static int still_version(struct velo_region *region, const struct errand *errand
            info.generation == errand->generation && info.version == errand->version;
 }
 
+/* A frame of its own, gone before bytes are copied: the caller may have a small stack. */
+__attribute__((noinline)) static int open_parent(struct velo_region *region, uint32_t parent)
+{
+    char path[PATH_MAX];
+    const int rc = velo_path_of(region, parent, path);
+    return rc < 0 ? rc : velo_os_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+static int open_backing(struct velo_region *region, const struct errand *errand)
+{
+    char path[320];
+    velo_backing_path(region, errand->backing, path);
+    return errand->state == VELO_BACKED
+               ? velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+               : -ESTALE;
+}
+
 /* Put one name. 0 done, 1 done but somebody writes, -ESTALE it changed meanwhile, -errno. */
 static int run_errand(struct velo_region *region, struct errand *errand, unsigned flags)
 {
-    char path[PATH_MAX], temporary[64];
+    char temporary[64];
     int from = -1, current = 1;
-    int rc = velo_path_of(region, errand->parent, path);
-    const int dirfd = rc < 0 ? rc : velo_os_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    const int dirfd = open_parent(region, errand->parent);
     if (dirfd < 0)
         return dirfd;
     velo_temporary_name(errand->node, temporary);
@@ -231,15 +247,12 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     if (errand->twin != 0) {
         to = link_twin(region, errand, dirfd, temporary);
     } else {
-        velo_backing_path(region, errand->backing, path);
-        from = errand->state == VELO_BACKED
-                   ? velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-                   : -ESTALE;
+        from = open_backing(region, errand);
         current = from >= 0 && velo_nobody_writes(from);
         to = from < 0 ? from : copy_to_temporary(region, errand, from, dirfd, temporary, flags);
         current = current && from >= 0 && velo_nobody_writes(from);
     }
-    rc = to < 0 ? (to == -ENOENT ? -ESTALE : to) : 0;
+    int rc = to < 0 ? (to == -ENOENT ? -ESTALE : to) : 0;
     if (rc == 0 && current && !still_version(region, errand))
         rc = -ESTALE;
     if (rc == 0)

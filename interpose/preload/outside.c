@@ -9,6 +9,7 @@
 #include "outside.h"
 
 #include "../core/layout.h"
+#include "../core/os.h"
 #include "raw.h"
 
 #define PLAIN_MAX 512u /* directories: one page */
@@ -103,13 +104,9 @@ static int claim_in_directory(struct velo_region *region, int at, const char *pa
     return VELO_NOT_OURS;
 }
 
-/* A frame of its own, which few calls pay for. */
-__attribute__((noinline)) static int claim_link(struct velo_region *region, const char *path,
-                                                unsigned flags, struct velo_place *place)
+static int claim_link_in(struct velo_region *region, const char *path, unsigned flags,
+                         struct velo_place *place, char text[PATH_MAX], char next[PATH_MAX])
 {
-    char text[PATH_MAX], next[PATH_MAX];
-    if (strlen(path) >= sizeof text)
-        return VELO_NOT_OURS;
     strcpy(text, path);
     for (int followed = 0; followed < FOLLOWED_MAX; followed++) {
         if (!follow(text, last_of(text), next))
@@ -125,6 +122,21 @@ __attribute__((noinline)) static int claim_link(struct velo_region *region, cons
             return claimed;
     }
     return VELO_NOT_OURS;
+}
+
+/* Such links are rare, and two more paths too many for a small stack: mapped. */
+static int claim_link(struct velo_region *region, const char *path, unsigned flags,
+                      struct velo_place *place)
+{
+    if (strlen(path) >= PATH_MAX)
+        return VELO_NOT_OURS;
+    const long texts = velo_os_map(2 * PATH_MAX);
+    if (texts < 0 && texts > -4096)
+        return VELO_NOT_OURS;
+    const int rc =
+        claim_link_in(region, path, flags, place, (char *)texts, (char *)texts + PATH_MAX);
+    velo_os_unmap(texts, 2 * PATH_MAX);
+    return rc;
 }
 
 int velo_claim_outside(struct velo_region *region, int at, const char *path, uint64_t seed,

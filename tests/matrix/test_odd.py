@@ -96,6 +96,7 @@ ROWS = [
     odd("ulimit -n 16", "ulimit -n 16; make"),
     odd("a filter that kills at any other call", "make HOW=few-calls"),
     odd("threads with stacks of 64 KiB", "make HOW='threads 65536'", parallel=True),
+    odd("threads with stacks of 16 KiB", "make HOW='threads 16384'", parallel=True),
     odd("a filter that denies mounts", "make HOW=no-mounts"),
     odd("a filter that denies the network", "make HOW=no-network"),
     odd(
