@@ -377,6 +377,7 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
         if (rc != 0)
             return rc;
     }
-    memcpy(path, place->path, (size_t)place->path_length + 1);
+    if (path != place->path)
+        memcpy(path, place->path, (size_t)place->path_length + 1);
     return place->kind == VELO_HOSTED && place->type == VELO_NONE ? -ENOENT : 0;
 }

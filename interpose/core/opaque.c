@@ -137,21 +137,29 @@ __attribute__((noinline)) static int ask_kernel(struct velo_region *region,
 
 /* Both say ENOENT, maybe of different names: ours of a directory that the program has made since, or
  * of where a symlink leads that it has replaced. Each walk to a prefix compares that; it follows no
- * last symlink. */
-__attribute__((noinline)) static void compare_prefixes(struct velo_region *region,
-                                                       const struct velo_walked *walked)
-{
+ * last symlink. Mapped: a walk within a walk is too much for a small stack. */
+struct prefix {
     char path[PATH_MAX];
     struct velo_place place;
+};
+
+static void compare_prefixes(struct velo_region *region, const struct velo_walked *walked)
+{
+    const long at = velo_os_map(sizeof(struct prefix));
+    if (at < 0 && at > -4096)
+        return;
+    struct prefix *prefix = (struct prefix *)at;
+    char *path = prefix->path;
     const int length = absolute(region, walked->start, walked->text, path);
     for (int end = 1; end <= length; end++) {
         const char next = path[end];
         if (next != '/' && next != 0)
             continue;
         path[end] = 0;
-        velo_walk(region, path, VELO_WALK_NOFOLLOW | VELO_WALK_A_PREFIX, &place);
+        velo_walk(region, path, VELO_WALK_NOFOLLOW | VELO_WALK_A_PREFIX, &prefix->place);
         path[end] = next;
     }
+    velo_os_unmap(at, sizeof *prefix);
 }
 
 static int compare_all(struct velo_region *region)

@@ -178,7 +178,8 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times);
 /* After a native call changed attributes of what stands at place->path itself (an ACL). */
 void velo_place_changed(struct velo_region *region, const struct velo_place *place);
 /* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with
- * for_writing, made BACKED first: for calls that must be given a path (freopen, xattrs). */
+ * for_writing, made BACKED first: for calls that must be given a path (freopen, xattrs). `path` may
+ * be place->path. */
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
                      char path[PATH_MAX]);
 /* Something other than us changed `place` on disk (bind, an exotic call): look again. */

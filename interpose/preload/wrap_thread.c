@@ -52,7 +52,7 @@ static int begin_c11(void *prepared)
  * for a stack as small as libc allows (16 KiB, of which its own data take a quarter) has counted on
  * that, so such a stack gets more. Rejected: mapping what frames hold, which costs each call more
  * than all the rest of it; a thread's own memory, which a handler in the middle of a call shares. */
-#define OUR_BYTES (48u << 10)    /* 26 KiB is the most that a call was seen to take */
+#define OUR_BYTES (32u << 10)    /* 19 KiB is the most that a call was seen to take */
 #define SMALL_BYTES (256u << 10) /* who asks for more did not count pages */
 
 static bool is_own_memory(const pthread_attr_t *attributes)

@@ -7,9 +7,10 @@
 #include "claim.h"
 #include "raw.h"
 
-/* The path to give to the l...xattr call. 0 with *there set (place->path or `path`), or -errno. */
+/* The path to give to the l...xattr call. 0 with *there set (place->path, of a regular file where
+ * its bytes are, or `path`), or -errno. */
 static int find(const char *path, unsigned walk_flags, int writes, struct velo_place *place,
-                const char **there, char kernel[PATH_MAX])
+                const char **there)
 {
     const int claimed = velo_claim(AT_FDCWD, path, walk_flags, place);
     *there = path;
@@ -20,17 +21,13 @@ static int find(const char *path, unsigned walk_flags, int writes, struct velo_p
         return 0;
     if (place->type == VELO_NONE)
         return -ENOENT;
-    const int rc = velo_kernel_path(velo_here(), place, writes, kernel);
-    if (rc >= 0)
-        *there = kernel;
+    const int rc = velo_kernel_path(velo_here(), place, writes, place->path);
     return rc < 0 ? rc : 0;
 }
 
 /* The tmpfs file's attributes are changed: a new version to put on disk. */
-static void changed(const char *there, const char *kernel)
+static void changed(const char *there)
 {
-    if (there != kernel)
-        return;
     const long fd = raw_openat(AT_FDCWD, there, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd < 0)
         return;
@@ -45,9 +42,8 @@ static long read_attribute(const char *path, unsigned walk, long plain, long fin
                            const char *name, void *value, size_t size)
 {
     struct velo_place place;
-    char kernel[PATH_MAX];
     const char *there;
-    const int rc = find(path, walk, 0, &place, &there, kernel);
+    const int rc = find(path, walk, 0, &place, &there);
     const bool lists = final == SYS_llistxattr;
     if (rc != 0 && (lists || !velo_is_nowhere(name)))
         return rc;
@@ -61,18 +57,19 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
                             const char *name, const void *value, size_t size, int flags)
 {
     struct velo_place place;
-    char kernel[PATH_MAX];
     const char *there;
-    int rc = find(path, walk, 1, &place, &there, kernel);
+    int rc = find(path, walk, 1, &place, &there);
     if (rc != 0 && !velo_is_nowhere(name))
         return rc;
     rc = (int)velo_sys5(there == path ? plain : final, velo_word(there), velo_word(name),
                         velo_word(value), size, flags);
-    if (rc == 0)
-        changed(there, kernel);
-    if (rc == 0 && there == place.path) /* an ACL changes the mode */
+    if (rc != 0 || there == path)
+        return rc;
+    if (place.type == VELO_REGULAR)
+        changed(there);
+    else /* an ACL changes the mode */
         velo_place_changed(velo_here(), &place);
-    return rc;
+    return 0;
 }
 
 EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
