@@ -33,17 +33,15 @@ struct stream {
     unsigned char *entries; /* struct dirent64, one behind the other */
 };
 
-#define NEVER_A_DESCRIPTOR (-1447382863) /* "-VELO" */
-#define MARK 0x6f6c6576u
 static const char stream_owner;
 
 static struct stream *ours(DIR *directory)
 {
     struct stream *stream = (void *)directory;
-    if (stream == NULL || stream->never_a_descriptor != NEVER_A_DESCRIPTOR)
+    if (stream == NULL || stream->never_a_descriptor != VELO_NEVER_A_DESCRIPTOR)
         return NULL;
     const bool is =
-        stream->mark == MARK && stream->owner == &stream_owner && stream->self == stream;
+        stream->mark == VELO_STREAM_MARK && stream->owner == &stream_owner && stream->self == stream;
     return is ? stream : NULL;
 }
 
@@ -105,8 +103,8 @@ static DIR *stream_new(int fd, uint32_t node)
     struct stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return NULL;
-    *stream = (struct stream){.never_a_descriptor = NEVER_A_DESCRIPTOR,
-                              .mark = MARK,
+    *stream = (struct stream){.never_a_descriptor = VELO_NEVER_A_DESCRIPTOR,
+                              .mark = VELO_STREAM_MARK,
                               .owner = &stream_owner,
                               .self = stream,
                               .fd = fd,

@@ -1,11 +1,9 @@
-/* wrap_walk.c - functions of libc that read whole directories inside: scandir, glob, ftw, fts.
+/* wrap_walk.c - functions of libc that read whole directories inside: scandir, glob, wordexp.
  *
  * Inside libc they call hidden aliases of opendir and stat, so each is met at its outer door:
- * scandir of a hosted directory is done here, glob is given our functions, and the tree walkers,
- * which builds hardly use, get a tree that was put on disk first. */
+ * scandir of a hosted directory is done here, glob is given our functions, and wordexp, which
+ * builds hardly use, gets a tree that was put on disk first. */
 #include <dirent.h>
-#include <fts.h>
-#include <ftw.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <wordexp.h>
@@ -117,42 +115,14 @@ EXPORT int glob(const char *restrict pattern, int flags, int (*failed)(const cha
 }
 ALIAS(glob64, glob);
 
-/* ---- walkers inside libc --------------------------------------------------------------------- */
+/* ---- wordexp --------------------------------------------------------------------------------- */
 
-static void before_walk(bool changes_directory)
-{
-    struct velo_region *region = velo_here();
-    if (region == NULL)
-        return;
-    velo_put_tree(region);
-    if (changes_directory)
-        velo_cwd_unknowable();
-}
-
+/* Patterns are expanded by a glob that nobody can stand in front of; words without any need none.
+ * What a variable or a command gives can be one. */
 EXPORT int wordexp(const char *restrict words, wordexp_t *restrict out, int flags)
 {
-    before_walk(false);
+    struct velo_region *region = velo_here();
+    if (region != NULL && strpbrk(words, "*?[$`") != NULL)
+        velo_put_tree(region);
     return NEXT(wordexp)(words, out, flags);
 }
-
-EXPORT int ftw(const char *path, __ftw_func_t each, int descriptors)
-{
-    before_walk(false);
-    return NEXT(ftw)(path, each, descriptors);
-}
-ALIAS(ftw64, ftw);
-
-EXPORT int nftw(const char *path, __nftw_func_t each, int descriptors, int flags)
-{
-    before_walk((flags & FTW_CHDIR) != 0);
-    return NEXT(nftw)(path, each, descriptors, flags);
-}
-ALIAS(nftw64, nftw);
-
-EXPORT FTS *fts_open(char *const *paths, int options,
-                     int (*compare)(const FTSENT **, const FTSENT **))
-{
-    before_walk((options & FTS_NOCHDIR) == 0);
-    return NEXT(fts_open)(paths, options, compare);
-}
-ALIAS(fts64_open, fts_open);

@@ -104,6 +104,24 @@ KINDS: dict[str, Sequence[str]] = {
     "pages": ["100", "4096", "8192", "20000"],
     "stdio": ["r", "r+", "w", "w+", "a", "a+", "wx", "rb", "we", "w+x", "re"],
     "pattern": ["*", "d/*", "[ab]", "*/a", "no*", "@/*", "d/../*", "l/*", "?"],
+    "physical": [
+        *("FTW_PHYS", "FTW_PHYS|FTW_DEPTH", "FTW_PHYS|FTW_CHDIR", "FTW_PHYS|FTW_MOUNT"),
+        "FTW_PHYS|FTW_CHDIR|FTW_DEPTH",
+    ],
+    "logical": ["0", "FTW_DEPTH", "FTW_CHDIR", "FTW_MOUNT"],
+    "few": ["1", "2", "20"],
+    "base": ["a", "b", "d", "e", "l", "m"],
+    "answer": ["FTW_SKIP_SUBTREE", "FTW_SKIP_SUBTREE", "FTW_SKIP_SIBLINGS", "FTW_STOP", "7"],
+    "steps": [
+        *("FTS_PHYSICAL", "FTS_PHYSICAL|FTS_NOCHDIR", "FTS_LOGICAL", "FTS_PHYSICAL|FTS_SEEDOT"),
+        *("FTS_PHYSICAL|FTS_NOSTAT", "FTS_LOGICAL|FTS_NOSTAT", "FTS_PHYSICAL|FTS_COMFOLLOW"),
+        *("FTS_PHYSICAL|FTS_XDEV", "FTS_PHYSICAL|ORACLE_NAMES", "FTS_LOGICAL|ORACLE_SORTED"),
+    ],
+    "lists": [
+        *("FTS_PHYSICAL", "FTS_LOGICAL", "FTS_PHYSICAL|FTS_NOCHDIR", "FTS_PHYSICAL|FTS_NOSTAT"),
+        "FTS_PHYSICAL|FTS_COMFOLLOW",
+    ],
+    "instruction": ["FTS_SKIP", "FTS_FOLLOW", "FTS_AGAIN", "FTS_NOINSTR"],
     "at_or_none": ["-", "-", "0", "10", "4096"],
     "state": STATES,
     "events": [
@@ -217,6 +235,13 @@ GRAMMAR: dict[str, int] = {
     "scandir {at} {directory}": 3,
     "glob {pattern} 0": 2,
     "glob {pattern} GLOB_MARK": 1,
+    "ftw {directory}": 1,
+    "nftw {directory} {physical} {few}": 3,
+    "nftw {directory} {logical} 20": 2,
+    "nftw {directory} {physical}|FTW_ACTIONRETVAL {few} {base} {answer}": 1,
+    "fts {directory} {steps}": 3,
+    "fts {directory},{directory} {steps} {base} {instruction}": 2,
+    "fts {directory} {lists}|ORACLE_SORTED|ORACLE_CHILDREN {base} {instruction}": 2,
     "chdir {within}": 3,
     "fchdir {fd}": 1,
     "getcwd 4096": 2,
@@ -280,10 +305,10 @@ LANE_KINDS = KINDS | {
     "outside": OUTSIDE,
     "directory": [*DIRECTORIES[:3], "a", "l"],
     "pattern": ["*", "d/*"],
+    "physical": ["FTW_PHYS", "FTW_PHYS|FTW_DEPTH"],
+    "logical": ["0", "FTW_DEPTH"],
 }
-# Another user's own process puts what libc's walkers are to find, and may not read all of it; and
-# it cannot ask a shard of root's for a file that is in the store only.
-USER_LINES = [line for line in LINES if not line.startswith(("ftw", "nftw"))]
+# Another user's process cannot ask a shard of root's for a file that is in the store only.
 USER_KINDS = KINDS | {
     "state": [state for state in STATES if state != "cold"],
     # Above a working directory nothing may lose its search permission: what velo does on disk for
@@ -308,7 +333,7 @@ def operation(
 def lines_of(choose: Choose, count: int, *, as_user: bool = False) -> list[str]:
     """`count` operations, a part of them in blocks or in another thread, after a common start."""
     lines = list(START)
-    words = (USER_LINES, USER_KINDS) if as_user else (LINES, KINDS)
+    words = (LINES, USER_KINDS if as_user else KINDS)
     while len(lines) < count:
         what = choose(WHERE)
         if what in BLOCKS:

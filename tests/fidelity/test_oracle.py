@@ -45,8 +45,10 @@ def place(velo: Velo) -> Iterator[Ground]:
 
 
 def read_script(path: Path) -> Script:
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    return Script(path.stem, tuple(lines))
+    text = path.read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    uid = NOBODY if text.startswith("# as another user\n") and os.geteuid() == 0 else 0
+    return Script(path.stem, tuple(lines), uid)
 
 
 def show(pair: Pair, script: Script) -> str:

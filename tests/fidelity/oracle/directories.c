@@ -1,9 +1,7 @@
-/* directories.c - listings, walks over trees, the working directory, names made canonical. */
+/* directories.c - listings, patterns, the working directory, names made canonical. */
 #include "oracle.h"
 
 #include <fcntl.h>
-#include <fts.h>
-#include <ftw.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,54 +202,6 @@ static void op_glob(struct context *c, char **a)
     }
 }
 
-static int each_ftw(const char *path, const struct stat *st, int kind)
-{
-    char line[PATH_BYTES];
-    snprintf(line, sizeof line, "%s:%d:%c", path, kind, kind == FTW_NS ? '-' : type_letter(st->st_mode));
-    add_line(line);
-    return 0;
-}
-
-static int each_nftw(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    char line[PATH_BYTES];
-    snprintf(line, sizeof line, "%s:%d:%c:%d:%d", path, kind,
-             kind == FTW_NS ? '-' : type_letter(st->st_mode), at->base, at->level);
-    add_line(line);
-    return 0;
-}
-
-static void op_ftw(struct context *c, char **a)
-{
-    say_result(c, ftw(path_of(c, a[0]), each_ftw, 4));
-    say_lines(c);
-}
-
-static void op_nftw(struct context *c, char **a)
-{
-    say_result(c, nftw(path_of(c, a[0]), each_nftw, 4, (int)number(a[1])));
-    say_lines(c);
-}
-
-static void op_fts(struct context *c, char **a)
-{
-    char path[PATH_BYTES], line[PATH_BYTES];
-    snprintf(path, sizeof path, "%s", path_of(c, a[0]));
-    char *roots[2] = {path, NULL};
-    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    if (walk == NULL) {
-        say_result(c, -1);
-        return;
-    }
-    for (FTSENT *entry; (entry = fts_read(walk)) != NULL;) {
-        snprintf(line, sizeof line, "%s:%d:%d", entry->fts_path, entry->fts_info,
-                 entry->fts_level);
-        add_line(line);
-    }
-    fts_close(walk);
-    say_lines(c);
-}
-
 /* The whole tree with attributes and contents: what a script ends with. */
 static void audit(struct context *c, int at, const char *prefix, int depth)
 {
@@ -358,9 +308,6 @@ const struct operation_name directory_operations[] = {
     {"scandir", 2, op_scandir},
     {"getdents", 1, op_getdents},
     {"glob", 2, op_glob},
-    {"ftw", 1, op_ftw},
-    {"nftw", 2, op_nftw},
-    {"fts", 1, op_fts},
     {"audit", 1, op_audit},
     {"chdir", 1, op_chdir},
     {"fchdir", 1, op_fchdir},

@@ -27,6 +27,7 @@ static struct context context;
 static const struct operation_name *const tables[] = {
     file_operations, name_operations,  attribute_operations, directory_operations,
     lock_operations, stdio_operations, transfer_operations,  process_operations,
+    walk_operations,
 };
 
 static const struct operation_name *find(const char *name)

@@ -66,6 +66,14 @@ struct map {
     size_t length;
 };
 
+/* Flags of walks for walks.c alone. */
+enum {
+    ORACLE_NAMED = 1 << 20,
+    ORACLE_SORTED = 1 << 21,
+    ORACLE_CHILDREN = 1 << 22,
+    ORACLE_NAMES = 1 << 23,
+};
+
 struct context {
     int fds[SLOTS];
     DIR *dirs[OTHERS];
@@ -92,7 +100,7 @@ struct operation_name {
     operation run;
 };
 extern const struct operation_name file_operations[], name_operations[], attribute_operations[],
-    directory_operations[], lock_operations[], stdio_operations[], transfer_operations[],
+    directory_operations[], walk_operations[], lock_operations[], stdio_operations[], transfer_operations[],
     process_operations[];
 extern struct shared *shared;
 
