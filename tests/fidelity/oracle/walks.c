@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { VISITS_MAX = 400 }; /* that are said one by one; a link can lead to many scripts' trees */
+enum { VISITS_MAX = 400 }; /* of one walk: a link can lead to all scripts' trees, many times */
 
 struct visit {
     char *text, *path;
@@ -57,7 +57,6 @@ static void say_visits(struct context *c, int whole)
         qsort(walk.visits, walk.count, sizeof walk.visits[0], by_text);
     if (whole)
         say(c, " %zu:", walk.count);
-    whole = whole && walk.count <= VISITS_MAX;
     for (size_t i = 0; i < walk.count; i++) {
         const struct visit *visit = &walk.visits[i];
         const int flags = S_ISLNK(visit->st.st_mode) ? AT_SYMLINK_NOFOLLOW : 0;
@@ -112,6 +111,8 @@ static int visit_of(const char *path, const struct stat *st, int kind, const cha
                      st->st_mode & 07777, (unsigned long)st->st_nlink, st->st_uid,
                      S_ISDIR(st->st_mode) ? 0 : (long)st->st_size),
              path, NULL);
+    if (walk.count >= VISITS_MAX)
+        return -1;
     return walk.name != NULL && strcmp(last_of(path), walk.name) == 0 ? walk.answer : 0;
 }
 
@@ -135,11 +136,16 @@ static void begin(char **a, int first, int flags)
     walk.answer = walk.name != NULL ? (int)number(a[first + 1]) : 0;
 }
 
-/* After FTW_SKIP_SIBLINGS, what was there before depends on the order. */
+/* After FTW_SKIP_SIBLINGS, what was there before depends on the order; so does which of several
+ * links that lead nowhere was met first, or whether it was before there were too many visits. */
 static void say_walk(struct context *c, int result)
 {
     const int skipped = (walk.flags & FTW_ACTIONRETVAL) != 0 && walk.answer == FTW_SKIP_SIBLINGS;
-    say_result(c, result);
+    const int orderly = (walk.flags & (FTW_PHYS | ORACLE_NAMED)) != 0 && walk.count < VISITS_MAX;
+    if (result == -1 && walk.count > 0 && !orderly)
+        say(c, " failed");
+    else
+        say_result(c, result);
     say_visits(c, (walk.flags & ORACLE_NAMED) != 0 || (result == 0 && !skipped));
 }
 
@@ -237,9 +243,9 @@ static void op_fts(struct context *c, char **a)
         say_result(c, -1);
         return;
     }
-    for (FTSENT *entry; (entry = fts_read(fts)) != NULL;)
+    for (FTSENT *entry; walk.count < VISITS_MAX && (entry = fts_read(fts)) != NULL;)
         visit_entry(fts, entry);
-    const int failed = errno;
+    const int failed = walk.count < VISITS_MAX ? errno : E2BIG;
     say(c, " %s", error_name(failed));
     say_result(c, fts_close(fts));
     say(c, strcmp(here(after), before) == 0 ? "" : " elsewhere");
