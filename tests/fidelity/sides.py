@@ -324,7 +324,7 @@ def ground(velo: Velo) -> Iterator[Ground]:
         for place in (found.plain, found.hosted):
             for name in ("build", "side"):
                 (place / name).mkdir(parents=True)
-        (found.hosted / "velo.toml").write_text(TOML)
+            (place / "velo.toml").write_text(TOML)  # a walk that goes up meets it on both sides
         yield found
         for place in list(velo.workspaces):
             velo.run("stop", cwd=place, check=False)

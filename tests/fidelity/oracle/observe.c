@@ -225,7 +225,8 @@ void say_statx(struct context *c, const struct statx *st, unsigned wanted)
         say(c, " r%u:%u", st->stx_rdev_major, st->stx_rdev_minor);
     say(c, " i%u d%d k%u x%x", index, device_number(c->observed, device), st->stx_blksize,
         st->stx_mask & wanted);
-    say_times(c, st, index, first);
+    if (!S_ISFIFO(st->stx_mode)) /* of a pipe they are as coarse as the clock's tick */
+        say_times(c, st, index, first);
 }
 
 /* `st` as one call gave it; statx of the same file adds what tells reused inode numbers apart, and

@@ -142,7 +142,7 @@ static void say_walk(struct context *c, int result)
 {
     const int skipped = (walk.flags & FTW_ACTIONRETVAL) != 0 && walk.answer == FTW_SKIP_SIBLINGS;
     const int orderly = (walk.flags & (FTW_PHYS | ORACLE_NAMED)) != 0 && walk.count < VISITS_MAX;
-    if (result == -1 && walk.count > 0 && !orderly)
+    if (result == -1 && !orderly)
         say(c, " failed");
     else
         say_result(c, result);
