@@ -67,8 +67,8 @@ static long ask_disk(struct velo_region *region, uint32_t node, int mode, off_t 
                      off_t length, off_t size, bool *touched)
 {
     const long fd = nameless_above(region, node);
-    if (fd < 0)
-        return -EOPNOTSUPP;
+    if (fd < 0) /* nowhere to ask: today's disks zero, and moving needs to know their blocks */
+        return ZEROES(mode) ? 0 : -EOPNOTSUPP;
     const long rc = ask((int)fd, mode, offset, length, size, touched);
     raw_close((int)fd);
     return rc;

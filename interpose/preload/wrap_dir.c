@@ -76,6 +76,9 @@ static int take_snapshot(struct stream *stream)
     uint64_t dot = 0, dotdot = 0;
     stream->used = stream->position = 0;
     stream->is_taken = true;
+    const long place = velo_sys3(SYS_lseek, stream->fd, 0, SEEK_CUR);
+    if (place < 0) /* O_PATH, or closed by somebody who knew its number */
+        return (int)place;
     const bool gone = GENERATION(stream->node) != stream->generation;
     int rc = gone ? -ENOENT : velo_list_dots(velo_here(), stream->node, &dot, &dotdot);
     if (rc == 0)

@@ -1,4 +1,4 @@
-/* wrap_path.c - where a name leads: readlink, realpath, and the working directory.
+/* wrap_path.c - where a name leads: readlink, and the working directory.
  *
  * Hosted directories stand on disk, so chdir and getcwd are the kernel's; we only forget what we
  * knew. */
@@ -101,66 +101,6 @@ EXPORT ssize_t __readlinkat_chk(int dirfd, const char *path, char *out, size_t s
 {
     return size > room ? NEXT(__readlinkat_chk)(dirfd, path, out, size, room)
                        : readlinkat(dirfd, path, out, size);
-}
-
-/* ---- realpath -------------------------------------------------------------------------------- */
-
-/* libc resolves what is on disk, which each directory is; a regular file's name is added to what
- * its directory resolved to. */
-static char *realpath_hosted(struct velo_place *place, char *out)
-{
-    if (place->type == VELO_NONE || (place->type != VELO_DIRECTORY && place->must_be_directory)) {
-        velo_answer(place->type == VELO_NONE ? -ENOENT : -ENOTDIR);
-        return NULL;
-    }
-    if (place->type != VELO_REGULAR)
-        return NEXT(realpath)(place->path, out);
-    char *name = place->path + (place->name - place->path);
-    name[-1] = 0; /* a hosted file's directory is never "/" */
-    char *directory = NEXT(realpath)(place->path, out);
-    if (directory == NULL)
-        return NULL;
-    const size_t length = strlen(directory), more = place->name_length;
-    if (length + 1 + more >= PATH_MAX) {
-        if (out == NULL)
-            free(directory);
-        velo_answer(-ENAMETOOLONG);
-        return NULL;
-    }
-    char *whole = out != NULL ? out : realloc(directory, length + more + 2);
-    if (whole == NULL) {
-        free(directory);
-        return NULL;
-    }
-    whole[length] = '/';
-    memcpy(whole + length + 1, name, more);
-    whole[length + 1 + more] = 0;
-    return whole;
-}
-
-EXPORT char *realpath(const char *restrict path, char *restrict out)
-{
-    struct velo_place place;
-    const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
-    /* libc takes a text of any length, one name at a time. */
-    if (claimed == VELO_NOT_OURS || claimed == -ENAMETOOLONG)
-        return NEXT(realpath)(path, out);
-    if (claimed > 0)
-        return realpath_hosted(&place, out);
-    velo_answer(claimed);
-    return NULL;
-}
-
-char *__realpath_chk(const char *path, char *out, size_t room);
-
-EXPORT char *__realpath_chk(const char *path, char *out, size_t room)
-{
-    return room < PATH_MAX ? NEXT(__realpath_chk)(path, out, room) : realpath(path, out);
-}
-
-EXPORT char *canonicalize_file_name(const char *path)
-{
-    return realpath(path, NULL);
 }
 
 /* ---- the working directory ------------------------------------------------------------------- */

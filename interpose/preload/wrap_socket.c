@@ -31,8 +31,10 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     int claimed = VELO_NOT_OURS;
     if (path_of_address(any, length, path))
         claimed = velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW | VELO_WALK_LAST, &place);
+    struct stat stat;
     if (claimed == VELO_OURS && place.type == VELO_REGULAR && /* the kernel is to see that, too */
-        velo_put(velo_here(), place.node, 0) < 0)
+        (velo_put(velo_here(), place.node, 0) < 0 ||
+         raw_statat(AT_FDCWD, place.path, &stat, AT_SYMLINK_NOFOLLOW) != 0))
         return (int)velo_answer(-EADDRINUSE);
     const long rc = velo_sys3(SYS_bind, fd, velo_word(any), length);
     if (rc == 0 && claimed == VELO_OURS)

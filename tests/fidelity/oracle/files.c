@@ -216,7 +216,9 @@ static void say_made(struct context *c, const char *slot, int fd, char *made, co
     if (rc == 0)
         return;
     const char *lost = path_of(c, "lost"); /* a descriptor of it would tell its name */
-    remove(rename(made, lost) == 0 ? lost : made);
+    const char *last = rename(made, lost) == 0 ? lost : made;
+    before_removal(c, AT_FDCWD, last);
+    after_removal(c, remove(last));
 }
 
 /* mkstemp SLOT TEMPLATE SUFFIX-LENGTH FLAGS NEW-NAME; a template ends in XXXXXX and the suffix */

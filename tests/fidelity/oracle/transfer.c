@@ -133,7 +133,10 @@ static void op_pass(struct context *c, char **a)
 static void op_openfd(struct context *c, char **a)
 {
     char path[64];
-    const int flags = (int)number(a[2]);
+    struct stat st;
+    int flags = (int)number(a[2]);
+    if (fstat(fd_of(c, a[1]), &st) == 0 && S_ISFIFO(st.st_mode)) /* who reads it later would wait */
+        flags |= O_NONBLOCK;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd_of(c, a[1]));
     say_fd(c, a[0], open(path, flags, 0600));
 }
