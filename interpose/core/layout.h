@@ -34,7 +34,7 @@
 #include "velo.h"
 
 #define VELO_MAGIC 0x306f6c6576ull /* "velo0" */
-#define VELO_VERSION 3u
+#define VELO_VERSION 4u
 #define VELO_NAME_INLINE 48u
 #define VELO_CHUNK_BYTES 56u
 #define VELO_NAME_MAX 255u
@@ -178,7 +178,10 @@ struct velo_opaque_slot {
     _Atomic uint64_t since_ns;
 };
 #define VELO_OPAQUE_MAX 64u
-#define VELO_LINKS_MAX 256u /* symlinks outside that lead in (links.c) */
+/* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
+ * through for them.  A word says: directory (32 bits), its ctime (19), `outsiders` (12), has some. */
+#define VELO_LINKS_MAX 256u
+#define VELO_LOOKED_MAX 16384u
 
 struct velo_tally { /* of one name of programs */
     _Atomic uint32_t claimed; /* 0 free, 1 being named, 2 named */
@@ -274,10 +277,10 @@ struct velo_header {
     _Atomic uint32_t opaque_running;
     _Atomic uint32_t paused;
     _Atomic uint32_t mark; /* last reconcile pass */
-    _Atomic uint32_t link_count;    /* of `links`, hashes of texts */
+    _Atomic uint32_t link_count;    /* of `links`, hashes of names */
     _Atomic uint32_t outside_epoch; /* ends when a symlink is made outside */
     _Atomic uint32_t watching;      /* how many of `watchers` are taken; read without the lock */
-    uint32_t watching_reserved;
+    _Atomic uint32_t outsiders;     /* times that others than us may have made some */
     _Atomic uint32_t links[VELO_LINKS_MAX];
     _Atomic uint64_t activity;
     _Atomic uint64_t puts, evictions, loads, recoveries;
@@ -289,6 +292,7 @@ struct velo_header {
     struct velo_watcher watchers[VELO_WATCHERS_MAX];
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
     _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];
+    _Atomic uint64_t looked[VELO_LOOKED_MAX];
 };
 
 static_assert(sizeof(struct velo_identity) == 24, "identity");

@@ -230,6 +230,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     velo_watchers_reap(region);
     pass->conflict = conflict;
     pass->context = context;
+    velo_links_unsure(region); /* who changed these directories may have been elsewhere, too */
     int rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
     if (rc == 0) {
         for (uint32_t i = 0; i < region->header->root_count && rc == 0; i++)

@@ -184,9 +184,6 @@ static int fill(int fd, const struct velo_options *options)
     header->arena_device = stat.st_dev;
     if (rc == 0)
         rc = take_options(header, options);
-    struct velo_region fresh = {.header = header};
-    if (rc == 0)
-        velo_links_of_workspace(&fresh);
     header->ready = 1;
     munmap(base, plan.fixed_bytes);
     return rc;

@@ -194,10 +194,20 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
 int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot);
 
 /* ---- links.c: symlinks outside that lead in -------------------------------------------------- */
-/* The link at absolute `text` does; later, whether one may stand there (a hint). */
-void velo_link_note(struct velo_region *region, const char *text);
-int velo_link_known(const struct velo_region *region, const char *text, size_t length);
-void velo_links_of_workspace(struct velo_region *region);
+/* One of this name does; later, whether one of this name may (a hint). */
+void velo_link_note(struct velo_region *region, const char *name, size_t length);
+int velo_link_known(const struct velo_region *region, const char *name, size_t length);
+/* What is known of a directory outside, after a stat of it. */
+enum velo_looked {
+    VELO_UNSEEN = 0,   /* nobody looked through it, or others may have been there since */
+    VELO_NO_LINKS = 1, /* also when no more can be remembered */
+    VELO_LINKS = 2,
+};
+enum velo_looked velo_looked_find(const struct velo_region *region, const struct stat *directory);
+void velo_looked_keep(struct velo_region *region, const struct stat *directory,
+                      enum velo_looked found);
+/* Somebody whom we do not see may have made symlinks. */
+void velo_links_unsure(struct velo_region *region);
 
 /* ---- watch.c: inotify, fanotify ---------------------------------------------------------------- */
 /* A program is about to watch this directory or file: what it is to hear of goes to the disk. */

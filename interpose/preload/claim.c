@@ -285,10 +285,7 @@ static int by_text(struct velo_region *region, const char *text, const char *pat
             return rc;
         return by_directory; /* the kernel found another directory, or none */
     }
-    const bool asks = path[0] == '/' || strchr(path, '/') != NULL ||
-                      atomic_load_explicit(&region->header->link_count, memory_order_relaxed) != 0;
-    const int claimed =
-        asks ? velo_claim_outside(region, AT_FDCWD, text, 0, flags, place) : VELO_NOT_OURS;
+    const int claimed = velo_claim_outside(region, AT_FDCWD, text, 0, flags, place);
     if (claimed != VELO_NOT_OURS || !any)
         return claimed;
     return judge(velo_walk(region, text, flags, place), place);
@@ -354,7 +351,7 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
         return judge(velo_walk_at(region, base.node, path, flags, place), place);
     if (!any && !names_a_pattern(region, path))
         return strchr(path, '/') == NULL
-                   ? VELO_NOT_OURS
+                   ? velo_claim_entry(region, fd, &stat, path, flags, place)
                    : velo_claim_outside(region, fd, path, stat.st_ino ^ stat.st_dev << 32, flags,
                                         place);
     char text[PATH_MAX];

@@ -3,9 +3,11 @@
  * A path like "/tmp/link/a.o" says nothing about memory. The kernel follows the link, for directories
  * stand on disk; so it is asked once which directory holds the last component. If that is none of
  * ours, it is remembered by its text, in a page of hashes that belongs to this process: the next path
- * in it costs a hash. All is forgotten when anybody makes a symlink outside. A hosted one is walked from its node, as from a directory descriptor.
+ * in it costs a hash. All is forgotten when anybody makes a symlink outside. A hosted one is walked
+ * from its node, as from a directory descriptor.
  *
- * Whether the last component itself is a symlink is not asked, except where one may stand (links.c). */
+ * Whether the last component itself is a symlink is asked only in directories that have one which
+ * leads in (look.c), of the names that such links have (core/links.c). */
 #include "outside.h"
 
 #include "../core/layout.h"
@@ -15,9 +17,11 @@
 #define PLAIN_MAX 512u /* directories: one page */
 #define FOLLOWED_MAX 8
 
+/* A key, and HAS_LINKS when a symlink in there may lead in. */
 static _Atomic uint64_t plain[PLAIN_MAX];
+#define HAS_LINKS 2u
 
-/* Of a text of `length` bytes; never 0. */
+/* Of a text of `length` bytes; never 0, and without HAS_LINKS. */
 static uint64_t key_of(const struct velo_region *region, uint64_t seed, const char *text,
                        size_t length)
 {
@@ -33,7 +37,7 @@ static uint64_t key_of(const struct velo_region *region, uint64_t seed, const ch
         text += part;
         length -= part;
     }
-    return key | 1;
+    return (key | 1) & ~(uint64_t)HAS_LINKS;
 }
 
 /* Where the component before `end` begins; 0 when there is no directory before it. */
@@ -46,15 +50,15 @@ static size_t before(const char *path, size_t end)
     return end;
 }
 
-/* Where the last component begins; a slash at the end belongs to it. */
-static size_t last_of(const char *path)
+size_t velo_last_of(const char *path)
 {
     return before(path, strlen(path));
 }
 
-/* The hosted directory that the kernel finds before `last`: a node, 0 for none of ours, -errno. */
+/* The hosted directory that the kernel finds before `last`: a node, 0 for none of ours, -errno. Of
+ * none of ours, *links (or NULL) becomes whether a symlink in it may lead in. */
 __attribute__((noinline)) static long directory_of(struct velo_region *region, int at,
-                                                   const char *path, size_t last)
+                                                   const char *path, size_t last, bool *links)
 {
     char parent[PATH_MAX];
     struct stat stat;
@@ -63,7 +67,10 @@ __attribute__((noinline)) static long directory_of(struct velo_region *region, i
     memcpy(parent, path, last);
     parent[last] = 0; /* with its slash: a directory, or an error */
     const long rc = raw_statat(at, parent, &stat, 0);
-    return rc != 0 ? rc : (long)velo_node_of(region, &stat);
+    const long node = rc != 0 ? rc : (long)velo_node_of(region, &stat);
+    if (node == 0 && links != NULL)
+        *links = velo_look_outside(region, at, parent, &stat);
+    return node;
 }
 
 static int enter(struct velo_region *region, uint32_t node, const char *rest, unsigned flags,
@@ -87,37 +94,60 @@ static bool follow(const char *path, size_t last, char text[PATH_MAX])
     return true;
 }
 
+/* *links: may a symlink in that directory lead in? */
 static int claim_in_directory(struct velo_region *region, int at, const char *path, size_t last,
-                              uint64_t seed, unsigned flags, struct velo_place *place)
+                              uint64_t seed, unsigned flags, struct velo_place *place, bool *links)
 {
     const uint64_t key = key_of(region, seed, path, last);
-    _Atomic uint64_t *slot = &plain[key / 2 % PLAIN_MAX];
-    if (last <= 1 || atomic_load_explicit(slot, memory_order_relaxed) == key)
+    _Atomic uint64_t *slot = &plain[key / 4 % PLAIN_MAX];
+    const uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
+    *links = seen == (key | HAS_LINKS);
+    if (last == 0 || *links || seen == key)
         return VELO_NOT_OURS;
     size_t known = last;
-    long node = directory_of(region, at, path, known);
+    long node = directory_of(region, at, path, known, links);
     while (node < 0 && (known = before(path, known)) > 1) /* a file in memory is none to the kernel */
-        node = directory_of(region, at, path, known);
+        node = directory_of(region, at, path, known, NULL);
     if (node > 0)
         return enter(region, (uint32_t)node, path[known] != 0 ? path + known : ".", flags, place);
-    atomic_store_explicit(slot, key, memory_order_relaxed);
+    atomic_store_explicit(slot, *links ? key | HAS_LINKS : key, memory_order_relaxed);
     return VELO_NOT_OURS;
 }
 
-static int claim_link_in(struct velo_region *region, const char *path, unsigned flags,
+/* `path` from `at` on as an absolute text. */
+static bool absolute(int at, const char *path, char text[PATH_MAX])
+{
+    char link[VELO_FD_PATH_MAX];
+    long length = 0;
+    if (path[0] != '/') {
+        velo_path_of_fd(VELO_SELF, at, link);
+        length = raw_readlink(AT_FDCWD, link, text, PATH_MAX - 1);
+        if (length <= 0 || text[0] != '/')
+            return false;
+        text[length++] = '/';
+    }
+    if ((size_t)length + strlen(path) >= PATH_MAX)
+        return false;
+    strcpy(text + length, path);
+    return true;
+}
+
+static int claim_link_in(struct velo_region *region, int at, const char *path, unsigned flags,
                          struct velo_place *place, char text[PATH_MAX], char next[PATH_MAX])
 {
-    strcpy(text, path);
+    bool links;
+    if (!absolute(at, path, text))
+        return VELO_NOT_OURS;
     for (int followed = 0; followed < FOLLOWED_MAX; followed++) {
-        if (!follow(text, last_of(text), next))
+        if (!follow(text, velo_last_of(text), next))
             return VELO_NOT_OURS;
         strcpy(text, next);
         if (velo_may_lead_in(region, text)) {
             const int rc = velo_walk(region, text, flags, place);
             return rc != 0 ? rc : place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
         }
-        const int claimed =
-            claim_in_directory(region, AT_FDCWD, text, last_of(text), 0, flags, place);
+        const int claimed = claim_in_directory(region, AT_FDCWD, text, velo_last_of(text), 0,
+                                               flags, place, &links);
         if (claimed != VELO_NOT_OURS)
             return claimed;
     }
@@ -125,16 +155,14 @@ static int claim_link_in(struct velo_region *region, const char *path, unsigned 
 }
 
 /* Such links are rare, and two more paths too many for a small stack: mapped. */
-static int claim_link(struct velo_region *region, const char *path, unsigned flags,
+static int claim_link(struct velo_region *region, int at, const char *path, unsigned flags,
                       struct velo_place *place)
 {
-    if (strlen(path) >= PATH_MAX)
-        return VELO_NOT_OURS;
     const long texts = velo_os_map(2 * PATH_MAX);
     if (texts < 0 && texts > -4096)
         return VELO_NOT_OURS;
     const int rc =
-        claim_link_in(region, path, flags, place, (char *)texts, (char *)texts + PATH_MAX);
+        claim_link_in(region, at, path, flags, place, (char *)texts, (char *)texts + PATH_MAX);
     velo_os_unmap(texts, 2 * PATH_MAX);
     return rc;
 }
@@ -145,11 +173,21 @@ int velo_claim_outside(struct velo_region *region, int at, const char *path, uin
     const size_t length = strlen(path);
     const bool is_directory = path[length - 1] == '/' && (flags & VELO_WALK_NOFOLLOW) == 0;
     const size_t last = is_directory ? length : before(path, length);
-    const int claimed = claim_in_directory(region, at, path, last, seed, flags, place);
-    if (claimed != VELO_NOT_OURS || (flags & VELO_WALK_NOFOLLOW) != 0 || path[0] != '/' ||
-        !velo_link_known(region, path, strlen(path)))
+    bool links;
+    const int claimed = claim_in_directory(region, at, path, last, seed, flags, place, &links);
+    if (claimed != VELO_NOT_OURS || !links || (flags & VELO_WALK_NOFOLLOW) != 0 ||
+        path[last] == 0 || !velo_link_known(region, path + last, length - last))
         return claimed;
-    return claim_link(region, path, flags, place);
+    return claim_link(region, at, path, flags, place);
+}
+
+int velo_claim_entry(struct velo_region *region, int fd, const struct stat *stat, const char *name,
+                     unsigned flags, struct velo_place *place)
+{
+    if ((flags & VELO_WALK_NOFOLLOW) != 0 || !velo_look_outside(region, fd, ".", stat) ||
+        !velo_link_known(region, name, strlen(name)))
+        return VELO_NOT_OURS;
+    return claim_link(region, fd, name, flags, place);
 }
 
 /* ---- ".." after a symlink -------------------------------------------------------------------- */
@@ -176,8 +214,8 @@ bool velo_goes_up_inside(const char *path)
 int velo_claim_by_directory(struct velo_region *region, const char *path, unsigned flags,
                             struct velo_place *place)
 {
-    const size_t last = last_of(path);
-    const long node = directory_of(region, AT_FDCWD, path, last);
+    const size_t last = velo_last_of(path);
+    const long node = directory_of(region, AT_FDCWD, path, last, NULL);
     if (node < 0)
         return (int)node;
     return node == 0 ? VELO_NOT_OURS : enter(region, (uint32_t)node, path + last, flags, place);
@@ -185,26 +223,35 @@ int velo_claim_by_directory(struct velo_region *region, const char *path, unsign
 
 /* ---- links as they are made ------------------------------------------------------------------ */
 
+/* A link that leads in stands at absolute `path`. */
+static void note(struct velo_region *region, char *path)
+{
+    struct stat stat;
+    const size_t last = velo_last_of(path);
+    velo_link_note(region, path + last, strlen(path + last));
+    path[last] = 0;
+    if (raw_statat(AT_FDCWD, path, &stat, 0) != 0)
+        return;
+    velo_look_outside(region, AT_FDCWD, path, &stat); /* the others in there, when nobody did */
+    velo_looked_keep(region, &stat, VELO_LINKS);
+}
+
 void velo_link_made(struct velo_region *region, int dirfd, const char *path)
 {
     struct velo_place link;
-    char text[PATH_MAX];
+    if (velo_resolve(dirfd, path, VELO_WALK_NOFOLLOW, &link) == 0 &&
+        velo_leads_in(region, link.path))
+        note(region, link.path);
     atomic_fetch_add(&region->header->outside_epoch, 1);
-    if (velo_resolve(dirfd, path, VELO_WALK_NOFOLLOW, &link) != 0)
-        return;
-    if (follow(link.path, last_of(link.path), text) && velo_may_lead_in(region, text))
-        velo_link_note(region, link.path);
 }
 
-void velo_link_moved(struct velo_region *region, int fd, const char *from, int to_fd,
-                     const char *to)
+void velo_link_moved(struct velo_region *region, const char *from, int to_fd, const char *to)
 {
     struct velo_place place;
-    if (atomic_load_explicit(&region->header->link_count, memory_order_relaxed) == 0 ||
-        velo_resolve(fd, from, VELO_WALK_NOFOLLOW, &place) != 0 ||
-        !velo_link_known(region, place.path, place.path_length))
+    const char *name = from + velo_last_of(from);
+    if (!velo_link_known(region, name, strlen(name)))
         return;
-    atomic_fetch_add(&region->header->outside_epoch, 1);
     if (velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, &place) == 0)
-        velo_link_note(region, place.path);
+        note(region, place.path);
+    atomic_fetch_add(&region->header->outside_epoch, 1);
 }

@@ -10,6 +10,10 @@
 int velo_claim_outside(struct velo_region *region, int at, const char *path, uint64_t seed,
                        unsigned flags, struct velo_place *place);
 
+/* The same for a name in a directory outside, which `fd` is open on and `stat` is of. */
+int velo_claim_entry(struct velo_region *region, int fd, const struct stat *stat, const char *name,
+                     unsigned flags, struct velo_place *place);
+
 /* Does the text go up after a component that may be a symlink? Then only the kernel knows where. */
 bool velo_goes_up_inside(const char *path);
 /* For such a text: the kernel's answer about the directory that holds the last component. VELO_OURS,
@@ -19,8 +23,16 @@ int velo_claim_by_directory(struct velo_region *region, const char *path, unsign
 
 /* A symlink was made outside; something was renamed there, perhaps one. */
 void velo_link_made(struct velo_region *region, int dirfd, const char *path);
-void velo_link_moved(struct velo_region *region, int fd, const char *from, int to_fd,
-                     const char *to);
+void velo_link_moved(struct velo_region *region, const char *from, int to_fd, const char *to);
+
+/* look.c: may a symlink in this directory lead in? Looks through it when nobody did. `directory`, from
+ * `at`, is what `stat` is of. */
+bool velo_look_outside(struct velo_region *region, int at, const char *directory,
+                       const struct stat *stat);
+/* Does the symlink at absolute `path`, or one that it leads to? */
+bool velo_leads_in(struct velo_region *region, const char *path);
+/* Where the last component begins; a slash at the end belongs to it. */
+size_t velo_last_of(const char *path);
 
 /* claim.c: can absolute `text` lead to a hosted directory, as it stands? */
 bool velo_may_lead_in(const struct velo_region *region, const char *text);

@@ -84,12 +84,14 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
         const long rc = raw_rename(fd, from, to_fd, to, flags);
         struct velo_region *region = rc == 0 ? velo_here() : NULL;
         if (region != NULL)
-            velo_link_moved(region, fd, from, to_fd, to);
+            velo_link_moved(region, from, to_fd, to);
         return rc;
     }
     if (claimed < 0)
         return claimed;
     const long rc = velo_rename(velo_here(), &a, &b, flags);
+    if (rc == 0 && a.type == VELO_SYMLINK && b.kind == VELO_OUTSIDE)
+        velo_link_made(velo_here(), to_fd, to);
     if (rc != -EXDEV || velo_spill_place(&a) != 0) /* out of memory while it is being written? */
         return rc;
     return rename_at(fd, from, to_fd, to, flags);
