@@ -176,6 +176,7 @@ struct velo_opaque_slot {
     _Atomic uint32_t pid; /* 0: free */
     _Atomic uint32_t tally; /* index of its name in `opaque` */
     _Atomic uint64_t since_ns;
+    _Atomic uint32_t group, session; /* of processes, when it was entered */
 };
 #define VELO_OPAQUE_MAX 64u
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked

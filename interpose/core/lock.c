@@ -13,7 +13,6 @@
 #include "tree.h"
 
 #define LOCK_SPINS 100
-#define NS_PER_TICK 10000000ull /* /proc counts starts in USER_HZ, 100 on every Linux ABI we run on */
 
 #ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point between two stores */
 long velo_kill_countdown;
@@ -50,8 +49,8 @@ static size_t put_decimal(char *out, uint32_t value)
     return count;
 }
 
-/* The state letter and start time of a thread, from /proc/<tid>/stat. 0, or -errno. */
-static int thread_stat(uint32_t tid, char *state, uint64_t *start_ns)
+/* The text of /proc/<tid>/stat; its length, or -errno. */
+static long stat_text(uint32_t tid, char *text, size_t size)
 {
     char path[32] = "/proc/";
     size_t length = 6 + put_decimal(path + 6, tid);
@@ -60,25 +59,37 @@ static int thread_stat(uint32_t tid, char *state, uint64_t *start_ns)
     path[length] = 0;
     const long fd = velo_sys4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
-        return (int)fd;
-    char text[512];
-    const long got = velo_sys3(SYS_read, fd, (long)text, sizeof text - 1);
+        return fd;
+    const long got = velo_sys3(SYS_read, fd, (long)text, (long)size);
     velo_sys1(SYS_close, fd);
-    if (got <= 0)
-        return -ESRCH;
+    return got <= 0 ? -ESRCH : got;
+}
+
+/* The number in `field` of such a text, counted from 1 as in proc(5); `at` is where the name ends. */
+static uint64_t field_of(const char *text, long at, long end, unsigned field)
+{
+    uint64_t value = 0;
+    for (unsigned seen = 2; at < end && seen < field; at++)
+        seen += text[at] == ' ';
+    for (; at < end && text[at] >= '0' && text[at] <= '9'; at++)
+        value = value * 10 + (uint64_t)(text[at] - '0');
+    return value;
+}
+
+int velo_thread_look(uint32_t tid, struct velo_thread *out)
+{
+    char text[512];
+    const long got = stat_text(tid, text, sizeof text);
+    if (got < 0)
+        return (int)got;
     long at = got;
     while (at > 0 && text[at - 1] != ')') /* the name may hold anything; the last ')' ends it */
         at--;
     if (at == 0 || at + 1 >= got)
         return -EIO;
-    *state = text[at + 1];
-    unsigned field = 2;
-    uint64_t ticks = 0;
-    for (; at < got && field < 22; at++)
-        field += text[at] == ' ';
-    for (; at < got && text[at] >= '0' && text[at] <= '9'; at++)
-        ticks = ticks * 10 + (uint64_t)(text[at] - '0');
-    *start_ns = ticks * NS_PER_TICK;
+    out->state = text[at + 1];
+    out->parent = (uint32_t)field_of(text, at, got, 4);
+    out->start_ns = field_of(text, at, got, 22) * VELO_NS_PER_TICK;
     return 0;
 }
 
@@ -86,16 +97,15 @@ int velo_thread_dead(uint32_t tid, uint64_t since_ns)
 {
     if (velo_sys2(SYS_kill, (long)tid, 0) == -ESRCH)
         return 1;
-    char state = 0;
-    uint64_t start_ns = 0;
-    const int rc = thread_stat(tid, &state, &start_ns);
+    struct velo_thread thread;
+    const int rc = velo_thread_look(tid, &thread);
     if (rc == -ESRCH || rc == -ENOENT)
         return velo_sys2(SYS_kill, (long)tid, 0) == -ESRCH;
     if (rc < 0)
         return 0;
-    if (state == 'Z' || state == 'X')
+    if (thread.state == 'Z' || thread.state == 'X')
         return 1;
-    return since_ns != 0 && start_ns > since_ns + NS_PER_TICK;
+    return since_ns != 0 && thread.start_ns > since_ns + VELO_NS_PER_TICK;
 }
 
 static void wait_on(struct velo_lock *lock, uint32_t seen)

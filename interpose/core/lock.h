@@ -52,6 +52,14 @@ void velo_baton_leave(struct velo_region *region);
 /* Whether the thread that called itself `tid` at boot time `since_ns` (0: unknown) is gone. */
 int velo_thread_dead(uint32_t tid, uint64_t since_ns);
 uint64_t velo_boottime_ns(void);
+/* What /proc says of a thread. 0, or -errno. */
+struct velo_thread {
+    char state;
+    uint32_t parent;   /* process */
+    uint64_t start_ns; /* boot time, rounded down to a tick */
+};
+#define VELO_NS_PER_TICK 10000000ull /* USER_HZ is 100 on every Linux ABI we run on */
+int velo_thread_look(uint32_t tid, struct velo_thread *out);
 
 /* A read without the lock: loop { s = velo_read_begin; ...; } while (velo_read_retry(s)). Begin
  * returns an odd value when a writer is stuck inside: take the lock instead. */

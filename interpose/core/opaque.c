@@ -7,7 +7,8 @@
  *   what we change    new files are born on disk, files are opened there (create.c, file.c, as when
  *                     memory is full), and one that a walk finds in memory is put and leaves it
  * A file that was open for writing when the program started stays in memory; it is put again when it
- * is closed (preload/wrap_io.c) and whenever a walk comes by. */
+ * is closed (preload/wrap_io.c) and whenever a walk comes by.  What the program leaves running is
+ * watched in its place (orphans.c). */
 #include "reconcile.h"
 
 #include <errno.h>
@@ -35,6 +36,8 @@ static void enter(struct velo_header *header, uint32_t pid, const struct velo_ta
         if (!atomic_compare_exchange_strong(&slot->pid, &seen, pid))
             continue;
         atomic_store(&slot->since_ns, velo_boottime_ns());
+        atomic_store(&slot->group, (uint32_t)velo_sys1(SYS_getpgid, pid));
+        atomic_store(&slot->session, (uint32_t)velo_sys1(SYS_getsid, pid));
         atomic_store(&slot->tally, (uint32_t)(tally - header->opaque));
         atomic_fetch_add(&header->opaque_running, 1);
         return;
@@ -89,17 +92,32 @@ void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name)
     velo_escape(region, VELO_ESCAPE_ATTACH);
 }
 
+void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally)
+{
+    struct velo_header *header = region->header;
+    for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++)
+        if (atomic_load(&header->opaque_slots[i].pid) == pid)
+            return;
+    enter(header, pid, &header->opaque[tally % VELO_NAMES_MAX]);
+}
+
+/* `pid` is over: it is dead, or interposed (again). It may be ourselves: we registered, our exec
+ * failed and we look again; or a later program of the same process is one that can be entered. */
+static int is_over(const struct velo_region *region, uint32_t pid, uint64_t since_ns)
+{
+    return pid == (uint32_t)velo_sys0(SYS_getpid) || velo_enlisted_since(region, pid) > since_ns ||
+           velo_thread_dead(pid, since_ns);
+}
+
 void velo_opaque_poll(struct velo_region *region)
 {
     struct velo_header *header = region->header;
-    const uint32_t self = (uint32_t)velo_sys0(SYS_getpid);
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         const uint32_t pid = atomic_load(&slot->pid);
-        /* `pid == self`: it registered itself, its exec failed and it looks again; or a later
-         * program of the same process is interposed again. Either way the opaque part is over. */
-        if (pid == 0 || (pid != self && !velo_thread_dead(pid, atomic_load(&slot->since_ns))))
+        if (pid == 0 || !is_over(region, pid, atomic_load(&slot->since_ns)))
             continue;
+        velo_orphans_enter(region, slot); /* before it leaves: somebody is watched all the time */
         struct velo_reconcile_result result;
         const uint64_t before = velo_boottime_ns();
         velo_reconcile(region, NULL, NULL, &result);

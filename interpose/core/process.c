@@ -56,6 +56,17 @@ void velo_enlist(struct velo_region *region, const char *name)
                               memory_order_relaxed);
 }
 
+uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid)
+{
+    for (uint32_t i = 0; i < PROBES_MAX; i++) {
+        const struct velo_process *slot =
+            &region->header->processes[(pid + i * 37) % VELO_PROCESSES_MAX];
+        if (atomic_load_explicit(&slot->pid, memory_order_relaxed) == pid)
+            return atomic_load(&slot->since_ns);
+    }
+    return 0;
+}
+
 void velo_enlist_raw(struct velo_region *region, const char *name)
 {
     atomic_fetch_add_explicit(&velo_tally_of(region->header->raw, name)->count, 1,

@@ -36,6 +36,12 @@ struct velo_walked {
     int attempt; /* from 0 */
 };
 void velo_opaque_poll(struct velo_region *region);
+/* One more of that name, when it is not watched yet. */
+void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally);
+/* orphans.c: enter what the program in `slot`, which ended, left running. */
+void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
+/* process.c: since when a process of this number is in the table; 0: it is not. */
+uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid);
 int velo_opaque_compare(struct velo_region *region, const struct velo_walked *walked,
                         const struct velo_place *place);
 #define VELO_WALK_A_PREFIX 0x1000u /* walk.c passes it on to velo_opaque_compare, which said it */

@@ -40,6 +40,44 @@ int main(int count, char **words)
     return count > 2 ? 0 : close(fd);
 }
 """
+# Leaves a child behind, which waits for `go`, says what it finds in build/ and writes there.
+LEAVES = """
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static int is_there(const char *path)
+{
+    struct stat stat;
+    for (int turn = 0; turn < 10000; turn++, usleep(1000))
+        if (lstat(path, &stat) == 0)
+            return 1;
+    return 0;
+}
+int main(int count, char **words)
+{
+    char text[64] = "nothing";
+    if (count > 2)
+        execv(words[1], words + 1);
+    if (fork() != 0)
+        return 0;
+    if (words[1][0] == 's')
+        setsid();
+    close(0), close(1), close(2);
+    int from = is_there("go") ? open("build/said", O_RDONLY) : -1;
+    long got = from < 0 ? 0 : read(from, text, sizeof text);
+    int to = open("build/new", O_WRONLY | O_CREAT, 0644);
+    if (to < 0 || write(to, text, got > 0 ? got : 7) < 0 || rename("build/new", "build/late") != 0)
+        return 1;
+    return is_there("build/end") ? 0 : 1;
+}
+"""
+# The end of ./leaves is noticed by the first `ls`; what it left behind acts afterwards.
+WAITS = """
+rm -f go; {run}; ls build; echo before >build/said; touch go
+for turn in $(seq 2000); do [ -e build/late ] && break; sleep 0.005; done
+cat build/late; echo more >>build/late; ls build; touch build/end; wc -c build/late
+"""
 AROUND = "echo {name} >build/file; touch build/gone; {run}; cat build/file; ls build"
 
 
@@ -158,3 +196,49 @@ def test_a_program_whose_environment_was_dropped_sees_the_tree(
     said = both(velo, place, AROUND.format(name="dropped", run=f"{drop} ./moves {drop[-5:]}"))
 
     assert said[-2:] == ["and more", "file"]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "./leaves group",
+        "./leaves session",
+        "env -i ./leaves group",
+        "./still env -i ./leaves group",
+        "busybox env -i ./leaves group",
+        "./leaves ./leaves session",
+    ],
+)
+def test_what_a_static_program_leaves_running_sees_the_tree_and_is_seen(
+    velo: Velo, workspace, run: str
+) -> None:
+    place = workspace()
+    (place / "leaves.c").write_text(LEAVES)
+    run_native(tool("gcc"), "-static", "-o", "leaves", "leaves.c", cwd=place)
+    run = run.replace("./still env", f"./leaves {tool('busybox')} env")
+
+    said = both(velo, place, WAITS.format(run=run))
+
+    assert said[:1] == ["before"]
+    assert opaque(velo, place)["leaves" if "busybox" not in run else run.split()[0].lstrip("./")]
+
+
+def test_memory_is_used_again_when_what_was_left_running_has_ended(velo: Velo, workspace) -> None:
+    place = workspace()
+    prepare(place)
+    (place / "leaves.c").write_text(LEAVES)
+    run_native(tool("gcc"), "-static", "-o", "leaves", "leaves.c", cwd=place)
+    os.mkfifo(place / "ended")  # which the child has open as long as it lives
+    velo.exec("true", cwd=place)
+    velo.run("pause", cwd=place)
+    command = WAITS.format(run="./leaves session 3<>ended")
+    command = command.replace(
+        "touch build/end", "echo x >build/while; exec 4<ended; touch build/end"
+    )
+    command += "cat <&4; echo y >build/after"
+
+    velo.run("exec", "--no-wait", "--", "sh", "-c", command, cwd=place)
+
+    assert (place / "build/while").exists()
+    assert not (place / "build/after").exists()
+    velo.run("resume", cwd=place)
