@@ -62,6 +62,7 @@ static void identify(const struct velo_region *region, uint32_t index, struct st
 /* Where the truth is when it is not in the node, and what the node knows all the same. */
 struct velo_elsewhere {
     char path[320]; /* "": the real path */
+    int shared;     /* with names outside: all is the kernel's to say */
     struct velo_node node; /* a copy, for its times */
 };
 
@@ -78,8 +79,9 @@ static int stat_from_memory(struct velo_region *region, const struct velo_place 
     elsewhere->path[0] = 0;
     elsewhere->node.ctime_ns = VELO_READ(node->ctime_ns);
     elsewhere->node.copied_ns = VELO_READ(node->copied_ns);
-    if (VELO_READ(node->type) != VELO_REGULAR ||
-        VELO_READ(node->settled) == VELO_READ(node->version))
+    elsewhere->shared = (VELO_READ(node->flags) & VELO_NODE_SHARED) != 0;
+    if (!elsewhere->shared && (VELO_READ(node->type) != VELO_REGULAR ||
+                               VELO_READ(node->settled) == VELO_READ(node->version)))
         return 0;
     if (VELO_READ(node->state) == VELO_BACKED)
         velo_backing_path(region, VELO_READ(node->backing), elsewhere->path);
@@ -122,6 +124,15 @@ static void shown(struct velo_region *region, const struct stat *st)
     velo_raise_floor(region, velo_ns(&st->st_ctim)); /* an mtime may be any: it can be set */
 }
 
+/* What the node knows better than the kernel. */
+static void correct(const struct stat *known, const struct velo_node *node, struct stat *out)
+{
+    out->st_dev = known->st_dev;
+    out->st_ino = known->st_ino;
+    out->st_nlink = known->st_nlink;
+    out->st_ctim = velo_timespec(velo_ctime_of(node, velo_ns(&out->st_ctim)));
+}
+
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out)
 {
     if (place->kind == VELO_OUTSIDE)
@@ -140,11 +151,8 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
             const struct stat known = *out;
             rc = velo_os_lstat(elsewhere.path[0] != 0 ? elsewhere.path : place->path, out);
             if (rc == 0) {
-                out->st_dev = known.st_dev;
-                out->st_ino = known.st_ino;
-                out->st_nlink = known.st_nlink;
-                out->st_ctim =
-                    velo_timespec(velo_ctime_of(&elsewhere.node, velo_ns(&out->st_ctim)));
+                if (!elsewhere.shared)
+                    correct(&known, &elsewhere.node, out);
                 shown(region, out);
                 return 0;
             }
@@ -188,6 +196,10 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         const struct velo_node *node = velo_node_at(region, index);
         const int type = VELO_READ(node->type);
         struct stat fixed = *st;
+        if ((VELO_READ(node->flags) & VELO_NODE_SHARED) != 0) {
+            shown(region, st); /* as it is */
+            return 1;
+        }
         if (type == VELO_DIRECTORY ||
             (type == VELO_REGULAR && VELO_READ(node->settled) == VELO_READ(node->version) &&
              !velo_opaque_runs(region))) {
@@ -205,6 +217,11 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         return 1;
     }
     return 0;
+}
+
+int velo_is_shared(const struct velo_region *region, uint32_t node)
+{
+    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_SHARED) != 0;
 }
 
 int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags)
@@ -261,6 +278,7 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
             velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_QUERIED);
         }
         velo_names_seen_locked(region, index, &now);
+        velo_shared_locked(region, index, &now);
     }
     velo_commit(region, &hold);
 }
@@ -339,8 +357,8 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
     return -ENOENT;
 }
 
-/* A COLD file has no inode to ask: bring it in first. */
-static int fetch(struct velo_region *region, struct velo_place *place)
+/* A frame of its own: PATH_MAX bytes. */
+__attribute__((noinline)) int velo_fetch(struct velo_region *region, struct velo_place *place)
 {
     char path[PATH_MAX];
     if (place->kind != VELO_HOSTED || place->type != VELO_REGULAR ||
@@ -356,7 +374,7 @@ static int call_chmod(const char *path, const void *argument)
 
 int velo_chmod(struct velo_region *region, struct velo_place *place, mode_t mode)
 {
-    const int rc = fetch(region, place);
+    const int rc = velo_fetch(region, place);
     return rc != 0 ? rc : apply(region, place, call_chmod, &mode, 0);
 }
 
@@ -374,7 +392,7 @@ static int call_chown(const char *path, const void *argument)
 int velo_chown(struct velo_region *region, struct velo_place *place, uid_t uid, gid_t gid)
 {
     const struct owner owner = {uid, gid};
-    const int rc = fetch(region, place);
+    const int rc = velo_fetch(region, place);
     return rc != 0 ? rc : apply(region, place, call_chown, &owner, 0);
 }
 
@@ -385,7 +403,7 @@ static int call_utimens(const char *path, const void *argument)
 
 int velo_utimens(struct velo_region *region, struct velo_place *place, const struct timespec t[2])
 {
-    const int rc = fetch(region, place);
+    const int rc = velo_fetch(region, place);
     return rc != 0 ? rc : apply(region, place, call_utimens, t, t[1].tv_nsec != UTIME_OMIT);
 }
 
@@ -419,7 +437,7 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
     return rc;
 }
 
-static void refresh_unbacked(struct velo_region *region, uint32_t index, int times)
+void velo_unbacked_changed(struct velo_region *region, uint32_t index, int times)
 {
     char path[PATH_MAX];
     if (velo_path_of(region, index, path) > 0)
@@ -466,7 +484,7 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times)
     }
     velo_commit(region, &hold);
     if (!backed)
-        refresh_unbacked(region, index, times);
+        velo_unbacked_changed(region, index, times);
 }
 
 void velo_place_changed(struct velo_region *region, const struct velo_place *place)

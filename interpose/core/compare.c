@@ -78,8 +78,10 @@ static uint32_t other_name_of(const struct velo_region *region, const struct sta
     if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
         return 0;
     const int same = node->type != VELO_REGULAR ||
-                     (node->state == VELO_DISK && node->mtime_ns == velo_ns(&disk->st_mtim) &&
-                      node->size == (uint64_t)disk->st_size);
+                     (node->state == VELO_DISK &&
+                      ((node->flags & VELO_NODE_SHARED) != 0 ||
+                       (node->mtime_ns == velo_ns(&disk->st_mtim) &&
+                        node->size == (uint64_t)disk->st_size)));
     return same ? index : 0;
 }
 
@@ -127,6 +129,8 @@ static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, con
     if (name == 0)
         return -ENOSPC;
     velo_name_disk_locked(region, name, velo_node_at(region, node)->version, disk);
+    velo_shared_locked(region, node, disk);
+    velo_unshared_locked(region, node, disk);
     VELO_INIT(velo_name_at(region, name)->mark, pass->mark);
     pass->result.ingested++;
     if (S_ISDIR(disk->st_mode))
@@ -173,6 +177,7 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
         velo_set64(region, &node->stored, 0);
         velo_take_stat_locked(region, name->node, disk);
         velo_names_seen_locked(region, name->node, disk);
+        velo_shared_locked(region, name->node, disk);
         return DONE;
     }
     if (velo_is_dirty_file(region, index)) { /* memory wins; what is there is older */

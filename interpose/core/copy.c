@@ -68,6 +68,14 @@ static int publish_load(struct velo_region *region, uint32_t index, const struct
                        publish_locked(region, index, look, backing, stat, 0));
 }
 
+int velo_has_outside_names(const struct velo_region *region, uint32_t index,
+                           const struct stat *disk)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return disk->st_nlink > VELO_READ(node->links) ||
+           (VELO_READ(node->flags) & VELO_NODE_SHARED) != 0;
+}
+
 /* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
  * it would write for nobody, who reads it would read the past.  With the lease held across the
  * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
@@ -83,6 +91,8 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
     if (rc == 0 && (velo_os_fstat(from, &now) != 0 || now.st_size != copied->st_size ||
                     velo_ns(&now.st_mtim) != velo_ns(&copied->st_mtim)))
         rc = VELO_AGAIN; /* an outsider wrote while we copied */
+    if (rc == 0 && velo_has_outside_names(region, index, &now))
+        rc = -EBUSY;
     if (rc == 0)
         rc = publish_locked(region, index, look, backing, stat, changed);
     if (rc == 0) /* it may have been written at its real path since velo put it there */
@@ -115,6 +125,8 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     struct stat stat, made;
     velo_backing_path(region, backing, path);
     int rc = velo_os_fstat(from, &stat);
+    if (rc == 0 && velo_has_outside_names(region, place->node, &stat))
+        rc = -EBUSY;
     const int to = rc != 0 ? rc
                            : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     rc = to < 0 ? to : 0;

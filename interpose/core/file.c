@@ -198,12 +198,6 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
     return rc != 0 ? rc : open_the_disks(region, place, flags & ~O_TRUNC);
 }
 
-/* Names outside hosted directories share the file: writing must reach them, too. */
-static int has_outside_names(struct velo_region *region, uint32_t node, const struct stat *disk)
-{
-    return disk->st_nlink > VELO_READ(velo_node_at(region, node)->links);
-}
-
 /* Hardly in memory it would have to leave again, and everything else before it. */
 static int too_large(const struct velo_region *region, const struct stat *disk, int flags)
 {
@@ -221,7 +215,7 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     rc = velo_os_lstat(place->path, &disk);
     if (rc != 0)
         return rc;
-    if (has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
+    if (velo_has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
         return open_direct(region, place, look, flags);
     rc = velo_space_for_open(region, look->home,
                              (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);

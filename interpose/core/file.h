@@ -19,6 +19,10 @@ int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *ou
 int velo_copy_bytes(int from, int to);
 /* Owner, mode and times; what a caller without the right cannot set stays as the kernel made it. */
 void velo_copy_attributes(int to, const struct stat *from);
+/* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach
+ * them, too. */
+int velo_has_outside_names(const struct velo_region *region, uint32_t node,
+                           const struct stat *disk);
 /* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (somebody has the
  * disk's file open, and must go on seeing what becomes of it) or -errno. */
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
@@ -35,6 +39,10 @@ void velo_arrives(struct velo_region *region, const struct velo_place *from,
 void velo_watchers_reap(struct velo_region *region);
 /* BACKED -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
 int velo_leave_memory(struct velo_region *region, uint32_t node);
+/* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
+int velo_fetch(struct velo_region *region, struct velo_place *place);
+/* The kernel's inode of a node that is not in memory is another now, or has other links. */
+void velo_unbacked_changed(struct velo_region *region, uint32_t node, int times);
 /* The file was used: it leaves memory later than others. */
 void velo_tick(struct velo_region *region, uint32_t node);
 /* Walk place's own path once more: after somebody changed the tree. */

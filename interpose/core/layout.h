@@ -113,6 +113,7 @@ enum {
     VELO_NODE_PATHED = 512,   /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
                                  lease tells of: it stays known by it after it left memory, for good */
     VELO_NODE_WATCHED = 256,  /* a program hears of what happens here or in it (watch.c) */
+    VELO_NODE_SHARED = 1024,  /* no directory, on disk and stays there: has names outside, or had */
 };
 
 /* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and
@@ -328,9 +329,12 @@ static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint3
     return &table[hash & (region->header->name_table_size - 1)];
 }
 
-/* st_ino of a node: out of the range of real file systems' usual numbers, stable for its life. */
+/* st_ino of a node: out of the range of real file systems' usual numbers, stable for its life. Of a
+ * file with names outside the real one: `cp` must see that they are one file. */
 static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
 {
+    if ((__atomic_load_n(&node->flags, __ATOMIC_RELAXED) & VELO_NODE_SHARED) != 0)
+        return __atomic_load_n(&node->identity[VELO_ID_DISK].inode, __ATOMIC_RELAXED);
     const uint32_t generation = __atomic_load_n(&node->generation, __ATOMIC_RELAXED);
     return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index;
 }

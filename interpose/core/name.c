@@ -374,6 +374,7 @@ static int link_natively(struct velo_region *region, struct velo_place *from,
                          struct velo_place *to)
 {
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
+        velo_fetch(region, from);
         const int put = velo_put(region, from->node, 0);
         const int evicted = put == 0 ? velo_evict(region, from->node) : -EBUSY;
         if (evicted != 0 &&

@@ -17,6 +17,7 @@
 
 #define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 #define BATON_PATIENCE_MS 60000
+#define EVICTIONS_MAX 20
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
 
@@ -135,6 +136,14 @@ void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_na
     atomic_store(&header->disk_step, from->parent);
 }
 
+/* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
+ * of that, but not when names outside share it and lose a link. */
+static int must_go(const struct velo_region *region, uint32_t victim)
+{
+    const struct velo_node *node = velo_node_at(region, victim);
+    return node->type != VELO_REGULAR || (node->flags & VELO_NODE_SHARED) != 0;
+}
+
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
 static int rename_on_disk(struct move *m, int *moved)
 {
@@ -143,14 +152,14 @@ static int rename_on_disk(struct move *m, int *moved)
     const struct velo_name *to = velo_name_at(region, m->to_name);
     const int to_on_disk = m->to_name != 0 && (to->flags & VELO_NAME_ON_DISK) != 0;
     *moved = (from->flags & VELO_NAME_ON_DISK) != 0;
-    if (!*moved && !(to_on_disk && velo_node_at(region, m->victim)->type != VELO_REGULAR))
+    if (!*moved && !(to_on_disk && must_go(region, m->victim)))
         return 0;
     int rc = fresh_paths(m);
     if (rc != 0)
         return rc;
     velo_moving_announce(region, *moved ? VELO_MOVING_RENAME : VELO_MOVING_UNLINK, m->from_name,
                          m->to);
-    if (!*moved) /* a symlink or socket gives way to a file that lives in memory only */
+    if (!*moved) /* it gives way to a file that lives in memory only */
         return velo_os_unlink(m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
@@ -179,7 +188,7 @@ static int rename_in_tree(struct move *m, int moved)
     const struct velo_name victim = *velo_name_at(region, m->to_name);
     struct stat disk;
     const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
-    const int copy_lost = on_disk || velo_node_at(region, m->victim)->type != VELO_REGULAR;
+    const int copy_lost = on_disk || must_go(region, m->victim);
     /* Slots are taken before any is given back (pool.c). */
     const uint32_t made = velo_name_enter_locked(region, m->to->parent, m->to->name,
                                                  m->to->name_length, m->node);
@@ -192,7 +201,7 @@ static int rename_in_tree(struct move *m, int moved)
         if (owner != 0 && owner != m->node) /* what moved is a link of theirs: an older version */
             velo_names_seen_locked(region, owner, &disk);
     } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
-               velo_node_at(region, m->victim)->type == VELO_REGULAR) {
+               !must_go(region, m->victim)) {
         inherit_copy_locked(region, made, &victim);
     }
     velo_name_remove_locked(region, m->from_name);
@@ -272,29 +281,77 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
 
 /* ---- across the border ----------------------------------------------------------------------- */
 
-/* Its bytes are those at its real path, where its writers, if any, write. */
-static int is_the_disks(struct velo_region *region, const struct velo_place *place)
+/* Its other names will share the file with one outside. While somebody reads it it stays. */
+static void leave_memory(struct velo_region *region, uint32_t node)
 {
-    struct stat stat;
-    return VELO_READ(velo_node_at(region, place->node)->state) == VELO_DISK &&
-           velo_os_lstat(place->path, &stat) == 0;
+    for (int attempt = 0; attempt < EVICTIONS_MAX; attempt++) {
+        if (velo_evict(region, node) != -EBUSY)
+            return;
+        const struct timespec moment = {0, 1000000}; /* a shard may be looking at it */
+        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+    }
+}
+
+static int has_name_below(const struct velo_region *region, const struct velo_node *node,
+                          uint32_t directory)
+{
+    for (uint32_t name = node->first_name; name != 0;
+         name = velo_name_at(region, name)->next_of_node)
+        if (is_below(region, velo_name_at(region, name)->parent, directory))
+            return 1;
+    return 0;
+}
+
+/* A directory leaves, and with it one of this file's names. */
+static void leave_with(struct velo_region *region, uint32_t index, uint32_t directory)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const uint32_t generation = node->generation;
+    const int leaves = node->type != VELO_DIRECTORY && node->links > 1 &&
+                       has_name_below(region, node, directory);
+    velo_commit(region, &hold);
+    if (!leaves)
+        return;
+    if (node->type == VELO_REGULAR)
+        leave_memory(region, index);
+    velo_begin(region, &hold);
+    if (node->generation == generation && (node->type != VELO_REGULAR || node->state == VELO_DISK))
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_SHARED);
+    velo_commit(region, &hold);
+}
+
+static void leave_with_all(struct velo_region *region, uint32_t directory)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    for (uint32_t index = 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (VELO_READ(node->type) > VELO_NONE && VELO_READ(node->links) > 1)
+            leave_with(region, index, directory);
+    }
 }
 
 /* Whatever the place is, have it on disk in its present form. */
-static int put_place(struct velo_region *region, const struct velo_place *place, int leaves)
+static int put_place(struct velo_region *region, struct velo_place *place, int leaves)
 {
     if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
         return 0;
     if (place->type == VELO_REGULAR) {
+        velo_fetch(region, place);
         const int rc = velo_put(region, place->node, 0);
-        if (rc > 0 && leaves && !is_the_disks(region, place)) /* what its writer writes from now on would stay behind */
+        if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
             return -EXDEV;
+        if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
+            leave_memory(region, place->node);
         return rc < 0 ? rc : 0;
     }
     if (place->type != VELO_DIRECTORY)
         return 0;
     struct velo_put_result result;
     const int rc = velo_put_all(region, 0, BATON_PATIENCE_MS, &result);
+    if (rc == 0 && result.first_error == 0 && leaves)
+        leave_with_all(region, place->node);
     return rc != 0 ? rc : result.first_error;
 }
 
@@ -349,10 +406,24 @@ static int check_border(const struct velo_place *from, const struct velo_place *
     return 0;
 }
 
+struct left {
+    uint32_t node, generation;
+};
+
+/* A name of the file went out, perhaps. */
+static void see_other_names(struct velo_region *region, const struct left *left)
+{
+    const struct velo_node *node = velo_node_at(region, left->node);
+    if (left->node != 0 && VELO_READ(node->generation) == left->generation &&
+        VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0)
+        velo_unbacked_changed(region, left->node, 0);
+}
+
 static int rename_natively(struct velo_region *region, struct velo_place *from,
                            struct velo_place *to, unsigned flags)
 {
     const int leaves = from->kind != to->kind;
+    const struct left left = {from->type == VELO_DIRECTORY ? 0 : from->node, from->generation};
     int rc = check_border(from, to, flags);
     if (rc == 0)
         rc = put_place(region, from, leaves);
@@ -367,6 +438,8 @@ static int rename_natively(struct velo_region *region, struct velo_place *from,
     if (rc == 0) {
         take_in(region, from);
         take_in(region, to);
+        if (leaves)
+            see_other_names(region, &left);
     }
     return rc;
 }

@@ -221,6 +221,24 @@ void velo_take_stat_locked(struct velo_region *region, uint32_t index, const str
     velo_set_time(region, &node->ctime_ns, velo_ns(&from->st_ctim));
 }
 
+void velo_shared_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->type != VELO_DIRECTORY && (node->type != VELO_REGULAR || node->state == VELO_DISK) &&
+        disk->st_nlink > node->links)
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_SHARED);
+}
+
+void velo_unshared_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if ((node->flags & VELO_NODE_SHARED) == 0 || disk->st_nlink != node->links)
+        return;
+    velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_SHARED);
+    velo_take_stat_locked(region, index, disk); /* believed from now on */
+    velo_names_seen_locked(region, index, disk);
+}
+
 void velo_raise_floor(struct velo_region *region, int64_t ns)
 {
     _Atomic int64_t *floor = &region->header->time_floor_ns;

@@ -170,6 +170,8 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
 /* After a plain fstat that returned 0: if the descriptor is a hosted file's or directory's, make
  * *st what a stat of its path would say. Returns 1 if it was hosted, else 0 and *st untouched. */
 int velo_fstat_fix(struct velo_region *region, struct stat *st);
+/* Has the file names outside, too? Then all that stat says of it is the kernel's. */
+int velo_is_shared(const struct velo_region *region, uint32_t node);
 /* Before such a call as below: whoever is killed in between leaves a file that is asked, not
  * believed. 1 when the descriptor is hosted, and must be told of afterwards, too. */
 int velo_descriptor_changing(struct velo_region *region, int fd);

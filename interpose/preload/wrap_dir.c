@@ -76,9 +76,12 @@ static int take_snapshot(struct stream *stream)
     uint64_t dot = 0, dotdot = 0;
     stream->used = stream->position = 0;
     stream->is_taken = true;
-    const long place = velo_sys3(SYS_lseek, stream->fd, 0, SEEK_CUR);
-    if (place < 0) /* O_PATH, or closed by somebody who knew its number */
-        return (int)place;
+    /* The kernel's offset goes where reading all of it would leave it: who shares the descriptor, a
+     * forked child, finds the end there. An error: O_PATH, or closed by who knew the number. */
+    const long read_by_others = velo_sys3(SYS_lseek, stream->fd, 0, SEEK_CUR);
+    if (read_by_others != 0)
+        return read_by_others < 0 ? (int)read_by_others : 0;
+    velo_sys3(SYS_lseek, stream->fd, 0, SEEK_END);
     const bool gone = GENERATION(stream->node) != stream->generation;
     int rc = gone ? -ENOENT : velo_list_dots(velo_here(), stream->node, &dot, &dotdot);
     if (rc == 0)
@@ -226,7 +229,8 @@ EXPORT void rewinddir(DIR *directory)
     if (stream == NULL)
         NEXT(rewinddir)(directory);
     else
-        stream->position = 0, stream->is_taken = false;
+        stream->position = 0, stream->is_taken = false,
+        velo_sys3(SYS_lseek, stream->fd, 0, SEEK_SET);
 }
 
 EXPORT void seekdir(DIR *directory, long position)

@@ -166,11 +166,11 @@ static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask
     out->stx_mask |= STATX_BTIME;
 }
 
-static bool statx_is_hosted(struct velo_region *region, const struct statx *plain)
+static uint32_t statx_node(struct velo_region *region, const struct statx *plain)
 {
     struct stat identity = {.st_mode = plain->stx_mode, .st_ino = plain->stx_ino};
     identity.st_dev = makedev(plain->stx_dev_major, plain->stx_dev_minor);
-    return velo_node_of(region, &identity) != 0;
+    return velo_node_of(region, &identity);
 }
 
 static long statx_plain(int fd, const char *path, int flags, unsigned mask, struct statx *out)
@@ -187,10 +187,11 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     const long rc = statx_plain(fd, path, flags, mask, out);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     struct stat stat;
-    if (region != NULL && statx_is_hosted(region, out) && raw_fstat(fd, &stat) == 0 &&
+    const uint32_t node = region == NULL ? 0 : statx_node(region, out);
+    if (node != 0 && !velo_is_shared(region, node) && raw_fstat(fd, &stat) == 0 &&
         velo_fstat_fix(region, &stat)) {
         statx_from_stat(out, &stat);
-        statx_birth(region, (uint32_t)stat.st_ino, mask, out);
+        statx_birth(region, node, mask, out);
     }
     return rc;
 }
@@ -208,6 +209,8 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0 && velo_is_nowhere(out))
         return -EFAULT;
+    if (rc == 0 && velo_is_shared(velo_here(), place.node))
+        return statx_plain(AT_FDCWD, place.path, flags | AT_SYMLINK_NOFOLLOW, mask, out);
     if (rc == 0) {
         statx_from_stat(out, &stat);
         statx_birth(velo_here(), place.node, mask, out);

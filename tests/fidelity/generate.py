@@ -170,7 +170,11 @@ GRAMMAR: dict[str, int] = {
     "unlinkat {at} {path} {removedir}": 4,
     "remove {path}": 2,
     "rename {inside} {inside}": 14,
-    "rename {outside} {inside}": 2,  # the other way only closed files: README, known differences
+    "rename {outside} {inside}": 2,
+    "closed rename {inside} {outside}": 2,
+    "closed link {inside} {outside}": 2,
+    "link {outside} {inside}": 2,
+    "link {outside} {outside}": 1,
     "renameat {at} {inside} {at} {inside}": 2,
     "renameat2 {at} {inside} {at} {inside} {renames}": 3,
     "link {inside} {inside}": 8,
@@ -279,9 +283,8 @@ GRAMMAR: dict[str, int] = {
     "copy_file_range {fd} {at_or_none} {fd} {at_or_none} {size}": 4,
     "sendfile {fd} {fd} {at_or_none} {size}": 3,
     "splice {fd} {at_or_none} {fd} {at_or_none} {size}": 1,
-    "inotify 5": 1,
-    "watch 5 {within} {events}": 2,
-    "watch 5 {path} {events}": 1,
+    "closed watch 5 {within} {events}": 3,  # what was open before is announced later (README)
+    "closed watch 5 {path} {events}": 1,
     "events 5": 3,
     "ioctl {fd} FIONREAD -": 1,
     "ioctl {fd} FIGETBSZ -": 1,
@@ -292,7 +295,9 @@ GRAMMAR: dict[str, int] = {
 }
 LINES = [line for line, times in GRAMMAR.items() for _ in range(times)]
 # In a lane: no working directory, no umask, no user of the whole process; no path that leads out.
-SHARED_BY_THREADS = ("chdir", "fchdir", "umask", "getcwd", "state", "lock ", "lockf", "fts", "seek")
+SHARED_BY_THREADS = (
+    *("closed", "chdir", "fchdir", "umask", "getcwd", "state", "lock ", "lockf", "fts", "seek"),
+)
 LANE_LINES = [
     line
     for line in LINES
@@ -308,7 +313,9 @@ LANE_KINDS = KINDS | {
     "physical": ["FTW_PHYS", "FTW_PHYS|FTW_DEPTH"],
     "logical": ["0", "FTW_DEPTH"],
 }
-# Another user's process cannot ask a shard of root's for a file that is in the store only.
+# Another user's process cannot ask a shard of root's for a file that is in the store only. What it
+# takes across the border it puts itself, at all names, also in a directory that it may not search.
+USER_LINES = [line for line in LINES if not line.startswith(("closed rename", "closed link"))]
 USER_KINDS = KINDS | {
     "state": [state for state in STATES if state != "cold"],
     # Above a working directory nothing may lose its search permission: what velo does on disk for
@@ -333,11 +340,14 @@ def operation(
 def lines_of(choose: Choose, count: int, *, as_user: bool = False) -> list[str]:
     """`count` operations, a part of them in blocks or in another thread, after a common start."""
     lines = list(START)
-    words = (LINES, USER_KINDS if as_user else KINDS)
+    words = (USER_LINES, USER_KINDS) if as_user else (LINES, KINDS)
     while len(lines) < count:
         what = choose(WHERE)
         if what in BLOCKS:
-            inner = [operation(choose, *words) for _ in range(int(choose(("1", "3", "6"))))]
+            # Its parent still has open what a child closes.
+            able = [line for line in words[0] if not line.startswith("closed")]
+            inside = int(choose(("1", "3", "6")))
+            inner = [operation(choose, able, words[1]) for _ in range(inside)]
             lines += [what, *inner, "join"]
         elif what == "thread":
             lines.append(f"thread {operation(choose, *words)}")

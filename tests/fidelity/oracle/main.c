@@ -130,10 +130,15 @@ void context_clear(struct context *c)
             fclose(c->files[i]);
         if (c->dirs[i] != NULL)
             closedir(c->dirs[i]);
+        c->maps[i].address = NULL;
+        c->files[i] = NULL;
+        c->dirs[i] = NULL;
     }
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < SLOTS; i++) {
         if (c->fds[i] >= 0)
             close(c->fds[i]);
+        c->fds[i] = -1;
+    }
 }
 
 /* ---- one script ------------------------------------------------------------------------------ */

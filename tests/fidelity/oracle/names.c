@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
@@ -47,21 +48,19 @@ static void op_remove(struct context *c, char **a)
     say_result(c, after_removal(c, remove(path)));
 }
 
-/* What crosses the border of a hosted directory gets another inode number there. */
-static int crosses(const char *from, const char *to)
+/* What crosses the border of hosted directories may get another inode number (README). */
+static long crossed(struct context *c, const char *from, const char *to, long result)
 {
-    return (from[0] == '^') != (to[0] == '^');
+    if (result == 0 && (from[0] == '^') != (to[0] == '^'))
+        see_anew(c->observed);
+    return result;
 }
 
 static void op_rename(struct context *c, char **a)
 {
     const char *from = path_of(c, a[0]), *to = path_of(c, a[1]);
-    struct seen *crossing = crosses(a[0], a[1]) ? seen_at(c, AT_FDCWD, from) : NULL;
     before_removal(c, AT_FDCWD, to);
-    const long rc = after_removal(c, rename(from, to));
-    if (rc == 0 && crossing != NULL)
-        crossing->gone = 1;
-    say_result(c, rc);
+    say_result(c, crossed(c, a[0], a[1], after_removal(c, rename(from, to))));
 }
 
 static void op_renameat(struct context *c, char **a)
@@ -83,7 +82,24 @@ static void op_renameat2(struct context *c, char **a)
 
 static void op_link(struct context *c, char **a)
 {
-    say_result(c, link(path_of(c, a[0]), path_of(c, a[1])));
+    say_result(c, crossed(c, a[0], a[1], link(path_of(c, a[0]), path_of(c, a[1]))));
+}
+
+/* The same of files that nobody has open: across the border others may not have them, and who watches
+ * does not hear of descriptors that were there before (README). */
+static void op_closed(struct context *c, char **a)
+{
+    const int watches = strcmp(a[0], "watch") == 0;
+    const int slot = watches ? slot_of(a[1], SLOTS) : 0, kept = watches ? c->fds[slot] : -1;
+    if (watches)
+        c->fds[slot] = -1;
+    context_clear(c);
+    if (watches) {
+        c->fds[slot] = kept >= 0 ? kept : inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        say_result(c, inotify_add_watch(c->fds[slot], path_of(c, a[2]), (uint32_t)number(a[3])));
+    } else {
+        (strcmp(a[0], "link") == 0 ? op_link : op_rename)(c, a + 1);
+    }
 }
 
 /* A descriptor as `/proc/self/fd/N` is spelled %S by scripts: the number is not theirs to know. */
@@ -196,6 +212,7 @@ const struct operation_name name_operations[] = {
     {"unlink", 1, op_unlink},
     {"unlinkat", 3, op_unlinkat},
     {"remove", 1, op_remove},
+    {"closed", 3, op_closed},
     {"rename", 2, op_rename},
     {"renameat", 4, op_renameat},
     {"renameat2", 5, op_renameat2},

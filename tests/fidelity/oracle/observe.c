@@ -141,16 +141,15 @@ static struct seen *find_seen(struct observed *o, const struct statx *st)
     for (uint32_t i = o->count; i-- > 0;)
         if (o->seen[i].inode == st->stx_ino && o->seen[i].device == device &&
             o->seen[i].birth_ns == in_ns(&st->stx_btime) &&
-            (!o->seen[i].gone || st->stx_nlink == 0))
+            (!o->seen[i].gone || (o->seen[i].gone == 1 && st->stx_nlink == 0)))
             return &o->seen[i];
     return NULL;
 }
 
-struct seen *seen_at(struct context *c, int dirfd, const char *path)
+void see_anew(struct observed *o)
 {
-    struct statx st;
-    const int rc = statx(dirfd, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st);
-    return rc == 0 ? find_seen(c->observed, &st) : NULL;
+    for (uint32_t i = 0; i < o->count; i++)
+        o->seen[i].gone = 2;
 }
 
 void before_removal(struct context *c, int dirfd, const char *path)
@@ -225,7 +224,8 @@ void say_statx(struct context *c, const struct statx *st, unsigned wanted)
         say(c, " r%u:%u", st->stx_rdev_major, st->stx_rdev_minor);
     say(c, " i%u d%d k%u x%x", index, device_number(c->observed, device), st->stx_blksize,
         st->stx_mask & wanted);
-    if (!S_ISFIFO(st->stx_mode)) /* of a pipe they are as coarse as the clock's tick */
+    /* Of a pipe they are as coarse as the clock's tick; of a socket nobody sets them at its birth. */
+    if (!S_ISFIFO(st->stx_mode) && !S_ISSOCK(st->stx_mode))
         say_times(c, st, index, first);
 }
 

@@ -43,7 +43,8 @@ struct seen {
     uint64_t inode;
     int64_t device, birth_ns, mtime_ns, ctime_ns;
     int64_t newest_ns; /* the latest time seen on any file when this one was last looked at */
-    int64_t gone;      /* it lost its last name: another file with that number is not this one */
+    int64_t gone;      /* 1: it lost its last name, another file with that number is not this one;
+                          2: it is seen anew */
 };
 
 struct observed {
@@ -134,8 +135,8 @@ void say_statx(struct context *c, const struct statx *st, unsigned wanted);
  * within the same tick of the clock, so that birth does not tell the two files apart. */
 void before_removal(struct context *c, int dirfd, const char *path);
 long after_removal(struct context *c, long result);
-/* What was seen of the file that has this name now, or NULL. */
-struct seen *seen_at(struct context *c, int dirfd, const char *path);
+/* All files are looked at for the first time again. */
+void see_anew(struct observed *o);
 char type_letter(mode_t mode);
 uint64_t hash_of(const void *data, size_t length);
 
