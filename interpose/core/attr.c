@@ -1,4 +1,4 @@
-/* attr.c - attributes: stat in its forms, access, chmod, chown, times, truncate.
+/* attr.c - attributes: stat in its forms, access, chmod, chown, times.
  *
  * Of a BACKED file the kernel's tmpfs inode is the truth (somebody may be writing it) until a shard
  * has seen that nobody writes and "settled" the attributes into the node; then stat is a read of
@@ -405,36 +405,6 @@ int velo_utimens(struct velo_region *region, struct velo_place *place, const str
 {
     const int rc = velo_fetch(region, place);
     return rc != 0 ? rc : apply(region, place, call_utimens, t, t[1].tv_nsec != UTIME_OMIT);
-}
-
-/* By path: a watcher would hear of a descriptor. */
-__attribute__((noinline)) static int truncate_watched(struct velo_region *region,
-                                                      struct velo_place *place, off_t length)
-{
-    char path[PATH_MAX];
-    const int rc = velo_kernel_path(region, place, 1, path);
-    return rc != 0 ? rc : (int)velo_sys2(SYS_truncate, velo_word(path), length);
-}
-
-int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
-{
-    if (length < 0)
-        return -EINVAL;
-    if (place->kind == VELO_HOSTED && place->type == VELO_DIRECTORY)
-        return -EISDIR;
-    if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
-        return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
-    if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
-        velo_belongs_on_disk(region, place->node))
-        return truncate_watched(region, place, length);
-    const int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
-    if (fd < 0)
-        return fd;
-    int rc = velo_charge(region, place->node, (uint64_t)length);
-    if (rc == 0)
-        rc = velo_os_ftruncate(fd, length);
-    velo_os_close(fd);
-    return rc;
 }
 
 void velo_unbacked_changed(struct velo_region *region, uint32_t index, int times)

@@ -182,8 +182,8 @@ static int evict_locked(struct velo_region *region, uint32_t index, const struct
     if (!same_as_seen(node, seen) || node->version != seen->version || node->links == 0)
         return -EBUSY;
     const int on_disk = velo_on_disk(region, node);
-    if (!on_disk && node->stored != node->version)
-        return -EBUSY;
+    if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_PATHED) != 0))
+        return -EBUSY; /* from the store it would come back as another tmpfs file */
     take_settled_locked(region, index, stat);
     velo_charge_set_locked(region, index, 0);
     if ((node->flags & VELO_NODE_PATHED) == 0)

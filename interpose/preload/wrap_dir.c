@@ -226,11 +226,13 @@ ALIAS(readdir64_r, readdir_r);
 EXPORT void rewinddir(DIR *directory)
 {
     struct stream *stream = ours(directory);
-    if (stream == NULL)
+    if (stream == NULL) {
         NEXT(rewinddir)(directory);
-    else
-        stream->position = 0, stream->is_taken = false,
-        velo_sys3(SYS_lseek, stream->fd, 0, SEEK_SET);
+        return;
+    }
+    stream->position = 0;
+    stream->is_taken = false;
+    velo_sys3(SYS_lseek, stream->fd, 0, SEEK_SET);
 }
 
 EXPORT void seekdir(DIR *directory, long position)

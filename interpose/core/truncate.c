@@ -1,0 +1,36 @@
+/* truncate.c - the length of a file that is named by its path. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "file.h"
+#include "os.h"
+
+/* By path: a watcher would hear of a descriptor. */
+__attribute__((noinline)) static int truncate_watched(struct velo_region *region,
+                                                      struct velo_place *place, off_t length)
+{
+    char path[PATH_MAX];
+    const int rc = velo_kernel_path(region, place, 1, path);
+    return rc != 0 ? rc : (int)velo_sys2(SYS_truncate, velo_word(path), length);
+}
+
+int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
+{
+    if (length < 0)
+        return -EINVAL;
+    if (place->kind == VELO_HOSTED && place->type == VELO_DIRECTORY)
+        return -EISDIR;
+    if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
+        return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
+    if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
+        velo_belongs_on_disk(region, place->node))
+        return truncate_watched(region, place, length);
+    const int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    int rc = velo_charge(region, place->node, (uint64_t)length);
+    if (rc == 0)
+        rc = velo_os_ftruncate(fd, length);
+    velo_os_close(fd);
+    return rc;
+}
