@@ -260,7 +260,7 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
     struct velo_hold hold;
     velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, index);
-    const int64_t mtime = node->mtime_ns, size = (int64_t)node->size;
+    const int64_t mtime = node->mtime_ns, size = (int64_t)node->size, ctime = node->ctime_ns;
     /* By identity: meanwhile the path may lead elsewhere, and the slot be another file's. */
     if (node->type != VELO_NONE && node->identity[VELO_ID_DISK].inode == now.st_ino) {
         velo_take_stat_locked(region, index, &now);
@@ -277,6 +277,8 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
                 velo_set_time(region, &node->mtime_ns, node->ctime_ns);
             velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_QUERIED);
         }
+        if (node->type != VELO_DIRECTORY && node->ctime_ns <= ctime) /* nor of these */
+            velo_set_time(region, &node->ctime_ns, velo_stamp(region, 1));
         velo_names_seen_locked(region, index, &now);
         velo_shared_locked(region, index, &now);
     }

@@ -9,6 +9,7 @@
 #include <sys/sendfile.h>
 
 #include "lease.h"
+#include "loosen.h"
 #include "os.h"
 #include "poison.h"
 #include "tree.h"
@@ -117,7 +118,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     if (velo_opaque_runs(region) || velo_belongs_on_disk(region, place->node) ||
         VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
         return -EBUSY;
-    const int from = velo_os_open(place->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    const int from = velo_open_to_read(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
     if (from < 0)
         return from;
     const uint64_t backing = velo_backing_new(region);
@@ -199,11 +200,12 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
     if (velo_is_leased(region, index) || velo_belongs_on_disk(region, index))
         return -EAGAIN; /* somebody would hear of it */
     char path[PATH_MAX];
+    const unsigned which = look.state == VELO_BACKED ? VELO_ID_ARENA : VELO_ID_DISK;
     if (look.state == VELO_BACKED)
         velo_backing_path(region, look.backing, path);
     else if (look.state == VELO_DISK)
         rc = real_path(region, index, path);
     else
         rc = -EAGAIN;
-    return rc != 0 ? rc : velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return rc != 0 ? rc : velo_open_to_read(region, index, which, path, O_NOATIME | O_NONBLOCK);
 }

@@ -271,6 +271,8 @@ struct velo_header {
     uint32_t name_table_size, identity_table_size;     /* powers of two */
     uint32_t root_count;
     _Atomic uint32_t loosened; /* a directory whose mode on disk is ours for a step (loosen.h) */
+    _Atomic uint32_t readable; /* likewise a file: node << 1 | which of its identities */
+    uint32_t readable_reserved;
     struct velo_root roots[VELO_ROOTS_MAX];
 
     _Atomic uint64_t next_backing;

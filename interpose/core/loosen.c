@@ -81,8 +81,85 @@ int velo_loose_link(struct velo_region *region, uint32_t directory, const char *
     return loosely(region, directory, link_path, &(struct step){dirfd, name, path});
 }
 
+/* ---- files ----------------------------------------------------------------------------------- */
+
+#define OWNER_READS 0400
+
+/* The two chmods moved the kernel's ctime; what is shown of the file did not change. */
+static void keep_ctime_locked(struct velo_region *region, uint32_t index, unsigned which,
+                              int64_t shown_ns, const struct stat *now)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    velo_set_time(region, &node->ctime_ns, shown_ns);
+    velo_set_time(region, &node->copied_ns, velo_ns(&now->st_ctim));
+    if (which == VELO_ID_DISK)
+        velo_names_seen_locked(region, index, now);
+}
+
+static int open_unreadable_locked(struct velo_region *region, uint32_t index, unsigned which,
+                                  const char *path, int flags)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    const struct velo_identity *identity = &node->identity[which];
+    struct stat stat;
+    if (node->type != VELO_REGULAR || velo_os_lstat(path, &stat) != 0 ||
+        stat.st_ino != identity->inode || (stat.st_mode & OWNER_READS) != 0)
+        return -EACCES;
+    const int64_t shown_ns = velo_ctime_of(node, velo_ns(&stat.st_ctim));
+    const mode_t mode = stat.st_mode & 07777;
+    int fd = -EACCES;
+    atomic_store(&region->header->readable, index << 1 | which);
+    if (velo_os_chmod(path, mode | OWNER_READS) == 0) {
+        fd = velo_os_open(path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
+        velo_os_chmod(path, mode);
+        if (velo_os_lstat(path, &stat) == 0)
+            keep_ctime_locked(region, index, which, shown_ns, &stat);
+    }
+    atomic_store(&region->header->readable, 0);
+    return fd;
+}
+
+int velo_open_to_read(struct velo_region *region, uint32_t index, unsigned which, const char *path,
+                      int flags)
+{
+    int fd = velo_os_open(path, flags | O_RDONLY | O_CLOEXEC, 0);
+    if (fd == -EPERM) /* O_NOATIME is for owners */
+        fd = velo_os_open(path, (flags & ~O_NOATIME) | O_RDONLY | O_CLOEXEC, 0);
+    if (fd != -EACCES)
+        return fd;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int opened = open_unreadable_locked(region, index, which, path, flags);
+    velo_commit(region, &hold);
+    return opened;
+}
+
+static void unreadable_again(struct velo_region *region)
+{
+    char path[PATH_MAX];
+    struct stat stat;
+    const uint32_t readable = atomic_load(&region->header->readable);
+    const struct velo_node *node = velo_node_at(region, readable >> 1);
+    if (readable == 0)
+        return;
+    const struct velo_name *name = velo_name_at(region, node->first_name);
+    char text[VELO_NAME_MAX + 1];
+    int known = node->type == VELO_REGULAR;
+    if (known && (readable & 1) == VELO_ID_ARENA)
+        velo_backing_path(region, node->backing, path);
+    else if (known)
+        known = velo_name_path(region, name->parent, text, velo_name_text(region, name, text),
+                               path) > 0;
+    if (known && velo_os_lstat(path, &stat) == 0)
+        velo_os_chmod(path, stat.st_mode & 07777 & ~(mode_t)OWNER_READS);
+    atomic_store(&region->header->readable, 0);
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
 void velo_loosened_recover(struct velo_region *region)
 {
+    unreadable_again(region);
     char path[PATH_MAX];
     const uint32_t directory = atomic_load(&region->header->loosened);
     const struct velo_node *node = velo_node_at(region, directory);

@@ -33,12 +33,6 @@ static inline int velo_os_open(const char *path, int flags, mode_t mode)
     return velo_os_openat(AT_FDCWD, path, flags, mode);
 }
 
-/* Without a trace in its atime, as far as the kernel lets us (the owner's files only). */
-static inline int velo_os_open_quietly(const char *path, int flags)
-{
-    const int fd = velo_os_open(path, flags | O_NOATIME, 0);
-    return fd == -EPERM ? velo_os_open(path, flags, 0) : fd;
-}
 static inline void velo_os_close(int fd)
 {
     velo_sys1(SYS_close, fd);

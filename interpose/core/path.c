@@ -196,3 +196,13 @@ int velo_may_remove(const struct velo_region *region, const struct velo_node *di
     const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
     return uid == 0 || uid == directory->uid || uid == node->uid ? 0 : -EPERM;
 }
+
+int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)
+{
+    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        if (directory == ancestor)
+            return 1;
+        directory = velo_node_at(region, directory)->parent;
+    }
+    return 0;
+}

@@ -131,8 +131,7 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
     if (rc != 0)
         return rc;
     struct stat linked;
-    const int fd = velo_os_openat(dirfd, temporary,
-                                  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
+    const int fd = velo_os_openat(dirfd, temporary, O_PATH | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd >= 0 && velo_os_fstat(fd, &linked) == 0 && linked.st_ino == inode)
         return fd;
     if (fd >= 0) /* another file has that name by now */
@@ -225,7 +224,8 @@ static int open_backing(struct velo_region *region, const struct errand *errand)
     char path[320];
     velo_backing_path(region, errand->backing, path);
     return errand->state == VELO_BACKED
-               ? velo_os_open_quietly(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+               ? velo_open_to_read(region, errand->node, VELO_ID_ARENA, path,
+                                   O_NOATIME | O_NONBLOCK)
                : -ESTALE;
 }
 

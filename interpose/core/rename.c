@@ -1,8 +1,7 @@
-/* rename.c - rename within hosted directories, and across their border.
+/* rename.c - rename within hosted directories; across their border see border.c.
  *
- * Within: one change of the namespace; what of the two names stands on disk is renamed there in the
- * same hold of the lock.  Across: the file is put on disk first, the kernel renames, and the
- * namespace takes in the result.  See name.c for how disk and namespace stay one. */
+ * One change of the namespace; what of the two names stands on disk is renamed there in the same hold
+ * of the lock.  See name.c for how disk and namespace stay one. */
 #include "tree.h"
 
 #include <errno.h>
@@ -10,14 +9,11 @@
 #include <string.h>
 
 #include "file.h"
-#include "lease.h"
 #include "litter.h"
 #include "os.h"
 #include "reconcile.h"
 
 #define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
-#define BATON_PATIENCE_MS 60000
-#define EVICTIONS_MAX 20
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
 
@@ -61,16 +57,6 @@ static int find_both_locked(struct move *m, struct velo_hold *hold)
     return 0;
 }
 
-static int is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)
-{
-    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
-        if (directory == ancestor)
-            return 1;
-        directory = velo_node_at(region, directory)->parent;
-    }
-    return 0;
-}
-
 /* What the kernel refuses before it asks who may: text and shape of the two paths. */
 static int check_paths(const struct move *m)
 {
@@ -80,9 +66,9 @@ static int check_paths(const struct move *m)
         return -EEXIST;
     if (!directory && (m->from->must_be_directory || m->to->must_be_directory))
         return -ENOTDIR;
-    if (directory && is_below(region, m->to->parent, m->node))
+    if (directory && velo_is_below(region, m->to->parent, m->node))
         return -EINVAL;
-    if (m->victim != 0 && is_below(region, m->from->parent, m->victim))
+    if (m->victim != 0 && velo_is_below(region, m->from->parent, m->victim))
         return -ENOTEMPTY;
     return 0;
 }
@@ -279,171 +265,6 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
     return rc != 0 ? rc : rename_in_tree(m, moved);
 }
 
-/* ---- across the border ----------------------------------------------------------------------- */
-
-/* Its other names will share the file with one outside. While somebody reads it it stays. */
-static void leave_memory(struct velo_region *region, uint32_t node)
-{
-    for (int attempt = 0; attempt < EVICTIONS_MAX; attempt++) {
-        if (velo_evict(region, node) != -EBUSY)
-            return;
-        const struct timespec moment = {0, 1000000}; /* a shard may be looking at it */
-        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
-    }
-}
-
-static int has_name_below(const struct velo_region *region, const struct velo_node *node,
-                          uint32_t directory)
-{
-    for (uint32_t name = node->first_name; name != 0;
-         name = velo_name_at(region, name)->next_of_node)
-        if (is_below(region, velo_name_at(region, name)->parent, directory))
-            return 1;
-    return 0;
-}
-
-/* A directory leaves, and with it one of this file's names. */
-static void leave_with(struct velo_region *region, uint32_t index, uint32_t directory)
-{
-    struct velo_node *node = velo_node_at(region, index);
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    const uint32_t generation = node->generation;
-    const int leaves = node->type != VELO_DIRECTORY && node->links > 1 &&
-                       has_name_below(region, node, directory);
-    velo_commit(region, &hold);
-    if (!leaves)
-        return;
-    if (node->type == VELO_REGULAR)
-        leave_memory(region, index);
-    velo_begin(region, &hold);
-    if (node->generation == generation && (node->type != VELO_REGULAR || node->state == VELO_DISK))
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_SHARED);
-    velo_commit(region, &hold);
-}
-
-static void leave_with_all(struct velo_region *region, uint32_t directory)
-{
-    const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
-        const struct velo_node *node = velo_node_at(region, index);
-        if (VELO_READ(node->type) > VELO_NONE && VELO_READ(node->links) > 1)
-            leave_with(region, index, directory);
-    }
-}
-
-/* Whatever the place is, have it on disk in its present form. */
-static int put_place(struct velo_region *region, struct velo_place *place, int leaves)
-{
-    if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
-        return 0;
-    if (place->type == VELO_REGULAR) {
-        velo_fetch(region, place);
-        const int rc = velo_put(region, place->node, 0);
-        if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
-            return -EXDEV;
-        if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
-            leave_memory(region, place->node);
-        return rc < 0 ? rc : 0;
-    }
-    if (place->type != VELO_DIRECTORY)
-        return 0;
-    struct velo_put_result result;
-    const int rc = velo_put_all(region, 0, BATON_PATIENCE_MS, &result);
-    if (rc == 0 && result.first_error == 0 && leaves)
-        leave_with_all(region, place->node);
-    return rc != 0 ? rc : result.first_error;
-}
-
-/* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
-static void believe_no_size(struct velo_region *region, struct velo_place *place)
-{
-    if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->type != VELO_REGULAR)
-        return;
-    const int fd = velo_os_open(place->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
-    const int quiet = fd >= 0 && velo_nobody_writes(fd);
-    if (fd >= 0)
-        velo_os_close(fd);
-    if (quiet)
-        return;
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, place->node);
-    if (node->type == VELO_REGULAR && node->state == VELO_DISK)
-        velo_set64(region, &node->settled, 0);
-    velo_commit(region, &hold);
-}
-
-/* After the kernel's rename: the namespace looks at the disk. */
-static void take_in(struct velo_region *region, struct velo_place *place)
-{
-    if (place->kind != VELO_HOSTED)
-        return;
-    if (place->node != 0 && place->node == place->root)
-        velo_root_forget(region, place->root);
-    else if (velo_revalidate(region, place) == 0)
-        believe_no_size(region, place);
-}
-
-/* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */
-static int check_border(const struct velo_place *from, const struct velo_place *to, unsigned flags)
-{
-    struct stat stat;
-    int directory = from->type == VELO_DIRECTORY;
-    if ((flags & EXCHANGE) != 0 && to->kind == VELO_HOSTED && to->type == VELO_NONE)
-        return -ENOENT;
-    if (from->kind == VELO_OUTSIDE) {
-        const int rc = velo_os_lstat(from->path, &stat);
-        if (rc != 0)
-            return rc;
-        directory = S_ISDIR(stat.st_mode);
-    }
-    if (!directory && (from->must_be_directory || to->must_be_directory))
-        return -ENOTDIR;
-    if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED &&
-        to->type == VELO_REGULAR)
-        return (flags & NOREPLACE) != 0 ? -EEXIST : -ENOTDIR;
-    return 0;
-}
-
-struct left {
-    uint32_t node, generation;
-};
-
-/* A name of the file went out, perhaps. */
-static void see_other_names(struct velo_region *region, const struct left *left)
-{
-    const struct velo_node *node = velo_node_at(region, left->node);
-    if (left->node != 0 && VELO_READ(node->generation) == left->generation &&
-        VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0)
-        velo_unbacked_changed(region, left->node, 0);
-}
-
-static int rename_natively(struct velo_region *region, struct velo_place *from,
-                           struct velo_place *to, unsigned flags)
-{
-    const int leaves = from->kind != to->kind;
-    const struct left left = {from->type == VELO_DIRECTORY ? 0 : from->node, from->generation};
-    int rc = check_border(from, to, flags);
-    if (rc == 0)
-        rc = put_place(region, from, leaves);
-    if (rc == 0 && to->type != VELO_REGULAR) /* a file that will be replaced need not be there */
-        rc = put_place(region, to, leaves);
-    if (rc == 0 && (flags & (EXCHANGE | NOREPLACE)) != 0)
-        rc = put_place(region, to, leaves);
-    if (rc != 0)
-        return rc;
-    velo_escape(region, VELO_ESCAPE_BORDER);
-    rc = velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
-    if (rc == 0) {
-        take_in(region, from);
-        take_in(region, to);
-        if (leaves)
-            see_other_names(region, &left);
-    }
-    return rc;
-}
-
 int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,
                 unsigned flags)
 {
@@ -467,7 +288,7 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
     const int roots = (from->node != 0 && from->node == from->root) ||
                       (to->node != 0 && to->node == to->root);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
-        return rename_natively(region, from, to, flags);
+        return velo_rename_across(region, from, to, flags);
     if (from->kind == VELO_OUTSIDE)
         return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
     if (to->type == VELO_DIRECTORY && velo_opaque_runs(region))

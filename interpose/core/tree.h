@@ -70,6 +70,11 @@ void velo_node_drop_locked(struct velo_region *region, uint32_t node);
  * entry, so a kill in the middle leaves a whole, smaller tree. */
 void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
 
+/* `directory` is `ancestor` or below it. */
+int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
+/* border.c: a rename of which one end is outside, or that only the kernel can do. */
+int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                       unsigned flags);
 /* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
 void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
                           const struct velo_place *to);

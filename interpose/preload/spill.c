@@ -158,10 +158,10 @@ static int spill_once(struct velo_region *region, uint32_t node, struct scratch 
     return 0;
 }
 
-static int spill(struct velo_region *region, uint32_t node, struct scratch *s)
+static int spill(struct velo_region *region, uint32_t node, struct scratch *s, int attempts)
 {
     int rc = -EBUSY;
-    for (int attempt = 0; attempt < ATTEMPTS_MAX && rc == -EBUSY; attempt++) {
+    for (int attempt = 0; attempt < attempts && rc == -EBUSY; attempt++) {
         const struct timespec pause = {0, attempt == 0 ? 0 : PAUSE_NS};
         velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
         rc = spill_once(region, node, s);
@@ -189,12 +189,12 @@ int velo_spill_descriptor(int fd, uint32_t node)
     struct scratch *s = scratch_new();
     if (s == NULL)
         return -ENOSPC;
-    const int rc = find_file(s, fd) ? spill(velo_here(), node, s) : -ENOENT;
+    const int rc = find_file(s, fd) ? spill(velo_here(), node, s, ATTEMPTS_MAX) : -ENOENT;
     scratch_free(s);
     return rc == 0 ? 0 : -ENOSPC;
 }
 
-int velo_spill_place(struct velo_place *place)
+int velo_spill_place(struct velo_place *place, bool waits)
 {
     struct scratch *s = place->kind == VELO_HOSTED && place->type == VELO_REGULAR ? scratch_new()
                                                                                   : NULL;
@@ -202,7 +202,7 @@ int velo_spill_place(struct velo_place *place)
         return -EXDEV;
     int rc = velo_kernel_path(velo_here(), place, 0, s->file);
     if (rc == 0)
-        rc = spill(velo_here(), place->node, s);
+        rc = spill(velo_here(), place->node, s, waits ? ATTEMPTS_MAX : 1);
     scratch_free(s);
     return rc;
 }

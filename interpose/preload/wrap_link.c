@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../core/file.h"
 #include "claim.h"
 #include "hint.h"
 #include "outside.h"
@@ -74,6 +75,16 @@ static bool refused(unsigned flags)
            ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE);
 }
 
+/* A file that this process has open gets a name in a watched directory: what is written by its
+ * descriptors is to be announced there. */
+static void arrives(struct velo_place *from, const struct velo_place *to)
+{
+    struct velo_region *region = velo_here();
+    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR && to->kind == VELO_HOSTED &&
+        velo_is_watched(region, to->parent) && velo_leave_memory(region, from->node) == -EBUSY)
+        (void)velo_spill_place(from, false); /* else it is announced later: README.md */
+}
+
 static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     struct velo_place a, b;
@@ -89,10 +100,11 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     }
     if (claimed < 0)
         return claimed;
+    arrives(&a, &b);
     const long rc = velo_rename(velo_here(), &a, &b, flags);
     if (rc == 0 && a.type == VELO_SYMLINK && b.kind == VELO_OUTSIDE)
         velo_link_made(velo_here(), to_fd, to);
-    if (rc != -EXDEV || velo_spill_place(&a) != 0) /* out of memory while it is being written? */
+    if (rc != -EXDEV || velo_spill_place(&a, true) != 0) /* out of memory while it is being written? */
         return rc;
     return rename_at(fd, from, to_fd, to, flags);
 }
@@ -162,7 +174,10 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
     const int claimed = claim_two(fd, from, walk, true, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return raw_link(fd, from, to_fd, to, flags);
-    return claimed < 0 ? claimed : velo_link(velo_here(), &a, &b);
+    if (claimed < 0)
+        return claimed;
+    arrives(&a, &b);
+    return velo_link(velo_here(), &a, &b);
 }
 
 EXPORT int link(const char *from, const char *to)

@@ -56,12 +56,29 @@ __attribute__((noinline)) static long stat_nowhere(struct velo_place *place)
     return rc == 0 ? -EFAULT : rc;
 }
 
+/* The working directory itself, which needs no right to search it. */
+static bool means_cwd(int dirfd, const char *path, int flags)
+{
+    return dirfd == AT_FDCWD && (flags & AT_EMPTY_PATH) != 0 &&
+           (velo_as_given(path) == NULL || velo_is_empty(path));
+}
+
+static long stat_cwd(const char *path, struct stat *out, int flags)
+{
+    const long rc = raw_statat(AT_FDCWD, path, out, flags);
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region != NULL && !velo_fstat_fix(region, out))
+        saw(region, out);
+    return rc;
+}
+
 static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
 {
     if (means_descriptor(dirfd, path, flags))
         return stat_fd(dirfd, out);
+    if (means_cwd(dirfd, path, flags))
+        return stat_cwd(path, out, flags);
     struct velo_place place;
-    path = velo_or_cwd(dirfd, path, flags);
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return stat_plain(dirfd, path, out, flags);
@@ -188,7 +205,8 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     struct stat stat;
     const uint32_t node = region == NULL ? 0 : statx_node(region, out);
-    if (node != 0 && !velo_is_shared(region, node) && raw_fstat(fd, &stat) == 0 &&
+    if (node != 0 && !velo_is_shared(region, node) &&
+        (fd == AT_FDCWD ? raw_statat(fd, path, &stat, flags) : raw_fstat(fd, &stat)) == 0 &&
         velo_fstat_fix(region, &stat)) {
         statx_from_stat(out, &stat);
         statx_birth(region, node, mask, out);
@@ -198,10 +216,9 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
 
 static long statx_at(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
 {
-    if (means_descriptor(dirfd, path, flags))
+    if (means_descriptor(dirfd, path, flags) || means_cwd(dirfd, path, flags))
         return statx_fd(dirfd, path, flags, mask, out);
     struct velo_place place;
-    path = velo_or_cwd(dirfd, path, flags);
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return statx_plain(dirfd, path, flags, mask, out);

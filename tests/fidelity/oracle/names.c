@@ -94,6 +94,9 @@ static void op_closed(struct context *c, char **a)
     if (watches)
         c->fds[slot] = -1;
     context_clear(c);
+    for (int fd = 3; fd < FD_OUT; fd++) /* a stream of before an exec, too */
+        if (fd != kept)
+            close(fd);
     if (watches) {
         c->fds[slot] = kept >= 0 ? kept : inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         say_result(c, inotify_add_watch(c->fds[slot], path_of(c, a[2]), (uint32_t)number(a[3])));

@@ -141,7 +141,7 @@ static struct seen *find_seen(struct observed *o, const struct statx *st)
     for (uint32_t i = o->count; i-- > 0;)
         if (o->seen[i].inode == st->stx_ino && o->seen[i].device == device &&
             o->seen[i].birth_ns == in_ns(&st->stx_btime) &&
-            (!o->seen[i].gone || (o->seen[i].gone == 1 && st->stx_nlink == 0)))
+            !o->seen[i].gone)
             return &o->seen[i];
     return NULL;
 }
@@ -149,7 +149,7 @@ static struct seen *find_seen(struct observed *o, const struct statx *st)
 void see_anew(struct observed *o)
 {
     for (uint32_t i = 0; i < o->count; i++)
-        o->seen[i].gone = 2;
+        o->seen[i].gone = 1;
 }
 
 void before_removal(struct context *c, int dirfd, const char *path)
@@ -164,7 +164,7 @@ void before_removal(struct context *c, int dirfd, const char *path)
 
 long after_removal(struct context *c, long result)
 {
-    if (result == 0 && c->doomed != NULL)
+    if (result == 0 && c->doomed != NULL) /* a file on disk may have another number then (README) */
         c->doomed->gone = 1;
     return result;
 }

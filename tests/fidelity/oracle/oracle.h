@@ -43,8 +43,7 @@ struct seen {
     uint64_t inode;
     int64_t device, birth_ns, mtime_ns, ctime_ns;
     int64_t newest_ns; /* the latest time seen on any file when this one was last looked at */
-    int64_t gone;      /* 1: it lost its last name, another file with that number is not this one;
-                          2: it is seen anew */
+    int64_t gone; /* it lost its last name, or crossed a border: another one with that number is not it */
 };
 
 struct observed {
