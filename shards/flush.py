@@ -161,6 +161,8 @@ def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | No
         fd = region.open_bytes(node)
     except (FileNotFoundError, BlockingIOError):
         return None
+    except PermissionError:  # on disk, below a directory that its owner closed to himself
+        return None
     try:
         digest = batch.add(fd)
         # Who opens to write raises the version first. So nobody writing now, and the same version

@@ -59,6 +59,23 @@ static int fetch_below(struct velo_region *region, uint32_t directory)
     return 0;
 }
 
+/* Whatever else the disk refused. */
+static int all_below_on_disk(struct velo_region *region, uint32_t directory)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    int found = 0;
+    for (uint32_t index = 1; index < used && !found; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        struct velo_hold hold;
+        if (VELO_READ(node->type) != VELO_REGULAR)
+            continue;
+        velo_begin(region, &hold);
+        found = has_name_below(region, node, directory) && !velo_on_disk(region, node);
+        velo_commit(region, &hold);
+    }
+    return !found;
+}
+
 /* A directory leaves, and with it one of this file's names. */
 static void leave_with(struct velo_region *region, uint32_t index, uint32_t directory)
 {
@@ -110,9 +127,11 @@ static int put_place(struct velo_region *region, struct velo_place *place, int l
     if (rc != 0)
         return rc;
     rc = velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
-    if (rc == 0 && result.first_error == 0 && leaves)
+    if (rc == 0 && result.first_error != 0 && !all_below_on_disk(region, place->node))
+        rc = result.first_error;
+    if (rc == 0 && leaves)
         leave_with_all(region, place->node);
-    return rc != 0 ? rc : result.first_error;
+    return rc;
 }
 
 /* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
@@ -120,7 +139,7 @@ static void believe_no_size(struct velo_region *region, struct velo_place *place
 {
     if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->type != VELO_REGULAR)
         return;
-    const int fd = velo_open_to_read(region, place->node, VELO_ID_DISK, place->path,
+    const int fd = velo_open_lent(region, place->node, VELO_ID_DISK, place->path,
                                      O_NONBLOCK | O_NOFOLLOW);
     const int quiet = fd >= 0 && velo_nobody_writes(fd);
     if (fd >= 0)

@@ -118,7 +118,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     if (velo_opaque_runs(region) || velo_belongs_on_disk(region, place->node) ||
         VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
         return -EBUSY;
-    const int from = velo_open_to_read(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
+    const int from = velo_open_lent(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
     if (from < 0)
         return from;
     const uint64_t backing = velo_backing_new(region);
@@ -207,5 +207,5 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
         rc = real_path(region, index, path);
     else
         rc = -EAGAIN;
-    return rc != 0 ? rc : velo_open_to_read(region, index, which, path, O_NOATIME | O_NONBLOCK);
+    return rc != 0 ? rc : velo_open_lent(region, index, which, path, O_NOATIME | O_NONBLOCK);
 }

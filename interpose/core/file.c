@@ -278,6 +278,20 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
     }
 }
 
+/* A directory, symlink, socket, FIFO or device stands on disk, so the kernel opens it. Without O_CREAT:
+ * it may have gone since the walk, and what the kernel made in its place would be nobody's. */
+static int open_other(struct velo_region *region, const struct velo_place *place, int flags)
+{
+    if ((flags & O_CREAT) != 0 && place->type == VELO_DIRECTORY)
+        return -EISDIR;
+    const int fd = velo_os_open(place->path, flags & ~O_CREAT, 0);
+    if (fd != -ENOENT || place->parent == 0)
+        return fd;
+    if (VELO_READ(velo_node_at(region, place->node)->generation) == place->generation)
+        velo_directory_refresh(region, place->parent); /* removed behind our back */
+    return VELO_AGAIN;
+}
+
 static int open_existing(struct velo_region *region, struct velo_place *place, int flags)
 {
     if ((flags & O_CREAT) != 0 && (flags & O_DIRECTORY) != 0)
@@ -286,8 +300,8 @@ static int open_existing(struct velo_region *region, struct velo_place *place, i
         return -EISDIR;
     if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0)
         return -EEXIST;
-    if (place->type != VELO_REGULAR) /* always on disk: the kernel's own answer */
-        return velo_os_open(place->path, flags, 0);
+    if (place->type != VELO_REGULAR)
+        return open_other(region, place, flags);
     if (place->must_be_directory || (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
     return open_regular(region, place, flags);

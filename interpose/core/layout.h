@@ -270,9 +270,9 @@ struct velo_header {
     uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
     uint32_t name_table_size, identity_table_size;     /* powers of two */
     uint32_t root_count;
-    _Atomic uint32_t loosened; /* a directory whose mode on disk is ours for a step (loosen.h) */
-    _Atomic uint32_t readable; /* likewise a file: node << 1 | which of its identities */
-    uint32_t readable_reserved;
+    _Atomic uint32_t loosened; /* modes on disk are ours for a step, from here upwards (loosen.h) */
+    _Atomic uint32_t loosened_other;
+    _Atomic uint32_t opened; /* likewise of a file, see loosen.c */
     struct velo_root roots[VELO_ROOTS_MAX];
 
     _Atomic uint64_t next_backing;

@@ -84,8 +84,11 @@ void velo_litter_remove(struct velo_region *region, uint32_t directory, int dirf
                         const char *name)
 {
     struct stat stat;
-    if (velo_os_lstatat(dirfd, name, &stat) != 0 ||
-        velo_loose_unlink(region, directory, dirfd, name) != 0 ||
+    const int fd = velo_loose_look(region, directory, dirfd, name);
+    const int known = fd >= 0 && velo_os_fstat(fd, &stat) == 0;
+    if (fd >= 0)
+        velo_os_close(fd);
+    if (!known || velo_loose_unlink(region, directory, dirfd, name) != 0 ||
         stat.st_nlink < 2)
         return;
     struct velo_hold hold;

@@ -246,7 +246,7 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
         (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0 ||
         atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&header->loosened, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&header->readable, memory_order_relaxed) != 0)
+        atomic_load_explicit(&header->opened, memory_order_relaxed) != 0)
         recover(region);
 }
 

@@ -118,6 +118,7 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
     const struct velo_name *twin = velo_name_at(region, errand->twin);
     int rc = -ENOENT;
     uint64_t inode = 0;
+    const uint32_t parent = twin->parent;
     if (twin->node == errand->node && twin->disk_version == errand->version) {
         inode = twin->disk_inode;
         const size_t length = velo_name_text(region, twin, text);
@@ -127,11 +128,11 @@ static int link_twin(struct velo_region *region, const struct errand *errand, in
     if (rc < 0)
         return rc;
     velo_loose_unlink(region, errand->parent, dirfd, temporary);
-    rc = velo_loose_link(region, errand->parent, path, dirfd, temporary);
+    rc = velo_loose_link(region, errand->parent, parent, path, dirfd, temporary);
     if (rc != 0)
         return rc;
     struct stat linked;
-    const int fd = velo_os_openat(dirfd, temporary, O_PATH | O_CLOEXEC | O_NOFOLLOW, 0);
+    const int fd = velo_loose_look(region, errand->parent, dirfd, temporary);
     if (fd >= 0 && velo_os_fstat(fd, &linked) == 0 && linked.st_ino == inode)
         return fd;
     if (fd >= 0) /* another file has that name by now */
@@ -216,7 +217,7 @@ __attribute__((noinline)) static int open_parent(struct velo_region *region, uin
 {
     char path[PATH_MAX];
     const int rc = velo_path_of(region, parent, path);
-    return rc < 0 ? rc : velo_os_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    return rc < 0 ? rc : velo_loose_open(region, parent, path);
 }
 
 static int open_backing(struct velo_region *region, const struct errand *errand)
@@ -224,8 +225,7 @@ static int open_backing(struct velo_region *region, const struct errand *errand)
     char path[320];
     velo_backing_path(region, errand->backing, path);
     return errand->state == VELO_BACKED
-               ? velo_open_to_read(region, errand->node, VELO_ID_ARENA, path,
-                                   O_NOATIME | O_NONBLOCK)
+               ? velo_open_lent(region, errand->node, VELO_ID_ARENA, path, O_NOATIME | O_NONBLOCK)
                : -ESTALE;
 }
 
@@ -414,7 +414,7 @@ static int put_directory_times(struct velo_region *region, uint32_t index)
     int rc = node->type == VELO_DIRECTORY ? velo_directory_path(region, index, path) : -ENOENT;
     if (rc >= 0) {
         const struct timespec times[2] = {{0, UTIME_OMIT}, velo_timespec(node->mtime_ns)};
-        rc = velo_os_utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+        rc = velo_loose_times_locked(region, index, path, times);
     }
     if (rc == 0)
         velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_TIMES);

@@ -141,7 +141,7 @@ int velo_settle(struct velo_region *region, uint32_t index)
     if (velo_is_leased(region, index))
         return 0;
     velo_backing_path(region, seen.backing, path);
-    const int fd = velo_open_to_read(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
+    const int fd = velo_open_lent(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
     if (fd < 0)
         return seen.links == 0 && fd == -ENOENT && free_unlinked(region, index, &seen, path);
     int freed = 0;
@@ -207,7 +207,7 @@ int velo_evict(struct velo_region *region, uint32_t index)
     if (velo_is_leased(region, index))
         return -EBUSY;
     velo_backing_path(region, seen.backing, path);
-    const int fd = velo_open_to_read(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
+    const int fd = velo_open_lent(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
     if (fd < 0)
         return fd;
     /* Who opens meanwhile waits for the lease, and then looks at the state (file.c). */

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "lease.h"
+#include "loosen.h"
 #include "os.h"
 #include "tree.h"
 
@@ -64,7 +65,7 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     if (rc < 0)
         return rc;
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
-    const int to = velo_os_open(path, (int)flags | O_CLOEXEC | O_NOFOLLOW, 0);
+    const int to = velo_open_lent(region, index, VELO_ID_DISK, path, (int)flags | O_NOFOLLOW);
     if (to < 0)
         return to;
     rc = velo_os_fstat(fd, &memory);

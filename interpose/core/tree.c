@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "litter.h"
+#include "loosen.h"
 #include "os.h"
 #include "poison.h"
 
@@ -128,7 +129,7 @@ void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint6
     struct stat disk;
     const size_t length = velo_name_text(region, name, text);
     if (velo_name_path(region, name->parent, text, length, path) > 0 &&
-        velo_os_lstat(path, &disk) == 0 && disk.st_ino == inode)
+        velo_loose_lstat_locked(region, name->parent, path, &disk) == 0 && disk.st_ino == inode)
         velo_names_seen_locked(region, node, &disk);
 }
 

@@ -24,8 +24,13 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     /* The kernel refuses to create a name with a slash before it looks what is there. */
     if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
         return place->too_long ? -ENAMETOOLONG : -EISDIR;
-    if (place->type != VELO_REGULAR && place->type != VELO_NONE)
-        return (int)raw_openat(AT_FDCWD, place->path, flags, mode);
+    if (place->type != VELO_REGULAR && place->type != VELO_NONE && (flags & O_CREAT) == 0)
+        return (int)raw_openat(AT_FDCWD, place->path, flags, mode); /* may wait, and be interrupted */
+    if (place->type == VELO_OTHER && (flags & O_EXCL) == 0) {
+        const long fd = raw_openat(AT_FDCWD, place->path, flags & ~O_CREAT, mode);
+        if (fd != -ENOENT)
+            return (int)fd;
+    }
     if (place->type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
     const int fd = velo_open(velo_here(), place, flags, mode);

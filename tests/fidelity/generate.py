@@ -12,6 +12,7 @@ meet each other. Choices are lists, and what stands in one more often is drawn m
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -321,6 +322,8 @@ USER_KINDS = KINDS | {
     # Above a working directory nothing may lose its search permission: what velo does on disk for
     # a relative path it does by the absolute one.
     "path": [path for path in KINDS["path"] if not path.endswith(".")],
+    # Nor may it take its rights from the directory of all scripts, if that is its own.
+    "target": [target for target in KINDS["target"] if target != ".."],
 }
 BLOCKS = ("fork", "vfork", "spawn")
 START = ("mkdir d 0755", "open 0 a O_RDWR|O_CREAT 0644", "write 0 100 1")
@@ -364,7 +367,8 @@ WHERE = ["here"] * 140 + ["fork"] * 3 + ["thread"] * 4 + ["vfork", "spawn", "exe
 def script(seed: int | str, number: int, *, operations: int = 60, uid: int = 0) -> Script:
     """The script of this seed and number; the same one each time."""
     rng = random.Random(f"{seed}.{number}")
-    return Script(f"s{number}", tuple(lines_of(rng.choice, operations, as_user=uid != 0)), uid)
+    as_user = uid != 0 or os.geteuid() != 0
+    return Script(f"s{number}", tuple(lines_of(rng.choice, operations, as_user=as_user)), uid)
 
 
 def lanes(seed: int | str, number: int, *, operations: int = 30, threads: int = 3) -> Script:

