@@ -33,6 +33,7 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
  * file moves or gets a name: if that is in a watched directory, it is on disk first. */
 int velo_is_watched(const struct velo_region *region, uint32_t node);
 int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
+int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to);
 /* Free the slots of watchers that are dead. */

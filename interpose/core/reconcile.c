@@ -176,7 +176,7 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
         return -ENOMEM;
     int rc = velo_path_of(region, parent, pass->path);
     const int dirfd =
-        rc < 0 ? rc : velo_os_open(pass->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        rc < 0 ? rc : velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0); /* one name */
     rc = dirfd;
     if (dirfd >= 0) {
         rc = velo_compare_name(pass, dirfd, parent, name);

@@ -120,11 +120,17 @@ int velo_leave_memory(struct velo_region *region, uint32_t index)
     return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
 }
 
+int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to)
+{
+    return velo_is_watched(region, to->parent) ||
+           (to->node != 0 && velo_is_watched(region, to->node)); /* its end is announced, too */
+}
+
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to)
 {
     if (from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
-        velo_is_watched(region, to->parent))
+        velo_takes_watched_name(region, to))
         velo_leave_memory(region, from->node);
 }
 

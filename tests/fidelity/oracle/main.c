@@ -222,9 +222,11 @@ static void one_script(const char *name, uid_t uid, int keep)
     audit_script();
     if (!keep)
         remove_tree(shared->base), remove_tree(shared->outside);
-    const int length = snprintf(done, sizeof done, "done %s %d\n", name,
+    const int left = !keep && (access(shared->base, F_OK) == 0 || access(shared->outside, F_OK) == 0);
+    const int length = snprintf(done, sizeof done, "done %s %d%s\n", name,
                                 WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-                                                    : WEXITSTATUS(status));
+                                                    : WEXITSTATUS(status),
+                                left ? " and something is left" : "");
     if (write(FD_OUT, done, (size_t)length) != length)
         exit(4);
 }
