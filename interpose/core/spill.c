@@ -29,7 +29,7 @@ static int only_description(int fd)
 }
 
 static int spill_locked(struct velo_region *region, uint32_t index, const struct velo_look *look,
-                        int fd, const struct stat *disk)
+                        int fd, const struct stat *memory, const struct stat *disk)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->generation != look->generation || node->state != VELO_BACKED ||
@@ -46,6 +46,9 @@ static int spill_locked(struct velo_region *region, uint32_t index, const struct
     velo_state_set_locked(region, index, VELO_DISK);
     velo_set64(region, &node->backing, 0);
     velo_set64(region, &node->settled, 0); /* size and times are the disk's from now on */
+    /* But the move itself is no change: until the disk's ctime is another one, memory's is shown. */
+    velo_set_time(region, &node->ctime_ns, velo_ctime_of(node, velo_ns(&memory->st_ctim)));
+    velo_set_time(region, &node->copied_ns, velo_ns(&disk->st_ctim));
     velo_program_locked(region, index);
     return 0;
 }
@@ -75,7 +78,7 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
         rc = -EBUSY;
     if (rc == 0) {
         velo_begin(region, &hold);
-        rc = velo_finish(region, &hold, spill_locked(region, index, &look, fd, &disk));
+        rc = velo_finish(region, &hold, spill_locked(region, index, &look, fd, &memory, &disk));
     }
     if (rc != 0) {
         velo_os_close(to);

@@ -207,6 +207,10 @@ static void op_events(struct context *c, char **a)
         say_result(c, got);
     for (long at = 0; at < got;) {
         const struct inotify_event *event = (const void *)(room + at);
+        if (event->wd <= 0) { /* after an exec another descriptor may have the number */
+            say(c, " none");
+            break;
+        }
         const char *name = event->len > 0 ? event->name : "";
         say(c, " %d:%x:%s", event->wd, event->mask, is_made_up(name) ? "tXXXXXX" : name);
         at += (long)sizeof *event + event->len;
