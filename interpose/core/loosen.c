@@ -224,7 +224,7 @@ static int open_lent_locked(struct velo_region *region, uint32_t index, unsigned
     int fd = -EACCES;
     atomic_store(&region->header->opened, note_of(index, which, wanted & ~mode));
     if (velo_os_chmod(path, mode | wanted) == 0) {
-        fd = velo_os_open(path, flags | O_NONBLOCK | O_NOFOLLOW, 0);
+        fd = velo_os_open(path, flags | O_NONBLOCK, 0);
         velo_os_chmod(path, mode);
         if (is_its && velo_os_lstat(path, &stat) == 0)
             keep_ctime_locked(region, index, which, shown_ns, &stat);

@@ -13,7 +13,8 @@
 #include "os.h"
 #include "tree.h"
 
-#define STATUS_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_NOATIME)
+#define STATUS_FLAGS \
+    (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_NOATIME | O_NOFOLLOW)
 
 /* No other open file description. The descriptor is the program's: who gets its signals is put
  * back as it was. */
@@ -68,7 +69,7 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     if (rc < 0)
         return rc;
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
-    const int to = velo_open_lent(region, index, VELO_ID_DISK, path, (int)flags | O_NOFOLLOW);
+    const int to = velo_open_lent(region, index, VELO_ID_DISK, path, (int)flags); /* which file it is, is looked at below */
     if (to < 0)
         return to;
     rc = velo_os_fstat(fd, &memory);
