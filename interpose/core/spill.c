@@ -69,7 +69,8 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     if (rc < 0)
         return rc;
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
-    const int to = velo_open_lent(region, index, VELO_ID_DISK, path, (int)flags); /* which file it is, is looked at below */
+    /* Which file that is, is looked at below. */
+    const int to = velo_open_lent(region, index, VELO_ID_DISK, path, (int)flags);
     if (to < 0)
         return to;
     rc = velo_os_fstat(fd, &memory);
