@@ -148,6 +148,8 @@ static int rename_on_disk(struct move *m, int *moved)
     if (!*moved) /* it gives way to a file that lives in memory only */
         return velo_os_unlink(m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
+    if (rc == 0 && to_on_disk && to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
+        velo_os_unlink(m->from->path);
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
         *moved = 0; /* somebody removed the old copy; the bytes are here */
         rc = 0;
