@@ -1,8 +1,9 @@
 /* wrap_dir.c - directory streams.
  *
- * A hosted directory's stream is our own struct: a snapshot of the namespace, taken when it is first
- * read and first read after rewinddir, as libc fills its buffer, so that whoever removes or adds names while reading sees each other name
- * once. It holds a real descriptor of the directory on disk, for dirfd and fchdir.
+ * A hosted directory's stream is our own struct: a snapshot of the namespace, taken at the first read
+ * and at the first after rewinddir, as libc fills its buffer, so that whoever removes or adds names
+ * while reading sees each other name once. It holds a real descriptor of the directory on disk, for
+ * dirfd, fchdir and the offset, which forked children share.
  * A plain directory's stream stays libc's; libc's begin with a descriptor >= 0, which is how the
  * two are told apart, twice checked.
  *
