@@ -9,20 +9,19 @@
 #include <time.h>
 
 #include "loosen.h"
+#include "os.h"
 #include "sys.h"
 #include "tree.h"
 
 #define LOCK_SPINS 100
 
-#ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point between two stores */
+#ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point, before a store or a step on disk */
 long velo_kill_countdown;
-static void kill_point(void)
+void velo_kill_point(void)
 {
     if (velo_kill_countdown > 0 && --velo_kill_countdown == 0)
         velo_sys2(SYS_kill, velo_sys0(SYS_getpid), SIGKILL);
 }
-#else
-#define kill_point() ((void)0)
 #endif
 
 uint64_t velo_boottime_ns(void)
@@ -157,7 +156,7 @@ static void leave(struct velo_lock *lock)
 {
     /* Before the word is free: a stamp of ours must never stand beside the next owner's id. */
     atomic_store(&lock->since_ns, 0);
-    kill_point();
+    velo_kill_point();
     if ((atomic_exchange(&lock->word, 0) & VELO_LOCK_WAITERS) != 0)
         velo_sys6(SYS_futex, (long)&lock->word, FUTEX_WAKE, 1, 0, 0, 0);
 }
@@ -165,7 +164,7 @@ static void leave(struct velo_lock *lock)
 void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned narrow)
 {
     struct velo_header *header = region->header;
-    kill_point();
+    velo_kill_point();
     const uint32_t count = atomic_load_explicit(&header->intent_count, memory_order_relaxed);
     if (count == 0 && (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) == 0) {
         atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
@@ -180,7 +179,7 @@ void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned n
         atomic_store_explicit(&header->intent_count, count + 1, memory_order_release);
     }
     atomic_thread_fence(memory_order_seq_cst);
-    kill_point();
+    velo_kill_point();
 }
 
 static void undo(struct velo_region *region)
@@ -193,7 +192,7 @@ static void undo(struct velo_region *region)
             __atomic_store_n((uint32_t *)field, (uint32_t)intent.old, __ATOMIC_RELAXED);
         else
             __atomic_store_n((uint64_t *)field, intent.old, __ATOMIC_RELAXED);
-        kill_point();
+        velo_kill_point();
         atomic_store_explicit(&header->intent_count, left - 1, memory_order_release);
     }
 }
@@ -201,7 +200,7 @@ static void undo(struct velo_region *region)
 static void settle_sequence(struct velo_header *header)
 {
     atomic_store_explicit(&header->intent_count, 0, memory_order_release);
-    kill_point();
+    velo_kill_point();
     if ((atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0)
         atomic_fetch_add_explicit(&header->sequence, 1, memory_order_release);
 }

@@ -20,6 +20,14 @@
 #endif
 #endif
 
+#ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point; lock.c */
+void velo_kill_point(void);
+#else
+static inline void velo_kill_point(void)
+{
+}
+#endif
+
 static inline int velo_os_openat(int at, const char *path, int flags, mode_t mode)
 {
     long rc;
@@ -52,6 +60,7 @@ static inline int velo_os_fstat(int fd, struct stat *out)
 }
 static inline int velo_os_unlinkat(int at, const char *path, int flags)
 {
+    velo_kill_point();
     return (int)velo_sys3(SYS_unlinkat, at, velo_word(path), flags);
 }
 static inline int velo_os_unlink(const char *path)
@@ -60,21 +69,25 @@ static inline int velo_os_unlink(const char *path)
 }
 static inline int velo_os_mkdir(const char *path, mode_t mode)
 {
+    velo_kill_point();
     return (int)velo_sys3(SYS_mkdirat, AT_FDCWD, velo_word(path), (long)mode);
 }
 static inline int velo_os_renameat(int from_at, const char *from, int to_at, const char *to,
                                    unsigned flags)
 {
+    velo_kill_point();
     return (int)velo_sys5(SYS_renameat2, from_at, velo_word(from), to_at, velo_word(to),
                           (long)flags);
 }
 static inline int velo_os_linkat(int from_at, const char *from, int to_at, const char *to,
                                  int flags)
 {
+    velo_kill_point();
     return (int)velo_sys5(SYS_linkat, from_at, velo_word(from), to_at, velo_word(to), flags);
 }
 static inline int velo_os_symlink(const char *target, const char *path)
 {
+    velo_kill_point();
     return (int)velo_sys3(SYS_symlinkat, velo_word(target), AT_FDCWD, velo_word(path));
 }
 static inline long velo_os_readlinkat(int at, const char *path, char *out, size_t size)
@@ -83,32 +96,39 @@ static inline long velo_os_readlinkat(int at, const char *path, char *out, size_
 }
 static inline int velo_os_mknod(const char *path, mode_t mode, dev_t device)
 {
+    velo_kill_point();
     return (int)velo_sys4(SYS_mknodat, AT_FDCWD, velo_word(path), (long)mode, (long)device);
 }
 static inline int velo_os_chmod(const char *path, mode_t mode)
 {
+    velo_kill_point();
     return (int)velo_sys3(SYS_fchmodat, AT_FDCWD, velo_word(path), (long)mode);
 }
 static inline int velo_os_chown(const char *path, uid_t uid, gid_t gid)
 {
+    velo_kill_point();
     return (int)velo_sys5(SYS_fchownat, AT_FDCWD, velo_word(path), (long)uid, (long)gid,
                           AT_SYMLINK_NOFOLLOW);
 }
 static inline int velo_os_fchmod(int fd, mode_t mode)
 {
+    velo_kill_point();
     return (int)velo_sys2(SYS_fchmod, fd, (long)mode);
 }
 static inline int velo_os_fchown(int fd, uid_t uid, gid_t gid)
 {
+    velo_kill_point();
     return (int)velo_sys3(SYS_fchown, fd, (long)uid, (long)gid);
 }
 static inline int velo_os_utimensat(int at, const char *path, const struct timespec times[2],
                                     int flags)
 {
+    velo_kill_point();
     return (int)velo_sys4(SYS_utimensat, at, velo_word(path), velo_word(times), flags);
 }
 static inline int velo_os_ftruncate(int fd, off_t length)
 {
+    velo_kill_point();
     return (int)velo_sys2(SYS_ftruncate, fd, length);
 }
 static inline int velo_os_fallocate(int fd, off_t offset, off_t length)

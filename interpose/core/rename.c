@@ -215,6 +215,17 @@ static int rename_in_tree(struct move *m, int moved)
     return 0;
 }
 
+/* Links of one copy: to rename them did nothing, and the removal of the old name was still to come. */
+static void remove_twin(struct velo_region *region, uint32_t from_name, const struct stat *to)
+{
+    static char text[VELO_NAME_MAX + 1], path[PATH_MAX];
+    const struct velo_name *from = velo_name_at(region, from_name);
+    struct stat disk;
+    if (velo_name_path(region, from->parent, text, velo_name_text(region, from, text), path) > 0 &&
+        velo_os_lstat(path, &disk) == 0 && disk.st_ino == to->st_ino && disk.st_dev == to->st_dev)
+        velo_os_unlink(path); /* not of a directory: it would be one under two names */
+}
+
 int velo_rename_recover(struct velo_region *region)
 {
     static struct velo_place from, to; /* too large for a stranger's stack; the lock guards them */
@@ -245,6 +256,8 @@ int velo_rename_recover(struct velo_region *region)
         return 0;
     }
     m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
+    if (moving->kind == VELO_MOVING_RENAME)
+        remove_twin(region, m.from_name, &disk);
     return rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
 }
 

@@ -1,4 +1,4 @@
-/* test_kill_points.c - an operation that is killed between any two of its stores has happened or has
+/* test_kill_points.c - an operation that is killed between any two of its stores or steps on disk has happened or has
  * not, in the namespace and on disk.
  *
  * Goal    lock.h: undo leaves a whole tree; name.c: disk and namespace stay one.
@@ -216,6 +216,22 @@ static void f_linked_disk(void)
     f_linked();
     CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), 0);
 }
+/* On disk `f` and `g` are links of one copy, in memory `g` is another file. */
+static void g_replaced(void)
+{
+    hosted_write("build/t", "tee");
+    CHECK_EQ(hosted_rename("build/t", "build/g"), 0);
+}
+static void f_copy_of_both(void)
+{
+    f_linked();
+    g_replaced();
+}
+static void f_disk_of_both(void)
+{
+    f_linked_disk();
+    g_replaced();
+}
 static void f_symlink(void)
 {
     long_link();
@@ -415,6 +431,8 @@ static const struct operation operations[] = {
     {"rename-symlink-disk", f_symlink_over_disk, rename_f_to_g, 0, 0},
     {"rename-symlink-older", f_symlink_over_older, rename_f_to_g, 0, 0},
     {"rename-symlink-link", f_symlink_over_link, rename_f_to_g, 0, 0},
+    {"rename-over-own-copy", f_copy_of_both, rename_f_to_g, 0, 0},
+    {"rename-disk-over-own-copy", f_disk_of_both, rename_f_to_g, 0, 0},
     {"rename-directory-directory", directory_over_directory, rename_f_to_g, 0, 0},
     {"chmod-memory", f_memory, chmod_f, 0, 0},
     {"chmod-both", f_both, chmod_f, 0, 0},
