@@ -359,14 +359,9 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
     return -ENOENT;
 }
 
-/* A frame of its own: PATH_MAX bytes. */
-__attribute__((noinline)) int velo_fetch(struct velo_region *region, struct velo_place *place)
+int velo_fetch(struct velo_region *region, struct velo_place *place)
 {
-    char path[PATH_MAX];
-    if (place->kind != VELO_HOSTED || place->type != VELO_REGULAR ||
-        VELO_READ(velo_node_at(region, place->node)->state) != VELO_COLD)
-        return 0;
-    return velo_kernel_path(region, place, 0, path);
+    return place->kind == VELO_HOSTED ? velo_load(region, place->node) : 0;
 }
 
 static int call_chmod(const char *path, const void *argument)

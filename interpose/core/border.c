@@ -50,10 +50,8 @@ static int fetch_below(struct velo_region *region, uint32_t directory)
             continue;
         velo_begin(region, &hold);
         const int below = has_name_below(region, node, directory);
-        const uint32_t home = node->home;
         velo_commit(region, &hold);
-        if (below && (region->ask == NULL ||
-                      region->ask(region, VELO_ASK_LOAD, home, index) != 0))
+        if (below && velo_load(region, index) != 0)
             return -EIO;
     }
     return 0;

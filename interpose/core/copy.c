@@ -77,6 +77,12 @@ int velo_has_outside_names(const struct velo_region *region, uint32_t index,
            (VELO_READ(node->flags) & VELO_NODE_SHARED) != 0;
 }
 
+static void keep_ctime_locked(struct velo_region *region, uint32_t index, int64_t disk_ns)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    velo_set_time(region, &node->ctime_ns, velo_ctime_of(node, disk_ns));
+}
+
 /* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
  * it would write for nobody, who reads it would read the past.  With the lease held across the
  * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
@@ -94,6 +100,8 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
         rc = VELO_AGAIN; /* an outsider wrote while we copied */
     if (rc == 0 && velo_has_outside_names(region, index, &now))
         rc = -EBUSY;
+    if (rc == 0) /* what is shown so far, before it is compared with the new file's */
+        keep_ctime_locked(region, index, velo_ns(&now.st_ctim));
     if (rc == 0)
         rc = publish_locked(region, index, look, backing, stat, changed);
     if (rc == 0) /* it may have been written at its real path since velo put it there */
@@ -134,6 +142,8 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     if (to >= 0) {
         if (!truncate)
             rc = velo_copy_bytes(from, to);
+        if (rc == 0 && velo_copy_xattrs(from, to) != 0)
+            rc = -EBUSY; /* what memory does not know stays where it is known */
         if (rc == 0) {
             velo_copy_attributes(to, &stat);
             rc = velo_os_fstat(to, &made);

@@ -253,6 +253,15 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
     return gone_from_disk(region, place, look);
 }
 
+int velo_load(struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD)
+        return 0;
+    return region->ask == NULL ? -EIO
+                               : region->ask(region, VELO_ASK_LOAD, VELO_READ(node->home), index);
+}
+
 static int open_regular(struct velo_region *region, struct velo_place *place, int flags)
 {
     struct velo_look look;
@@ -268,10 +277,8 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
     case VELO_DISK:
         return open_disk(region, place, &look, flags);
     case VELO_COLD: {
-        if (region->ask == NULL)
-            return -EIO;
-        const int asked = region->ask(region, VELO_ASK_LOAD, look.home, place->node);
-        return asked == 0 ? VELO_AGAIN : asked;
+        const int loaded = velo_load(region, place->node);
+        return loaded == 0 ? VELO_AGAIN : loaded;
     }
     default:
         return -EIO;
@@ -369,10 +376,7 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
         else if (rc == 0 && look.state == VELO_DISK && for_writing)
             rc = path_to_write(region, place, &look);
         else if (rc == 0 && look.state == VELO_COLD)
-            rc = region->ask == NULL
-                     ? -EIO
-                     : (region->ask(region, VELO_ASK_LOAD, look.home, place->node) != 0 ? -EIO
-                                                                                      : VELO_AGAIN);
+            rc = velo_load(region, place->node) == 0 ? VELO_AGAIN : -EIO;
         if (rc == 0 && look.state == VELO_BACKED) {
             velo_backing_path(region, look.backing, path);
             return 0;

@@ -19,6 +19,10 @@ int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *ou
 int velo_copy_bytes(int from, int to);
 /* Owner, mode and times; what a caller without the right cannot set stays as the kernel made it. */
 void velo_copy_attributes(int to, const struct stat *from);
+/* Extended attributes: 0, or -errno when one cannot be had or set there; whether there are any. Labels
+ * of security modules do not count. */
+int velo_copy_xattrs(int from, int to);
+int velo_has_xattrs(int fd);
 /* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach
  * them, too. */
 int velo_has_outside_names(const struct velo_region *region, uint32_t node,
@@ -38,7 +42,9 @@ void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to);
 /* Free the slots of watchers that are dead. */
 void velo_watchers_reap(struct velo_region *region);
-/* BACKED -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
+/* COLD -> BACKED, by its shard. 0 also when it was not COLD; -errno: it cannot come back now. */
+int velo_load(struct velo_region *region, uint32_t node);
+/* BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
 int velo_leave_memory(struct velo_region *region, uint32_t node);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
 int velo_fetch(struct velo_region *region, struct velo_place *place);

@@ -22,8 +22,6 @@
 
 #define NAMES_A_FILE_MAX 65536
 #define TRIES_A_NAME 3
-#define XATTR_NAMES_MAX 1024
-#define XATTR_VALUE_MAX 2048
 
 /* One name that needs putting, copied under the lock. */
 struct errand {
@@ -70,18 +68,6 @@ static int next_errand(struct velo_region *region, uint32_t index, uint32_t pass
     return found;
 }
 
-__attribute__((noinline)) static void copy_xattrs(int from, int to)
-{
-    char names[XATTR_NAMES_MAX], value[XATTR_VALUE_MAX];
-    const long got = velo_sys3(SYS_flistxattr, from, velo_word(names), sizeof names);
-    for (long at = 0; at < got; at += (long)velo_length(names + at) + 1) {
-        const long size = velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value),
-                                    sizeof value);
-        if (size >= 0)
-            velo_sys5(SYS_fsetxattr, to, velo_word(names + at), velo_word(value), size, 0);
-    }
-}
-
 /* Write the bytes of `from` to a new file in `dirfd`; the descriptor, or -errno. */
 static int copy_to_temporary(struct velo_region *region, const struct errand *errand, int from,
                              int dirfd, const char *temporary, unsigned flags)
@@ -96,7 +82,7 @@ static int copy_to_temporary(struct velo_region *region, const struct errand *er
     if (rc == 0)
         rc = velo_os_fstat(from, &stat);
     if (rc == 0) {
-        copy_xattrs(from, to);
+        velo_copy_xattrs(from, to);
         velo_copy_attributes(to, &stat);
         if ((flags & VELO_PUT_SYNC) != 0)
             rc = velo_os_fsync(to);

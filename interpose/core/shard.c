@@ -177,13 +177,14 @@ int velo_stored(struct velo_region *region, uint32_t index, uint64_t version,
 }
 
 static int evict_locked(struct velo_region *region, uint32_t index, const struct seen *seen,
-                        const struct stat *stat)
+                        int fd, const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (!same_as_seen(node, seen) || node->version != seen->version || node->links == 0)
         return -EBUSY;
     const int on_disk = velo_on_disk(region, node);
-    if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_PATHED) != 0))
+    if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_PATHED) != 0 ||
+                     velo_has_xattrs(fd)))
         return -EBUSY; /* from the store it would come back as another tmpfs file */
     take_settled_locked(region, index, stat);
     velo_charge_set_locked(region, index, 0);
@@ -217,7 +218,7 @@ int velo_evict(struct velo_region *region, uint32_t index)
     if (velo_lease_take(fd, F_WRLCK)) {
         rc = velo_os_fstat(fd, &stat);
         if (rc == 0)
-            rc = evict_locked(region, index, &seen, &stat);
+            rc = evict_locked(region, index, &seen, fd, &stat);
         velo_lease_leave(fd);
     }
     velo_finish(region, &hold, rc);

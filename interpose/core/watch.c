@@ -114,9 +114,10 @@ int velo_belongs_on_disk(struct velo_region *region, uint32_t index)
 int velo_leave_memory(struct velo_region *region, uint32_t index)
 {
     const struct velo_node *node = velo_node_at(region, index);
-    if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_BACKED)
-        return 0;
-    const int rc = velo_put(region, index, 0);
+    int rc = velo_load(region, index); /* only what is in memory can be put */
+    if (rc != 0 || VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_BACKED)
+        return rc;
+    rc = velo_put(region, index, 0);
     return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
 }
 

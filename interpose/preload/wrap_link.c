@@ -85,25 +85,37 @@ static void arrives(struct velo_place *from, const struct velo_place *to)
         (void)velo_spill_place(from, false); /* else it is announced later: README.md */
 }
 
+/* What was renamed or linked outside may be a symlink that leads in. */
+static long moved_outside(long rc, const char *from, int to_fd, const char *to)
+{
+    struct velo_region *region = rc == 0 ? velo_here() : NULL;
+    if (region != NULL)
+        velo_link_moved(region, from, to_fd, to);
+    return rc;
+}
+
+/* The same of one that left a hosted directory, or got a name outside. */
+static void left(const struct velo_place *from, const struct velo_place *to, int to_fd,
+                 const char *path)
+{
+    if (from->type == VELO_SYMLINK && to->kind == VELO_OUTSIDE)
+        velo_link_made(velo_here(), to_fd, path);
+}
+
 static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     struct velo_place a, b;
     const int claimed = refused(flags)
                             ? VELO_NOT_OURS
                             : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
-    if (claimed == VELO_NOT_OURS) {
-        const long rc = raw_rename(fd, from, to_fd, to, flags);
-        struct velo_region *region = rc == 0 ? velo_here() : NULL;
-        if (region != NULL)
-            velo_link_moved(region, from, to_fd, to);
-        return rc;
-    }
+    if (claimed == VELO_NOT_OURS)
+        return moved_outside(raw_rename(fd, from, to_fd, to, flags), from, to_fd, to);
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
     const long rc = velo_rename(velo_here(), &a, &b, flags);
-    if (rc == 0 && a.type == VELO_SYMLINK && b.kind == VELO_OUTSIDE)
-        velo_link_made(velo_here(), to_fd, to);
+    if (rc == 0)
+        left(&a, &b, to_fd, to);
     if (rc != -EXDEV || velo_spill_place(&a, true) != 0) /* out of memory while it is being written? */
         return rc;
     return rename_at(fd, from, to_fd, to, flags);
@@ -173,11 +185,14 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
     const unsigned walk = (flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : VELO_WALK_NOFOLLOW;
     const int claimed = claim_two(fd, from, walk, true, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
-        return raw_link(fd, from, to_fd, to, flags);
+        return moved_outside(raw_link(fd, from, to_fd, to, flags), from, to_fd, to);
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
-    return velo_link(velo_here(), &a, &b);
+    const long rc = velo_link(velo_here(), &a, &b);
+    if (rc == 0)
+        left(&a, &b, to_fd, to);
+    return rc;
 }
 
 EXPORT int link(const char *from, const char *to)

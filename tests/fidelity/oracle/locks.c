@@ -202,15 +202,16 @@ static int is_made_up(const char *name)
 static void op_events(struct context *c, char **a)
 {
     _Alignas(8) char room[8192];
+    struct stat st;
+    if (fstat(fd_of(c, a[0]), &st) == 0 && (st.st_mode & S_IFMT) != 0) {
+        say(c, " none"); /* after an exec another descriptor may have the number */
+        return;
+    }
     const long got = read(fd_of(c, a[0]), room, sizeof room);
     if (got < 0)
         say_result(c, got);
     for (long at = 0; at < got;) {
         const struct inotify_event *event = (const void *)(room + at);
-        if (event->wd <= 0) { /* after an exec another descriptor may have the number */
-            say(c, " none");
-            break;
-        }
         const char *name = event->len > 0 ? event->name : "";
         say(c, " %d:%x:%s", event->wd, event->mask, is_made_up(name) ? "tXXXXXX" : name);
         at += (long)sizeof *event + event->len;

@@ -136,13 +136,15 @@ static void begin(char **a, int first, int flags)
     walk.answer = walk.name != NULL ? (int)number(a[first + 1]) : 0;
 }
 
-/* After FTW_SKIP_SIBLINGS, what was there before depends on the order; so does which of several
+/* With FTW_SKIP_SIBLINGS, what is visited before depends on the order, an error, too; so does which of several
  * links that lead nowhere was met first, or whether it was before there were too many visits. */
 static void say_walk(struct context *c, int result)
 {
     const int skipped = (walk.flags & FTW_ACTIONRETVAL) != 0 && walk.answer == FTW_SKIP_SIBLINGS;
     const int orderly = (walk.flags & (FTW_PHYS | ORACLE_NAMED)) != 0 && walk.count < VISITS_MAX;
-    if (result == -1 && !orderly)
+    if (skipped)
+        say(c, " some");
+    else if (result == -1 && !orderly)
         say(c, " failed");
     else
         say_result(c, result);
