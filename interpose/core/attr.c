@@ -174,6 +174,14 @@ static int left_memory(const struct velo_region *region, uint32_t index, const s
            VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0;
 }
 
+/* Likewise of the file on disk, and since then it came into memory. */
+static int left_disk(const struct velo_region *region, uint32_t index, const struct stat *st)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return VELO_READ(node->state) == VELO_BACKED && VELO_READ(node->links) != 0 &&
+           VELO_READ(node->identity[VELO_ID_ARENA].inode) != st->st_ino;
+}
+
 __attribute__((noinline)) static int stat_of_node(struct velo_region *region, uint32_t index,
                                                   struct stat *st)
 {
@@ -190,7 +198,7 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         const uint32_t index = velo_node_of(region, st);
         if (index == 0)
             break;
-        if (left_memory(region, index, st))
+        if (left_memory(region, index, st) || left_disk(region, index, st))
             return stat_of_node(region, index, st);
         const uint64_t sequence = velo_read_begin(region);
         const struct velo_node *node = velo_node_at(region, index);
