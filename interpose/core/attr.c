@@ -198,8 +198,9 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         const uint32_t index = velo_node_of(region, st);
         if (index == 0)
             break;
-        if (left_memory(region, index, st) || left_disk(region, index, st))
-            return stat_of_node(region, index, st);
+        if ((left_memory(region, index, st) || left_disk(region, index, st)) &&
+            stat_of_node(region, index, st))
+            return 1; /* else its name went meanwhile: what the node knows must do */
         const uint64_t sequence = velo_read_begin(region);
         const struct velo_node *node = velo_node_at(region, index);
         const int type = VELO_READ(node->type);

@@ -148,7 +148,8 @@ static int rename_on_disk(struct move *m, int *moved)
     if (!*moved) /* it gives way to a file that lives in memory only */
         return velo_os_unlink(m->to->path);
     struct stat seen; /* a ctime that was looked at is followed by a later one, on kernels that can */
-    velo_os_lstat(m->from->path, &seen);
+    if (velo_node_at(region, m->node)->state == VELO_DISK)
+        velo_os_lstat(m->from->path, &seen);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
     if (rc == 0 && to_on_disk && to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
         velo_os_unlink(m->from->path);
