@@ -143,7 +143,7 @@ int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
 /* Of a file in memory that has no name any more: where it had its last. */
 int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
 
-/* ---- file.c, name.c, attr.c: the operations, POSIX results, 0/fd or -errno ------------------- *
+/* ---- file.c, name.c, attr.c, alter.c: the operations, POSIX results, 0/fd or -errno ---------- *
  * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */
 int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
 /* O_TMPFILE in the directory `place`; and a name for such a file, which is known by a descriptor.
