@@ -55,6 +55,8 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
     if (node->type != VELO_NONE && node->identity[VELO_ID_DISK].inode == now.st_ino)
         refresh_locked(region, index, &now, times);
     velo_commit(region, &hold);
+    if (S_ISDIR(now.st_mode))
+        velo_default_acl_look(region, index, path);
 }
 
 struct alteration {

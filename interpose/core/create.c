@@ -133,7 +133,8 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
     return rc;
 }
 
-/* No memory and nobody who could make room: the file is born at its real path. */
+/* No memory and nobody who could make room, or the kernel is to announce it or to give it its rights:
+ * the file is born at its real path. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
                           mode_t mode)
 {
@@ -164,7 +165,8 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
     if (rc != 0)
         return rc;
     const uint32_t home = velo_home_of(region, place->path, place->path_length);
-    if (velo_is_watched(region, place->parent) || velo_space_for_open(region, home, 0) != 0)
+    const uint32_t acl = VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_ACL;
+    if (velo_is_watched(region, place->parent) || acl != 0 || velo_space_for_open(region, home, 0) != 0)
         return create_on_disk(region, place, flags, mode);
     const int fd = create_in_memory(region, place, flags, mode);
     return fd == -ENOSPC ? create_on_disk(region, place, flags, mode) : fd;

@@ -114,6 +114,7 @@ enum {
                                  lease tells of: it stays known by it after it left memory, for good */
     VELO_NODE_WATCHED = 256,  /* a program hears of what happens here or in it (watch.c) */
     VELO_NODE_SHARED = 1024,  /* no directory, on disk and stays there: has names outside, or had */
+    VELO_NODE_ACL = 2048,     /* directory: it has a default ACL, so the kernel makes its files */
 };
 
 /* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and

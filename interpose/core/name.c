@@ -102,6 +102,8 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
         if (node->target == 0)
             return -ENOSPC;
     }
+    if (type == VELO_DIRECTORY) /* the kernel gave it its parent's default ACL */
+        VELO_INIT(node->flags, velo_node_at(region, place->parent)->flags & VELO_NODE_ACL);
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk.st_dev, disk.st_ino);
     const uint32_t name =
         velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
@@ -224,6 +226,8 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
     if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0) {
         rc = velo_fresh_path(region, place);
         if (rc == 0) {
+            if (velo_node_at(region, node)->links > 1)
+                velo_ctime_seen_locked(region, node, place->path);
             disk_step(region, place->parent, 0);
             rc = velo_os_unlink(place->path);
         }
@@ -343,6 +347,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         rc = rc != 0 ? rc : velo_fresh_path(region, to);
         if (rc != 0)
             return rc;
+        velo_ctime_seen_locked(region, node, from->path);
         velo_moving_announce(region, VELO_MOVING_LINK, name, to);
         rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
         rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
@@ -383,7 +388,7 @@ static int link_natively(struct velo_region *region, struct velo_place *from,
     }
     const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
     if (rc == 0 && to->kind == VELO_HOSTED)
-        velo_take_from_disk(region, to->parent, to->name, to->name_length);
+        velo_revalidate(region, to);
     if (rc == 0 && from->kind == VELO_HOSTED)
         velo_place_changed(region, from);
     return rc;

@@ -59,8 +59,9 @@ int velo_open_nameless(struct velo_region *region, struct velo_place *place, int
     if (rc != 0)
         return rc;
     const uint32_t home = velo_home_of(region, place->path, place->path_length);
-    if (velo_space_for_open(region, home, 0) != 0)
-        return velo_os_open(place->path, flags, mode); /* no memory: the disk's own */
+    if ((VELO_READ(directory->flags) & VELO_NODE_ACL) != 0 ||
+        velo_space_for_open(region, home, 0) != 0)
+        return velo_os_open(place->path, flags, mode); /* the disk's own */
     const uint64_t backing = velo_backing_new(region);
     char path[320];
     struct stat stat;

@@ -115,6 +115,7 @@ static int scan_directory(struct velo_pass *pass, uint32_t directory)
     struct velo_region *region = pass->region;
     if (velo_path_of(region, directory, pass->path) < 0)
         return 0; /* it went meanwhile */
+    velo_default_acl_look(region, directory, pass->path);
     const int dirfd =
         velo_os_open(pass->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (dirfd < 0)

@@ -147,9 +147,8 @@ static int rename_on_disk(struct move *m, int *moved)
                          m->to);
     if (!*moved) /* it gives way to a file that lives in memory only */
         return velo_os_unlink(m->to->path);
-    struct stat seen; /* a ctime that was looked at is followed by a later one, on kernels that can */
-    if (velo_node_at(region, m->node)->state == VELO_DISK)
-        velo_os_lstat(m->from->path, &seen);
+    velo_ctime_seen_locked(region, m->node, m->from->path);
+    velo_ctime_seen_locked(region, m->victim, m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
     if (rc == 0 && to_on_disk && to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
         velo_os_unlink(m->from->path);
@@ -210,10 +209,7 @@ static int rename_in_tree(struct move *m, int moved)
         velo_set32(region, &node->parent, m->to->parent);
     if (velo_looks_like_program(m->to->name, m->to->name_length, 0))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-    if (on_disk && node->state == VELO_DISK && velo_ns(&disk.st_ctim) > node->ctime_ns)
-        velo_set_time(region, &node->ctime_ns, velo_ns(&disk.st_ctim));
-    else
-        velo_renamed_locked(region, m->node);
+    velo_renamed_locked(region, m->node);
     if (node->type == VELO_REGULAR)
         velo_program_locked(region, m->node);
     velo_touch_locked(region, m->from->parent);

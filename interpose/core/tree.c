@@ -290,6 +290,27 @@ int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns)
     return kernel_ns == VELO_READ(node->copied_ns) || ours > kernel_ns ? ours : kernel_ns;
 }
 
+/* On disk the kernel did it already: what it says by any of the names. */
+__attribute__((noinline)) static int64_t disk_renamed(struct velo_region *region,
+                                                      const struct velo_node *node)
+{
+    char path[PATH_MAX], text[VELO_NAME_MAX + 1];
+    struct stat stat;
+    const uint64_t inode = node->identity[VELO_ID_DISK].inode;
+    uint32_t index = node->first_name;
+    while (index != 0 && velo_name_at(region, index)->disk_inode != inode)
+        index = velo_name_at(region, index)->next_of_node;
+    if (index == 0)
+        return 0;
+    const struct velo_name *name = velo_name_at(region, index);
+    const size_t length = velo_name_text(region, name, text);
+    return velo_name_path(region, name->parent, text, length, path) > 0 &&
+                   velo_loose_lstat_locked(region, name->parent, path, &stat) == 0 &&
+                   stat.st_ino == inode && velo_ns(&stat.st_ctim) > node->ctime_ns
+               ? velo_ns(&stat.st_ctim)
+               : 0;
+}
+
 /* The kernel stamps its inode and so remembers who was shown what: a chown that changes nothing
  * changes the ctime. It would take set-user-ID bits away, too; a chmod does not, but the owner
  * alone may do that. 0: a stamp of ours must do. */
@@ -297,6 +318,8 @@ static int64_t kernel_renamed(struct velo_region *region, const struct velo_node
 {
     char path[320];
     struct stat stat;
+    if (node->type != VELO_REGULAR || node->state == VELO_DISK)
+        return disk_renamed(region, node);
     if (node->state != VELO_BACKED)
         return 0;
     velo_backing_path(region, node->backing, path);
@@ -313,8 +336,16 @@ static int64_t kernel_renamed(struct velo_region *region, const struct velo_node
 void velo_renamed_locked(struct velo_region *region, uint32_t index)
 {
     struct velo_node *node = velo_node_at(region, index);
-    const int64_t kernel = node->type == VELO_REGULAR ? kernel_renamed(region, node) : 0;
+    const int64_t kernel = node->type != VELO_DIRECTORY ? kernel_renamed(region, node) : 0;
     velo_set_time(region, &node->ctime_ns, kernel != 0 ? kernel : velo_stamp(region, 1));
+}
+
+void velo_ctime_seen_locked(struct velo_region *region, uint32_t index, const char *path)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    struct stat seen;
+    if (node->type == VELO_SYMLINK || (node->type == VELO_REGULAR && node->state == VELO_DISK))
+        velo_os_lstat(path, &seen);
 }
 
 void velo_lose_link_locked(struct velo_region *region, uint32_t index)

@@ -104,6 +104,9 @@ int64_t velo_stamp(struct velo_region *region, int fine);
 int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);
 /* A name of this file changed, and with it its ctime: whoever was shown the old one sees that. */
 void velo_renamed_locked(struct velo_region *region, uint32_t node);
+/* Before the disk's half of that: a ctime that was looked at is followed by a later one, on kernels
+ * that can. */
+void velo_ctime_seen_locked(struct velo_region *region, uint32_t node, const char *path);
 /* After a name was removed: the file, not a directory, lives on with another ctime or is dropped. */
 void velo_lose_link_locked(struct velo_region *region, uint32_t node);
 /* Something was shown: later stamps are not earlier. */

@@ -1,5 +1,8 @@
 /* xattr.c - extended attributes, access control lists among them, go with the bytes from memory to
- * disk and back.  The store keeps bytes only: a file with attributes leaves memory for the disk. */
+ * disk and back.  The store keeps bytes only: a file with attributes leaves memory for the disk.
+ *
+ * What a directory's default ACL makes of a new file's mode is the kernel's to say: such files are
+ * born on disk. */
 #include "file.h"
 
 #include <errno.h>
@@ -50,4 +53,20 @@ int velo_has_xattrs(int fd)
         if (!is_label(names + at))
             return 1;
     return length == -ERANGE;
+}
+
+void velo_default_acl_look(struct velo_region *region, uint32_t directory, const char *path)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    const uint32_t now =
+        velo_sys4(SYS_lgetxattr, velo_word(path), velo_word("system.posix_acl_default"), 0, 0) > 0
+            ? VELO_NODE_ACL
+            : 0;
+    struct velo_hold hold;
+    if ((VELO_READ(node->flags) & VELO_NODE_ACL) == now)
+        return;
+    velo_begin(region, &hold);
+    if (node->type == VELO_DIRECTORY)
+        velo_set32(region, &node->flags, (node->flags & ~(uint32_t)VELO_NODE_ACL) | now);
+    velo_commit(region, &hold);
 }

@@ -4,9 +4,9 @@
  *
  * Only when nobody else could notice: no other thread, no process that shares the descriptor, no
  * mapping. A build needs this once, if ever, so it may look through all of /proc. */
-#include <dirent.h>
 #include <sys/mman.h>
 
+#include "../core/file.h"
 #include "hint.h"
 #include "raw.h"
 
@@ -16,9 +16,9 @@
 #define PAUSE_NS 10000000l
 
 struct scratch { /* mapped: the caller may have a 64 KiB stack */
-    char file[PATH_MAX], link[PATH_MAX], processes[SCRATCH_BYTES], descriptors[SCRATCH_BYTES];
-    int ours[DESCRIPTORS_MAX];
-    unsigned count;
+    char file[PATH_MAX], link[PATH_MAX], maps[SCRATCH_BYTES];
+    int ours[DESCRIPTORS_MAX]; /* those to read or write by from the front, O_PATH from the back */
+    unsigned count, paths;
 };
 
 static char *append(char *to, const char *text)
@@ -27,22 +27,6 @@ static char *append(char *to, const char *text)
         *to++ = *text++;
     *to = 0;
     return to;
-}
-
-static bool is_number(const char *text)
-{
-    for (; *text >= '0' && *text <= '9'; text++)
-        if (text[1] == 0)
-            return true;
-    return false;
-}
-
-static int to_number(const char *text)
-{
-    int value = 0;
-    for (; *text != 0; text++)
-        value = value * 10 + (*text - '0');
-    return value;
 }
 
 static bool one_thread(void)
@@ -58,65 +42,35 @@ static bool mapped(struct scratch *s)
     bool found = fd < 0;
     size_t kept = 0;
     while (!found) {
-        const long got = velo_sys3(SYS_read, fd, velo_word(s->processes + kept),
+        const long got = velo_sys3(SYS_read, fd, velo_word(s->maps + kept),
                                    SCRATCH_BYTES - 1 - kept);
         if (got <= 0)
             break;
         const size_t have = kept + (size_t)got;
-        found = memmem(s->processes, have, s->file, length) != NULL;
+        found = memmem(s->maps, have, s->file, length) != NULL;
         kept = have < length ? have : length; /* the text may lie across two reads */
-        memmove(s->processes, s->processes + have - kept, kept);
+        memmove(s->maps, s->maps + have - kept, kept);
     }
     if (fd >= 0)
         raw_close((int)fd);
     return found;
 }
 
-/* Look at the descriptors of one process: note ours, say whether a stranger has the file. */
-static bool has_it(struct scratch *s, const char *process, bool self)
+static bool note(struct scratch *s, int fd)
 {
-    char path[64], *end = append(append(append(path, "/proc/"), process), "/fd");
-    const long directory = raw_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    bool found = false;
-    if (directory < 0) /* gone, or of somebody who cannot have opened what is ours */
+    if (s->count + s->paths == DESCRIPTORS_MAX)
         return false;
-    for (long got; !found && (got = velo_sys3(SYS_getdents64, directory,
-                                              velo_word(s->descriptors), SCRATCH_BYTES)) > 0;)
-        for (long at = 0; at < got && !found;) {
-            const struct dirent64 *entry = (const void *)(s->descriptors + at);
-            at += entry->d_reclen;
-            if (!is_number(entry->d_name))
-                continue;
-            append(append(end, "/"), entry->d_name);
-            const long length = raw_readlink(AT_FDCWD, path, s->link, PATH_MAX - 1);
-            if (length <= 0 || (size_t)length != strlen(s->file) ||
-                memcmp(s->link, s->file, (size_t)length) != 0)
-                continue;
-            found = !self || s->count == DESCRIPTORS_MAX;
-            if (!found)
-                s->ours[s->count++] = to_number(entry->d_name);
-        }
-    raw_close((int)directory);
-    return found;
+    if ((velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & O_PATH) != 0)
+        s->ours[DESCRIPTORS_MAX - ++s->paths] = fd;
+    else
+        s->ours[s->count++] = fd;
+    return true;
 }
 
-static bool shared(struct scratch *s)
+/* A stranger that has the file ends the search; ours are noted. */
+static int see(void *context, int self, int fd)
 {
-    char self[16] = "";
-    const long length = raw_readlink(AT_FDCWD, "/proc/self", self, sizeof self - 1);
-    const long proc = raw_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    bool found = length <= 0 || proc < 0;
-    for (long got; !found && (got = velo_sys3(SYS_getdents64, proc, velo_word(s->processes),
-                                              SCRATCH_BYTES)) > 0;)
-        for (long at = 0; at < got && !found;) {
-            const struct dirent64 *entry = (const void *)(s->processes + at);
-            at += entry->d_reclen;
-            if (is_number(entry->d_name))
-                found = has_it(s, entry->d_name, strcmp(entry->d_name, self) == 0);
-        }
-    if (proc >= 0)
-        raw_close((int)proc);
-    return found;
+    return !self || !note(context, fd);
 }
 
 /* dup2 keeps nothing but the number: what belongs to the number is put back. */
@@ -125,6 +79,19 @@ static void lead_to(int fd, int disk)
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFD, 0);
     velo_sys3(SYS_dup3, disk, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
     velo_hint_set(fd, 0);
+}
+
+/* One that is a path only has no offset and no rights to share: it gets its own. */
+static void lead_path_to(struct velo_region *region, uint32_t node, struct scratch *s, int fd)
+{
+    const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & (O_PATH | O_NOFOLLOW);
+    const long disk = velo_path_of(region, node, s->link) < 0
+                          ? -ENOENT
+                          : raw_openat(AT_FDCWD, s->link, (int)flags | O_CLOEXEC, 0);
+    if (disk < 0)
+        return;
+    lead_to(fd, (int)disk);
+    raw_close((int)disk);
 }
 
 static bool find_file(struct scratch *s, int fd)
@@ -141,10 +108,10 @@ static bool find_file(struct scratch *s, int fd)
  * just looking. */
 static int spill_once(struct velo_region *region, uint32_t node, struct scratch *s)
 {
-    s->count = 0;
+    s->count = s->paths = 0;
     if (mapped(s))
         return -ENOSPC;
-    if (shared(s))
+    if (velo_holders(s->file, see, s) != 0)
         return -EBUSY;
     if (s->count == 0)
         return -ENOENT;
@@ -154,6 +121,8 @@ static int spill_once(struct velo_region *region, uint32_t node, struct scratch 
     velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, s->ours[0], 0, SEEK_CUR), SEEK_SET);
     for (unsigned i = 0; i < s->count; i++)
         lead_to(s->ours[i], disk);
+    for (unsigned i = 1; i <= s->paths; i++)
+        lead_path_to(region, node, s, s->ours[DESCRIPTORS_MAX - i]);
     raw_close(disk);
     return 0;
 }

@@ -216,8 +216,12 @@ void say_statx(struct context *c, const struct statx *st, unsigned wanted)
     int first = 0;
     const int64_t device = (int64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
     const uint32_t index = seen_number(c->observed, st, device, &first);
-    say(c, " %c%04o n%u u%u g%u", type_letter(st->stx_mode), st->stx_mode & 07777, st->stx_nlink,
-        st->stx_uid, st->stx_gid);
+    /* A link in /proc has the rights of a descriptor of that number, as of the kernel's last look. */
+    if (S_ISLNK(st->stx_mode) && (st->stx_mode & 07777) != 0777)
+        say(c, " l/proc");
+    else
+        say(c, " %c%04o", type_letter(st->stx_mode), st->stx_mode & 07777);
+    say(c, " n%u u%u g%u", st->stx_nlink, st->stx_uid, st->stx_gid);
     if (!S_ISDIR(st->stx_mode))
         say(c, " s%llu", (unsigned long long)st->stx_size);
     if (S_ISCHR(st->stx_mode) || S_ISBLK(st->stx_mode))

@@ -1,0 +1,116 @@
+/* holders.c - who has a file open, as /proc tells: also by O_PATH, which no lease knows of.
+ *
+ * All of /proc is looked through, so this is for what happens once in a build, if ever. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "os.h"
+#include "tree.h"
+
+#define DENTS_BYTES (1u << 16)
+
+struct dent { /* struct linux_dirent64 */
+    uint64_t inode;
+    int64_t next;
+    uint16_t record_bytes;
+    unsigned char type;
+    char name[];
+};
+
+struct search { /* mapped: the caller may have a small stack */
+    const char *file;
+    velo_holder see;
+    void *context;
+    int self; /* the process looked at is this one */
+    char own[16], path[300], link[PATH_MAX], processes[DENTS_BYTES], descriptors[DENTS_BYTES];
+};
+
+/* Calls `each` for the entries of `directory` that are numbers, until one returns not 0. */
+static int each_number(struct search *s, const char *directory, char *buffer,
+                       int (*each)(struct search *s, const char *name))
+{
+    const int fd = velo_os_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int rc = 0;
+    if (fd < 0) /* the process ended, or is of somebody who cannot have opened what is ours */
+        return 0;
+    for (long got; rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer),
+                                               DENTS_BYTES)) > 0;)
+        for (long at = 0; at < got && rc == 0;) {
+            const struct dent *dent = (const struct dent *)(const void *)(buffer + at);
+            at += dent->record_bytes;
+            if (dent->name[0] >= '0' && dent->name[0] <= '9')
+                rc = each(s, dent->name);
+        }
+    velo_os_close(fd);
+    return rc;
+}
+
+static void join(char *out, const char *directory, const char *name, const char *rest)
+{
+    const size_t length = velo_length(directory), middle = velo_length(name);
+    memcpy(out, directory, length);
+    memcpy(out + length, name, middle);
+    memcpy(out + length + middle, rest, velo_length(rest) + 1);
+}
+
+static int look_at_descriptor(struct search *s, const char *name)
+{
+    char *const end = s->path + velo_length(s->path);
+    const size_t length = velo_length(s->file);
+    int number = 0;
+    join(end, "/", name, "");
+    const long got = velo_os_readlinkat(AT_FDCWD, s->path, s->link, PATH_MAX - 1);
+    *end = 0;
+    if (got < 0 || (size_t)got != length || memcmp(s->link, s->file, length) != 0)
+        return 0;
+    for (const char *at = name; *at != 0; at++)
+        number = number * 10 + (*at - '0');
+    return s->see(s->context, s->self, number);
+}
+
+static int look_at_process(struct search *s, const char *name)
+{
+    s->self = strcmp(name, s->own) == 0;
+    join(s->path, "/proc/", name, "/fd");
+    return each_number(s, s->path, s->descriptors, look_at_descriptor);
+}
+
+int velo_holders(const char *file, velo_holder see, void *context)
+{
+    const long address = velo_os_map(sizeof(struct search));
+    if (address < 0 && address > -4096)
+        return (int)address;
+    struct search *s = (struct search *)address; /* zeroes */
+    s->file = file;
+    s->see = see;
+    s->context = context;
+    int rc = (int)velo_os_readlinkat(AT_FDCWD, "/proc/self", s->own, sizeof s->own - 1);
+    if (rc > 0)
+        rc = each_number(s, "/proc", s->processes, look_at_process);
+    velo_os_unmap(address, sizeof *s);
+    return rc;
+}
+
+static int is_other(void *context, int self, int fd)
+{
+    return !self || fd != *(const int *)context;
+}
+
+int velo_somebody_has(int fd)
+{
+    char path[32] = "/proc/self/fd/", digits[12], file[PATH_MAX], *at = digits + sizeof digits - 1;
+    unsigned rest = (unsigned)fd;
+    *at = 0;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    memcpy(path + 14, at, velo_length(at) + 1);
+    const long length = velo_os_readlinkat(AT_FDCWD, path, file, PATH_MAX - 1);
+    if (length < 0)
+        return 1;
+    file[length] = 0;
+    return velo_holders(file, is_other, &fd) != 0;
+}
