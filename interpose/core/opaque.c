@@ -63,6 +63,7 @@ int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
     struct velo_tally *tally = velo_tally_of(region->header->opaque, name);
     const uint64_t before = velo_boottime_ns();
     enter(region->header, (uint32_t)pid, tally); /* first: what is made from now on is on disk */
+    velo_put_cold(region);
     const int rc = velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
     atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
     add_time(tally, before);

@@ -189,6 +189,22 @@ int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms
     return rc;
 }
 
+int velo_put_cold(struct velo_region *region)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    int rc = 0;
+    for (uint32_t index = 1; index < used && rc >= 0; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD ||
+            VELO_READ(node->links) == 0)
+            continue;
+        rc = velo_load(region, index);
+        if (rc == 0)
+            rc = velo_put(region, index, 0);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 int velo_programs_pending(const struct velo_region *region)
 {
     return VELO_READ(region->header->programs_pending) != 0;

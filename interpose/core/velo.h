@@ -244,6 +244,9 @@ struct velo_put_result {
     uint64_t files, directories, bytes, still_open, failed;
     int first_error; /* -errno of the first failure, or 0 */
 };
+/* By a client, before velo_put_all (a shard loads them for it): files that are in the store alone,
+ * because the tree's disk refused them, are put if it accepts them now. 0, or the first -errno. */
+int velo_put_cold(struct velo_region *region);
 /* Put everything dirty, oldest mtime first, then directory times, deepest first. One at a time in
  * the whole workspace (the put baton); waits up to timeout_ms for it, 0 = try. 0 or -EAGAIN. */
 int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms,

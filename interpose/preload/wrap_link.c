@@ -94,11 +94,10 @@ static long moved_outside(long rc, const char *from, int to_fd, const char *to)
     return rc;
 }
 
-/* The same of one that left a hosted directory, or got a name outside. */
-static void left(const struct velo_place *from, const struct velo_place *to, int to_fd,
-                 const char *path)
+/* The same of one that left a hosted directory, or got a name outside. `type`: of `from`, before. */
+static void left(enum velo_type type, const struct velo_place *to, int to_fd, const char *path)
 {
-    if (from->type == VELO_SYMLINK && to->kind == VELO_OUTSIDE)
+    if (type == VELO_SYMLINK && to->kind == VELO_OUTSIDE)
         velo_link_made(velo_here(), to_fd, path);
 }
 
@@ -113,9 +112,10 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
+    const enum velo_type type = a.type;
     const long rc = velo_rename(velo_here(), &a, &b, flags);
     if (rc == 0)
-        left(&a, &b, to_fd, to);
+        left(type, &b, to_fd, to);
     if (rc != -EXDEV || velo_spill_place(&a, true) != 0) /* out of memory while it is being written? */
         return rc;
     return rename_at(fd, from, to_fd, to, flags);
@@ -189,9 +189,10 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
+    const enum velo_type type = a.type;
     const long rc = velo_link(velo_here(), &a, &b);
     if (rc == 0)
-        left(&a, &b, to_fd, to);
+        left(type, &b, to_fd, to);
     return rc;
 }
 

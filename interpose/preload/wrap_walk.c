@@ -16,6 +16,7 @@
 void velo_put_tree(struct velo_region *region)
 {
     struct velo_put_result result;
+    velo_put_cold(region);
     velo_put_all(region, 0, PUT_TIMEOUT_MS, &result);
     velo_escape(region, VELO_ESCAPE_SYSCALL);
 }

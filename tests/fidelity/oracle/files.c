@@ -138,7 +138,13 @@ static void op_dprintf(struct context *c, char **a)
 
 static void op_lseek(struct context *c, char **a)
 {
-    say_result(c, lseek(fd_of(c, a[0]), number(a[1]), (int)number(a[2])));
+    const int fd = fd_of(c, a[0]);
+    struct stat st;
+    const off_t at = lseek(fd, number(a[1]), (int)number(a[2]));
+    say_result(c, at);
+    /* Where else than at a position that was told a directory goes on, no file system says. */
+    if (at > 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+        lseek(fd, 0, SEEK_SET);
 }
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
