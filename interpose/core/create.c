@@ -133,8 +133,8 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
     return rc;
 }
 
-/* No memory and nobody who could make room, or the kernel is to announce it or to give it its rights:
- * the file is born at its real path. */
+/* No memory and nobody who could make room, or the kernel is to announce it or to say what rights it
+ * has: the file is born at its real path. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
                           mode_t mode)
 {
@@ -166,7 +166,8 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
         return rc;
     const uint32_t home = velo_home_of(region, place->path, place->path_length);
     const uint32_t acl = VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_ACL;
-    if (velo_is_watched(region, place->parent) || acl != 0 || velo_space_for_open(region, home, 0) != 0)
+    if (velo_is_watched(region, place->parent) || acl != 0 ||
+        velo_space_for_open(region, home, 0) != 0)
         return create_on_disk(region, place, flags, mode);
     const int fd = create_in_memory(region, place, flags, mode);
     return fd == -ENOSPC ? create_on_disk(region, place, flags, mode) : fd;

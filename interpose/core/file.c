@@ -183,6 +183,11 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
 {
     const int truncates = (flags & O_TRUNC) != 0;
     const int only_truncates = truncates && (flags & O_ACCMODE) == O_RDONLY;
+    if (truncates && velo_belongs_on_disk(region, place->node)) { /* nobody copies that up */
+        velo_escape(region, VELO_ESCAPE_DIRECT);
+        const int announced = announce(region, place->node, look);
+        return announced != 0 ? announced : open_the_disks(region, place, flags);
+    }
     int fd = open_the_disks(region, place,
                             only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
     if (fd < 0)

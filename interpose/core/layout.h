@@ -118,7 +118,8 @@ enum {
 };
 
 /* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and
- * previous_entry are its directory's slot and generation. disk_* tell what was put (or found) on disk under this name. */
+ * previous_entry are its directory's slot and generation. disk_* tell what was put (or found) on
+ * disk under this name. */
 struct velo_name {
     uint32_t next_free;
     uint32_t parent, node;

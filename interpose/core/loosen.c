@@ -130,23 +130,27 @@ static int open_name(const struct step *s)
 
 int velo_loose_look(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
 {
-    return loosely(region, directory, 0, MAY_SEARCH, open_name, &(struct step){.dirfd = dirfd, .name = name});
+    return loosely(region, directory, 0, MAY_SEARCH, open_name,
+                   &(struct step){.dirfd = dirfd, .name = name});
 }
 
 int velo_loose_create(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
 {
-    return loosely(region, directory, 0, MAY_CHANGE, create, &(struct step){.dirfd = dirfd, .name = name});
+    return loosely(region, directory, 0, MAY_CHANGE, create,
+                   &(struct step){.dirfd = dirfd, .name = name});
 }
 
 int velo_loose_unlink(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
 {
-    return loosely(region, directory, 0, MAY_CHANGE, remove_name, &(struct step){.dirfd = dirfd, .name = name});
+    return loosely(region, directory, 0, MAY_CHANGE, remove_name,
+                   &(struct step){.dirfd = dirfd, .name = name});
 }
 
 int velo_loose_rename(struct velo_region *region, uint32_t directory, int dirfd, const char *from,
                       const char *to)
 {
-    return loosely(region, directory, 0, MAY_CHANGE, rename_name, &(struct step){.dirfd = dirfd, .name = from, .other = to});
+    return loosely(region, directory, 0, MAY_CHANGE, rename_name,
+                   &(struct step){.dirfd = dirfd, .name = from, .other = to});
 }
 
 int velo_loose_link(struct velo_region *region, uint32_t directory, uint32_t second,

@@ -10,8 +10,8 @@
 
 #include "layout.h"
 
-/* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and linkat in it;
- * again with the rights they need when the answer is -EACCES. */
+/* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and
+ * linkat in it; again with the rights they need when the answer is -EACCES. */
 int velo_loose_open(struct velo_region *region, uint32_t directory, const char *path);
 int velo_loose_look(struct velo_region *region, uint32_t directory, int dirfd, const char *name);
 int velo_loose_create(struct velo_region *region, uint32_t directory, int dirfd, const char *name);

@@ -91,8 +91,8 @@ uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, u
 /* ---- attributes ---------------------------------------------------------------------------- */
 /* Copy mode, owner, size and times of a kernel stat into the node. */
 void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
-/* `disk` is of a DISK file, or of a symlink and the like: has it names outside, too? Then it is asked each time from now on, until
- * all its names are found here. */
+/* `disk` is of a DISK file, or of a symlink and the like: has it names outside, too? Then it is asked
+ * each time from now on, until all its names are found here. */
 void velo_shared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
 void velo_unshared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
 /* Stamp a directory: its entries changed. */

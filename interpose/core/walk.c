@@ -256,7 +256,8 @@ static int step_down(struct walker *w, const char *text, size_t length, int last
     const enum velo_type type = VELO_READ(node->type);
     const int judged_later = last && text[length] == '/' && (w->flags & VELO_WALK_LAST) != 0;
     const int slash = text[length] == '/' && !judged_later;
-    if (type == VELO_SYMLINK && !judged_later && (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0)) {
+    if (type == VELO_SYMLINK && !judged_later &&
+        (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0)) {
         place->through_link |= last && (w->flags & VELO_WALK_NOFOLLOW) != 0;
         return splice_link(w, node, rest);
     }

@@ -94,25 +94,8 @@ static bool follow(const char *path, size_t last, char text[PATH_MAX])
     return true;
 }
 
-/* *links: may a symlink in that directory lead in? */
 static int claim_in_directory(struct velo_region *region, int at, const char *path, size_t last,
-                              uint64_t seed, unsigned flags, struct velo_place *place, bool *links)
-{
-    const uint64_t key = key_of(region, seed, path, last);
-    _Atomic uint64_t *slot = &plain[key / 4 % PLAIN_MAX];
-    const uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
-    *links = seen == (key | HAS_LINKS);
-    if (last == 0 || *links || seen == key)
-        return VELO_NOT_OURS;
-    size_t known = last;
-    long node = directory_of(region, at, path, known, links);
-    while (node < 0 && (known = before(path, known)) > 1) /* a file in memory is none to the kernel */
-        node = directory_of(region, at, path, known, NULL);
-    if (node > 0)
-        return enter(region, (uint32_t)node, path[known] != 0 ? path + known : ".", flags, place);
-    atomic_store_explicit(slot, *links ? key | HAS_LINKS : key, memory_order_relaxed);
-    return VELO_NOT_OURS;
-}
+                              uint64_t seed, unsigned flags, struct velo_place *place, bool *links);
 
 /* `path` from `at` on as an absolute text. */
 static bool absolute(int at, const char *path, char text[PATH_MAX])
@@ -167,11 +150,53 @@ static int claim_link(struct velo_region *region, int at, const char *path, unsi
     return rc;
 }
 
+/* The kernel could not go on at `last`: at a link to a file that only memory has? */
+static int claim_beyond_link(struct velo_region *region, int at, const char *path, size_t last,
+                             struct velo_place *place)
+{
+    const size_t length = strcspn(path + last, "/");
+    if (!velo_link_known(region, path + last, length))
+        return VELO_NOT_OURS;
+    const long text = velo_os_map(PATH_MAX);
+    if (text < 0 && text > -4096)
+        return VELO_NOT_OURS;
+    memcpy((char *)text, path, last + length); /* and a zero */
+    const int claimed = claim_link(region, at, (const char *)text, 0, place);
+    velo_os_unmap(text, PATH_MAX);
+    if (claimed != VELO_OURS)
+        return claimed;
+    return place->type == VELO_NONE ? -ENOENT : -ENOTDIR;
+}
+
+/* *links: may a symlink in that directory lead in? */
+static int claim_in_directory(struct velo_region *region, int at, const char *path, size_t last,
+                              uint64_t seed, unsigned flags, struct velo_place *place, bool *links)
+{
+    const uint64_t key = key_of(region, seed, path, last);
+    _Atomic uint64_t *slot = &plain[key / 4 % PLAIN_MAX];
+    const uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
+    *links = seen == (key | HAS_LINKS);
+    if (last == 0 || *links || seen == key)
+        return VELO_NOT_OURS;
+    size_t known = last;
+    long node = directory_of(region, at, path, known, links);
+    while (node < 0 && (known = before(path, known)) > 1) { /* a file in memory is none to the kernel */
+        bool above = false;
+        node = directory_of(region, at, path, known, &above);
+        if (node == 0 && above)
+            return claim_beyond_link(region, at, path, known, place);
+    }
+    if (node > 0)
+        return enter(region, (uint32_t)node, path[known] != 0 ? path + known : ".", flags, place);
+    atomic_store_explicit(slot, *links ? key | HAS_LINKS : key, memory_order_relaxed);
+    return VELO_NOT_OURS;
+}
+
 int velo_claim_outside(struct velo_region *region, int at, const char *path, uint64_t seed,
                        unsigned flags, struct velo_place *place)
 {
     const size_t length = strlen(path);
-    const bool is_directory = path[length - 1] == '/' && (flags & VELO_WALK_NOFOLLOW) == 0;
+    const bool is_directory = path[length - 1] == '/' && (flags & VELO_WALK_LAST) == 0;
     const size_t last = is_directory ? length : before(path, length);
     bool links;
     const int claimed = claim_in_directory(region, at, path, last, seed, flags, place, &links);

@@ -49,7 +49,8 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     const int rc = NEXT(connect)(fd, address, length);
     char path[sizeof(struct sockaddr_un) + 1];
     struct velo_place place;
-    if (rc == 0 || (errno != ENOENT && errno != ECONNREFUSED) || !path_of_address(address.__sockaddr__, length, path))
+    if (rc == 0 || (errno != ENOENT && errno != ECONNREFUSED) ||
+        !path_of_address(address.__sockaddr__, length, path))
         return rc;
     const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
     if (claimed == VELO_OURS && place.type == VELO_REGULAR) {

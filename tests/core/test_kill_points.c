@@ -1,5 +1,5 @@
-/* test_kill_points.c - an operation that is killed between any two of its stores or steps on disk has happened or has
- * not, in the namespace and on disk.
+/* test_kill_points.c - an operation that is killed between any two of its stores or steps on disk has
+ * happened or has not, in the namespace and on disk.
  *
  * Goal    lock.h: undo leaves a whole tree; name.c: disk and namespace stay one.
  * Method  the core is compiled with VELO_KILL_POINTS.  For each operation and each k a child makes

@@ -106,7 +106,9 @@ def test_a_signal_that_somebody_sends_reaches_the_command(velo: Velo, workspace,
     place = workspace()
     name = signal.Signals(number).name.removeprefix("SIG")
     script = f"trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.05; done"
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores one, and a shell keeps that
     running = velo.start("exec", "--", "sh", "-c", script, cwd=place)
+    signal.signal(number, before)
     assert running.stdout is not None and running.stdout.readline() == "ready\n"
 
     running.send_signal(number)

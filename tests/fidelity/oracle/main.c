@@ -147,8 +147,9 @@ static void become(uid_t uid)
 {
     if (uid == 0)
         return;
-    if (chown(shared->base, uid, uid) != 0 || chown(shared->outside, uid, uid) != 0 || setgroups(0, NULL) != 0 ||
-        setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) {
+    if (chown(shared->base, uid, uid) != 0 || chown(shared->outside, uid, uid) != 0 ||
+        setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 ||
+        setresuid(uid, uid, uid) != 0) {
         fprintf(stderr, "oracle: cannot be user %u\n", uid);
         _exit(3);
     }

@@ -7,8 +7,8 @@
  *
  * An operation is a line of words: its name and arguments. Descriptors, directory streams, maps and
  * FILEs live in numbered slots, so that a script can name what it does not know. A path may begin
- * with `@`, the script's own directory, or `^`, another one that velo does not host; `{text*N}` is text N times; %xx is a byte; `''` is nothing, and
- *       NULL, BAD1 and BAD2 are pointers to nowhere.
+ * with `@`, the script's own directory, or `^`, another one that velo does not host; `{text*N}` is
+ * text N times; %xx is a byte; `''` is nothing, and NULL, BAD1 and BAD2 are pointers to nowhere.
  * Each script runs in a child of its own, in a new directory. What a script has seen (names of
  * inodes, times) is in memory shared with its forked, spawned and exec'd children. */
 #ifndef ORACLE_H
@@ -100,8 +100,8 @@ struct operation_name {
     operation run;
 };
 extern const struct operation_name file_operations[], name_operations[], attribute_operations[],
-    directory_operations[], walk_operations[], lock_operations[], stdio_operations[], transfer_operations[],
-    process_operations[];
+    directory_operations[], walk_operations[], lock_operations[], stdio_operations[],
+    transfer_operations[], process_operations[];
 extern struct shared *shared;
 
 /* main.c */

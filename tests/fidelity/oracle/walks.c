@@ -136,8 +136,8 @@ static void begin(char **a, int first, int flags)
     walk.answer = walk.name != NULL ? (int)number(a[first + 1]) : 0;
 }
 
-/* With FTW_SKIP_SIBLINGS, what is visited before depends on the order, an error, too; so does which of several
- * links that lead nowhere was met first, or whether it was before there were too many visits. */
+/* With FTW_SKIP_SIBLINGS, what is visited before depends on the order, an error, too; so does which
+ * of several links that lead nowhere was met first, or whether there were too many visits before. */
 static void say_walk(struct context *c, int result)
 {
     const int skipped = (walk.flags & FTW_ACTIONRETVAL) != 0 && walk.answer == FTW_SKIP_SIBLINGS;
