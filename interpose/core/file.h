@@ -24,11 +24,13 @@ void velo_copy_attributes(int to, const struct stat *from);
 int velo_copy_xattrs(int from, int to);
 int velo_has_xattrs(int fd);
 /* holders.c: whoever has `file` open, as /proc spells it. `see` is told whether it is this process, and
- * the descriptor; what it returns ends the search when not 0, and is the result. */
+ * the descriptor; what it returns ends the search when not 0, and is the result. -errno: a process
+ * that may have it cannot be looked into. */
 typedef int (*velo_holder)(void *context, int self, int fd);
-int velo_holders(const char *file, velo_holder see, void *context);
+int velo_holders(const struct velo_region *region, const char *file, velo_holder see,
+                 void *context);
 /* Whether the file is open by any other descriptor than `fd`, be it by O_PATH. */
-int velo_somebody_has(int fd);
+int velo_somebody_has(const struct velo_region *region, int fd);
 /* Note whether the directory at `path` has a default ACL (VELO_NODE_ACL). */
 void velo_default_acl_look(struct velo_region *region, uint32_t directory, const char *path);
 /* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach

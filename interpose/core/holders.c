@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "reconcile.h"
 #include "tree.h"
 
 #define DENTS_BYTES (1u << 16)
@@ -21,6 +22,7 @@ struct dent { /* struct linux_dirent64 */
 };
 
 struct search { /* mapped: the caller may have a small stack */
+    const struct velo_region *region;
     const char *file;
     velo_holder see;
     void *context;
@@ -34,8 +36,8 @@ static int each_number(struct search *s, const char *directory, char *buffer,
 {
     const int fd = velo_os_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     int rc = 0;
-    if (fd < 0) /* the process ended, or is of somebody who cannot have opened what is ours */
-        return 0;
+    if (fd < 0)
+        return fd;
     for (long got; rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer),
                                                DENTS_BYTES)) > 0;)
         for (long at = 0; at < got && rc == 0;) {
@@ -56,34 +58,53 @@ static void join(char *out, const char *directory, const char *name, const char 
     memcpy(out + length + middle, rest, velo_length(rest) + 1);
 }
 
+static unsigned number_at(const char *text)
+{
+    unsigned number = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        number = number * 10 + (unsigned)(*text - '0');
+    return number;
+}
+
 static int look_at_descriptor(struct search *s, const char *name)
 {
     char *const end = s->path + velo_length(s->path);
     const size_t length = velo_length(s->file);
-    int number = 0;
     join(end, "/", name, "");
     const long got = velo_os_readlinkat(AT_FDCWD, s->path, s->link, PATH_MAX - 1);
     *end = 0;
     if (got < 0 || (size_t)got != length || memcmp(s->link, s->file, length) != 0)
         return 0;
-    for (const char *at = name; *at != 0; at++)
-        number = number * 10 + (*at - '0');
-    return s->see(s->context, s->self, number);
+    return s->see(s->context, s->self, (int)number_at(name));
+}
+
+/* Which cannot be looked into, since it changed its user or has another one. It may have inherited
+ * what is ours when it is of our session, or was started by one of us. */
+static int may_be_kin(const struct search *s, const char *name)
+{
+    const unsigned pid = number_at(name);
+    return velo_sys1(SYS_getsid, pid) == velo_sys1(SYS_getsid, 0) ||
+           velo_enlisted_since(s->region, pid) != 0;
 }
 
 static int look_at_process(struct search *s, const char *name)
 {
     s->self = strcmp(name, s->own) == 0;
     join(s->path, "/proc/", name, "/fd");
-    return each_number(s, s->path, s->descriptors, look_at_descriptor);
+    const int rc = each_number(s, s->path, s->descriptors, look_at_descriptor);
+    if (rc == -EACCES || rc == -EPERM)
+        return may_be_kin(s, name) ? rc : 0;
+    return rc == -ENOENT || rc == -ESRCH ? 0 : rc; /* it has ended */
 }
 
-int velo_holders(const char *file, velo_holder see, void *context)
+int velo_holders(const struct velo_region *region, const char *file, velo_holder see,
+                 void *context)
 {
     const long address = velo_os_map(sizeof(struct search));
     if (address < 0 && address > -4096)
         return (int)address;
     struct search *s = (struct search *)address; /* zeroes */
+    s->region = region;
     s->file = file;
     s->see = see;
     s->context = context;
@@ -99,7 +120,7 @@ static int is_other(void *context, int self, int fd)
     return !self || fd != *(const int *)context;
 }
 
-int velo_somebody_has(int fd)
+int velo_somebody_has(const struct velo_region *region, int fd)
 {
     char path[32] = "/proc/self/fd/", digits[12], file[PATH_MAX], *at = digits + sizeof digits - 1;
     unsigned rest = (unsigned)fd;
@@ -112,5 +133,5 @@ int velo_somebody_has(int fd)
     if (length < 0)
         return 1;
     file[length] = 0;
-    return velo_holders(file, is_other, &fd) != 0;
+    return velo_holders(region, file, is_other, &fd) > 0;
 }

@@ -123,6 +123,17 @@ int velo_loose_open(struct velo_region *region, uint32_t directory, const char *
     return loosely(region, directory, 0, MAY_SEARCH, open_directory, &(struct step){.name = path});
 }
 
+static int open_nameless(const struct step *s)
+{
+    return velo_os_open(s->name, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path)
+{
+    return loosely(region, directory, 0, MAY_CHANGE, open_nameless,
+                   &(struct step){.name = path});
+}
+
 static int open_name(const struct step *s)
 {
     return velo_os_openat(s->dirfd, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);

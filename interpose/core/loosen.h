@@ -13,6 +13,8 @@
 /* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and
  * linkat in it; again with the rights they need when the answer is -EACCES. */
 int velo_loose_open(struct velo_region *region, uint32_t directory, const char *path);
+/* An O_TMPFILE file in it, to read and write. */
+int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path);
 int velo_loose_look(struct velo_region *region, uint32_t directory, int dirfd, const char *name);
 int velo_loose_create(struct velo_region *region, uint32_t directory, int dirfd, const char *name);
 int velo_loose_unlink(struct velo_region *region, uint32_t directory, int dirfd, const char *name);

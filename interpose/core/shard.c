@@ -120,7 +120,7 @@ static int known_by_path(const struct velo_region *region, uint32_t index, int f
     const int64_t before = monotonic_ns();
     if (before < atomic_load(&next_ns))
         return 1;
-    const int known = velo_somebody_has(fd);
+    const int known = velo_somebody_has(region, fd);
     const int64_t after = monotonic_ns();
     atomic_store(&next_ns, after + 10 * (after - before));
     return known;

@@ -111,7 +111,7 @@ static int spill_once(struct velo_region *region, uint32_t node, struct scratch 
     s->count = s->paths = 0;
     if (mapped(s))
         return -ENOSPC;
-    if (velo_holders(s->file, see, s) != 0)
+    if (velo_holders(region, s->file, see, s) != 0)
         return -EBUSY;
     if (s->count == 0)
         return -ENOENT;

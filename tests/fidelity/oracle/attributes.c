@@ -184,14 +184,16 @@ static void op_futimes(struct context *c, char **a)
 
 static void op_setxattr(struct context *c, char **a)
 {
-    const size_t size = strlen(a[3]);
+    /* Each time another one: whether the same again is a change, file systems disagree (ext4, XFS). */
+    char value[64];
+    const size_t size = (size_t)snprintf(value, sizeof value, "%s%d", a[3], c->line);
     const int flags = (int)number(a[4]);
     if (strcmp(a[0], "p") == 0)
-        say_result(c, setxattr(path_of(c, a[1]), a[2], a[3], size, flags));
+        say_result(c, setxattr(path_of(c, a[1]), a[2], value, size, flags));
     else if (strcmp(a[0], "l") == 0)
-        say_result(c, lsetxattr(path_of(c, a[1]), a[2], a[3], size, flags));
+        say_result(c, lsetxattr(path_of(c, a[1]), a[2], value, size, flags));
     else
-        say_result(c, fsetxattr(fd_of(c, a[0]), a[2], a[3], size, flags));
+        say_result(c, fsetxattr(fd_of(c, a[0]), a[2], value, size, flags));
 }
 
 static void op_getxattr(struct context *c, char **a)

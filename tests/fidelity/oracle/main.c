@@ -264,8 +264,11 @@ static void *map_shared(int fd)
 static void go_on(char **a, int count)
 {
     shared = map_shared(FD_SHARED);
-    for (int i = 0; i < SLOTS; i++)
-        context.fds[i] = i < count - 3 ? atoi(a[3 + i]) : -1;
+    for (int i = 0; i < SLOTS; i++) {
+        const int fd = i < count - 3 ? atoi(a[3 + i]) : -1;
+        /* Whose number went with exec names nothing: the next to get it may be a stream's. */
+        context.fds[i] = fd >= 0 && fcntl(fd, F_GETFD) >= 0 ? fd : -1;
+    }
     context.observed = &shared->observed;
     run_lines(&context, (uint32_t)strtoul(a[0], NULL, 10), (uint32_t)strtoul(a[1], NULL, 10),
               atoi(a[2]));
