@@ -130,7 +130,8 @@ static void put_directories(struct velo_region *region, struct velo_put_result *
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) == VELO_DIRECTORY &&
             (VELO_READ(node->flags) & VELO_NODE_TIMES) != 0 &&
-            !velo_is_watched(region, index)) /* the kernel's own will do: nobody asked for a change */
+            !velo_is_watched(region, index) && /* it would be announced: the kernel's own will do */
+            !velo_is_watched(region, VELO_READ(node->parent)))
             result->directories += put_directory_times(region, index) == 0;
     }
 }

@@ -14,6 +14,8 @@
 #define SCRATCH_BYTES (1u << 16)
 #define ATTEMPTS_MAX 200
 #define PAUSE_NS 10000000l
+#define GLANCES 4 /* of a shard, which has a file open for microseconds */
+#define GLANCE_NS 1000000l
 
 struct scratch { /* mapped: the caller may have a 64 KiB stack */
     char file[PATH_MAX], link[PATH_MAX], maps[SCRATCH_BYTES];
@@ -131,8 +133,9 @@ static int spill(struct velo_region *region, uint32_t node, struct scratch *s, i
 {
     int rc = -EBUSY;
     for (int attempt = 0; attempt < attempts && rc == -EBUSY; attempt++) {
-        const struct timespec pause = {0, attempt == 0 ? 0 : PAUSE_NS};
-        velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
+        const struct timespec pause = {0, attempt < GLANCES ? GLANCE_NS : PAUSE_NS};
+        if (attempt > 0)
+            velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
         rc = spill_once(region, node, s);
     }
     return rc;
@@ -171,7 +174,7 @@ int velo_spill_place(struct velo_place *place, bool waits)
         return -EXDEV;
     int rc = velo_kernel_path(velo_here(), place, 0, s->file);
     if (rc == 0)
-        rc = spill(velo_here(), place->node, s, waits ? ATTEMPTS_MAX : 1);
+        rc = spill(velo_here(), place->node, s, waits ? ATTEMPTS_MAX : GLANCES);
     scratch_free(s);
     return rc;
 }
