@@ -214,7 +214,9 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
                               const struct velo_look *look, int flags)
 {
     struct stat disk;
-    int rc = velo_os_access(place->path, W_OK, AT_EACCESS);
+    /* All that the open will need, before anything is truncated or copied for it. */
+    const int rights = (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK | W_OK;
+    int rc = velo_os_access(place->path, rights, AT_EACCESS);
     if (rc != 0)
         return rc;
     rc = velo_os_lstat(place->path, &disk);

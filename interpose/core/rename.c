@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "lease.h"
 #include "litter.h"
 #include "os.h"
 #include "reconcile.h"
@@ -23,6 +24,7 @@ struct move {
     unsigned flags;
     uint32_t from_name, to_name; /* 0: missing */
     uint32_t node, victim;       /* what is moved; what stood at `to`, 0: nothing */
+    int goes;                    /* what of the victim stands on disk may not stay there */
 };
 
 static int busy(const struct velo_region *region, uint32_t name)
@@ -122,12 +124,28 @@ void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_na
     atomic_store(&header->disk_step, from->parent);
 }
 
-/* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
- * of that, but not when names outside share it and lose a link. */
-static int must_go(const struct velo_region *region, uint32_t victim)
+/* A file on disk that somebody has open, or may have. */
+static int is_open(const char *path)
 {
-    const struct velo_node *node = velo_node_at(region, victim);
-    return node->type != VELO_REGULAR || (node->flags & VELO_NODE_SHARED) != 0;
+    const int fd = velo_os_open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd != -ENOENT;
+    velo_sys3(SYS_fcntl, fd, F_SETSIG, SIGURG);
+    const long rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, F_WRLCK);
+    if (rc == 0)
+        velo_lease_leave(fd);
+    velo_os_close(fd);
+    return rc == -EAGAIN;
+}
+
+/* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
+ * of that, but not when names outside share it and lose a link, nor when somebody has it open and
+ * may see that it has a name still. */
+static int must_go(const struct move *m)
+{
+    const struct velo_node *victim = velo_node_at(m->region, m->victim);
+    return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_SHARED) != 0 ||
+           (victim->state == VELO_DISK && is_open(m->to->path));
 }
 
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
@@ -138,11 +156,14 @@ static int rename_on_disk(struct move *m, int *moved)
     const struct velo_name *to = velo_name_at(region, m->to_name);
     const int to_on_disk = m->to_name != 0 && (to->flags & VELO_NAME_ON_DISK) != 0;
     *moved = (from->flags & VELO_NAME_ON_DISK) != 0;
-    if (!*moved && !(to_on_disk && must_go(region, m->victim)))
+    if (!*moved && !to_on_disk)
         return 0;
     int rc = fresh_paths(m);
     if (rc != 0)
         return rc;
+    m->goes = !*moved && must_go(m);
+    if (!*moved && !m->goes)
+        return 0;
     velo_moving_announce(region, *moved ? VELO_MOVING_RENAME : VELO_MOVING_UNLINK, m->from_name,
                          m->to);
     if (!*moved) /* it gives way to a file that lives in memory only */
@@ -154,7 +175,8 @@ static int rename_on_disk(struct move *m, int *moved)
         velo_os_unlink(m->from->path);
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
         *moved = 0; /* somebody removed the old copy; the bytes are here */
-        rc = 0;
+        m->goes = to_on_disk && must_go(m);
+        rc = m->goes ? velo_os_unlink(m->to->path) : 0;
     }
     return rc;
 }
@@ -178,7 +200,7 @@ static int rename_in_tree(struct move *m, int moved)
     const struct velo_name victim = *velo_name_at(region, m->to_name);
     struct stat disk;
     const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
-    const int copy_lost = on_disk || must_go(region, m->victim);
+    const int copy_lost = on_disk || m->goes;
     /* Slots are taken before any is given back (pool.c). */
     const uint32_t made = velo_name_enter_locked(region, m->to->parent, m->to->name,
                                                  m->to->name_length, m->node);
@@ -191,7 +213,7 @@ static int rename_in_tree(struct move *m, int moved)
         if (owner != 0 && owner != m->node) /* what moved is a link of theirs: an older version */
             velo_names_seen_locked(region, owner, &disk);
     } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
-               !must_go(region, m->victim)) {
+               !m->goes) {
         inherit_copy_locked(region, made, &victim);
     }
     velo_name_remove_locked(region, m->from_name);
@@ -260,6 +282,7 @@ int velo_rename_recover(struct velo_region *region)
     m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
     if (moving->kind == VELO_MOVING_RENAME)
         remove_twin(region, m.from_name, &disk);
+    m.goes = moving->kind == VELO_MOVING_UNLINK;
     return rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
 }
 

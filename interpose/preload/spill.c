@@ -14,7 +14,7 @@
 #define SCRATCH_BYTES (1u << 16)
 #define ATTEMPTS_MAX 200
 #define PAUSE_NS 10000000l
-#define GLANCES 4 /* of a shard, which has a file open for microseconds */
+#define GLANCES 10 /* of a shard, which has a file open for microseconds */
 #define GLANCE_NS 1000000l
 
 struct scratch { /* mapped: the caller may have a 64 KiB stack */
