@@ -14,7 +14,7 @@
 #define SCRATCH_BYTES (1u << 16)
 #define ATTEMPTS_MAX 200
 #define PAUSE_NS 10000000l
-#define GLANCES 10 /* of a shard, which has a file open for microseconds */
+#define GLANCES 50 /* of a shard: microseconds, but it may have to wait for a core */
 #define GLANCE_NS 1000000l
 
 struct scratch { /* mapped: the caller may have a 64 KiB stack */
