@@ -139,13 +139,13 @@ static int is_open(const char *path)
 }
 
 /* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
- * of that, but not when names outside share it and lose a link, nor when somebody has it open and
- * may see that it has a name still. */
+ * of that, but not when other names share it and lose a link, nor when somebody has it open and may
+ * see that it has a name still. */
 static int must_go(const struct move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);
     return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_SHARED) != 0 ||
-           (victim->state == VELO_DISK && is_open(m->to->path));
+           victim->links > 1 || (victim->state == VELO_DISK && is_open(m->to->path));
 }
 
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
