@@ -43,19 +43,24 @@ static void refresh_locked(struct velo_region *region, uint32_t index, const str
     velo_shared_locked(region, index, now);
 }
 
+/* Of a regular file the disk says what is true only as long as it lives there. */
+static int lives_on_disk(const struct velo_node *node, const struct stat *disk)
+{
+    return node->type != VELO_NONE && node->identity[VELO_ID_DISK].inode == disk->st_ino &&
+           (node->type != VELO_REGULAR || node->state == VELO_DISK);
+}
+
 static void refresh_node(struct velo_region *region, uint32_t index, const char *path, int times)
 {
     struct stat now;
-    if (velo_os_lstat(path, &now) != 0)
-        return;
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const struct velo_node *node = velo_node_at(region, index);
+    const int known = velo_os_lstat(path, &now) == 0;
     /* By identity: meanwhile the path may lead elsewhere, and the slot be another file's. */
-    if (node->type != VELO_NONE && node->identity[VELO_ID_DISK].inode == now.st_ino)
+    if (known && lives_on_disk(velo_node_at(region, index), &now))
         refresh_locked(region, index, &now, times);
     velo_commit(region, &hold);
-    if (S_ISDIR(now.st_mode))
+    if (known && S_ISDIR(now.st_mode))
         velo_default_acl_look(region, index, path);
 }
 
@@ -83,66 +88,75 @@ static int alter_on_disk_locked(struct velo_region *region, struct velo_place *p
     }
     rc = alteration->call(place->path, alteration->argument);
     if (rc == 0 && velo_os_lstat(place->path, &now) == 0 &&
-        velo_node_at(region, place->node)->identity[VELO_ID_DISK].inode == now.st_ino)
+        lives_on_disk(velo_node_at(region, place->node), &now))
         refresh_locked(region, place->node, &now, alteration->times);
     return rc;
 }
 
 /* Of a file in memory: say that it changes before it does, so that a kill after the kernel's step
- * leaves a file that is asked, not believed: 1 with *backing. All else is changed: 0, -ENOENT when
- * name or slot are another file's by now, or the change's error. */
+ * leaves a file that is asked, not believed: 1. All else is changed: 0, -ENOENT when name or slot are
+ * another file's by now or the file is to be loaded first, or the change's error. */
 static int begin_alteration(struct velo_region *region, struct velo_place *place,
-                            const struct alteration *alteration, uint64_t *backing)
+                            const struct alteration *alteration)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, place->node);
     int rc = node->generation != place->generation ? -ENOENT : 0;
     if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED) {
-        *backing = node->backing;
         velo_dirty_locked(region, place->node);
         velo_poison_put_locked(region, place->node);
         rc = 1;
+    } else if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_COLD) {
+        rc = -ENOENT; /* what the disk has is an older version */
     } else if (rc == 0) {
         rc = alter_on_disk_locked(region, place, alteration);
     }
     return velo_finish(region, &hold, rc);
 }
 
-static void record(struct velo_region *region, const struct velo_place *place, const char *path)
+static void record_locked(struct velo_region *region, const struct velo_place *place,
+                          const struct stat *now)
 {
-    struct stat now;
-    struct velo_hold hold;
-    const int known = velo_os_lstat(path, &now);
-    velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, place->node);
-    if (known == 0 && node->generation == place->generation && node->type == VELO_REGULAR) {
-        velo_set32(region, &node->mode, now.st_mode);
-        velo_set32(region, &node->uid, now.st_uid);
-        velo_set32(region, &node->gid, now.st_gid);
-        if (velo_looks_like_program(place->name, place->name_length, now.st_mode))
-            velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-        velo_dirty_locked(region, place->node);
-        velo_poison_put_locked(region, place->node);
-    }
-    velo_commit(region, &hold);
+    velo_set32(region, &node->mode, now->st_mode);
+    velo_set32(region, &node->uid, now->st_uid);
+    velo_set32(region, &node->gid, now->st_gid);
+    if (velo_looks_like_program(place->name, place->name_length, now->st_mode))
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+    velo_dirty_locked(region, place->node);
+    velo_poison_put_locked(region, place->node);
+}
+
+/* Under the lock, too: who lends himself rights to the file meanwhile would give it its old mode
+ * back (loosen.c). */
+static int alter_in_memory_locked(struct velo_region *region, const struct velo_place *place,
+                                  const struct alteration *alteration)
+{
+    char path[320];
+    struct stat now;
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (node->generation != place->generation || node->type != VELO_REGULAR ||
+        node->state != VELO_BACKED)
+        return -ENOENT;
+    velo_backing_path(region, node->backing, path);
+    const int rc = alteration->call(path, alteration->argument);
+    if (rc == 0 && velo_os_lstat(path, &now) == 0)
+        record_locked(region, place, &now);
+    return rc;
 }
 
 static int apply_once(struct velo_region *region, struct velo_place *place,
                       const struct alteration *alteration)
 {
-    char path[320];
-    uint64_t backing = 0;
+    struct velo_hold hold;
     int rc = velo_fetch(region, place);
     if (rc == 0)
-        rc = begin_alteration(region, place, alteration, &backing);
+        rc = begin_alteration(region, place, alteration);
     if (rc != 1)
         return rc;
-    velo_backing_path(region, backing, path);
-    rc = alteration->call(path, alteration->argument);
-    if (rc == 0)
-        record(region, place, path);
-    return rc;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold, alter_in_memory_locked(region, place, alteration));
 }
 
 static int apply(struct velo_region *region, struct velo_place *place, change call,
@@ -244,7 +258,7 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times)
     velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, index);
     const int backed = node->type == VELO_REGULAR && node->state == VELO_BACKED;
-    if (backed) {
+    if (backed && velo_os_fstat(fd, &now) == 0) { /* again: nobody lends rights in here */
         velo_set32(region, &node->mode, now.st_mode);
         velo_set32(region, &node->uid, now.st_uid);
         velo_set32(region, &node->gid, now.st_gid);

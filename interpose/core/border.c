@@ -57,21 +57,27 @@ static int fetch_below(struct velo_region *region, uint32_t directory)
     return 0;
 }
 
-/* Whatever else the disk refused. */
-static int all_below_on_disk(struct velo_region *region, uint32_t directory)
+/* Not on disk, and below `directory`: the next such node after `after`, 0 when there is none. */
+static uint32_t next_left_locked(const struct velo_region *region, uint32_t directory,
+                                 uint32_t after)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
-    int found = 0;
-    for (uint32_t index = 1; index < used && !found; index++) {
+    const uint32_t used = region->header->nodes.used;
+    for (uint32_t index = after + 1; index < used; index++) {
         const struct velo_node *node = velo_node_at(region, index);
-        struct velo_hold hold;
-        if (VELO_READ(node->type) != VELO_REGULAR)
-            continue;
-        velo_begin(region, &hold);
-        found = has_name_below(region, node, directory) && !velo_on_disk(region, node);
-        velo_commit(region, &hold);
+        if (node->type == VELO_REGULAR && !velo_on_disk(region, node) &&
+            has_name_below(region, node, directory))
+            return index;
     }
-    return !found;
+    return 0;
+}
+
+uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const uint32_t index = next_left_locked(region, directory, after);
+    velo_commit(region, &hold);
+    return index;
 }
 
 /* A directory leaves, and with it one of this file's names. */
@@ -104,32 +110,39 @@ static void leave_with_all(struct velo_region *region, uint32_t directory)
     }
 }
 
+static int put_file(struct velo_region *region, struct velo_place *place, int leaves)
+{
+    int rc = velo_fetch(region, place);
+    if (rc == 0)
+        rc = velo_put(region, place->node, 0);
+    if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
+        return -EXDEV;
+    if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
+        leave_memory(region, place->node);
+    return rc < 0 ? rc : 0;
+}
+
+static int put_directory(struct velo_region *region, const struct velo_place *place, int leaves)
+{
+    struct velo_put_result result;
+    int rc = leaves ? fetch_below(region, place->node) : 0;
+    if (rc == 0)
+        rc = velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
+    if (rc == 0 && result.first_error != 0 && velo_next_left(region, place->node, 0) != 0)
+        rc = result.first_error; /* whatever else the disk refused */
+    if (rc == 0 && leaves)
+        leave_with_all(region, place->node);
+    return rc;
+}
+
 /* Whatever the place is, have it on disk in its present form. */
 static int put_place(struct velo_region *region, struct velo_place *place, int leaves)
 {
     if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
         return 0;
-    if (place->type == VELO_REGULAR) {
-        velo_fetch(region, place);
-        const int rc = velo_put(region, place->node, 0);
-        if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
-            return -EXDEV;
-        if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
-            leave_memory(region, place->node);
-        return rc < 0 ? rc : 0;
-    }
-    if (place->type != VELO_DIRECTORY)
-        return 0;
-    struct velo_put_result result;
-    int rc = leaves ? fetch_below(region, place->node) : 0;
-    if (rc != 0)
-        return rc;
-    rc = velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
-    if (rc == 0 && result.first_error != 0 && !all_below_on_disk(region, place->node))
-        rc = result.first_error;
-    if (rc == 0 && leaves)
-        leave_with_all(region, place->node);
-    return rc;
+    if (place->type == VELO_REGULAR)
+        return put_file(region, place, leaves);
+    return place->type == VELO_DIRECTORY ? put_directory(region, place, leaves) : 0;
 }
 
 /* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
@@ -153,14 +166,15 @@ static void believe_no_size(struct velo_region *region, struct velo_place *place
 }
 
 /* After the kernel's rename: the namespace looks at the disk. */
-static void take_in(struct velo_region *region, struct velo_place *place)
+static int take_in(struct velo_region *region, struct velo_place *place)
 {
     if (place->kind != VELO_HOSTED)
-        return;
-    if (place->node != 0 && place->node == place->root)
+        return -ENOENT;
+    if (place->node != 0 && place->node == place->root) {
         velo_root_forget(region, place->root);
-    else if (velo_revalidate(region, place) == 0)
-        believe_no_size(region, place);
+        return -ENOENT;
+    }
+    return velo_revalidate(region, place);
 }
 
 /* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */
@@ -197,27 +211,121 @@ static void see_other_names(struct velo_region *region, const struct left *left)
         velo_unbacked_changed(region, left->node, 0);
 }
 
-int velo_rename_across(struct velo_region *region, struct velo_place *from,
-                           struct velo_place *to, unsigned flags)
+static uint32_t parent_of(const struct velo_place *place)
 {
-    const int leaves = from->kind != to->kind;
+    return place->kind == VELO_HOSTED ? place->parent : 0;
+}
+
+/* The place is still what the walk found. */
+static int same_place_locked(struct velo_region *region, struct velo_place *place)
+{
+    if (parent_of(place) == 0)
+        return 0;
+    const uint32_t name = velo_name_find(region, place->parent, place->name, place->name_length);
+    if ((name == 0 ? 0 : velo_name_at(region, name)->node) != place->node)
+        return VELO_AGAIN;
+    return velo_fresh_path(region, place);
+}
+
+/* What was opened to be written since it was put would lose what is written there. */
+static int may_leave_locked(const struct velo_region *region, const struct velo_place *place)
+{
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (place->kind != VELO_HOSTED || place->node == 0)
+        return 0;
+    const int left = place->type == VELO_DIRECTORY
+                         ? next_left_locked(region, place->node, 0) != 0
+                         : node->type == VELO_REGULAR && !velo_on_disk(region, node);
+    return left ? -EXDEV : 0;
+}
+
+/* Until the namespace has taken in what the kernel did, whoever comes looks at the disk. Whether it
+ * was not marked before. */
+static int mark_stale_locked(struct velo_region *region, uint32_t directory)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    if (directory == 0 || node->type != VELO_DIRECTORY || (node->flags & VELO_NODE_STALE) != 0)
+        return 0;
+    velo_set32(region, &node->flags, node->flags | VELO_NODE_STALE);
+    return 1;
+}
+
+/* Not when somebody was killed meanwhile, perhaps in this very directory. */
+static void unmark_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    if (node->type == VELO_DIRECTORY && atomic_load(&region->header->recoveries) == recoveries)
+        velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_STALE);
+    velo_commit(region, &hold);
+}
+
+struct crossing {
+    struct velo_place *from, *to;
+    unsigned flags;
+    int leaves;
+    int stale_from, stale_to; /* marked by us */
+};
+
+static int cross_locked(struct velo_region *region, struct crossing *c)
+{
+    const uint32_t from = parent_of(c->from), to = parent_of(c->to);
+    int rc = same_place_locked(region, c->from);
+    if (rc == 0)
+        rc = same_place_locked(region, c->to);
+    if (rc == 0 && c->leaves)
+        rc = may_leave_locked(region, c->from);
+    if (rc == 0 && c->leaves && (c->flags & EXCHANGE) != 0)
+        rc = may_leave_locked(region, c->to);
+    if (rc != 0)
+        return rc;
+    atomic_store(&region->header->disk_step_other, to);
+    atomic_store(&region->header->disk_step, from != 0 ? from : to);
+    rc = velo_os_renameat(AT_FDCWD, c->from->path, AT_FDCWD, c->to->path, c->flags);
+    if (rc == 0) {
+        c->stale_from = mark_stale_locked(region, from);
+        c->stale_to = mark_stale_locked(region, to);
+    }
+    return rc;
+}
+
+static int put_both(struct velo_region *region, const struct crossing *c)
+{
+    int rc = put_place(region, c->from, c->leaves);
+    /* A file that will be replaced need not be there. */
+    if (rc == 0 && (c->to->type != VELO_REGULAR || (c->flags & (EXCHANGE | NOREPLACE)) != 0))
+        rc = put_place(region, c->to, c->leaves);
+    return rc;
+}
+
+int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                       unsigned flags)
+{
+    struct crossing crossing = {from, to, flags, from->kind != to->kind, 0, 0};
     const struct left left = {from->type == VELO_DIRECTORY ? 0 : from->node, from->generation};
+    const uint64_t recoveries = atomic_load(&region->header->recoveries);
+    struct velo_hold hold;
     int rc = check_border(from, to, flags);
     if (rc == 0)
-        rc = put_place(region, from, leaves);
-    if (rc == 0 && to->type != VELO_REGULAR) /* a file that will be replaced need not be there */
-        rc = put_place(region, to, leaves);
-    if (rc == 0 && (flags & (EXCHANGE | NOREPLACE)) != 0)
-        rc = put_place(region, to, leaves);
+        rc = put_both(region, &crossing);
     if (rc != 0)
         return rc;
     velo_escape(region, VELO_ESCAPE_BORDER);
-    rc = velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
-    if (rc == 0) {
-        take_in(region, from);
-        take_in(region, to);
-        if (leaves)
-            see_other_names(region, &left);
-    }
-    return rc;
+    velo_begin(region, &hold);
+    rc = velo_finish(region, &hold, cross_locked(region, &crossing));
+    if (rc != 0)
+        return rc;
+    const int is_from = take_in(region, from), is_to = take_in(region, to);
+    if (crossing.stale_from) /* before any walk, which would look at all of the directory */
+        unmark_stale(region, from->parent, recoveries);
+    if (crossing.stale_to)
+        unmark_stale(region, to->parent, recoveries);
+    if (is_from == 0)
+        believe_no_size(region, from);
+    if (is_to == 0)
+        believe_no_size(region, to);
+    if (crossing.leaves)
+        see_other_names(region, &left);
+    return 0;
 }

@@ -110,7 +110,7 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
         VELO_INIT(node->home, (uint16_t)home);
         velo_state_set_locked(region, index, VELO_DISK);
         velo_set64(region, &node->version, 1);
-        velo_set64(region, &node->settled, 1);
+        velo_set64(region, &node->settled, !pass->unsure);
     }
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
     return index;

@@ -27,16 +27,30 @@ int velo_copy_bytes(int from, int to)
     }
 }
 
-void velo_copy_attributes(int to, const struct stat *from)
+static void copy_owner(int to, const struct stat *from)
 {
     struct stat now;
     if (velo_os_fstat(to, &now) == 0 &&
         (now.st_uid != from->st_uid || now.st_gid != from->st_gid) &&
         velo_os_fchown(to, from->st_uid, from->st_gid) != 0)
         velo_os_fchown(to, (uid_t)-1, from->st_gid); /* not root: the group at least */
-    velo_os_fchmod(to, from->st_mode & 07777);
+}
+
+static void copy_mode_and_times(int to, const struct stat *from)
+{
     const struct timespec times[2] = {from->st_atim, from->st_mtim};
+    velo_os_fchmod(to, from->st_mode & 07777);
     velo_sys4(SYS_utimensat, to, 0, velo_word(times), 0);
+}
+
+/* In an order in which no step takes away what one before it gave: a new owner takes set-user-ID
+ * bits and capabilities, an access control list sets the mode. */
+int velo_copy_attributes(int from, int to, const struct stat *attributes)
+{
+    copy_owner(to, attributes);
+    const int rc = from >= 0 ? velo_copy_xattrs(from, to) : 0;
+    copy_mode_and_times(to, attributes);
+    return rc;
 }
 
 static int publish_locked(struct velo_region *region, uint32_t index, const struct velo_look *look,
@@ -83,6 +97,12 @@ static void keep_ctime_locked(struct velo_region *region, uint32_t index, int64_
     velo_set_time(region, &node->ctime_ns, velo_ctime_of(node, disk_ns));
 }
 
+/* Another file may have taken the name between the walk and the open. */
+static int is_the_disks(const struct velo_region *region, uint32_t index, const struct stat *disk)
+{
+    return VELO_READ(velo_node_at(region, index)->identity[VELO_ID_DISK].inode) == disk->st_ino;
+}
+
 /* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
  * it would write for nobody, who reads it would read the past.  With the lease held across the
  * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
@@ -98,6 +118,8 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
     if (rc == 0 && (velo_os_fstat(from, &now) != 0 || now.st_size != copied->st_size ||
                     velo_ns(&now.st_mtim) != velo_ns(&copied->st_mtim)))
         rc = VELO_AGAIN; /* an outsider wrote while we copied */
+    if (rc == 0 && !is_the_disks(region, index, &now))
+        rc = -ENOENT;
     if (rc == 0 && velo_has_outside_names(region, index, &now))
         rc = -EBUSY;
     if (rc == 0) /* what is shown so far, before it is compared with the new file's */
@@ -133,7 +155,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     char path[320];
     struct stat stat, made;
     velo_backing_path(region, backing, path);
-    int rc = velo_os_fstat(from, &stat);
+    int rc = velo_fstat_unlent(region, from, &stat);
     if (rc == 0 && velo_has_outside_names(region, place->node, &stat))
         rc = -EBUSY;
     const int to = rc != 0 ? rc
@@ -142,12 +164,10 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     if (to >= 0) {
         if (!truncate)
             rc = velo_copy_bytes(from, to);
-        if (rc == 0 && velo_copy_xattrs(from, to) != 0)
+        if (rc == 0 && velo_copy_attributes(from, to, &stat) != 0)
             rc = -EBUSY; /* what memory does not know stays where it is known */
-        if (rc == 0) {
-            velo_copy_attributes(to, &stat);
+        if (rc == 0)
             rc = velo_os_fstat(to, &made);
-        }
         if (rc == 0)
             rc = publish_copy(region, place->node, look, backing, &made, from, &stat, truncate);
         velo_os_close(to);
@@ -188,7 +208,7 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
         stat.st_gid = node->gid;
         stat.st_atim = velo_timespec(node->atime_ns);
         stat.st_mtim = velo_timespec(node->mtime_ns);
-        velo_copy_attributes(fd, &stat);
+        velo_copy_attributes(-1, fd, &stat);
         rc = velo_os_fstat(fd, &made);
     }
     if (rc == 0)
@@ -217,5 +237,13 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
         rc = real_path(region, index, path);
     else
         rc = -EAGAIN;
-    return rc != 0 ? rc : velo_open_lent(region, index, which, path, O_NOATIME | O_NONBLOCK);
+    int fd = rc != 0 ? rc
+                     : velo_open_lent(region, index, which, path, O_NOATIME | O_NONBLOCK);
+    struct stat stat;
+    if (fd >= 0 && which == VELO_ID_DISK &&
+        (velo_os_fstat(fd, &stat) != 0 || !is_the_disks(region, index, &stat))) {
+        velo_os_close(fd);
+        fd = -EAGAIN;
+    }
+    return fd;
 }

@@ -367,7 +367,7 @@ static int path_to_write(struct velo_region *region, struct velo_place *place,
     const int rc = velo_copy_up(region, place, look, 0);
     if (rc == -EBUSY || rc == -ENOSPC)
         return announce(region, place->node, look);
-    return VELO_AGAIN;
+    return rc == -ENOENT ? gone_from_disk(region, place, look) : VELO_AGAIN;
 }
 
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,

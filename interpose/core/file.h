@@ -17,8 +17,9 @@ int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *ou
 
 /* All bytes from one descriptor's offset to its end. 0 or -errno; EINTR and EAGAIN are retried. */
 int velo_copy_bytes(int from, int to);
-/* Owner, mode and times; what a caller without the right cannot set stays as the kernel made it. */
-void velo_copy_attributes(int to, const struct stat *from);
+/* Owner, extended attributes of `from` (-1: none), mode and times; what of `attributes` a caller without
+ * the right cannot set stays as the kernel made it. 0, or -errno of velo_copy_xattrs. */
+int velo_copy_attributes(int from, int to, const struct stat *attributes);
 /* Extended attributes: 0, or -errno when one cannot be had or set there; whether there are any. Labels
  * of security modules do not count. */
 int velo_copy_xattrs(int from, int to);
@@ -56,6 +57,9 @@ void velo_watchers_reap(struct velo_region *region);
 int velo_load(struct velo_region *region, uint32_t node);
 /* BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
 int velo_leave_memory(struct velo_region *region, uint32_t node);
+/* border.c: the next node after `after` that has a name below `directory` and is not on disk as it is
+ * now: somebody writes it, or the disk refused it. 0 when there is none. */
+uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
 int velo_fetch(struct velo_region *region, struct velo_place *place);
 /* The kernel's inode of a node that is not in memory is another now, or has other links. */

@@ -80,21 +80,23 @@ void velo_putting_end(struct velo_putting *putting)
     atomic_store(&putting->thread, 0);
 }
 
-void velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
-                        const char *name)
+int velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd, const char *name)
 {
     struct stat stat;
     const int fd = velo_loose_look(region, directory, dirfd, name);
-    const int known = fd >= 0 && velo_os_fstat(fd, &stat) == 0;
-    if (fd >= 0)
-        velo_os_close(fd);
-    if (!known || velo_loose_unlink(region, directory, dirfd, name) != 0 ||
-        stat.st_nlink < 2)
-        return;
+    if (fd < 0)
+        return fd;
+    int rc = velo_os_fstat(fd, &stat);
+    velo_os_close(fd);
+    if (rc == 0)
+        rc = velo_loose_unlink(region, directory, dirfd, name);
+    if (rc != 0 || stat.st_nlink < 2)
+        return rc;
     struct velo_hold hold;
     velo_begin(region, &hold);
     velo_copy_lost_locked(region, directory, stat.st_ino);
     velo_commit(region, &hold);
+    return 0;
 }
 
 static int open_directory(struct velo_region *region, uint32_t directory)
@@ -105,6 +107,21 @@ static int open_directory(struct velo_region *region, uint32_t directory)
                   : velo_os_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
+static int remove_noted(struct velo_region *region, const struct velo_putting *slot,
+                        uint32_t thread)
+{
+    char path[PATH_MAX], name[64];
+    const uint32_t directory = atomic_load(&slot->parent);
+    int rc = velo_path_of(region, directory, path);
+    const int dirfd = rc < 0 ? rc : velo_loose_open(region, directory, path);
+    if (dirfd < 0)
+        return dirfd;
+    name_of(thread, atomic_load(&slot->node), name);
+    rc = velo_litter_remove(region, directory, dirfd, name);
+    velo_os_close(dirfd);
+    return rc;
+}
+
 void velo_litter_of_the_dead(struct velo_region *region)
 {
     for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
@@ -112,15 +129,9 @@ void velo_litter_of_the_dead(struct velo_region *region)
         uint32_t thread = atomic_load(&slot->thread);
         if (thread == 0 || !velo_thread_dead(thread, atomic_load(&slot->since_ns)))
             continue;
-        char name[64];
-        const uint32_t directory = atomic_load(&slot->parent);
-        const int dirfd = open_directory(region, directory);
-        name_of(thread, atomic_load(&slot->node), name);
-        if (dirfd >= 0) {
-            velo_litter_remove(region, directory, dirfd, name);
-            velo_os_close(dirfd);
-        }
-        atomic_compare_exchange_strong(&slot->thread, &thread, 0);
+        const int rc = remove_noted(region, slot, thread);
+        if (rc != -EACCES && rc != -EPERM) /* else somebody with more rights will */
+            atomic_compare_exchange_strong(&slot->thread, &thread, 0);
     }
 }
 

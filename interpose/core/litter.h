@@ -15,8 +15,8 @@ void velo_putting_end(struct velo_putting *putting);
 /* Whether `putter` (of a name, not 0) is between rename and record, and not dead. */
 int velo_putter_alive(const struct velo_region *region, uint32_t putter);
 /* Remove one; names that share its bytes (a further link on its way) learn their new ctime. */
-void velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
-                        const char *name);
+int velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
+                       const char *name);
 /* Remove what dead putters noted down. */
 void velo_litter_of_the_dead(struct velo_region *region);
 /* Remove `name` in dirfd, found in `directory`, if its writer is dead. */

@@ -225,9 +225,13 @@ static void recover(struct velo_region *region)
     struct velo_header *header = region->header;
     undo(region);
     settle_sequence(header);
+    const uint32_t loosened = atomic_load(&header->loosened),
+                   other = atomic_load(&header->loosened_other);
     if (velo_rename_recover(region) != 0)
         undo(region);
     settle_sequence(header);
+    atomic_store(&header->loosened_other, other); /* the rename may have lent rights of its own */
+    atomic_store(&header->loosened, loosened);
     velo_loosened_recover(region);
     mark_stale(region, atomic_load(&header->disk_step));
     mark_stale(region, atomic_load(&header->disk_step_other));

@@ -29,15 +29,28 @@ static void collect(const struct velo_region *region, uint32_t directory, mode_t
         chain->directories[chain->count++] = directory;
 }
 
+/* Give `path` its mode back, unless a program has set another one since, by a descriptor: it does so
+ * without the lock. */
+static void take_from(const char *path, mode_t lent, mode_t mode)
+{
+    struct stat now;
+    if (velo_os_lstat(path, &now) == 0 && (now.st_mode & 07777) == lent)
+        velo_os_chmod(path, mode);
+}
+
 static void set_mode(struct velo_region *region, const struct chain *chain, uint32_t at,
                      int loose)
 {
     const struct velo_node *node = velo_node_at(region, chain->directories[at]);
     const mode_t mode = node->mode & 07777, wanted = at == 0 ? chain->last : MAY_SEARCH;
     char path[PATH_MAX];
-    if (node->type == VELO_DIRECTORY && (mode & wanted) != wanted &&
-        velo_directory_path(region, chain->directories[at], path) > 0)
-        velo_os_chmod(path, loose ? mode | wanted : mode);
+    if (node->type != VELO_DIRECTORY || (mode & wanted) == wanted ||
+        velo_directory_path(region, chain->directories[at], path) < 0)
+        return;
+    if (loose)
+        velo_os_chmod(path, mode | wanted);
+    else
+        take_from(path, mode | wanted, mode);
 }
 
 /* Top down, since each is reached through those above; and back bottom up. */
@@ -171,6 +184,15 @@ int velo_loose_link(struct velo_region *region, uint32_t directory, uint32_t sec
                    &(struct step){.dirfd = dirfd, .name = name, .other = path});
 }
 
+int velo_fstat_unlent(struct velo_region *region, int fd, struct stat *out)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = velo_os_fstat(fd, out);
+    velo_commit(region, &hold);
+    return rc;
+}
+
 static int set_times(const struct step *s)
 {
     return velo_os_utimensat(AT_FDCWD, s->name, s->times, AT_SYMLINK_NOFOLLOW);
@@ -240,7 +262,7 @@ static int open_lent_locked(struct velo_region *region, uint32_t index, unsigned
     atomic_store(&region->header->opened, note_of(index, which, wanted & ~mode));
     if (velo_os_chmod(path, mode | wanted) == 0) {
         fd = velo_os_open(path, flags | O_NONBLOCK, 0);
-        velo_os_chmod(path, mode);
+        take_from(path, mode | wanted, mode);
         if (is_its && velo_os_lstat(path, &stat) == 0)
             keep_ctime_locked(region, index, which, shown_ns, &stat);
     }

@@ -32,6 +32,8 @@ int velo_loose_lstat_locked(struct velo_region *region, uint32_t directory, cons
  * caller is not its owner. */
 int velo_open_lent(struct velo_region *region, uint32_t node, unsigned which, const char *path,
                    int flags);
+/* fstat while no rights are lent, so that the mode is the program's. */
+int velo_fstat_unlent(struct velo_region *region, int fd, struct stat *out);
 /* Under the lock, for recovery. */
 void velo_loosened_recover(struct velo_region *region);
 

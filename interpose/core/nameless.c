@@ -97,13 +97,13 @@ static int link_locked(struct velo_region *region, uint32_t index, uint32_t gene
         return -ENOENT;
     if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
         return -EEXIST;
-    velo_last_name_forget_locked(region, index);
     uint32_t flags = node->flags & ~(uint32_t)VELO_NODE_LINKABLE;
     if (velo_looks_like_program(to->name, to->name_length, node->mode))
         flags |= VELO_NODE_PROGRAM;
     velo_set32(region, &node->flags, flags);
     if (velo_name_enter_locked(region, to->parent, to->name, to->name_length, index) == 0)
         return -ENOSPC;
+    velo_last_name_forget_locked(region, index); /* slots are taken before any is given back (pool.c) */
     velo_dirty_locked(region, index);
     velo_renamed_locked(region, index);
     velo_program_locked(region, index);

@@ -19,6 +19,7 @@
 
 #define NAMES_A_FILE_MAX 65536
 #define TRIES_A_NAME 3
+#define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 
 /* One name that needs putting, copied under the lock. */
 struct errand {
@@ -77,13 +78,13 @@ static int copy_to_temporary(struct velo_region *region, const struct errand *er
         return to;
     int rc = velo_copy_bytes(from, to);
     if (rc == 0)
-        rc = velo_os_fstat(from, &stat);
-    if (rc == 0) {
-        velo_copy_xattrs(from, to);
-        velo_copy_attributes(to, &stat);
-        if ((flags & VELO_PUT_SYNC) != 0)
-            rc = velo_os_fsync(to);
-    }
+        rc = velo_fstat_unlent(region, from, &stat);
+    if (rc == 0)
+        rc = velo_copy_attributes(from, to, &stat);
+    if (rc == -EOPNOTSUPP) /* a disk that has no extended attributes: bytes matter more */
+        rc = 0;
+    if (rc == 0 && (flags & VELO_PUT_SYNC) != 0)
+        rc = velo_os_fsync(to);
     if (rc == 0)
         return to;
     velo_os_close(to);
@@ -290,7 +291,7 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
 int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
 {
     struct errand errand;
-    uint32_t snapshots = 0;
+    uint32_t snapshots = 0, waits = 0;
     if (VELO_READ(velo_node_at(region, node)->state) == VELO_DISK) /* whoever writes, writes there */
         return 0;
     if (velo_is_leased(region, node))
@@ -301,7 +302,10 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
         const int rc = run_errand(region, &errand, flags);
         if (rc == -EBUSY) {
             const struct timespec moment = {0, 50000};
+            if (++waits == PUTTER_WAITS_MAX)
+                return -EBUSY;
             velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+            count--;
             continue;
         }
         if (rc == -ESTALE && ++tries < TRIES_A_NAME)

@@ -182,6 +182,7 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
     if (dirfd >= 0) {
         rc = velo_compare_name(pass, dirfd, parent, name);
         velo_os_close(dirfd);
+        pass->unsure = 1; /* who wrote below a directory before it was renamed in goes on */
         if (rc == 0)
             rc = run(pass);
     }

@@ -14,6 +14,7 @@
 #include "os.h"
 #include "reconcile.h"
 
+#define ATTEMPTS_MAX 1000
 #define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
@@ -23,6 +24,7 @@ struct move {
     struct velo_place *from, *to;
     unsigned flags;
     uint32_t from_name, to_name; /* 0: missing */
+    uint32_t made;               /* the name that takes the place of to_name, once there is one */
     uint32_t node, victim;       /* what is moved; what stood at `to`, 0: nothing */
     int goes;                    /* what of the victim stands on disk may not stay there */
 };
@@ -148,6 +150,12 @@ static int must_go(const struct move *m)
            victim->links > 1 || (victim->state == VELO_DISK && is_open(m->to->path));
 }
 
+static int remove_copy(const char *path)
+{
+    const int rc = velo_os_unlink(path);
+    return rc == -ENOENT ? 0 : rc; /* somebody else did */
+}
+
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
 static int rename_on_disk(struct move *m, int *moved)
 {
@@ -167,7 +175,7 @@ static int rename_on_disk(struct move *m, int *moved)
     velo_moving_announce(region, *moved ? VELO_MOVING_RENAME : VELO_MOVING_UNLINK, m->from_name,
                          m->to);
     if (!*moved) /* it gives way to a file that lives in memory only */
-        return velo_os_unlink(m->to->path);
+        return remove_copy(m->to->path);
     velo_ctime_seen_locked(region, m->node, m->from->path);
     velo_ctime_seen_locked(region, m->victim, m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
@@ -176,7 +184,7 @@ static int rename_on_disk(struct move *m, int *moved)
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
         *moved = 0; /* somebody removed the old copy; the bytes are here */
         m->goes = to_on_disk && must_go(m);
-        rc = m->goes ? velo_os_unlink(m->to->path) : 0;
+        rc = m->goes ? remove_copy(m->to->path) : 0;
     }
     return rc;
 }
@@ -193,7 +201,15 @@ static void inherit_copy_locked(struct velo_region *region, uint32_t name,
     velo_name_flags_locked(region, name, from->flags);
 }
 
-static int rename_in_tree(struct move *m, int moved)
+/* Before the disk's half, which nothing takes back; and before a slot is given back (pool.c). */
+static int make_name(struct move *m)
+{
+    m->made = velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length,
+                                     m->node);
+    return m->made == 0 ? -ENOSPC : 0;
+}
+
+static void rename_in_tree(struct move *m, int moved)
 {
     struct velo_region *region = m->region;
     const struct velo_name before = *velo_name_at(region, m->from_name);
@@ -201,11 +217,7 @@ static int rename_in_tree(struct move *m, int moved)
     struct stat disk;
     const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
     const int copy_lost = on_disk || m->goes;
-    /* Slots are taken before any is given back (pool.c). */
-    const uint32_t made = velo_name_enter_locked(region, m->to->parent, m->to->name,
-                                                 m->to->name_length, m->node);
-    if (made == 0)
-        return -ENOSPC;
+    const uint32_t made = m->made;
     if (on_disk) {
         velo_name_disk_locked(region, made, before.disk_version, &disk);
         velo_names_seen_locked(region, m->node, &disk);
@@ -236,7 +248,6 @@ static int rename_in_tree(struct move *m, int moved)
         velo_program_locked(region, m->node);
     velo_touch_locked(region, m->from->parent);
     velo_touch_locked(region, m->to->parent);
-    return 0;
 }
 
 /* Links of one copy: to rename them did nothing, and the removal of the old name was still to come. */
@@ -283,7 +294,10 @@ int velo_rename_recover(struct velo_region *region)
     if (moving->kind == VELO_MOVING_RENAME)
         remove_twin(region, m.from_name, &disk);
     m.goes = moving->kind == VELO_MOVING_UNLINK;
-    return rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
+    const int made = make_name(&m);
+    if (made == 0)
+        rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
+    return made;
 }
 
 static int rename_locked(struct move *m, struct velo_hold *hold)
@@ -301,12 +315,16 @@ static int rename_locked(struct move *m, struct velo_hold *hold)
     if (rc != 0)
         return rc;
     int moved = 0;
-    rc = rename_on_disk(m, &moved);
-    return rc != 0 ? rc : rename_in_tree(m, moved);
+    rc = make_name(m);
+    if (rc == 0)
+        rc = rename_on_disk(m, &moved);
+    if (rc == 0)
+        rename_in_tree(m, moved);
+    return rc;
 }
 
-int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,
-                unsigned flags)
+static int rename_once(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                       unsigned flags)
 {
     if (from->dots != 0 || to->dots != 0)
         return from->dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
@@ -338,4 +356,20 @@ int velo_rename(struct velo_region *region, struct velo_place *from, struct velo
     struct velo_hold hold;
     velo_begin(region, &hold);
     return velo_finish(region, &hold, rename_locked(&move, &hold));
+}
+
+int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                unsigned flags)
+{
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        int rc = rename_once(region, from, to, flags);
+        if (rc != VELO_AGAIN)
+            return rc;
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, from);
+        if (rc == 0)
+            rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, to);
+        if (rc != 0)
+            return rc;
+    }
+    return -EIO;
 }

@@ -136,16 +136,18 @@ static void take_settled_locked(struct velo_region *region, uint32_t index,
     velo_set64(region, &node->settled, node->version);
 }
 
-static void record(struct velo_region *region, uint32_t index, const struct seen *seen,
-                   const struct stat *stat, int quiet)
+/* Looks under the lock: there nobody lends rights, which show in the mode. */
+static void record(struct velo_region *region, uint32_t index, const struct seen *seen, int fd,
+                   int quiet)
 {
     struct velo_hold hold;
+    struct stat stat;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
-    if (same_as_seen(node, seen)) {
-        const uint64_t held = (uint64_t)stat->st_blocks * 512;
+    if (same_as_seen(node, seen) && velo_os_fstat(fd, &stat) == 0) {
+        const uint64_t held = (uint64_t)stat.st_blocks * 512;
         if (quiet && node->version == seen->version)
-            take_settled_locked(region, index, stat);
+            take_settled_locked(region, index, &stat);
         /* A writer's charge may be ahead of its bytes; it never falls while it writes. */
         if (quiet || held > node->charged)
             velo_charge_set_locked(region, index, held);
@@ -156,7 +158,6 @@ static void record(struct velo_region *region, uint32_t index, const struct seen
 int velo_settle(struct velo_region *region, uint32_t index)
 {
     struct seen seen;
-    struct stat stat;
     char path[320];
     if (see(region, index, &seen) != 0)
         return 0;
@@ -172,9 +173,7 @@ int velo_settle(struct velo_region *region, uint32_t index)
     if (seen.links == 0 && velo_nobody_else_has(fd) && !known_by_path(region, index, fd)) {
         freed = free_unlinked(region, index, &seen, path);
     } else {
-        const int quiet = velo_nobody_writes(fd);
-        if (velo_os_fstat(fd, &stat) == 0)
-            record(region, index, &seen, &stat, quiet);
+        record(region, index, &seen, fd, velo_nobody_writes(fd));
     }
     velo_os_close(fd);
     return freed;

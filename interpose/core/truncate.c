@@ -4,14 +4,31 @@
 
 #include "file.h"
 #include "os.h"
+#include "tree.h"
+
+/* Somebody may have looked at the file between the announcement and the change. */
+static void has_changed(struct velo_region *region, const struct velo_place *place)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (node->generation == place->generation && node->type == VELO_REGULAR &&
+        node->state == VELO_BACKED)
+        velo_dirty_locked(region, place->node);
+    velo_commit(region, &hold);
+}
 
 /* By path: a watcher would hear of a descriptor. */
 __attribute__((noinline)) static int truncate_watched(struct velo_region *region,
                                                       struct velo_place *place, off_t length)
 {
     char path[PATH_MAX];
-    const int rc = velo_kernel_path(region, place, 1, path);
-    return rc != 0 ? rc : (int)velo_sys2(SYS_truncate, velo_word(path), length);
+    int rc = velo_kernel_path(region, place, 1, path);
+    if (rc == 0)
+        rc = (int)velo_sys2(SYS_truncate, velo_word(path), length);
+    if (rc == 0)
+        has_changed(region, place);
+    return rc;
 }
 
 int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)

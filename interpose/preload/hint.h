@@ -40,8 +40,9 @@ int velo_hint_charge_to(int fd, uint64_t end);
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (spill.c). 0, or -ENOSPC: others would notice. */
 int velo_spill_descriptor(int fd, uint32_t node);
-/* The same for whatever descriptors of this process have the file open; with `waits` as long as a
- * shard may be looking at it, or some seconds when somebody else has it. 0 or -errno. */
-int velo_spill_place(struct velo_place *place, bool waits);
+/* The same for whatever descriptors of this process have the file open, or a file below the directory;
+ * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
+ * 0 or -errno. */
+int velo_spill_place(const struct velo_place *place, bool waits);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "../core/file.h"
+#include "../core/tree.h"
 #include "hint.h"
 #include "raw.h"
 
@@ -166,15 +167,31 @@ int velo_spill_descriptor(int fd, uint32_t node)
     return rc == 0 ? 0 : -ENOSPC;
 }
 
-int velo_spill_place(struct velo_place *place, bool waits)
+static int spill_node(struct velo_region *region, uint32_t node, struct scratch *s, bool waits)
 {
-    struct scratch *s = place->kind == VELO_HOSTED && place->type == VELO_REGULAR ? scratch_new()
-                                                                                  : NULL;
-    if (s == NULL)
+    struct velo_look look;
+    if (velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
         return -EXDEV;
-    int rc = velo_kernel_path(velo_here(), place, 0, s->file);
-    if (rc == 0)
-        rc = spill(velo_here(), place->node, s, waits ? ATTEMPTS_MAX : GLANCES);
-    scratch_free(s);
+    velo_backing_path(region, look.backing, s->file);
+    return spill(region, node, s, waits ? ATTEMPTS_MAX : GLANCES);
+}
+
+int velo_spill_place(const struct velo_place *place, bool waits)
+{
+    struct velo_region *region = velo_here();
+    if (place->kind != VELO_HOSTED || place->node == 0)
+        return -EXDEV;
+    struct scratch *s = scratch_new();
+    int rc = -EXDEV;
+    if (s != NULL && place->type == VELO_REGULAR) {
+        rc = spill_node(region, place->node, s, waits);
+    } else if (s != NULL && place->type == VELO_DIRECTORY) {
+        uint32_t node = 0;
+        do /* all or nothing: -EXDEV when there was none */
+            node = velo_next_left(region, place->node, node);
+        while (node != 0 && (rc = spill_node(region, node, s, waits)) == 0);
+    }
+    if (s != NULL)
+        scratch_free(s);
     return rc;
 }

@@ -271,6 +271,7 @@ static inline void put_everything(void)
 {
     struct velo_put_result result;
     CHECK_EQ(velo_put_all(&bench.region, 0, 10000, &result), 0);
+    CHECK_EQ(result.first_error, 0);
     CHECK_EQ(result.failed, 0);
 }
 

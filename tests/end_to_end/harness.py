@@ -132,8 +132,9 @@ class Velo:
     def left(self) -> list[str]:
         """Processes and files of this root that exist now."""
         found = [f"{pid}: {command_of(pid)}" for pid in processes_of(self.root)]
-        if self.root.exists():
-            found += [str(path) for path in [self.root, *self.root.rglob("*")]]
+        # os.walk, unlike rglob, passes over a directory that ends while it is read.
+        for directory, _, files in os.walk(self.root):
+            found += [directory, *(f"{directory}/{name}" for name in files)]
         return found
 
     def tear_down(self) -> list[str]:
