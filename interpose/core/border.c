@@ -177,20 +177,24 @@ static int take_in(struct velo_region *region, struct velo_place *place)
     return velo_revalidate(region, place);
 }
 
+/* Or -errno: there is nothing. */
+static int is_directory(const struct velo_place *place)
+{
+    struct stat stat;
+    if (place->kind == VELO_HOSTED)
+        return place->type == VELO_NONE ? -ENOENT : place->type == VELO_DIRECTORY;
+    const int rc = velo_os_lstat(place->path, &stat);
+    return rc != 0 ? rc : S_ISDIR(stat.st_mode);
+}
+
 /* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */
 static int check_border(const struct velo_place *from, const struct velo_place *to, unsigned flags)
 {
-    struct stat stat;
-    int directory = from->type == VELO_DIRECTORY;
-    if ((flags & EXCHANGE) != 0 && to->kind == VELO_HOSTED && to->type == VELO_NONE)
-        return -ENOENT;
-    if (from->kind == VELO_OUTSIDE) {
-        const int rc = velo_os_lstat(from->path, &stat);
-        if (rc != 0)
-            return rc;
-        directory = S_ISDIR(stat.st_mode);
-    }
-    if (!directory && (from->must_be_directory || to->must_be_directory))
+    const int directory = is_directory(from);
+    const int last = (flags & EXCHANGE) != 0 ? is_directory(to) : directory;
+    if (directory < 0 || last < 0)
+        return directory < 0 ? directory : last;
+    if ((!directory && from->must_be_directory) || (!last && to->must_be_directory))
         return -ENOTDIR;
     if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED &&
         to->type == VELO_REGULAR)

@@ -69,19 +69,44 @@ int velo_agrees(const struct velo_region *region, uint32_t directory, const char
                       : (VELO_READ(name->flags) & VELO_NAME_ON_DISK) == 0; /* in memory only */
 }
 
-static uint32_t other_name_of(const struct velo_region *region, const struct stat *disk)
+static int leads_to(struct velo_pass *pass, const struct velo_name *name, const struct stat *disk)
+{
+    char text[VELO_NAME_MAX + 1];
+    struct stat now;
+    const size_t length = velo_name_text(pass->region, name, text);
+    return velo_name_path(pass->region, name->parent, text, length, pass->target) > 0 &&
+           velo_os_lstat(pass->target, &now) == 0 && now.st_ino == disk->st_ino &&
+           now.st_dev == disk->st_dev;
+}
+
+/* A file's identity on disk may be of the past, and the disk have given its number again; so one of
+ * its names must lead there, to what the file is now. */
+static int has_copy(struct velo_pass *pass, const struct velo_node *node, const struct stat *disk)
+{
+    if (node->state == VELO_COLD ||
+        (node->state == VELO_BACKED && disk->st_nlink != node->links + 1))
+        return 0; /* in memory it has no names outside (copy.c) */
+    for (uint32_t index = node->first_name; index != 0;
+         index = velo_name_at(pass->region, index)->next_of_node) {
+        const struct velo_name *name = velo_name_at(pass->region, index);
+        if ((name->flags & VELO_NAME_ON_DISK) != 0 && name->disk_inode == disk->st_ino)
+            return (node->state == VELO_DISK || name->disk_version == node->version) &&
+                   leads_to(pass, name, disk);
+    }
+    return 0;
+}
+
+static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)
 {
     if (S_ISDIR(disk->st_mode) || disk->st_nlink < 2)
         return 0;
-    const uint32_t index = velo_identity_find(region, disk->st_dev, disk->st_ino);
-    const struct velo_node *node = velo_node_at(region, index);
+    const uint32_t index = velo_identity_find(pass->region, disk->st_dev, disk->st_ino);
+    const struct velo_node *node = velo_node_at(pass->region, index);
     if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
         return 0;
     const int same = node->type != VELO_REGULAR ||
-                     (node->state == VELO_DISK &&
-                      ((node->flags & VELO_NODE_SHARED) != 0 ||
-                       (node->mtime_ns == velo_ns(&disk->st_mtim) &&
-                        node->size == (uint64_t)disk->st_size)));
+                     (node->state == VELO_DISK && (node->flags & VELO_NODE_SHARED) != 0) ||
+                     has_copy(pass, node, disk);
     return same ? index : 0;
 }
 
@@ -121,7 +146,7 @@ static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, con
                          size_t length, const struct stat *disk)
 {
     struct velo_region *region = pass->region;
-    uint32_t node = other_name_of(region, disk);
+    uint32_t node = other_name_of(pass, disk);
     if (node == 0)
         node = new_node_locked(pass, dirfd, parent, text, length, disk);
     const uint32_t name =
@@ -164,6 +189,8 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     struct velo_node *node = velo_node_at(region, name->node);
     VELO_INIT(name->mark, pass->mark);
     if (node->type == VELO_DIRECTORY && S_ISDIR(disk->st_mode)) {
+        if (node->identity[VELO_ID_DISK].inode != disk->st_ino) /* another one, with other entries */
+            velo_enqueue(pass, name->node);
         velo_take_stat_locked(region, name->node, disk);
         velo_identity_set_locked(region, name->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
         velo_name_disk_locked(region, index, 0, disk);

@@ -133,5 +133,5 @@ int velo_somebody_has(const struct velo_region *region, int fd)
     if (length < 0)
         return 1;
     file[length] = 0;
-    return velo_holders(region, file, is_other, &fd) > 0;
+    return velo_holders(region, file, is_other, &fd) != 0; /* also when it cannot be known */
 }

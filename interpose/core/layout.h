@@ -6,9 +6,9 @@
  * reused as a node, so a reader without a lock may read rubbish but never another type's bytes.
  *
  * Who may touch what
- *   everything below "tree"    written with the namespace lock held, each store through velo_set()
- *                              (intent.h), which first notes the old value; read under the lock, or
- *                              without it between two equal even values of `sequence`
+ *   everything below "tree"    written with the namespace lock held, each store through velo_set32
+ *                              and its like (lock.h), which first note the old value; read under
+ *                              the lock, or without it between two equal even values of `sequence`
  *   counters, ticks, slices    relaxed atomics, by anybody
  *
  * Invariants (check.c names them when they break)
@@ -211,7 +211,7 @@ struct velo_intent {
 
 /* A rename or link whose half on disk may be done: recovery looks, and then does the other half of
  * a rename, too, and takes a link back. */
-enum { VELO_MOVING_UNLINK = 0, VELO_MOVING_RENAME = 1, VELO_MOVING_LINK = 2 };
+enum { VELO_MOVING_UNLINK = 0, VELO_MOVING_RENAME = 1, VELO_MOVING_LINK = 2, VELO_MOVING_EXCHANGE = 3 };
 struct velo_moving {
     _Atomic uint32_t from_name; /* stored last; 0: none */
     uint32_t node, to_parent;

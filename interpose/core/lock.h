@@ -12,10 +12,11 @@
  * L1  baton (put_all) before lock (namespace); nobody takes the baton while holding the lock.
  * L2  all signals are blocked from enter to leave of the namespace lock: no handler of the host
  *     program can run in there and ask for it again.
- * L3  under the namespace lock we wait for nothing, with one exception: a directory, symlink or
- *     on-disk name is created, renamed or removed on disk in there (name.c), so that namespace and
- *     disk change as one.  disk_step names the directory meanwhile; recovery marks it STALE.
- *     A rename that the disk has done is done in the namespace by recovery, too. */
+ * L3  under the namespace lock we wait for nothing but the disk's own metadata: a directory, symlink
+ *     or on-disk name is created, renamed, removed or changed on disk in there (name.c, rename.c,
+ *     border.c, alter.c), so that namespace and disk change as one, and rights are lent (loosen.c).
+ *     disk_step names the directory meanwhile; recovery marks it STALE.  A rename that the disk has
+ *     done is done in the namespace by recovery, too. */
 #ifndef VELO_CORE_LOCK_H
 #define VELO_CORE_LOCK_H
 

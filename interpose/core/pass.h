@@ -20,7 +20,7 @@ struct velo_pass {
     int unsure; /* somebody may be writing what is found: its size and times are not believed */
     uint32_t head, tail;
     char path[PATH_MAX], target[PATH_MAX];
-    char dents[VELO_DENTS_BYTES];
+    _Alignas(8) char dents[VELO_DENTS_BYTES];
     uint32_t queue[VELO_QUEUE_MAX];
 };
 

@@ -2,7 +2,7 @@
  *
  * One change of the namespace; what of the two names stands on disk is renamed there in the same hold
  * of the lock.  See name.c for how disk and namespace stay one. */
-#include "tree.h"
+#include "move.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,23 +19,13 @@
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
 
-struct move {
-    struct velo_region *region;
-    struct velo_place *from, *to;
-    unsigned flags;
-    uint32_t from_name, to_name; /* 0: missing */
-    uint32_t made;               /* the name that takes the place of to_name, once there is one */
-    uint32_t node, victim;       /* what is moved; what stood at `to`, 0: nothing */
-    int goes;                    /* what of the victim stands on disk may not stay there */
-};
-
 static int busy(const struct velo_region *region, uint32_t name)
 {
     const uint32_t putter = name == 0 ? 0 : velo_name_at(region, name)->putter;
     return putter != 0 && velo_putter_alive(region, putter);
 }
 
-static int find_both_locked(struct move *m, struct velo_hold *hold)
+int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
 {
     struct velo_region *region = m->region;
     for (int waits = 0;; waits++) {
@@ -62,7 +52,7 @@ static int find_both_locked(struct move *m, struct velo_hold *hold)
 }
 
 /* What the kernel refuses before it asks who may: text and shape of the two paths. */
-static int check_paths(const struct move *m)
+static int check_paths(const struct velo_move *m)
 {
     const struct velo_region *region = m->region;
     const int directory = velo_node_at(region, m->node)->type == VELO_DIRECTORY;
@@ -77,7 +67,7 @@ static int check_paths(const struct move *m)
     return 0;
 }
 
-static int check_types(const struct move *m)
+static int check_types(const struct velo_move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);
     const int directory = velo_node_at(m->region, m->node)->type == VELO_DIRECTORY;
@@ -90,7 +80,7 @@ static int check_types(const struct move *m)
     return directory && victim->entries != 0 ? -ENOTEMPTY : 0;
 }
 
-static int check_rights(const struct move *m)
+static int check_rights(const struct velo_move *m)
 {
     const struct velo_region *region = m->region;
     const struct velo_node *to = velo_node_at(region, m->to->parent);
@@ -102,7 +92,7 @@ static int check_rights(const struct move *m)
     return rc;
 }
 
-static int fresh_paths(struct move *m)
+int velo_move_paths_locked(struct velo_move *m)
 {
     const int rc = velo_fresh_path(m->region, m->from);
     return rc != 0 ? rc : velo_fresh_path(m->region, m->to);
@@ -143,7 +133,7 @@ static int is_open(const char *path)
 /* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
  * of that, but not when other names share it and lose a link, nor when somebody has it open and may
  * see that it has a name still. */
-static int must_go(const struct move *m)
+static int must_go(const struct velo_move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);
     return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_SHARED) != 0 ||
@@ -157,7 +147,7 @@ static int remove_copy(const char *path)
 }
 
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
-static int rename_on_disk(struct move *m, int *moved)
+static int rename_on_disk(struct velo_move *m, int *moved)
 {
     struct velo_region *region = m->region;
     const struct velo_name *from = velo_name_at(region, m->from_name);
@@ -166,7 +156,7 @@ static int rename_on_disk(struct move *m, int *moved)
     *moved = (from->flags & VELO_NAME_ON_DISK) != 0;
     if (!*moved && !to_on_disk)
         return 0;
-    int rc = fresh_paths(m);
+    int rc = velo_move_paths_locked(m);
     if (rc != 0)
         return rc;
     m->goes = !*moved && must_go(m);
@@ -201,15 +191,25 @@ static void inherit_copy_locked(struct velo_region *region, uint32_t name,
     velo_name_flags_locked(region, name, from->flags);
 }
 
+void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node, uint64_t version,
+                       const struct stat *disk)
+{
+    velo_name_disk_locked(region, name, version, disk);
+    velo_names_seen_locked(region, node, disk);
+    const uint32_t owner = velo_identity_find(region, disk->st_dev, disk->st_ino);
+    if (owner != 0 && owner != node) /* what moved is a link of theirs: an older version */
+        velo_names_seen_locked(region, owner, disk);
+}
+
 /* Before the disk's half, which nothing takes back; and before a slot is given back (pool.c). */
-static int make_name(struct move *m)
+static int make_name(struct velo_move *m)
 {
     m->made = velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length,
                                      m->node);
     return m->made == 0 ? -ENOSPC : 0;
 }
 
-static void rename_in_tree(struct move *m, int moved)
+static void rename_in_tree(struct velo_move *m, int moved)
 {
     struct velo_region *region = m->region;
     const struct velo_name before = *velo_name_at(region, m->from_name);
@@ -219,11 +219,7 @@ static void rename_in_tree(struct move *m, int moved)
     const int copy_lost = on_disk || m->goes;
     const uint32_t made = m->made;
     if (on_disk) {
-        velo_name_disk_locked(region, made, before.disk_version, &disk);
-        velo_names_seen_locked(region, m->node, &disk);
-        const uint32_t owner = velo_identity_find(region, disk.st_dev, disk.st_ino);
-        if (owner != 0 && owner != m->node) /* what moved is a link of theirs: an older version */
-            velo_names_seen_locked(region, owner, &disk);
+        velo_moved_locked(region, made, m->node, before.disk_version, &disk);
     } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
                !m->goes) {
         inherit_copy_locked(region, made, &victim);
@@ -261,11 +257,24 @@ static void remove_twin(struct velo_region *region, uint32_t from_name, const st
         velo_os_unlink(path); /* not of a directory: it would be one under two names */
 }
 
+static int name_from(struct velo_move *m)
+{
+    static char text[VELO_NAME_MAX + 1];
+    struct velo_place *from = m->from;
+    const size_t size = velo_name_text(m->region, velo_name_at(m->region, m->from_name), text);
+    const int length = velo_name_path(m->region, from->parent, text, size, from->path);
+    if (length < 0)
+        return 0;
+    from->name_length = (uint16_t)size;
+    from->name = from->path + length - size;
+    return 1;
+}
+
 int velo_rename_recover(struct velo_region *region)
 {
     static struct velo_place from, to; /* too large for a stranger's stack; the lock guards them */
     const struct velo_moving *moving = &region->header->moving;
-    struct move m = {.region = region, .from = &from, .to = &to};
+    struct velo_move m = {.region = region, .from = &from, .to = &to};
     struct stat disk;
     m.from_name = atomic_load(&moving->from_name);
     const struct velo_name *name = velo_name_at(region, m.from_name);
@@ -291,6 +300,8 @@ int velo_rename_recover(struct velo_region *region)
         return 0;
     }
     m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
+    if (moving->kind == VELO_MOVING_EXCHANGE)
+        return name_from(&m) ? velo_exchange_recover(&m) : 0;
     if (moving->kind == VELO_MOVING_RENAME)
         remove_twin(region, m.from_name, &disk);
     m.goes = moving->kind == VELO_MOVING_UNLINK;
@@ -300,9 +311,9 @@ int velo_rename_recover(struct velo_region *region)
     return made;
 }
 
-static int rename_locked(struct move *m, struct velo_hold *hold)
+static int rename_locked(struct velo_move *m, struct velo_hold *hold)
 {
-    int rc = find_both_locked(m, hold);
+    int rc = velo_move_find_locked(m, hold);
     if (rc == 0 && velo_node_at(m->region, m->to->parent)->links == 0)
         rc = -ENOENT;
     if (rc == 0)
@@ -345,6 +356,8 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
         return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
     const int roots = (from->node != 0 && from->node == from->root) ||
                       (to->node != 0 && to->node == to->root);
+    if (flags == EXCHANGE && from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && !roots)
+        return velo_exchange(region, from, to);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
         return velo_rename_across(region, from, to, flags);
     if (from->kind == VELO_OUTSIDE)
@@ -352,7 +365,7 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
     if (to->type == VELO_DIRECTORY && velo_opaque_runs(region))
         velo_directory_refresh(region, to->node); /* is it empty? */
     velo_arrives(region, from, to);
-    struct move move = {.region = region, .from = from, .to = to, .flags = flags};
+    struct velo_move move = {.region = region, .from = from, .to = to, .flags = flags};
     struct velo_hold hold;
     velo_begin(region, &hold);
     return velo_finish(region, &hold, rename_locked(&move, &hold));

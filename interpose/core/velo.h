@@ -235,7 +235,7 @@ int velo_spill(struct velo_region *region, uint32_t node, int fd);
 /* ---- put.c: memory to the real tree ("materialise") ------------------------------------------ */
 enum {
     VELO_PUT_PROGRAMS = 1, /* only what exec and dlopen may need: executables, shared objects */
-    VELO_PUT_SYNC = 2,     /* fsync each file and directory */
+    VELO_PUT_SYNC = 2,     /* fsync the file; of velo_put_all: one syncfs for each hosted root */
 };
 /* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put and it
  * stays dirty); -errno of the disk. */
@@ -247,7 +247,7 @@ struct velo_put_result {
 /* By a client, before velo_put_all (a shard loads them for it): files that are in the store alone,
  * because the tree's disk refused them, are put if it accepts them now. 0, or the first -errno. */
 int velo_put_cold(struct velo_region *region);
-/* Put everything dirty, oldest mtime first, then directory times, deepest first. One at a time in
+/* Put everything dirty, oldest mtime first, then directory times. One at a time in
  * the whole workspace (the put baton); waits up to timeout_ms for it, 0 = try. 0 or -EAGAIN. */
 int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
                  struct velo_put_result *result);

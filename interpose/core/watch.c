@@ -141,7 +141,11 @@ static int leave_each(void *context, const char *name, size_t length, uint64_t i
     (void)name;
     (void)length;
     (void)type;
-    velo_leave_memory(context, (uint32_t)inode); /* its lower half is the node */
+    struct velo_region *region = context;
+    const uint32_t node = (uint32_t)inode; /* its lower half, but of a file that is the disk's */
+    if (node < VELO_READ(region->header->nodes.used) &&
+        velo_inode_number(velo_node_at(region, node), node) == inode)
+        velo_leave_memory(region, node);
     return 0;
 }
 

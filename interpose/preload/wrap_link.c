@@ -101,6 +101,13 @@ static void left(enum velo_type type, const struct velo_place *to, int to_fd, co
         velo_link_made(velo_here(), to_fd, path);
 }
 
+/* Out of memory while it is being written? Then its descriptors are to leave it, too. */
+static bool goes_on_outside(const struct velo_place *from, const struct velo_place *to, unsigned flags)
+{
+    const bool first = velo_spill_place(from, true) == 0;
+    return (flags == RENAME_EXCHANGE && velo_spill_place(to, true) == 0) || first;
+}
+
 static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     struct velo_place a, b;
@@ -112,11 +119,13 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
+    if (flags == RENAME_EXCHANGE)
+        arrives(&b, &a);
     const enum velo_type type = a.type;
     const long rc = velo_rename(velo_here(), &a, &b, flags);
     if (rc == 0)
         left(type, &b, to_fd, to);
-    if (rc != -EXDEV || velo_spill_place(&a, true) != 0) /* out of memory while it is being written? */
+    if (rc != -EXDEV || !goes_on_outside(&a, &b, flags))
         return rc;
     return rename_at(fd, from, to_fd, to, flags);
 }

@@ -178,6 +178,7 @@ GRAMMAR: dict[str, int] = {
     "link {outside} {outside}": 1,
     "renameat {at} {inside} {at} {inside}": 2,
     "renameat2 {at} {inside} {at} {inside} {renames}": 3,
+    "renameat2 {at} {inside} {at} {inside} RENAME_EXCHANGE": 2,
     "link {inside} {inside}": 8,
     "linkat {at} {inside} {at} {inside} {follow}": 3,
     "symlink {target} {inside}": 8,
