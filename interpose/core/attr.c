@@ -133,6 +133,22 @@ static void correct(const struct stat *known, const struct velo_node *node, stru
     out->st_ctim = velo_timespec(velo_ctime_of(node, velo_ns(&out->st_ctim)));
 }
 
+/* A mode that is new to us may be one that was lent (loosen.c): not while we have the lock. */
+static int look_elsewhere(struct velo_region *region, const struct velo_elsewhere *elsewhere,
+                          const struct velo_place *place, struct stat *out)
+{
+    const char *path = elsewhere->path[0] != 0 ? elsewhere->path : place->path;
+    const mode_t known = out->st_mode;
+    struct velo_hold hold;
+    int rc = velo_os_lstat(path, out);
+    if (rc == 0 && out->st_mode != known) {
+        velo_begin(region, &hold);
+        rc = velo_os_lstat(path, out);
+        velo_commit(region, &hold);
+    }
+    return rc;
+}
+
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out)
 {
     if (place->kind == VELO_OUTSIDE)
@@ -149,7 +165,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
         }
         if (rc == VELO_AGAIN) {
             const struct stat known = *out;
-            rc = velo_os_lstat(elsewhere.path[0] != 0 ? elsewhere.path : place->path, out);
+            rc = look_elsewhere(region, &elsewhere, place, out);
             if (rc == 0) {
                 if (!elsewhere.shared)
                     correct(&known, &elsewhere.node, out);

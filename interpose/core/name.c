@@ -116,6 +116,16 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
     return 0;
 }
 
+/* What the namespace has no room for must not stay on disk. */
+static int make_known_locked(struct velo_region *region, struct velo_place *place,
+                             const char *target)
+{
+    const int rc = enter_born_locked(region, place, target);
+    if (rc == -ENOSPC && velo_os_unlink(place->path) == -EISDIR)
+        velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    return rc;
+}
+
 static int born(struct velo_region *region, struct velo_place *place, birth make,
                 const void *argument, const char *target)
 {
@@ -138,7 +148,7 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
         disk_step(region, place->parent, 0);
         rc = make(place, argument);
         if (rc == 0)
-            rc = enter_born_locked(region, place, target);
+            rc = make_known_locked(region, place, target);
     }
     const int stray = rc == -EEXIST &&
                       velo_name_find(region, place->parent, place->name, place->name_length) == 0;
@@ -340,6 +350,11 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         return -EEXIST;
     const uint32_t node = velo_name_at(region, name)->node;
     struct stat disk;
+    /* Before the disk's half, which an abort does not take back. */
+    const uint32_t made =
+        velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
+    if (made == 0)
+        return -ENOSPC;
     const int native = velo_node_at(region, node)->type != VELO_REGULAR ||
                        velo_node_at(region, node)->state == VELO_DISK;
     if (native) {
@@ -353,12 +368,6 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
         if (rc != 0)
             return rc;
-    }
-    const uint32_t made =
-        velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
-    if (made == 0)
-        return -ENOSPC;
-    if (native) {
         velo_name_disk_locked(region, made, velo_node_at(region, node)->version, &disk);
         velo_names_seen_locked(region, node, &disk);
     } else {

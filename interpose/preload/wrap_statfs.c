@@ -4,7 +4,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "../core/layout.h"
+#include "../core/lock.h"
 #include "claim.h"
 #include "raw.h"
 
@@ -54,6 +54,19 @@ EXPORT long pathconf(const char *path, int name)
     return limit;
 }
 
+/* Cut `path` down to the hosted directory that it is in: those below may be closed to the caller, who
+ * has a descriptor. */
+static void cut_to_root(struct velo_region *region, char *path)
+{
+    for (uint32_t i = 0; i < VELO_READ(region->header->root_count); i++) {
+        const struct velo_root *root = &region->header->roots[i];
+        const size_t length = strnlen(root->path, PATH_MAX);
+        if (VELO_READ(root->node) != 0 && strncmp(path, root->path, length) == 0 &&
+            (path[length] == '/' || path[length] == 0))
+            path[length] = 0;
+    }
+}
+
 /* The directory on disk that a hosted descriptor's file belongs to. False: not hosted, ask the
  * descriptor itself. */
 static bool stand_in_fd(int fd, char path[PATH_MAX])
@@ -65,8 +78,7 @@ static bool stand_in_fd(int fd, char path[PATH_MAX])
         length = velo_path_of(region, region->header->roots[0].node, path);
     if (length <= 0)
         return false;
-    char *slash = strrchr(path, '/');
-    slash[slash == path] = 0;
+    cut_to_root(region, path);
     return true;
 }
 

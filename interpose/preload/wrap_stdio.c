@@ -55,7 +55,23 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 }
 ALIAS(fopen64, fopen);
 
-/* libc must open the file itself, so it is given the path of the bytes; `held` keeps them there. */
+/* The file's descriptor takes the place of the one that libc gave the stream. */
+static FILE *put_under(FILE *stream, int fd, int flags)
+{
+    const int number = stream->_fileno;
+    const long closes = velo_sys3(SYS_fcntl, number, F_GETFD, 0) & FD_CLOEXEC;
+    velo_sys3(SYS_dup3, fd, number, closes != 0 ? O_CLOEXEC : 0);
+    raw_close(fd);
+    if ((flags & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY))
+        velo_sys3(SYS_lseek, number, 0, SEEK_END);
+    stream->_offset = -1; /* not known: libc asks when it needs it */
+    velo_hint_open(number, flags);
+    return stream;
+}
+
+/* libc writes what is left to the old file, opens the new one, and closes the old by giving the new
+ * one its number.  So the first is left to it, with a file that does not matter; the old one is kept
+ * open until ours is. */
 EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {
     struct velo_place place;
@@ -65,21 +81,22 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
                             : velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(freopen)(path, mode, stream);
-    const int held =
-        claimed < 0 ? claimed : velo_open_hosted(&place, flags | O_CLOEXEC, 0666);
-    if (held < 0) { /* as libc: the old file is closed all the same */
-        fclose(stream);
-        velo_answer(held);
-        return NULL;
-    }
-    char link[VELO_FD_PATH_MAX], plain[8] = {mode[0], (flags & O_ACCMODE) == O_RDWR ? '+' : 0};
-    velo_path_of_fd(VELO_SELF, held, link);
+    char plain[8] = {mode[0], (flags & O_ACCMODE) == O_RDWR ? '+' : 0};
     if ((flags & O_CLOEXEC) != 0)
         plain[strlen(plain)] = 'e';
-    FILE *again = NEXT(freopen)(link, plain, stream);
-    raw_close(held);
+    const long old = velo_sys3(SYS_fcntl, stream->_fileno, F_DUPFD_CLOEXEC, 0);
+    FILE *again = NEXT(freopen)("/dev/null", plain, stream);
+    int fd = -errno;
     if (again != NULL)
-        velo_hint_open(again->_fileno, flags);
+        fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags | O_CLOEXEC, 0666);
+    if (fd >= 0)
+        put_under(again, fd, flags);
+    else if (again != NULL) /* which leaves the stream as libc does */
+        again = NEXT(freopen)("", plain, again);
+    if (old >= 0)
+        raw_close((int)old);
+    if (fd < 0)
+        velo_answer(fd);
     return again;
 }
 ALIAS(freopen64, freopen);

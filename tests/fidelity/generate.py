@@ -318,6 +318,12 @@ LANE_KINDS = KINDS | {
 # Another user's process cannot ask a shard of root's for a file that is in the store only. What it
 # takes across the border it puts itself, at all names, also in a directory that it may not search.
 USER_LINES = [line for line in LINES if not line.startswith(("closed rename", "closed link"))]
+# Nor does it know who else has a file open, among root's processes: what gets a name in a watched
+# directory meanwhile is announced later (README). So either nobody watches, or all is closed.
+USER_UNSEEN = [line for line in USER_LINES if not line.startswith("closed watch")]
+USER_WATCHING = [
+    f"closed {line}" if line.startswith(("rename", "link")) else line for line in USER_LINES
+]
 USER_KINDS = KINDS | {
     "state": [state for state in STATES if state != "cold"],
     # Above a working directory nothing may lose its search permission: what velo does on disk for
@@ -344,7 +350,10 @@ def operation(
 def lines_of(choose: Choose, count: int, *, as_user: bool = False) -> list[str]:
     """`count` operations, a part of them in blocks or in another thread, after a common start."""
     lines = list(START)
-    words = (USER_LINES, USER_KINDS) if as_user else (LINES, KINDS)
+    words = (LINES, KINDS)
+    if as_user:
+        watching = choose(("unseen", "watching")) == "watching"
+        words = (USER_WATCHING if watching else USER_UNSEEN, USER_KINDS)
     while len(lines) < count:
         what = choose(WHERE)
         if what in BLOCKS:

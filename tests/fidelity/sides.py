@@ -42,6 +42,7 @@ TOML = '[live]\nmax_memory = "512MB"\naggressive_paths = ["build/"]\n'
 STATES = ("fresh", "flushed", "evicted", "disk", "cold")
 NODE_MASK = 2**32 - 1
 NOBODY = 65534
+NOT_UNDERSTOOD = "3"  # exit status of an oracle that has no such operation, or too few words
 HOSTED_INODE = 1 << 47  # of a hosted file's st_ino; the node is in its lower half
 
 
@@ -203,8 +204,14 @@ class Pair:
         return self.native.receive(script), self.hosted.receive(script)
 
     def difference(self, script: Script, *, keep: bool = False) -> str | None:
-        """The first line that is not the same, with the operation it came from."""
+        """The first line that is not the same, with the operation it came from.
+
+        Raises:
+            ValueError: the script has a line that the oracle does not understand.
+        """
         native, hosted = self.run(script, keep=keep)
+        if native[-1].split()[2:] == [NOT_UNDERSTOOD]:
+            raise ValueError(f"{script.name}: see what the oracle says about it")
         return None if native == hosted else first_difference(script, native, hosted)
 
 
