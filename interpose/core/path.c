@@ -197,6 +197,34 @@ int velo_may_remove(const struct velo_region *region, const struct velo_node *di
     return uid == 0 || uid == directory->uid || uid == node->uid ? 0 : -EPERM;
 }
 
+/* fs.protected_hardlinks, see proc(5): most systems set it. */
+static int links_are_protected(void)
+{
+    static _Atomic int known; /* 1: no, 2: yes */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        char text = '0';
+        const int fd = velo_os_open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC, 0);
+        if (fd >= 0) {
+            velo_sys3(SYS_read, fd, velo_word(&text), 1);
+            velo_os_close(fd);
+        }
+        answer = text != '0' ? 2 : 1;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 2;
+}
+
+int velo_may_link(const struct velo_node *node)
+{
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid), mode = VELO_READ(node->mode);
+    if (uid == 0 || uid == VELO_READ(node->uid) || !links_are_protected())
+        return 0;
+    const int plain = S_ISREG(mode) && (mode & S_ISUID) == 0 &&
+                      (mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP);
+    return plain && may_as(node, 6, 0) == 0 ? 0 : -EPERM;
+}
+
 int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)
 {
     for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {

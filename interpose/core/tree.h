@@ -136,6 +136,8 @@ int velo_may_search(const struct velo_node *directory, unsigned walk_flags);
 /* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
 int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
                     const struct velo_node *node);
+/* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */
+int velo_may_link(const struct velo_node *node);
 
 static inline size_t velo_length(const char *text)
 {
