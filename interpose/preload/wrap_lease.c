@@ -1,4 +1,5 @@
-/* wrap_lease.c - fcntl, for the sake of one command: F_SETLEASE on a hosted file.
+/* wrap_lease.c - fcntl, for the sake of one command: F_SETLEASE on a hosted file; and of seals, which
+ * tmpfs has and a disk has not.
  *
  * The kernel grants a lease only while nobody else has the file open, and tells its holder of whoever
  * opens it. Shards open files to look after them; before a program asks, they are told to leave this
@@ -26,6 +27,12 @@ static long set_lease(int fd, long kind)
     return rc;
 }
 
+static bool is_hosted(int fd)
+{
+    struct velo_region *region = velo_here();
+    return region != NULL && velo_node_of_fd(region, fd) != 0;
+}
+
 /* Whatever the command takes comes as one word; fcntl64 is what both names are in libc. */
 EXPORT int fcntl(int fd, int command, ...)
 {
@@ -33,6 +40,8 @@ EXPORT int fcntl(int fd, int command, ...)
     va_start(arguments, command);
     const long argument = va_arg(arguments, long);
     va_end(arguments);
+    if ((command == F_GET_SEALS || command == F_ADD_SEALS) && is_hosted(fd))
+        return (int)velo_answer(-EINVAL);
     if (command == F_SETLEASE)
         return (int)velo_answer(set_lease(fd, argument));
     return NEXT(fcntl64)(fd, command, argument);

@@ -72,8 +72,17 @@ static long stat_cwd(const char *path, struct stat *out, int flags)
     return rc;
 }
 
+/* Answered before the path is read. */
+static bool refused(int flags)
+{
+    return (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
+                      AT_STATX_SYNC_TYPE)) != 0;
+}
+
 static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
 {
+    if (refused(flags))
+        return raw_statat(dirfd, path, out, flags);
     if (means_descriptor(dirfd, path, flags))
         return stat_fd(dirfd, out);
     if (means_cwd(dirfd, path, flags))
@@ -216,6 +225,9 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
 
 static long statx_at(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
 {
+    if (refused(flags) || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
+        (mask & STATX__RESERVED) != 0)
+        return raw_statx(dirfd, path, flags, mask, out);
     if (means_descriptor(dirfd, path, flags) || means_cwd(dirfd, path, flags))
         return statx_fd(dirfd, path, flags, mask, out);
     struct velo_place place;
@@ -245,7 +257,8 @@ EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct s
 EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
 {
     struct velo_place place;
-    const int bad = (mode & ~(R_OK | W_OK | X_OK)) != 0;
+    const int bad = (mode & ~(R_OK | W_OK | X_OK)) != 0 ||
+                    (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0;
     const unsigned real = (flags & AT_EACCESS) != 0 ? 0 : VELO_WALK_REAL;
     const int claimed =
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_walk_flags(flags) | real, &place);
