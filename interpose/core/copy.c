@@ -16,15 +16,48 @@
 
 #define COPY_CHUNK (1u << 20)
 
-int velo_copy_bytes(int from, int to)
+/* From `at` to `end`, or to where the file ends. */
+static int copy_range(int from, int to, off_t at, off_t end)
 {
-    for (;;) {
-        const long got = velo_sys4(SYS_sendfile, to, from, 0, COPY_CHUNK);
+    while (at < end) {
+        const off_t left = end - at;
+        const long got = velo_sys4(SYS_sendfile, to, from, velo_word(&at),
+                                   left < COPY_CHUNK ? left : COPY_CHUNK);
         if (got == -EINTR || got == -EAGAIN)
             continue;
         if (got <= 0)
             return (int)got;
     }
+    return 0;
+}
+
+/* A disk image may be nearly all hole, and larger than memory and disk. */
+static int copy_data(int from, int to, off_t size)
+{
+    for (off_t at = 0; at < size;) {
+        const off_t data = velo_sys3(SYS_lseek, from, at, SEEK_DATA);
+        if (data == -ENXIO)
+            break;
+        const off_t hole = data < 0 ? data : velo_sys3(SYS_lseek, from, data, SEEK_HOLE);
+        if (hole < 0)
+            return (int)hole;
+        velo_sys3(SYS_lseek, to, data, SEEK_SET);
+        const int rc = copy_range(from, to, data, hole);
+        if (rc != 0)
+            return rc;
+        at = hole;
+    }
+    return velo_os_ftruncate(to, size);
+}
+
+int velo_copy_bytes(int from, int to)
+{
+    struct stat stat;
+    const int rc = velo_os_fstat(from, &stat);
+    if (rc != 0)
+        return rc;
+    return (off_t)stat.st_blocks * 512 < stat.st_size ? copy_data(from, to, stat.st_size)
+                                                      : copy_range(from, to, 0, INT64_MAX);
 }
 
 static void copy_owner(int to, const struct stat *from)

@@ -15,7 +15,8 @@ struct velo_look {
 /* 0, or -ENOENT when the node is no regular file (any more). */
 int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *out);
 
-/* All bytes from one descriptor's offset to its end. 0 or -errno; EINTR and EAGAIN are retried. */
+/* All bytes of one file to another, which is empty; holes stay holes. 0 or -errno; EINTR and EAGAIN are
+ * retried. */
 int velo_copy_bytes(int from, int to);
 /* Owner, extended attributes of `from` (-1: none), mode and times; what of `attributes` a caller without
  * the right cannot set stays as the kernel made it. 0, or -errno of velo_copy_xattrs. */
