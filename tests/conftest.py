@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,12 @@ __all__ = ["pytest_addoption", "pytest_terminal_summary"]
 DEFAULT_TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n'
 # What would let a developer's own shell change the outcome.
 NOT_OURS = ("LD_PRELOAD", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "NINJA_STATUS", "MAKEFLAGS")
+
+# A shell makes what it starts in the background ignore these, and so would all that tests start.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    with suppress(ValueError):  # not the main thread
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
