@@ -83,17 +83,19 @@ static int leads_to(struct velo_pass *pass, const struct velo_name *name, const 
  * its names must lead there, to what the file is now. */
 static int has_copy(struct velo_pass *pass, const struct velo_node *node, const struct stat *disk)
 {
-    if (node->state == VELO_COLD ||
-        (node->state == VELO_BACKED && disk->st_nlink != node->links + 1))
-        return 0; /* in memory it has no names outside (copy.c) */
-    for (uint32_t index = node->first_name; index != 0;
+    uint32_t count = 0;
+    int leads = 0;
+    for (uint32_t index = node->first_name; index != 0 && node->state != VELO_COLD;
          index = velo_name_at(pass->region, index)->next_of_node) {
         const struct velo_name *name = velo_name_at(pass->region, index);
-        if ((name->flags & VELO_NAME_ON_DISK) != 0 && name->disk_inode == disk->st_ino)
-            return (node->state == VELO_DISK || name->disk_version == node->version) &&
-                   leads_to(pass, name, disk);
+        if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != disk->st_ino)
+            continue;
+        if (count++ == 0)
+            leads = (node->state == VELO_DISK || name->disk_version == node->version) &&
+                    leads_to(pass, name, disk);
     }
-    return 0;
+    /* In memory it has no names outside (copy.c). */
+    return leads && (node->state == VELO_DISK || disk->st_nlink == count + 1);
 }
 
 static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)

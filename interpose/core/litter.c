@@ -110,14 +110,13 @@ static int open_directory(struct velo_region *region, uint32_t directory)
 static int remove_noted(struct velo_region *region, const struct velo_putting *slot,
                         uint32_t thread)
 {
-    char path[PATH_MAX], name[64];
+    char name[64];
     const uint32_t directory = atomic_load(&slot->parent);
-    int rc = velo_path_of(region, directory, path);
-    const int dirfd = rc < 0 ? rc : velo_loose_open(region, directory, path);
+    const int dirfd = velo_open_directory(region, directory);
     if (dirfd < 0)
         return dirfd;
     name_of(thread, atomic_load(&slot->node), name);
-    rc = velo_litter_remove(region, directory, dirfd, name);
+    const int rc = velo_litter_remove(region, directory, dirfd, name);
     velo_os_close(dirfd);
     return rc;
 }

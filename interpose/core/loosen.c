@@ -10,6 +10,7 @@
 
 #define MAY_SEARCH 0100u
 #define MAY_CHANGE 0300u
+#define OPEN_ATTEMPTS 8
 #define CHAIN_MAX 64u /* directories on the way; below more of them nothing is loosened */
 
 /* ---- directories ----------------------------------------------------------------------------- */
@@ -134,6 +135,32 @@ static int loosely(struct velo_region *region, uint32_t directory, uint32_t seco
 int velo_loose_open(struct velo_region *region, uint32_t directory, const char *path)
 {
     return loosely(region, directory, 0, MAY_SEARCH, open_directory, &(struct step){.name = path});
+}
+
+/* A frame of its own: the caller may have a small stack. */
+__attribute__((noinline)) static int open_once(struct velo_region *region, uint32_t directory)
+{
+    char path[PATH_MAX];
+    struct stat now;
+    const struct velo_node *node = velo_node_at(region, directory);
+    const int rc = velo_path_of(region, directory, path);
+    const int fd = rc < 0 ? rc : velo_loose_open(region, directory, path);
+    if (fd < 0)
+        return rc >= 0 && (fd == -ENOENT || fd == -ENOTDIR) ? -ESTALE : fd;
+    if (VELO_READ(node->parent) == 0 || /* a hosted root is what its path says */
+        (velo_os_fstat(fd, &now) == 0 &&
+         now.st_ino == VELO_READ(node->identity[VELO_ID_DISK].inode)))
+        return fd;
+    velo_os_close(fd);
+    return -ESTALE;
+}
+
+int velo_open_directory(struct velo_region *region, uint32_t directory)
+{
+    int fd = -ESTALE;
+    for (int attempt = 0; attempt < OPEN_ATTEMPTS && fd == -ESTALE; attempt++)
+        fd = open_once(region, directory);
+    return fd;
 }
 
 static int open_nameless(const struct step *s)

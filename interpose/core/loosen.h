@@ -13,6 +13,10 @@
 /* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and
  * linkat in it; again with the rights they need when the answer is -EACCES. */
 int velo_loose_open(struct velo_region *region, uint32_t directory, const char *path);
+/* Without the lock: open (O_PATH) the directory where it is now. Not what somebody renames to its path
+ * between our finding that and the open: who works with names in there would work on another one's.
+ * A descriptor, -ESTALE: at its path stands another or none, made or removed by an outsider, or -errno. */
+int velo_open_directory(struct velo_region *region, uint32_t directory);
 /* An O_TMPFILE file in it, to read and write. */
 int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path);
 int velo_loose_look(struct velo_region *region, uint32_t directory, int dirfd, const char *name);

@@ -16,6 +16,7 @@
 #include "litter.h"
 #include "loosen.h"
 #include "os.h"
+#include "reconcile.h"
 
 #define NAMES_A_FILE_MAX 65536
 #define TRIES_A_NAME 3
@@ -219,12 +220,14 @@ static int still_version(struct velo_region *region, const struct errand *errand
            info.generation == errand->generation && info.version == errand->version;
 }
 
-/* A frame of its own, gone before bytes are copied: the caller may have a small stack. */
-__attribute__((noinline)) static int open_parent(struct velo_region *region, uint32_t parent)
+/* Where an outsider has put another directory in its place, or none, the namespace learns of that. */
+static int open_parent(struct velo_region *region, uint32_t parent)
 {
-    char path[PATH_MAX];
-    const int rc = velo_path_of(region, parent, path);
-    return rc < 0 ? rc : velo_loose_open(region, parent, path);
+    const int fd = velo_open_directory(region, parent);
+    const uint32_t above = VELO_READ(velo_node_at(region, parent)->parent);
+    if (fd == -ESTALE && above != 0)
+        velo_directory_refresh(region, above);
+    return fd;
 }
 
 static int open_backing(struct velo_region *region, const struct errand *errand)

@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "litter.h"
+#include "loosen.h"
 #include "os.h"
 #include "pass.h"
 #include "tree.h"
@@ -110,14 +111,32 @@ static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
     }
 }
 
+/* The directory itself, or what an outsider has put in its place. */
+static int open_to_search(struct velo_pass *pass, uint32_t directory)
+{
+    const int fd = velo_open_directory(pass->region, directory);
+    if (fd != -ESTALE || velo_path_of(pass->region, directory, pass->path) < 0)
+        return fd;
+    return velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
+static int open_to_read(struct velo_pass *pass, uint32_t directory)
+{
+    const int fd = open_to_search(pass, directory);
+    if (fd < 0)
+        return fd;
+    const int readable = velo_os_openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    velo_os_close(fd);
+    return readable;
+}
+
 static int scan_directory(struct velo_pass *pass, uint32_t directory)
 {
     struct velo_region *region = pass->region;
     if (velo_path_of(region, directory, pass->path) < 0)
         return 0; /* it went meanwhile */
     velo_default_acl_look(region, directory, pass->path);
-    const int dirfd =
-        velo_os_open(pass->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    const int dirfd = open_to_read(pass, directory);
     if (dirfd < 0)
         return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;
     const int rc = scan_names(pass, dirfd, directory);
@@ -175,10 +194,8 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
     struct velo_pass *pass = pass_new(region, 0);
     if (pass == NULL)
         return -ENOMEM;
-    int rc = velo_path_of(region, parent, pass->path);
-    const int dirfd =
-        rc < 0 ? rc : velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0); /* one name */
-    rc = dirfd;
+    const int dirfd = open_to_search(pass, parent);
+    int rc = dirfd;
     if (dirfd >= 0) {
         rc = velo_compare_name(pass, dirfd, parent, name);
         velo_os_close(dirfd);

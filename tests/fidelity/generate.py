@@ -317,7 +317,12 @@ LANE_KINDS = KINDS | {
 }
 # Another user's process cannot ask a shard of root's for a file that is in the store only. What it
 # takes across the border it puts itself, at all names, also in a directory that it may not search.
-USER_LINES = [line for line in LINES if not line.startswith(("closed rename", "closed link"))]
+# A walk that ends at a name, or at a directory that it may not enter: which comes first is open.
+USER_LINES = [
+    line
+    for line in LINES
+    if not line.startswith(("closed rename", "closed link")) and "{answer}" not in line
+]
 # Nor does it know who else has a file open, among root's processes: what gets a name in a watched
 # directory meanwhile is announced later (README). So either nobody watches, or all is closed.
 USER_UNSEEN = [line for line in USER_LINES if not line.startswith("closed watch")]
