@@ -1,8 +1,8 @@
 """Random scripts, both sides, for as long as asked: python tests/fidelity/soak.py --operations N.
 
 In: a seed and a number of operations. Out: on stdout how many were performed without a difference;
-for a difference the shortest script that shows it, in --failures, and exit status 1. Never: more
-than one velo, or anything left when it ends.
+for a difference the shortest script that shows it, in --failures, and exit status 1. SIGINT and
+SIGTERM end it after the script at hand. Never: more than one velo, or anything left when it ends.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -23,8 +25,6 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "end_to_end")]
 import generate  # noqa: E402
 from harness import Velo  # noqa: E402
 from sides import BUILDS, Pair, Script, first_difference, ground, shortest  # noqa: E402
-
-SLICE = 40  # scripts per pair of oracles
 
 
 def parse() -> argparse.Namespace:
@@ -60,9 +60,16 @@ def kind_of(difference: str) -> str:
 def soak(options: argparse.Namespace, velo: Velo) -> int:
     done = found = 0
     known: set[str] = set()
+    stopped = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stopped.set())
     number, started = options.first, time.monotonic()
     with ground(velo) as place, place.pair(options.build) as pair:
-        while done < options.operations and time.monotonic() - started < options.seconds:
+        while (
+            done < options.operations
+            and time.monotonic() - started < options.seconds
+            and not stopped.is_set()
+        ):
             script = (
                 generate.lanes(options.seed, number)
                 if options.threads
