@@ -233,10 +233,15 @@ static int open_parent(struct velo_region *region, uint32_t parent)
 static int open_backing(struct velo_region *region, const struct errand *errand)
 {
     char path[320];
+    if (errand->state != VELO_BACKED)
+        return -ESTALE;
     velo_backing_path(region, errand->backing, path);
-    return errand->state == VELO_BACKED
-               ? velo_open_lent(region, errand->node, VELO_ID_ARENA, path, O_NOATIME | O_NONBLOCK)
-               : -ESTALE;
+    const int fd =
+        velo_open_lent(region, errand->node, VELO_ID_ARENA, path, O_NOATIME | O_NONBLOCK);
+    if (fd != -EAGAIN)
+        return fd;
+    /* Somebody has a lease: a program, or another shard that is just looking. */
+    return velo_is_leased(region, errand->node) ? -ESTALE : -EBUSY;
 }
 
 /* Put one name. 0 done, 1 done but somebody writes, -ESTALE it changed meanwhile, -errno. */

@@ -98,17 +98,35 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
     }
 }
 
+/* A frame of its own: few need it. */
+__attribute__((noinline)) static int look_at_name_locked(struct velo_region *region, uint32_t index,
+                                                         struct stat *disk)
+{
+    const struct velo_name *name = velo_name_at(region, index);
+    char path[PATH_MAX], text[VELO_NAME_MAX + 1];
+    const size_t length = velo_name_text(region, name, text);
+    const int rc = velo_name_path(region, name->parent, text, length, path);
+    return rc < 0 ? rc : velo_loose_lstat_locked(region, name->parent, path, disk);
+}
+
 void velo_putter_died_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
 {
     struct velo_name *name = velo_name_at(region, index);
+    struct stat now;
     if (name->putter == 0 || velo_putter_alive(region, name->putter))
         return;
+    const uint64_t replaced = name->disk_inode;
     velo_set32(region, &name->putter, 0);
     velo_set64(region, &name->disk_version, 0);
-    if (disk != NULL)
-        velo_name_disk_locked(region, index, 0, disk);
+    const int rc = disk == NULL ? look_at_name_locked(region, index, &now) : 0;
+    if (rc == 0) /* which inode it is, a recovery will want to know (rename.c) */
+        velo_name_disk_locked(region, index, 0, disk == NULL ? &now : disk);
+    else if (rc == -ENOENT)
+        velo_name_disk_locked(region, index, 0, NULL);
     else
         velo_name_flags_locked(region, index, name->flags | VELO_NAME_ON_DISK);
+    if (name->disk_inode != replaced)
+        velo_copy_lost_locked(region, name->parent, replaced);
 }
 
 void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode)

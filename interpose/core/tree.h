@@ -60,7 +60,7 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
 /* A name in `directory` that led to the disk copy `inode` is gone from disk. Names that share the
  * copy learn its new ctime; when there are none, its number is no longer ours. */
 void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode);
-/* If a putter died between rename and record: what stands there (`disk`, NULL: whatever it is) is
+/* If a putter died between rename and record: what stands there (`disk`, NULL: it is looked at) is
  * ours, of no known version. */
 void velo_putter_died_locked(struct velo_region *region, uint32_t name, const struct stat *disk);
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
