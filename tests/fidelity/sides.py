@@ -321,6 +321,17 @@ class Ground:
         )
 
 
+def open_below(directory: Path) -> None:
+    """Give the owner his rights back: what scripts closed, an ordinary user could not remove."""
+    waiting = [directory]
+    while waiting:
+        here = waiting.pop()
+        with suppress(OSError):
+            here.chmod(0o700)
+            with os.scandir(here) as entries:
+                waiting += [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
 @contextmanager
 def ground(velo: Velo) -> Iterator[Ground]:
     """A ground in a directory that other users may enter, which pytest's own is not."""
@@ -337,4 +348,5 @@ def ground(velo: Velo) -> Iterator[Ground]:
             velo.run("stop", cwd=place, check=False)
             velo.workspaces.discard(place)
     finally:
+        open_below(directory)
         shutil.rmtree(directory, ignore_errors=True)
