@@ -24,8 +24,7 @@ static void leave_memory(struct velo_region *region, uint32_t node)
     for (int attempt = 0; attempt < EVICTIONS_MAX; attempt++) {
         if (velo_evict(region, node) != -EBUSY)
             return;
-        const struct timespec moment = {0, 1000000}; /* a shard may be looking at it */
-        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+        velo_os_pause(1000000); /* a shard may be looking at it */
     }
 }
 
@@ -112,9 +111,7 @@ static void leave_with_all(struct velo_region *region, uint32_t directory)
 
 static int put_file(struct velo_region *region, struct velo_place *place, int leaves)
 {
-    int rc = velo_fetch(region, place);
-    if (rc == 0)
-        rc = velo_put(region, place->node, 0);
+    const int rc = velo_put_place(region, place);
     if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
         return -EXDEV;
     if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
@@ -254,17 +251,6 @@ static int mark_stale_locked(struct velo_region *region, uint32_t directory)
     return 1;
 }
 
-/* Not when somebody was killed meanwhile, perhaps in this very directory. */
-static void unmark_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
-{
-    struct velo_node *node = velo_node_at(region, directory);
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    if (node->type == VELO_DIRECTORY && atomic_load(&region->header->recoveries) == recoveries)
-        velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_STALE);
-    velo_commit(region, &hold);
-}
-
 struct crossing {
     struct velo_place *from, *to;
     unsigned flags;
@@ -322,9 +308,9 @@ int velo_rename_across(struct velo_region *region, struct velo_place *from, stru
         return rc;
     const int is_from = take_in(region, from), is_to = take_in(region, to);
     if (crossing.stale_from) /* before any walk, which would look at all of the directory */
-        unmark_stale(region, from->parent, recoveries);
+        velo_not_stale(region, from->parent, recoveries);
     if (crossing.stale_to)
-        unmark_stale(region, to->parent, recoveries);
+        velo_not_stale(region, to->parent, recoveries);
     if (is_from == 0)
         believe_no_size(region, from);
     if (is_to == 0)

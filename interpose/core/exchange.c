@@ -12,16 +12,6 @@
 
 enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */
 
-static int put_file(struct velo_region *region, struct velo_place *place)
-{
-    if (place->type != VELO_REGULAR)
-        return 0;
-    int rc = velo_fetch(region, place);
-    if (rc == 0)
-        rc = velo_put(region, place->node, 0);
-    return rc < 0 ? rc : 0; /* while somebody writes it, it is put as it is */
-}
-
 static int is_directory(const struct velo_region *region, uint32_t node)
 {
     return velo_node_at(region, node)->type == VELO_DIRECTORY;
@@ -64,18 +54,10 @@ static void take_place_locked(struct velo_region *region, uint32_t old, uint32_t
     struct stat disk;
     const uint32_t index = velo_name_at(region, old)->node;
     const uint64_t version = velo_name_at(region, old)->disk_version;
-    struct velo_node *node = velo_node_at(region, index);
     if (velo_os_lstat(place->path, &disk) == 0)
         velo_moved_locked(region, made, index, version, &disk);
     velo_name_remove_locked(region, old);
-    if (node->type == VELO_DIRECTORY)
-        velo_set32(region, &node->parent, place->parent);
-    if (velo_looks_like_program(place->name, place->name_length, 0))
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-    velo_renamed_locked(region, index);
-    if (node->type == VELO_REGULAR)
-        velo_program_locked(region, index);
-    velo_touch_locked(region, place->parent);
+    velo_took_place_locked(region, index, place);
 }
 
 static void exchange_in_tree_locked(struct velo_move *m, const struct names *made)
@@ -122,10 +104,10 @@ int velo_exchange(struct velo_region *region, struct velo_place *from, struct ve
     struct velo_hold hold;
     if (to->type == VELO_NONE)
         return -ENOENT;
-    int rc = put_file(region, from);
-    if (rc == 0)
-        rc = put_file(region, to);
-    if (rc != 0)
+    int rc = velo_put_place(region, from);
+    if (rc >= 0) /* while somebody writes it, it is put as it is */
+        rc = velo_put_place(region, to);
+    if (rc < 0)
         return rc;
     velo_arrives(region, from, to);
     velo_arrives(region, to, from);

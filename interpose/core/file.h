@@ -63,6 +63,9 @@ int velo_leave_memory(struct velo_region *region, uint32_t node);
 uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
 int velo_fetch(struct velo_region *region, struct velo_place *place);
+/* Put the regular file at `place` as it is now, loaded first if need be; of other things there is nothing
+ * to put. As velo_put. */
+int velo_put_place(struct velo_region *region, struct velo_place *place);
 /* The kernel's inode of a node that is not in memory is another now, or has other links. */
 void velo_unbacked_changed(struct velo_region *region, uint32_t node, int times);
 /* The file was used: it leaves memory later than others. */

@@ -211,7 +211,12 @@ struct velo_intent {
 
 /* A rename or link whose half on disk may be done: recovery looks, and then does the other half of
  * a rename, too, and takes a link back. */
-enum { VELO_MOVING_UNLINK = 0, VELO_MOVING_RENAME = 1, VELO_MOVING_LINK = 2, VELO_MOVING_EXCHANGE = 3 };
+enum {
+    VELO_MOVING_UNLINK = 0,
+    VELO_MOVING_RENAME = 1,
+    VELO_MOVING_LINK = 2,
+    VELO_MOVING_EXCHANGE = 3,
+};
 struct velo_moving {
     _Atomic uint32_t from_name; /* stored last; 0: none */
     uint32_t node, to_parent;

@@ -99,14 +99,6 @@ int velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd
     return 0;
 }
 
-static int open_directory(struct velo_region *region, uint32_t directory)
-{
-    char path[PATH_MAX];
-    const int rc = velo_path_of(region, directory, path);
-    return rc < 0 ? rc
-                  : velo_os_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-}
-
 static int remove_noted(struct velo_region *region, const struct velo_putting *slot,
                         uint32_t thread)
 {
@@ -170,7 +162,7 @@ void velo_litter_found(struct velo_region *region, uint32_t directory, int dirfd
 void velo_litter_of_directory(struct velo_region *region, uint32_t directory)
 {
     char dents[2048];
-    const int dirfd = open_directory(region, directory);
+    const int dirfd = velo_read_directory(velo_open_directory(region, directory));
     if (dirfd < 0)
         return;
     for (long got; (got = velo_sys3(SYS_getdents64, dirfd, velo_word(dents), sizeof dents)) > 0;) {

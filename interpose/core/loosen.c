@@ -163,6 +163,15 @@ int velo_open_directory(struct velo_region *region, uint32_t directory)
     return fd;
 }
 
+int velo_read_directory(int fd)
+{
+    if (fd < 0)
+        return fd;
+    const int readable = velo_os_openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    velo_os_close(fd);
+    return readable;
+}
+
 static int open_nameless(const struct step *s)
 {
     return velo_os_open(s->name, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

@@ -17,6 +17,8 @@ int velo_loose_open(struct velo_region *region, uint32_t directory, const char *
  * between our finding that and the open: who works with names in there would work on another one's.
  * A descriptor, -ESTALE: at its path stands another or none, made or removed by an outsider, or -errno. */
 int velo_open_directory(struct velo_region *region, uint32_t directory);
+/* Its names, too: `fd` of that (or its error, which is returned) becomes one to read. */
+int velo_read_directory(int fd);
 /* An O_TMPFILE file in it, to read and write. */
 int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path);
 int velo_loose_look(struct velo_region *region, uint32_t directory, int dirfd, const char *name);

@@ -23,6 +23,9 @@ int velo_move_paths_locked(struct velo_move *move);
  * its `version`. */
 void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node, uint64_t version,
                        const struct stat *disk);
+/* `node` has its new name, in place->parent, and no longer the old one. */
+void velo_took_place_locked(struct velo_region *region, uint32_t node,
+                            const struct velo_place *place);
 
 /* exchange.c: RENAME_EXCHANGE of two hosted names that are no roots. 0, VELO_AGAIN (walk again) or
  * -errno. */

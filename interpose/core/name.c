@@ -16,8 +16,6 @@
 #include "poison.h"
 #include "reconcile.h"
 
-#define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
-
 static void disk_step(struct velo_region *region, uint32_t directory, uint32_t other)
 {
     atomic_store(&region->header->disk_step, directory);
@@ -36,8 +34,7 @@ static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, u
         return 0;
     }
     velo_abort(region, hold);
-    const struct timespec moment = {0, 50000};
-    velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+    velo_os_pause(VELO_PUTTER_PAUSE_NS);
     velo_begin(region, hold);
     return VELO_AGAIN;
 }
@@ -46,7 +43,7 @@ static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, u
 static int find_locked(struct velo_region *region, struct velo_hold *hold,
                        const struct velo_place *place, uint32_t *name)
 {
-    for (int waits = 0; waits < PUTTER_WAITS_MAX; waits++) {
+    for (int waits = 0; waits < VELO_PUTTER_WAITS_MAX; waits++) {
         *name = velo_name_find(region, place->parent, place->name, place->name_length);
         if (*name == 0)
             return -ENOENT;
@@ -388,8 +385,7 @@ static int link_natively(struct velo_region *region, struct velo_place *from,
                          struct velo_place *to)
 {
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
-        velo_fetch(region, from);
-        const int put = velo_put(region, from->node, 0);
+        const int put = velo_put_place(region, from);
         const int evicted = put == 0 ? velo_evict(region, from->node) : -EBUSY;
         if (evicted != 0 &&
             VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)

@@ -41,6 +41,12 @@ static inline int velo_os_open(const char *path, int flags, mode_t mode)
     return velo_os_openat(AT_FDCWD, path, flags, mode);
 }
 
+static inline void velo_os_pause(long ns)
+{
+    const struct timespec moment = {0, ns};
+    velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+}
+
 static inline void velo_os_close(int fd)
 {
     velo_sys1(SYS_close, fd);

@@ -20,7 +20,6 @@
 
 #define NAMES_A_FILE_MAX 65536
 #define TRIES_A_NAME 3
-#define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 
 /* One name that needs putting, copied under the lock. */
 struct errand {
@@ -227,7 +226,7 @@ static int open_parent(struct velo_region *region, uint32_t parent)
     const uint32_t above = VELO_READ(velo_node_at(region, parent)->parent);
     if (fd == -ESTALE && above != 0)
         velo_directory_refresh(region, above);
-    return fd;
+    return fd == -ENOENT ? -ESTALE : fd; /* the directory went, and the name with it */
 }
 
 static int open_backing(struct velo_region *region, const struct errand *errand)
@@ -309,10 +308,9 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
             break;
         const int rc = run_errand(region, &errand, flags);
         if (rc == -EBUSY) {
-            const struct timespec moment = {0, 50000};
-            if (++waits == PUTTER_WAITS_MAX)
+            if (++waits == VELO_PUTTER_WAITS_MAX)
                 return -EBUSY;
-            velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+            velo_os_pause(VELO_PUTTER_PAUSE_NS);
             count--;
             continue;
         }
@@ -326,4 +324,12 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
         snapshots += rc == 1; /* its names stay dirty: one snapshot each, then stop */
     }
     return snapshots > 0;
+}
+
+int velo_put_place(struct velo_region *region, struct velo_place *place)
+{
+    if (place->type != VELO_REGULAR)
+        return 0;
+    const int rc = velo_fetch(region, place);
+    return rc != 0 ? rc : velo_put(region, place->node, 0);
 }

@@ -120,23 +120,13 @@ static int open_to_search(struct velo_pass *pass, uint32_t directory)
     return velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
-static int open_to_read(struct velo_pass *pass, uint32_t directory)
-{
-    const int fd = open_to_search(pass, directory);
-    if (fd < 0)
-        return fd;
-    const int readable = velo_os_openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    velo_os_close(fd);
-    return readable;
-}
-
 static int scan_directory(struct velo_pass *pass, uint32_t directory)
 {
     struct velo_region *region = pass->region;
     if (velo_path_of(region, directory, pass->path) < 0)
         return 0; /* it went meanwhile */
     velo_default_acl_look(region, directory, pass->path);
-    const int dirfd = open_to_read(pass, directory);
+    const int dirfd = velo_read_directory(open_to_search(pass, directory));
     if (dirfd < 0)
         return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;
     const int rc = scan_names(pass, dirfd, directory);
@@ -158,7 +148,7 @@ static int run(struct velo_pass *pass)
 
 /* After the look, so that nobody who is killed looking takes the mark away; and not when somebody
  * else was killed meanwhile, perhaps in this very directory. */
-static void not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
+void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -178,7 +168,7 @@ int velo_directory_refresh(struct velo_region *region, uint32_t directory)
     const int rc = run(pass);
     pass_free(pass);
     if (rc == 0)
-        not_stale(region, directory, recoveries);
+        velo_not_stale(region, directory, recoveries);
     return rc;
 }
 

@@ -15,7 +15,6 @@
 #include "reconcile.h"
 
 #define ATTEMPTS_MAX 1000
-#define PUTTER_WAITS_MAX 600000 /* half a minute: a rename may wait for a journal */
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
 
@@ -34,11 +33,10 @@ int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
         m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
         if (!busy(region, m->from_name) && !busy(region, m->to_name))
             break;
-        if (waits == PUTTER_WAITS_MAX)
+        if (waits == VELO_PUTTER_WAITS_MAX)
             return -EBUSY;
         velo_abort(region, hold);
-        const struct timespec moment = {0, 50000};
-        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+        velo_os_pause(VELO_PUTTER_PAUSE_NS);
         velo_begin(region, hold);
     }
     if (m->from_name == 0)
@@ -201,6 +199,20 @@ void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node,
         velo_names_seen_locked(region, owner, disk);
 }
 
+void velo_took_place_locked(struct velo_region *region, uint32_t index,
+                            const struct velo_place *place)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->type == VELO_DIRECTORY)
+        velo_set32(region, &node->parent, place->parent);
+    if (velo_looks_like_program(place->name, place->name_length, 0))
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+    velo_renamed_locked(region, index);
+    if (node->type == VELO_REGULAR)
+        velo_program_locked(region, index);
+    velo_touch_locked(region, place->parent);
+}
+
 /* Before the disk's half, which nothing takes back; and before a slot is given back (pool.c). */
 static int make_name(struct velo_move *m)
 {
@@ -234,16 +246,8 @@ static void rename_in_tree(struct velo_move *m, int moved)
         if (copy_lost)
             velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
     }
-    struct velo_node *node = velo_node_at(region, m->node);
-    if (node->type == VELO_DIRECTORY)
-        velo_set32(region, &node->parent, m->to->parent);
-    if (velo_looks_like_program(m->to->name, m->to->name_length, 0))
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-    velo_renamed_locked(region, m->node);
-    if (node->type == VELO_REGULAR)
-        velo_program_locked(region, m->node);
     velo_touch_locked(region, m->from->parent);
-    velo_touch_locked(region, m->to->parent);
+    velo_took_place_locked(region, m->node, m->to);
 }
 
 /* Links of one copy: to rename them did nothing, and the removal of the old name was still to come. */

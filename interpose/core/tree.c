@@ -447,8 +447,7 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
             if (putter != 0 && waits++ < FORGET_WAITS_MAX &&
                 velo_putter_alive(region, putter)) {
                 velo_commit(region, &hold);
-                const struct timespec moment = {0, 50000};
-                velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+                velo_os_pause(VELO_PUTTER_PAUSE_NS);
                 continue;
             }
             const uint32_t node = velo_name_at(region, leaf)->node;

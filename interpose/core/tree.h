@@ -60,6 +60,10 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
 /* A name in `directory` that led to the disk copy `inode` is gone from disk. Names that share the
  * copy learn its new ctime; when there are none, its number is no longer ours. */
 void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode);
+/* Who meets a name between a putter's rename and its record looks again after a pause, for half a
+ * minute: that rename may wait for a journal. */
+#define VELO_PUTTER_PAUSE_NS 50000
+#define VELO_PUTTER_WAITS_MAX 600000
 /* If a putter died between rename and record: what stands there (`disk`, NULL: it is looked at) is
  * ours, of no known version. */
 void velo_putter_died_locked(struct velo_region *region, uint32_t name, const struct stat *disk);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "../core/file.h"
+#include "../core/os.h"
 #include "../core/tree.h"
 #include "hint.h"
 #include "raw.h"
@@ -134,9 +135,8 @@ static int spill(struct velo_region *region, uint32_t node, struct scratch *s, i
 {
     int rc = -EBUSY;
     for (int attempt = 0; attempt < attempts && rc == -EBUSY; attempt++) {
-        const struct timespec pause = {0, attempt < GLANCES ? GLANCE_NS : PAUSE_NS};
         if (attempt > 0)
-            velo_sys2(SYS_nanosleep, velo_word(&pause), 0);
+            velo_os_pause(attempt < GLANCES ? GLANCE_NS : PAUSE_NS);
         rc = spill_once(region, node, s);
     }
     return rc;

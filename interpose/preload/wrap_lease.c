@@ -7,30 +7,29 @@
 #include <fcntl.h>
 #include <stdarg.h>
 
+#include "../core/os.h"
 #include "claim.h"
 #include "raw.h"
 
 #define PATIENCE_MS 5
 
-static long set_lease(int fd, long kind)
+static uint32_t hosted_node(int fd)
 {
     struct velo_region *region = velo_here();
-    const uint32_t node = region == NULL || kind == F_UNLCK ? 0 : velo_node_of_fd(region, fd);
+    return region == NULL ? 0 : velo_node_of_fd(region, fd);
+}
+
+static long set_lease(int fd, long kind)
+{
+    const uint32_t node = kind == F_UNLCK ? 0 : hosted_node(fd);
     if (node != 0)
-        velo_lease_mark(region, node);
+        velo_lease_mark(velo_here(), node);
     long rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
     for (int waited_ms = 0; node != 0 && rc == -EAGAIN && waited_ms < PATIENCE_MS; waited_ms++) {
-        const struct timespec moment = {0, 1000000};
-        velo_sys2(SYS_nanosleep, velo_word(&moment), 0);
+        velo_os_pause(1000000);
         rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
     }
     return rc;
-}
-
-static bool is_hosted(int fd)
-{
-    struct velo_region *region = velo_here();
-    return region != NULL && velo_node_of_fd(region, fd) != 0;
 }
 
 /* Whatever the command takes comes as one word; fcntl64 is what both names are in libc. */
@@ -40,7 +39,7 @@ EXPORT int fcntl(int fd, int command, ...)
     va_start(arguments, command);
     const long argument = va_arg(arguments, long);
     va_end(arguments);
-    if ((command == F_GET_SEALS || command == F_ADD_SEALS) && is_hosted(fd))
+    if ((command == F_GET_SEALS || command == F_ADD_SEALS) && hosted_node(fd) != 0)
         return (int)velo_answer(-EINVAL);
     if (command == F_SETLEASE)
         return (int)velo_answer(set_lease(fd, argument));

@@ -1,4 +1,4 @@
-/* test_cycle.c - where bytes live: put, evict, cold, load; what outsiders change; charges; stamps. */
+/* test_cycle.c - where bytes live: put, evict, cold, load; charges; stamps. */
 #include "store.h"
 
 static struct timespec disk_mtime(const char *name)
@@ -11,14 +11,6 @@ static struct timespec disk_mtime(const char *name)
 static int same_time(struct timespec a, struct timespec b)
 {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static void outsider_writes(const char *name, const char *text)
-{
-    const int fd = open(in_workspace(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    CHECK(fd >= 0);
-    write_all(fd, text);
-    close(fd);
 }
 
 /* ---- put ------------------------------------------------------------------------------------- */
@@ -209,159 +201,6 @@ static void what_was_stored_of_an_older_version_counts_for_nothing(void)
     bench_close();
 }
 
-/* ---- outsiders ------------------------------------------------------------------------------- */
-
-static void first_sight_takes_names_and_leaves_bytes(void)
-{
-    bench_open();
-    CHECK_EQ(mkdir(in_workspace("build/d"), 0700), 0);
-    outsider_writes("build/d/f", "from before");
-    CHECK_EQ(link(in_workspace("build/d/f"), in_workspace("build/d/g")), 0);
-    CHECK_EQ(symlink("d/f", in_workspace("build/l")), 0);
-    CHECK(hosted_says("build/l", "from before"));
-    CHECK_EQ(info_at("build/d/f").state, VELO_DISK);
-    CHECK_EQ(info_at("build/d/f").dirty_disk, 0);
-    CHECK_EQ(node_at("build/d/f"), node_at("build/d/g"));
-    CHECK_EQ(stat_at("build/d/g").st_nlink, 2);
-    CHECK_EQ(stat_at("build/d").st_mode, S_IFDIR | 0700);
-    bench_close();
-}
-
-static void what_others_change_is_seen_by_reconcile(void)
-{
-    bench_open();
-    hosted_write("build/kept", "kept");
-    hosted_write("build/changed", "old");
-    hosted_write("build/removed", "gone");
-    CHECK_EQ(hosted_mkdir("build/d"), 0);
-    hosted_write("build/d/in", "in");
-    hosted_write("build/turned", "file");
-    put_everything();
-    CHECK_EQ(reconcile().changed, 0);
-
-    outsider_writes("build/changed", "new!");
-    outsider_writes("build/added", "added");
-    CHECK_EQ(unlink(in_workspace("build/removed")), 0);
-    CHECK_EQ(unlink(in_workspace("build/turned")), 0);
-    CHECK_EQ(mkdir(in_workspace("build/turned"), 0755), 0);
-    CHECK_EQ(unlink(in_workspace("build/d/in")), 0);
-    CHECK_EQ(rmdir(in_workspace("build/d")), 0);
-    outsider_writes("build/d", "a file now");
-    const struct velo_reconcile_result result = reconcile();
-
-    CHECK_EQ(result.conflicts, 0);
-    struct stat st;
-    CHECK(hosted_says("build/kept", "kept"));
-    CHECK(hosted_says("build/changed", "new!"));
-    CHECK(hosted_says("build/added", "added"));
-    CHECK(hosted_says("build/d", "a file now"));
-    CHECK_EQ(hosted_stat("build/removed", &st), -ENOENT);
-    CHECK(S_ISDIR(stat_at("build/turned").st_mode));
-    bench_check();
-    CHECK_EQ(reconcile().changed, 0);
-    bench_close();
-}
-
-static char conflict_path[PATH_MAX];
-static void remember_conflict(void *context, const char *path)
-{
-    (void)context;
-    snprintf(conflict_path, sizeof conflict_path, "%s", path);
-}
-
-static void what_both_changed_stays_ours_and_is_reported(void)
-{
-    struct velo_reconcile_result result;
-    bench_open();
-    hosted_write("build/f", "base");
-    hosted_write("build/h", "base");
-    put_everything();
-    hosted_write("build/f", "ours");
-    hosted_write("build/h", "ours");
-    outsider_writes("build/f", "theirs, longer");
-    CHECK_EQ(unlink(in_workspace("build/h")), 0);
-
-    CHECK_EQ(velo_reconcile(&bench.region, remember_conflict, NULL, &result), 0);
-
-    CHECK_EQ(result.conflicts, 1);
-    CHECK_EQ(strcmp(conflict_path, in_workspace("build/f")), 0);
-    CHECK(hosted_says("build/f", "ours"));
-    CHECK(hosted_says("build/h", "ours"));
-    put_everything();
-    CHECK(disk_says("build/f", "ours"));
-    CHECK(disk_says("build/h", "ours"));
-    bench_close();
-}
-
-static void our_own_changes_are_no_outsiders(void)
-{
-    bench_open();
-    hosted_write("build/a", "shared");
-    CHECK_EQ(hosted_link("build/a", "build/b"), 0);
-    CHECK_EQ(hosted_link("build/a", "build/c"), 0);
-    CHECK_EQ(hosted_mkdir("build/d"), 0);
-    put_everything();
-    const uint32_t node = node_at("build/a");
-    /* Each of these gives the inode on disk, which the other names share, a new ctime. */
-    CHECK_EQ(hosted_unlink("build/c"), 0);
-    CHECK_EQ(reconcile().changed, 0);
-    CHECK_EQ(hosted_rename("build/b", "build/d/b"), 0);
-    CHECK_EQ(reconcile().changed, 0);
-    hosted_write("build/over", "over");
-    put_everything();
-    CHECK_EQ(hosted_rename("build/over", "build/d/b"), 0);
-    CHECK_EQ(reconcile().changed, 0);
-    CHECK_EQ(hosted_link("build/a", "build/e"), 0);
-    put_everything();
-    CHECK_EQ(reconcile().changed, 0);
-    CHECK_EQ(node_at("build/a"), node);
-    CHECK_EQ(velo_evict(&bench.region, node), 0);
-    CHECK_EQ(hosted_link("build/a", "build/f"), 0);
-    CHECK_EQ(hosted_unlink("build/e"), 0);
-    CHECK_EQ(reconcile().changed, 0);
-    hosted_write("build/f", "newer");
-    CHECK_EQ(hosted_unlink("build/a"), 0);
-    const struct velo_reconcile_result last = reconcile();
-    CHECK_EQ(last.changed + last.conflicts + last.vanished, 0);
-    bench_close();
-}
-
-static void a_hosted_directory_that_was_removed_is_gone_with_everything(void)
-{
-    struct stat st;
-    bench_open();
-    CHECK_EQ(hosted_mkdir("build/d"), 0);
-    hosted_write("build/d/f", "never put");
-    CHECK_EQ(rmdir(in_workspace("build/d")), 0);
-    CHECK_EQ(rmdir(in_workspace("build")), 0);
-    reconcile();
-    bench_check();
-    struct velo_place place;
-    CHECK_EQ(walk_to("build", 0, &place), 0);
-    CHECK_EQ(place.kind, VELO_OUTSIDE);
-    CHECK_EQ(mkdir(in_workspace("build"), 0755), 0);
-    CHECK_EQ(hosted_stat("build/d/f", &st), -ENOENT);
-    hosted_write("build/f", "again");
-    settle_everything();
-    bench_close();
-}
-
-static void a_number_the_disk_gives_to_another_file_is_not_ours(void)
-{
-    struct stat st;
-    bench_open();
-    hosted_write("build/a", "a");
-    put_everything();
-    CHECK_EQ(hosted_link("build/a", "build/b"), 0);
-    CHECK_EQ(lstat(in_workspace("build/a"), &st), 0);
-    CHECK_EQ(hosted_unlink("build/a"), 0); /* the only copy on disk; b lives on in memory */
-    struct stat other = st;
-    CHECK_EQ(velo_node_of(&bench.region, &other), 0);
-    CHECK_EQ(velo_fstat_fix(&bench.region, &other), 0);
-    CHECK(hosted_says("build/b", "a"));
-    bench_close();
-}
-
 /* ---- space ----------------------------------------------------------------------------------- */
 
 static void charges_follow_what_files_hold(void)
@@ -533,12 +372,6 @@ int main(void)
     RUN(a_cold_file_is_loaded_by_whoever_opens_it);
     RUN(nobody_to_load_a_cold_file_is_an_error_and_no_loss);
     RUN(what_was_stored_of_an_older_version_counts_for_nothing);
-    RUN(first_sight_takes_names_and_leaves_bytes);
-    RUN(what_others_change_is_seen_by_reconcile);
-    RUN(what_both_changed_stays_ours_and_is_reported);
-    RUN(our_own_changes_are_no_outsiders);
-    RUN(a_hosted_directory_that_was_removed_is_gone_with_everything);
-    RUN(a_number_the_disk_gives_to_another_file_is_not_ours);
     RUN(charges_follow_what_files_hold);
     RUN(a_full_memory_asks_and_goes_on);
     RUN(a_full_memory_that_nobody_empties_is_an_honest_error);

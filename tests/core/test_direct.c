@@ -7,6 +7,7 @@
  * disk's own file open: a copy in memory would leave those behind with the past. */
 #include "check.h"
 
+#include "file.h"
 #include "layout.h"
 
 #include <sched.h>
@@ -123,6 +124,33 @@ static void another_file_of_the_name_is_not_opened_for_it(void)
 
     CHECK(hosted_says("build/f", "new"));
     CHECK_EQ(stat_at("build/f").st_mode & 07777, 0600);
+    bench_close();
+}
+
+static void a_copy_into_memory_is_of_the_file_that_was_meant(void)
+{
+    struct velo_place before;
+    bench_with_file_on_disk("effs own");
+    CHECK_EQ(hosted_link("build/f", "build/other"), 0);
+    hosted_write("build/c", "the other");
+    evict("build/c");
+    CHECK_EQ(walk_to("build/f", 0, &before), 0);
+    CHECK_EQ(hosted_rename("build/c", "build/f"), 0);
+
+    struct velo_look look;
+    CHECK_EQ(velo_look_at(&bench.region, before.node, &look), 0);
+    CHECK_EQ(velo_copy_up(&bench.region, &before, &look, 0), -ENOENT);
+    CHECK_EQ(info_at("build/other").state, VELO_DISK);
+
+    const int fd = velo_open(&bench.region, &before, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    write_all(fd, "!");
+    close(fd);
+    CHECK(hosted_says("build/f", "the other!"));
+    CHECK(hosted_says("build/other", "effs own"));
+    put_everything();
+    CHECK(disk_says("build/f", "the other!"));
+    CHECK(disk_says("build/other", "effs own"));
     bench_close();
 }
 
@@ -269,6 +297,7 @@ int main(int argc, char **argv)
     RUN(a_reader_of_the_disks_file_sees_what_is_written_in_place);
     RUN(truncating_the_disks_file_is_seen_by_its_readers);
     RUN(another_file_of_the_name_is_not_opened_for_it);
+    RUN(a_copy_into_memory_is_of_the_file_that_was_meant);
     RUN(no_line_of_parallel_writers_is_lost_wherever_the_file_is);
     RUN(no_reader_is_left_behind_with_the_past);
     return 0;

@@ -181,6 +181,14 @@ def wait_for(
         time.sleep(POLL_S)
 
 
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """What a failed velo said: exactly one line, and nothing of Python's."""
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("velo: "), line
+    return line
+
+
 def run_native(
     *command: str, cwd: Path, check: bool = True, timeout_s: float = DEFAULT_TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:

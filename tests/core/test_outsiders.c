@@ -1,0 +1,227 @@
+/* test_outsiders.c - what programs that know nothing of velo do to the tree on disk: the next comparison
+ * takes it in, and takes nothing of ours for theirs. */
+#include "check.h"
+
+static void first_sight_takes_names_and_leaves_bytes(void)
+{
+    bench_open();
+    CHECK_EQ(mkdir(in_workspace("build/d"), 0700), 0);
+    outsider_writes("build/d/f", "from before");
+    CHECK_EQ(link(in_workspace("build/d/f"), in_workspace("build/d/g")), 0);
+    CHECK_EQ(symlink("d/f", in_workspace("build/l")), 0);
+    CHECK(hosted_says("build/l", "from before"));
+    CHECK_EQ(info_at("build/d/f").state, VELO_DISK);
+    CHECK_EQ(info_at("build/d/f").dirty_disk, 0);
+    CHECK_EQ(node_at("build/d/f"), node_at("build/d/g"));
+    CHECK_EQ(stat_at("build/d/g").st_nlink, 2);
+    CHECK_EQ(stat_at("build/d").st_mode, S_IFDIR | 0700);
+    bench_close();
+}
+
+static void what_others_change_is_seen_by_reconcile(void)
+{
+    bench_open();
+    hosted_write("build/kept", "kept");
+    hosted_write("build/changed", "old");
+    hosted_write("build/removed", "gone");
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    hosted_write("build/d/in", "in");
+    hosted_write("build/turned", "file");
+    put_everything();
+    CHECK_EQ(reconcile().changed, 0);
+
+    outsider_writes("build/changed", "new!");
+    outsider_writes("build/added", "added");
+    CHECK_EQ(unlink(in_workspace("build/removed")), 0);
+    CHECK_EQ(unlink(in_workspace("build/turned")), 0);
+    CHECK_EQ(mkdir(in_workspace("build/turned"), 0755), 0);
+    CHECK_EQ(unlink(in_workspace("build/d/in")), 0);
+    CHECK_EQ(rmdir(in_workspace("build/d")), 0);
+    outsider_writes("build/d", "a file now");
+    const struct velo_reconcile_result result = reconcile();
+
+    CHECK_EQ(result.conflicts, 0);
+    struct stat st;
+    CHECK(hosted_says("build/kept", "kept"));
+    CHECK(hosted_says("build/changed", "new!"));
+    CHECK(hosted_says("build/added", "added"));
+    CHECK(hosted_says("build/d", "a file now"));
+    CHECK_EQ(hosted_stat("build/removed", &st), -ENOENT);
+    CHECK(S_ISDIR(stat_at("build/turned").st_mode));
+    bench_check();
+    CHECK_EQ(reconcile().changed, 0);
+    bench_close();
+}
+
+static char conflict_path[PATH_MAX];
+static void remember_conflict(void *context, const char *path)
+{
+    (void)context;
+    snprintf(conflict_path, sizeof conflict_path, "%s", path);
+}
+
+static void what_both_changed_stays_ours_and_is_reported(void)
+{
+    struct velo_reconcile_result result;
+    bench_open();
+    hosted_write("build/f", "base");
+    hosted_write("build/h", "base");
+    put_everything();
+    hosted_write("build/f", "ours");
+    hosted_write("build/h", "ours");
+    outsider_writes("build/f", "theirs, longer");
+    CHECK_EQ(unlink(in_workspace("build/h")), 0);
+
+    CHECK_EQ(velo_reconcile(&bench.region, remember_conflict, NULL, &result), 0);
+
+    CHECK_EQ(result.conflicts, 1);
+    CHECK_EQ(strcmp(conflict_path, in_workspace("build/f")), 0);
+    CHECK(hosted_says("build/f", "ours"));
+    CHECK(hosted_says("build/h", "ours"));
+    put_everything();
+    CHECK(disk_says("build/f", "ours"));
+    CHECK(disk_says("build/h", "ours"));
+    bench_close();
+}
+
+static void our_own_changes_are_no_outsiders(void)
+{
+    bench_open();
+    hosted_write("build/a", "shared");
+    CHECK_EQ(hosted_link("build/a", "build/b"), 0);
+    CHECK_EQ(hosted_link("build/a", "build/c"), 0);
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    put_everything();
+    const uint32_t node = node_at("build/a");
+    /* Each of these gives the inode on disk, which the other names share, a new ctime. */
+    CHECK_EQ(hosted_unlink("build/c"), 0);
+    CHECK_EQ(reconcile().changed, 0);
+    CHECK_EQ(hosted_rename("build/b", "build/d/b"), 0);
+    CHECK_EQ(reconcile().changed, 0);
+    hosted_write("build/over", "over");
+    put_everything();
+    CHECK_EQ(hosted_rename("build/over", "build/d/b"), 0);
+    CHECK_EQ(reconcile().changed, 0);
+    CHECK_EQ(hosted_link("build/a", "build/e"), 0);
+    put_everything();
+    CHECK_EQ(reconcile().changed, 0);
+    CHECK_EQ(node_at("build/a"), node);
+    CHECK_EQ(velo_evict(&bench.region, node), 0);
+    CHECK_EQ(hosted_link("build/a", "build/f"), 0);
+    CHECK_EQ(hosted_unlink("build/e"), 0);
+    CHECK_EQ(reconcile().changed, 0);
+    hosted_write("build/f", "newer");
+    CHECK_EQ(hosted_unlink("build/a"), 0);
+    const struct velo_reconcile_result last = reconcile();
+    CHECK_EQ(last.changed + last.conflicts + last.vanished, 0);
+    bench_close();
+}
+
+static void a_hosted_directory_that_was_removed_is_gone_with_everything(void)
+{
+    struct stat st;
+    bench_open();
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    hosted_write("build/d/f", "never put");
+    CHECK_EQ(rmdir(in_workspace("build/d")), 0);
+    CHECK_EQ(rmdir(in_workspace("build")), 0);
+    reconcile();
+    bench_check();
+    struct velo_place place;
+    CHECK_EQ(walk_to("build", 0, &place), 0);
+    CHECK_EQ(place.kind, VELO_OUTSIDE);
+    CHECK_EQ(mkdir(in_workspace("build"), 0755), 0);
+    CHECK_EQ(hosted_stat("build/d/f", &st), -ENOENT);
+    hosted_write("build/f", "again");
+    settle_everything();
+    bench_close();
+}
+
+static void a_number_the_disk_gives_to_another_file_is_not_ours(void)
+{
+    struct stat st;
+    bench_open();
+    hosted_write("build/a", "a");
+    put_everything();
+    CHECK_EQ(hosted_link("build/a", "build/b"), 0);
+    CHECK_EQ(lstat(in_workspace("build/a"), &st), 0);
+    CHECK_EQ(hosted_unlink("build/a"), 0); /* the only copy on disk; b lives on in memory */
+    struct stat other = st;
+    CHECK_EQ(velo_node_of(&bench.region, &other), 0);
+    CHECK_EQ(velo_fstat_fix(&bench.region, &other), 0);
+    CHECK(hosted_says("build/b", "a"));
+    bench_close();
+}
+
+static void a_link_that_others_make_is_a_name_of_our_file(void)
+{
+    static const char *const names[] = {"build/g", "build/h", "build/i"};
+    bench_open();
+    hosted_write("build/f", "eff");
+    put_everything();
+    CHECK_EQ(link(in_workspace("build/f"), in_workspace(names[0])), 0);
+    reconcile(); /* in memory, and the same on disk */
+    settle_everything();
+    velo_evict(&bench.region, node_at("build/f"));
+    CHECK_EQ(info_at("build/f").state, VELO_DISK);
+    CHECK_EQ(link(in_workspace("build/f"), in_workspace(names[1])), 0);
+    reconcile(); /* on disk */
+    const int fd = open(in_workspace("build/f"), O_WRONLY | O_APPEND | O_CLOEXEC);
+    write_all(fd, "ective");
+    close(fd);
+    CHECK_EQ(link(in_workspace("build/f"), in_workspace(names[2])), 0);
+    reconcile(); /* on disk, and not what we knew of it */
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_EQ(node_at(names[i]), node_at("build/f"));
+    CHECK_EQ(stat_at("build/f").st_nlink, 4);
+
+    hosted_write("build/g", "new");
+    put_everything();
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(hosted_says(names[i], "new") && disk_says(names[i], "new"));
+    bench_check();
+    bench_close();
+}
+
+static void a_link_of_an_older_version_is_another_file(void)
+{
+    bench_open();
+    hosted_write("build/f", "old");
+    put_everything();
+    hosted_write("build/f", "newer");
+    CHECK_EQ(link(in_workspace("build/f"), in_workspace("build/g")), 0);
+    reconcile();
+    put_everything();
+    CHECK(hosted_says("build/f", "newer") && disk_says("build/f", "newer"));
+    CHECK(hosted_says("build/g", "old") && disk_says("build/g", "old"));
+    bench_check();
+    bench_close();
+}
+
+static void files_are_put_into_the_directory_that_others_made_anew(void)
+{
+    bench_open();
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    put_everything();
+    hosted_write("build/d/f", "ours");
+    CHECK_EQ(mkdir(in_workspace("build/anew"), 0755), 0);
+    CHECK_EQ(rmdir(in_workspace("build/d")), 0);
+    CHECK_EQ(rename(in_workspace("build/anew"), in_workspace("build/d")), 0);
+    put_everything();
+    CHECK(disk_says("build/d/f", "ours"));
+    bench_close();
+}
+
+int main(void)
+{
+    RUN(first_sight_takes_names_and_leaves_bytes);
+    RUN(what_others_change_is_seen_by_reconcile);
+    RUN(what_both_changed_stays_ours_and_is_reported);
+    RUN(our_own_changes_are_no_outsiders);
+    RUN(a_hosted_directory_that_was_removed_is_gone_with_everything);
+    RUN(a_number_the_disk_gives_to_another_file_is_not_ours);
+    RUN(a_link_that_others_make_is_a_name_of_our_file);
+    RUN(a_link_of_an_older_version_is_another_file);
+    RUN(files_are_put_into_the_directory_that_others_made_anew);
+    return 0;
+}
