@@ -70,6 +70,18 @@ static size_t count_of(char *const environment[])
     return count;
 }
 
+bool velo_environment_preloads(char *const environment[])
+{
+    const char *list = velo_environment_get(environment, "LD_PRELOAD");
+    const char *us = find_ourselves(list);
+    if (list == NULL)
+        return false;
+    const size_t before = us == NULL ? strlen(list) : (size_t)(us - list);
+    return strspn(list, " :") < before ||
+           (us != NULL && us[strlen(velo_library_path)] != 0 &&
+            us[strlen(velo_library_path) + strspn(us + strlen(velo_library_path), " :")] != 0);
+}
+
 size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
 {
     if (environment != NULL && velo_is_nowhere(environment))

@@ -8,6 +8,9 @@
 /* The value of `name` in `environment`, or NULL. */
 const char *velo_environment_get(char *const environment[], const char *name);
 
+/* LD_PRELOAD names something beside us. */
+bool velo_environment_preloads(char *const environment[]);
+
 /* Bytes that velo_environment_make needs; 0 when the environment is right as it is.
  * enter  the child is to be entered: LD_PRELOAD names us, VELO_ARENA is there;
  *        else LD_PRELOAD does not name us

@@ -15,7 +15,7 @@ extern _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
 
 static inline void velo_hint_set(int fd, uint32_t hint)
 {
-    if ((unsigned)fd < VELO_HINTS_MAX)
+    if ((unsigned)fd < VELO_HINTS_MAX && !velo_vfork_child) /* the table is the parent's */
         atomic_store_explicit(&velo_hints[fd], hint, memory_order_relaxed);
 }
 

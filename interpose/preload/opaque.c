@@ -38,6 +38,13 @@ static bool loader_is_glibc(const char *path)
            strncmp(name, "ld64.so", 7) == 0;
 }
 
+static void put_programs(struct velo_region *region)
+{
+    struct velo_put_result result;
+    if (velo_programs_pending(region) != 0)
+        velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
+}
+
 /* The loader that the file names (PT_INTERP) is read from the file itself when it lies beyond the
  * first bytes. */
 static enum program judge_loader(int fd, const Elf64_Phdr *segment)
@@ -66,6 +73,8 @@ static enum program judge_elf(int fd, const unsigned char *head, size_t size,
         memcpy(&segment, head + at, sizeof segment);
         if (segment.p_type == PT_INTERP) {
             velo_find_sanitizer(fd, head, size, first);
+            if (velo_programs_pending(velo_here()) != 0 && velo_has_own_libraries(fd, head, size))
+                put_programs(velo_here()); /* ld.so opens them before we are there */
             return judge_loader(fd, &segment);
         }
     }
@@ -78,7 +87,7 @@ static enum program judge_script(const char *head, size_t size, char out[INTERPR
     size_t start = 2, end;
     while (start < size && (head[start] == ' ' || head[start] == '\t'))
         start++;
-    for (end = start; end < size && head[end] > ' '; end++) {
+    for (end = start; end < size && (unsigned char)head[end] > ' '; end++) {
     }
     if (end == start || end - start >= INTERPRETER_BYTES)
         return PROGRAM_UNKNOWN;
@@ -122,13 +131,6 @@ static enum program judge(int dirfd, const char *path, char interpreter[INTERPRE
 
 /* ---- before it runs -------------------------------------------------------------------------- */
 
-static void put_programs(struct velo_region *region)
-{
-    struct velo_put_result result;
-    if (velo_programs_pending(region) != 0)
-        velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
-}
-
 /* A frame of its own: its place is gone from the stack before the file is looked at. 0, or
  * -ETXTBSY. */
 __attribute__((noinline)) static int put_target(struct velo_region *region, int dirfd,
@@ -150,7 +152,9 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
     if (region == NULL || velo_is_nowhere(path))
         return 0;
     char interpreter[INTERPRETER_BYTES];
-    const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL;
+    const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
+                           velo_environment_get(environment, "LD_AUDIT") != NULL ||
+                           velo_environment_preloads(environment);
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
         if (put_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;

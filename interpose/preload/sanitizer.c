@@ -1,4 +1,4 @@
-/* sanitizer.c - what a program wants loaded first, from the dynamic section of its file. */
+/* sanitizer.c - what a program wants loaded, from the dynamic section of its file. */
 #include "sanitizer.h"
 
 #include <elf.h>
@@ -6,7 +6,8 @@
 #include "raw.h"
 
 #define ENTRIES_MAX 64u
-#define NEEDED_MAX 4u /* compilers put it at the front */
+#define NEEDED_MAX 4u /* compilers put a sanitizer at the front */
+#define NAME_BYTES 256u
 
 bool velo_is_sanitizer(const char *name, size_t length)
 {
@@ -39,43 +40,83 @@ static uint64_t offset_of(const struct segments *all, uint64_t address)
     return 0;
 }
 
-static void look_into(int fd, const struct segments *all, const Elf64_Phdr *dynamic,
-                      char out[VELO_SANITIZER_MAX])
+struct dynamic { /* what of the section tells of libraries */
+    uint64_t needed[ENTRIES_MAX], strings; /* offsets in the file, 0: none */
+    unsigned count;
+    bool searches; /* RUNPATH or RPATH */
+};
+
+static void read_dynamic(int fd, const struct segments *all, const Elf64_Phdr *segment,
+                         struct dynamic *out)
 {
     Elf64_Dyn entries[ENTRIES_MAX];
-    uint64_t needed[NEEDED_MAX], strings = 0;
-    unsigned count = 0;
     const size_t wanted =
-        dynamic->p_filesz < sizeof entries ? dynamic->p_filesz : sizeof entries;
-    const long got = velo_sys4(SYS_pread64, fd, velo_word(entries), wanted, dynamic->p_offset);
+        segment->p_filesz < sizeof entries ? segment->p_filesz : sizeof entries;
+    const long got = velo_sys4(SYS_pread64, fd, velo_word(entries), wanted, segment->p_offset);
     for (long i = 0; i < got / (long)sizeof *entries && entries[i].d_tag != DT_NULL; i++) {
-        if (entries[i].d_tag == DT_NEEDED && count < NEEDED_MAX)
-            needed[count++] = entries[i].d_un.d_val;
+        if (entries[i].d_tag == DT_NEEDED)
+            out->needed[out->count++] = entries[i].d_un.d_val;
         else if (entries[i].d_tag == DT_STRTAB)
-            strings = offset_of(all, entries[i].d_un.d_ptr);
+            out->strings = offset_of(all, entries[i].d_un.d_ptr);
+        out->searches |= entries[i].d_tag == DT_RUNPATH || entries[i].d_tag == DT_RPATH;
     }
-    for (unsigned i = 0; i < count && strings != 0; i++) {
-        char name[VELO_SANITIZER_MAX] = "";
-        velo_sys4(SYS_pread64, fd, velo_word(name), sizeof name - 1, strings + needed[i]);
-        if (velo_is_sanitizer(name, strlen(name))) {
-            memcpy(out, name, sizeof name);
-            return;
+    if (out->strings == 0)
+        out->count = 0;
+}
+
+static bool find_dynamic(int fd, const unsigned char *head, size_t size, struct dynamic *out)
+{
+    Elf64_Ehdr file;
+    Elf64_Phdr each;
+    memset(out, 0, sizeof *out);
+    memcpy(&file, head, sizeof file);
+    if (file.e_phentsize < sizeof each || file.e_phoff > size ||
+        (size - file.e_phoff) / file.e_phentsize < file.e_phnum)
+        return false;
+    const struct segments all = {head + file.e_phoff, file.e_phnum, file.e_phentsize};
+    for (unsigned i = 0; segment_at(&all, i, &each); i++)
+        if (each.p_type == PT_DYNAMIC) {
+            read_dynamic(fd, &all, &each, out);
+            return true;
         }
-    }
+    return false;
+}
+
+static void read_needed(int fd, const struct dynamic *dynamic, unsigned index,
+                        char name[NAME_BYTES])
+{
+    memset(name, 0, NAME_BYTES);
+    velo_sys4(SYS_pread64, fd, velo_word(name), NAME_BYTES - 1,
+              dynamic->strings + dynamic->needed[index]);
 }
 
 void velo_find_sanitizer(int fd, const unsigned char *head, size_t size,
                          char out[VELO_SANITIZER_MAX])
 {
-    Elf64_Ehdr file;
-    Elf64_Phdr each;
+    struct dynamic dynamic;
+    char name[NAME_BYTES];
     out[0] = 0;
-    memcpy(&file, head, sizeof file);
-    if (file.e_phentsize < sizeof each || file.e_phoff > size ||
-        (size - file.e_phoff) / file.e_phentsize < file.e_phnum)
+    if (!find_dynamic(fd, head, size, &dynamic))
         return;
-    const struct segments all = {head + file.e_phoff, file.e_phnum, file.e_phentsize};
-    for (unsigned i = 0; segment_at(&all, i, &each); i++)
-        if (each.p_type == PT_DYNAMIC)
-            look_into(fd, &all, &each, out);
+    for (unsigned i = 0; i < dynamic.count && i < NEEDED_MAX; i++) {
+        read_needed(fd, &dynamic, i, name);
+        if (velo_is_sanitizer(name, strlen(name))) {
+            memcpy(out, name, strlen(name) + 1);
+            return;
+        }
+    }
+}
+
+bool velo_has_own_libraries(int fd, const unsigned char *head, size_t size)
+{
+    struct dynamic dynamic;
+    char name[NAME_BYTES];
+    if (!find_dynamic(fd, head, size, &dynamic))
+        return false;
+    bool found = dynamic.searches;
+    for (unsigned i = 0; i < dynamic.count && !found; i++) {
+        read_needed(fd, &dynamic, i, name);
+        found = strchr(name, '/') != NULL;
+    }
+    return found;
 }

@@ -13,6 +13,9 @@
 /* Is this, without a directory, the name of such a library? */
 bool velo_is_sanitizer(const char *name, size_t length);
 
+/* Whether the loader may look for the libraries of that program beside the usual places: it has a RUNPATH,
+ * or names one by a path. */
+bool velo_has_own_libraries(int fd, const unsigned char *head, size_t size);
 /* The name by which the ELF program behind `fd` asks for it; "" when it does not. `head` are its
  * first bytes. */
 void velo_find_sanitizer(int fd, const unsigned char *head, size_t size,

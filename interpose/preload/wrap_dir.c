@@ -236,13 +236,25 @@ EXPORT void rewinddir(DIR *directory)
     velo_sys3(SYS_lseek, stream->fd, 0, SEEK_SET);
 }
 
+/* The entry there, or the next one: the position may be of what was read before a rewinddir. */
+static size_t entry_from(const struct stream *stream, size_t position)
+{
+    size_t at = 0;
+    while (at < position && at < stream->used)
+        at += ((const struct dirent64 *)(const void *)(stream->entries + at))->d_reclen;
+    return at;
+}
+
 EXPORT void seekdir(DIR *directory, long position)
 {
     struct stream *stream = ours(directory);
-    if (stream == NULL)
+    if (stream == NULL) {
         NEXT(seekdir)(directory, position);
-    else if (position >= 0 && (size_t)position <= stream->used)
-        stream->position = (size_t)position;
+        return;
+    }
+    if (!stream->is_taken)
+        (void)take_snapshot(stream); /* what went wrong, the next look at it will say */
+    stream->position = entry_from(stream, position < 0 ? 0 : (size_t)position);
 }
 
 EXPORT long telldir(DIR *directory)

@@ -14,6 +14,8 @@
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
 
+#define ERROR_SEEN 0x20 /* _IO_ERR_SEEN, what ferror looks at */
+
 _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
 
 /* The node behind a hinted descriptor and its size, or 0 and the hint is gone. */
@@ -68,7 +70,7 @@ static inline bool refused(int fd, size_t count)
 static size_t total(const struct iovec *pieces, int count)
 {
     size_t sum = 0;
-    for (int i = 0; i < count && i < 1024; i++)
+    for (int i = 0; i < count && i < 1024 && !velo_is_nowhere(pieces); i++)
         sum += pieces[i].iov_len;
     return sum;
 }
@@ -113,22 +115,30 @@ ALIAS(pwritev64v2, pwritev2);
 
 EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
 {
-    if (velo_hint(stream->_fileno) != 0 && refused(stream->_fileno, size * count))
+    if (velo_hint(stream->_fileno) != 0 && refused(stream->_fileno, size * count)) {
+        stream->_flags |= ERROR_SEEN; /* as libc's own write would: who looks at the end learns it */
         return 0;
+    }
     return NEXT(fwrite)(bytes, size, count, stream);
 }
 
 /* ---- copying inside the kernel --------------------------------------------------------------- */
 
-/* Callers ask for "as much as there is": what there is, is at most the source's size. */
-static bool refused_copy(int to, int from, size_t count)
+/* Callers ask for "as much as there is", and once more at the end: what there is, is the rest of the
+ * source. */
+static bool refused_copy(int to, int from, const off_t *from_at, size_t count)
 {
     struct stat source;
     if (velo_hint(to) == 0)
         return false;
-    if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode) &&
-        count > (size_t)source.st_size)
-        count = (size_t)source.st_size;
+    if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode)) {
+        const off_t at = velo_is_nowhere(from_at) ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
+                                                  : *from_at;
+        const off_t left = source.st_size - at;
+        if (left <= 0)
+            return false;
+        count = count < (size_t)left ? count : (size_t)left;
+    }
     return refused(to, count < 1ul << 40 ? count : 1u << 16);
 }
 
@@ -169,7 +179,7 @@ static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t c
 EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
                                unsigned flags)
 {
-    if (refused_copy(to, from, count))
+    if (refused_copy(to, from, from_at, count))
         return -1;
     const int saved = errno;
     const ssize_t done = NEXT(copy_file_range)(from, from_at, to, to_at, count, flags);
@@ -181,7 +191,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
-    return refused_copy(to, from, count)
+    return refused_copy(to, from, offset, count)
                ? -1
                : velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count));
 }
@@ -189,7 +199,7 @@ ALIAS(sendfile64, sendfile);
 
 EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
 {
-    return refused_copy(to, from, count < 1u << 20 ? count : 1u << 20)
+    return refused_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20)
                ? -1
                : NEXT(splice)(from, from_at, to, to_at, count, flags);
 }

@@ -38,9 +38,14 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     return fd;
 }
 
+/* With O_PATH the kernel looks at few others. */
+#define FLAGS_OF_A_PATH (O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW)
+
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct velo_place place;
+    if ((flags & O_PATH) != 0)
+        flags &= FLAGS_OF_A_PATH;
     const int bad = (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
     const int claimed =
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);

@@ -141,8 +141,11 @@ static char *realpath_hosted(const char *path, char *out)
     if (r == NULL)
         return NULL;
     int rc = start(r, path);
-    if (rc == 0)
+    if (rc == 0) {
         rc = resolve(r);
+        if ((rc == -ENOENT || rc == -EACCES) && out != NULL && r->length < PATH_MAX)
+            strcpy(out, r->done); /* as libc: what could not be resolved */
+    }
     char *answer = rc != 0 ? NULL : out != NULL ? strcpy(out, r->done) : strdup(r->done);
     free(r->rest);
     free(r);

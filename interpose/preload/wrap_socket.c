@@ -14,7 +14,7 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
                             char path[sizeof(struct sockaddr_un) + 1])
 {
     const size_t head = offsetof(struct sockaddr_un, sun_path);
-    if (any == NULL || length <= head || length - head > sizeof(struct sockaddr_un) ||
+    if (velo_is_nowhere(any) || length <= head || length - head > sizeof(struct sockaddr_un) ||
         any->sa_family != AF_UNIX)
         return false;
     memcpy(path, (const char *)any + head, length - head);

@@ -237,6 +237,8 @@ EXPORT int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_acti
                        const posix_spawnattr_t *attributes, char *const argv[],
                        char *const envp[])
 {
+    if (NEXT(pidfd_spawn) == NULL)
+        return ENOSYS; /* this libc has none, and found us */
     if (velo_here() == NULL)
         return NEXT(pidfd_spawn)(pidfd, path, actions, attributes, argv, envp);
     const struct order order = {NEXT(pidfd_spawn), pidfd, path, path, attributes, argv, envp, true};
@@ -247,6 +249,8 @@ EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_act
                         const posix_spawnattr_t *attributes, char *const argv[],
                         char *const envp[])
 {
+    if (NEXT(pidfd_spawnp) == NULL)
+        return ENOSYS; /* this libc has none, and found us */
     if (velo_here() == NULL)
         return NEXT(pidfd_spawnp)(pidfd, file, actions, attributes, argv, envp);
     return spawn_along_path(NEXT(pidfd_spawnp), pidfd, file, actions, attributes, argv, envp, true);

@@ -5,6 +5,7 @@
  * rt_sigreturn must find the stack as the program left it.
  * io_uring is answered ENOSYS: rings open files inside the kernel, where nobody can stand. */
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/fanotify.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include "claim.h"
 #include "filter.h"
 #include "preload.h"
 #include "raw.h"
@@ -33,6 +35,8 @@
 #define SYS_fchmodat2 452
 #endif
 
+int pivot_root(const char *root, const char *old); /* in no header of libc's */
+
 /* What the calls of x86-64's first years and the calls of both machines have in common. */
 #define BOTH_MACHINES(ON)                                                                          \
     ON(openat, openat((int)a, P(b), (int)c, (mode_t)d))                                            \
@@ -44,6 +48,10 @@
     ON(faccessat, faccessat((int)a, P(b), (int)c, 0))                                              \
     ON(faccessat2, faccessat((int)a, P(b), (int)c, (int)d))                                        \
     ON(statfs, statfs(P(a), P(b)))                                                                 \
+    ON(fstatfs, fstatfs((int)a, P(b)))                                                             \
+    ON(unshare, unshare((int)a))                                                                   \
+    ON(setns, setns((int)a, (int)b))                                                               \
+    ON(pivot_root, pivot_root(P(a), P(b)))                                                         \
     ON(readlinkat, readlinkat((int)a, P(b), P(c), (size_t)d))                                      \
     ON(renameat2, renameat2((int)a, P(b), (int)c, P(d), (unsigned)e))                              \
     ON(linkat, linkat((int)a, P(b), (int)c, P(d), (int)e))                                         \
@@ -53,7 +61,7 @@
     ON(mknodat, mknodat((int)a, P(b), (mode_t)c, (dev_t)d))                                        \
     ON(fchmod, fchmod((int)a, (mode_t)b))                                                          \
     ON(fchmodat, fchmodat((int)a, P(b), (mode_t)c, 0))                                             \
-    ON(fchmodat2, fchmodat((int)a, P(b), (mode_t)c, (int)d))                                       \
+    ON(fchmodat2, chmod_of((int)a, P(b), (mode_t)c, (int)d))                                       \
     ON(fchown, fchown((int)a, (uid_t)b, (gid_t)c))                                                 \
     ON(fchownat, fchownat((int)a, P(b), (uid_t)c, (gid_t)d, (int)e))                               \
     ON(utimensat, times_of((int)a, P(b), P(c), (int)d))                                            \
@@ -123,6 +131,17 @@ static long filtered(long operation, long flags, long filter)
 {
     velo_before_seccomp((unsigned long)operation, (unsigned long)filter);
     return velo_answer(velo_sys3(SYS_seccomp, operation, flags, filter));
+}
+
+/* The call knows a flag that libc's function may not. */
+static long chmod_of(int dirfd, const char *path, mode_t mode, int flags)
+{
+    const bool itself = (flags & AT_EMPTY_PATH) != 0 && velo_is_empty(path);
+    if (itself && dirfd != AT_FDCWD)
+        return fchmod(dirfd, mode);
+    if (itself)
+        return chmod(".", mode);
+    return fchmodat(dirfd, path, mode, flags & ~AT_EMPTY_PATH);
 }
 
 static long times_of(int dirfd, const char *path, const struct timespec *times, int flags)

@@ -92,6 +92,55 @@ def test_a_single_file_may_be_larger_than_the_cap(velo: Velo, workspace) -> None
     assert gauge.highest_bytes <= CAP_BYTES + SLACK_BYTES
 
 
+# A process with a thread, whose files cannot be led to the disk: a copy to the last byte, and more
+# than there is room for through a stream.
+THREADED = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static void *wait_for_ever(void *nothing) { pause(); return nothing; }
+static char block[1 << 20];
+int main(void) {
+  pthread_t thread; struct stat st; long got, sum = 0;
+  pthread_create(&thread, 0, wait_for_ever, 0);
+  int from = open("source", O_RDONLY), to = open("build/copy", O_CREAT | O_WRONLY, 0600);
+  while ((got = copy_file_range(from, 0, to, 0, 1 << 30, 0)) > 0) sum += got;
+  printf("%ld %ld\n", got, sum);
+  lseek(from, sum = 0, SEEK_SET); ftruncate(to, 0); lseek(to, 0, SEEK_SET);
+  while ((got = sendfile(to, from, 0, 1 << 30)) > 0) sum += got;
+  printf("%ld %ld\n", got, sum);
+  close(to); unlink("build/copy");
+  FILE *file = fopen("build/stream", "w");
+  for (int i = 0; i < 40; i++) fwrite(block, sizeof block, 1, file);
+  int failed = ferror(file) != 0 | fclose(file) != 0;
+  stat("build/stream", &st);
+  printf("%s\n", failed || st.st_size == 40 << 20 ? "whole, or it was said" : "silently short");
+  return 0;
+}
+"""
+
+
+def test_a_process_with_threads_hears_of_what_has_no_room(velo: Velo, workspace, tmp_path) -> None:
+    place = workspace(toml='[live]\nmax_memory = "16MiB"\naggressive_paths = ["build/"]\n')
+    (place / "build").mkdir()
+    (place / "source").write_bytes(os.urandom(10 * MIB))
+    (tmp_path / "threaded.c").write_text(THREADED)
+    program = [str(tmp_path / "threaded")]
+    subprocess.run([tool("gcc"), "-w", tmp_path / "threaded.c", "-o", *program], check=True)
+    native = run_native(*program, cwd=place)
+    shutil.rmtree(place / "build")
+    (place / "build").mkdir()
+
+    hosted = velo.exec(*program, cwd=place)
+
+    assert hosted.stdout == native.stdout
+
+
 # A system call with a path: its name, everything up to the result, the result.
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+|\?)")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')

@@ -265,6 +265,7 @@ GRAMMAR: dict[str, int] = {
     "munmap {map}": 1,
     "fopen {file} {path} {stdio}": 6,
     "freopen {file} {path} {stdio}": 1,
+    "freopen {file} NULL {stdio}": 1,
     "fdopen {file} {fd} {stdio}": 2,
     "fclose {file}": 4,
     "fread {file} {size}": 3,
