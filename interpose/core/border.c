@@ -240,17 +240,6 @@ static int may_leave_locked(const struct velo_region *region, const struct velo_
     return left ? -EXDEV : 0;
 }
 
-/* Until the namespace has taken in what the kernel did, whoever comes looks at the disk. Whether it
- * was not marked before. */
-static int mark_stale_locked(struct velo_region *region, uint32_t directory)
-{
-    struct velo_node *node = velo_node_at(region, directory);
-    if (directory == 0 || node->type != VELO_DIRECTORY || (node->flags & VELO_NODE_STALE) != 0)
-        return 0;
-    velo_set32(region, &node->flags, node->flags | VELO_NODE_STALE);
-    return 1;
-}
-
 struct crossing {
     struct velo_place *from, *to;
     unsigned flags;
@@ -274,8 +263,8 @@ static int cross_locked(struct velo_region *region, struct crossing *c)
     atomic_store(&region->header->disk_step, from != 0 ? from : to);
     rc = velo_os_renameat(AT_FDCWD, c->from->path, AT_FDCWD, c->to->path, c->flags);
     if (rc == 0) {
-        c->stale_from = mark_stale_locked(region, from);
-        c->stale_to = mark_stale_locked(region, to);
+        c->stale_from = velo_stale_locked(region, from);
+        c->stale_to = velo_stale_locked(region, to);
     }
     return rc;
 }
@@ -290,9 +279,9 @@ static int put_both(struct velo_region *region, const struct crossing *c)
 }
 
 int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
-                       unsigned flags)
+                       unsigned flags, int leaves)
 {
-    struct crossing crossing = {from, to, flags, from->kind != to->kind, 0, 0};
+    struct crossing crossing = {from, to, flags, leaves, 0, 0};
     const struct left left = {from->type == VELO_DIRECTORY ? 0 : from->node, from->generation};
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
     struct velo_hold hold;

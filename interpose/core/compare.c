@@ -120,8 +120,11 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
     if (index == 0)
         return 0;
     struct velo_node *node = velo_node_at(region, index);
+    const int path = velo_name_path(region, parent, text, length, pass->target);
     velo_take_stat_locked(region, index, disk);
     VELO_INIT(node->btime_ns, node->ctime_ns);
+    if (path == -ENAMETOOLONG)
+        velo_set32(region, &node->flags, VELO_NODE_DEEP);
     if (node->type == VELO_SYMLINK) {
         const long got = velo_os_readlinkat(dirfd, text, pass->target, PATH_MAX - 1);
         if (got <= 0)
@@ -132,7 +135,6 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
         if (node->target == 0)
             return 0;
     } else if (node->type == VELO_REGULAR) {
-        const int path = velo_name_path(region, parent, text, length, pass->target);
         const uint32_t home = path < 0 ? 0 : velo_home_of(region, pass->target, (size_t)path);
         VELO_INIT(node->home, (uint16_t)home);
         velo_state_set_locked(region, index, VELO_DISK);

@@ -112,7 +112,8 @@ int velo_exchange(struct velo_region *region, struct velo_place *from, struct ve
     velo_arrives(region, from, to);
     velo_arrives(region, to, from);
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, exchange_locked(&move, &hold));
+    rc = velo_finish(region, &hold, exchange_locked(&move, &hold));
+    return rc == VELO_DEEPER ? velo_rename_across(region, from, to, EXCHANGE, 1) : rc;
 }
 
 int velo_exchange_recover(struct velo_move *move)

@@ -158,12 +158,22 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     return fd;
 }
 
+/* What stands on disk is opened by the namespace's path. The kernel asks less for a relative one: no
+ * right to search the directories above, nor that none of them is being renamed. */
+static int open_standing(const struct velo_place *place, int flags)
+{
+    const int fd = velo_os_open(place->path, flags, 0);
+    if ((fd != -EACCES && fd != -ENOENT) || place->given == NULL)
+        return fd;
+    return velo_os_openat(place->base, place->given, flags, 0);
+}
+
 /* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has
  * the name by now. */
 static int open_the_disks(struct velo_region *region, const struct velo_place *place, int flags)
 {
     struct stat stat;
-    int fd = velo_os_open(place->path, flags & REOPEN_MASK, 0);
+    int fd = open_standing(place, flags & REOPEN_MASK);
     if (fd == -EAGAIN && !velo_is_leased(region, place->node))
         fd = open_past_lease(place->path, flags & REOPEN_MASK);
     if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 &&
@@ -217,6 +227,9 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     /* All that the open will need, before anything is truncated or copied for it. */
     const int rights = (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK | W_OK;
     int rc = velo_os_access(place->path, rights, AT_EACCESS);
+    if (rc == -EACCES && place->given != NULL &&
+        velo_os_accessat(place->base, place->given, rights, AT_EACCESS) == 0)
+        return open_direct(region, place, look, flags); /* it is the way that is closed */
     if (rc != 0)
         return rc;
     rc = velo_os_lstat(place->path, &disk);
@@ -298,7 +311,7 @@ static int open_other(struct velo_region *region, const struct velo_place *place
 {
     if ((flags & O_CREAT) != 0 && place->type == VELO_DIRECTORY)
         return -EISDIR;
-    const int fd = velo_os_open(place->path, flags & ~O_CREAT, 0);
+    const int fd = open_standing(place, flags & ~O_CREAT);
     if (fd != -ENOENT || place->parent == 0)
         return fd;
     if (VELO_READ(velo_node_at(region, place->node)->generation) == place->generation)
@@ -357,7 +370,12 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
         text[place->path_length] = '/';
         text[place->path_length + 1] = 0;
     }
-    return velo_walk(region, text, flags, place);
+    const int base = place->base;
+    const char *given = place->given;
+    const int rc = velo_walk(region, text, flags, place);
+    place->base = base;
+    place->given = given;
+    return rc;
 }
 
 /* 0: the disk's own path, announced. */

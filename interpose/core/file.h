@@ -4,7 +4,10 @@
 
 #include "layout.h"
 
-enum { VELO_AGAIN = -6000 }; /* the node changed under us: look again */
+enum {
+    VELO_AGAIN = -6000,  /* the node changed under us: look again */
+    VELO_DEEPER = -6001, /* of a rename: something below would be out of reach of any path */
+};
 
 /* A consistent copy of what open needs to know of a node. */
 struct velo_look {

@@ -114,6 +114,7 @@ enum {
                                  lease tells of: it stays known by it after it left memory, for good */
     VELO_NODE_WATCHED = 256,  /* a program hears of what happens here or in it (watch.c) */
     VELO_NODE_SHARED = 1024,  /* no directory, on disk and stays there: has names outside, or had */
+    VELO_NODE_DEEP = 4096,    /* found where no absolute path leads: the kernel's, with all below it */
     VELO_NODE_ACL = 2048,     /* directory: it has a default ACL, so the kernel makes its files */
 };
 
@@ -342,7 +343,8 @@ static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint3
  * file with names outside the real one: `cp` must see that they are one file. */
 static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
 {
-    if ((__atomic_load_n(&node->flags, __ATOMIC_RELAXED) & VELO_NODE_SHARED) != 0)
+    const uint32_t flags = __atomic_load_n(&node->flags, __ATOMIC_RELAXED);
+    if ((flags & (VELO_NODE_SHARED | VELO_NODE_DEEP)) != 0)
         return __atomic_load_n(&node->identity[VELO_ID_DISK].inode, __ATOMIC_RELAXED);
     const uint32_t generation = __atomic_load_n(&node->generation, __ATOMIC_RELAXED);
     return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index;

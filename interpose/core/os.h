@@ -141,11 +141,15 @@ static inline int velo_os_fallocate(int fd, off_t offset, off_t length)
 {
     return (int)velo_sys4(SYS_fallocate, fd, 0, offset, length);
 }
-static inline int velo_os_access(const char *path, int mode, int flags)
+static inline int velo_os_accessat(int at, const char *path, int mode, int flags)
 {
     if (flags == 0) /* the plain call: also on kernels and under filters that lack faccessat2 */
-        return (int)velo_sys3(SYS_faccessat, AT_FDCWD, velo_word(path), mode);
-    return (int)velo_sys4(439 /* faccessat2 */, AT_FDCWD, velo_word(path), mode, flags);
+        return (int)velo_sys3(SYS_faccessat, at, velo_word(path), mode);
+    return (int)velo_sys4(439 /* faccessat2 */, at, velo_word(path), mode, flags);
+}
+static inline int velo_os_access(const char *path, int mode, int flags)
+{
+    return velo_os_accessat(AT_FDCWD, path, mode, flags);
 }
 static inline int velo_os_fsync(int fd)
 {

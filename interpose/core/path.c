@@ -234,3 +234,33 @@ int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t
     }
     return 0;
 }
+
+size_t velo_longest_below(const struct velo_region *region, uint32_t top)
+{
+    size_t length = 0, longest = 0;
+    uint32_t directory = top;
+    if (velo_node_at(region, top)->type != VELO_DIRECTORY)
+        return 0;
+    uint32_t at = velo_node_at(region, top)->first_entry;
+    while (at != 0 || directory != top) {
+        if (at == 0) { /* up again, to what follows */
+            const struct velo_name *above =
+                velo_name_at(region, velo_node_at(region, directory)->first_name);
+            length -= 1u + above->length;
+            directory = above->parent;
+            at = above->next_entry;
+            continue;
+        }
+        const struct velo_name *name = velo_name_at(region, at);
+        const struct velo_node *node = velo_node_at(region, name->node);
+        const size_t here = length + 1 + name->length;
+        longest = here > longest ? here : longest;
+        at = name->next_entry;
+        if (node->type == VELO_DIRECTORY) {
+            directory = name->node;
+            length = here;
+            at = node->first_entry;
+        }
+    }
+    return longest;
+}

@@ -146,6 +146,15 @@ static int run(struct velo_pass *pass)
     return rc;
 }
 
+int velo_stale_locked(struct velo_region *region, uint32_t directory)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    if (directory == 0 || node->type != VELO_DIRECTORY || (node->flags & VELO_NODE_STALE) != 0)
+        return 0;
+    velo_set32(region, &node->flags, node->flags | VELO_NODE_STALE);
+    return 1;
+}
+
 /* After the look, so that nobody who is killed looking takes the mark away; and not when somebody
  * else was killed meanwhile, perhaps in this very directory. */
 void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)

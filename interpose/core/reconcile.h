@@ -17,6 +17,9 @@ void velo_root_forget(struct velo_region *region, uint32_t root);
 int velo_tree_take_in(struct velo_region *region, uint32_t directory);
 /* Compare one directory (not what is below, but for new directories) with the disk. */
 int velo_directory_refresh(struct velo_region *region, uint32_t directory);
+/* Until the namespace has taken in what the kernel did in `directory`, whoever comes looks at the disk.
+ * Whether it was not marked before. */
+int velo_stale_locked(struct velo_region *region, uint32_t directory);
 /* What was marked STALE is compared: take the mark away, unless somebody was killed since header.recoveries
  * was `recoveries`. */
 void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries);

@@ -92,8 +92,15 @@ static int check_rights(const struct velo_move *m)
 
 int velo_move_paths_locked(struct velo_move *m)
 {
-    const int rc = velo_fresh_path(m->region, m->from);
-    return rc != 0 ? rc : velo_fresh_path(m->region, m->to);
+    struct velo_region *region = m->region;
+    int rc = velo_fresh_path(region, m->from);
+    if (rc == 0)
+        rc = velo_fresh_path(region, m->to);
+    const size_t from = m->from->path_length, to = m->to->path_length;
+    if (rc == 0 && ((to > from && to + velo_longest_below(region, m->node) >= PATH_MAX) ||
+                    (from > to && from + velo_longest_below(region, m->victim) >= PATH_MAX)))
+        return VELO_DEEPER; /* and could not be put any more */
+    return rc;
 }
 
 void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
@@ -363,7 +370,7 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
     if (flags == EXCHANGE && from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && !roots)
         return velo_exchange(region, from, to);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
-        return velo_rename_across(region, from, to, flags);
+        return velo_rename_across(region, from, to, flags, from->kind != to->kind);
     if (from->kind == VELO_OUTSIDE)
         return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
     if (to->type == VELO_DIRECTORY && velo_opaque_runs(region))
@@ -372,7 +379,8 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
     struct velo_move move = {.region = region, .from = from, .to = to, .flags = flags};
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, rename_locked(&move, &hold));
+    const int rc = velo_finish(region, &hold, rename_locked(&move, &hold));
+    return rc == VELO_DEEPER ? velo_rename_across(region, from, to, flags, 1) : rc;
 }
 
 int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,

@@ -207,19 +207,25 @@ uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, u
     return 0;
 }
 
+static uint32_t find_reachable(const struct velo_region *region, const struct stat *kernel)
+{
+    const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
+    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_DEEP) != 0 ? 0 : node;
+}
+
 uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel)
 {
     for (int attempt = 0; attempt < 1000; attempt++) {
         const uint64_t sequence = velo_read_begin(region);
         if ((sequence & 1) != 0)
             break;
-        const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
+        const uint32_t node = find_reachable(region, kernel);
         if (!velo_read_retry(region, sequence))
             return node;
     }
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
+    const uint32_t node = find_reachable(region, kernel);
     velo_commit(region, &hold);
     return node;
 }

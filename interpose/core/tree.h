@@ -76,9 +76,12 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
 
 /* `directory` is `ancestor` or below it. */
 int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
-/* border.c: a rename of which one end is outside, or that only the kernel can do. */
+/* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
+size_t velo_longest_below(const struct velo_region *region, uint32_t top);
+/* border.c: a rename of which one end is outside, or that only the kernel can do. `leaves`: what is
+ * moved is on disk only afterwards, at least in part. */
 int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
-                       unsigned flags);
+                       unsigned flags, int leaves);
 /* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
 void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
                           const struct velo_place *to);

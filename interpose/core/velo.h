@@ -115,6 +115,9 @@ struct velo_place {
     uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
     uint8_t crossed;  /* OUTSIDE only: the walk passed through hosted names, so the program's own
                          text may not work on disk; use `path` instead */
+    uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
+    int base;          /* what the program said, where that was relative to a directory: `given`, */
+    const char *given; /* else NULL. The kernel may reach by it what `path` does not (any more) */
     const char *name; /* last component, inside path */
     char path[PATH_MAX];
 };

@@ -23,6 +23,7 @@
 enum { /* why a walk stopped early; below all errnos */
     STOP_NEW_ROOT = -5000, /* place->path is a hosted directory without a node */
     STOP_NEED_BUFFER = -5001,
+    STOP_WAS_DEEP = -5002, /* place->path, place->parent: what was out of reach, and was moved */
 };
 
 struct walker {
@@ -41,6 +42,7 @@ struct walker {
         uint32_t hash;
     } kernels[KERNELS_MAX];
     uint32_t kernels_count;
+    uint32_t overlong; /* directory with an entry that has no path of its own */
 };
 
 /* ---- where hosted directories begin ---------------------------------------------------------- */
@@ -117,8 +119,10 @@ int velo_may_host(const struct velo_region *region, const char *text)
 
 static int append(struct walker *w, const char *text, size_t length)
 {
-    if (w->length + 1 + length >= PATH_MAX)
+    if (w->length + 1 + length >= PATH_MAX) {
+        w->overlong = w->directory;
         return -ENAMETOOLONG;
+    }
     w->place->path[w->length++] = '/';
     memcpy(w->place->path + w->length, text, length);
     w->length += length;
@@ -231,8 +235,9 @@ static int stop_at_missing(struct walker *w, const char *text, size_t length)
     w->place->parent = w->directory;
     w->place->node = 0;
     w->place->type = VELO_NONE;
+    const int rc = append(w, text, length);
     w->directory = 0;
-    return append(w, text, length);
+    return rc;
 }
 
 static int step_down(struct walker *w, const char *text, size_t length, int last, const char *rest)
@@ -264,13 +269,13 @@ static int step_down(struct walker *w, const char *text, size_t length, int last
     place->parent = w->directory;
     place->node = found;
     place->type = type;
-    if (type == VELO_DIRECTORY)
-        w->directory = found;
-    else if (!last || slash)
+    if (type != VELO_DIRECTORY && (!last || slash))
         return -ENOTDIR;
-    else
-        w->directory = 0;
-    return append(w, text, length);
+    const int appended = append(w, text, length);
+    w->directory = type == VELO_DIRECTORY ? found : 0;
+    if (appended == 0 && (VELO_READ(node->flags) & VELO_NODE_DEEP) != 0)
+        return STOP_WAS_DEEP;
+    return appended;
 }
 
 static int step(struct walker *w)
@@ -319,6 +324,13 @@ static int walk_text(struct walker *w)
     }
 }
 
+static size_t last_slash(const char *path, size_t length)
+{
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    return length - 1; /* wraps around when there is none: + 1 is the start */
+}
+
 static void conclude(struct walker *w)
 {
     struct velo_place *place = w->place;
@@ -340,9 +352,7 @@ static void conclude(struct walker *w)
     place->generation =
         place->node == 0 ? 0 : VELO_READ(velo_node_at(region, place->node)->generation);
     place->path_length = (uint16_t)w->length;
-    size_t start = w->length;
-    while (start > 0 && place->path[start - 1] != '/')
-        start--;
+    const size_t start = last_slash(place->path, w->length) + 1;
     place->name = place->path + start;
     place->name_length = (uint16_t)(w->length - start);
 }
@@ -408,10 +418,39 @@ __attribute__((noinline)) static int walk_with_buffer(struct walker *w, uint32_t
     return rc;
 }
 
+/* What is so deep is the kernel's, and on disk only: the program's relative call makes or removes it
+ * there, unseen. Whoever lists the directory looks at the disk again. */
+static void leave_to_the_kernel(struct velo_region *region, uint32_t directory,
+                                struct velo_place *place)
+{
+    place->overlong = 1;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    velo_stale_locked(region, directory);
+    velo_commit(region, &hold);
+}
+
+static int is_stale(const struct velo_region *region, uint32_t directory)
+{
+    return directory != 0 &&
+           (VELO_READ(velo_node_at(region, directory)->flags) & VELO_NODE_STALE) != 0;
+}
+
+/* 1: the disk was looked at for what the namespace may not know, so walk again. What is to be removed
+ * or renamed may have to be empty. */
+static int refresh(struct velo_region *region, const struct velo_place *place, unsigned flags)
+{
+    if (is_stale(region, place->parent))
+        return velo_directory_refresh(region, place->parent) == 0;
+    return (flags & VELO_WALK_LAST) != 0 && place->type == VELO_DIRECTORY &&
+           is_stale(region, place->node) && velo_directory_refresh(region, place->node) == 0;
+}
+
 static int walk(struct velo_region *region, uint32_t start, const char *text, unsigned flags,
                 struct velo_place *place)
 {
     struct walker w = {.region = region, .place = place, .flags = flags};
+    place->given = NULL, place->overlong = 0;
     if (text[0] == 0)
         return -ENOENT;
     if (strnlen(text, PATH_MAX) == PATH_MAX)
@@ -423,10 +462,16 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
         int rc = walk_steadily(&w, start, text);
         if (rc == STOP_NEED_BUFFER)
             rc = walk_with_buffer(&w, start, text);
+        if (rc == -ENAMETOOLONG && w.overlong != 0)
+            leave_to_the_kernel(region, w.overlong, place);
+        if (rc == STOP_WAS_DEEP) {
+            const size_t at = last_slash(place->path, w.length) + 1;
+            rc = velo_take_from_disk(region, place->parent, place->path + at, w.length - at);
+            if (rc == 0)
+                continue;
+        }
         if (rc != STOP_NEW_ROOT) {
-            if (rc == 0 && place->kind == VELO_HOSTED && place->parent != 0 &&
-                (VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_STALE) != 0 &&
-                velo_directory_refresh(region, place->parent) == 0)
+            if (rc == 0 && place->kind == VELO_HOSTED && refresh(region, place, flags))
                 continue;
             const struct velo_walked walked = {start, text, flags, w.links, rc, looks++};
             if (compared && velo_opaque_compare(region, &walked, place))

@@ -249,7 +249,7 @@ static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
     velo_path_of_fd(VELO_SELF, fd, link);
     const long length = raw_readlink(AT_FDCWD, link, text, PATH_MAX - 1);
     if (length <= 0 || text[0] != '/')
-        return -ENOENT;
+        return length == -ENAMETOOLONG ? -ENAMETOOLONG : -ENOENT;
     *base = (struct base){.length = length == 1 ? 0 : (uint32_t)length};
     text[base->length] = 0;
     return 0;
@@ -387,9 +387,16 @@ static int claim(int dirfd, const char *path, unsigned flags, bool any, struct v
     } else if (path[0] == '/') {
         return by_text(region, path, path, flags, any, place);
     }
-    if (dirfd == AT_FDCWD)
-        return claim_at_cwd(region, path, flags, any, place);
-    return claim_at_fd(region, dirfd, path, flags, any, place);
+    place->overlong = 0;
+    const int claimed = dirfd == AT_FDCWD
+                            ? claim_at_cwd(region, path, flags, any, place)
+                            : claim_at_fd(region, dirfd, path, flags, any, place);
+    if (claimed == VELO_OURS) {
+        place->base = dirfd;
+        place->given = path;
+    }
+    /* Deeper than an absolute path can say: nothing of ours is there, and the kernel finds its way. */
+    return claimed == -ENAMETOOLONG && place->overlong && !any ? VELO_NOT_OURS : claimed;
 }
 
 int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)

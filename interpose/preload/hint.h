@@ -37,6 +37,10 @@ static inline void velo_hint_open(int fd, int flags)
  * `end` bytes (velo_hint_charge_to). 0 or -ENOSPC; a stale hint is dropped and gives 0. */
 int velo_hint_charge(int fd, size_t count);
 int velo_hint_charge_to(int fd, uint64_t end);
+/* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
+ * puts it. The node to tell of, or 0. */
+uint32_t velo_closing(int fd);
+void velo_closed(uint32_t node);
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (spill.c). 0, or -ENOSPC: others would notice. */
 int velo_spill_descriptor(int fd, uint32_t node);

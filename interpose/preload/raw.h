@@ -80,6 +80,65 @@ static inline long raw_truncate(const char *path, off_t length)
 {
     return velo_sys2(SYS_truncate, velo_word(path), length);
 }
+
+/* What libc's functions without a directory call where the machine has that: a seccomp filter may
+ * know no other, or another answer for it. */
+#ifdef SYS_unlink
+#define OLDER(old, otherwise) (old)
+#else
+#define OLDER(old, otherwise) (otherwise)
+#endif
+static inline long old_access(const char *path, int mode)
+{
+    return OLDER(velo_sys2(SYS_access, velo_word(path), mode), raw_access(AT_FDCWD, path, mode));
+}
+static inline long old_readlink(const char *path, char *out, size_t size)
+{
+    return OLDER(velo_sys3(SYS_readlink, velo_word(path), velo_word(out), size),
+                 raw_readlink(AT_FDCWD, path, out, size));
+}
+static inline long old_rename(const char *from, const char *to)
+{
+    return OLDER(velo_sys2(SYS_rename, velo_word(from), velo_word(to)),
+                 raw_rename(AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+static inline long old_link(const char *from, const char *to)
+{
+    return OLDER(velo_sys2(SYS_link, velo_word(from), velo_word(to)),
+                 raw_link(AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+static inline long old_symlink(const char *target, const char *path)
+{
+    return OLDER(velo_sys2(SYS_symlink, velo_word(target), velo_word(path)),
+                 raw_symlink(target, AT_FDCWD, path));
+}
+static inline long old_unlink(const char *path)
+{
+    return OLDER(velo_sys1(SYS_unlink, velo_word(path)), raw_unlink(AT_FDCWD, path, 0));
+}
+static inline long old_rmdir(const char *path)
+{
+    return OLDER(velo_sys1(SYS_rmdir, velo_word(path)), raw_unlink(AT_FDCWD, path, AT_REMOVEDIR));
+}
+static inline long old_mkdir(const char *path, mode_t mode)
+{
+    return OLDER(velo_sys2(SYS_mkdir, velo_word(path), mode), raw_mkdir(AT_FDCWD, path, mode));
+}
+static inline long old_chmod(const char *path, mode_t mode)
+{
+    return OLDER(velo_sys2(SYS_chmod, velo_word(path), mode), raw_chmod(AT_FDCWD, path, mode));
+}
+static inline long old_chown(const char *path, uid_t uid, gid_t gid)
+{
+    return OLDER(velo_sys3(SYS_chown, velo_word(path), uid, gid),
+                 raw_chown(AT_FDCWD, path, uid, gid, 0));
+}
+static inline long old_lchown(const char *path, uid_t uid, gid_t gid)
+{
+    return OLDER(velo_sys3(SYS_lchown, velo_word(path), uid, gid),
+                 raw_chown(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW));
+}
+#undef OLDER
 static inline long raw_getcwd(char *out, size_t size)
 {
     return velo_sys2(SYS_getcwd, velo_word(out), size);

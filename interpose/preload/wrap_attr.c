@@ -66,9 +66,14 @@ static int chmod_nofollow(int dirfd, const char *path, mode_t mode)
                                                        : velo_chmod(velo_here(), &place, mode));
 }
 
+static long chmod_name(const char *path, mode_t mode)
+{
+    ONE_NAME(AT_FDCWD, path, 0, old_chmod(path, mode), velo_chmod(velo_here(), &place, mode));
+}
+
 EXPORT int chmod(const char *path, mode_t mode)
 {
-    return (int)velo_answer(chmod_at(AT_FDCWD, path, mode));
+    return (int)velo_answer(chmod_name(path, mode));
 }
 
 EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
@@ -103,14 +108,26 @@ static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flag
              velo_chown(velo_here(), &place, uid, gid));
 }
 
+static long chown_name(const char *path, uid_t uid, gid_t gid)
+{
+    ONE_NAME(AT_FDCWD, path, 0, old_chown(path, uid, gid),
+             velo_chown(velo_here(), &place, uid, gid));
+}
+
+static long lchown_name(const char *path, uid_t uid, gid_t gid)
+{
+    ONE_NAME(AT_FDCWD, path, VELO_WALK_NOFOLLOW, old_lchown(path, uid, gid),
+             velo_chown(velo_here(), &place, uid, gid));
+}
+
 EXPORT int chown(const char *path, uid_t uid, gid_t gid)
 {
-    return (int)velo_answer(chown_at(AT_FDCWD, path, uid, gid, 0));
+    return (int)velo_answer(chown_name(path, uid, gid));
 }
 
 EXPORT int lchown(const char *path, uid_t uid, gid_t gid)
 {
-    return (int)velo_answer(chown_at(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW));
+    return (int)velo_answer(lchown_name(path, uid, gid));
 }
 
 EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)

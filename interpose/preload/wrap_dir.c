@@ -15,6 +15,7 @@
 #include "claim.h"
 #include "raw.h"
 #include "wrap_dir.h"
+#include "wrap_open.h"
 
 #define FIRST_BYTES 4096u
 /* Another one when the directory was removed and its slot is used again. */
@@ -128,12 +129,12 @@ static DIR *open_hosted(struct velo_place *place)
                       : place->type != VELO_DIRECTORY ? -ENOTDIR
                                                       : 0;
     const int flags = O_RDONLY | O_NONBLOCK | O_DIRECTORY | O_CLOEXEC;
-    const long fd = wrong != 0 ? wrong : raw_openat(AT_FDCWD, place->path, flags, 0);
+    const int fd = wrong != 0 ? wrong : velo_open_standing(place, flags, 0);
     if (velo_answer(fd) < 0)
         return NULL;
-    DIR *directory = stream_new((int)fd, place->node);
+    DIR *directory = stream_new(fd, place->node);
     if (directory == NULL)
-        raw_close((int)fd);
+        raw_close(fd);
     return directory;
 }
 

@@ -30,7 +30,11 @@ static uint32_t hinted_node(int fd, struct stat *stat)
     return node;
 }
 
-int velo_hint_charge(int fd, size_t count)
+/* As velo_hint_charge; at `offset`, or AT_THE_END: beyond the end in the usual case, and an overwrite is
+ * charged too much, until a shard settles the file. */
+#define AT_THE_END (-1)
+
+static int charge(int fd, size_t count, off_t offset)
 {
     const uint32_t credit = velo_hint(fd) - 1;
     if (count <= credit) {
@@ -41,13 +45,20 @@ int velo_hint_charge(int fd, size_t count)
     const uint32_t node = hinted_node(fd, &stat);
     if (node == 0)
         return 0;
-    /* Beyond the end in the usual case; an overwrite is charged too much, until a shard settles
-     * the file. */
-    const uint64_t end = (uint64_t)stat.st_size + count;
+    const uint64_t size = (uint64_t)stat.st_size;
+    const uint64_t start = offset < 0 || offset > INT64_MAX / 2 ? size : (uint64_t)offset;
+    const uint64_t end = start + count > size ? start + count : size;
+    if (end == 0)
+        return 0;
     if (velo_charge(velo_here(), node, end) != 0)
         return velo_spill_descriptor(fd, node);
     velo_hint_set(fd, VELO_CHARGE_STEP - (uint32_t)((end - 1) % VELO_CHARGE_STEP));
     return 0;
+}
+
+int velo_hint_charge(int fd, size_t count)
+{
+    return charge(fd, count, AT_THE_END);
 }
 
 int velo_hint_charge_to(int fd, uint64_t end)
@@ -59,12 +70,17 @@ int velo_hint_charge_to(int fd, uint64_t end)
     return velo_charge(velo_here(), node, end) == 0 ? 0 : velo_spill_descriptor(fd, node);
 }
 
-static inline bool refused(int fd, size_t count)
+static inline bool refused_at(int fd, size_t count, off_t offset)
 {
-    if (__builtin_expect(velo_hint(fd) == 0, 1) || velo_hint_charge(fd, count) == 0)
+    if (__builtin_expect(velo_hint(fd) == 0, 1) || charge(fd, count, offset) == 0)
         return false;
     errno = ENOSPC;
     return true;
+}
+
+static inline bool refused(int fd, size_t count)
+{
+    return refused_at(fd, count, AT_THE_END);
 }
 
 static size_t total(const struct iovec *pieces, int count)
@@ -75,9 +91,9 @@ static size_t total(const struct iovec *pieces, int count)
     return sum;
 }
 
-static inline bool refused_pieces(int fd, const struct iovec *pieces, int count)
+static inline bool refused_pieces(int fd, const struct iovec *pieces, int count, off_t offset)
 {
-    return velo_hint(fd) != 0 && refused(fd, total(pieces, count));
+    return velo_hint(fd) != 0 && refused_at(fd, total(pieces, count), offset);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -90,28 +106,63 @@ ALIAS(__write, write);
 
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
-    return refused(fd, count) ? -1 : NEXT(pwrite)(fd, bytes, count, offset);
+    return refused_at(fd, count, offset) ? -1 : NEXT(pwrite)(fd, bytes, count, offset);
 }
 ALIAS(pwrite64, pwrite);
 ALIAS(__pwrite64, pwrite);
 
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
-    return refused_pieces(fd, pieces, count) ? -1 : NEXT(writev)(fd, pieces, count);
+    return refused_pieces(fd, pieces, count, AT_THE_END) ? -1 : NEXT(writev)(fd, pieces, count);
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
-    return refused_pieces(fd, pieces, count) ? -1 : NEXT(pwritev)(fd, pieces, count, offset);
+    return refused_pieces(fd, pieces, count, offset) ? -1 : NEXT(pwritev)(fd, pieces, count, offset);
 }
 ALIAS(pwritev64, pwritev);
 
+/* Flags that disks know and tmpfs does not; in memory nothing waits, and nothing is cached twice. */
+#define VELO_RWF_DONTCACHE 0x80 /* Linux 6.14 */
+#define FOR_READING (RWF_NOWAIT | VELO_RWF_DONTCACHE)
+#define FOR_WRITING VELO_RWF_DONTCACHE /* most refuse to write without waiting */
+
+static bool hosted(int fd)
+{
+    struct stat stat;
+    return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
+           velo_node_of(velo_here(), &stat) != 0;
+}
+
+/* True: it was refused for such flags alone, which a disk's file would have taken. */
+static bool again_without(int flags, ssize_t done, int fd)
+{
+    return done < 0 && errno == EOPNOTSUPP && flags != 0 && hosted(fd);
+}
+
 EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
 {
-    return refused_pieces(fd, pieces, count) ? -1
-                                             : NEXT(pwritev2)(fd, pieces, count, offset, flags);
+    if (refused_pieces(fd, pieces, count, offset))
+        return -1;
+    const int saved = errno;
+    const ssize_t done = NEXT(pwritev2)(fd, pieces, count, offset, flags);
+    if (!again_without(flags & FOR_WRITING, done, fd))
+        return done;
+    errno = saved;
+    return NEXT(pwritev2)(fd, pieces, count, offset, flags & ~FOR_WRITING);
 }
 ALIAS(pwritev64v2, pwritev2);
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+    const int saved = errno;
+    const ssize_t done = NEXT(preadv2)(fd, pieces, count, offset, flags);
+    if (!again_without(flags & FOR_READING, done, fd))
+        return done;
+    errno = saved;
+    return NEXT(preadv2)(fd, pieces, count, offset, flags & ~FOR_READING);
+}
+ALIAS(preadv64v2, preadv2);
 
 EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
 {
@@ -140,13 +191,6 @@ static bool refused_copy(int to, int from, const off_t *from_at, size_t count)
         count = count < (size_t)left ? count : (size_t)left;
     }
     return refused(to, count < 1ul << 40 ? count : 1u << 16);
-}
-
-static bool hosted(int fd)
-{
-    struct stat stat;
-    return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
-           velo_node_of(velo_here(), &stat) != 0;
 }
 
 /* From memory to a disk or back: two file systems to the kernel, one to the program. */
@@ -218,40 +262,109 @@ EXPORT int dup(int fd)
     return (int)velo_answer(follow(fd, velo_sys1(SYS_dup, fd)));
 }
 
-EXPORT int dup3(int fd, int to, int flags)
-{
-    return (int)velo_answer(follow(fd, velo_sys3(SYS_dup3, fd, to, flags)));
-}
-
-EXPORT int dup2(int fd, int to)
-{
-    if (fd == to) /* dup3 refuses; dup2 checks that it is open */
-        return velo_answer(velo_sys3(SYS_fcntl, fd, F_GETFD, 0)) < 0 ? -1 : to;
-    long rc;
-    do
-        rc = velo_sys3(SYS_dup3, fd, to, 0);
-    while (rc == -EBUSY);
-    return (int)velo_answer(follow(fd, rc));
-}
-ALIAS(__dup2, dup2);
-
 /* A file that was written in memory since before an opaque program started: now it may look. */
-static uint32_t to_be_put(int fd)
+uint32_t velo_closing(int fd)
 {
     struct velo_region *region = velo_hint(fd) != 0 ? velo_here() : NULL;
     return region != NULL && velo_opaque_runs(region) ? velo_node_of_fd(region, fd) : 0;
 }
 
-EXPORT int close(int fd)
+void velo_closed(uint32_t node)
 {
-    const uint32_t node = to_be_put(fd);
-    velo_hint_set(fd, 0);
-    const int rc = NEXT(close)(fd);
     if (node != 0)
         velo_put(&velo_the_region, node, 0);
+}
+
+static long duplicated(int fd, long to, uint32_t closed)
+{
+    follow(fd, to);
+    velo_closed(closed);
+    return velo_answer(to);
+}
+
+EXPORT int dup3(int fd, int to, int flags)
+{
+    const uint32_t closed = velo_closing(to);
+    return (int)duplicated(fd, velo_sys3(SYS_dup3, fd, to, flags), closed);
+}
+
+#ifdef SYS_dup2
+static long duplicate_to(int fd, int to)
+{
+    return velo_sys2(SYS_dup2, fd, to);
+}
+#else
+static long duplicate_to(int fd, int to)
+{
+    long rc = fd == to ? velo_sys3(SYS_fcntl, fd, F_GETFD, 0) : -EBUSY;
+    if (fd == to)
+        return rc < 0 ? rc : to;
+    while (rc == -EBUSY)
+        rc = velo_sys3(SYS_dup3, fd, to, 0);
+    return rc;
+}
+#endif
+
+EXPORT int dup2(int fd, int to)
+{
+    const uint32_t closed = fd == to ? 0 : velo_closing(to);
+    return (int)duplicated(fd, duplicate_to(fd, to), closed);
+}
+ALIAS(__dup2, dup2);
+
+EXPORT int close(int fd)
+{
+    const uint32_t node = velo_closing(fd);
+    velo_hint_set(fd, 0);
+    const int rc = NEXT(close)(fd);
+    velo_closed(node);
     return rc;
 }
 ALIAS(__close, close);
+
+/* Of those that are hinted; a handful at a time. */
+#define CLOSED_AT_ONCE 16
+
+static int close_hinted(unsigned first, unsigned last)
+{
+    uint32_t nodes[CLOSED_AT_ONCE];
+    int count = 0;
+    for (unsigned fd = first; fd <= last && fd < VELO_HINTS_MAX && count < CLOSED_AT_ONCE; fd++) {
+        nodes[count] = velo_closing((int)fd);
+        if (nodes[count] == 0)
+            continue;
+        count++;
+        raw_close((int)fd);
+        velo_hint_set((int)fd, 0);
+    }
+    for (int i = 0; i < count; i++)
+        velo_closed(nodes[i]);
+    return count;
+}
+
+static bool opaque_runs(void)
+{
+    return velo_here() != NULL && velo_opaque_runs(velo_here());
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+    if (flags == 0 && first <= last && opaque_runs())
+        while (close_hinted(first, last) == CLOSED_AT_ONCE) {
+        }
+    return (int)velo_answer(velo_sys3(SYS_close_range, first, last, flags));
+}
+
+EXPORT void closefrom(int first)
+{
+    if (opaque_runs())
+        while (close_hinted(first < 0 ? 0 : (unsigned)first, VELO_HINTS_MAX) == CLOSED_AT_ONCE) {
+        }
+    if (NEXT(closefrom) != NULL)
+        NEXT(closefrom)(first);
+    else
+        velo_sys3(SYS_close_range, first < 0 ? 0 : first, UINT32_MAX, 0);
+}
 
 /* What we were started with may be hosted: the shell's redirections. A wrong guess costs one
  * fstat at the first write. */

@@ -41,6 +41,13 @@ static int error_outside(int dirfd, const char *path, bool whole)
     return (int)raw_statat(dirfd, text, &stat, 0);
 }
 
+/* The kernel has no objection to the path, but it may be deeper than one can say (claim.c). */
+static int resolve_plain(int dirfd, const char *path, unsigned walk, struct velo_place *place)
+{
+    const int rc = velo_resolve(dirfd, path, walk, place);
+    return rc == -ENAMETOOLONG ? -EXDEV : rc;
+}
+
 /* Claims both, with the errors in the kernel's order: the way to `from`, and all of it when it is
  * to be looked at (`whole`), come first. VELO_NOT_OURS: the program's own call; VELO_OURS: both
  * places are filled and at least one is hosted; or -errno. */
@@ -62,9 +69,9 @@ static int claim_two(int fd, const char *from, unsigned walk, bool whole,
     if (rc == 0 && b == VELO_NOT_OURS)
         rc = error_outside(to_fd, to, false);
     if (rc == 0 && a == VELO_NOT_OURS)
-        rc = velo_resolve(fd, from, walk, from_place);
+        rc = resolve_plain(fd, from, walk, from_place);
     if (rc == 0 && b == VELO_NOT_OURS)
-        rc = velo_resolve(to_fd, to, THE_NAME, to_place);
+        rc = resolve_plain(to_fd, to, THE_NAME, to_place);
     return rc != 0 ? rc : VELO_OURS;
 }
 
@@ -108,14 +115,23 @@ static bool goes_on_outside(const struct velo_place *from, const struct velo_pla
     return (flags == RENAME_EXCHANGE && velo_spill_place(to, true) == 0) || first;
 }
 
-static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned flags)
+/* What the program called: rename itself, or one of those with directories. */
+#define BY_NAMES (1u << 31)
+
+static long rename_plain(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
+    return flags == BY_NAMES ? old_rename(from, to) : raw_rename(fd, from, to_fd, to, flags);
+}
+
+static long rename_at(int fd, const char *from, int to_fd, const char *to, unsigned called)
+{
+    const unsigned flags = called == BY_NAMES ? 0 : called;
     struct velo_place a, b;
     const int claimed = refused(flags)
                             ? VELO_NOT_OURS
                             : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
-        return moved_outside(raw_rename(fd, from, to_fd, to, flags), from, to_fd, to);
+        return moved_outside(rename_plain(fd, from, to_fd, to, called), from, to_fd, to);
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
@@ -127,12 +143,12 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
         left(type, &b, to_fd, to);
     if (rc != -EXDEV || !goes_on_outside(&a, &b, flags))
         return rc;
-    return rename_at(fd, from, to_fd, to, flags);
+    return rename_at(fd, from, to_fd, to, called);
 }
 
 EXPORT int rename(const char *from, const char *to)
 {
-    return (int)velo_answer(rename_at(AT_FDCWD, from, AT_FDCWD, to, 0));
+    return (int)velo_answer(rename_at(AT_FDCWD, from, AT_FDCWD, to, BY_NAMES));
 }
 
 EXPORT int renameat(int fd, const char *from, int to_fd, const char *to)
@@ -142,6 +158,8 @@ EXPORT int renameat(int fd, const char *from, int to_fd, const char *to)
 
 EXPORT int renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
+    if (flags == BY_NAMES)
+        return (int)velo_answer(-EINVAL); /* the kernel knows no such flag */
     return (int)velo_answer(rename_at(fd, from, to_fd, to, flags));
 }
 
@@ -183,6 +201,16 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
     return rc;
 }
 
+static long link_places(struct velo_place *from, struct velo_place *to, int to_fd, const char *path)
+{
+    arrives(from, to);
+    const enum velo_type type = from->type;
+    const long rc = velo_link(velo_here(), from, to);
+    if (rc == 0)
+        left(type, to, to_fd, path);
+    return rc;
+}
+
 static long link_at(int fd, const char *from, int to_fd, const char *to, int flags)
 {
     if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0)
@@ -195,19 +223,22 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
     const int claimed = claim_two(fd, from, walk, true, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return moved_outside(raw_link(fd, from, to_fd, to, flags), from, to_fd, to);
-    if (claimed < 0)
-        return claimed;
-    arrives(&a, &b);
-    const enum velo_type type = a.type;
-    const long rc = velo_link(velo_here(), &a, &b);
-    if (rc == 0)
-        left(type, &b, to_fd, to);
-    return rc;
+    return claimed < 0 ? claimed : link_places(&a, &b, to_fd, to);
+}
+
+static long link_names(const char *from, const char *to)
+{
+    struct velo_place a, b;
+    const int claimed =
+        claim_two(AT_FDCWD, from, VELO_WALK_NOFOLLOW, true, &a, AT_FDCWD, to, &b);
+    if (claimed == VELO_NOT_OURS)
+        return moved_outside(old_link(from, to), from, AT_FDCWD, to);
+    return claimed < 0 ? claimed : link_places(&a, &b, AT_FDCWD, to);
 }
 
 EXPORT int link(const char *from, const char *to)
 {
-    return (int)velo_answer(link_at(AT_FDCWD, from, AT_FDCWD, to, 0));
+    return (int)velo_answer(link_names(from, to));
 }
 
 EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags)
@@ -226,9 +257,19 @@ static long remove_at(int dirfd, const char *path, int flags)
                                          : velo_unlink(velo_here(), &place));
 }
 
+static long unlink_name(const char *path)
+{
+    ONE_NAME(AT_FDCWD, path, THE_NAME, old_unlink(path), velo_unlink(velo_here(), &place));
+}
+
+static long rmdir_name(const char *path)
+{
+    ONE_NAME(AT_FDCWD, path, THE_NAME, old_rmdir(path), velo_rmdir(velo_here(), &place));
+}
+
 EXPORT int unlink(const char *path)
 {
-    return (int)velo_answer(remove_at(AT_FDCWD, path, 0));
+    return (int)velo_answer(unlink_name(path));
 }
 
 EXPORT int unlinkat(int dirfd, const char *path, int flags)
@@ -238,22 +279,21 @@ EXPORT int unlinkat(int dirfd, const char *path, int flags)
 
 EXPORT int rmdir(const char *path)
 {
-    return (int)velo_answer(remove_at(AT_FDCWD, path, AT_REMOVEDIR));
+    return (int)velo_answer(rmdir_name(path));
 }
 
 EXPORT int remove(const char *path)
 {
-    long rc = remove_at(AT_FDCWD, path, 0);
+    long rc = unlink_name(path);
     if (rc == -EISDIR)
-        rc = remove_at(AT_FDCWD, path, AT_REMOVEDIR);
+        rc = rmdir_name(path);
     return (int)velo_answer(rc);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static long symlink_outside(const char *target, int dirfd, const char *path)
+static long symlink_outside(long rc, int dirfd, const char *path)
 {
-    const long rc = raw_symlink(target, dirfd, path);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     if (region != NULL)
         velo_link_made(region, dirfd, path);
@@ -264,13 +304,22 @@ static long symlink_at(const char *target, int dirfd, const char *path)
 {
     if (velo_is_nowhere(target)) /* read before the path */
         return raw_symlink(target, dirfd, path);
-    ONE_NAME(dirfd, path, THE_NAME, symlink_outside(target, dirfd, path),
+    ONE_NAME(dirfd, path, THE_NAME,
+             symlink_outside(raw_symlink(target, dirfd, path), dirfd, path),
+             velo_symlink(velo_here(), target, &place));
+}
+
+static long symlink_name(const char *target, const char *path)
+{
+    if (velo_is_nowhere(target))
+        return old_symlink(target, path);
+    ONE_NAME(AT_FDCWD, path, THE_NAME, symlink_outside(old_symlink(target, path), AT_FDCWD, path),
              velo_symlink(velo_here(), target, &place));
 }
 
 EXPORT int symlink(const char *target, const char *path)
 {
-    return (int)velo_answer(symlink_at(target, AT_FDCWD, path));
+    return (int)velo_answer(symlink_name(target, path));
 }
 
 EXPORT int symlinkat(const char *target, int dirfd, const char *path)
@@ -284,9 +333,15 @@ static long mkdir_at(int dirfd, const char *path, mode_t mode)
              velo_mkdir(velo_here(), &place, mode));
 }
 
+static long mkdir_name(const char *path, mode_t mode)
+{
+    ONE_NAME(AT_FDCWD, path, THE_NAME, old_mkdir(path, mode),
+             velo_mkdir(velo_here(), &place, mode));
+}
+
 EXPORT int mkdir(const char *path, mode_t mode)
 {
-    return (int)velo_answer(mkdir_at(AT_FDCWD, path, mode));
+    return (int)velo_answer(mkdir_name(path, mode));
 }
 
 EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)

@@ -14,6 +14,19 @@
 
 #define TEMPORARY_TRIES 1000
 
+/* A directory, or what else stands on disk. The open of a FIFO may wait, be interrupted, and be
+ * cancelled, so it is libc's. As what the program said where `path` does not lead there: file.c. */
+int velo_open_standing(const struct velo_place *place, int flags, mode_t mode)
+{
+    const int saved = errno;
+    int fd = NEXT(openat)(AT_FDCWD, place->path, flags, mode);
+    if (fd < 0 && (errno == EACCES || errno == ENOENT) && place->given != NULL)
+        fd = NEXT(openat)(place->base, place->given, flags, mode);
+    const int rc = fd < 0 ? -errno : fd;
+    errno = saved;
+    return rc;
+}
+
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 {
     if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY) {
@@ -25,11 +38,11 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
         return place->too_long ? -ENAMETOOLONG : -EISDIR;
     if (place->type != VELO_REGULAR && place->type != VELO_NONE && (flags & O_CREAT) == 0)
-        return (int)raw_openat(AT_FDCWD, place->path, flags, mode); /* may wait, and be interrupted */
+        return velo_open_standing(place, flags, mode);
     if (place->type == VELO_OTHER && (flags & O_EXCL) == 0) {
-        const long fd = raw_openat(AT_FDCWD, place->path, flags & ~O_CREAT, mode);
+        const int fd = velo_open_standing(place, flags & ~O_CREAT, mode);
         if (fd != -ENOENT)
-            return (int)fd;
+            return fd;
     }
     if (place->type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
@@ -41,6 +54,16 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 /* With O_PATH the kernel looks at few others. */
 #define FLAGS_OF_A_PATH (O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW)
 
+void pthread_testcancel(void) __attribute__((weak));
+
+/* open is a place where a thread can be cancelled, also when it is not the kernel's. */
+static int open_claimed(int claimed, struct velo_place *place, int flags, mode_t mode)
+{
+    if (pthread_testcancel != NULL) /* an older libc has it only where there are threads */
+        pthread_testcancel();
+    return (int)velo_answer(claimed < 0 ? claimed : velo_open_hosted(place, flags, mode));
+}
+
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct velo_place place;
@@ -51,8 +74,7 @@ static int open_at(int dirfd, const char *path, int flags, mode_t mode)
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
         return NEXT(openat)(dirfd, path, flags, mode);
-    return (int)velo_answer(claimed < 0 ? claimed
-                                        : velo_open_hosted(&place, flags, mode));
+    return open_claimed(claimed, &place, flags, mode);
 }
 
 static inline bool wants_mode(int flags)
@@ -104,7 +126,11 @@ ALIAS(__openat64_2, __openat_2);
 
 EXPORT int creat(const char *path, mode_t mode)
 {
-    return open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+    struct velo_place place;
+    const int flags = O_CREAT | O_WRONLY | O_TRUNC;
+    const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
+    return claimed == VELO_NOT_OURS ? NEXT(creat)(path, mode)
+                                    : open_claimed(claimed, &place, flags, mode);
 }
 ALIAS(creat64, creat);
 

@@ -7,6 +7,9 @@
 /* Open a hosted place, walked with velo_open_walk_flags. A descriptor or -errno. */
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode);
 
+/* What stands on disk, a directory or a FIFO, at a hosted place. A descriptor or -errno. */
+int velo_open_standing(const struct velo_place *place, int flags, mode_t mode);
+
 /* wrap_openat2.c: as syscall(2) returns it. */
 struct open_how;
 long velo_openat2(int dirfd, const char *path, const struct open_how *how, size_t size);

@@ -47,9 +47,9 @@ __attribute__((noinline)) static long translate(struct velo_region *region, int 
     return (long)count;
 }
 
-static long readlink_plain(int dirfd, const char *path, char *out, size_t size)
+/* What the kernel said: `length` bytes, or -errno. */
+static long readlink_plain(long length, int dirfd, const char *path, char *out, size_t size)
 {
-    const long length = raw_readlink(dirfd, path, out, size);
     struct velo_region *region = length > 0 ? velo_here() : NULL;
     if (region == NULL)
         return length;
@@ -61,27 +61,39 @@ static long readlink_plain(int dirfd, const char *path, char *out, size_t size)
     return found < 0 ? length : found;
 }
 
+static long readlink_hosted(struct velo_place *place, char *out, size_t size)
+{
+    if (size == 0)
+        return -EINVAL;
+    if (velo_is_nowhere(out)) {
+        char first;
+        const long length = velo_readlink(velo_here(), place, &first, 1);
+        return length < 0 ? length : -EFAULT;
+    }
+    return velo_readlink(velo_here(), place, out, size);
+}
+
 static long readlink_at(int dirfd, const char *path, char *out, size_t size)
 {
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
     if (claimed == VELO_NOT_OURS)
-        return readlink_plain(dirfd, path, out, size);
-    if (claimed < 0)
-        return claimed;
-    if (size == 0)
-        return -EINVAL;
-    if (velo_is_nowhere(out)) {
-        char first;
-        const long length = velo_readlink(velo_here(), &place, &first, 1);
-        return length < 0 ? length : -EFAULT;
-    }
-    return velo_readlink(velo_here(), &place, out, size);
+        return readlink_plain(raw_readlink(dirfd, path, out, size), dirfd, path, out, size);
+    return claimed < 0 ? claimed : readlink_hosted(&place, out, size);
+}
+
+static long readlink_name(const char *path, char *out, size_t size)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW, &place);
+    if (claimed == VELO_NOT_OURS)
+        return readlink_plain(old_readlink(path, out, size), AT_FDCWD, path, out, size);
+    return claimed < 0 ? claimed : readlink_hosted(&place, out, size);
 }
 
 EXPORT ssize_t readlink(const char *path, char *out, size_t size)
 {
-    return velo_answer(readlink_at(AT_FDCWD, path, out, size));
+    return velo_answer(readlink_name(path, out, size));
 }
 
 EXPORT ssize_t readlinkat(int dirfd, const char *path, char *out, size_t size)

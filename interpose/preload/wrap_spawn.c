@@ -52,8 +52,10 @@ struct held {
     char path[VELO_FD_PATH_MAX];
 };
 
+#define ELSEWHERE (-1) /* in a directory outside that it opens itself */
+
 struct preparation {
-    int directory;     /* where the child stands after the actions so far, or AT_FDCWD */
+    int directory;     /* where the child stands after the actions so far, AT_FDCWD, or ELSEWHERE */
     int own_directory; /* the same if we opened it, else -1 */
     int beyond;        /* a number above all that the list mentions */
     bool closed_all;   /* a CLOSEFROM came before: what we hold is closed in the child */
@@ -111,18 +113,36 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
     return 0;
 }
 
-static int prepare_one(struct preparation *with, struct __spawn_action *action, struct held *held)
+/* The child's descriptor as ours: what an action before `at` opened or duplicated is another number
+ * here. */
+static int number_here(const struct __spawn_action *actions, const struct held *held, int at, int fd)
 {
+    while (at-- > 0) {
+        if (actions[at].tag == ACTION_OPEN && actions[at].open.fd == fd)
+            return held[at].fd;
+        if (actions[at].tag == ACTION_DUP2 && actions[at].dup2.to == fd) {
+            if (held[at].fd >= 0)
+                return held[at].fd;
+            fd = actions[at].dup2.from;
+        }
+    }
+    return fd;
+}
+
+static int prepare_one(struct preparation *with, struct __spawn_action *actions, struct held *held,
+                       int at)
+{
+    struct __spawn_action *action = &actions[at];
     if (action->tag == ACTION_OPEN)
-        return prepare_open(with, action, held);
-    if (action->tag == ACTION_CHDIR) {
+        return prepare_open(with, action, &held[at]);
+    if (action->tag == ACTION_CHDIR && (with->directory != ELSEWHERE || action->path[0] == '/')) {
         const int directory = (int)raw_openat(with->directory, action->path,
                                               O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
         if (directory < 0)
             return directory;
         stand_in(with, directory, directory);
     } else if (action->tag == ACTION_FCHDIR) {
-        stand_in(with, action->fd, -1);
+        stand_in(with, number_here(actions, held, at, action->fd), -1);
     } else if (action->tag == ACTION_CLOSEFROM) {
         with->closed_all = true;
     }
@@ -178,7 +198,7 @@ static int spawn(const struct order *order, const posix_spawn_file_actions_t *li
     int rc = 0, prepared = 0;
     for (; prepared < count && rc == 0; prepared++) {
         held[prepared].fd = -1;
-        rc = prepare_one(&with, &actions[prepared], &held[prepared]);
+        rc = prepare_one(&with, actions, held, prepared);
     }
     posix_spawn_file_actions_t ours = *list;
     ours.__actions = actions;

@@ -142,6 +142,17 @@ static FILE *reopen_hosted(struct velo_place *place, int error, const char *mode
     return again;
 }
 
+EXPORT int fclose(FILE *stream)
+{
+    const int fd = stream->_fileno;
+    const uint32_t node = velo_closing(fd);
+    if (velo_hint(fd) != 0 && node != 0)
+        velo_hint_set(fd, 0);
+    const int rc = NEXT(fclose)(stream);
+    velo_closed(node);
+    return rc;
+}
+
 EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {
     struct velo_place place;

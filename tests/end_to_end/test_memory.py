@@ -92,8 +92,8 @@ def test_a_single_file_may_be_larger_than_the_cap(velo: Velo, workspace) -> None
     assert gauge.highest_bytes <= CAP_BYTES + SLACK_BYTES
 
 
-# A process with a thread, whose files cannot be led to the disk: a copy to the last byte, and more
-# than there is room for through a stream.
+# A process with a thread, whose files cannot be led to the disk: a copy to the last byte, which is
+# then overwritten, and more than there is room for through a stream.
 THREADED = r"""
 #define _GNU_SOURCE
 #include <errno.h>
@@ -114,6 +114,9 @@ int main(void) {
   lseek(from, sum = 0, SEEK_SET); ftruncate(to, 0); lseek(to, 0, SEEK_SET);
   while ((got = sendfile(to, from, 0, 1 << 30)) > 0) sum += got;
   printf("%ld %ld\n", got, sum);
+  for (sum = 0; sum < 10 << 20; sum += sizeof block) got = pwrite(to, block, sizeof block, sum);
+  got = pwrite(to, block, sizeof block, 0);
+  printf("%ld\n", got);
   close(to); unlink("build/copy");
   FILE *file = fopen("build/stream", "w");
   for (int i = 0; i < 40; i++) fwrite(block, sizeof block, 1, file);

@@ -369,7 +369,10 @@ def lines_of(choose: Choose, count: int, *, as_user: bool = False) -> list[str]:
             inner = [operation(choose, able, words[1]) for _ in range(inside)]
             lines += [what, *inner, "join"]
         elif what == "thread":
-            lines.append(f"thread {operation(choose, *words)}")
+            line = operation(choose, *words)
+            # What has threads cannot lead to disk a file that gets a name in a watched place.
+            moves = line.startswith(("rename", "link", "mkstemp"))
+            lines.append(line if moves else f"thread {line}")
         elif what == "exec":
             lines.append("exec")
         else:

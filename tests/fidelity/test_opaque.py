@@ -242,3 +242,76 @@ def test_memory_is_used_again_when_what_was_left_running_has_ended(velo: Velo, w
     assert (place / "build/while").exists()
     assert not (place / "build/after").exists()
     velo.run("resume", cwd=place)
+
+
+# A static reader that says what it finds in build/log when it is told to look.
+READS = """
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    char text[64] = "", told;
+    puts("ready"), fflush(stdout);
+    while (read(0, &told, 1) == 1) {
+        int fd = open("build/log", O_RDONLY);
+        long got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+        text[got < 0 ? 0 : got] = 0;
+        printf("%s.\\n", text), fflush(stdout);
+        close(fd);
+    }
+    return 0;
+}
+"""
+# Opens build/log, starts the reader, writes and lets go of the file in the way that it is told.
+LETS_GO = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int count, char **words)
+{
+    int in[2], out[2];
+    char line[64];
+    FILE *file = fopen("build/log", "w");
+    pipe2(in, O_CLOEXEC), pipe2(out, O_CLOEXEC);
+    if (fork() == 0) {
+        dup2(in[0], 0), dup2(out[1], 1);
+        fclose(file);
+        execl("./reads", "reads", (char *)0);
+    }
+    FILE *answers = fdopen(out[0], "r");
+    fgets(line, sizeof line, answers);
+    fputs(words[1], file);
+    if (!strcmp(words[1], "fclose"))
+        fclose(file);
+    else
+        fflush(file);
+    if (!strcmp(words[1], "close"))
+        close(fileno(file));
+    else if (!strcmp(words[1], "dup2"))
+        dup2(1, fileno(file));
+    else if (!strcmp(words[1], "dup3"))
+        dup3(1, fileno(file), O_CLOEXEC);
+    else if (!strcmp(words[1], "close_range"))
+        close_range(fileno(file), fileno(file), 0);
+    write(in[1], "x", 1);
+    fgets(line, sizeof line, answers);
+    printf("%s: %s", words[1], line);
+    return 0;
+}
+"""
+
+
+def test_what_was_written_meanwhile_is_seen_however_the_file_is_closed(
+    velo: Velo, workspace
+) -> None:
+    place = workspace()
+    for name, text, flags in (("reads", READS, ["-static"]), ("lets-go", LETS_GO, ["-w"])):
+        (place / f"{name}.c").write_text(text)
+        run_native(tool("gcc"), *flags, "-o", name, f"{name}.c", cwd=place)
+    ways = ("fclose", "close", "dup2", "dup3", "close_range")
+    said = both(velo, place, "; ".join(f"./lets-go {way}" for way in ways))
+
+    assert said == [f"{way}: {way}." for way in ways]

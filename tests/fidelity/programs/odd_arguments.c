@@ -10,6 +10,10 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x80
+#endif
+
 static void say_result(const char *what, long rc)
 {
     printf("%s: %ld %s\n", what, rc < 0 ? -1 : rc > 2 ? 3 : rc, rc < 0 ? strerror(errno) : "");
@@ -59,6 +63,31 @@ static void positions(void)
     printf("\n");
 }
 
+/* Flags that a disk's file takes; some disks take fewer. */
+static int takes(int fd, int writes, int flags)
+{
+    char bytes[4] = "abc";
+    const struct iovec piece = {bytes, sizeof bytes};
+    const ssize_t done =
+        writes ? pwritev2(fd, &piece, 1, 0, flags) : preadv2(fd, &piece, 1, 0, flags);
+    return done == sizeof bytes ? 0 : done >= 0 ? -1 : errno;
+}
+
+static void flags_of_a_disk(int hosted)
+{
+    static const int flags[] = {RWF_NOWAIT, RWF_DONTCACHE, RWF_HIPRI, RWF_DSYNC, RWF_APPEND, 0x4000};
+    const int plain = open("../src/plain", O_RDWR | O_CREAT, 0600);
+    write(plain, "abcd", 4);
+    write(hosted, "abcd", 4);
+    for (int i = 0; i < 12; i++) {
+        const int there = takes(plain, i % 2, flags[i / 2]), here = takes(hosted, i % 2, flags[i / 2]);
+        if (here != there && there != EAGAIN)
+            printf("flags %x: %s, not %s\n", flags[i / 2], strerror(here), strerror(there));
+    }
+    close(plain);
+    unlink("../src/plain");
+}
+
 int main(void)
 {
     struct statfs whole, part;
@@ -85,6 +114,8 @@ int main(void)
     say_result("fstatfs", syscall(SYS_fstatfs, fd, &part));
     statfs("old", &whole);
     printf("the same: %d\n", part.f_type == whole.f_type);
+
+    flags_of_a_disk(fd);
 
     const struct iovec *volatile nowhere = NULL;
     say_result("writev", writev(fd, nowhere, 1));

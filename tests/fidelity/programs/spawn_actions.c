@@ -73,6 +73,18 @@ int main(void)
     close(directory);
 
     posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 5, "sub", O_RDONLY | O_DIRECTORY, 0);
+    posix_spawn_file_actions_adddup2(&actions, 5, 6);
+    posix_spawn_file_actions_addfchdir_np(&actions, 6);
+    posix_spawn_file_actions_addopen(&actions, 0, "in", O_RDONLY, 0);
+    run("fchdir to what it opened", &actions, "cat");
+    posix_spawn_file_actions_addopen(&actions, 7, "/", O_RDONLY | O_DIRECTORY, 0);
+    posix_spawn_file_actions_addfchdir_np(&actions, 7);
+    posix_spawn_file_actions_addchdir_np(&actions, "tmp");
+    run("fchdir outside", &actions, "pwd");
+    posix_spawn_file_actions_destroy(&actions);
+
+    posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "none/in", O_RDONLY, 0);
     run("no directory", &actions, "cat");
     posix_spawn_file_actions_destroy(&actions);

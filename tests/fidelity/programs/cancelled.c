@@ -1,0 +1,51 @@
+/* A thread that waits for the other end of a FIFO, or comes to an open with a cancellation pending, is
+ * cancelled there. */
+#include <pthread.h>
+
+#include "say.h"
+
+static volatile int waits;
+
+static void *open_fifo(void *path)
+{
+    waits = 1;
+    open(path, O_RDONLY);
+    return NULL;
+}
+
+static void *open_later(void *path)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    while (waits != 2)
+        sched_yield();
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    open(path, O_WRONLY | O_CREAT, 0600);
+    return NULL;
+}
+
+static void cancel(const char *name, void *(*body)(void *), const char *path)
+{
+    pthread_t thread;
+    void *result = NULL;
+    waits = 0;
+    pthread_create(&thread, NULL, body, (void *)path);
+    while (body == open_fifo && !waits)
+        sched_yield();
+    if (body == open_fifo)
+        usleep(20000); /* it is most likely inside; if not, it is cancelled on its way there */
+    pthread_cancel(thread);
+    waits = 2;
+    pthread_join(thread, &result);
+    printf("%s: %s\n", name, result == PTHREAD_CANCELED ? "cancelled" : "not");
+    fflush(stdout);
+}
+
+int main(void)
+{
+    mkfifo("fifo", 0600);
+    cancel("fifo", open_fifo, "fifo");
+    cancel("new file", open_later, "new");
+    SAY(access("new", F_OK));
+    cancel("old file", open_later, "old/a");
+    return 0;
+}
