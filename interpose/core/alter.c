@@ -84,8 +84,9 @@ static int alter_on_disk_locked(struct velo_region *region, struct velo_place *p
             velo_name_find(region, place->parent, place->name, place->name_length);
         if (name == 0 || velo_name_at(region, name)->node != place->node)
             return -ENOENT;
-        atomic_store(&region->header->disk_step, place->parent);
+        velo_disk_step_locked(region, place->parent, 0);
     }
+    velo_readers_wait(region); /* a watcher of the file itself, too */
     rc = alteration->call(place->path, alteration->argument);
     if (rc == 0 && velo_os_lstat(place->path, &now) == 0 &&
         lives_on_disk(velo_node_at(region, place->node), &now))

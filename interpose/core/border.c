@@ -259,8 +259,7 @@ static int cross_locked(struct velo_region *region, struct crossing *c)
         rc = may_leave_locked(region, c->to);
     if (rc != 0)
         return rc;
-    atomic_store(&region->header->disk_step_other, to);
-    atomic_store(&region->header->disk_step, from != 0 ? from : to);
+    velo_disk_step_locked(region, from != 0 ? from : to, to);
     rc = velo_os_renameat(AT_FDCWD, c->from->path, AT_FDCWD, c->to->path, c->flags);
     if (rc == 0) {
         c->stale_from = velo_stale_locked(region, from);

@@ -183,7 +183,7 @@ int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
            name->disk_version != node->version;
 }
 
-enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2 };
+enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3 };
 
 /* The name exists in both and differs. */
 static int changed_locked(struct velo_pass *pass, uint32_t index, const struct stat *disk)
@@ -216,7 +216,7 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
         return velo_is_poison(region, disk) ? DONE : REPORT;
     }
     velo_file_gone_locked(region, index);
-    return FORGET_TREE; /* gone already: the caller looks again and ingests */
+    return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
 }
 
 int velo_busy_put(const struct velo_region *region, const struct velo_name *name)
@@ -246,7 +246,8 @@ static int look_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
     if (unchanged(region, index, &disk))
         return DONE;
     pass->result.changed++;
-    return changed_locked(pass, index, &disk);
+    const int verdict = changed_locked(pass, index, &disk);
+    return verdict == REPLACED ? ingest_locked(pass, dirfd, parent, text, length, &disk) : verdict;
 }
 
 static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text, size_t length,
@@ -296,9 +297,10 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
             velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
             (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
         velo_finish(pass->region, &hold, verdict < 0 ? verdict : 0);
-        if (verdict < 0)
+        const int crowded = verdict == -ENOSPC && again == 0; /* without the old one there is room */
+        if (verdict < 0 && !crowded)
             return verdict;
-        if (verdict == FORGET_TREE) {
+        if (verdict == FORGET_TREE || crowded) {
             velo_forget(pass->region, parent, text, length);
             continue;
         }
@@ -309,4 +311,39 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
         return 0;
     }
     return 0;
+}
+
+/* One try. FORGET_TREE: what has the name is to be forgotten first, which takes longer than a hold; or
+ * wait for who is putting it. */
+static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+                          size_t length)
+{
+    struct velo_region *region = pass->region;
+    struct stat disk;
+    const uint32_t index = velo_name_find(region, parent, text, length);
+    const int there = velo_os_lstatat(dirfd, text, &disk) == 0;
+    if (index != 0) {
+        const uint32_t node = velo_name_at(region, index)->node;
+        if (velo_node_at(region, node)->type == VELO_DIRECTORY ||
+            velo_busy_put(region, velo_name_at(region, index)))
+            return FORGET_TREE;
+        if (there && !velo_is_dirty_file(region, index) && unchanged(region, index, &disk))
+            return DONE; /* somebody was here before us */
+        velo_file_gone_locked(region, index);
+    }
+    return there ? ingest_locked(pass, dirfd, parent, text, length, &disk) : DONE;
+}
+
+int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+{
+    const size_t length = velo_length(text);
+    for (int again = 0;; again++) {
+        struct velo_hold hold;
+        velo_begin(pass->region, &hold);
+        const int rc = replace_locked(pass, dirfd, parent, text, length);
+        velo_finish(pass->region, &hold, rc < 0 ? rc : 0);
+        if (rc == DONE || again > 1)
+            return rc < 0 ? rc : 0;
+        velo_forget(pass->region, parent, text, length);
+    }
 }

@@ -109,6 +109,18 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
     return fd;
 }
 
+#define ONLY_A_NAME (-1) /* in place of flags: mknod, of which a watcher hears no close */
+
+static int make_on_disk(const char *path, int flags, mode_t mode, int *fd, struct stat *stat)
+{
+    if (flags == ONLY_A_NAME) {
+        const int rc = velo_os_mknod(path, mode, 0);
+        return rc != 0 ? rc : velo_os_lstat(path, stat);
+    }
+    *fd = velo_os_open(path, flags | O_CREAT | O_EXCL, mode);
+    return *fd < 0 ? *fd : velo_os_fstat(*fd, stat);
+}
+
 /* The disk's half and ours in one hold of the lock, as for whatever else is born on disk. */
 static int create_on_disk_locked(struct velo_region *region, struct velo_place *place, int flags,
                                  mode_t mode, int *fd)
@@ -119,15 +131,14 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
     int rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
-    atomic_store(&region->header->disk_step, place->parent);
-    *fd = velo_os_open(place->path, flags | O_CREAT | O_EXCL, mode);
-    if (*fd < 0)
-        return *fd;
-    rc = velo_os_fstat(*fd, &born.stat);
-    if (rc == 0)
-        rc = enter_new_locked(region, place, &born);
+    velo_disk_step_locked(region, place->parent, 0);
+    rc = make_on_disk(place->path, flags, mode, fd, &born.stat);
+    if (rc != 0)
+        return rc;
+    rc = enter_new_locked(region, place, &born);
     if (rc < 0) {
-        velo_os_close(*fd);
+        if (*fd >= 0)
+            velo_os_close(*fd);
         velo_os_unlink(place->path);
     }
     return rc;
@@ -136,13 +147,12 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
 /* No memory and nobody who could make room, or the kernel is to announce it or to say what rights it
  * has: the file is born at its real path. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
-                          mode_t mode)
+                          mode_t mode, int *fd)
 {
-    int fd = -1;
     struct velo_hold hold;
     velo_begin(region, &hold);
     const int rc = velo_finish(region, &hold,
-                               create_on_disk_locked(region, place, flags, mode, &fd));
+                               create_on_disk_locked(region, place, flags, mode, fd));
     if (rc == -EEXIST) { /* something of an outsider stands there: take it in, look again */
         velo_directory_refresh(region, place->parent);
         return VELO_AGAIN;
@@ -152,7 +162,23 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     velo_escape(region, VELO_ESCAPE_DIRECT);
     place->node = (uint32_t)rc;
     place->type = VELO_REGULAR;
-    return fd;
+    return 0;
+}
+
+static int open_on_disk(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
+{
+    int fd = -1;
+    const int rc = create_on_disk(region, place, flags, mode, &fd);
+    return rc != 0 ? rc : fd;
+}
+
+int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode)
+{
+    int none = -1;
+    int rc = velo_may(region, velo_node_at(region, place->parent), 3);
+    if (rc == 0)
+        rc = create_on_disk(region, place, ONLY_A_NAME, mode, &none);
+    return rc == VELO_AGAIN ? -EEXIST : rc;
 }
 
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
@@ -168,7 +194,7 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
     const uint32_t acl = VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_ACL;
     if (velo_is_watched(region, place->parent) || acl != 0 ||
         velo_space_for_open(region, home, 0) != 0)
-        return create_on_disk(region, place, flags, mode);
+        return open_on_disk(region, place, flags, mode);
     const int fd = create_in_memory(region, place, flags, mode);
-    return fd == -ENOSPC ? create_on_disk(region, place, flags, mode) : fd;
+    return fd == -ENOSPC ? open_on_disk(region, place, flags, mode) : fd;
 }

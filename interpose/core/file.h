@@ -17,7 +17,6 @@ struct velo_look {
 };
 /* 0, or -ENOENT when the node is no regular file (any more). */
 int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *out);
-
 /* All bytes of one file to another, which is empty; holes stay holes. 0 or -errno; EINTR and EAGAIN are
  * retried. */
 int velo_copy_bytes(int from, int to);
@@ -48,9 +47,14 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
                  const struct velo_look *look, int truncate);
 /* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+/* The same by mknod, at its real path: nothing is opened. 0 or -errno. */
+int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode);
 /* watch.c: is this directory or file watched; must the bytes of this file be where its names are; a
  * file moves or gets a name: if that is in a watched directory, it is on disk first. */
 int velo_is_watched(const struct velo_region *region, uint32_t node);
+/* The disk's side of these directories (0: none) is changed next, and the namespace in the same hold: for
+ * whoever finds us dead (lock.h, L3); and who watches them will look there as soon as it hears. */
+void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other);
 int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
 void velo_arrives(struct velo_region *region, const struct velo_place *from,

@@ -161,15 +161,22 @@ static void leave(struct velo_lock *lock)
         velo_sys6(SYS_futex, (long)&lock->word, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
+void velo_readers_wait(struct velo_region *region)
+{
+    struct velo_header *header = region->header;
+    if ((atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0)
+        return;
+    atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+
 void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned narrow)
 {
     struct velo_header *header = region->header;
     velo_kill_point();
     const uint32_t count = atomic_load_explicit(&header->intent_count, memory_order_relaxed);
-    if (count == 0 && (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) == 0) {
-        atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
-        atomic_thread_fence(memory_order_release);
-    }
+    if (count == 0)
+        velo_readers_wait(region);
     assert(count < VELO_INTENTS_MAX);
     if (count < VELO_INTENTS_MAX) {
         header->intents[count].offset =

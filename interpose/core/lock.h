@@ -71,6 +71,9 @@ static inline int velo_read_retry(struct velo_region *region, uint64_t sequence)
     return atomic_load_explicit(&region->header->sequence, memory_order_relaxed) != sequence;
 }
 
+/* Under the lock: readers wait for its end from now on, as from the first change. Before a step on disk
+ * that somebody hears of, who then must not find the namespace as it was. */
+void velo_readers_wait(struct velo_region *region);
 /* Stores to the tree, under the lock. */
 void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned narrow);
 

@@ -16,12 +16,6 @@
 #include "poison.h"
 #include "reconcile.h"
 
-static void disk_step(struct velo_region *region, uint32_t directory, uint32_t other)
-{
-    atomic_store(&region->header->disk_step, directory);
-    atomic_store(&region->header->disk_step_other, other);
-}
-
 /* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
 static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, uint32_t name)
 {
@@ -142,7 +136,7 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
     else
         rc = velo_fresh_path(region, place);
     if (rc == 0) {
-        disk_step(region, place->parent, 0);
+        velo_disk_step_locked(region, place->parent, 0);
         rc = make(place, argument);
         if (rc == 0)
             rc = make_known_locked(region, place, target);
@@ -190,12 +184,6 @@ static int make_device(const struct velo_place *place, const void *argument)
     return velo_os_mknod(place->path, device->mode, device->device);
 }
 
-static int mknod_watched(struct velo_region *region, struct velo_place *place, mode_t mode)
-{
-    const int rc = velo_os_mknod(place->path, mode, 0);
-    return rc != 0 ? rc : velo_revalidate(region, place);
-}
-
 int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device)
 {
     if (place->must_be_directory && !place->too_long)
@@ -203,7 +191,7 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
     if ((mode & S_IFMT) == S_IFREG || (mode & S_IFMT) == 0) {
         if (place->type == VELO_NONE && !place->too_long && !place->through_link &&
             velo_is_watched(region, place->parent)) /* by path: a watcher would hear of a close */
-            return mknod_watched(region, place, mode);
+            return velo_make_on_disk(region, place, mode);
         const int fd = velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
                                  mode & 07777);
         if (fd < 0)
@@ -235,7 +223,7 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
         if (rc == 0) {
             if (velo_node_at(region, node)->links > 1)
                 velo_ctime_seen_locked(region, node, place->path);
-            disk_step(region, place->parent, 0);
+            velo_disk_step_locked(region, place->parent, 0);
             rc = velo_os_unlink(place->path);
         }
         if (rc != 0 && rc != -ENOENT)
@@ -295,7 +283,7 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
         rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
-    disk_step(region, place->parent, 0);
+    velo_disk_step_locked(region, place->parent, 0);
     rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
     if (rc != 0 && rc != -ENOENT)
         return rc;
@@ -379,6 +367,18 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     return 0;
 }
 
+/* Who watches the directory looks there before we tell the namespace. 1: marked, to be taken back. */
+static int be_looked_at(struct velo_region *region, uint32_t directory)
+{
+    struct velo_hold hold;
+    if (!velo_is_watched(region, directory))
+        return 0;
+    velo_begin(region, &hold);
+    const int marked = velo_stale_locked(region, directory);
+    velo_commit(region, &hold);
+    return marked;
+}
+
 /* Across the border both names must be the disk's: the file leaves memory for good (file.c opens a
  * file with names outside at its real path). While somebody has it open it cannot: -EXDEV. */
 static int link_natively(struct velo_region *region, struct velo_place *from,
@@ -391,9 +391,13 @@ static int link_natively(struct velo_region *region, struct velo_place *from,
             VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
             return -EXDEV;
     }
+    const uint64_t recoveries = atomic_load(&region->header->recoveries);
+    const int stale = to->kind == VELO_HOSTED && be_looked_at(region, to->parent);
     const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
     if (rc == 0 && to->kind == VELO_HOSTED)
         velo_revalidate(region, to);
+    if (stale)
+        velo_not_stale(region, to->parent, recoveries);
     if (rc == 0 && from->kind == VELO_HOSTED)
         velo_place_changed(region, from);
     return rc;

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "lock.h"
+#include "file.h"
 #include "os.h"
 #include "pass.h"
 #include "tree.h"
@@ -39,7 +40,6 @@ static void record(struct velo_region *region, uint32_t index, const char *path)
 
 static void poison_name_locked(struct velo_region *region, uint32_t index)
 {
-    struct velo_header *header = region->header;
     struct velo_name *name = velo_name_at(region, index);
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
     if ((name->flags & VELO_NAME_POISON) != 0 || velo_busy_put(region, name))
@@ -49,7 +49,7 @@ static void poison_name_locked(struct velo_region *region, uint32_t index)
         return;
     const uint64_t replaced = name->disk_inode;
     VELO_INIT(name->disk_version, 0);
-    atomic_store(&header->disk_step, name->parent);
+    velo_disk_step_locked(region, name->parent, 0);
     if (poison_at(name, path) != 0)
         return;
     record(region, index, path);

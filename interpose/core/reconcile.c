@@ -189,14 +189,15 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
         return -ENAMETOOLONG;
     memcpy(name, text, length);
     name[length] = 0;
-    velo_forget(region, parent, name, length);
     struct velo_pass *pass = pass_new(region, 0);
+    const int dirfd = pass == NULL ? -ENOMEM : open_to_search(pass, parent);
+    int rc = dirfd;
+    if (dirfd < 0)
+        velo_forget(region, parent, name, length);
     if (pass == NULL)
         return -ENOMEM;
-    const int dirfd = open_to_search(pass, parent);
-    int rc = dirfd;
     if (dirfd >= 0) {
-        rc = velo_compare_name(pass, dirfd, parent, name);
+        rc = velo_replace_name(pass, dirfd, parent, name);
         velo_os_close(dirfd);
         pass->unsure = 1; /* who wrote below a directory before it was renamed in goes on */
         if (rc == 0)

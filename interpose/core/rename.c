@@ -117,8 +117,7 @@ void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_na
     memcpy(moving->to_text, to->name, to->name_length);
     moving->to_text[to->name_length] = 0;
     atomic_store(&moving->from_name, from_name);
-    atomic_store(&header->disk_step_other, to->parent);
-    atomic_store(&header->disk_step, from->parent);
+    velo_disk_step_locked(region, from->parent, to->parent);
 }
 
 /* A file on disk that somebody has open, or may have. */

@@ -97,6 +97,14 @@ int velo_is_watched(const struct velo_region *region, uint32_t node)
            flagged(region, node);
 }
 
+void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other)
+{
+    atomic_store(&region->header->disk_step_other, other);
+    atomic_store(&region->header->disk_step, directory);
+    if (velo_is_watched(region, directory) || velo_is_watched(region, other))
+        velo_readers_wait(region);
+}
+
 int velo_belongs_on_disk(struct velo_region *region, uint32_t index)
 {
     if (atomic_load_explicit(&region->header->watching, memory_order_relaxed) == 0)

@@ -335,8 +335,8 @@ USER_KINDS = KINDS | {
     # Above a working directory nothing may lose its search permission: what velo does on disk for
     # a relative path it does by the absolute one.
     "path": [path for path in KINDS["path"] if not path.endswith(".")],
-    # Nor may it take its rights from the directory of all scripts, if that is its own.
-    "target": [target for target in KINDS["target"] if target != ".."],
+    # Nor through a link; nor may it close the directory of all scripts, if that is its own.
+    "target": [target for target in KINDS["target"] if target not in (".", "..")],
 }
 BLOCKS = ("fork", "vfork", "spawn")
 START = ("mkdir d 0755", "open 0 a O_RDWR|O_CREAT 0644", "write 0 100 1")
