@@ -8,8 +8,6 @@
 
 #include "sanitizer.h"
 
-#include <unistd.h>
-
 static const char *value_of(const char *entry, const char *name)
 {
     if (velo_is_nowhere(entry))
@@ -50,6 +48,14 @@ static const char *find_ourselves(const char *list)
     return find_library(list, velo_library_path);
 }
 
+/* Libraries behind us would not be asked for a hosted path: those that change what a call says or does
+ * (times, owners) come first, whoever put them where. */
+static bool is_last(const char *us)
+{
+    const char *rest = us + strlen(velo_library_path);
+    return rest[strspn(rest, ": ")] == 0;
+}
+
 /* Some library of that name, wherever it lies. */
 static bool names_library(const char *list, const char *name)
 {
@@ -77,9 +83,7 @@ bool velo_environment_preloads(char *const environment[])
     if (list == NULL)
         return false;
     const size_t before = us == NULL ? strlen(list) : (size_t)(us - list);
-    return strspn(list, " :") < before ||
-           (us != NULL && us[strlen(velo_library_path)] != 0 &&
-            us[strlen(velo_library_path) + strspn(us + strlen(velo_library_path), " :")] != 0);
+    return strspn(list, " :") < before || (us != NULL && !is_last(us));
 }
 
 size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
@@ -89,8 +93,10 @@ size_t velo_environment_bytes(char *const environment[], bool enter, const char 
     if (velo_here() == NULL || velo_library_path[0] == 0 || is_disabled(environment))
         return 0;
     const char *preload = velo_environment_get(environment, "LD_PRELOAD");
-    const bool named = find_ourselves(preload) != NULL;
-    const bool ordered = first[0] == 0 || names_library(preload, first);
+    const char *us = find_ourselves(preload);
+    const bool named = us != NULL;
+    const bool ordered =
+        (us == NULL || is_last(us)) && (first[0] == 0 || names_library(preload, first));
     if (enter ? named && ordered && velo_environment_get(environment, "VELO_ARENA") != NULL
               : !named)
         return 0;
@@ -119,11 +125,9 @@ static void write_preload(char *out, const char *old, bool enter, const char *fi
         old = "";
     if (us == NULL) {
         end = append(end, old, strlen(old));
-    } else if (enter) {
-        append(end, old, strlen(old));
-        return;
     } else {
         const char *rest = us + strlen(velo_library_path);
+        rest += us == old ? strspn(rest, ": ") : 0;
         end = append(end, old, (size_t)(us - old));
         end = append(end, rest, strlen(rest));
     }
