@@ -27,16 +27,19 @@ static long stat_fd(int fd, struct stat *out)
     return rc;
 }
 
+/* /dev/stdin and /proc/PID/fd/N may lead to a hosted file, known by its kernel identity. */
+static bool by_descriptor(const char *path)
+{
+    return velo_is_nowhere(path) || (path[0] == '/' && (path[1] == 'd' || path[1] == 'p'));
+}
+
 static long stat_plain(int dirfd, const char *path, struct stat *out, int flags)
 {
     const long rc = raw_statat(dirfd, path, out, flags);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     if (region == NULL)
         return rc;
-    /* /dev/stdin and /proc/self/fd/N lead to a hosted file by its kernel identity. */
-    const bool by_descriptor =
-        velo_is_nowhere(path) || (path[0] == '/' && (path[1] == 'd' || path[1] == 'p'));
-    if (!by_descriptor || !velo_fstat_fix(region, out))
+    if (!by_descriptor(path) || !velo_fstat_fix(region, out))
         saw(region, out);
     return rc;
 }
@@ -208,6 +211,7 @@ static long statx_plain(int fd, const char *path, int flags, unsigned mask, stru
     return rc;
 }
 
+/* Of a descriptor, or of a path that leads to one. */
 static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct statx *out)
 {
     const long rc = statx_plain(fd, path, flags, mask, out);
@@ -215,7 +219,8 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     struct stat stat;
     const uint32_t node = region == NULL ? 0 : statx_node(region, out);
     if (node != 0 && !velo_is_shared(region, node) &&
-        (fd == AT_FDCWD ? raw_statat(fd, path, &stat, flags) : raw_fstat(fd, &stat)) == 0 &&
+        (means_descriptor(fd, path, flags) ? raw_fstat(fd, &stat)
+                                           : raw_statat(fd, path, &stat, flags)) == 0 &&
         velo_fstat_fix(region, &stat)) {
         statx_from_stat(out, &stat);
         statx_birth(region, node, mask, out);
@@ -233,7 +238,8 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
-        return statx_plain(dirfd, path, flags, mask, out);
+        return by_descriptor(path) ? statx_fd(dirfd, path, flags, mask, out)
+                                   : statx_plain(dirfd, path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0 && velo_is_nowhere(out))

@@ -27,6 +27,19 @@ static void name_of(const char *when, int fd)
     printf("  cut short: %ld\n", (long)readlink(link, short_target, 5));
 }
 
+/* As fuser and lsof find out who has a file open. */
+static void seen_by_others(const char *path, int fd)
+{
+    char link[64];
+    struct stat by_stat, by_path;
+    struct statx by_statx;
+    sprintf(link, "/proc/%d/fd/%d", (int)getppid(), fd);
+    stat(path, &by_path), stat(link, &by_stat);
+    statx(AT_FDCWD, link, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO, &by_statx);
+    printf("one file for others: %d %d\n", by_stat.st_ino == by_path.st_ino,
+           by_statx.stx_ino == by_path.st_ino);
+}
+
 static int again(int fd, const char *base, int flags)
 {
     char link[64];
@@ -46,6 +59,7 @@ int main(void)
     name_of("directory renamed", fd);
     rename("e/f", "g");
     name_of("moved", fd);
+    IN_CHILD("seen by others", seen_by_others("g", fd));
     link("g", "h");
     char byte[8] = "";
     read(fd, byte, 3);
