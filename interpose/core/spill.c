@@ -57,13 +57,15 @@ static int spill_locked(struct velo_region *region, uint32_t index, const struct
 int velo_spill(struct velo_region *region, uint32_t index, int fd)
 {
     struct velo_look look;
-    struct stat memory, disk;
+    struct stat before, memory, disk;
     struct velo_hold hold;
     char path[PATH_MAX];
     int rc = velo_look_at(region, index, &look);
     if (rc != 0 || look.state != VELO_BACKED || look.links != 1)
         return -EBUSY;
-    rc = velo_put(region, index, 0);
+    rc = velo_os_fstat(fd, &before);
+    if (rc == 0)
+        rc = velo_put(region, index, 0);
     if (rc >= 0)
         rc = velo_path_of(region, index, path);
     if (rc < 0)
@@ -76,7 +78,8 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     rc = velo_os_fstat(fd, &memory);
     if (rc == 0)
         rc = velo_os_fstat(to, &disk);
-    if (rc == 0 && memory.st_size != disk.st_size)
+    if (rc == 0 && (memory.st_size != disk.st_size ||
+                    velo_ns(&memory.st_mtim) != velo_ns(&before.st_mtim)))
         rc = -EBUSY;
     if (rc == 0) {
         velo_begin(region, &hold);

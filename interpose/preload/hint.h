@@ -41,6 +41,30 @@ int velo_hint_charge_to(int fd, uint64_t end);
  * puts it. The node to tell of, or 0. */
 uint32_t velo_closing(int fd);
 void velo_closed(uint32_t node);
+/* While a file is led to the disk no other thread of this process writes to a hinted descriptor: each says
+ * when it begins and ends. Who was cancelled in between is missed; then no file is led for its sake. */
+extern _Atomic uint32_t velo_writers;
+extern _Atomic uint32_t velo_leading; /* 1: wait */
+extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
+void velo_wait_to_write(void);
+void velo_writers_forked(void); /* in the child: it has none of them */
+
+static inline bool velo_write_begin(int fd)
+{
+    if (velo_hint(fd) == 0 || (&__libc_single_threaded != NULL && __libc_single_threaded))
+        return false;
+    atomic_fetch_add(&velo_writers, 1);
+    if (__builtin_expect(atomic_load(&velo_leading) != 0, 0))
+        velo_wait_to_write();
+    return true;
+}
+
+static inline void velo_write_end(bool began)
+{
+    if (began)
+        atomic_fetch_sub(&velo_writers, 1);
+}
+
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (spill.c). 0, or -ENOSPC: others would notice. */
 int velo_spill_descriptor(int fd, uint32_t node);

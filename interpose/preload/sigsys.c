@@ -9,6 +9,7 @@
  * It runs on the stack of the interrupted code, like the function it stands for: alternate stacks
  * are often smaller than what a path needs. */
 #include "dispatch.h"
+#include "hint.h"
 
 #if defined(__x86_64__)
 
@@ -122,8 +123,10 @@ __attribute__((noreturn)) static void return_from_signal(const struct call *call
 static long fork_like(const struct call *call)
 {
     const long result = ask_kernel(call);
-    if (result == 0)
+    if (result == 0) {
+        velo_writers_forked();
         velo_dispatch_forked();
+    }
     return result;
 }
 

@@ -2,8 +2,11 @@
  * out of the hosted directories. Its descriptors are led to the file on disk (core/spill.c), at the
  * same offset, and the write goes on there.
  *
- * Only when nobody else could notice: no other thread, no process that shares the descriptor, no
- * mapping. A build needs this once, if ever, so it may look through all of /proc. */
+ * Only when nobody else could notice: no process that shares the descriptor, no mapping, not the parent of
+ * a vfork child. Other threads wait with what they write meanwhile. A build needs this once, if ever, so
+ * it may look through all of /proc. */
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #include "../core/file.h"
@@ -31,12 +34,6 @@ static char *append(char *to, const char *text)
         *to++ = *text++;
     *to = 0;
     return to;
-}
-
-static bool one_thread(void)
-{
-    struct stat stat; /* one link for ., one for .., one for each thread */
-    return raw_statat(AT_FDCWD, "/proc/self/task", &stat, 0) == 0 && stat.st_nlink == 3;
 }
 
 static bool mapped(struct scratch *s)
@@ -142,10 +139,72 @@ static int spill(struct velo_region *region, uint32_t node, struct scratch *s, i
     return rc;
 }
 
-/* NULL when it would be noticed: by a thread, by the parent of a vfork child. */
+/* ---- the other threads ------------------------------------------------------------------------ */
+
+#define GATE_TRIES 4000
+#define GATE_NS 50000l /* so a writer has 0.2 s to come to its end */
+
+_Atomic uint32_t velo_writers;
+_Atomic uint32_t velo_leading;
+
+void velo_writers_forked(void)
+{
+    atomic_store(&velo_writers, 0);
+    atomic_store(&velo_leading, 0);
+}
+
+__attribute__((constructor(105))) static void note_forks(void)
+{
+    if (velo_here() != NULL)
+        pthread_atfork(NULL, NULL, velo_writers_forked);
+}
+
+void velo_wait_to_write(void)
+{
+    while (atomic_load(&velo_leading) != 0) {
+        atomic_fetch_sub(&velo_writers, 1);
+        velo_os_pause(GATE_NS);
+        atomic_fetch_add(&velo_writers, 1);
+    }
+}
+
+/* One file at a time, and no handler of this thread in between, which might want to write. False: some
+ * thread writes all the time, or was cancelled while it did. */
+static bool hold_writers(uint64_t *signals)
+{
+    const uint64_t all = ~0ull;
+    velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, velo_word(&all), velo_word(signals), sizeof all);
+    for (int tries = 0; tries < GATE_TRIES; tries++) {
+        uint32_t nobody = 0;
+        if (atomic_compare_exchange_strong(&velo_leading, &nobody, 1))
+            break;
+        velo_os_pause(tries < GLANCES ? GATE_NS : PAUSE_NS);
+        if (tries + 1 == GATE_TRIES)
+            return false;
+    }
+    for (int tries = 0; atomic_load(&velo_writers) != 0; tries++) {
+        if (tries == GATE_TRIES) {
+            atomic_store(&velo_leading, 0);
+            return false;
+        }
+        velo_os_pause(GATE_NS);
+    }
+    return true;
+}
+
+static void release_writers(bool held, const uint64_t *signals)
+{
+    if (held)
+        atomic_store(&velo_leading, 0);
+    velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, velo_word(signals), 0, sizeof *signals);
+}
+
+/* ---- for the wrappers ------------------------------------------------------------------------- */
+
+/* NULL when the parent of a vfork child would notice. */
 static struct scratch *scratch_new(void)
 {
-    if (velo_here() == NULL || velo_vfork_child || !one_thread())
+    if (velo_here() == NULL || velo_vfork_child)
         return NULL;
     const long address = velo_sys6(SYS_mmap, 0, sizeof(struct scratch), PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -157,12 +216,23 @@ static void scratch_free(struct scratch *s)
     velo_sys2(SYS_munmap, velo_word(s), sizeof *s);
 }
 
+static int spill_descriptor(struct velo_region *region, int fd, uint32_t node, struct scratch *s)
+{
+    struct velo_look look;
+    if (velo_look_at(region, node, &look) == 0 && look.state != VELO_BACKED)
+        return 0; /* another thread was here before us */
+    return find_file(s, fd) ? spill(region, node, s, ATTEMPTS_MAX) : -ENOENT;
+}
+
 int velo_spill_descriptor(int fd, uint32_t node)
 {
+    uint64_t signals;
     struct scratch *s = scratch_new();
     if (s == NULL)
         return -ENOSPC;
-    const int rc = find_file(s, fd) ? spill(velo_here(), node, s, ATTEMPTS_MAX) : -ENOENT;
+    const bool held = hold_writers(&signals);
+    const int rc = held ? spill_descriptor(velo_here(), fd, node, s) : -EBUSY;
+    release_writers(held, &signals);
     scratch_free(s);
     return rc == 0 ? 0 : -ENOSPC;
 }
@@ -182,16 +252,20 @@ int velo_spill_place(const struct velo_place *place, bool waits)
     if (place->kind != VELO_HOSTED || place->node == 0)
         return -EXDEV;
     struct scratch *s = scratch_new();
+    uint64_t signals;
+    if (s == NULL)
+        return -EXDEV;
+    const bool held = hold_writers(&signals);
     int rc = -EXDEV;
-    if (s != NULL && place->type == VELO_REGULAR) {
+    if (held && place->type == VELO_REGULAR) {
         rc = spill_node(region, place->node, s, waits);
-    } else if (s != NULL && place->type == VELO_DIRECTORY) {
+    } else if (held && place->type == VELO_DIRECTORY) {
         uint32_t node = 0;
         do /* all or nothing: -EXDEV when there was none */
             node = velo_next_left(region, place->node, node);
         while (node != 0 && (rc = spill_node(region, node, s, waits)) == 0);
     }
-    if (s != NULL)
-        scratch_free(s);
+    release_writers(held, &signals);
+    scratch_free(s);
     return rc;
 }

@@ -35,6 +35,17 @@ static long punch(int fd, off_t offset, off_t length)
 
 /* ---- what the disk would say ----------------------------------------------------------------- */
 
+/* The file's directory is gone, too: a hosted one that is there. */
+static long nameless_anywhere(struct velo_region *region)
+{
+    long fd = -ENOENT;
+    for (uint32_t i = 0; fd < 0 && i < region->header->root_count; i++)
+        if (region->header->roots[i].node != 0)
+            fd = raw_openat(AT_FDCWD, region->header->roots[i].path, O_TMPFILE | O_RDWR | O_CLOEXEC,
+                            0600);
+    return fd;
+}
+
 /* An empty file on the disk of `node`, in the nearest directory above that lets us; or -errno. */
 __attribute__((noinline)) static long nameless_above(struct velo_region *region, uint32_t node)
 {
@@ -42,7 +53,7 @@ __attribute__((noinline)) static long nameless_above(struct velo_region *region,
     long fd = -ENOENT;
     bool denied = false;
     if (velo_path_of(region, node, path) < 0 && velo_last_path_of(region, node, path) < 0)
-        return fd;
+        return nameless_anywhere(region);
     for (char *end; fd < 0 && (end = strrchr(path, '/')) != NULL && end > path;) {
         *end = 0;
         fd = raw_openat(AT_FDCWD, path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

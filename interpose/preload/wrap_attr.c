@@ -250,6 +250,9 @@ EXPORT int ftruncate(int fd, off_t length)
 {
     if (velo_hint(fd) != 0 && length > 0)
         (void)velo_hint_charge_to(fd, (uint64_t)length);
-    return (int)velo_answer(NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length)));
+    const bool began = velo_write_begin(fd);
+    const long rc = NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length));
+    velo_write_end(began);
+    return (int)velo_answer(rc);
 }
 ALIAS(ftruncate64, ftruncate);

@@ -98,27 +98,42 @@ static inline bool refused_pieces(int fd, const struct iovec *pieces, int count,
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* The kernel's call, of which whoever leads the file away waits for the end. */
+#define WRITING(fd, call)                                                                          \
+    ({                                                                                             \
+        const bool began_ = velo_write_begin(fd);                                                  \
+        const ssize_t done_ = (ssize_t)(call);                                                     \
+        velo_write_end(began_);                                                                    \
+        done_;                                                                                     \
+    })
+
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
-    return refused(fd, count) ? -1 : NEXT(write)(fd, bytes, count);
+    return refused(fd, count) ? -1 : WRITING(fd, NEXT(write)(fd, bytes, count));
 }
 ALIAS(__write, write);
 
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
-    return refused_at(fd, count, offset) ? -1 : NEXT(pwrite)(fd, bytes, count, offset);
+    return refused_at(fd, count, offset)
+               ? -1
+               : WRITING(fd, NEXT(pwrite)(fd, bytes, count, offset));
 }
 ALIAS(pwrite64, pwrite);
 ALIAS(__pwrite64, pwrite);
 
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
-    return refused_pieces(fd, pieces, count, AT_THE_END) ? -1 : NEXT(writev)(fd, pieces, count);
+    return refused_pieces(fd, pieces, count, AT_THE_END)
+               ? -1
+               : WRITING(fd, NEXT(writev)(fd, pieces, count));
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
-    return refused_pieces(fd, pieces, count, offset) ? -1 : NEXT(pwritev)(fd, pieces, count, offset);
+    return refused_pieces(fd, pieces, count, offset)
+               ? -1
+               : WRITING(fd, NEXT(pwritev)(fd, pieces, count, offset));
 }
 ALIAS(pwritev64, pwritev);
 
@@ -145,11 +160,11 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t off
     if (refused_pieces(fd, pieces, count, offset))
         return -1;
     const int saved = errno;
-    const ssize_t done = NEXT(pwritev2)(fd, pieces, count, offset, flags);
+    const ssize_t done = WRITING(fd, NEXT(pwritev2)(fd, pieces, count, offset, flags));
     if (!again_without(flags & FOR_WRITING, done, fd))
         return done;
     errno = saved;
-    return NEXT(pwritev2)(fd, pieces, count, offset, flags & ~FOR_WRITING);
+    return WRITING(fd, NEXT(pwritev2)(fd, pieces, count, offset, flags & ~FOR_WRITING));
 }
 ALIAS(pwritev64v2, pwritev2);
 
@@ -164,13 +179,24 @@ EXPORT ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offs
 }
 ALIAS(preadv64v2, preadv2);
 
+/* The stream's lock first, as the others who write to it: they may not while its file is led away. */
+static size_t fwrite_hinted(const void *bytes, size_t size, size_t count, FILE *stream)
+{
+    size_t done = 0;
+    flockfile(stream);
+    const int fd = stream->_fileno;
+    if (refused(fd, size * count))
+        stream->_flags |= ERROR_SEEN; /* as libc's own write would: who looks at the end learns it */
+    else
+        done = (size_t)WRITING(fd, NEXT(fwrite)(bytes, size, count, stream));
+    funlockfile(stream);
+    return done;
+}
+
 EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
 {
-    if (velo_hint(stream->_fileno) != 0 && refused(stream->_fileno, size * count)) {
-        stream->_flags |= ERROR_SEEN; /* as libc's own write would: who looks at the end learns it */
-        return 0;
-    }
-    return NEXT(fwrite)(bytes, size, count, stream);
+    return velo_hint(stream->_fileno) != 0 ? fwrite_hinted(bytes, size, count, stream)
+                                           : NEXT(fwrite)(bytes, size, count, stream);
 }
 
 /* ---- copying inside the kernel --------------------------------------------------------------- */
@@ -226,18 +252,20 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
     if (refused_copy(to, from, from_at, count))
         return -1;
     const int saved = errno;
-    const ssize_t done = NEXT(copy_file_range)(from, from_at, to, to_at, count, flags);
+    const ssize_t done =
+        WRITING(to, NEXT(copy_file_range)(from, from_at, to, to_at, count, flags));
     if (done >= 0 || errno != EXDEV || !(hosted(from) || hosted(to)))
         return done;
     errno = saved;
-    return velo_answer(copy_across(from, from_at, to, to_at, count));
+    return velo_answer(WRITING(to, copy_across(from, from_at, to, to_at, count)));
 }
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
     return refused_copy(to, from, offset, count)
                ? -1
-               : velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count));
+               : velo_answer(
+                     WRITING(to, velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
 }
 ALIAS(sendfile64, sendfile);
 
@@ -245,7 +273,7 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
 {
     return refused_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20)
                ? -1
-               : NEXT(splice)(from, from_at, to, to_at, count, flags);
+               : WRITING(to, NEXT(splice)(from, from_at, to, to_at, count, flags));
 }
 
 /* ---- hints follow descriptors where that is cheap -------------------------------------------- */

@@ -49,7 +49,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     const int rc = NEXT(connect)(fd, address, length);
     char path[sizeof(struct sockaddr_un) + 1];
     struct velo_place place;
-    if (rc == 0 || (errno != ENOENT && errno != ECONNREFUSED) ||
+    if (rc == 0 || (errno != ENOENT && errno != ECONNREFUSED && errno != EACCES) ||
         !path_of_address(address.__sockaddr__, length, path))
         return rc;
     const int claimed = velo_claim(AT_FDCWD, path, 0, &place);

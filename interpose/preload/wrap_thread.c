@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "dispatch.h"
+#include "hint.h"
 
 struct start {
     void *(*function)(void *);
@@ -120,6 +121,8 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t function, void *argument)
 EXPORT pid_t _Fork(void)
 {
     const pid_t pid = NEXT(_Fork)();
+    if (pid == 0)
+        velo_writers_forked();
     if (pid == 0 && velo_is_watched())
         velo_dispatch_forked();
     return pid;

@@ -332,6 +332,8 @@ USER_WATCHING = [
 ]
 USER_KINDS = KINDS | {
     "state": [state for state in STATES if state != "cold"],
+    # What the disk would say is asked in the directory, which may be gone, or closed to it.
+    "falloc": [mode for mode in KINDS["falloc"] if "COLLAPSE" not in mode and "INSERT" not in mode],
     # Above a working directory nothing may lose its search permission: what velo does on disk for
     # a relative path it does by the absolute one.
     "path": [path for path in KINDS["path"] if not path.endswith(".")],
@@ -369,10 +371,7 @@ def lines_of(choose: Choose, count: int, *, as_user: bool = False) -> list[str]:
             inner = [operation(choose, able, words[1]) for _ in range(inside)]
             lines += [what, *inner, "join"]
         elif what == "thread":
-            line = operation(choose, *words)
-            # What has threads cannot lead to disk a file that gets a name in a watched place.
-            moves = line.startswith(("rename", "link", "mkstemp"))
-            lines.append(line if moves else f"thread {line}")
+            lines.append(f"thread {operation(choose, *words)}")
         elif what == "exec":
             lines.append("exec")
         else:
