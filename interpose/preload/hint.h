@@ -46,6 +46,7 @@ void velo_closed(uint32_t node);
 extern _Atomic uint32_t velo_writers;
 extern _Atomic uint32_t velo_leading; /* 1: wait */
 extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
+void pthread_testcancel(void) __attribute__((weak)); /* an older libc has it where there are threads */
 void velo_wait_to_write(void);
 void velo_writers_forked(void); /* in the child: it has none of them */
 
@@ -57,6 +58,13 @@ static inline bool velo_write_begin(int fd)
     if (__builtin_expect(atomic_load(&velo_leading) != 0, 0))
         velo_wait_to_write();
     return true;
+}
+
+/* Where a thread may be cancelled: rather now than in the middle. */
+static inline void velo_point_of_cancellation(void)
+{
+    if (pthread_testcancel != NULL)
+        pthread_testcancel();
 }
 
 static inline void velo_write_end(bool began)

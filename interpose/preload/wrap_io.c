@@ -2,6 +2,7 @@
  *
  * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
  * still be written before its file has to be charged for more. Other descriptors pay for one load. */
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -101,6 +102,8 @@ static inline bool refused_pieces(int fd, const struct iovec *pieces, int count,
 /* The kernel's call, of which whoever leads the file away waits for the end. */
 #define WRITING(fd, call)                                                                          \
     ({                                                                                             \
+        if (velo_hint(fd) != 0)                                                                    \
+            velo_point_of_cancellation();                                                          \
         const bool began_ = velo_write_begin(fd);                                                  \
         const ssize_t done_ = (ssize_t)(call);                                                     \
         velo_write_end(began_);                                                                    \
@@ -183,6 +186,8 @@ ALIAS(preadv64v2, preadv2);
 static size_t fwrite_hinted(const void *bytes, size_t size, size_t count, FILE *stream)
 {
     size_t done = 0;
+    int cancellable = PTHREAD_CANCEL_ENABLE;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable); /* it would leave the lock taken */
     flockfile(stream);
     const int fd = stream->_fileno;
     if (refused(fd, size * count))
@@ -190,6 +195,7 @@ static size_t fwrite_hinted(const void *bytes, size_t size, size_t count, FILE *
     else
         done = (size_t)WRITING(fd, NEXT(fwrite)(bytes, size, count, stream));
     funlockfile(stream);
+    pthread_setcancelstate(cancellable, NULL);
     return done;
 }
 

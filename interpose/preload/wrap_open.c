@@ -54,13 +54,10 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 /* With O_PATH the kernel looks at few others. */
 #define FLAGS_OF_A_PATH (O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW)
 
-void pthread_testcancel(void) __attribute__((weak));
-
 /* open is a place where a thread can be cancelled, also when it is not the kernel's. */
 static int open_claimed(int claimed, struct velo_place *place, int flags, mode_t mode)
 {
-    if (pthread_testcancel != NULL) /* an older libc has it only where there are threads */
-        pthread_testcancel();
+    velo_point_of_cancellation();
     return (int)velo_answer(claimed < 0 ? claimed : velo_open_hosted(place, flags, mode));
 }
 

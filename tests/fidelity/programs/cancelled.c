@@ -23,15 +23,38 @@ static void *open_later(void *path)
     return NULL;
 }
 
+static FILE *stream;
+static char block[100000];
+
+static void *write_on(void *nothing)
+{
+    waits = 1;
+    for (;;) {
+        fwrite(block, sizeof block, 1, stream);
+        fseek(stream, 0, SEEK_SET);
+        pthread_testcancel();
+    }
+    return nothing;
+}
+
+static void *write_raw(void *nothing)
+{
+    const int fd = fileno(stream);
+    waits = 1;
+    for (;;)
+        pwrite(fd, block, sizeof block, 0);
+    return nothing;
+}
+
 static void cancel(const char *name, void *(*body)(void *), const char *path)
 {
     pthread_t thread;
     void *result = NULL;
     waits = 0;
     pthread_create(&thread, NULL, body, (void *)path);
-    while (body == open_fifo && !waits)
+    while (body != open_later && !waits)
         sched_yield();
-    if (body == open_fifo)
+    if (body != open_later)
         usleep(20000); /* it is most likely inside; if not, it is cancelled on its way there */
     pthread_cancel(thread);
     waits = 2;
@@ -47,5 +70,13 @@ int main(void)
     cancel("new file", open_later, "new");
     SAY(access("new", F_OK));
     cancel("old file", open_later, "old/a");
+    stream = fopen("stream", "w+");
+    for (int i = 0; i < 20; i++) {
+        cancel("fwrite", write_on, NULL);
+        cancel("pwrite", write_raw, NULL);
+        rewind(stream);
+        SAY(fwrite("after", 5, 1, stream));
+    }
+    SAY(fclose(stream));
     return 0;
 }
