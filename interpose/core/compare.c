@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "file.h"
 #include "litter.h"
 #include "os.h"
 #include "poison.h"
@@ -183,7 +184,7 @@ int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
            name->disk_version != node->version;
 }
 
-enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3 };
+enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3, FOLLOW = 4 };
 
 /* The name exists in both and differs. */
 static int changed_locked(struct velo_pass *pass, uint32_t index, const struct stat *disk)
@@ -215,6 +216,9 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
         velo_name_disk_locked(region, index, 0, disk);
         return velo_is_poison(region, disk) ? DONE : REPORT;
     }
+    if (node->type == VELO_REGULAR && node->state == VELO_BACKED && S_ISREG(disk->st_mode) &&
+        name->disk_inode == disk->st_ino)
+        return FOLLOW; /* changed in place: it stays the same file, also to who has it open */
     velo_file_gone_locked(region, index);
     return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
 }
@@ -302,6 +306,12 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
             return verdict;
         if (verdict == FORGET_TREE || crowded) {
             velo_forget(pass->region, parent, text, length);
+            continue;
+        }
+        if (verdict == FOLLOW) {
+            if (velo_evict(pass->region, node) != 0 &&
+                velo_follow_disk(pass->region, node, dirfd, text) != 0)
+                velo_forget(pass->region, parent, text, length);
             continue;
         }
         if (verdict == REPORT)

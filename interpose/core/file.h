@@ -49,6 +49,10 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
 /* The same by mknod, at its real path: nothing is opened. 0 or -errno. */
 int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode);
+/* follow.c: the disk's copy, `text` in `dirfd`, was changed in place from outside, and somebody has the file
+ * in memory open: its bytes and attributes become the same. 0, -EBUSY (it changes in memory, too) or
+ * -errno. */
+int velo_follow_disk(struct velo_region *region, uint32_t node, int dirfd, const char *text);
 /* watch.c: is this directory or file watched; must the bytes of this file be where its names are; a
  * file moves or gets a name: if that is in a watched directory, it is on disk first. */
 int velo_is_watched(const struct velo_region *region, uint32_t node);

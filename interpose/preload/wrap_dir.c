@@ -193,8 +193,10 @@ EXPORT int dirfd(DIR *directory)
 
 static struct dirent *read_hosted(struct stream *stream)
 {
-    if (!stream->is_taken && velo_answer(take_snapshot(stream)) < 0)
+    if (!stream->is_taken && velo_answer(take_snapshot(stream)) < 0) {
+        stream->is_taken = false; /* the next read says so again */
         return NULL;
+    }
     if (stream->position >= stream->used)
         return NULL;
     struct dirent *entry = (void *)(stream->entries + stream->position);
@@ -253,8 +255,8 @@ EXPORT void seekdir(DIR *directory, long position)
         NEXT(seekdir)(directory, position);
         return;
     }
-    if (!stream->is_taken)
-        (void)take_snapshot(stream); /* what went wrong, the next look at it will say */
+    if (!stream->is_taken) /* what goes wrong, the next read says again */
+        stream->is_taken = take_snapshot(stream) == 0;
     stream->position = entry_from(stream, position < 0 ? 0 : (size_t)position);
 }
 

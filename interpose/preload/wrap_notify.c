@@ -1,13 +1,25 @@
 /* wrap_notify.c - inotify and fanotify on hosted files.
  *
  * What is watched leaves memory first and stays on disk as long as the watcher lives (core/watch.c), so
- * the kernel announces it as in a plain directory. A regular file that somebody has open at that
+ * the kernel announces it as in a plain directory. A regular file that somebody else has open at that
  * moment is watched where its bytes are: in the tmpfs file that its writer writes. */
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 
+#include "../core/tree.h"
 #include "claim.h"
+#include "hint.h"
 #include "raw.h"
+
+/* What only we have open, as who follows a log has, is led to the disk, too: there everybody writes. */
+static void watch_node(struct velo_place *place)
+{
+    struct velo_region *region = velo_here();
+    velo_watch(region, place->node);
+    if (place->type == VELO_REGULAR &&
+        VELO_READ(velo_node_at(region, place->node)->state) == VELO_BACKED)
+        (void)velo_spill_place(place, false);
+}
 
 static long watch(int fd, const char *path, uint32_t mask)
 {
@@ -22,7 +34,7 @@ static long watch(int fd, const char *path, uint32_t mask)
     if (claimed < 0)
         return claimed;
     if (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR)
-        velo_watch(velo_here(), place.node);
+        watch_node(&place);
     if (place.type != VELO_REGULAR)
         return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
     char kernel[PATH_MAX];
@@ -45,7 +57,7 @@ static long mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *p
     if (claimed < 0)
         return claimed;
     if (claimed == VELO_OURS && (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR))
-        velo_watch(velo_here(), place.node);
+        watch_node(&place);
     if (claimed == VELO_NOT_OURS || place.type != VELO_REGULAR)
         return velo_sys5(SYS_fanotify_mark, fd, flags, mask, dirfd, velo_word(path));
     char kernel[PATH_MAX];

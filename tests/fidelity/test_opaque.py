@@ -315,3 +315,41 @@ def test_what_was_written_meanwhile_is_seen_however_the_file_is_closed(
     said = both(velo, place, "; ".join(f"./lets-go {way}" for way in ways))
 
     assert said == [f"{way}: {way}." for way in ways]
+
+
+# What is open inside while a static program writes to it in place; it stays the same file.
+FOLLOWED = r"""
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None)
+turns = "echo b >>build/log; echo ready; read x; busybox chmod 640 build/log; echo c >>build/log;"
+with open("build/log", "w") as out:
+    out.write("a\n")
+log = os.open("build/log", os.O_RDONLY)
+print(os.read(log, 100), len(sys.argv))
+first = os.stat("build/log").st_ino
+if len(sys.argv) > 1:
+    queue = libc.inotify_init1(os.O_NONBLOCK)
+    print(libc.inotify_add_watch(queue, b"build/log", 2) > 0)
+command = ["busybox", "sh", "-c", turns + "echo ready; read x; : >build/log; echo ready; read x"]
+other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+for _ in range(3):
+    other.stdout.readline()
+    now = os.fstat(log)
+    print(now.st_size, oct(now.st_mode), os.read(log, 100), os.stat("build/log").st_ino == first)
+    other.stdin.write(b"x\n")
+    other.stdin.flush()
+other.wait()
+if len(sys.argv) > 1:
+    print(len(os.read(queue, 4096)) > 0)
+"""
+
+
+def test_who_has_a_file_open_sees_what_a_static_program_writes(
+    velo: Velo, workspace, tmp_path: Path
+) -> None:
+    tool("busybox")
+    (tmp_path / "followed.py").write_text(FOLLOWED)
+    run = f"{sys.executable} {tmp_path / 'followed.py'}"
+    said = both(velo, workspace(), f"{run}; {run} watched")
+
+    assert "4 0o100644 b'b\\n' True" in said
