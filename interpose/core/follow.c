@@ -59,9 +59,12 @@ static int follow_locked(struct velo_region *region, uint32_t index, int from, i
     if (rc != 0)
         return rc;
     velo_dirty_locked(region, index); /* another version, which is on disk already */
+    /* Without the intent log, which has no room for many names: who finds us killed here has a version
+     * less, of which no name is on disk, so what is in memory is put again. */
     for (uint32_t name = node->first_name; name != 0; name = velo_name_at(region, name)->next_of_node)
         if (velo_name_at(region, name)->disk_inode == disk.st_ino)
-            velo_name_disk_locked(region, name, node->version, &disk);
+            VELO_INIT(velo_name_at(region, name)->disk_version, node->version);
+    velo_names_seen_locked(region, index, &disk);
     velo_take_stat_locked(region, index, &disk);
     velo_set64(region, &node->settled, node->version);
     velo_set64(region, &node->stored, 0);

@@ -324,6 +324,8 @@ libc = ctypes.CDLL(None)
 turns = "echo b >>build/log; echo ready; read x; busybox chmod 640 build/log; echo c >>build/log;"
 with open("build/log", "w") as out:
     out.write("a\n")
+for number in range(200):
+    os.link("build/log", f"build/{len(sys.argv)}.{number}")
 log = os.open("build/log", os.O_RDONLY)
 print(os.read(log, 100), len(sys.argv))
 first = os.stat("build/log").st_ino
