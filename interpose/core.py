@@ -26,7 +26,10 @@ PATTERNS_MAX: int = _core.PATTERNS_MAX
 BACKED, DISK, COLD = 1, 2, 3
 STATE_NAMES = ("none", "backed", "disk", "cold")
 # enum velo_escape, in its order
-ESCAPE_NAMES = ("opaque", "direct", "border", "syscall", "attach")
+ESCAPE_NAMES = (
+    *("opaque", "direct", "border", "syscall", "attach"),
+    *("unreachable", "peer", "mount", "sandbox", "libc"),
+)
 
 
 class CorruptArena(Exception):

@@ -83,6 +83,11 @@ enum velo_escape {
     VELO_ESCAPE_BORDER = 2,  /* rename, link or exchange done on disk because it crossed out */
     VELO_ESCAPE_SYSCALL = 3, /* a raw system call that names files was handed over to us */
     VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
+    VELO_ESCAPE_UNREACHABLE = 5, /* code of a process calls a libc past our symbols: it is opaque */
+    VELO_ESCAPE_PEER = 6,    /* a process that is not inside was asked to do something for one inside */
+    VELO_ESCAPE_MOUNT = 7,   /* a hosted directory under a second name, or a mount below one */
+    VELO_ESCAPE_SANDBOX = 8, /* a program was started where the arena or the library is not */
+    VELO_ESCAPE_LIBC = 9,    /* a program with another C library or loader */
     VELO_ESCAPE_COUNT
 };
 void velo_escape(struct velo_region *region, enum velo_escape reason);
