@@ -8,10 +8,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "copy.h"
 #include "file.h"
 #include "os.h"
 #include "poison.h"
 #include "reconcile.h"
+#include "stamps.h"
+#include "watch.h"
 
 #define ATTEMPTS_MAX 1000
 
@@ -177,11 +180,6 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
             return rc != 0 ? rc : -ENOENT;
     }
     return -ENOENT;
-}
-
-int velo_fetch(struct velo_region *region, struct velo_place *place)
-{
-    return place->kind == VELO_HOSTED ? velo_load(region, place->node) : 0;
 }
 
 static int call_chmod(const char *path, const void *argument)

@@ -13,6 +13,7 @@
 #include "os.h"
 #include "poison.h"
 #include "reconcile.h"
+#include "stamps.h"
 
 #define ATTEMPTS_MAX 1000
 

@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "copy.h"
 #include "file.h"
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"
 #include "reconcile.h"
+#include "watch.h"
 
 #define EVICTIONS_MAX 20
 

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "disk_names.h"
 #include "file.h"
 #include "litter.h"
 #include "os.h"
 #include "poison.h"
+#include "process.h"
 #include "reconcile.h"
 #include "tree.h"
 

@@ -8,11 +8,15 @@
 #include <fcntl.h>
 #include <sys/sendfile.h>
 
+#include "copy.h"
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"
 #include "poison.h"
+#include "snapshot.h"
+#include "stamps.h"
 #include "tree.h"
+#include "watch.h"
 
 #define COPY_CHUNK (1u << 20)
 
@@ -279,4 +283,18 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
         fd = -EAGAIN;
     }
     return fd;
+}
+
+int velo_load(struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD)
+        return 0;
+    return region->ask == NULL ? -EIO
+                               : region->ask(region, VELO_ASK_LOAD, VELO_READ(node->home), index);
+}
+
+int velo_fetch(struct velo_region *region, struct velo_place *place)
+{
+    return place->kind == VELO_HOSTED ? velo_load(region, place->node) : 0;
 }

@@ -8,7 +8,10 @@
 #include "os.h"
 #include "poison.h"
 #include "reconcile.h"
+#include "snapshot.h"
+#include "stamps.h"
 #include "tree.h"
+#include "watch.h"
 
 int velo_looks_like_program(const char *name, size_t length, mode_t mode)
 {

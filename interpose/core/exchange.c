@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "disk_names.h"
 #include "file.h"
+#include "leave.h"
 #include "os.h"
 
 enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */

@@ -12,10 +12,14 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "copy.h"
+#include "leave.h"
 #include "os.h"
 #include "poison.h"
 #include "reconcile.h"
+#include "snapshot.h"
 #include "tree.h"
+#include "watch.h"
 
 #define ATTEMPTS_MAX 1000
 
@@ -26,47 +30,6 @@ static int writes(int flags)
 {
     return (flags & O_PATH) == 0 &&
            ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
-}
-
-int velo_look_at(struct velo_region *region, uint32_t index, struct velo_look *out)
-{
-    struct velo_hold hold;
-    for (int attempt = 0; attempt < 100; attempt++) {
-        const uint64_t sequence = velo_read_begin(region);
-        const struct velo_node *node = velo_node_at(region, index);
-        out->state = VELO_READ(node->state);
-        out->generation = VELO_READ(node->generation);
-        out->links = VELO_READ(node->links);
-        out->home = VELO_READ(node->home);
-        out->backing = VELO_READ(node->backing);
-        out->version = VELO_READ(node->version);
-        const int type = VELO_READ(node->type);
-        if ((sequence & 1) == 0 && !velo_read_retry(region, sequence))
-            return type == VELO_REGULAR ? 0 : -ENOENT;
-        if ((sequence & 1) != 0) { /* a stuck writer: entering repairs */
-            velo_begin(region, &hold);
-            velo_commit(region, &hold);
-        }
-    }
-    velo_begin(region, &hold);
-    const struct velo_node *node = velo_node_at(region, index);
-    *out = (struct velo_look){.state = node->state,
-                              .generation = node->generation,
-                              .links = node->links,
-                              .home = node->home,
-                              .backing = node->backing,
-                              .version = node->version};
-    const int type = node->type;
-    velo_commit(region, &hold);
-    return type == VELO_REGULAR ? 0 : -ENOENT;
-}
-
-void velo_tick(struct velo_region *region, uint32_t index)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    atomic_store_explicit(&velo_node_at(region, index)->access_tick,
-                          (uint64_t)velo_ns(&now), memory_order_relaxed);
 }
 
 static int still(struct velo_region *region, uint32_t index, const struct velo_look *look)
@@ -271,15 +234,6 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
     else if (fd != -ENOENT)
         return fd;
     return gone_from_disk(region, place, look);
-}
-
-int velo_load(struct velo_region *region, uint32_t index)
-{
-    const struct velo_node *node = velo_node_at(region, index);
-    if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD)
-        return 0;
-    return region->ask == NULL ? -EIO
-                               : region->ask(region, VELO_ASK_LOAD, VELO_READ(node->home), index);
 }
 
 static int open_regular(struct velo_region *region, struct velo_place *place, int flags)

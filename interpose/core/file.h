@@ -3,30 +3,13 @@
 #define VELO_CORE_FILE_H
 
 #include "layout.h"
+#include "snapshot.h"
 
 enum {
     VELO_AGAIN = -6000,  /* the node changed under us: look again */
     VELO_DEEPER = -6001, /* of a rename: something below would be out of reach of any path */
 };
 
-/* A consistent copy of what open needs to know of a node. */
-struct velo_look {
-    enum velo_state state;
-    uint32_t generation, links, home;
-    uint64_t backing, version;
-};
-/* 0, or -ENOENT when the node is no regular file (any more). */
-int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *out);
-/* All bytes of one file to another, which is empty; holes stay holes. 0 or -errno; EINTR and EAGAIN are
- * retried. */
-int velo_copy_bytes(int from, int to);
-/* Owner, extended attributes of `from` (-1: none), mode and times; what of `attributes` a caller without
- * the right cannot set stays as the kernel made it. 0, or -errno of velo_copy_xattrs. */
-int velo_copy_attributes(int from, int to, const struct stat *attributes);
-/* Extended attributes: 0, or -errno when one cannot be had or set there; whether there are any. Labels
- * of security modules do not count. */
-int velo_copy_xattrs(int from, int to);
-int velo_has_xattrs(int fd);
 /* holders.c: whoever has `file` open, as /proc spells it. `see` is told whether it is this process, and
  * the descriptor; what it returns ends the search when not 0, and is the result. -errno: a process
  * that may have it cannot be looked into. */
@@ -41,10 +24,6 @@ void velo_default_acl_look(struct velo_region *region, uint32_t directory, const
  * them, too. */
 int velo_has_outside_names(const struct velo_region *region, uint32_t node,
                            const struct stat *disk);
-/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (somebody has the
- * disk's file open, and must go on seeing what becomes of it) or -errno. */
-int velo_copy_up(struct velo_region *region, struct velo_place *place,
-                 const struct velo_look *look, int truncate);
 /* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
 /* The same by mknod, at its real path: nothing is opened. 0 or -errno. */
@@ -53,34 +32,14 @@ int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode
  * in memory open: its bytes and attributes become the same. 0, -EBUSY (it changes in memory, too) or
  * -errno. */
 int velo_follow_disk(struct velo_region *region, uint32_t node, int dirfd, const char *text);
-/* watch.c: is this directory or file watched; must the bytes of this file be where its names are; a
- * file moves or gets a name: if that is in a watched directory, it is on disk first. */
-int velo_is_watched(const struct velo_region *region, uint32_t node);
-/* The disk's side of these directories (0: none) is changed next, and the namespace in the same hold: for
- * whoever finds us dead (lock.h, L3); and who watches them will look there as soon as it hears. */
-void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other);
-int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
-int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
-void velo_arrives(struct velo_region *region, const struct velo_place *from,
-                  const struct velo_place *to);
-/* Free the slots of watchers that are dead. */
-void velo_watchers_reap(struct velo_region *region);
-/* COLD -> BACKED, by its shard. 0 also when it was not COLD; -errno: it cannot come back now. */
-int velo_load(struct velo_region *region, uint32_t node);
-/* BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
-int velo_leave_memory(struct velo_region *region, uint32_t node);
 /* border.c: the next node after `after` that has a name below `directory` and is not on disk as it is
  * now: somebody writes it, or the disk refused it. 0 when there is none. */
 uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
-/* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
-int velo_fetch(struct velo_region *region, struct velo_place *place);
 /* Put the regular file at `place` as it is now, loaded first if need be; of other things there is nothing
  * to put. As velo_put. */
 int velo_put_place(struct velo_region *region, struct velo_place *place);
 /* The kernel's inode of a node that is not in memory is another now, or has other links. */
 void velo_unbacked_changed(struct velo_region *region, uint32_t node, int times);
-/* The file was used: it leaves memory later than others. */
-void velo_tick(struct velo_region *region, uint32_t node);
 /* Walk place's own path once more: after somebody changed the tree. */
 int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place);
 /* Under the lock: place->path as it is now; an ancestor may have been renamed since the walk. */

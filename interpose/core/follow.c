@@ -11,9 +11,11 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "copy.h"
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"
+#include "snapshot.h"
 #include "tree.h"
 
 #define BYTES_MAX (32l << 20)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "process.h"
 #include "reconcile.h"
 #include "tree.h"
 

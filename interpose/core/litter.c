@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "disk_names.h"
 #include "loosen.h"
 #include "os.h"
 #include "tree.h"
@@ -62,17 +63,6 @@ struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t nod
         atomic_store(&slot->parent, directory);
     }
     return slot;
-}
-
-int velo_putter_alive(const struct velo_region *region, uint32_t putter)
-{
-    for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
-        const struct velo_putting *slot =
-            &region->header->putting[(putter + i) % VELO_PUTTING_MAX];
-        if (atomic_load(&slot->thread) == putter)
-            return !velo_thread_dead(putter, atomic_load(&slot->since_ns));
-    }
-    return 0;
 }
 
 void velo_putting_end(struct velo_putting *putting)

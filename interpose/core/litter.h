@@ -12,8 +12,6 @@ int velo_is_temporary(const char *name);
 struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t node,
                                         uint32_t directory);
 void velo_putting_end(struct velo_putting *putting);
-/* Whether `putter` (of a name, not 0) is between rename and record, and not dead. */
-int velo_putter_alive(const struct velo_region *region, uint32_t putter);
 /* Remove one; names that share its bytes (a further link on its way) learn their new ctime. */
 int velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
                        const char *name);

@@ -8,10 +8,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "loosen.h"
 #include "os.h"
 #include "sys.h"
-#include "tree.h"
 
 #define LOCK_SPINS 100
 
@@ -24,87 +22,9 @@ void velo_kill_point(void)
 }
 #endif
 
-uint64_t velo_boottime_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static uint32_t own_thread(void)
 {
     return (uint32_t)velo_sys0(SYS_gettid);
-}
-
-static size_t put_decimal(char *out, uint32_t value)
-{
-    char digits[10];
-    size_t count = 0;
-    do
-        digits[count++] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    for (size_t i = 0; i < count; i++)
-        out[i] = digits[count - 1 - i];
-    return count;
-}
-
-/* The text of /proc/<tid>/stat; its length, or -errno. */
-static long stat_text(uint32_t tid, char *text, size_t size)
-{
-    char path[32] = "/proc/";
-    size_t length = 6 + put_decimal(path + 6, tid);
-    for (const char *tail = "/stat"; *tail != 0; tail++)
-        path[length++] = *tail;
-    path[length] = 0;
-    const long fd = velo_sys4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return fd;
-    const long got = velo_sys3(SYS_read, fd, (long)text, (long)size);
-    velo_sys1(SYS_close, fd);
-    return got <= 0 ? -ESRCH : got;
-}
-
-/* The number in `field` of such a text, counted from 1 as in proc(5); `at` is where the name ends. */
-static uint64_t field_of(const char *text, long at, long end, unsigned field)
-{
-    uint64_t value = 0;
-    for (unsigned seen = 2; at < end && seen < field; at++)
-        seen += text[at] == ' ';
-    for (; at < end && text[at] >= '0' && text[at] <= '9'; at++)
-        value = value * 10 + (uint64_t)(text[at] - '0');
-    return value;
-}
-
-int velo_thread_look(uint32_t tid, struct velo_thread *out)
-{
-    char text[512];
-    const long got = stat_text(tid, text, sizeof text);
-    if (got < 0)
-        return (int)got;
-    long at = got;
-    while (at > 0 && text[at - 1] != ')') /* the name may hold anything; the last ')' ends it */
-        at--;
-    if (at == 0 || at + 1 >= got)
-        return -EIO;
-    out->state = text[at + 1];
-    out->parent = (uint32_t)field_of(text, at, got, 4);
-    out->start_ns = field_of(text, at, got, 22) * VELO_NS_PER_TICK;
-    return 0;
-}
-
-int velo_thread_dead(uint32_t tid, uint64_t since_ns)
-{
-    if (velo_sys2(SYS_kill, (long)tid, 0) == -ESRCH)
-        return 1;
-    struct velo_thread thread;
-    const int rc = velo_thread_look(tid, &thread);
-    if (rc == -ESRCH || rc == -ENOENT)
-        return velo_sys2(SYS_kill, (long)tid, 0) == -ESRCH;
-    if (rc < 0)
-        return 0;
-    if (thread.state == 'Z' || thread.state == 'X')
-        return 1;
-    return since_ns != 0 && thread.start_ns > since_ns + VELO_NS_PER_TICK;
 }
 
 static void wait_on(struct velo_lock *lock, uint32_t seen)
@@ -189,7 +109,7 @@ void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned n
     velo_kill_point();
 }
 
-static void undo(struct velo_region *region)
+void velo_undo_locked(struct velo_region *region)
 {
     struct velo_header *header = region->header;
     for (uint32_t left = atomic_load(&header->intent_count); left > 0; left--) {
@@ -204,7 +124,7 @@ static void undo(struct velo_region *region)
     }
 }
 
-static void settle_sequence(struct velo_header *header)
+void velo_readers_go_on(struct velo_header *header)
 {
     atomic_store_explicit(&header->intent_count, 0, memory_order_release);
     velo_kill_point();
@@ -212,38 +132,11 @@ static void settle_sequence(struct velo_header *header)
         atomic_fetch_add_explicit(&header->sequence, 1, memory_order_release);
 }
 
-static void mark_stale(struct velo_region *region, uint32_t directory)
-{
-    struct velo_node *node = velo_node_at(region, directory);
-    if (directory != 0 && node->type == VELO_DIRECTORY)
-        __atomic_store_n(&node->flags, node->flags | VELO_NODE_STALE, __ATOMIC_RELAXED);
-}
-
-static void forget_disk_step(struct velo_header *header)
+void velo_disk_step_over(struct velo_header *header)
 {
     atomic_store_explicit(&header->moving.from_name, 0, memory_order_relaxed);
     atomic_store_explicit(&header->disk_step_other, 0, memory_order_relaxed);
     atomic_store_explicit(&header->disk_step, 0, memory_order_release);
-}
-
-/* May itself be cut short anywhere: each step is right when it is done again. */
-static void recover(struct velo_region *region)
-{
-    struct velo_header *header = region->header;
-    undo(region);
-    settle_sequence(header);
-    const uint32_t loosened = atomic_load(&header->loosened),
-                   other = atomic_load(&header->loosened_other);
-    if (velo_rename_recover(region) != 0)
-        undo(region);
-    settle_sequence(header);
-    atomic_store(&header->loosened_other, other); /* the rename may have lent rights of its own */
-    atomic_store(&header->loosened, loosened);
-    velo_loosened_recover(region);
-    mark_stale(region, atomic_load(&header->disk_step));
-    mark_stale(region, atomic_load(&header->disk_step_other));
-    forget_disk_step(header);
-    atomic_fetch_add_explicit(&header->recoveries, 1, memory_order_relaxed);
 }
 
 void velo_begin(struct velo_region *region, struct velo_hold *hold)
@@ -257,14 +150,14 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
         atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&header->loosened, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&header->opened, memory_order_relaxed) != 0)
-        recover(region);
+        region->recover(region);
 }
 
 static void end(struct velo_region *region, struct velo_hold *hold)
 {
-    settle_sequence(region->header);
+    velo_readers_go_on(region->header);
     if (atomic_load_explicit(&region->header->disk_step, memory_order_relaxed) != 0)
-        forget_disk_step(region->header);
+        velo_disk_step_over(region->header);
     leave(&region->header->lock);
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&hold->signals, 0, 8);
 }
@@ -278,7 +171,7 @@ void velo_commit(struct velo_region *region, struct velo_hold *hold)
 
 void velo_abort(struct velo_region *region, struct velo_hold *hold)
 {
-    undo(region);
+    velo_undo_locked(region);
     end(region, hold);
 }
 

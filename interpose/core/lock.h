@@ -21,6 +21,7 @@
 #define VELO_CORE_LOCK_H
 
 #include "layout.h"
+#include "proc.h"
 
 #define VELO_LOCK_WAITERS 0x80000000u
 #ifndef VELO_LOCK_PATIENCE_NS /* tests that kill owners by the thousand are less patient */
@@ -50,18 +51,6 @@ static inline int velo_finish(struct velo_region *region, struct velo_hold *hold
 int velo_baton_take(struct velo_region *region, uint32_t timeout_ms);
 void velo_baton_leave(struct velo_region *region);
 
-/* Whether the thread that called itself `tid` at boot time `since_ns` (0: unknown) is gone. */
-int velo_thread_dead(uint32_t tid, uint64_t since_ns);
-uint64_t velo_boottime_ns(void);
-/* What /proc says of a thread. 0, or -errno. */
-struct velo_thread {
-    char state;
-    uint32_t parent;   /* process */
-    uint64_t start_ns; /* boot time, rounded down to a tick */
-};
-#define VELO_NS_PER_TICK 10000000ull /* USER_HZ is 100 on every Linux ABI we run on */
-int velo_thread_look(uint32_t tid, struct velo_thread *out);
-
 /* A read without the lock: loop { s = velo_read_begin; ...; } while (velo_read_retry(s)). Begin
  * returns an odd value when a writer is stuck inside: take the lock instead. */
 uint64_t velo_read_begin(struct velo_region *region);
@@ -74,6 +63,10 @@ static inline int velo_read_retry(struct velo_region *region, uint64_t sequence)
 /* Under the lock: readers wait for its end from now on, as from the first change. Before a step on disk
  * that somebody hears of, who then must not find the namespace as it was. */
 void velo_readers_wait(struct velo_region *region);
+/* Steps of an end, for recovery: undo what the log holds; readers go on; no step on disk is under way. */
+void velo_undo_locked(struct velo_region *region);
+void velo_readers_go_on(struct velo_header *header);
+void velo_disk_step_over(struct velo_header *header);
 /* Stores to the tree, under the lock. */
 void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned narrow);
 

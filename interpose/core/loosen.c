@@ -6,6 +6,7 @@
 
 #include "lock.h"
 #include "os.h"
+#include "stamps.h"
 #include "tree.h"
 
 #define MAY_SEARCH 0100u

@@ -10,11 +10,16 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "disk_names.h"
 #include "file.h"
+#include "leave.h"
 #include "litter.h"
 #include "os.h"
 #include "poison.h"
+#include "process.h"
 #include "reconcile.h"
+#include "stamps.h"
+#include "watch.h"
 
 /* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
 static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, uint32_t name)

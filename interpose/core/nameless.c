@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "disk_names.h"
 #include "os.h"
 #include "poison.h"
+#include "stamps.h"
 #include "tree.h"
 
 /* The kernel calls it "#<inode>", for those who ask where a descriptor leads. */

@@ -16,7 +16,9 @@
 #include <string.h>
 
 #include "file.h"
+#include "leave.h"
 #include "os.h"
+#include "process.h"
 #include "tree.h"
 
 #define LOOKS_MAX 2 /* the directory, then everything; then the namespace is believed */

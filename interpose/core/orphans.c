@@ -19,6 +19,7 @@
 
 #include "lock.h"
 #include "os.h"
+#include "process.h"
 #include "reconcile.h"
 #include "tree.h"
 

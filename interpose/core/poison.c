@@ -8,11 +8,13 @@
 
 #include <errno.h>
 
+#include "disk_names.h"
 #include "lock.h"
 #include "file.h"
 #include "os.h"
 #include "pass.h"
 #include "tree.h"
+#include "watch.h"
 
 static int poison_at(const struct velo_name *name, const char *path)
 {

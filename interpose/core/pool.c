@@ -6,12 +6,13 @@
  * The one rule for callers: within one change, take slots before giving any back.  A slot taken is
  * filled with plain stores (nobody reaches it yet), so one that was given back a moment ago in the
  * same change could not be restored by undoing. */
-#include "tree.h"
+#include "pool.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "os.h"
+#include "text.h"
 
 #define COMMIT_BYTES (256u * 1024u)
 

@@ -1,12 +1,13 @@
 /* process.c - who is here: the table of attached processes, and names of programs with counts. */
-#include "tree.h"
+#include "process.h"
 
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
+#include "node.h"
 #include "os.h"
-#include "reconcile.h"
+#include "text.h"
 
 #define PROBES_MAX 16
 
@@ -105,4 +106,15 @@ void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdi
             return;
     }
     atomic_store(slot, value);
+}
+
+int velo_putter_alive(const struct velo_region *region, uint32_t putter)
+{
+    for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
+        const struct velo_putting *slot =
+            &region->header->putting[(putter + i) % VELO_PUTTING_MAX];
+        if (atomic_load(&slot->thread) == putter)
+            return !velo_thread_dead(putter, atomic_load(&slot->since_ns));
+    }
+    return 0;
 }

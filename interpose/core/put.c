@@ -11,11 +11,14 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "copy.h"
+#include "disk_names.h"
 #include "file.h"
 #include "lease.h"
 #include "litter.h"
 #include "loosen.h"
 #include "os.h"
+#include "process.h"
 #include "reconcile.h"
 
 #define NAMES_A_FILE_MAX 65536

@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "copy.h"
 #include "file.h"
 #include "litter.h"
 #include "loosen.h"
 #include "os.h"
+#include "watch.h"
 
 struct due {
     int64_t mtime_ns;

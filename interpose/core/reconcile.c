@@ -15,6 +15,7 @@
 #include "os.h"
 #include "pass.h"
 #include "tree.h"
+#include "watch.h"
 
 #define REMOVALS_A_LOCK 16
 

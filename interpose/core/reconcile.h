@@ -46,11 +46,8 @@ void velo_opaque_poll(struct velo_region *region);
 void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally);
 /* orphans.c: enter what the program in `slot`, which ended, left running. */
 void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
-/* process.c: since when a process of this number is in the table; 0: it is not. */
-uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid);
 int velo_opaque_compare(struct velo_region *region, const struct velo_walked *walked,
                         const struct velo_place *place);
 #define VELO_WALK_A_PREFIX 0x1000u /* walk.c passes it on to velo_opaque_compare, which said it */
-struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name); /* process.c */
 
 #endif

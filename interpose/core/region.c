@@ -2,14 +2,16 @@
  *
  * The meta file is sparse: tmpfs gives a page when one is committed.  It is created under another
  * name and renamed when whole, so an attach never sees half an arena. */
-#include "tree.h"
+#include "region.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "node.h"
 #include "os.h"
+#include "text.h"
 
 #define NODES_MIN 32768u
 #define NODES_MAX (1u << 20)
@@ -235,7 +237,7 @@ static int check_header(const struct velo_header *header, uint64_t file_bytes)
     return 0;
 }
 
-int velo_region_attach(struct velo_region *region, const char *directory)
+int velo_region_map(struct velo_region *region, const char *directory)
 {
     char path[300];
     memset(region, 0, sizeof *region);

@@ -8,11 +8,16 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "disk_names.h"
 #include "file.h"
 #include "lease.h"
+#include "leave.h"
 #include "litter.h"
 #include "os.h"
+#include "process.h"
 #include "reconcile.h"
+#include "stamps.h"
+#include "watch.h"
 
 #define ATTEMPTS_MAX 1000
 

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "copy.h"
 #include "file.h"
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"
+#include "stamps.h"
 
 static void copy_info(const struct velo_region *region, uint32_t index, struct velo_node_info *out)
 {

@@ -11,6 +11,8 @@
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"
+#include "snapshot.h"
+#include "stamps.h"
 #include "tree.h"
 
 #define STATUS_FLAGS \

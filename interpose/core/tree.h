@@ -6,49 +6,12 @@
 #ifndef VELO_CORE_TREE_H
 #define VELO_CORE_TREE_H
 
-#include "lock.h"
+#include "pool.h"
+#include "text.h"
 
 #include <sys/stat.h>
 
-/* ---- hashes -------------------------------------------------------------------------------- */
-/* One hash function for names, roots and homes: 8 bytes a step, multiply and fold (after the
- * multiply-mix family of Dietz and others; collisions cost a comparison, nothing else). */
-uint32_t velo_hash(uint64_t seed, const char *text, size_t length);
-/* The shard of a path: what clients and router both use. */
-uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t length);
-
-/* ---- slots --------------------------------------------------------------------------------- */
-/* A node of `type`, everything else zero but its generation; 0 when the pool is full. */
-uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type);
-void velo_node_free_locked(struct velo_region *region, uint32_t node);
-/* The chain of chunks that holds `length` bytes, or 0. */
-uint32_t velo_text_new_locked(struct velo_region *region, const char *text, size_t length);
-void velo_text_free_locked(struct velo_region *region, uint32_t chunk);
-/* Copy a symlink's target; its length, or -ENAMETOOLONG when it does not fit (or was torn). */
-long velo_target_read(const struct velo_region *region, const struct velo_node *node, char *out,
-                      size_t size);
-
-/* Type, state and home share one word: the type is set first, the others become 0. */
-void velo_type_set_locked(struct velo_region *region, uint32_t node, enum velo_type type);
-void velo_state_set_locked(struct velo_region *region, uint32_t node, enum velo_state state);
-
 /* ---- names --------------------------------------------------------------------------------- */
-/* The name `text` in `parent`, or 0. */
-uint32_t velo_name_find(const struct velo_region *region, uint32_t parent, const char *text,
-                        size_t length);
-/* Copy a name's text (at most VELO_NAME_MAX bytes) and terminate it; its length. */
-size_t velo_name_text(const struct velo_region *region, const struct velo_name *name,
-                      char out[VELO_NAME_MAX + 1]);
-/* Enter `text` in `parent` for `node` (one more link); 0 when the pool is full. The parent's counts
- * follow, its times do not (velo_touch_locked). */
-uint32_t velo_name_enter_locked(struct velo_region *region, uint32_t parent, const char *text,
-                                size_t length, uint32_t node);
-/* Take the name out (one link less) and free its slot; the node stays. */
-void velo_name_remove_locked(struct velo_region *region, uint32_t name);
-/* A file without a name: say that its last one was `text` in `parent`. 0 or -ENOSPC. */
-int velo_last_name_locked(struct velo_region *region, uint32_t node, uint32_t parent,
-                          const char *text, size_t length);
-void velo_last_name_forget_locked(struct velo_region *region, uint32_t node);
 void velo_name_flags_locked(struct velo_region *region, uint32_t name, unsigned flags);
 /* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
 void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t version,
@@ -57,16 +20,10 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t v
  * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
  * and a file may have more names than the intent log has room. */
 void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
-/* A name in `directory` that led to the disk copy `inode` is gone from disk. Names that share the
- * copy learn its new ctime; when there are none, its number is no longer ours. */
-void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode);
 /* Who meets a name between a putter's rename and its record looks again after a pause, for half a
  * minute: that rename may wait for a journal. */
 #define VELO_PUTTER_PAUSE_NS 50000
 #define VELO_PUTTER_WAITS_MAX 600000
-/* If a putter died between rename and record: what stands there (`disk`, NULL: it is looked at) is
- * ours, of no known version. */
-void velo_putter_died_locked(struct velo_region *region, uint32_t name, const struct stat *disk);
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
  * them open until velo_settle finds nobody. */
 void velo_node_drop_locked(struct velo_region *region, uint32_t node);
@@ -89,12 +46,6 @@ void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_na
  * 0, or -ENOSPC: to be undone. */
 int velo_rename_recover(struct velo_region *region);
 
-/* ---- identities ---------------------------------------------------------------------------- */
-void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigned which,
-                              uint64_t device, uint64_t inode);
-void velo_identity_clear_locked(struct velo_region *region, uint32_t node, unsigned which);
-uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode);
-
 /* ---- attributes ---------------------------------------------------------------------------- */
 /* Copy mode, owner, size and times of a kernel stat into the node. */
 void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
@@ -102,31 +53,12 @@ void velo_take_stat_locked(struct velo_region *region, uint32_t node, const stru
  * each time from now on, until all its names are found here. */
 void velo_shared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
 void velo_unshared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
-/* Stamp a directory: its entries changed. */
-void velo_touch_locked(struct velo_region *region, uint32_t directory);
-/* A time for a new stamp: never before one that anybody was shown, with `fine` later than all. */
-int64_t velo_stamp(struct velo_region *region, int fine);
-/* The ctime to show of a file whose tmpfs file has `kernel_ns`. Link and rename change it in the
- * node only, a copy into memory in the kernel only. */
-int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);
-/* A name of this file changed, and with it its ctime: whoever was shown the old one sees that. */
-void velo_renamed_locked(struct velo_region *region, uint32_t node);
-/* Before the disk's half of that: a ctime that was looked at is followed by a later one, on kernels
- * that can. */
-void velo_ctime_seen_locked(struct velo_region *region, uint32_t node, const char *path);
-/* After a name was removed: the file, not a directory, lives on with another ctime or is dropped. */
-void velo_lose_link_locked(struct velo_region *region, uint32_t node);
-/* Something was shown: later stamps are not earlier. */
-void velo_raise_floor(struct velo_region *region, int64_t ns);
 /* A change of content or attributes of a regular file that is or will be. */
 void velo_dirty_locked(struct velo_region *region, uint32_t node);
 /* Keep header.programs_pending true for this file. */
 void velo_program_locked(struct velo_region *region, uint32_t node);
 /* True when each name of the file has its current version on disk; of a DISK file always. */
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
-/* What a file is charged to its slice from now on, in bytes. */
-void velo_charge_set_locked(struct velo_region *region, uint32_t node, uint64_t bytes);
-
 /* ---- paths --------------------------------------------------------------------------------- */
 /* Real path of a directory or of a name in it, under the lock. Length or -errno. */
 int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX]);
@@ -145,13 +77,5 @@ int velo_may_remove(const struct velo_region *region, const struct velo_node *di
                     const struct velo_node *node);
 /* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */
 int velo_may_link(const struct velo_node *node);
-
-static inline size_t velo_length(const char *text)
-{
-    size_t length = 0;
-    while (text[length] != 0)
-        length++;
-    return length;
-}
 
 #endif

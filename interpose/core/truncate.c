@@ -5,6 +5,7 @@
 #include "file.h"
 #include "os.h"
 #include "tree.h"
+#include "watch.h"
 
 /* Somebody may have looked at the file between the announcement and the change. */
 static void has_changed(struct velo_region *region, const struct velo_place *place)

@@ -38,6 +38,8 @@ struct velo_region {
     /* Asks a shard for something and waits; NULL means nobody can be asked.
      * verb is VELO_ASK_...; returns 0, -ENOSPC, -EIO, -ETIMEDOUT, -ECONNREFUSED. */
     int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
+    /* Repairs, under the lock, what a dead owner of it left. Set by attach. */
+    void (*recover)(struct velo_region *region);
 };
 
 enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2 };

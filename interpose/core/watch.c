@@ -12,7 +12,7 @@
  * VELO_NODE_WATCHED means something only while `header.watching` is not 0, and goes when the last
  * process that ever watched is dead: a program that takes its watch back goes on being a watcher,
  * which costs speed and nothing else. */
-#include "file.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -22,7 +22,7 @@
 
 /* ---- who watches ----------------------------------------------------------------------------- */
 
-static int enter_locked(struct velo_header *header, uint32_t pid)
+static int claim_locked(struct velo_header *header, uint32_t pid)
 {
     struct velo_watcher *free_slot = NULL;
     for (uint32_t i = 0; i < VELO_WATCHERS_MAX; i++) {
@@ -52,6 +52,14 @@ static uint32_t count_living_locked(struct velo_header *header)
             alive += pid != 0;
     }
     return alive;
+}
+
+int velo_watcher_enter_locked(struct velo_header *header)
+{
+    const int rc = claim_locked(header, (uint32_t)velo_sys0(SYS_getpid));
+    if (rc == 0)
+        atomic_store(&header->watching, count_living_locked(header));
+    return rc;
 }
 
 /* After the last watcher's end: nothing is watched. Each step asks again, for there may be a new one. */
@@ -119,63 +127,8 @@ int velo_belongs_on_disk(struct velo_region *region, uint32_t index)
     return found;
 }
 
-int velo_leave_memory(struct velo_region *region, uint32_t index)
-{
-    const struct velo_node *node = velo_node_at(region, index);
-    int rc = velo_load(region, index); /* only what is in memory can be put */
-    if (rc != 0 || VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_BACKED)
-        return rc;
-    rc = velo_put(region, index, 0);
-    return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
-}
-
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to)
 {
     return velo_is_watched(region, to->parent) ||
            (to->node != 0 && velo_is_watched(region, to->node)); /* its end is announced, too */
-}
-
-void velo_arrives(struct velo_region *region, const struct velo_place *from,
-                  const struct velo_place *to)
-{
-    if (from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
-        velo_takes_watched_name(region, to))
-        velo_leave_memory(region, from->node);
-}
-
-static int leave_each(void *context, const char *name, size_t length, uint64_t inode,
-                      unsigned char type)
-{
-    (void)name;
-    (void)length;
-    (void)type;
-    struct velo_region *region = context;
-    const uint32_t node = (uint32_t)inode; /* its lower half, but of a file that is the disk's */
-    if (node < VELO_READ(region->header->nodes.used) &&
-        velo_inode_number(velo_node_at(region, node), node) == inode)
-        velo_leave_memory(region, node);
-    return 0;
-}
-
-void velo_watch(struct velo_region *region, uint32_t index)
-{
-    struct velo_node *node = velo_node_at(region, index);
-    struct velo_hold hold;
-    velo_watchers_reap(region);
-    velo_begin(region, &hold);
-    int rc = node->type == VELO_NONE ? -ENOENT : 0;
-    if (rc == 0)
-        rc = enter_locked(region->header, (uint32_t)velo_sys0(SYS_getpid));
-    if (rc == 0) {
-        atomic_store(&region->header->watching, count_living_locked(region->header));
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_WATCHED);
-    }
-    const int is_directory = node->type == VELO_DIRECTORY;
-    velo_finish(region, &hold, rc);
-    if (rc != 0)
-        return;
-    if (is_directory)
-        velo_list(region, index, leave_each, region);
-    else
-        velo_leave_memory(region, index);
 }

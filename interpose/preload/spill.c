@@ -11,6 +11,7 @@
 
 #include "../core/file.h"
 #include "../core/os.h"
+#include "../core/snapshot.h"
 #include "../core/tree.h"
 #include "hint.h"
 #include "raw.h"

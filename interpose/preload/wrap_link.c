@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "../core/file.h"
+#include "../core/leave.h"
+#include "../core/watch.h"
 #include "claim.h"
 #include "hint.h"
 #include "outside.h"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../core/os.h"
+#include "../core/stamps.h"
 #include "../core/tree.h"
 #include "claim.h"
 #include "raw.h"

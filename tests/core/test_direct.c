@@ -7,6 +7,7 @@
  * disk's own file open: a copy in memory would leave those behind with the past. */
 #include "check.h"
 
+#include "copy.h"
 #include "file.h"
 #include "layout.h"
 

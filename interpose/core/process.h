@@ -1,0 +1,14 @@
+/* process.h - who is attached, programs by name with counts, and who is still at work. */
+#ifndef VELO_CORE_PROCESS_H
+#define VELO_CORE_PROCESS_H
+
+#include "layout.h"
+
+/* The slot that counts `name`; when the table is full, some other name's. */
+struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name);
+/* Since when a process of this number is in the table; 0: it is not. */
+uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid);
+/* Whether `putter` (of a name, not 0) is between rename and record, and not dead. */
+int velo_putter_alive(const struct velo_region *region, uint32_t putter);
+
+#endif
