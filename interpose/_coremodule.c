@@ -383,6 +383,9 @@ static PyMethodDef region_methods[] = {
     {"path_of", region_path_of, METH_VARARGS, NULL},
     {"pulse", region_pulse, METH_VARARGS, NULL},
     {"statistics", velo_region_statistics, METH_NOARGS, NULL},
+    {"trace_topics", velo_region_trace_topics, METH_VARARGS, NULL},
+    {"trace_read", velo_region_trace_read, METH_VARARGS, NULL},
+    {"trace_program", velo_region_trace_program, METH_VARARGS, NULL},
     {"check", region_check, METH_NOARGS, NULL},
     {"settle", region_settle, METH_VARARGS, NULL},
     {"open_bytes", region_open_bytes, METH_VARARGS, NULL},
@@ -435,6 +438,7 @@ static PyMethodDef core_methods[] = {
     {"create", core_create, METH_VARARGS, NULL},
     {"layout_hash", core_layout_hash, METH_NOARGS, NULL},
     {"request", velo_core_request, METH_VARARGS, NULL},
+    {"trace_events", velo_core_trace_events, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

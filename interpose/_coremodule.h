@@ -43,5 +43,9 @@ static inline PyObject *number_or_error(int rc)
 /* region.statistics() and the module's request(...): methods with files of their own. */
 PyObject *velo_region_statistics(PyObject *self, PyObject *unused);
 PyObject *velo_core_request(PyObject *module, PyObject *args);
+PyObject *velo_region_trace_topics(PyObject *self, PyObject *args);
+PyObject *velo_region_trace_read(PyObject *self, PyObject *args);
+PyObject *velo_region_trace_program(PyObject *self, PyObject *args);
+PyObject *velo_core_trace_events(PyObject *module, PyObject *unused);
 
 #endif

@@ -32,6 +32,20 @@ ESCAPE_NAMES = (
 )
 
 
+TRACE_TOPICS = ("opaque", "disk", "lock", "space", "sud")  # enum velo_topic, in its order
+
+
+class Event(NamedTuple):
+    """One thing that happened in an arena: what `text`'s placeholders mean is in events.def."""
+
+    ns: int  # CLOCK_REALTIME
+    pid: int
+    topic: str
+    text: str
+    a: int
+    b: int
+
+
 class CorruptArena(Exception):
     """`check()` found a broken invariant; the message is the first one."""
 
@@ -278,6 +292,27 @@ class Region:
         why = self._mapped.check()
         if why is not None:
             raise CorruptArena(why)
+
+    def trace(self, topics: Sequence[str]) -> None:
+        """Write down what happens of these topics from now on; no topics: nothing."""
+        self._mapped.trace_topics(sum(1 << TRACE_TOPICS.index(topic) for topic in topics))
+
+    def events(self, since: int = 0) -> tuple[list[Event], int]:
+        """What was written down from event number `since` on, and the number of the next.
+
+        The ring holds some thousand events; older ones are gone.
+        """
+        kinds = _core.trace_events()
+        found, following = self._mapped.trace_read(since)
+        return [
+            Event(ns, pid, kinds[kind][0].lower(), kinds[kind][1], a, b)
+            for ns, pid, kind, a, b in found
+            if kind < len(kinds)
+        ], following
+
+    def opaque_program(self, index: int) -> str:
+        """The name of the opaque program that events call `index`."""
+        return str(self._mapped.trace_program(index))
 
     def statistics(self) -> dict[str, Any]:
         """struct velo_statistics as a dict; walks all files, so not for every tick.

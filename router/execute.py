@@ -23,7 +23,7 @@ from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
 
-from . import client, config, running
+from . import client, config, running, topics
 from .config import Settings
 from .errors import EXIT_EXEC_FAILURE, ArenaRefused, CommandRefused, FlushNotEnded, Leaving
 from .sessions import NobodyHome, Session, start_time
@@ -105,6 +105,8 @@ class _Run:
                     path=served.arena.directory, reason=error.strerror or str(error)
                 ) from None
             self._served, self._session, self._region = served, session, region
+            if os.environ.get(topics.TRACE):
+                region.trace(topics.topics_of(os.environ[topics.TRACE]))
             return
         raise Leaving
 

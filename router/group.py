@@ -23,6 +23,7 @@ COMMANDS = {
     "unload": "Sync, then drop what is clean from memory.",
     "stop": "Flush everything and end the server.",
     "init": "Write a commented velo.toml.",
+    "trace": "Show why programs became opaque and files went to disk early.",
     "doctor": "Check that velo can work here, and say what to do if not.",
 }
 HIDDEN = {"pause": "pause", "resume": "pause"}  # command: file

@@ -244,6 +244,15 @@ struct velo_lock {
     _Atomic uint64_t since_ns;  /* CLOCK_BOOTTIME when it was taken, to notice a reused id */
 };
 
+/* One event of the trace ring (trace.h). `mark` is its number + 1, and 0 while it is written. */
+struct velo_event {
+    _Atomic uint64_t mark;
+    uint64_t ns; /* CLOCK_REALTIME */
+    uint32_t pid, id;
+    uint64_t a, b, sum;
+};
+#define VELO_EVENTS_MAX 4096u
+
 struct velo_header {
     uint64_t magic;
     uint32_t version;
@@ -305,6 +314,9 @@ struct velo_header {
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
     _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];
     _Atomic uint64_t looked[VELO_LOOKED_MAX];
+    _Atomic uint32_t traced; /* topics that are written down, a bit each */
+    _Atomic uint64_t next_event;
+    struct velo_event events[VELO_EVENTS_MAX];
 };
 
 static_assert(sizeof(struct velo_identity) == 24, "identity");

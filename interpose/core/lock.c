@@ -9,9 +9,11 @@
 #include <time.h>
 
 #include "os.h"
+#include "trace.h"
 #include "sys.h"
 
 #define LOCK_SPINS 100
+#define WAIT_WORTH_TELLING_NS 1000000u
 
 #ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point, before a store or a step on disk */
 long velo_kill_countdown;
@@ -143,8 +145,13 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
 {
     const uint64_t all = ~0ull;
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&hold->signals, 8);
-    take(&region->header->lock);
     struct velo_header *header = region->header;
+    const uint64_t before =
+        atomic_load_explicit(&header->traced, memory_order_relaxed) == 0 ? 0 : velo_boottime_ns();
+    const uint32_t owner = atomic_load_explicit(&header->lock.word, memory_order_relaxed);
+    take(&header->lock);
+    if (before != 0 && velo_boottime_ns() - before > WAIT_WORTH_TELLING_NS)
+        VELO_TRACE(region, LOCK_WAITED, velo_boottime_ns() - before, owner & ~VELO_LOCK_WAITERS);
     if (atomic_load_explicit(&header->intent_count, memory_order_relaxed) != 0 ||
         (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0 ||
         atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0 ||

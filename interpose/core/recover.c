@@ -7,6 +7,7 @@
 #include "lock.h"
 #include "loosen.h"
 #include "region.h"
+#include "trace.h"
 #include "tree.h"
 
 static void mark_stale(struct velo_region *region, uint32_t directory)
@@ -20,6 +21,7 @@ static void mark_stale(struct velo_region *region, uint32_t directory)
 void velo_recover_locked(struct velo_region *region)
 {
     struct velo_header *header = region->header;
+    VELO_TRACE(region, RECOVERED, 0, 0);
     velo_undo_locked(region);
     velo_readers_go_on(header);
     const uint32_t loosened = atomic_load(&header->loosened),

@@ -12,6 +12,7 @@
 #include "node.h"
 #include "os.h"
 #include "text.h"
+#include "trace.h"
 
 #define NODES_MIN 32768u
 #define NODES_MAX (1u << 20)
@@ -35,6 +36,8 @@ uint64_t velo_layout_hash(void)
         offsetof(struct velo_header, processes),
         offsetof(struct velo_header, opaque),
         offsetof(struct velo_header, verdicts),
+        offsetof(struct velo_header, events),
+        VELO_EVENT_COUNT,
         offsetof(struct velo_node, version),
         offsetof(struct velo_node, identity),
         offsetof(struct velo_node, digest),
@@ -286,6 +289,7 @@ void velo_escape(struct velo_region *region, enum velo_escape reason)
 {
     if (reason < VELO_ESCAPE_COUNT)
         atomic_fetch_add_explicit(&region->header->escapes[reason], 1, memory_order_relaxed);
+    VELO_TRACE(region, ESCAPED, reason, 0);
 }
 
 void velo_pause(struct velo_region *region, int paused)

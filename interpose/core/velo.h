@@ -231,6 +231,21 @@ void velo_watch(struct velo_region *region, uint32_t node);
 void velo_lease_mark(struct velo_region *region, uint32_t node);
 int velo_is_leased(struct velo_region *region, uint32_t node);
 
+/* ---- trace.c ------------------------------------------------------------------------------- */
+/* What is traced from now on, a bit for each topic; what was until now. */
+uint32_t velo_trace_topics(struct velo_region *region, uint32_t topics);
+/* The text of an event and its topic, or NULL. */
+const char *velo_trace_text(uint32_t id, const char **topic);
+/* All events from number `from` on that are still there, oldest first; the number of the next. */
+struct velo_event_info {
+    uint64_t ns;
+    uint32_t pid, id;
+    uint64_t a, b;
+};
+typedef void (*velo_each_event)(void *context, const struct velo_event_info *event);
+uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_event each,
+                         void *context);
+
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);
