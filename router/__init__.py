@@ -10,10 +10,10 @@ other half: it finds or starts that server, runs a program inside, and shows wha
 Doors:   cli.main, the `velo` command [process]; serving.serve, be a server [process]; background,
          the same, detached [process]; config.load, what the user asked for [reads files]; client,
          find or start a server and ask it; execute, `velo exec` step by step [process].
-Serving: server, the one loop; desk, every request under way and who still has to answer [pure];
-         ring, path -> shard [pure]; supervisor, shards that die and come back [processes];
-         opening, an arena made or adopted; arena, its paths and the locks on it [files]; sessions,
-         who is inside [files].
+Serving: server, the one loop; door, its sockets [sockets]; zmtp, what peers say [pure]; desk,
+         every request under way and who still has to answer [pure]; ring, path -> shard [pure];
+         supervisor, shards that die and come back [processes]; opening, an arena made or adopted;
+         arena, its paths and the locks on it [files]; sessions, who is inside [files].
 Asking:  group and cmd_*, one file per command; options, their flags; running, one program with
          its signals [process]; nesting, velo inside velo; checkup, what doctor checks; report,
          `velo status` as text [pure]; quantity, sizes and durations [pure]; errors [pure].

@@ -8,6 +8,10 @@ One request concerns one shard (LOAD, MATERIALISE), one after the other until on
 all at once (BARRIER, SYNC, UNLOAD, STATUS, PAUSE, RESUME). Every verb may be repeated harmlessly,
 so a shard that died is simply asked again when it is back.
 
+What concerns all shards and says nothing more (JOINED) is done once for all who ask while it is
+under way: they wait together for one that begins after they asked. So fifty builds that end at the
+same moment, or a program that asks for a flush ten thousand times, cost two.
+
 In: decoded requests and replies, and the time. Out: what to send. Never: a socket, a clock, a
 request that is neither answered nor counted; at most `REQUESTS_MAX` are under way. [pure]
 """
@@ -35,6 +39,7 @@ REQUESTS_MAX = 4096
 ONE = {"LOAD": 60.0, "MATERIALISE": 120.0}  # verb: seconds until the desk answers ETIMEDOUT
 FIRST_ABLE = {"SPACE": 60.0}
 ALL = {"BARRIER": 600.0, "SYNC": 1800.0, "UNLOAD": 1800.0, "PAUSE": 10.0, "RESUME": 10.0}
+JOINED = frozenset(("BARRIER", "SYNC", "UNLOAD", "STATUS"))
 PARTIAL = {"STATUS": 3.0}  # all, but who does not answer in time is left out
 DEADLINES_S = {**ONE, **FIRST_ABLE, **ALL, **PARTIAL}
 
@@ -62,12 +67,13 @@ Outgoing = ToShard | ToClient
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """One request under way."""
+    """One request under way, of one client or of several."""
 
     client: Hashable
     request: Request
     asked_at: float
     deadline: float
+    others: list[tuple[Hashable, Request]] = field(default_factory=list)  # get the same answer
     waiting: dict[int, bytes] = field(default_factory=dict)  # shard: id we asked it under
     untried: list[int] = field(default_factory=list)
     replies: dict[int, Reply] = field(default_factory=dict)
@@ -76,13 +82,16 @@ class Case:
 class Desk:
     """The requests of one server. Not shared by threads.
 
-    Invariant: `_by_id` holds exactly the ids in all cases' `waiting`.
+    Invariant: `_by_id` holds exactly the ids in all cases' `waiting`; `_parked` holds cases that
+    wait for nobody yet, each behind the one of its verb in `_running`.
     """
 
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
         self._cases: set[Case] = set()
         self._by_id: dict[bytes, tuple[Case, int]] = {}
+        self._running: dict[str, Case] = {}  # of JOINED, the one under way
+        self._parked: dict[str, Case] = {}  # the one that follows, with all who asked meanwhile
         self._gone: dict[int, int] = {}
         self._asked = 0
         self.answered_count = 0
@@ -96,10 +105,19 @@ class Desk:
         """
         if request.verb not in DEADLINES_S:
             raise UnknownVerb(request.verb)
+        joins = request.verb in JOINED and not request.payload
+        if joins and request.verb in self._parked:
+            self._parked[request.verb].others.append((client, request))
+            return []
         if len(self._cases) >= REQUESTS_MAX:
             raise Overloaded(limit=REQUESTS_MAX)
         first, untried = self._audience(request)
         case = Case(client, request, now, now + DEADLINES_S[request.verb], untried=untried)
+        if joins and request.verb in self._running:
+            self._parked[request.verb] = case
+            return []
+        if joins:
+            self._running[request.verb] = case
         self._cases.add(case)
         return self._send(case, first)
 
@@ -113,7 +131,9 @@ class Desk:
     def expired(self, now: float) -> list[Outgoing]:
         """Answer every request whose deadline is not after `now`."""
         out: list[Outgoing] = []
-        for case in [case for case in self._cases if case.deadline <= now]:
+        late = [case for case in self._parked.values() if case.deadline <= now]
+        late += [case for case in self._cases if case.deadline <= now]
+        for case in late:
             self.expired_count += 1
             if case.request.verb in PARTIAL:
                 out += self._close(case, self._joined(case))
@@ -146,7 +166,8 @@ class Desk:
 
     def next_deadline(self) -> float | None:
         """When `expired` has something to do next."""
-        return min((case.deadline for case in self._cases), default=None)
+        cases = (*self._cases, *self._parked.values())
+        return min((case.deadline for case in cases), default=None)
 
     def statistics(self) -> dict[str, int]:
         """Counts for `velo status`."""
@@ -155,6 +176,7 @@ class Desk:
             "answered": self.answered_count,
             "expired": self.expired_count,
             "under_way": len(self._cases),
+            "parked": sum(1 + len(case.others) for case in self._parked.values()),
         }
 
     def check(self) -> None:
@@ -162,6 +184,8 @@ class Desk:
         waiting = {id: (case, shard) for case in self._cases for shard, id in case.waiting.items()}
         assert waiting == self._by_id, "ids asked for and ids waited for differ"
         assert all(case.waiting for case in self._cases), "a case that waits for nobody"
+        assert self._parked.keys() <= self._running.keys(), "parked behind nothing"
+        assert set(self._running.values()) <= self._cases, "what runs is not under way"
 
     def _audience(self, request: Request) -> tuple[Iterable[int], list[int]]:
         if request.verb in ALL or request.verb in PARTIAL:
@@ -229,11 +253,30 @@ class Desk:
             del self._by_id[id]
         case.waiting.clear()
         self._cases.discard(case)
-        self.answered_count += 1
-        id = case.request.id
-        if isinstance(result, VeloError):
-            return [ToClient(case.client, case.request, encode_error(id, result), ok=False)]
-        return [ToClient(case.client, case.request, encode_ok(id, *result), ok=True)]
+        out: list[Outgoing] = []
+        for client, request in [(case.client, case.request), *case.others]:
+            self.answered_count += 1
+            if isinstance(result, VeloError):
+                frames = encode_error(request.id, result)
+            else:
+                frames = encode_ok(request.id, *result)
+            out.append(ToClient(client, request, frames, ok=not isinstance(result, VeloError)))
+        return out + self._next(case)
+
+    def _next(self, case: Case) -> list[Outgoing]:
+        """`case` is answered: begin what waited for its end."""
+        verb = case.request.verb
+        if self._parked.get(verb) is case:
+            del self._parked[verb]
+        if self._running.get(verb) is not case:
+            return []
+        del self._running[verb]
+        following = self._parked.pop(verb, None)
+        if following is None:
+            return []
+        self._running[verb] = following
+        self._cases.add(following)
+        return self._send(following, self._audience(following.request)[0])
 
 
 def _status_list(replies: dict[int, Reply], shard_count: int) -> bytes:

@@ -17,14 +17,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-import zmq
 
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
@@ -45,17 +44,19 @@ from . import opening, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .desk import Desk, Outgoing, ToClient, ToShard
+from .door import Connection, Door, connections_that_fit
 from .errors import ArenaVanished, FlushNotEnded, InUse, Leaving, NotStopped, ShardGone
 from .quantity import format_size
 from .report import assemble
 from .supervisor import Supervisor
 
-MESSAGE_BYTES_MAX = 1 << 20
-MESSAGES_PER_WAKE = 256  # then the other socket and the timers get their turn
+QUESTION_BYTES_MAX = 1 << 16  # from clients; all that they ask is far smaller
+ANSWER_BYTES_MAX = 1 << 24  # from shards
+SHARD_CONNECTIONS_MAX = 64 + 16  # as many as shards, and a few that are just ending
 TICK_S = 2.0
 SHARDS_READY_S = 30.0
-LINGER_MS = 1000
-MYSELF = b""  # the client of the server's own requests; no ZeroMQ peer has an empty name
+LINGER_S = 1.0
+MYSELF = None  # the client of the server's own requests
 OWN_ID = bytes(8)
 IDLE = "nobody uses it"
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -87,8 +88,8 @@ class Server:
         self.shards_socket = arena.shards_socket(os.getpid())
         self.started_at = time.monotonic()
         self.desk = Desk(region.shards)
-        self.front: zmq.Socket[bytes]
-        self.back: zmq.Socket[bytes]
+        self.front: Door
+        self.back: Door
         self.supervisor = Supervisor(
             region.shards,
             shard_command or self._shard_command,
@@ -96,12 +97,13 @@ class Server:
             lost=self._shard_lost,
             gave_up=self._shard_given_up,
         )
-        self._names: dict[int, bytes] = {}  # shard: its name on the back socket
+        self._names: dict[int, Connection] = {}  # shard: its connection to the back door
+        self._status: tuple[bytes, bytes] = b"", b""  # what the shards said last, what became of it
         self._made = opening.recorded_settings(arena, region)
         self._announced = False
         self._used_at = time.monotonic()
         self._ending: str | None = None  # why, once the last flush has begun
-        self._stop: tuple[bytes, Request] | None = None  # the STOP to answer
+        self._stop: tuple[Connection, Request] | None = None  # the STOP to answer
         self._force = False
         self._hurried = False
         self._left: VeloError | None = None  # why the arena stays
@@ -114,12 +116,10 @@ class Server:
 
         Returns None when the arena was removed, else the reason why it was left in place.
         """
-        context = zmq.Context()
         wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             with _signals_to(wakeup_write):
-                self.front = _bound(context, self.arena.router_socket)
-                self.back = _bound(context, self.shards_socket)
+                self._open_doors()
                 sessions.opened(self.arena)
                 with open(self.arena.pid_file, "w") as file:
                     file.write(f"{os.getpid()}\n")
@@ -130,21 +130,41 @@ class Server:
             return self._left
         finally:
             self.supervisor.end(timeout_s=0)
-            context.destroy(linger=LINGER_MS)
+            self._close_doors()
             os.close(wakeup_read)
             os.close(wakeup_write)
 
+    def _open_doors(self) -> None:
+        self.front = Door(
+            self.arena.router_socket,
+            message_bytes_max=QUESTION_BYTES_MAX,
+            connections_max=connections_that_fit(),
+        )
+        self.back = Door(
+            self.shards_socket,
+            message_bytes_max=ANSWER_BYTES_MAX,
+            connections_max=SHARD_CONNECTIONS_MAX,
+            owed_max=0,
+            admits=self.supervisor.knows,
+        )
+
+    def _close_doors(self) -> None:
+        for name in ("front", "back"):
+            door = getattr(self, name, None)  # none, when it could not be opened
+            if door is not None:
+                door.close(linger_s=LINGER_S)
+
     def _loop(self, wakeup: int) -> None:
-        poller = zmq.Poller()
+        poller = select.poll()
         for readable in (self.front, self.back, wakeup):
-            poller.register(readable, zmq.POLLIN)
+            poller.register(readable, select.POLLIN)
         watched: set[int] = set()
         while not self._done:
             descriptors = set(self.supervisor.descriptors())
             for descriptor in watched - descriptors:
                 poller.unregister(descriptor)
             for descriptor in descriptors - watched:
-                poller.register(descriptor, zmq.POLLIN)
+                poller.register(descriptor, select.POLLIN)
             watched = descriptors
             events = dict(poller.poll(self._wait_ms()))
             for descriptor in watched & events.keys():
@@ -153,16 +173,19 @@ class Server:
                 self.supervisor.reap(descriptor)
             if wakeup in events:
                 self._on_signals(os.read(wakeup, 64))
-            if self.back in events:
-                self._each_message(self.back, self._on_shard)
-            if self.front in events:
-                self._each_message(self.front, self._on_client)
+            self.back.turn(self._on_shard)
+            self.front.turn(self._on_client)
             self._on_time(time.monotonic())
 
     def _wait_ms(self) -> int:
         now = time.monotonic()
         times = [now + TICK_S, self.desk.next_deadline(), self.supervisor.next_start()]
-        return max(0, int((min(t for t in times if t is not None) - now) * 1000) + 1)
+        waits = [time - now for time in times if time is not None]
+        waits += [
+            wait for wait in (self.front.wait_s(now), self.back.wait_s(now)) if wait is not None
+        ]
+        shortest = min(waits)
+        return int(shortest * 1000) + 1 if shortest > 0 else 0
 
     def _on_time(self, now: float) -> None:
         self._send(self.desk.expired(now))
@@ -185,31 +208,23 @@ class Server:
 
     # ---- messages -----------------------------------------------------------------------------
 
-    def _each_message(
-        self, socket: zmq.Socket[bytes], handle: Callable[[bytes, list[bytes]], None]
-    ) -> None:
-        for _ in range(MESSAGES_PER_WAKE):
-            try:
-                peer, *frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            handle(peer, frames)
-
-    def _on_client(self, client: bytes, frames: list[bytes]) -> None:
+    def _on_client(self, client: Connection, frames: list[bytes]) -> bool:
+        """One message of a client; True when it gets an answer, now or later."""
+        id = id_of(frames)
+        if id is None:
+            return False
         try:
             request = decode_request(frames)
-        except ProtocolError as error:
-            id = id_of(frames)
-            if id is not None:
-                self._reply(client, encode_error(id, error))
-            return
-        self._used_at = time.monotonic()
-        try:
+            self._used_at = time.monotonic()
             self._serve(client, request)
         except VeloError as error:
-            self._reply(client, encode_error(request.id, error))
+            self._reply(client, encode_error(id, error))
+        except Exception as error:  # a door: nobody ends a server by asking
+            self.say(f"internal error: {frames[2][:16]!r}: {error!r}")
+            self._reply(client, encode_error(id, VeloError(f"internal error: {error!r}")))
+        return True
 
-    def _serve(self, client: bytes, request: Request) -> None:
+    def _serve(self, client: Connection, request: Request) -> None:
         if request.verb == "HELLO":
             if self._ending is not None:
                 raise Leaving
@@ -221,7 +236,7 @@ class Server:
         else:
             self._send(self.desk.ask(client, request, time.monotonic()))
 
-    def _on_opaque(self, client: bytes, request: Request) -> None:
+    def _on_opaque(self, client: Connection, request: Request) -> None:
         """A program inside could not attach: it waits for the tree, and its end is watched."""
         pid, name = pid_and_name(request.payload)
         self.region.opaque_watch(pid, name)
@@ -241,24 +256,25 @@ class Server:
             "settings": self._made,
         }
 
-    def _on_shard(self, peer: bytes, frames: list[bytes]) -> None:
+    def _on_shard(self, peer: Connection, frames: list[bytes]) -> bool:
         if len(frames) >= 3 and frames[0] == MAGIC and frames[1] == READY:
             self._on_ready(peer, frames)
-            return
-        shard = next((index for index, name in self._names.items() if name == peer), None)
+            return False
+        shard = next((index for index, name in self._names.items() if name is peer), None)
         if shard is None:
-            return
+            return False
         try:
             self._send(self.desk.answered(shard, decode_reply(frames)))
         except ProtocolError as error:
             self.say(f"shard {shard} sent nonsense: {error}")
+        return False
 
-    def _on_ready(self, peer: bytes, frames: list[bytes]) -> None:
+    def _on_ready(self, peer: Connection, frames: list[bytes]) -> None:
         if not frames[2].isdigit() or int(frames[2]) >= self.region.shards:
             self.say(f"a stranger said it was shard {frames[2][:16]!r}")
             return
         shard = int(frames[2])
-        if self._names.get(shard) == peer:
+        if self._names.get(shard) is peer:
             return
         self._names[shard] = peer
         self.supervisor.works(shard)
@@ -274,15 +290,17 @@ class Server:
         for item in outgoing:
             if isinstance(item, ToShard):
                 self._to_shard(item)
-            elif item.client == MYSELF:
+            elif item.client is MYSELF:
                 self._flush_answered(item)
             else:
                 self._reply(item.client, self._finished(item))
 
     def _finished(self, item: ToClient) -> list[bytes]:
         if item.request.verb == "STATUS" and item.ok:
-            shards = json.loads(item.frames[3])
-            return [*item.frames[:3], json.dumps(self.status(shards)).encode()]
+            if item.frames[3] is not self._status[0]:  # one walk for all who asked together
+                shards = json.loads(item.frames[3])
+                self._status = item.frames[3], json.dumps(self.status(shards)).encode()
+            return [*item.frames[:3], self._status[1]]
         if item.request.verb in ("PAUSE", "RESUME") and item.ok:
             self.region.pause(item.request.verb == "PAUSE")
         return item.frames
@@ -297,7 +315,7 @@ class Server:
             statistics=self.region.statistics(),
             processes=self.supervisor.statistics(),
             shards=shards,
-            desk=self.desk.statistics(),
+            desk={**self.desk.statistics(), **self.front.statistics()},
             sessions=sessions.alive(self.arena),
         )
 
@@ -305,14 +323,11 @@ class Server:
         name = self._names.get(item.shard)
         if name is None:
             return  # it is asked again when it reports
-        try:
-            self.back.send_multipart([name, *item.frames], zmq.NOBLOCK)
-        except zmq.ZMQError:
+        if not self.back.send(name, item.frames):
             self._names.pop(item.shard, None)
 
     def _reply(self, client: Any, frames: list[bytes]) -> None:
-        with contextlib.suppress(zmq.ZMQError):  # a client that is gone needs no answer
-            self.front.send_multipart([client, *frames], zmq.NOBLOCK)
+        self.front.send(client, frames)  # a client that is gone needs no answer
 
     # ---- shards -------------------------------------------------------------------------------
 
@@ -358,7 +373,7 @@ class Server:
                 self.say("in a hurry: leaving the arena in place")
                 self._end("a second signal came")
 
-    def _on_stop(self, client: bytes, request: Request) -> None:
+    def _on_stop(self, client: Connection, request: Request) -> None:
         if self._ending is not None:
             raise Leaving
         self._force = request.payload == (b"force",)
@@ -425,19 +440,6 @@ class Server:
         self._stop, self._ending = None, None
         sessions.opened(self.arena)  # before the answer: who reads it may come in at once
         self._reply(client, encode_error(request.id, error))
-
-
-def _bound(context: zmq.Context[zmq.Socket[bytes]], path: str) -> zmq.Socket[bytes]:
-    """A ROUTER bound to `path`; a stale socket file there is taken over, the lock being ours."""
-    socket = context.socket(zmq.ROUTER)
-    socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
-    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-    socket.setsockopt(zmq.LINGER, LINGER_MS)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    socket.bind(f"ipc://{path}")
-    return socket
 
 
 def installed_version() -> str:

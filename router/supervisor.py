@@ -74,6 +74,11 @@ class Supervisor:
         """Process descriptors: one becomes readable when its shard has died."""
         return [shard.descriptor for shard in self.shards if shard.descriptor >= 0]
 
+    def knows(self, pid: int) -> bool:
+        """True for a process that we started and did not reap; and for ourselves."""
+        running = (shard.process.pid for shard in self.shards if shard.process is not None)
+        return pid == os.getpid() or pid in running
+
     def reap(self, descriptor: int) -> None:
         """The shard behind `descriptor` died: note it, plan the next start or give up."""
         for shard in self.shards:

@@ -32,6 +32,7 @@ PRESSED = 0.75  # from here on a shard looks more often
 LOW_WATER = 0.80  # what it goes down to, so that the next file does not wait again
 SPACE_PATIENCE_S = 0.5  # files that are open now may be closed in a moment
 SPACE_POLL_S = 0.02
+SPACE_SHARE = 0.25  # of the thread's time, for those who wait for space that does not come
 BARRIER_TIMEOUT_MS = 590_000  # just below the router's deadline for BARRIER
 SYNC_ROUNDS_MAX = 3  # a file that changes while it is stored is tried so often
 
@@ -82,18 +83,40 @@ def space(shard: Shard, wanted_bytes: int) -> None:
     Raises:
         ShardFull: everything that may leave has left, and it does not fit.
     """
-    shard.counters.space_requests += 1
+    space_asked(shard, wanted_bytes)
     deadline = time.monotonic() + SPACE_PATIENCE_S
-    make_room(shard, wanted_bytes)
-    while not _fits(shard, wanted_bytes, 1.0):
+    while not make_space(shard, [wanted_bytes])[0]:
         if time.monotonic() >= deadline:
-            shard.counters.space_refused += 1
-            raise _full(shard, wanted_bytes)
-        # Charges run ahead of what is written; the other shards' may be what is in the way.
-        shard.counters.freed_files += reaper.settle(shard.region, shard.region.scan())
-        if not _fits(shard, wanted_bytes, 1.0):
-            time.sleep(SPACE_POLL_S)
-        make_room(shard, wanted_bytes)
+            raise space_refused(shard, wanted_bytes)
+        time.sleep(SPACE_POLL_S)
+
+
+def space_asked(shard: Shard, wanted_bytes: int) -> None:
+    """Count one who wants space.
+
+    Raises:
+        ShardFull: no eviction could ever make so much.
+    """
+    shard.counters.space_requests += 1
+    if wanted_bytes > shard.region.max_memory:
+        raise space_refused(shard, wanted_bytes)
+
+
+def make_space(shard: Shard, wanted: list[int]) -> list[bool]:
+    """Try once for all who wait; for each, whether what it wants fits now."""
+    make_room(shard, max(wanted))
+    fitting = [_fits(shard, wanted_bytes, 1.0) for wanted_bytes in wanted]
+    if all(fitting):
+        return fitting
+    # Charges run ahead of what is written; the other shards' may be what is in the way.
+    shard.counters.freed_files += reaper.settle(shard.region, shard.region.scan())
+    return [_fits(shard, wanted_bytes, 1.0) for wanted_bytes in wanted]
+
+
+def space_refused(shard: Shard, wanted_bytes: int) -> ShardFull:
+    """Count one who cannot have space; what to tell him."""
+    shard.counters.space_refused += 1
+    return _full(shard, wanted_bytes)
 
 
 def is_pressed(shard: Shard, pulse: Pulse) -> bool:

@@ -44,12 +44,6 @@ BACKGROUND_VERBS: dict[str, Callable[[Shard], None]] = {
 }
 
 
-def space(shard: Shard, payload: tuple[bytes, ...]) -> None:
-    """SPACE: any shard may be asked, whichever shard needs it; each evicts its own."""
-    _, wanted_bytes = wire.shard_and_number(payload)
-    ops.space(shard, wanted_bytes)
-
-
 def load(shard: Shard, payload: tuple[bytes, ...]) -> None:
     """LOAD."""
     _, node = wire.shard_and_number(payload)
@@ -78,13 +72,21 @@ def resume(shard: Shard, _payload: tuple[bytes, ...]) -> None:
 
 
 QUICK_VERBS: dict[str, Callable[[Shard, tuple[bytes, ...]], bytes | None]] = {
-    "SPACE": space,
     "LOAD": load,
     "MATERIALISE": materialise,
     "STATUS": status,
     "PAUSE": pause,
     "RESUME": resume,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Hungry:
+    """One SPACE request that waits for files to be closed."""
+
+    id: bytes
+    wanted_bytes: int
+    deadline: float
 
 
 class Worker:
@@ -105,6 +107,8 @@ class Worker:
             shards=shard.region.shards, idle_flush_s=idle_flush_s, now=time.monotonic()
         )
         self._idle_flush_runs = False
+        self._hungry: list[Hungry] = []
+        self._feed_at = 0.0
         self._ending = False
 
     def run(self, parent: int) -> None:
@@ -116,17 +120,23 @@ class Worker:
             poller.register(readable, zmq.POLLIN)
         self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
         while not self._ending:
-            events = dict(poller.poll(int(self._pace.sleep_s() * 1000)))
+            events = dict(poller.poll(int(self._sleep_s() * 1000)))
             if parent_fd in events or os.getppid() != parent:
                 self._ending = True
                 self._background.join(ORPHAN_JOIN_S)
                 return
             self._answer_finished()
             self._receive()
+            self._feed()
             self._tick()
         self._finish()
 
     # ---- requests --------------------------------------------------------------------------------
+
+    def _sleep_s(self) -> float:
+        if not self._hungry:
+            return self._pace.sleep_s()
+        return max(0.001, min(self._pace.sleep_s(), self._feed_at - time.monotonic()))
 
     def _receive(self) -> None:
         for _ in range(RECEIVE_MAX):
@@ -146,6 +156,9 @@ class Worker:
                 work = partial(BACKGROUND_VERBS[request.verb], self.shard)
                 self._background.submit(id, partial(self._named, request.verb.lower(), work))
                 return
+            if request.verb == "SPACE":
+                self._wants_space(request)
+                return
             if request.verb not in QUICK_VERBS:
                 raise UnknownVerb(request.verb)
             payload = QUICK_VERBS[request.verb](self.shard, request.payload)
@@ -153,6 +166,40 @@ class Worker:
             self._send(wire.encode_error(id, as_velo_error(error)))
         else:
             self._send(wire.encode_ok(id, *([] if payload is None else [payload])))
+
+    def _wants_space(self, request: wire.Request) -> None:
+        """SPACE: any shard may be asked, whichever shard needs it; each evicts its own.
+
+        Whoever waits does not keep others waiting: `_feed` tries for all of them together.
+        """
+        _, wanted_bytes = wire.shard_and_number(request.payload)
+        ops.space_asked(self.shard, wanted_bytes)
+        deadline = time.monotonic() + ops.SPACE_PATIENCE_S
+        self._hungry.append(Hungry(request.id, wanted_bytes, deadline))
+
+    def _feed(self) -> None:
+        """Make room for those who want it, and answer those for whom there is some, or too late."""
+        began = time.monotonic()
+        if not self._hungry or began < self._feed_at:
+            return
+        hungry, self._hungry = self._hungry, []
+        try:
+            fitting = ops.make_space(self.shard, [each.wanted_bytes for each in hungry])
+        except Exception as error:  # a door: whatever went wrong is the answer
+            for each in hungry:
+                self._send(wire.encode_error(each.id, as_velo_error(error)))
+            return
+        now = time.monotonic()
+        for each, fits in zip(hungry, fitting, strict=True):
+            if fits:
+                self._send(wire.encode_ok(each.id))
+            elif now >= each.deadline or self._ending:
+                error = ops.space_refused(self.shard, each.wanted_bytes)
+                self._send(wire.encode_error(each.id, error))
+            else:
+                self._hungry.append(each)
+        pause_s = max(ops.SPACE_POLL_S, (now - began) / ops.SPACE_SHARE)
+        self._feed_at = now + pause_s if self._hungry else 0.0
 
     def _named(self, name: str, work: Callable[[], object]) -> object:
         self.shard.background = name
@@ -260,6 +307,8 @@ class Worker:
     def _finish(self) -> None:
         """Answer what was received before SIGTERM, then leave."""
         self._receive()
+        self._feed_at = 0.0
+        self._feed()
         self._background.join(JOIN_S)
         self._answer_finished()
         self.shard.store.close()
