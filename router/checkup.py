@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from velo.interpose import launch
-from velo.shards.errors import VeloError
+from velo.shards import depot
+from velo.shards.errors import NotAStore, VeloError
 
 from . import client, opening
 from .arena import Arena, ensure_runtime_root
@@ -138,6 +139,10 @@ def _store(settings: Settings) -> Finding:
             f"{settings.cas_dir} cannot be written: {error.strerror};"
             " make it writable or set VELO_CAS_DIR",
         )
+    stranger = depot.stranger_in(settings.cas_dir)
+    if stranger is not None:
+        refused = NotAStore(directory=settings.cas_dir, found=stranger)
+        return Finding(FAIL, "store", str(refused))
     free_bytes = room.f_bavail * room.f_frsize
     grade = OK if free_bytes >= STORE_FREE_LEAST else NOTE
     return Finding(

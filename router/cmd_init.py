@@ -28,6 +28,7 @@ def init(directory: str) -> None:
     path = os.path.join(os.path.abspath(directory), FILE_NAME)
     try:
         with open(path, "x") as file:
+            os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & 0o755)  # else not trusted
             file.write(content())
     except FileExistsError:
         raise AlreadyConfigured(path=path) from None
@@ -37,15 +38,13 @@ def init(directory: str) -> None:
 def content() -> str:
     """The text of a new velo.toml."""
     parts = [HEAD, f"[{TABLE}]"]
-    for setting in (each for each in SETTINGS if not each.hidden):
+    for setting in (each for each in SETTINGS if not each.hidden and not each.outward):
         comment = textwrap.fill(setting.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
         parts.append(f"{comment}\n{_assignment(setting)}\n")
     return "\n".join(parts)
 
 
 def _assignment(setting: Setting) -> str:
-    if setting.name == "cas_dir":
-        return '# cas_dir = "~/.cache/velo/cas"'
     value = setting.default
     if isinstance(value, tuple):
         shown = "[" + ", ".join(f'"{item}"' for item in value) + "]"

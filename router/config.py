@@ -2,6 +2,9 @@
 
     flag  >  VELO_* variable  >  velo.toml of the workspace  >  ~/.config/velo/velo.toml  >  default
 
+What leads out of the workspace (`cas_dir`) counts only where the user himself says it, not in the
+workspace's velo.toml, and that file counts only when he wrote it or trusts it (trust.py).
+
 In: those places. Out: one frozen `Settings`, whose every value is checked and in base units.
 Never: a key that is silently ignored, or a value that is guessed. An unknown key is an error that
 names the nearest known one. tomllib is imported only when a file is there to be read.
@@ -10,15 +13,17 @@ names the nearest known one. tomllib is imported only when a file is there to be
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .errors import BadConfiguration
+from . import trust
+from .errors import BadConfiguration, NotTrusted
 from .quantity import parse_duration, parse_size
 
 FILE_NAME = "velo.toml"
 TABLE = "live"
+TRUST_TABLE, TRUST_KEY = "trust", "workspaces"  # in the user's own file only
 SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
 PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
 PATTERN_BYTES_MAX = 250
@@ -33,6 +38,7 @@ class Setting(NamedTuple):
     default: Any
     help: str
     hidden: bool = False  # for tests: not in the help, not in a new velo.toml
+    outward: bool = False  # leads out of the workspace, whose velo.toml may not say it
 
     @property
     def variable(self) -> str:
@@ -126,6 +132,7 @@ def load(
 
     Raises:
         BadConfiguration: names the place, the key, the value and what was expected.
+        NotTrusted: a file that is there is somebody else's, or others may write it.
     """
     environment = os.environ if environment is None else environment
     workspace = find_workspace(start)
@@ -133,8 +140,14 @@ def load(
         ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
         ("environment", _from_environment(environment)),
     ]
-    for path in (os.path.join(workspace, FILE_NAME), user_file()):
-        layers.append((path, _from_file(path)))
+    own = user_file()
+    users = _document(own, environment, workspace=None, trusted=())
+    trusted = [*trust.from_environment(environment), *_trusted(users, own)]
+    path = os.path.join(workspace, FILE_NAME)
+    if path != own:
+        document = _document(path, environment, workspace=workspace, trusted=trusted)
+        layers.append((path, _table(document, path, tables=(TABLE,), outward=False)))
+    layers.append((own, _table(users, own, tables=(TABLE, TRUST_TABLE), outward=True)))
     values, origins = {}, {}
     for setting in SETTINGS:
         values[setting.name], origins[setting.name] = _choose(setting, layers)
@@ -160,9 +173,19 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _from_file(path: str) -> Mapping[str, Any]:
+def _document(
+    path: str, environment: Mapping[str, str], *, workspace: str | None, trusted: Sequence[str]
+) -> Mapping[str, Any]:
+    """What the file at `path` says, {} when there is none. `workspace`: it may be trusted by name.
+
+    Raises:
+        NotTrusted: before a byte of it was read.
+    """
     try:
         with open(path, "rb") as file:
+            reason = trust.why_not(path, file.fileno(), environment)
+            if reason and not (workspace and trust.named(workspace, trusted)):
+                raise NotTrusted(path=path, reason=reason, workspace=workspace, own=user_file())
             text = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -171,17 +194,43 @@ def _from_file(path: str) -> Mapping[str, Any]:
     import tomllib
 
     try:
-        document = tomllib.loads(text.decode())
+        return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfiguration(f"bad settings: {path}: {error}") from None
+
+
+def _table(
+    document: Mapping[str, Any], path: str, *, tables: Sequence[str], outward: bool
+) -> Mapping[str, Any]:
     for key in document:
-        _known(key, [TABLE], where=path, what="table")
+        _known(key, list(tables), where=path, what="table")
     table = document.get(TABLE, {})
     if not isinstance(table, dict):
         raise BadConfiguration(f"bad settings: {path}: {TABLE} must be a table: [{TABLE}]")
     for key in table:
         _known(key, [setting.name for setting in SETTINGS], where=f"{path} [{TABLE}]", what="key")
+    for setting in SETTINGS:
+        if setting.outward and not outward and setting.name in table:
+            raise BadConfiguration(
+                f"bad setting: {path}: {setting.name} leads out of the workspace and counts only in"
+                f" {user_file()}, as {setting.variable}, or as a flag; remove it here"
+            )
     return table
+
+
+def _trusted(document: Mapping[str, Any], path: str) -> list[str]:
+    """The workspaces that the user's own file trusts."""
+    table = document.get(TRUST_TABLE, {})
+    if not isinstance(table, dict):
+        raise BadConfiguration(f"bad settings: {path}: {TRUST_TABLE} must be a table")
+    for key in table:
+        _known(key, [TRUST_KEY], where=f"{path} [{TRUST_TABLE}]", what="key")
+    listed = table.get(TRUST_KEY, [])
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise BadConfiguration(
+            f"bad setting: {path}: {TRUST_KEY}: {listed!r} is not a list of directories"
+        )
+    return listed
 
 
 def _known(key: str, known: list[str], *, where: str, what: str) -> None:
@@ -273,6 +322,7 @@ SETTINGS = (
         _directory,
         os.environ.get("VELO_CAS_DIR") or os.path.join(default_cache_dir(), "cas"),
         "The content-addressed store, shared by all workspaces.",
+        outward=True,
     ),
     Setting(
         "poison",

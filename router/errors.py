@@ -231,3 +231,19 @@ class ArenaVanished(RouterError):
             f"arena vanished: {path} was removed while it was served, with what was not on disk;"
             " run 'velo stop' before removing anything there"
         )
+
+
+class NotTrusted(RouterError):
+    """A velo.toml is somebody else's, or others may write it; nothing in it was looked at."""
+
+    code = 258
+    exit_status = EXIT_USAGE
+
+    def __init__(self, *, path: str, reason: str, workspace: str | None, own: str) -> None:
+        remedy = "chown it to yourself and 'chmod go-w' it"
+        if workspace is not None:
+            remedy = (
+                f'if you trust it, set VELO_TRUST={workspace}, or workspaces = ["{workspace}"]'
+                f" under [trust] in {own}; or {remedy}"
+            )
+        super().__init__(f"not trusted: {path}: {reason}; {remedy}")

@@ -12,7 +12,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
+from pathlib import Path
 
+from velo.shards.depot import prepare
 from velo.shards.errors import StoreUnusable, VeloError
 
 from . import opening
@@ -80,10 +82,11 @@ def _check_store(directory: str) -> None:
     """Say now, in one sentence, what every shard would say later.
 
     Raises:
+        NotAStore: it is a directory with other things in it.
         StoreUnusable: it cannot be made or written.
     """
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        prepare(Path(directory))
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:

@@ -8,7 +8,7 @@ dirty files at their real paths and into the store, and frees what dead processe
     clock    -> pace ---------^
 
 Doors:   worker.main, run one shard [process]; wire, the frames [pure]; errors [pure];
-         cas.Store, the content-addressed store [touches disk].
+         cas.Store, the content-addressed store [touches disk]; depot, whose its directory is.
 Behind:  ops, one function per verb, alone changes state; lru, who leaves first [pure]; pace, what
          is due when [pure]; flush, to the tree and the store; manifest, one sqlite each; reaper,
          what the dead left; background, the second thread; stats, the shard's part of status.

@@ -13,9 +13,9 @@ own: a user can get his bytes back without velo.
 
 C1  Data is synced before the rename that makes it visible, so a name that exists is whole.
 C2  Blobs never change. Two writers of the same bytes are both right; the last rename wins.
-C3  Each writer stages in a directory of its own and holds a flock on it. A directory whose lock is
-    free belongs to a dead writer: `sweep` removes it. (Not pids: the cache may be shared by
-    containers.)
+C3  Each writer stages in a directory of its own and holds a flock on it (depot.py).
+C4  Only a directory that velo made is a store, and only what velo made is removed there (depot.py).
+C5  A store that vanished (`rm -rf` of a cache is everybody's right) is made anew at the next use.
 [touches disk]
 """
 
@@ -23,11 +23,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +33,7 @@ from pathlib import Path
 
 import lz4.frame
 
+from . import depot
 from .errors import BlobCorrupt, BlobMissing, StoreFull, StoreUnusable
 
 CHUNK_BYTES = 1 << 20
@@ -68,24 +66,49 @@ class Store:
         """Open the store, making its directories.
 
         Raises:
+            NotAStore: the directory is there, and velo did not make it; it is untouched.
             StoreUnusable: a directory cannot be made or written.
         """
         self.directory = directory
         self.counters = StoreCounters()
+        self.vanished = False  # since the last `renewed`: what was stored before may be gone
         self._blobs = directory / "sha256"
         self._staging_parent = directory / "staging"
         self._numbers = count()
+        self._lock_fd = -1
+        self._open()
+
+    def _open(self) -> None:
         with self._refusals(0):
-            self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            depot.prepare(self.directory)
+            self._blobs.mkdir(exist_ok=True, mode=0o700)
             self._staging_parent.mkdir(exist_ok=True, mode=0o700)
-            self._staging, self._lock_fd = _claim_staging(self._staging_parent)
+            self._staging, self._lock_fd = depot.claim_staging(self._staging_parent)
 
     def close(self) -> None:
         """Give the staging directory back; batches that were not committed are gone."""
         if self._lock_fd >= 0:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            depot.remove_staging(self._lock_fd, self._staging)
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def renew(self) -> None:
+        """Make the store anew when somebody removed it, or put another in its place.
+
+        Raises:
+            NotAStore, StoreUnusable: it cannot be; ask again later.
+        """
+        try:
+            if os.path.samestat(os.stat(self._staging), os.fstat(self._lock_fd)):
+                self._blobs.mkdir(exist_ok=True, mode=0o700)
+                return
+        except OSError:
+            pass
+        self.vanished = True
+        fd, self._lock_fd = self._lock_fd, -1
+        if fd >= 0:
+            os.close(fd)
+        self._open()
 
     def batch(self) -> Batch:
         """A new, empty batch of puts."""
@@ -139,7 +162,7 @@ class Store:
         swept = 0
         for entry in os.scandir(self._staging_parent):
             if entry.name != self._staging.name:
-                swept += _remove_if_dead(entry.path)
+                swept += depot.remove_if_dead(entry.path)
         return swept
 
     def _path(self, digest: bytes) -> Path:
@@ -318,40 +341,6 @@ def sync_filesystem(fd: int) -> None:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)  # CDLL calls release the GIL
-
-
-def _claim_staging(parent: Path) -> tuple[Path, int]:
-    """A new staging directory and the descriptor that holds its lock."""
-    while True:
-        path = parent / secrets.token_hex(8)
-        path.mkdir(mode=0o700)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # A sweeper took it at once, for a dead writer's.
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.stat(path).st_ino == os.fstat(fd).st_ino:
-                return path, fd
-        except (BlockingIOError, FileNotFoundError):
-            pass  # A sweeper took it between open and flock.
-        os.close(fd)
-
-
-def _remove_if_dead(staging: str) -> bool:
-    """Remove a staging directory whose writer is dead, under its lock, so none can claim it."""
-    try:
-        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(staging, ignore_errors=True)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
 
 
 def _read_whole(fd: int) -> bytes:

@@ -67,6 +67,18 @@ class StoreUnusable(VeloError):
         )
 
 
+class NotAStore(VeloError):
+    """The directory that is to be the store holds things that velo did not make."""
+
+    code = 208
+
+    def __init__(self, *, directory: str, found: str) -> None:
+        super().__init__(
+            f"not a store: {directory} has {found!r} in it, which velo did not make;"
+            " set VELO_CAS_DIR to a directory of its own, nothing was touched"
+        )
+
+
 class BlobMissing(VeloError):
     """The store has no blob of that name."""
 

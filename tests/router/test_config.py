@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from velo.router import config
-from velo.router.errors import BadConfiguration
+from velo.router.errors import BadConfiguration, NotTrusted
 from velo.router.quantity import format_duration, format_size, parse_duration, parse_size
 
 
@@ -208,3 +208,117 @@ def test_sizes_and_durations_are_shown_as_people_say_them():
         "8.0 GiB",
     ]
     assert [format_duration(s) for s in (0.25, 30, 300, 7200)] == ["250 ms", "30 s", "5 min", "2 h"]
+
+
+# ---- trust ---------------------------------------------------------------------------------------
+
+SOMEBODY = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root: files of somebody else")
+
+
+def foreign(path, text="[live]\nshards = 3"):
+    write(path, text)
+    os.chown(path, SOMEBODY, SOMEBODY)
+
+
+@needs_root
+def test_a_velo_toml_of_somebody_else_is_refused_and_the_switch_named(workspace):
+    foreign(workspace / "velo.toml")
+
+    with pytest.raises(NotTrusted) as caught:
+        config.load(environment={})
+
+    message = str(caught.value)
+    assert str(workspace / "velo.toml") in message and f"uid {SOMEBODY}" in message
+    assert f"VELO_TRUST={workspace}" in message and config.user_file() in message
+
+
+@needs_root
+@pytest.mark.parametrize("named", ["{}", "/elsewhere:{}", "{}/../workspace/", "*"])
+def test_a_workspace_that_the_user_trusts_may_be_somebody_elses(workspace, named):
+    foreign(workspace / "velo.toml")
+
+    assert config.load(environment={"VELO_TRUST": named.format(workspace)}).shards == 3
+
+
+@needs_root
+def test_trust_is_for_the_workspace_that_was_named(workspace):
+    foreign(workspace / "velo.toml")
+
+    with pytest.raises(NotTrusted):
+        config.load(environment={"VELO_TRUST": str(workspace.parent)})
+
+
+@needs_root
+def test_the_users_own_file_can_trust_a_workspace(workspace):
+    foreign(workspace / "velo.toml")
+    write(config.user_file(), f'[trust]\nworkspaces = ["{workspace}"]')
+
+    assert config.load(environment={}).shards == 3
+
+
+@needs_root
+def test_under_sudo_the_checkout_of_who_called_it_is_trusted(workspace):
+    foreign(workspace / "velo.toml")
+
+    assert config.load(environment={"SUDO_UID": str(SOMEBODY)}).shards == 3
+    with pytest.raises(NotTrusted):
+        config.load(environment={"SUDO_UID": "777"})
+
+
+@needs_root
+def test_a_link_of_somebody_else_to_a_file_of_ours_is_refused(workspace):
+    write(workspace / "mine", "[live]\nshards = 3")
+    (workspace / "velo.toml").symlink_to("mine")
+    os.chown(workspace / "velo.toml", SOMEBODY, SOMEBODY, follow_symlinks=False)
+
+    with pytest.raises(NotTrusted):
+        config.load(environment={})
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o646, 0o602])
+def test_a_velo_toml_that_anybody_may_write_is_refused(workspace, mode):
+    write(workspace / "velo.toml", "[live]\nshards = 3")
+    (workspace / "velo.toml").chmod(mode)
+
+    with pytest.raises(NotTrusted, match=f"0{mode:o}.*VELO_TRUST"):
+        config.load(environment={})
+
+
+@needs_root
+def test_a_velo_toml_that_a_group_may_write_is_refused(workspace):
+    write(workspace / "velo.toml", "")
+    (workspace / "velo.toml").chmod(0o664)
+
+    with pytest.raises(NotTrusted):
+        config.load(environment={})
+
+
+def test_the_users_own_file_is_no_exception_and_cannot_trust_itself(workspace):
+    write(config.user_file(), '[trust]\nworkspaces = ["*"]')
+    os.chmod(config.user_file(), 0o666)
+
+    with pytest.raises(NotTrusted, match="chmod go-w"):
+        config.load(environment={"VELO_TRUST": "*"})
+
+
+def test_the_store_is_not_chosen_by_a_workspace(workspace):
+    write(workspace / "velo.toml", '[live]\ncas_dir = "/elsewhere"')
+
+    message = refusal(environment={"VELO_TRUST": "*"})
+
+    assert "cas_dir" in message and config.user_file() in message and "VELO_CAS_DIR" in message
+
+
+def test_the_store_is_chosen_by_the_user(workspace):
+    write(config.user_file(), '[live]\ncas_dir = "/his/own"')
+
+    assert config.load(environment={}).cas_dir == "/his/own"
+    assert config.load(environment={"VELO_CAS_DIR": "/variable"}).cas_dir == "/variable"
+    assert config.load({"cas_dir": "/flag"}, environment={}).cas_dir == "/flag"
+
+
+def test_a_workspace_cannot_trust_itself(workspace):
+    write(workspace / "velo.toml", '[trust]\nworkspaces = ["*"]')
+
+    assert "unknown table" in refusal(environment={})

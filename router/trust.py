@@ -1,0 +1,75 @@
+"""Whose word counts: a velo.toml says what is hosted where, and root runs builds, too.
+
+    file, and the link that leads to it -> ours, root's, or of who called sudo; nobody else may
+    write it -> trusted
+    else -> refused, unless the user himself named the workspace: [trust] workspaces in his own
+    file, or VELO_TRUST
+
+In: a path and what stat says of it. Out: None, or the sentence that says why not. Never: a guess;
+a file that is not trusted is not read. As git's safe.directory, and for the same reason: who stands
+in somebody else's directory has not asked to be told by him what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+
+VARIABLE = "VELO_TRUST"
+EVERYWHERE = "*"
+
+
+def why_not(path: str, descriptor: int, environment: Mapping[str, str]) -> str | None:
+    """Why the file at `path`, open as `descriptor`, is not to be believed; None when it is."""
+    for found in (os.fstat(descriptor), os.lstat(path)):
+        if found.st_uid not in _believed(environment):
+            return f"it belongs to uid {found.st_uid}"
+        if not stat.S_ISLNK(found.st_mode) and _others_may_write(found):
+            return f"others may write it (mode {stat.S_IMODE(found.st_mode):04o})"
+    return None
+
+
+def named(workspace: str, listed: Iterable[str]) -> bool:
+    """True when the user trusts `workspace` by name; both are compared as physical paths."""
+    for each in listed:
+        if each == EVERYWHERE or os.path.realpath(os.path.expanduser(each)) == workspace:
+            return True
+    return False
+
+
+def from_environment(environment: Mapping[str, str]) -> list[str]:
+    """What `VELO_TRUST` lists, separated by colons."""
+    return [each for each in environment.get(VARIABLE, "").split(":") if each]
+
+
+def _believed(environment: Mapping[str, str]) -> set[int]:
+    """Ourselves, root, and, when we became root by sudo, who did that: it is his checkout."""
+    uids = {0, os.geteuid()}
+    caller = environment.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isdigit():
+        uids.add(int(caller))
+    return uids
+
+
+def _others_may_write(found: os.stat_result) -> bool:
+    if found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and not _is_private_group(found)
+
+
+def _is_private_group(found: os.stat_result) -> bool:
+    """A user's own group, in which he is alone: where those are used, umask is 002."""
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
+    except KeyError:
+        return False
+    return (
+        found.st_uid != 0
+        and user.pw_gid == found.st_gid
+        and user.pw_name == group.gr_name
+        and not set(group.gr_mem) - {user.pw_name}
+    )

@@ -1,0 +1,133 @@
+"""The store's directory: whose it is, and where in it each writer works.
+
+    <store>/velo-store          says that velo made it (MARKER)
+            sha256/ab/cdef...   blobs, see cas.py
+            corrupt/            blobs that were not what their names say
+            staging/<writer>/   one for each writer, who holds a flock on it
+
+In: a directory that the user named. Out: a store's, or a refusal. Never: anything removed but what
+has the place, the name and the kind of what velo made: somebody may have named ~/Documents.
+
+A staging directory whose lock is free belongs to a dead writer, and is removed. (Not pids: the
+cache may be shared by containers.)
+[touches disk]
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import NotAStore
+
+MARKER = "velo-store"
+MARKER_TEXT = b"velo store 1: made by velo, which may remove files below sha256/ and staging/\n"
+OURS = ("sha256", "staging", "corrupt")
+BLOB_DIRECTORY = re.compile(r"[0-9a-f]{2}")
+STAGING_NAME = re.compile(r"[0-9a-f]{16}")
+STAGED_NAME = re.compile(r"[0-9]+(\.lz4)?")
+
+
+def prepare(directory: Path) -> None:
+    """Make `directory` a store, or see that it is one.
+
+    What an earlier velo made has no marker; it is known by having nothing else in it.
+
+    Raises:
+        NotAStore: it has things in it that velo did not make; nothing was changed.
+        OSError: it cannot be made, read or written.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    marker = directory / MARKER
+    if _is_marked(directory):
+        return
+    stranger = stranger_in(directory)
+    if stranger is not None:
+        raise NotAStore(directory=str(directory), found=stranger)
+    temporary = directory / f"{MARKER}.{secrets.token_hex(8)}"  # shards may race here
+    try:
+        temporary.write_bytes(MARKER_TEXT)
+        os.replace(temporary, marker)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def stranger_in(directory: str | Path) -> str | None:
+    """The name of something in `directory` that keeps it from being a store; None: it may be one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not os.path.isdir(directory) or _is_marked(directory):
+        return None
+    for entry in os.scandir(directory):
+        if not entry.name.startswith(MARKER + ".") and not _is_ours(entry):
+            return entry.name
+    return None
+
+
+def _is_marked(directory: str | Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISREG(os.lstat(os.path.join(directory, MARKER)).st_mode)
+    return False
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    if entry.name not in OURS or not entry.is_dir(follow_symlinks=False):
+        return False
+    names = os.listdir(entry.path) if entry.name != "corrupt" else []
+    pattern = STAGING_NAME if entry.name == "staging" else BLOB_DIRECTORY
+    return all(pattern.fullmatch(name) for name in names)
+
+
+def claim_staging(parent: Path) -> tuple[Path, int]:
+    """A new staging directory and the descriptor that holds its lock."""
+    while True:
+        path = parent / secrets.token_hex(8)
+        path.mkdir(mode=0o700)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # A sweeper took it at once, for a dead writer's.
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.stat(path).st_ino == os.fstat(fd).st_ino:
+                return path, fd
+        except (BlockingIOError, FileNotFoundError):
+            pass  # A sweeper took it between open and flock.
+        os.close(fd)
+
+
+def remove_if_dead(staging: str) -> bool:
+    """Remove a staging directory whose writer is dead, under its lock, so none can claim it."""
+    if not STAGING_NAME.fullmatch(os.path.basename(staging)):
+        return False
+    try:
+        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return remove_staging(fd, staging)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def remove_staging(fd: int, path: str | Path) -> bool:
+    """Remove the staging directory open as `fd`; it stays when it holds what we did not stage."""
+    with suppress(OSError):
+        for name in os.listdir(fd):
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if STAGED_NAME.fullmatch(name) and stat.S_ISREG(found.st_mode):
+                os.unlink(name, dir_fd=fd)
+        os.rmdir(path)
+        return True
+    return False
