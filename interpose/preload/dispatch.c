@@ -264,7 +264,7 @@ void velo_dispatch_end(struct velo_region *region)
  * them again. */
 static bool has_sanitizer(void)
 {
-    return dlsym(RTLD_DEFAULT, "__sanitizer_set_report_path") != NULL;
+    return velo_symbol(RTLD_DEFAULT, "__sanitizer_set_report_path") != NULL;
 }
 
 static void follow(struct velo_region *region, enum velo_verdict verdict)
@@ -274,6 +274,7 @@ static void follow(struct velo_region *region, enum velo_verdict verdict)
     if (verdict == VELO_VERDICT_RAW && watch_process())
         velo_enlist_raw(region, program_invocation_short_name);
     else if (verdict >= VELO_VERDICT_RAW) {
+        velo_escape(region, VELO_ESCAPE_UNREACHABLE);
         velo_leave_namespace(region);
         velo_environment_leave();
     }

@@ -7,10 +7,11 @@
 
 #include "claim.h"
 #include "dispatch.h"
+#include "environment.h"
 #include "opaque.h"
 
 /* Called with the arguments of the function; the result is where to jump. */
-void *velo_before_dlopen(const char *path);
+void *velo_before_dlopen(const char *path, int flags);
 void *velo_before_dlmopen(long name_space, const char *path);
 /* clone gets them to change, where the stub stored them. */
 struct clone_call;
@@ -35,17 +36,36 @@ struct clone_call {
 
 int dlopen(void);
 int dlmopen(void);
+#define BASE_NAME_SPACE 0 /* LM_ID_BASE of dlfcn.h, which has the true types */
+#define DEEPBIND 8        /* RTLD_DEEPBIND */
 
-__attribute__((used)) void *velo_before_dlopen(const char *path)
+/* What is about to be loaded will be bound to a C library past us: from before its constructors on, this
+ * process sees the disk. */
+static void become_unreachable(void)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL)
+        return;
+    velo_escape(region, VELO_ESCAPE_UNREACHABLE);
+    velo_leave_namespace(region);
+    velo_environment_leave();
+}
+
+/* With DEEPBIND an object looks for functions in what it was linked with before it looks at us. */
+__attribute__((used)) void *velo_before_dlopen(const char *path, int flags)
 {
     velo_before_library(path);
+    if ((flags & DEEPBIND) != 0 && path != NULL)
+        become_unreachable();
     return (void *)NEXT(dlopen);
 }
 
+/* Another name space has a C library of its own, of which nobody asks us. */
 __attribute__((used)) void *velo_before_dlmopen(long name_space, const char *path)
 {
-    (void)name_space;
     velo_before_library(path);
+    if (name_space != BASE_NAME_SPACE)
+        become_unreachable();
     return (void *)NEXT(dlmopen);
 }
 

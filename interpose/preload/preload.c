@@ -29,13 +29,6 @@ static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
 char velo_library_path[1024];
 char velo_arena_assignment[256 + 16];
 
-void *velo_next_slow(_Atomic(void *) *slot, const char *name)
-{
-    void *function = dlsym(RTLD_NEXT, name);
-    atomic_store_explicit(slot, function, memory_order_relaxed);
-    return function;
-}
-
 /* ---- asking a shard -------------------------------------------------------------------------- */
 
 static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t argument)
