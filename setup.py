@@ -1,9 +1,11 @@
+# ruff: noqa: I001 - setuptools brings its own distutils, and must come first
 """How the C in this package is compiled; everything else is in pyproject.toml.
 
 Two shared objects from the same core:
   _core     the extension module behind velo.interpose.core
   libvelo   the preload library: shaped like an extension module so that setuptools builds, names
             and ships it, never imported, and depending on libc alone
+and one program, `velo` (BuildLauncher).
 
 The sources are globbed, so a new file is picked up by being there. Each object is compiled apart
 for each of the two, because they are compiled differently.
@@ -12,9 +14,14 @@ for each of the two, because they are compiled differently.
 import copy
 import glob
 import os
+import tempfile
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from distutils.ccompiler import new_compiler
+from distutils.command.build_scripts import build_scripts
+from distutils.sysconfig import customize_compiler
+
 
 # interpose/Makefile builds the same without Python: flags that change code belong in both places.
 COMMON = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
@@ -52,8 +59,21 @@ class BuildApart(build_ext):
         super(BuildApart, alone).build_extension(ext)
 
 
+class BuildLauncher(build_scripts):
+    """The program `velo`, which is no script: interpose/launcher.c says why."""
+
+    def run(self):
+        compiler = new_compiler()
+        customize_compiler(compiler)
+        self.mkpath(self.build_dir)
+        with tempfile.TemporaryDirectory() as beside:
+            objects = compiler.compile(self.scripts, output_dir=beside, extra_postargs=COMMON)
+            compiler.link_executable(objects, "velo", output_dir=self.build_dir)
+
+
 setup(
-    cmdclass={"build_ext": BuildApart},
+    cmdclass={"build_ext": BuildApart, "build_scripts": BuildLauncher},
+    scripts=["interpose/launcher.c"],
     ext_modules=[
         Extension(
             "velo.interpose._core",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -163,13 +163,15 @@ class Region:
 
     def scan(self, home: int | None = None) -> list[NodeInfo]:
         """Every regular file of shard `home`, or of all shards; not a snapshot of one instant."""
-        found: list[NodeInfo] = []
+        return list(self.files(home))
+
+    def files(self, home: int | None = None) -> Iterator[NodeInfo]:
+        """The same, some hundred at a time: for who may stop early."""
         cursor, first = 0, True
         while cursor != 0 or first:
             first = False
             some, cursor = self._mapped.scan(EVERY_HOME if home is None else home, cursor)
-            found.extend(map(NodeInfo._make, some))
-        return found
+            yield from map(NodeInfo._make, some)
 
     def info(self, node: int) -> NodeInfo | None:
         """What is known of `node` now, or None when it is no regular file any more."""

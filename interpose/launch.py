@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Mapping
 from typing import BinaryIO
 
+# Our own interpreters: what the user's PYTHON* variables and directories say is not for them.
+PYTHON = (sys.executable, "-E", "-P")
 LIBRARY_STEM = "libvelo"
 INSTALLED = LIBRARY_STEM + ".so"  # in the arena
 PRELOAD = "LD_PRELOAD"

@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from . import limits
+
 DID_NOT_START = 247  # ServerDidNotStart.code; written out, as imports may be what failed
 
 
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.fork():
         return 0
     _detach()
+    limits.lift()
     return _serve(options.ready_fd, options.settings)
 
 

@@ -1,4 +1,4 @@
-"""The `velo` script: straight to the program for `velo exec -- CMD`, else through click.
+"""The `velo` program: straight to the program for `velo exec -- CMD`, else through click.
 
 In: arguments. Out: an exit status. Never: a second meaning; the short way takes only the two
 spellings without a flag of ours to parse, `velo exec [--no-wait] -- CMD...`, which mean the same
@@ -11,22 +11,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from . import nesting
+from . import interrupts, nesting
 
 
 def main() -> None:
-    """The entry point of the `velo` script."""
+    """The entry point of the `velo` program (interpose/launcher.c)."""
     nesting.step_out()
-    arguments = sys.argv[1:]
+    try:
+        interrupts.release()
+        status = _run(sys.argv[1:])
+        interrupts.hold()  # the interpreter's own end is no moment for one
+    except KeyboardInterrupt:
+        status = interrupts.die()
+    sys.exit(status)
+
+
+def _run(arguments: Sequence[str]) -> int:
     short = short_way(arguments)
     if short is None:
         from . import group
 
-        sys.exit(group.run(arguments))
+        return group.run(list(arguments))
     from .execute import execute_here
 
     command, wait = short
-    sys.exit(execute_here(command, wait=wait))
+    return execute_here(command, wait=wait)
 
 
 def short_way(arguments: Sequence[str]) -> tuple[list[str], bool] | None:

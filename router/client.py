@@ -14,14 +14,13 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from velo.interpose import core, launch
 
-from . import opening
+from . import config, limits, opening
 from .arena import Arena, Lock
 from .config import Settings
 from .errors import (
@@ -33,6 +32,7 @@ from .errors import (
     ServerDidNotStart,
     ServerNotRunning,
     ServerSilent,
+    SettingsDiffer,
 )
 from .sessions import start_time
 
@@ -61,6 +61,7 @@ class Served(NamedTuple):
     settings: dict[str, Any]
     version: str
     pid_namespace: int  # inode number; process ids of another one mean nothing here
+    background: bool  # started by a `velo exec`, not by a person
 
 
 def ask(
@@ -101,6 +102,7 @@ def hello(arena: Arena, *, workspace: str) -> Served:
             settings=said["settings"],
             version=said["version"],
             pid_namespace=said["pid_namespace"],
+            background=said["background"],
         )
         layout = said["layout"]
     except ServerNotRunning:
@@ -138,6 +140,9 @@ def ensure(
             continue
         wanted = opening.fixed_settings(settings)
         changed = opening.differences(wanted, served.settings)
+        if changed and not keep_settings and not served.background:
+            _respect(settings, served, changed, say)
+            return served
         if keep_settings or not changed or not _make_way(arena, served, changed, say):
             return served
 
@@ -156,6 +161,27 @@ def stop(arena: Arena, *, force: bool = False, timeout_s: float, pid: int | None
         if time.monotonic() > deadline:
             raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
         time.sleep(POLL_S)
+
+
+def _respect(settings: Settings, served: Served, changed: str, say: Callable[[str], None]) -> None:
+    """A server that a person started stays as it is: what this command alone asks for is refused.
+
+    Raises:
+        SettingsDiffer: a flag says something else than the server has.
+    """
+    wanted = opening.fixed_settings(settings)
+    asked = [
+        name
+        for name in wanted
+        if settings.origins.get(name) == config.COMMAND_LINE
+        and wanted[name] != served.settings.get(name)
+    ]
+    if asked:
+        asked_for = {name: served.settings.get(name) for name in wanted}
+        asked_for.update({name: wanted[name] for name in asked})
+        differences = opening.differences(asked_for, served.settings)
+        raise SettingsDiffer(pid=served.pid, differences=differences)
+    say(f"settings changed ({changed}) and take effect when 'velo serve' (pid {served.pid}) ends")
 
 
 def _make_way(arena: Arena, served: Served, changed: str, say: Callable[[str], None]) -> bool:
@@ -189,6 +215,8 @@ def _start_one(settings: Settings, arena: Arena, deadline: float) -> None:
         try:
             hello(arena, workspace=settings.workspace)
         except ServerNotRunning:
+            if reason := limits.lacking(settings.shards):
+                raise ServerDidNotStart(f"server not started: {reason}") from None
             _launch(settings, deadline)
         except Refused:
             pass
@@ -204,7 +232,7 @@ def _launch(settings: Settings, deadline: float) -> None:
         said = {**settings._asdict(), "origins": dict(settings.origins)}
         process = subprocess.Popen(
             [
-                sys.executable,
+                *launch.PYTHON,
                 "-m",
                 "velo.router.background",
                 "--ready-fd",

@@ -13,7 +13,9 @@ names the nearest known one. tomllib is imported only when a file is there to be
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from .errors import BadConfiguration, NotTrusted
 from .quantity import parse_duration, parse_size
 
 FILE_NAME = "velo.toml"
+COMMAND_LINE = "command line"  # an origin
 TABLE = "live"
 TRUST_TABLE, TRUST_KEY = "trust", "workspaces"  # in the user's own file only
 SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
@@ -70,7 +73,35 @@ def default_cache_dir() -> str:
     chosen = os.environ.get("VELO_CACHE_DIR")
     if chosen:
         return os.path.abspath(os.path.expanduser(chosen))
-    return os.path.join(_xdg("XDG_CACHE_HOME", "~/.cache"), "velo")
+    home = os.path.join(_xdg("XDG_CACHE_HOME", "~/.cache"), "velo")
+    return home if _can_hold(home) else _without_home(home)
+
+
+def _can_hold(path: str) -> bool:
+    """Might `path` be made? A home directory may be missing, a file, /dev/null or below /proc."""
+    while not os.path.lexists(path) and path != "/":
+        path = os.path.dirname(path)
+    try:
+        return (
+            os.path.isdir(path)
+            and os.access(path, os.W_OK | os.X_OK)
+            and os.statvfs(path).f_blocks > 0
+        )
+    except OSError:
+        return False
+
+
+def _without_home(home: str) -> str:
+    """A cache for who has no home: below /var/tmp, and only if nobody else can have made it."""
+    place = f"/var/tmp/velo-{os.getuid()}"
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(place, 0o700)
+        found = os.lstat(place)
+    except OSError:
+        return home
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return place if ours and not found.st_mode & 0o077 else home
 
 
 def user_file() -> str:
@@ -137,7 +168,7 @@ def load(
     environment = os.environ if environment is None else environment
     workspace = find_workspace(start)
     layers: list[tuple[str, Mapping[str, Any]]] = [
-        ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
+        (COMMAND_LINE, {key: value for key, value in (flags or {}).items() if value is not None}),
         ("environment", _from_environment(environment)),
     ]
     own = user_file()

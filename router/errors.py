@@ -247,3 +247,16 @@ class NotTrusted(RouterError):
                 f" under [trust] in {own}; or {remedy}"
             )
         super().__init__(f"not trusted: {path}: {reason}; {remedy}")
+
+
+class SettingsDiffer(RouterError):
+    """A flag asks for what the server that the user started does not have."""
+
+    code = 259
+    exit_status = EXIT_USAGE
+
+    def __init__(self, *, pid: int, differences: str) -> None:
+        super().__init__(
+            f"settings differ: the server that you started (pid {pid}) has other ones than this"
+            f" command asks for ({differences}); drop them here, or end it and start it with them"
+        )

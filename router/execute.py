@@ -23,9 +23,18 @@ from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
 
-from . import client, config, running, topics
+from . import client, config, hosting, limits, running, topics
+from .arena import Arena
 from .config import Settings
-from .errors import EXIT_EXEC_FAILURE, ArenaRefused, CommandRefused, FlushNotEnded, Leaving
+from .errors import (
+    EXIT_EXEC_FAILURE,
+    ArenaRefused,
+    BadConfiguration,
+    CommandRefused,
+    FlushNotEnded,
+    Leaving,
+    SettingsDiffer,
+)
 from .sessions import NobodyHome, Session, start_time
 
 ENTER_TRIES = 50
@@ -36,12 +45,20 @@ ETIMEDOUT = 110
 
 
 def execute_here(
-    command: Sequence[str], *, wait: bool, start: str | None = None, **flags: Any
+    command: Sequence[str],
+    *,
+    wait: bool,
+    quiet: bool = False,
+    require: bool = False,
+    start: str | None = None,
+    **flags: Any,
 ) -> int:
     """Run `command` in the workspace around `start`; the exit status, or death by its signal.
 
     Args:
         wait: return only when the tree is on disk.
+        quiet: say nothing about a command that hosted nothing, or ran natively.
+        require: where no arena can be had, fail instead of running natively.
         flags: settings as the command line gave them.
     """
     try:
@@ -49,13 +66,37 @@ def execute_here(
         if os.environ.get(launch.DISABLE) == "1":
             running.replace(command, os.environ)
         running.look_up(command[0], os.environ)
-        return _Run(settings).execute(command, wait=wait)
+        run = _Run(settings, quiet=quiet)
+        try:
+            with limits.lifted():
+                run.enter()
+        except (VeloError, OSError) as error:
+            if require or _must_be_heard(error, settings):
+                raise
+            if not quiet:
+                say(f"{error}; {os.path.basename(command[0])} runs natively, nothing is hosted")
+            running.replace(command, os.environ)
+        return run.execute(command, wait=wait)
     except CommandRefused as error:
         say(str(error))
         return error.exit_status
     except VeloError as error:
         say(str(error))
         return EXIT_EXEC_FAILURE
+    except OSError as error:
+        say(f"{error.filename or 'system'}: {error.strerror}")
+        return EXIT_EXEC_FAILURE
+
+
+def _must_be_heard(error: Exception, settings: Settings) -> bool:
+    """Would the plain command be wrong? It would where memory holds what the disk does not, and
+    where the user asked for something that cannot be."""
+    if isinstance(error, (BadConfiguration, SettingsDiffer)):
+        return True
+    try:
+        return os.path.exists(Arena.of(settings.workspace).meta)
+    except VeloError:
+        return False
 
 
 def say(text: str) -> None:
@@ -67,29 +108,35 @@ def say(text: str) -> None:
 class _Run:
     """One `velo exec`. Between `_enter` and the end, the server counts us as inside."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
         self._settings = settings
+        self._quiet = quiet
+        self._before: hosting.Before
         self._served: client.Served
         self._session: Session
         self._region: Region
 
     def execute(self, command: Sequence[str], *, wait: bool) -> int:
-        self._enter()
         try:
             self._take_in_changes()
+            self._before = hosting.look(self._region)
             environment = launch.environment(
                 self._served.arena.memory,
                 grace_ms=int(self._settings.grace * 1000),
                 program=running.look_up(command[0], os.environ),
             )
             status = running.run(command, environment, watch=self._watch)
-            flushed = not wait or _unless_interrupted(self._flush)
+            with limits.lifted():
+                flushed = not wait or _unless_interrupted(self._flush)
+            if not self._quiet:
+                self._say_if_nothing_was_hosted()
         finally:
             self._session.leave()
         code = running.end_like(status)
         return code if flushed or code else EXIT_EXEC_FAILURE
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Have a server, and be counted by it."""
         for _ in range(ENTER_TRIES):
             served = client.ensure(self._settings, say=say)
             session = Session(served.arena, os.getpid())
@@ -109,6 +156,12 @@ class _Run:
                 region.trace(topics.topics_of(os.environ[topics.TRACE]))
             return
         raise Leaving
+
+    def _say_if_nothing_was_hosted(self) -> None:
+        with suppress(OSError):
+            text = hosting.nothing(self._region, self._before, self._settings)
+            if text:
+                say(text)
 
     def _take_in_changes(self) -> None:
         kept: list[tuple[str, str]] = []

@@ -19,7 +19,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -250,6 +249,7 @@ class Server:
             "layout": layout_hash(),
             "pid": os.getpid(),
             "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
+            "background": self.background,
             "workspace": self.region.workspace,
             "shards": self.region.shards,
             "max_memory": self.region.max_memory,
@@ -333,7 +333,7 @@ class Server:
 
     def _shard_command(self, index: int) -> list[str]:
         return [
-            sys.executable,
+            *launch.PYTHON,
             "-m",
             "velo.shards.worker",
             "--parent",  # told, not asked: a shard whose router is killed meanwhile would ask late

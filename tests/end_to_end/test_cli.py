@@ -241,7 +241,7 @@ def test_a_runtime_directory_that_cannot_be_used_is_one_sentence(
     if trouble == "open to others":
         root.mkdir(mode=0o777)
         root.chmod(0o777)
-    arguments = ["true"] if command == "exec" else []
+    arguments = ["--require", "true"] if command == "exec" else []
 
     done = velo.run(
         command, *arguments, cwd=place, env={"VELO_RUNTIME_DIR": str(root)}, check=False
@@ -256,7 +256,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(
     velo: Velo, workspace, command: str, status: int
 ) -> None:
     place = workspace()
-    arguments = ["true"] if command == "exec" else []
+    arguments = ["--require", "true"] if command == "exec" else []
 
     done = velo.run(command, *arguments, cwd=place, env={"VELO_CAS_DIR": "/proc/velo"}, check=False)
 

@@ -1,0 +1,64 @@
+"""Resource limits of who happens to start a server are not the server's.
+
+A server that inherits `ulimit -n 8`, a file size or a CPU limit dies of it, and with it its other
+users' shards. So limits are lifted as far as the kernel allows, in the server for its life and in
+`velo exec` for the moment in which it starts one; the command runs with those it was given.
+
+In: this process's limits. Out: higher ones. Never: an error; what cannot be lifted stays.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+DESCRIPTORS = 65536  # enough for any number of shards and connections
+DESCRIPTORS_LEAST, DESCRIPTORS_A_SHARD = 32, 3
+LEAST = {"FSIZE": 1 << 30, "CPU": 3600, "AS": 2 << 30, "NPROC": 64}  # of what ends a server early
+NAMES = ("NOFILE", "FSIZE", "CPU", "AS", "DATA", "NPROC", "RSS", "MEMLOCK", "SIGPENDING")
+NUMBERS = [
+    getattr(resource, "RLIMIT_" + name) for name in NAMES if hasattr(resource, "RLIMIT_" + name)
+]
+
+
+def lift() -> None:
+    """Raise every limit of this process that can kill a server."""
+    for number in NUMBERS:
+        soft, hard = resource.getrlimit(number)
+        wanted = resource.RLIM_INFINITY
+        if number == resource.RLIMIT_NOFILE:
+            wanted = max(DESCRIPTORS, hard)
+        if soft in (wanted, resource.RLIM_INFINITY):
+            continue
+        try:
+            resource.setrlimit(number, (wanted, wanted))
+        except (ValueError, OSError):  # not root: as far as it was meant to go
+            with suppress(ValueError, OSError):
+                resource.setrlimit(number, (hard, hard))
+
+
+def lacking(shards: int) -> str | None:
+    """What keeps this process from starting a server, in words; after `lift`."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    needed = DESCRIPTORS_LEAST + DESCRIPTORS_A_SHARD * shards
+    if descriptors < needed:
+        return f"'ulimit -n' is {descriptors}, and a server with {shards} shards needs {needed}"
+    for name, least in LEAST.items():
+        hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
+        if hard != resource.RLIM_INFINITY and hard < least:
+            return f"the limit {name} (ulimit) is {hard}, and a server needs {least}"
+    return None
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """`lift()`, and the old limits again afterwards."""
+    before = {number: resource.getrlimit(number) for number in NUMBERS}
+    lift()
+    try:
+        yield
+    finally:
+        for number, pair in before.items():
+            with suppress(ValueError, OSError):
+                resource.setrlimit(number, pair)

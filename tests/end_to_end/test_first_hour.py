@@ -1,0 +1,156 @@
+"""What a stranger meets: no memory to host in, odd environments, Ctrl-C, outputs elsewhere.
+
+Never a traceback, never silently nothing, never another meaning of the command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import Velo, sentence, wait_for
+
+NO_MEMORY = {"VELO_RUNTIME_DIR": "/proc/nowhere"}
+MAKE = "mkdir -p build && echo built > build/a && cat build/a"
+INTERRUPTS = 24
+FIRST_MS = 400  # the time in which a command has started, also on a loaded machine
+
+
+# ---- where no arena can be had --------------------------------------------------------------
+
+
+def test_without_memory_the_command_runs_natively_and_one_line_says_why(velo, workspace) -> None:
+    place = workspace()
+
+    done = velo.exec("sh", "-c", f"{MAKE}; exit 3", cwd=place, env=NO_MEMORY, check=False)
+
+    assert (done.returncode, done.stdout) == (3, "built\n")
+    assert "runs natively" in sentence(done)
+    assert "/proc/nowhere" in sentence(done)
+
+
+def test_it_can_be_required_and_it_can_be_quiet(velo: Velo, workspace) -> None:
+    place = workspace()
+
+    refused = velo.run(
+        "exec", "--require", "--", "touch", "ran", cwd=place, env=NO_MEMORY, check=False
+    )
+    quiet = velo.run("exec", "--quiet", "--", "sh", "-c", MAKE, cwd=place, env=NO_MEMORY)
+
+    assert refused.returncode == 125
+    assert "/proc/nowhere" in sentence(refused)
+    assert not (place / "ran").exists()
+    assert (quiet.stdout, quiet.stderr) == ("built\n", "")
+
+
+@pytest.mark.parametrize("limit", ["n 8", "n 12", "f 100", "f 0", "t 100"])
+def test_low_limits_do_not_change_what_a_command_does(velo: Velo, workspace, limit: str) -> None:
+    place = workspace()
+    (place / "build").mkdir()
+    limited = f'ulimit -{limit}; exec "$@"'
+    command = ["bash", "-c", limited, "bash"]
+    wanted = subprocess.run([*command, "sh", "-c", "echo x > build/a; cat build/a"], cwd=place)
+    velo.workspaces.add(place)
+
+    done = subprocess.run(
+        [*command, velo.executable, "exec", "--", "sh", "-c", "echo x > build/a; cat build/a"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == wanted.returncode
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1 or wanted.returncode != 0
+
+
+# ---- never silently nothing -----------------------------------------------------------------
+
+
+def test_outputs_that_are_not_hosted_are_named(velo: Velo, workspace) -> None:
+    place = workspace()
+    (place / "out").mkdir()
+
+    done = velo.exec("sh", "-c", "echo 1 > out/a; echo 2 > out/b", cwd=place)
+
+    said = sentence(done)
+    assert "nothing was hosted" in said and "2 files" in said and '"out/"' in said
+    assert velo.run("exec", "-q", "--", "touch", "out/c", cwd=place).stderr == ""
+
+
+def test_a_command_that_hosted_something_or_changed_nothing_is_silent(velo, workspace) -> None:
+    place = workspace()
+    (place / "src").mkdir()
+
+    assert velo.exec("sh", "-c", f"{MAKE}; touch src/b", cwd=place).stderr == ""
+    assert velo.exec("ls", cwd=place).stderr == ""
+    assert velo.exec("rm", "-rf", "build", cwd=place).stderr == ""
+
+
+# ---- environments that are meant for somebody else ------------------------------------------
+
+
+def test_what_is_said_to_python_is_said_to_the_command_alone(velo: Velo, workspace) -> None:
+    place = workspace()
+    for name in ("random.py", "json.py", "signal.py", "usercustomize.py"):
+        (place / name).write_text(f'raise SystemExit("{name} is somebody else\'s")\n')
+    odd = {"PYTHONHOME": "/nonsense", "PYTHONPATH": str(place), "PYTHONSTARTUP": "/nowhere"}
+    odd |= {"PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}
+
+    done = velo.exec(
+        "sh", "-c", 'echo "$PYTHONHOME $PYTHONPATH $PYTHONOPTIMIZE"', cwd=place, env=odd
+    )
+
+    assert done.stdout == f"/nonsense {place} 2\n"
+    assert done.stderr == ""
+    assert velo.run("status", cwd=place, env=odd).stderr == ""
+
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------
+
+
+def test_an_interrupt_at_any_moment_ends_it_as_it_ends_a_command(velo: Velo, workspace) -> None:
+    place = workspace()
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for turn in range(INTERRUPTS):
+        process = velo.start("exec", "--", "sleep", "100", cwd=place, process_group=0)
+        time.sleep(
+            rng.uniform(0, FIRST_MS) / 1000
+        )  # not waited for: the moment is the test's input
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+
+        assert process.returncode == -signal.SIGINT, (turn, process.returncode, errors)
+        assert "Traceback" not in errors and "KeyboardInterrupt" not in errors, errors
+        if turn % 6 == 5:
+            velo.run("stop", cwd=place, check=False)  # the next ones meet a start
+
+
+# ---- a server that the user started ---------------------------------------------------------
+
+
+def test_a_server_of_the_users_own_is_neither_ended_nor_changed(velo: Velo, workspace) -> None:
+    place = workspace()
+    server = velo.serve("--shards", "3", "--max-memory", "64MiB", cwd=place)
+
+    refused = velo.run("exec", "--shards", "5", "--", "touch", "ran", cwd=place, check=False)
+    (place / "velo.toml").write_text('[live]\naggressive_paths = ["build/", "out/"]\n')
+    warned = velo.exec("true", cwd=place)
+
+    assert refused.returncode == 125
+    assert "shards 3 -> 5" in sentence(refused)
+    assert not (place / "ran").exists()
+    assert "out/" in sentence(warned)
+    status = json.loads(velo.run("status", "--json", cwd=place).stdout)
+    assert status["server"]["pid"] == server.pid
+    assert len(status["shards"]) == 3
+    server.send_signal(signal.SIGTERM)
+    wait_for(lambda: server.poll() is not None)
