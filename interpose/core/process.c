@@ -41,7 +41,7 @@ struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name)
     return &table[start % VELO_NAMES_MAX]; /* the table is full: some name gets the count */
 }
 
-void velo_enlist(struct velo_region *region, const char *name)
+void velo_enlist_again(struct velo_region *region)
 {
     struct velo_header *header = region->header;
     const uint32_t pid = (uint32_t)velo_sys0(SYS_getpid);
@@ -53,7 +53,12 @@ void velo_enlist(struct velo_region *region, const char *name)
             break;
         }
     }
-    atomic_fetch_add_explicit(&velo_tally_of(header->interposed, name)->count, 1,
+}
+
+void velo_enlist(struct velo_region *region, const char *name)
+{
+    velo_enlist_again(region);
+    atomic_fetch_add_explicit(&velo_tally_of(region->header->interposed, name)->count, 1,
                               memory_order_relaxed);
 }
 

@@ -66,6 +66,8 @@ void velo_region_detach(struct velo_region *region);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
 void velo_enlist(struct velo_region *region, const char *name);
+/* It was opaque for a while (opaque.c), and is entered again. */
+void velo_enlist_again(struct velo_region *region);
 /* This process makes system calls without libc and is watched for them: counted by name. */
 void velo_enlist_raw(struct velo_region *region, const char *name);
 /* What was found out about a program or shared object, remembered for all processes. `key` is a hash

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 
 #include "environment.h"
+#include "objects.h"
 #include "opaque.h"
 #include "raw.h"
 #include "signals.h"
@@ -264,7 +265,7 @@ void velo_dispatch_end(struct velo_region *region)
  * them again. */
 static bool has_sanitizer(void)
 {
-    return velo_symbol(RTLD_DEFAULT, "__sanitizer_set_report_path") != NULL;
+    return velo_real_dlsym(RTLD_DEFAULT, "__sanitizer_set_report_path") != NULL;
 }
 
 static void follow(struct velo_region *region, enum velo_verdict verdict)

@@ -1,19 +1,13 @@
 /* jump.c - functions that must not be called through a frame of C.
  *
- * vfork returns twice on one stack. dlopen looks at its return address to find its caller's
- * RUNPATH. clone starts a child in the middle of the call. So these look at their arguments and
- * jump on, with registers and stack as they came. */
+ * vfork returns twice on one stack. clone starts a child in the middle of the call. So these look at
+ * their arguments and jump on, with registers and stack as they came (so do loader.c's). */
 #include <sched.h>
 
 #include "claim.h"
 #include "dispatch.h"
-#include "environment.h"
-#include "opaque.h"
 
-/* Called with the arguments of the function; the result is where to jump. */
-void *velo_before_dlopen(const char *path, int flags);
-void *velo_before_dlmopen(long name_space, const char *path);
-/* clone gets them to change, where the stub stored them. */
+/* Gets the arguments to change, where the stub stored them; the result is where to jump. */
 struct clone_call;
 void *velo_before_clone(struct clone_call *call);
 
@@ -33,41 +27,6 @@ struct clone_call {
     void *argument;
 };
 #endif
-
-int dlopen(void);
-int dlmopen(void);
-#define BASE_NAME_SPACE 0 /* LM_ID_BASE of dlfcn.h, which has the true types */
-#define DEEPBIND 8        /* RTLD_DEEPBIND */
-
-/* What is about to be loaded will be bound to a C library past us: from before its constructors on, this
- * process sees the disk. */
-static void become_unreachable(void)
-{
-    struct velo_region *region = velo_here();
-    if (region == NULL)
-        return;
-    velo_escape(region, VELO_ESCAPE_UNREACHABLE);
-    velo_leave_namespace(region);
-    velo_environment_leave();
-}
-
-/* With DEEPBIND an object looks for functions in what it was linked with before it looks at us. */
-__attribute__((used)) void *velo_before_dlopen(const char *path, int flags)
-{
-    velo_before_library(path);
-    if ((flags & DEEPBIND) != 0 && path != NULL)
-        become_unreachable();
-    return (void *)NEXT(dlopen);
-}
-
-/* Another name space has a C library of its own, of which nobody asks us. */
-__attribute__((used)) void *velo_before_dlmopen(long name_space, const char *path)
-{
-    velo_before_library(path);
-    if (name_space != BASE_NAME_SPACE)
-        become_unreachable();
-    return (void *)NEXT(dlmopen);
-}
 
 /* ---- clone ----------------------------------------------------------------------------------- */
 
@@ -195,7 +154,5 @@ __asm__(".globl vfork\n.type vfork, %function\n"
 #define PASS_SAVED "    add x0, sp, #16\n"
 #endif
 
-JUMP(dlopen, "");
-JUMP(dlmopen, "");
 JUMP(clone, PASS_SAVED);
 __asm__(".globl __clone\n.set __clone, clone\n");

@@ -191,6 +191,13 @@ void velo_leave_namespace(struct velo_region *region)
     errno = saved;
 }
 
+/* Who walks next compares what is on disk. */
+void velo_return_to_namespace(int attachment)
+{
+    velo_enlist_again(&velo_the_region);
+    atomic_store_explicit(&velo_attachment, attachment, memory_order_release);
+}
+
 static void put_library(struct velo_region *region, const char *path)
 {
     struct velo_place place;

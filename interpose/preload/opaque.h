@@ -20,6 +20,8 @@ void velo_opaque_child(pid_t pid, const char *path);
 
 /* From here on this process is an opaque program itself, and its children are not entered. */
 void velo_leave_namespace(struct velo_region *region);
+/* It is none any more: as it was before, `attachment`. */
+void velo_return_to_namespace(int attachment);
 
 /* Where a search along $PATH finds `file`, hosted programs included. False: nowhere. */
 bool velo_find_program(const char *file, char found[PATH_MAX]);

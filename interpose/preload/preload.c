@@ -12,6 +12,7 @@
 
 #include "../core/layout.h"
 #include "dispatch.h"
+#include "objects.h"
 #include "raw.h"
 #include "zmtp.h"
 
@@ -28,6 +29,13 @@ static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
 
 char velo_library_path[1024];
 char velo_arena_assignment[256 + 16];
+
+void *velo_next_slow(_Atomic(void *) *slot, const char *name)
+{
+    void *function = velo_real_dlsym(RTLD_NEXT, name);
+    atomic_store_explicit(slot, function, memory_order_relaxed);
+    return function;
+}
 
 /* ---- asking a shard -------------------------------------------------------------------------- */
 

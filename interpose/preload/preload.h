@@ -75,8 +75,6 @@ extern char velo_arena_assignment[256 + 16]; /* "VELO_ARENA=/dev/shm/..." */
 
 /* ---- the next function ----------------------------------------------------------------------- */
 void *velo_next_slow(_Atomic(void *) *slot, const char *name);
-/* libc's dlsym, before which we stand ourselves (wrap_symbol.c). */
-void *velo_symbol(void *handle, const char *name);
 
 static inline void *velo_next(_Atomic(void *) *slot, const char *name)
 {

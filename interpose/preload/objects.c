@@ -1,0 +1,280 @@
+/* objects.c - finding code and names among what is mapped; libc's own dlsym. */
+#include "objects.h"
+
+/* ---- one object ------------------------------------------------------------------------------ */
+
+/* The loader adds the base to most of these in place, but not in objects that it cannot write. */
+static const void *located(uintptr_t base, uintptr_t value)
+{
+    return (const void *)(value < base ? value + base : value);
+}
+
+static void read_entry(struct velo_object *object, const ElfW(Dyn) *entry, size_t *soname)
+{
+    const void *place = located(object->base, entry->d_un.d_ptr);
+    switch (entry->d_tag) {
+    case DT_SYMTAB: object->symbols = place; break;
+    case DT_STRTAB: object->strings = place; break;
+    case DT_GNU_HASH: object->gnu_hash = place; break;
+    case DT_HASH: object->sysv_hash = place; break;
+    case DT_VERSYM: object->versions = place; break;
+    case DT_RELA: object->relocations[0] = place; break;
+    case DT_JMPREL: object->relocations[1] = place; break;
+    case DT_RELASZ: object->relocation_count[0] = entry->d_un.d_val / sizeof(ElfW(Rela)); break;
+    case DT_PLTRELSZ: object->relocation_count[1] = entry->d_un.d_val / sizeof(ElfW(Rela)); break;
+    case DT_SONAME: *soname = entry->d_un.d_val; break;
+    default: break;
+    }
+}
+
+void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info)
+{
+    size_t soname = 0;
+    *object = (struct velo_object){.base = info->dlpi_addr,
+                                   .segments = info->dlpi_phdr,
+                                   .segment_count = info->dlpi_phnum,
+                                   .path = info->dlpi_name,
+                                   .soname = ""};
+    for (unsigned i = 0; i < object->segment_count; i++) {
+        if (object->segments[i].p_type != PT_DYNAMIC)
+            continue;
+        const ElfW(Dyn) *entry = (const void *)(object->base + object->segments[i].p_vaddr);
+        for (; entry->d_tag != DT_NULL; entry++)
+            read_entry(object, entry, &soname);
+    }
+    if (soname != 0 && object->strings != NULL)
+        object->soname = object->strings + soname;
+}
+
+const ElfW(Phdr) *velo_object_segment(const struct velo_object *object, uintptr_t address)
+{
+    for (unsigned i = 0; i < object->segment_count; i++) {
+        const ElfW(Phdr) *segment = &object->segments[i];
+        if (segment->p_type == PT_LOAD && address - object->base - segment->p_vaddr < segment->p_memsz)
+            return segment;
+    }
+    return NULL;
+}
+
+/* Where the linker put the names; see any description of DT_GNU_HASH. */
+struct gnu_hash {
+    uint32_t bucket_count, first, filter_words, filter_shift;
+    ElfW(Addr) filter[];
+};
+
+static uint32_t hash_of(const char *name)
+{
+    uint32_t hash = 5381;
+    for (; *name != 0; name++)
+        hash = hash * 33 + (unsigned char)*name;
+    return hash;
+}
+
+/* Most names are refused by one word of the filter. */
+static bool may_hold(const struct gnu_hash *table, uint32_t hash)
+{
+    const unsigned bits = sizeof(ElfW(Addr)) * 8;
+    const ElfW(Addr) word = table->filter[hash / bits & (table->filter_words - 1)];
+    return (word >> hash % bits & word >> (hash >> table->filter_shift) % bits & 1) != 0;
+}
+
+#define VERSION_IS_OLD 0x8000 /* not what who asks for no version gets */
+
+static bool defines(const struct velo_object *object, uint32_t index, const char *name)
+{
+    const ElfW(Sym) *symbol = &object->symbols[index];
+    return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+           (object->versions == NULL || (object->versions[index] & VERSION_IS_OLD) == 0) &&
+           strcmp(object->strings + symbol->st_name, name) == 0;
+}
+
+static void *find_gnu(const struct velo_object *object, const char *name)
+{
+    const struct gnu_hash *table = (const void *)object->gnu_hash;
+    const uint32_t hash = hash_of(name);
+    if (table->bucket_count == 0 || !may_hold(table, hash))
+        return NULL;
+    const uint32_t *buckets = (const uint32_t *)(table->filter + table->filter_words);
+    const uint32_t *chain = buckets + table->bucket_count;
+    uint32_t index = buckets[hash % table->bucket_count];
+    if (index < table->first)
+        return NULL;
+    for (;; index++) {
+        const uint32_t other = chain[index - table->first];
+        if ((other | 1) == (hash | 1) && defines(object, index, name))
+            return (void *)(object->base + object->symbols[index].st_value);
+        if ((other & 1) != 0)
+            return NULL;
+    }
+}
+
+/* The second word counts the symbols. */
+static void *find_sysv(const struct velo_object *object, const char *name)
+{
+    for (uint32_t index = 1; index < object->sysv_hash[1]; index++)
+        if (defines(object, index, name))
+            return (void *)(object->base + object->symbols[index].st_value);
+    return NULL;
+}
+
+void *velo_object_function(const struct velo_object *object, const char *name)
+{
+    if (object->symbols == NULL || object->strings == NULL)
+        return NULL;
+    if (object->gnu_hash != NULL)
+        return find_gnu(object, name);
+    return object->sysv_hash != NULL ? find_sysv(object, name) : NULL;
+}
+
+/* ---- all objects ----------------------------------------------------------------------------- */
+
+struct search {
+    uintptr_t address;
+    struct velo_object *object;
+};
+
+static int is_at(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    const struct search *search = context;
+    const struct velo_object object = {
+        .base = info->dlpi_addr, .segments = info->dlpi_phdr, .segment_count = info->dlpi_phnum};
+    if (velo_object_segment(&object, search->address) == NULL)
+        return 0;
+    velo_object_read(search->object, info);
+    return 1;
+}
+
+bool velo_object_at(const void *address, struct velo_object *object)
+{
+    struct search search = {(uintptr_t)address, object};
+    return dl_iterate_phdr(is_at, &search) != 0;
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Before 2.34 threads and the loader's functions were libraries of their own. */
+bool velo_object_is_libc(const struct velo_object *object)
+{
+    return begins(object->soname, "libc.so.") || begins(object->soname, "libpthread.so.") ||
+           begins(object->soname, "libdl.so.") || begins(object->soname, "librt.so.");
+}
+
+/* ---- ourselves ------------------------------------------------------------------------------- */
+
+extern const ElfW(Ehdr) velo_own_header __asm__("__ehdr_start") __attribute__((visibility("hidden")));
+
+static void read_ourselves(struct velo_object *object)
+{
+    const struct dl_phdr_info info = {
+        .dlpi_addr = (uintptr_t)&velo_own_header,
+        .dlpi_name = "",
+        .dlpi_phdr = (const void *)((uintptr_t)&velo_own_header + velo_own_header.e_phoff),
+        .dlpi_phnum = velo_own_header.e_phnum,
+    };
+    velo_object_read(object, &info);
+}
+
+void *velo_own_function(const char *name)
+{
+    static struct velo_object ourselves;
+    static _Atomic bool known;
+    if (!atomic_load_explicit(&known, memory_order_acquire)) {
+        struct velo_object object;
+        read_ourselves(&object);
+        ourselves = object; /* others that come at the same time write the same */
+        atomic_store_explicit(&known, true, memory_order_release);
+    }
+    return velo_object_function(&ourselves, name);
+}
+
+/* ---- libc ------------------------------------------------------------------------------------ */
+
+/* Of the libc that we are bound to: the first one that the loader lists. */
+static struct {
+    _Atomic(void *) look_up; /* set last: the others are known then */
+    void *look_up_version;
+    uintptr_t start, size; /* of its code */
+} libc;
+
+static void note_libc(const struct velo_object *object)
+{
+    for (unsigned i = 0; i < object->segment_count; i++) {
+        const ElfW(Phdr) *segment = &object->segments[i];
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_X) == 0)
+            continue;
+        libc.start = object->base + segment->p_vaddr;
+        libc.size = segment->p_memsz;
+        return;
+    }
+}
+
+/* Before 2.34 these two are in a library that comes after libc, or before it. */
+static void note_lookups(const struct velo_object *object, void **look_up)
+{
+    void *const by_name = velo_object_function(object, "dlsym");
+    void *const by_version = velo_object_function(object, "dlvsym");
+    if (by_name == NULL || by_version == NULL)
+        return;
+    libc.look_up_version = by_version;
+    *look_up = by_name;
+}
+
+static int note(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    void **const look_up = context;
+    struct velo_object object;
+    velo_object_read(&object, info);
+    const bool is_libc = begins(object.soname, "libc.so.");
+    if (is_libc && libc.start == 0)
+        note_libc(&object);
+    if (*look_up == NULL && (is_libc || begins(object.soname, "libdl.so.")))
+        note_lookups(&object, look_up);
+    return *look_up != NULL && libc.start != 0;
+}
+
+/* Threads that come at the same time find the same. */
+static void *look_up_of_libc(void)
+{
+    void *found = atomic_load_explicit(&libc.look_up, memory_order_acquire);
+    if (__builtin_expect(found != NULL, 1))
+        return found;
+    dl_iterate_phdr(note, &found);
+    atomic_store_explicit(&libc.look_up, found, memory_order_release);
+    return found;
+}
+
+velo_look_up *velo_real_dlsym_itself(void)
+{
+    return (velo_look_up *)look_up_of_libc();
+}
+
+velo_look_up_version *velo_real_dlvsym_itself(void)
+{
+    look_up_of_libc();
+    return (velo_look_up_version *)libc.look_up_version;
+}
+
+void *velo_real_dlsym(void *handle, const char *name)
+{
+    velo_look_up *const look_up = velo_real_dlsym_itself();
+    void *volatile found = look_up == NULL ? NULL : look_up(handle, name); /* from our own frame */
+    return found;
+}
+
+bool velo_is_our_libc(uintptr_t address)
+{
+    look_up_of_libc();
+    return address - libc.start < libc.size;
+}
+
+bool velo_is_libc_code(const void *address)
+{
+    struct velo_object object;
+    return velo_is_our_libc((uintptr_t)address) ||
+           (address != NULL && velo_object_at(address, &object) && velo_object_is_libc(&object));
+}

@@ -1,0 +1,49 @@
+/* objects.h - what the loader has mapped: whose code lies where, and which names lead to it.
+ *
+ * Read from the objects' own tables, without dlsym, which is one of the functions that we stand in
+ * front of, and without allocating. Nothing here is called before a name of ours is asked for. */
+#ifndef VELO_PRELOAD_OBJECTS_H
+#define VELO_PRELOAD_OBJECTS_H
+
+#include <link.h>
+
+#include "preload.h"
+
+/* One object's dynamic section; a pointer is NULL where there is no such table. */
+struct velo_object {
+    uintptr_t base; /* what its own addresses count from */
+    const ElfW(Phdr) *segments;
+    unsigned segment_count;
+    const char *path, *soname;
+    const ElfW(Sym) *symbols;
+    const char *strings;
+    const uint32_t *gnu_hash, *sysv_hash; /* one may be NULL */
+    const uint16_t *versions;
+    const ElfW(Rela) *relocations[2]; /* data, procedures */
+    size_t relocation_count[2];
+};
+
+void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info);
+/* The segment that holds `address`, or NULL. */
+const ElfW(Phdr) *velo_object_segment(const struct velo_object *object, uintptr_t address);
+/* The function of that name that the object defines, in its default version, or NULL. */
+void *velo_object_function(const struct velo_object *object, const char *name);
+/* The object that holds `address`. False: none. */
+bool velo_object_at(const void *address, struct velo_object *object);
+/* Part of the C library: of ours, or of a copy of it that somebody loaded. */
+bool velo_object_is_libc(const struct velo_object *object);
+
+/* ---- libc, and ourselves --------------------------------------------------------------------- */
+/* Our own function of that name, or NULL: we do not stand in front of it. */
+void *velo_own_function(const char *name);
+/* Code of the libc that we are bound to; of any part or copy of it. */
+bool velo_is_our_libc(uintptr_t address);
+bool velo_is_libc_code(const void *address);
+/* libc's dlsym and dlvsym, past all that stand in front. Who calls them by the pointer is the caller. */
+typedef void *velo_look_up(void *handle, const char *name);
+typedef void *velo_look_up_version(void *handle, const char *name, const char *version);
+velo_look_up *velo_real_dlsym_itself(void);
+velo_look_up_version *velo_real_dlvsym_itself(void);
+void *velo_real_dlsym(void *handle, const char *name);
+
+#endif
