@@ -80,8 +80,8 @@ class _Answer:
         self._fd = fd
         os.set_inheritable(fd, False)
 
-    def ready(self) -> None:
-        self._write("ready")
+    def ready(self, notices: Sequence[str] = ()) -> None:
+        self._write("\n".join(("ready", *notices)))
 
     def error(self, code: int, message: str) -> None:
         self._write(f"error {code} {message}")

@@ -131,7 +131,7 @@ def ensure(
         try:
             served = hello(arena, workspace=settings.workspace)
         except ServerNotRunning:
-            _start_one(settings, arena, deadline)
+            _start_one(settings, arena, deadline, say)
             continue
         except Refused as error:
             if error.code != Leaving.code or time.monotonic() > deadline:
@@ -147,20 +147,23 @@ def ensure(
             return served
 
 
-def stop(arena: Arena, *, force: bool = False, timeout_s: float, pid: int | None = None) -> None:
-    """End the server after a flush; on return its arena and sockets are gone.
+def stop(
+    arena: Arena, *, force: bool = False, timeout_s: float, pid: int | None = None
+) -> list[bytes]:
+    """End the server after a flush; on return its arena and sockets are gone. What it has to say.
 
     Raises:
         Refused: it cannot end cleanly (in use, disk full) and goes on.
         ServerSilent: the flush did not end in time, or the server did not; it may still.
     """
     lock = Lock(arena.server_lock)
-    ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
+    said = ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
     deadline = time.monotonic() + ENDING_S
     while os.path.exists(lock.path) or (pid is not None and start_time(pid) is not None):
         if time.monotonic() > deadline:
             raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
         time.sleep(POLL_S)
+    return said
 
 
 def _respect(settings: Settings, served: Served, changed: str, say: Callable[[str], None]) -> None:
@@ -199,7 +202,9 @@ def _make_way(arena: Arena, served: Served, changed: str, say: Callable[[str], N
         return False
 
 
-def _start_one(settings: Settings, arena: Arena, deadline: float) -> None:
+def _start_one(
+    settings: Settings, arena: Arena, deadline: float, say: Callable[[str], None]
+) -> None:
     """Start a server, unless somebody was faster. Returns when one is there.
 
     Raises:
@@ -217,14 +222,16 @@ def _start_one(settings: Settings, arena: Arena, deadline: float) -> None:
         except ServerNotRunning:
             if reason := limits.lacking(settings.shards):
                 raise ServerDidNotStart(f"server not started: {reason}") from None
-            _launch(settings, deadline)
+            for notice in _launch(settings, deadline):
+                say(notice)
         except Refused:
             pass
     finally:
         lock.release()
 
 
-def _launch(settings: Settings, deadline: float) -> None:
+def _launch(settings: Settings, deadline: float) -> list[str]:
+    """Start a server; what it has to say although it is there."""
     import subprocess
 
     read, write = os.pipe2(os.O_CLOEXEC)
@@ -254,17 +261,17 @@ def _launch(settings: Settings, deadline: float) -> None:
         os.close(read)
     with process:
         words = process.stderr.read(LAST_WORDS_BYTES) if process.stderr else b""
-    _judge(answer, words.decode(errors="replace").strip())
+    return _judge(answer, words.decode(errors="replace").strip())
 
 
-def _judge(answer: str, last_words: str) -> None:
+def _judge(answer: str, last_words: str) -> list[str]:
+    if answer.split("\n")[0] == "ready":
+        return answer.splitlines()[1:]
     kind, _, rest = answer.partition(" ")
-    if kind == "ready":
-        return
     if kind == "error":
         code, _, message = rest.partition(" ")
         if int(code) == AlreadyServing.code:
-            return  # `velo serve` was faster; the caller says hello to it
+            return []  # `velo serve` was faster; the caller says hello to it
         raise Refused(int(code), message)
     last_line = last_words.splitlines()[-1] if last_words else "it said nothing"
     raise ServerDidNotStart(f"server not started: {last_line}; 'velo serve' shows more")

@@ -8,7 +8,7 @@ import click
 
 from . import client
 from .arena import Arena
-from .cmd_sync import TIMEOUT_S
+from .cmd_sync import TIMEOUT_S, tell
 from .config import Settings, load
 from .errors import ServerNotRunning
 from .options import workspace_option
@@ -26,7 +26,7 @@ def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
     What a killed server left in memory is adopted and flushed first.
 
     Exit status: 0 nothing of it is left (also when no server ran), 1 it goes on because programs
-    run inside or something could not be put on disk.
+    run inside or something could not be put on disk; then it says which files.
     """
     settings = load(start=workspace)
     arena = Arena.of(settings.workspace)
@@ -34,7 +34,7 @@ def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
         click.echo("velo: no server runs", err=True)
         return
     pid = client.ensure(settings, say=_say, keep_settings=True).pid
-    client.stop(arena, force=force, timeout_s=timeout_s, pid=pid)
+    tell(client.stop(arena, force=force, timeout_s=timeout_s, pid=pid))
 
 
 def _there(arena: Arena, settings: Settings) -> bool:

@@ -18,4 +18,10 @@ def sync(*, workspace: str | None, timeout_s: float) -> None:
 
     Exit status: 0 everything is, 1 something is not (the message says what); nothing is lost.
     """
-    client.ask(arena_of(workspace), "SYNC", timeout_ms=int(timeout_s * 1000))
+    tell(client.ask(arena_of(workspace), "SYNC", timeout_ms=int(timeout_s * 1000)))
+
+
+def tell(notices: list[bytes]) -> None:
+    """What the server has to say although it did what was asked, one line each."""
+    for notice in notices:
+        click.echo(f"velo: {notice.decode(errors='replace')}", err=True)

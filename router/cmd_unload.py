@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from . import client
-from .cmd_sync import TIMEOUT_S
+from .cmd_sync import TIMEOUT_S, tell
 from .options import arena_of, workspace_option
 
 
@@ -17,4 +17,4 @@ def unload(*, workspace: str | None, timeout_s: float) -> None:
 
     Exit status: 0, or 1 when something could not be made durable; that stays in memory.
     """
-    client.ask(arena_of(workspace), "UNLOAD", timeout_ms=int(timeout_s * 1000))
+    tell(client.ask(arena_of(workspace), "UNLOAD", timeout_ms=int(timeout_s * 1000)))

@@ -40,6 +40,8 @@ ONE = {"LOAD": 60.0, "MATERIALISE": 120.0}  # verb: seconds until the desk answe
 FIRST_ABLE = {"SPACE": 60.0}
 ALL = {"BARRIER": 600.0, "SYNC": 1800.0, "UNLOAD": 1800.0, "PAUSE": 10.0, "RESUME": 10.0}
 JOINED = frozenset(("BARRIER", "SYNC", "UNLOAD", "STATUS"))
+TELLING = ("SYNC", "UNLOAD")
+NOTICES_MAX = 12  # frames in one answer
 PARTIAL = {"STATUS": 3.0}  # all, but who does not answer in time is left out
 DEADLINES_S = {**ONE, **FIRST_ABLE, **ALL, **PARTIAL}
 
@@ -233,6 +235,7 @@ class Desk:
 
         SPACE: the last one asked decides for ok; when all refused, the home shard's reason.
         STATUS: one frame, a JSON list with null where a shard said nothing.
+        SYNC, UNLOAD: the first shard's error, else what any shard has to say.
         The rest: the first shard's error, else the first shard's payload.
         """
         if case.request.verb in PARTIAL:
@@ -246,6 +249,9 @@ class Desk:
         if chosen.error:
             code, message = chosen.error
             return VeloError(message, code=code)
+        if case.request.verb in TELLING:
+            said = (part for reply in case.replies.values() for part in reply.payload)
+            return list(dict.fromkeys(said))[:NOTICES_MAX]
         return list(chosen.payload)
 
     def _close(self, case: Case, result: list[bytes] | VeloError) -> list[Outgoing]:

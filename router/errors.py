@@ -137,8 +137,8 @@ class ShardGone(RouterError):
 
     def __init__(self, *, index: int, restarts: int) -> None:
         super().__init__(
-            f"shard gone: shard {index} died {restarts} times in a row;"
-            " nothing is lost, see server.log, then 'velo stop' and start again"
+            f"shard gone: shard {index} died {restarts} times in a row; nothing is lost,"
+            " server.log beside router.sock says why, and it is tried again now and then"
         )
 
 
@@ -229,7 +229,7 @@ class ArenaVanished(RouterError):
     def __init__(self, *, path: str) -> None:
         super().__init__(
             f"arena vanished: {path} was removed while it was served, with what was not on disk;"
-            " run 'velo stop' before removing anything there"
+            " what is there is 'velo stop's to remove"
         )
 
 
@@ -259,4 +259,17 @@ class SettingsDiffer(RouterError):
         super().__init__(
             f"settings differ: the server that you started (pid {pid}) has other ones than this"
             f" command asks for ({differences}); drop them here, or end it and start it with them"
+        )
+
+
+class ArenaDamaged(RouterError):
+    """What was in memory cannot be told apart any more; it was set aside."""
+
+    code = 260
+
+    def __init__(self, *, path: str, reason: str, aside: str, files: str) -> None:
+        super().__init__(
+            f"arena damaged: {path}: {reason}; it was set aside as {aside} and a new one made;"
+            f" what was not on disk is in {files}, one file for each, without names:"
+            " take from there what you miss, then remove both directories"
         )

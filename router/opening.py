@@ -2,7 +2,8 @@
 
 In: settings and the server lock, held. Out: a mapped region and what to say about it. Never: drop
 an arena that may hold the only copy of something. Only one that was never finished (no `meta`,
-which appears last) is removed; one of another build is left alone and named.
+which appears last) is removed; one of another build is left alone and named; one whose table is not
+ours any more is set aside, with all that is in memory, and a new one made.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arena import Arena
 from .config import Settings, default_cache_dir
-from .errors import ArenaRefused, OtherVersion
+from .errors import ArenaDamaged, ArenaRefused, OtherVersion
 from .quantity import format_size
 
 if TYPE_CHECKING:
@@ -29,12 +32,17 @@ FIXED = (
 )  # settings an arena keeps for its life
 
 
+MAGIC = 0x306F6C6576  # VELO_MAGIC of the core
+HEAD = struct.Struct("<QIIQQ")  # how its header begins: magic, version, ready, layout, size
+
+
 class Opened(NamedTuple):
     """A region to serve, and what its users should hear."""
 
     region: Region
     adopted: bool
     warnings: list[str]
+    damage: Sequence[str] = ()  # those of them that no user may miss
 
 
 def open_arena(settings: Settings, arena: Arena) -> Opened:
@@ -44,10 +52,48 @@ def open_arena(settings: Settings, arena: Arena) -> Opened:
         OtherVersion: another build made the arena that is there; it is untouched.
         ArenaRefused: it could not be made (nothing is left) or mapped (it is untouched).
     """
+    damage: list[str] = []
     if os.path.exists(arena.meta):
-        return _adopt(settings, arena)
+        reason = _damage(arena)
+        if reason is None:
+            return _adopt(settings, arena)
+        damage.append(_set_aside(arena, reason))
     arena.remove()  # what is no arena yet
-    return _create(settings, arena)
+    created = _create(settings, arena)
+    return created._replace(warnings=damage + created.warnings, damage=damage)
+
+
+def _damage(arena: Arena) -> str | None:
+    """What is wrong with the arena's table, as far as its head tells; None: nothing.
+
+    Another build's is another build's; that the core finds out.
+    """
+    from velo.interpose.core import layout_hash
+
+    try:
+        with open(arena.meta, "rb") as file:
+            magic, _version, ready, layout, size_bytes = HEAD.unpack(file.read(HEAD.size))
+            actual_bytes = os.fstat(file.fileno()).st_size
+    except struct.error:
+        return "its table is cut off"
+    except OSError as error:
+        raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
+    if magic != MAGIC:
+        return "its table is not one of velo's"
+    if layout == layout_hash() and size_bytes != actual_bytes:
+        return f"its table has {actual_bytes} bytes and should have {size_bytes}"
+    return None if ready == 1 else "its table was never finished"
+
+
+def _set_aside(arena: Arena, reason: str) -> str:
+    """Give the arena another name; programs that are still inside keep their memory."""
+    aside = f"{arena.directory}.damaged-{os.urandom(4).hex()}"
+    files = os.path.join(arena.memory, "i")
+    try:
+        os.rename(arena.directory, aside)
+    except OSError as error:
+        raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
+    return str(ArenaDamaged(path=arena.directory, reason=reason, aside=aside, files=files))
 
 
 def fixed_settings(settings: Settings) -> dict[str, Any]:

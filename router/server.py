@@ -26,7 +26,7 @@ from typing import Any
 
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
-from velo.shards.errors import ProtocolError, VeloError
+from velo.shards.errors import ProtocolError, VeloError, named
 from velo.shards.wire import (
     MAGIC,
     READY,
@@ -39,7 +39,7 @@ from velo.shards.wire import (
     pid_and_name,
 )
 
-from . import opening, sessions
+from . import ending, opening, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .desk import Desk, Outgoing, ToClient, ToShard
@@ -106,6 +106,7 @@ class Server:
         self._force = False
         self._hurried = False
         self._left: VeloError | None = None  # why the arena stays
+        self._told: list[bytes] = []  # what whoever stops it should hear all the same
         self._done = False
 
     # ---- life ---------------------------------------------------------------------------------
@@ -409,16 +410,26 @@ class Server:
         self._end(self._why_left(item))
 
     def _why_left(self, item: ToClient) -> str | None:
-        """Why the arena has to stay, now that the last flush was answered; None: it may go."""
-        if not item.ok:
-            return item.frames[4].decode(errors="replace")
-        found = self.region.statistics()
-        kept = found["dirty_files"] + found["files"]["cold"]
-        if kept:
-            return f"{kept} files are not on disk"
+        """Why the arena has to stay, now that the last flush was answered; None: it may go.
+
+        What is wrong with the store, a manifest or a shard keeps nobody when the tree is whole.
+        """
+        refusal = None if item.ok else item.frames[4].decode(errors="replace")
+        durable = item.ok or ending.put_what_is_left(self.region)
+        self._told = list(item.frames[3:]) if item.ok else []
+        kept = ending.look(self.region, self.settings.cas_dir)
+        if kept.count and not (self._force and kept.only_lost):
+            return kept.sentence() if refusal is None else f"{kept.sentence()}: {refusal}"
+        if kept.lost:
+            self._told.append(f"dropped, as asked: {named(kept.lost)}".encode())
+        elif refusal is not None and not durable:
+            return refusal
+        elif refusal is not None:
+            self._told.append(f"everything is on disk, but {refusal}".encode())
         pids = sessions.close(self.arena) or sessions.alive(self.arena)
-        if (pids or found["live_processes"]) and not self._force:
-            return f"{max(len(pids), found['live_processes'])} processes still run in it"
+        live = self.region.statistics()["live_processes"]
+        if (pids or live) and not self._force:
+            return f"{max(len(pids), live)} processes still run in it"
         return None
 
     def _end(self, reason: str | None) -> None:
@@ -429,10 +440,12 @@ class Server:
         if reason:
             self._left = FlushNotEnded(path=self.arena.directory, reason=reason)
         self._done = True
+        for notice in self._told:
+            self.say(notice.decode(errors="replace"))
         if self._stop is not None:
             client, request = self._stop
-            error = self._left
-            self._reply(client, encode_error(request.id, error) if error else encode_ok(request.id))
+            answer = encode_ok(request.id, *self._told)
+            self._reply(client, encode_error(request.id, self._left) if self._left else answer)
 
     def _refuse_stop(self, error: VeloError) -> None:
         assert self._stop is not None

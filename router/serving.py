@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from velo.shards.depot import prepare
@@ -29,7 +29,7 @@ def serve(
     *,
     background: bool = False,
     opened: Callable[[str], None] = lambda log: None,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[Sequence[str]], None] = lambda notices: None,
     say: Callable[[str], None],
 ) -> VeloError | None:
     """Be the server of `settings.workspace` until told to end.
@@ -37,7 +37,7 @@ def serve(
     Args:
         background: end by itself after `idle_exit` without a client.
         opened: runs once with the log file's path, when the arena is there.
-        ready: runs once, when requests are accepted.
+        ready: runs once, when requests are accepted; is told what no user may miss.
         say: hears, in one sentence each, what an operator should know.
 
     Returns None when the arena was removed, else why it was left in place.
@@ -67,7 +67,7 @@ def serve(
             background=background,
             say=say,
         )
-        left = server.run(ready=ready)
+        left = server.run(ready=lambda: ready(found.damage))
         if left is None:
             arena.remove()
         elif lock.is_ours():

@@ -34,7 +34,7 @@ from pathlib import Path
 import lz4.frame
 
 from . import depot
-from .errors import BlobCorrupt, BlobMissing, StoreFull, StoreUnusable
+from .errors import BlobCorrupt, BlobMissing, StoreFull, StoreUnusable, VeloError
 
 CHUNK_BYTES = 1 << 20
 WORTH_RATIO = 0.95  # a compressed blob is kept when it is at most this much of the raw size
@@ -62,8 +62,12 @@ class FileChanged(Exception):
 class Store:
     """The blobs below one directory, for one process; threads may share it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, may_wait: bool = False) -> None:
         """Open the store, making its directories.
+
+        Args:
+            may_wait: what keeps it from being opened now is said by the first batch instead; a
+                shard has other work, and its disk may come back.
 
         Raises:
             NotAStore: the directory is there, and velo did not make it; it is untouched.
@@ -71,12 +75,18 @@ class Store:
         """
         self.directory = directory
         self.counters = StoreCounters()
-        self.vanished = False  # since the last `renewed`: what was stored before may be gone
+        self.vanished = False  # what was stored before may be gone; whoever refills it says so
         self._blobs = directory / "sha256"
+        self._blobs_were: os.stat_result | None = None
         self._staging_parent = directory / "staging"
+        self._staging = self._staging_parent
         self._numbers = count()
         self._lock_fd = -1
-        self._open()
+        try:
+            self._open()
+        except VeloError:
+            if not may_wait:
+                raise
 
     def _open(self) -> None:
         with self._refusals(0):
@@ -84,13 +94,7 @@ class Store:
             self._blobs.mkdir(exist_ok=True, mode=0o700)
             self._staging_parent.mkdir(exist_ok=True, mode=0o700)
             self._staging, self._lock_fd = depot.claim_staging(self._staging_parent)
-
-    def close(self) -> None:
-        """Give the staging directory back; batches that were not committed are gone."""
-        if self._lock_fd >= 0:
-            depot.remove_staging(self._lock_fd, self._staging)
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+            self._blobs_were = os.stat(self._blobs)
 
     def renew(self) -> None:
         """Make the store anew when somebody removed it, or put another in its place.
@@ -99,20 +103,31 @@ class Store:
             NotAStore, StoreUnusable: it cannot be; ask again later.
         """
         try:
-            if os.path.samestat(os.stat(self._staging), os.fstat(self._lock_fd)):
-                self._blobs.mkdir(exist_ok=True, mode=0o700)
+            staging = os.path.samestat(os.stat(self._staging), os.fstat(self._lock_fd))
+            assert self._blobs_were is not None
+            if staging and os.path.samestat(os.stat(self._blobs), self._blobs_were):
                 return
         except OSError:
             pass
-        self.vanished = True
+        self.vanished |= self._blobs_were is not None
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
+            depot.remove_staging(fd, self._staging)
             os.close(fd)
         self._open()
 
-    def batch(self) -> Batch:
-        """A new, empty batch of puts."""
-        return Batch(self)
+    def close(self) -> None:
+        """Give the staging directory back; batches that were not committed are gone."""
+        if self._lock_fd >= 0:
+            depot.remove_staging(self._lock_fd, self._staging)
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def batch(self, *, careful: bool = False) -> Batch:
+        """A new, empty batch of puts; `careful`: a blob that is there is read before it is relied
+        on, for the store's will be the only copy."""
+        self.renew()
+        return Batch(self, careful=careful)
 
     def put(self, fd: int) -> bytes:
         """Store the bytes behind `fd` and return their digest; a batch of one."""
@@ -157,9 +172,23 @@ class Store:
         self.counters.blobs_read += 1
         return size
 
+    def holds(self, digest: bytes) -> bool:
+        """True when the blob is there and is what its name says, which is looked at to the end.
+
+        One that is not is moved to `corrupt/`.
+        """
+        try:
+            with open(os.devnull, "wb", buffering=0) as nowhere:
+                self.read_into(digest, nowhere.fileno())
+        except VeloError:
+            return False
+        return True
+
     def sweep(self) -> int:
         """Remove the staging directories of dead writers; how many."""
         swept = 0
+        if self._lock_fd < 0:
+            return swept
         for entry in os.scandir(self._staging_parent):
             if entry.name != self._staging.name:
                 swept += depot.remove_if_dead(entry.path)
@@ -206,8 +235,9 @@ class Batch:
     As a context manager it removes what was staged and not committed.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, careful: bool = False) -> None:
         self._store = store
+        self._careful = careful
         self._staged: dict[bytes, Path] = {}  # digest -> temporary file
         self._present: set[bytes] = set()
         self.staged_bytes = 0
@@ -260,6 +290,8 @@ class Batch:
         if digest in self._staged or digest in self._present:
             return True
         if self._store.find(digest) is None:
+            return False
+        if self._careful and not self._store.holds(digest):
             return False
         # Its writer may not have synced the directory yet; commit does, which is cheap when done.
         self._present.add(digest)

@@ -58,6 +58,13 @@ def prepare(directory: Path) -> None:
         raise
 
 
+def has_blob(directory: str | Path, digest: bytes) -> bool:
+    """True when the store has something under the name `digest`."""
+    name = digest.hex()
+    blob = os.path.join(directory, "sha256", name[:2], name[2:])
+    return os.path.exists(blob) or os.path.exists(f"{blob}.lz4")
+
+
 def stranger_in(directory: str | Path) -> str | None:
     """The name of something in `directory` that keeps it from being a store; None: it may be one.
 

@@ -11,6 +11,7 @@ Codes below 200 are errno values, because they travel to a program that knows no
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 
 class VeloError(Exception):
@@ -79,6 +80,18 @@ class NotAStore(VeloError):
         )
 
 
+class ManifestDamaged(VeloError):
+    """A manifest was not what we wrote; it was set aside and is written anew."""
+
+    code = 209
+
+    def __init__(self, *, path: str, aside: str, reason: str) -> None:
+        super().__init__(
+            f"manifest damaged: {path}: {reason}; it was set aside as {aside} and is written anew"
+            " from what is in memory and on disk; nothing is lost, check the disk"
+        )
+
+
 class BlobMissing(VeloError):
     """The store has no blob of that name."""
 
@@ -102,15 +115,38 @@ class BlobCorrupt(VeloError):
         )
 
 
+NAMED_MAX = 100  # paths in one sentence
+
+
+def named(paths: Sequence[str]) -> str:
+    """`paths` for a sentence: all of them, or so many that a terminal can hold them."""
+    shown = [repr(path)[1:-1] if not path.isprintable() else path for path in paths[:NAMED_MAX]]
+    rest = len(paths) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
 class TreeRefused(VeloError):
     """The disk refused some files at their real paths; they stay in memory and dirty."""
 
     code = 207
 
-    def __init__(self, *, waiting_count: int, reason: str) -> None:
+    def __init__(self, *, paths: Sequence[str], reason: str) -> None:
         super().__init__(
-            f"tree not complete: {reason}; files not on disk yet: {waiting_count};"
-            " free disk space or fix permissions, they are kept in memory and will be tried again"
+            f"tree not complete: {reason}; files not on disk yet: {len(paths)}"
+            f" ({named(paths)}); free disk space or fix permissions, they are kept in memory and"
+            " will be tried again"
+        )
+
+
+class FilesLost(VeloError):
+    """Files whose bytes were in the store only, and the store has them no more."""
+
+    code = 210
+
+    def __init__(self, *, paths: Sequence[str], reason: str) -> None:
+        super().__init__(
+            f"files lost: {len(paths)} were in the store only and are gone ({named(paths)}):"
+            f" {reason}; make them again, or remove them"
         )
 
 
@@ -142,5 +178,7 @@ class LoadFailed(VeloError):
 
     code = errno.EIO
 
-    def __init__(self, *, node: int, reason: str) -> None:
-        super().__init__(f"load failed: node {node}: {reason}")
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(f"load failed: {path}: {reason}")
+        self.path = path
+        self.reason = reason

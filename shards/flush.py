@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, PutResult, Region
 
 from .cas import Batch, FileChanged, Store
-from .errors import BatonBusy, TreeRefused, VeloError
+from .errors import BatonBusy, ManifestDamaged, TreeRefused, VeloError
 
 if TYPE_CHECKING:
     from .manifest import Entry, Manifest
@@ -62,9 +62,15 @@ def put_tree(
         if stop() or time.monotonic() >= deadline:
             raise BatonBusy(waited_ms=timeout_ms)
     if result.failed or result.first_error:
-        waiting_count = sum(info.dirty_disk for info in region.scan())
-        raise TreeRefused(waiting_count=waiting_count, reason=os.strerror(result.first_error))
+        reason = os.strerror(result.first_error)
+        raise TreeRefused(paths=not_on_disk(region), reason=reason)
     return result
+
+
+def not_on_disk(region: Region) -> list[str]:
+    """The paths of what the disk has not, of all shards, sorted."""
+    waiting = (info for info in region.scan() if info.links and info.dirty_disk)
+    return sorted(path for info in waiting for path in path_of(region, info))
 
 
 def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = never) -> int:
@@ -106,8 +112,11 @@ def store_files(
     infos: Iterable[NodeInfo],
     *,
     stop: Callable[[], bool] = never,
+    careful: bool = False,
 ) -> Stored:
     """Put those of `infos` that the store has not into it, oldest first, in durable batches.
+
+    `careful`: for files that will be in the store only.
 
     `stop` is asked before each file; what was batched so far is still made durable.
 
@@ -119,19 +128,19 @@ def store_files(
     for group in _groups(sorted(waiting, key=_history)):
         if stop():
             break
-        done = _store_group(region, store, group, stop)
+        done = _store_group(region, store, group, stop, careful)
         files += done.files
         changed += done.changed
     return Stored(files, changed)
 
 
 def _store_group(
-    region: Region, store: Store, group: list[NodeInfo], stop: Callable[[], bool]
+    region: Region, store: Store, group: list[NodeInfo], stop: Callable[[], bool], careful: bool
 ) -> Stored:
     added: list[tuple[int, int, bytes]] = []
     changed = 0
     refused: VeloError | None = None
-    with store.batch() as batch:
+    with store.batch(careful=careful) as batch:
         for info in group:
             if stop():
                 break
@@ -149,6 +158,47 @@ def _store_group(
     if refused is not None:
         raise refused
     return Stored(kept, changed + len(added) - kept)
+
+
+def refill(
+    region: Region, store: Store, infos: Iterable[NodeInfo], *, stop: Callable[[], bool] = never
+) -> int:
+    """The store vanished: put back what it should have and memory or the disk still has.
+
+    A file that is no longer what was stored stays as it is. Returns how many were put back;
+    `store.vanished` is False afterwards, unless `stop` said to leave.
+
+    Raises:
+        StoreFull, StoreUnusable: batches done before are kept.
+    """
+    missing = [
+        info
+        for info in infos
+        if info.links and info.digest and _has_bytes(info) and store.find(info.digest) is None
+    ]
+    done = 0
+    for group in _groups(sorted(missing, key=_history)):
+        with store.batch() as batch:
+            for info in group:
+                if stop():
+                    return done
+                done += _put_back(region, batch, info)
+            batch.commit()
+    store.vanished = False
+    return done
+
+
+def _put_back(region: Region, batch: Batch, info: NodeInfo) -> bool:
+    try:
+        fd = region.open_bytes(info.node)
+    except OSError:
+        return False
+    try:
+        return batch.add(fd) == info.digest
+    except FileChanged:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | None:
@@ -201,21 +251,32 @@ class Recorder:
         self._path = path
         self._opened: Manifest | None = None
         self._known: dict[bytes, tuple[int, int, int]] = {}  # path: node, generation, version
+        self.notices: list[str] = []  # what somebody should hear, once
 
     def record(self, region: Region, infos: Iterable[NodeInfo]) -> None:
         """Record those of `infos` that are stored and on disk; forget paths that are no more.
 
         Raises:
             StoreFull, StoreUnusable: the manifest is as before.
+            ManifestDamaged: twice in a row; it was set aside.
         """
+        infos = list(infos)
+        try:
+            self._record(region, infos)
+        except ManifestDamaged as damage:
+            self._forget()
+            self.notices.append(str(damage))
+            self._record(region, infos)
+
+    def _record(self, region: Region, infos: list[NodeInfo]) -> None:
+        manifest = self._manifest()
         present: dict[bytes, tuple[int, int, int]] = {}
         entries = []
         for info in infos:
-            for path in map(os.fsencode, _path_of(region, info)):
+            for path in map(os.fsencode, path_of(region, info)):
                 present[path] = (info.node, info.generation, info.version)
                 if not info.dirty_disk and not info.dirty_store:
                     entries += self._entry_if_new(path, info, present[path])
-        manifest = self._manifest()
         gone = manifest.paths() - present.keys()
         if entries or gone:
             manifest.replace(gone, entries)
@@ -229,11 +290,21 @@ class Recorder:
             self._opened.close()
 
     def _manifest(self) -> Manifest:
+        if self._opened is not None and not self._opened.is_there():
+            self._forget()
         if self._opened is None:
             from .manifest import Manifest
 
             self._opened = Manifest(self._path)
+            if self._opened.damage is not None:
+                self.notices.append(str(self._opened.damage))
         return self._opened
+
+    def _forget(self) -> None:
+        """The next record opens it anew, and writes all of it."""
+        self.close()
+        self._opened = None
+        self._known.clear()
 
     def _entry_if_new(
         self, path: bytes, info: NodeInfo, identity: tuple[int, int, int]
@@ -286,7 +357,8 @@ def is_stranded(info: NodeInfo) -> bool:
     return bool(info.links) and info.state == COLD and info.dirty_disk
 
 
-def _path_of(region: Region, info: NodeInfo) -> list[str]:
+def path_of(region: Region, info: NodeInfo) -> list[str]:
+    """One path of the file, or none when it has no name any more."""
     if not info.links:
         return []
     try:

@@ -1,8 +1,8 @@
 """The manifest: what one shard's files are, on disk, for whoever comes after this server.
 
 In: paths, attributes, digests, and how the file looked at its real path after it was put there.
-Out: rows. Never: the only copy of anything; a manifest that cannot be read is set aside and
-written anew by the next flush.
+Out: rows. Never: the only copy of anything; a manifest that is damaged is set aside, whenever that
+shows, and written anew; so is one that was removed or replaced while it was open.
 
 One sqlite database per shard (WAL), so shards never wait for each other. Regular files only so
 far: directories and symlinks are always on disk; `kind` and `target` are there for snapshots.
@@ -13,16 +13,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from .cas import refusal
-from .errors import StoreFull, StoreUnusable
+from .errors import ManifestDamaged, StoreFull, StoreUnusable
 
 SCHEMA_VERSION = 1
 LOCK_WAIT_S = 10.0  # a predecessor that is just ending may still hold the database
+# What says something about the bytes, and not about the disk under them or who else is there.
+DAMAGE = frozenset(
+    (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
+)
+WITH_IT = ("-wal", "-shm", "-journal")  # what is in them belongs to those bytes and no others
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +72,48 @@ class Manifest:
     """One shard's database. Used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, making it when it is not there or unreadable.
+        """Open it, making it when it is not there; one that is damaged is set aside.
 
         Raises:
             StoreUnusable: its directory cannot be written.
             StoreFull: the disk refused the first page.
         """
         self.path = path
+        self.damage: ManifestDamaged | None = None  # of what was found here
+        self._database: Any = None  # a sqlite3.Connection, once it is open
+        try:
+            self._open()
+        except ManifestDamaged as damage:
+            self.damage = damage
+            self._open()
+
+    def _open(self) -> None:
         with self._refusals():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._database = _open(path)
-            except sqlite3.OperationalError:
-                raise  # the disk or its permissions, not the bytes
-            except sqlite3.DatabaseError:
-                os.replace(path, path.with_suffix(".unreadable"))
-                self._database = _open(path)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self.path.is_dir():
+                raise self._set_aside("is a directory")
+            self._database = _open(self.path)
+            self._identity = os.stat(self.path)
+
+    def is_there(self) -> bool:
+        """False when the file was removed or replaced: what is written to it is written nowhere."""
+        try:
+            return os.path.samestat(os.stat(self.path), self._identity)
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close; a checkpoint that fails is made up for by the next open."""
-        with suppress(sqlite3.Error):
-            self._database.close()
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.close()
 
     def replace(self, gone: Iterable[bytes], entries: Iterable[Entry]) -> None:
         """Forget `gone`, then record `entries`, in one durable transaction.
 
         Raises:
             StoreFull, StoreUnusable: nothing was changed.
+            ManifestDamaged: it was set aside; make another Manifest and record everything.
         """
         with self._refusals(), self._database:
             self._database.executemany(
@@ -101,12 +123,17 @@ class Manifest:
 
     def entry(self, path: bytes) -> Entry | None:
         """What is recorded of `path`, or None."""
-        row = self._database.execute(f"{_SELECT} WHERE path = ?", (path,)).fetchone()
+        with self._refusals():
+            row = self._database.execute(f"{_SELECT} WHERE path = ?", (path,)).fetchone()
         return None if row is None else Entry(*row)
 
     def paths(self) -> set[bytes]:
         """Every path recorded."""
-        return {path for (path,) in self._database.execute("SELECT path FROM entries")}
+        with self._refusals():
+            found = {path for (path,) in self._database.execute("SELECT path FROM entries")}
+            if not all(isinstance(path, bytes) for path in found):
+                raise self._set_aside("has paths that are none")
+            return found
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -117,10 +144,42 @@ class Manifest:
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
-    def _refused(self, error: sqlite3.Error) -> StoreFull | StoreUnusable:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    def _refused(self, error: sqlite3.Error) -> StoreFull | StoreUnusable | ManifestDamaged:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if code in DAMAGE:
+            return self._set_aside(str(error))
+        if code == sqlite3.SQLITE_FULL:
             return StoreFull(directory=str(self.path.parent), wanted_bytes=0, free_bytes=0)
         return StoreUnusable(directory=str(self.path), reason=str(error))
+
+    def _set_aside(self, reason: str) -> ManifestDamaged:
+        """Out of the way, with what belongs to it; nothing of it is ever merged into another."""
+        self.close()
+        aside = self.path.with_suffix(".unreadable")
+        try:
+            _clear(aside)
+            os.replace(self.path, aside)
+            for ending in WITH_IT:
+                with suppress(FileNotFoundError):
+                    os.replace(f"{self.path}{ending}", f"{aside}{ending}")
+        except OSError as error:
+            raise refusal(self.path.parent, error, 0) from error
+        return ManifestDamaged(path=str(self.path), aside=str(aside), reason=reason)
+
+
+def _clear(aside: Path) -> None:
+    """Make room for what is set aside now; what was set aside before is replaced."""
+    if aside.is_dir():
+        os.replace(aside, aside.with_suffix(f".unreadable-{time.time_ns()}"))
+    for ending in WITH_IT:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{aside}{ending}")
+
+
+class _Corrupt(sqlite3.DatabaseError):
+    """What sqlite cannot know: it is whole, and not ours."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -129,7 +188,7 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")  # one sync per flush, not per file
         if database.execute("PRAGMA user_version").fetchone()[0] not in (0, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError("another schema")
+            raise _Corrupt("another schema")
         database.executescript(_CREATE)
     except BaseException:
         database.close()

@@ -22,7 +22,7 @@ from velo.interpose.core import BACKED, COLD, NodeInfo, Pulse, Region
 
 from . import flush, reaper, stats
 from .cas import Store
-from .errors import LoadFailed, ShardFull, TreeRefused, VeloError
+from .errors import FilesLost, LoadFailed, ShardFull, TreeRefused, VeloError
 from .flush import Recorder, never
 from .lru import Lru
 from .stats import Counters, Trouble
@@ -58,14 +58,13 @@ class Shard:
 
     @classmethod
     def open(cls, *, arena: str, index: int, cas_dir: Path, manifest: Path) -> Shard:
-        """Attach to the arena and open the stores.
+        """Attach to the arena; the store is tried, and tried again by whoever needs it.
 
         Raises:
             OSError: there is no arena of this build in `arena`.
-            StoreUnusable, StoreFull: the disk under the store refused.
         """
         region = Region.attach(arena)
-        return cls(region, index, Store(cas_dir), Recorder(manifest))
+        return cls(region, index, Store(cas_dir, may_wait=True), Recorder(manifest))
 
     def mine(self) -> list[NodeInfo]:
         """The regular files of this shard, now."""
@@ -165,9 +164,9 @@ def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) ->
         shard.evicting.is_over()
         return
     except OSError as error:
-        shard.evicting.happened(_tree_refused(error))
+        shard.evicting.happened(_tree_refused(shard, error, group[0].node))
     try:
-        done = flush.store_files(shard.region, shard.store, group, stop=stop)
+        done = flush.store_files(shard.region, shard.store, group, stop=stop, careful=True)
         shard.counters.stored_files += done.files
     except VeloError as error:
         shard.evicting.happened(error)
@@ -224,9 +223,10 @@ def load(shard: Shard, node: int) -> None:
     info = shard.region.info(node)
     if info is None or info.state != COLD:
         return
+    path = next(iter(flush.path_of(shard.region, info)), f"node {node}")
     digest = info.digest
     if digest is None:
-        raise LoadFailed(node=node, reason="no digest is known; rebuild the file")
+        raise LoadFailed(path=path, reason="no digest is known; rebuild the file")
     space(shard, info.size_bytes)
     try:
         shard.region.load(node, lambda fd: _fill(shard, digest, fd, info.size_bytes))
@@ -234,9 +234,9 @@ def load(shard: Shard, node: int) -> None:
     except OSError as error:
         again = shard.region.info(node)
         if again is not None and again.state == COLD:
-            raise LoadFailed(node=node, reason=str(error)) from error
+            raise LoadFailed(path=path, reason=str(error)) from error
     except VeloError as error:
-        raise LoadFailed(node=node, reason=str(error)) from error
+        raise LoadFailed(path=path, reason=str(error)) from error
 
 
 def _fill(shard: Shard, digest: bytes, fd: int, size_bytes: int) -> None:
@@ -257,11 +257,13 @@ def materialise(shard: Shard, node: int) -> None:
     except FileNotFoundError:
         return  # removed meanwhile: nothing is what should be there
     except OSError as error:
-        raise _tree_refused(error) from error
+        raise _tree_refused(shard, error, node) from error
 
 
-def _tree_refused(error: OSError) -> VeloError:
-    return TreeRefused(waiting_count=1, reason=error.strerror or str(error))
+def _tree_refused(shard: Shard, error: OSError, node: int) -> VeloError:
+    info = shard.region.info(node)
+    paths = [] if info is None else flush.path_of(shard.region, info)
+    return TreeRefused(paths=paths, reason=error.strerror or str(error))
 
 
 # ---- everything ----------------------------------------------------------------------------------
@@ -272,20 +274,32 @@ def barrier(shard: Shard) -> None:
 
     Raises:
         BatonBusy, TreeRefused: as `flush.put_tree`.
-        LoadFailed, ShardFull: a file that is in the store only could not be brought back.
+        FilesLost, ShardFull: files that are in the store only could not be brought back; all
+            others are on disk.
     """
     _put_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
 
 
 def _put_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> None:
+    lost: list[LoadFailed] = []
+    problem: VeloError | None = None
     for info in sorted(shard.mine(), key=lambda info: info.mtime_ns):
         if flush.is_stranded(info):
-            load(shard, info.node)
-            materialise(shard, info.node)
+            try:
+                load(shard, info.node)
+                materialise(shard, info.node)
+            except LoadFailed as error:
+                lost.append(error)
+            except VeloError as error:
+                problem = problem or error
     done = flush.put_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
     shard.counters.put_files += done.files
     shard.counters.put_bytes += done.bytes
     shard.evicting.is_over()  # what can be put can leave
+    if problem is not None:
+        raise problem
+    if lost:
+        raise FilesLost(paths=[error.path for error in lost], reason=lost[0].reason)
 
 
 def sync(shard: Shard) -> None:
@@ -346,6 +360,13 @@ def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
 
 
 def _store_all(shard: Shard, *, stop: Callable[[], bool] = never) -> None:
+    shard.store.renew()
+    if shard.store.vanished:
+        count = flush.refill(shard.region, shard.store, shard.mine(), stop=stop)
+        shard.recorder.notices.append(
+            f"store vanished: {shard.store.directory} was removed and is made anew;"
+            f" files put back into it: {count}"
+        )
     for _ in range(SYNC_ROUNDS_MAX):
         done = flush.store_files(shard.region, shard.store, shard.mine(), stop=stop)
         shard.counters.stored_files += done.files

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,10 +38,25 @@ EVICT_SLICE_S = 0.05  # unasked eviction works so long before it looks for messa
 SEND_LINGER_MS = 1000
 RECEIVE_MAX = 256  # messages handled before the clock is looked at
 
-BACKGROUND_VERBS: dict[str, Callable[[Shard], None]] = {
+TOLD = "told"  # the outcome of what a user asked for
+
+
+def sync(shard: Shard) -> str:
+    """SYNC."""
+    ops.sync(shard)
+    return TOLD
+
+
+def unload(shard: Shard) -> str:
+    """UNLOAD."""
+    ops.unload(shard)
+    return TOLD
+
+
+BACKGROUND_VERBS: dict[str, Callable[[Shard], str | None]] = {
     "BARRIER": ops.barrier,
-    "SYNC": ops.sync,
-    "UNLOAD": ops.unload,
+    "SYNC": sync,
+    "UNLOAD": unload,
 }
 
 
@@ -215,7 +231,15 @@ class Worker:
             elif isinstance(outcome, Exception):
                 self._send(wire.encode_error(tag, as_velo_error(outcome)))
             else:
-                self._send(wire.encode_ok(tag))
+                self._send(wire.encode_ok(tag, *self._notices(outcome)))
+
+    def _notices(self, outcome: object) -> list[bytes]:
+        """What whoever asked for a flush should hear, once; a barrier is asked for by programs."""
+        notices, told = self.shard.recorder.notices, outcome is TOLD
+        said = [notice.encode() for notice in notices] if told else []
+        if told:
+            notices.clear()
+        return said
 
     def _send(self, frames: list[bytes]) -> None:
         try:
@@ -387,7 +411,8 @@ def main(arguments: list[str] | None = None) -> int:
         shard = Shard.open(
             arena=given.arena, index=given.index, cas_dir=given.store, manifest=given.manifest
         )
-        shard.store.sweep()
+        with suppress(OSError):
+            shard.store.sweep()
     except (VeloError, OSError) as error:
         print(f"velo shard {given.index}: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import zmq
 
+from velo.interpose.core import PutResult
 from velo.shards.wire import (
     MAGIC,
     READY,
@@ -37,9 +38,16 @@ class FakeRegion:
         self.paused = False
         self.numbers = {"dirty_files": 0, "live_processes": 0}
         self.cold = 0
+        self.refused = 0  # files that the disk does not take
 
     def pause(self, paused: bool) -> None:
         self.paused = paused
+
+    def scan(self) -> list[object]:
+        return []
+
+    def put_all(self, *, sync: bool = False, timeout_ms: int = 0) -> PutResult:
+        return PutResult(0, 0, 0, 0, self.refused, 28 if self.refused else 0)
 
     def statistics(self) -> dict[str, object]:
         names = (

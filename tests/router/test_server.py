@@ -236,7 +236,7 @@ def test_stop_is_refused_while_somebody_is_inside_and_life_goes_on(start):
 
 def test_stop_that_cannot_flush_is_refused_and_life_goes_on(start):
     running = start()
-    full = VeloError("store full: no space", code=203)
+    full = VeloError("tree not complete: no space", code=207)
     answers = [encode_error, encode_ok]
     running.shard(0)
     running.shard(
@@ -245,14 +245,42 @@ def test_stop_that_cannot_flush_is_refused_and_life_goes_on(start):
             encode_error(request.id, full) if answers[0] is encode_error else encode_ok(request.id)
         ),
     )
+    running.region.refused = 1
+    running.region.numbers["dirty_files"] = 1
 
     refused = running.peer.ask("STOP")
 
-    assert refused.error is not None and "store full" in refused.error[1]
+    assert refused.error is not None and "not complete: no space" in refused.error[1]
     answers[0] = encode_ok
+    running.region.refused = 0
+    running.region.numbers["dirty_files"] = 0
     sessions.Session(running.arena, os.getpid()).enter()  # the door is open again
     sessions.Session(running.arena, os.getpid()).leave()
     assert running.peer.ask("STOP").error is None
+    assert running.ended() is None
+
+
+@pytest.mark.parametrize("code", [203, 204, 208, 209])
+def test_stop_tells_of_a_store_that_cannot_be_written_and_ends_when_the_tree_is_on_disk(
+    start, code
+):
+    running = start()
+    running.shard(0)
+    running.shard(1, lambda request: encode_error(request.id, VeloError("store: no", code=code)))
+
+    told = running.peer.ask("STOP")
+
+    assert told.error is None and told.payload == (b"everything is on disk, but store: no",)
+    assert running.ended() is None
+
+
+def test_what_any_shard_has_to_say_is_in_the_answer_to_sync_and_stop(start):
+    running = start()
+    running.shard(0, lambda request: encode_ok(request.id, b"one"))
+    running.shard(1, lambda request: encode_ok(request.id, b"two", b"one"))
+
+    assert running.peer.ask("SYNC").payload == (b"one", b"two")
+    assert running.peer.ask("STOP").payload == (b"one", b"two")
     assert running.ended() is None
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
+from velo.interpose.core import DISK, NodeInfo
 from velo.shards.errors import StoreUnusable
+from velo.shards.flush import Recorder
 from velo.shards.manifest import Entry, Manifest
 
 ENTRY = Entry(b"/w/build/a.o", "file", 0o100644, 1, 2, 3, 4, bytes(32), None, 5, 6, 7, 8)
@@ -81,3 +85,129 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
 
     with pytest.raises(StoreUnusable, match="file"):
         Manifest(tmp_path / "file" / "0.sqlite")
+
+
+# ---- damage that shows later ---------------------------------------------------------------------
+
+
+def grown(path):
+    """A manifest of several pages, closed."""
+    manifest = Manifest(path)
+    manifest.replace([], [replace(ENTRY, path=b"/w/build/%d" % n) for n in range(2000)])
+    manifest.close()
+    return path
+
+
+def torn(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def overwritten(path):
+    whole = bytearray(path.read_bytes())
+    whole[4096:-4096] = b"\xa5" * (len(whole) - 8192)
+    path.write_bytes(whole)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def replaced(path):
+    import sqlite3
+
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE entries (song TEXT)")
+        other.execute("INSERT INTO entries VALUES ('x')")
+    other.close()
+
+
+def made_a_directory(path):
+    path.unlink()
+    path.mkdir()
+
+
+def of_text(path):
+    import sqlite3
+
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE entries SET path = 'text' WHERE path = x'2f772f6275696c642f30'")
+    other.close()
+
+
+DAMAGES = [torn, overwritten, emptied, replaced, made_a_directory, of_text]
+
+
+class Tree:
+    """What the recorder asks of a region: one file for each node."""
+
+    def __init__(self, directory, count):
+        self.paths = [directory / str(node) for node in range(count)]
+        for path in self.paths:
+            path.write_text("x")
+
+    def path_of(self, node):
+        return str(self.paths[node])
+
+    def infos(self):
+        return [
+            NodeInfo(
+                node=node,
+                generation=1,
+                home=0,
+                state=DISK,
+                links=1,
+                dirty_disk=False,
+                dirty_store=False,
+                mode=0o100644,
+                version=1,
+                charged_bytes=0,
+                size_bytes=1,
+                mtime_ns=1,
+                access_tick=0,
+                digest=bytes(32),
+            )
+            for node in range(len(self.paths))
+        ]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("when", ["before", "while it is open"])
+def test_a_damaged_manifest_is_set_aside_written_anew_and_told_once(tmp_path, damage, when):
+    # Given a manifest that somebody damages between two servers, or under a running one
+    path = grown(tmp_path / "m" / "0.sqlite")
+    (tmp_path / "tree").mkdir()
+    tree = Tree(tmp_path / "tree", 3)
+    recorder = Recorder(path)
+    if when != "before":
+        recorder.record(tree, tree.infos())
+    damage(path)
+
+    # when a flush records twice
+    recorder.record(tree, tree.infos())
+    recorder.record(tree, tree.infos())
+    recorder.close()
+
+    # then all is there, and whoever asks hears of it, once, with the path
+    again = Manifest(path)
+    assert again.paths() == {os.fsencode(each) for each in tree.paths}
+    again.close()
+    assert len(recorder.notices) <= 1
+    if damage is not emptied and when == "before":
+        assert str(path) in recorder.notices[0] and (tmp_path / "m" / "0.unreadable").exists()
+
+
+def test_a_manifest_whose_directory_was_removed_is_written_anew(tmp_path):
+    (tmp_path / "tree").mkdir()
+    tree = Tree(tmp_path / "tree", 3)
+    recorder = Recorder(tmp_path / "cache" / "m" / "0.sqlite")
+    recorder.record(tree, tree.infos())
+    shutil.rmtree(tmp_path / "cache")
+
+    recorder.record(tree, tree.infos())
+    recorder.close()
+
+    again = Manifest(tmp_path / "cache" / "m" / "0.sqlite")
+    assert len(again.paths()) == 3 and not recorder.notices
+    again.close()

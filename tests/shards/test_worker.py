@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -313,17 +314,50 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-def test_a_store_that_cannot_be_opened_ends_it_with_one_sentence(inside, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    done = subprocess.run(
-        [sys.executable, "-m", "velo.shards.worker", "--arena", str(inside.arena), "--index", "0"]
-        + ["--store", str(tmp_path / "file"), "--manifest", str(tmp_path / "m.sqlite")],
-        capture_output=True,
-        text=True,
-    )
+def test_a_store_that_cannot_be_opened_is_told_and_does_not_keep_files_from_the_disk(
+    inside, tmp_path
+):
+    # Given a store that cannot be, and something to flush
+    (tmp_path / "cas").write_text("in the way")
+    made = Router(inside, tmp_path)
+    inside.write("a", b"bytes")
 
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "store unusable" in done.stderr
+    # when a sync is asked for, and again when the way is free
+    refused = made.ask("SYNC")
+    (tmp_path / "cas").unlink()
+    again = made.ask("SYNC")
+    made.close()
+
+    # then it says so, the tree is on disk all the same, and later the store has it, too
+    assert refused.error is not None and "store unusable" in refused.error[1]
+    assert (inside.build / "a").read_bytes() == b"bytes"
+    assert again.error is None and len(list((tmp_path / "cas" / "sha256").rglob("*"))) == 2
+
+
+def test_a_store_that_vanished_is_made_anew_and_filled_and_told_once(inside, tmp_path, router):
+    inside.write("a", b"first" * 1000)
+    inside.write("b", b"second")
+    router.ok("SYNC")
+    shutil.rmtree(tmp_path / "cas")
+    inside.write("c", b"third")
+
+    (said,) = router.ok("SYNC")
+
+    assert str(tmp_path / "cas") in said.decode() and "2" in said.decode()
+    blobs = [path for path in (tmp_path / "cas" / "sha256").rglob("*") if path.is_file()]
+    assert len(blobs) == 3 and router.ok("SYNC") == ()
+
+
+def test_a_damaged_manifest_is_told_once_with_its_path(inside, tmp_path, router):
+    inside.write("a", b"bytes")
+    router.ok("SYNC")
+    (tmp_path / "manifest.sqlite").write_bytes(b"rubbish" * 2000)
+    inside.write("b", b"bytes")
+
+    said = router.ok("SYNC")
+
+    assert [str(tmp_path / "manifest.sqlite") in text.decode() for text in said] in ([True], [])
+    assert router.ok("SYNC") == ()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""Store, manifests and arena that somebody damaged: velo says so, once, and every command ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LIMIT_S = 60
+
+
+@pytest.fixture
+def built(velo, workspace, tmp_path):
+    """A workspace with files in memory, on disk and in the store; `manifests`, `cas` are there."""
+    place = workspace()
+    (place / "build").mkdir()
+    velo.exec("sh", "-c", "for i in 1 2 3 4 5 6; do echo $i > build/f$i; done", cwd=place)
+    velo.run("sync", cwd=place)
+    return place
+
+
+def manifests(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "cache" / "manifests").rglob("*.sqlite"))
+
+
+def tree(place: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (place / "build").iterdir()}
+
+
+WHOLE = {f"f{i}": f"{i}\n" for i in range(1, 7)}
+
+
+def rubbish(path):
+    path.write_bytes(os.urandom(20_000))
+
+
+def torn(path):
+    os.truncate(path, 5000)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def gone(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [rubbish, torn, empty, gone])
+@pytest.mark.parametrize("command", [["sync"], ["stop"], ["stop", "--force"], ["unload"]])
+def test_a_damaged_manifest_keeps_no_command_from_its_end(velo, built, tmp_path, damage, command):
+    for path in manifests(tmp_path):
+        damage(path)
+    velo.exec("sh", "-c", "echo new > build/new", cwd=built)
+
+    done = velo.run(*command, cwd=built, timeout_s=LIMIT_S)
+
+    assert "internal error" not in done.stderr
+    assert tree(built) == {**WHOLE, "new": "new\n"}
+    assert all("manifest damaged" in line for line in done.stderr.splitlines())
+    velo.stop(cwd=built)
+
+
+@pytest.mark.parametrize("command", [["sync"], ["stop"], ["stop", "--force"], ["unload"]])
+def test_a_cache_that_was_removed_is_made_anew(velo, built, tmp_path, command):
+    shutil.rmtree(tmp_path / "cache")
+    velo.exec("sh", "-c", "echo new > build/new", cwd=built)
+
+    done = velo.run(*command, cwd=built, timeout_s=LIMIT_S)
+
+    assert tree(built) == {**WHOLE, "new": "new\n"}
+    assert str(tmp_path / "cache" / "cas") in done.stderr and "store vanished" in done.stderr
+    assert len(manifests(tmp_path)) == 2
+    blobs = [path for path in (tmp_path / "cache" / "cas" / "sha256").rglob("*") if path.is_file()]
+    assert len(blobs) == 7
+    velo.stop(cwd=built)
+
+
+@pytest.mark.parametrize("command", [["stop"], ["stop", "--force"]])
+def test_a_store_that_cannot_be_is_told_and_the_server_ends(velo, built, tmp_path, command):
+    shutil.rmtree(tmp_path / "cache" / "cas")
+    (tmp_path / "cache" / "cas").write_text("in the way")
+    velo.exec("sh", "-c", "echo new > build/new", cwd=built)
+
+    refused = velo.run("sync", cwd=built, check=False, timeout_s=LIMIT_S)
+    done = velo.run(*command, cwd=built, timeout_s=LIMIT_S)
+
+    assert refused.returncode == 1 and str(tmp_path / "cache" / "cas") in refused.stderr
+    assert "everything is on disk, but store unusable" in done.stderr
+    assert "run 'velo stop'" not in done.stderr
+    assert tree(built) == {**WHOLE, "new": "new\n"} and not velo.left()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB, and what the workspace on it is called."""
+    place = tmp_path / "small"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "small", place], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"root: mount says {done.stderr.strip()}")
+    yield place / "workspace"
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize("command", [["sync"], ["stop"], ["stop", "--force"], ["unload"]])
+def test_files_that_the_disk_has_no_room_for_are_named(velo, small_disk, command):
+    place = small_disk
+    (place / "build").mkdir(parents=True)
+    (place / "velo.toml").write_text('[live]\nmax_memory = "64MB"\n')
+    script = (
+        "echo small > build/a; dd if=/dev/urandom of=build/b bs=1M count=2 status=none;"
+        " dd if=/dev/urandom of=build/c bs=1M count=2 status=none"
+    )
+    ended = velo.run("exec", "--", "sh", "-c", script, cwd=place, check=False)
+
+    done = velo.run(*command, cwd=place, check=False, timeout_s=LIMIT_S)
+
+    # then whoever asks hears which files are not there, and nothing is lost
+    for said in (ended, done):
+        assert said.returncode and str(place / "build" / "b") in said.stderr
+        assert str(place / "build" / "c") in said.stderr
+        assert str(place / "build" / "a") not in said.stderr
+    assert (place / "build" / "a").read_text() == "small\n"
+    subprocess.run(["mount", "-o", "remount,size=16m", place.parent], check=True)
+    velo.stop(cwd=place)
+    assert (place / "build" / "c").stat().st_size == 2 << 20
+
+
+@pytest.mark.parametrize("damage", [rubbish, torn, empty])
+def test_an_arena_that_is_none_any_more_is_set_aside_and_named(velo, built, damage):
+    # Given a server that was killed, and its memory's table damaged
+    arena, memory = velo.arena(), velo.memory()
+    for pid in [velo.server_pid(), *velo.shard_pids()]:
+        os.kill(pid, 9)
+    damage(memory / "meta")
+
+    # when the next command comes
+    done = velo.exec("sh", "-c", "cat build/f1; echo new > build/new", cwd=built)
+
+    # then it works, and says where the old one is
+    assert done.stdout == "1\n" and tree(built) == {**WHOLE, "new": "new\n"}
+    (aside,) = [path for path in arena.parent.iterdir() if "damaged" in path.name]
+    assert str(aside) in done.stderr and len(done.stderr.splitlines()) == 1
+    velo.run("stop", cwd=built)
+    subprocess.run(["rm", "-r", aside, memory], check=True)
+    velo.root.rmdir()
