@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 
 import click
 
 from . import client
 from .arena import Arena
 from .cmd_sync import TIMEOUT_S, tell
-from .config import Settings, load
-from .errors import ServerNotRunning
+from .config import find_workspace, load
+from .errors import Leaving, ServerNotRunning
 from .options import workspace_option
 
 
@@ -28,22 +29,38 @@ def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
     Exit status: 0 nothing of it is left (also when no server ran), 1 it goes on because programs
     run inside or something could not be put on disk; then it says which files.
     """
-    settings = load(start=workspace)
-    arena = Arena.of(settings.workspace)
-    if not _there(arena, settings):
-        click.echo("velo: no server runs", err=True)
-        return
-    pid = client.ensure(settings, say=_say, keep_settings=True).pid
-    tell(client.stop(arena, force=force, timeout_s=timeout_s, pid=pid))
+    place = find_workspace(workspace)
+    arena = Arena.of(place)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            pid = _server(arena, place)
+            if pid is None:
+                click.echo("velo: no server runs", err=True)
+                return
+            tell(client.stop(arena, force=force, timeout_s=timeout_s, pid=pid))
+            return
+        except (client.Refused, ServerNotRunning) as error:
+            # It is on its way out already, or was when it was asked: what it leaves is ours to see.
+            if error.code not in (Leaving.code, ServerNotRunning.code):
+                raise
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(client.POLL_S)
 
 
-def _there(arena: Arena, settings: Settings) -> bool:
-    """True when a server runs, or a dead one left an arena that a new one has to flush."""
+def _server(arena: Arena, place: str) -> int | None:
+    """The pid of the server, started when a dead one left an arena to flush; None: nothing is left.
+
+    Raises:
+        Refused: it is leaving.
+    """
     try:
-        client.hello(arena, workspace=settings.workspace)
+        return client.hello(arena, workspace=place).pid
     except ServerNotRunning:
-        return os.path.exists(arena.meta)
-    return True
+        if not os.path.exists(arena.meta):
+            return None
+    return client.ensure(load(start=place), say=_say, keep_settings=True).pid
 
 
 def _say(text: str) -> None:

@@ -250,7 +250,7 @@ class Desk:
             code, message = chosen.error
             return VeloError(message, code=code)
         if case.request.verb in TELLING:
-            said = (part for reply in case.replies.values() for part in reply.payload)
+            said = (part for reply in ordered for part in reply.payload)
             return list(dict.fromkeys(said))[:NOTICES_MAX]
         return list(chosen.payload)
 

@@ -62,6 +62,8 @@ def look(region: Region, store: str) -> Kept:
             path = region.path_of(info.node)
         except FileNotFoundError:
             continue
+        except OSError as error:  # longer than PATH_MAX
+            path = f"file {info.node} ({error.strerror})"
         paths.append(path)
         if info.state == COLD and not (info.digest and depot.has_blob(store, info.digest)):
             lost.append(path)

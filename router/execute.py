@@ -173,7 +173,7 @@ class _Run:
         """Put the outside version into the store; where it is, for the user."""
         from pathlib import Path
 
-        from velo.shards.cas import FileChanged, Store
+        from velo.shards.cas import NotStored, Store
 
         try:
             with open(path, "rb") as file:
@@ -183,7 +183,7 @@ class _Run:
                     return f"the other one is {store.find(digest)}"
                 finally:
                     store.close()
-        except (OSError, VeloError, FileChanged) as error:
+        except (OSError, VeloError, NotStored) as error:
             return f"the other one could not be stored ({error})"
 
     def _watch(self) -> None:

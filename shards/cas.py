@@ -39,6 +39,7 @@ from .errors import BlobCorrupt, BlobMissing, StoreFull, StoreUnusable, VeloErro
 CHUNK_BYTES = 1 << 20
 WORTH_RATIO = 0.95  # a compressed blob is kept when it is at most this much of the raw size
 TINY_BYTES = 64  # below this an LZ4 frame (at least 15 bytes of frame) cannot be worth it
+HOLE_BYTES_MAX = 256 << 20  # so much of a file may be hole, or as much as is data
 SYNC_EACH_MAX = 8  # up to so many new blobs fdatasync each; above, one syncfs is cheaper
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 COMPRESSED = ".lz4"
@@ -55,8 +56,16 @@ class StoreCounters:
     blobs_read: int = 0
 
 
-class FileChanged(Exception):
+class NotStored(Exception):
+    """Nothing was stored of a file, and nobody refused: it is not for now, or not for the store."""
+
+
+class FileChanged(NotStored):
     """The file changed while it was read; nothing was stored of it. Ask again later."""
+
+
+class MostlyHole(NotStored):
+    """A digest is of all bytes, and hours of zeros are not worth one: it lives in the tree only."""
 
 
 class Store:
@@ -258,9 +267,13 @@ class Batch:
 
         Raises:
             FileChanged: the bytes changed between hashing and copying.
+            MostlyHole: its size is far beyond what is in it (a disk image of 2 TB).
             StoreFull, StoreUnusable: the disk refused; the file was not staged, the rest was.
         """
-        size = os.fstat(fd).st_size
+        found = os.fstat(fd)
+        size, data_bytes = found.st_size, 512 * found.st_blocks
+        if size - data_bytes > max(HOLE_BYTES_MAX, data_bytes):
+            raise MostlyHole
         if size <= CHUNK_BYTES:
             return self._add_small(_read_whole(fd))
         digest = _digest_of(fd)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, PutResult, Region
 
-from .cas import Batch, FileChanged, Store
+from .cas import Batch, FileChanged, MostlyHole, NotStored, Store
 from .errors import BatonBusy, ManifestDamaged, TreeRefused, VeloError
 
 if TYPE_CHECKING:
@@ -70,7 +70,15 @@ def put_tree(
 def not_on_disk(region: Region) -> list[str]:
     """The paths of what the disk has not, of all shards, sorted."""
     waiting = (info for info in region.scan() if info.links and info.dirty_disk)
-    return sorted(path for info in waiting for path in path_of(region, info))
+    return sorted(named_path(region, info) for info in waiting)
+
+
+def named_path(region: Region, info: NodeInfo) -> str:
+    """What to call the file in a sentence, also when its path cannot be said."""
+    try:
+        return region.path_of(info.node)
+    except OSError as error:
+        return f"file {info.node} ({error.strerror})"
 
 
 def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = never) -> int:
@@ -104,6 +112,7 @@ class Stored:
 
     files: int = 0
     changed: int = 0  # written to meanwhile: stay dirty, the next flush takes them
+    holes: int = 0  # too sparse for the store: on disk only
 
 
 def store_files(
@@ -124,21 +133,22 @@ def store_files(
         StoreFull, StoreUnusable: files not yet marked stay dirty; batches done before are kept.
     """
     waiting = [info for info in infos if info.dirty_store and info.links and _has_bytes(info)]
-    files = changed = 0
+    files = changed = holes = 0
     for group in _groups(sorted(waiting, key=_history)):
         if stop():
             break
         done = _store_group(region, store, group, stop, careful)
         files += done.files
         changed += done.changed
-    return Stored(files, changed)
+        holes += done.holes
+    return Stored(files, changed, holes)
 
 
 def _store_group(
     region: Region, store: Store, group: list[NodeInfo], stop: Callable[[], bool], careful: bool
 ) -> Stored:
     added: list[tuple[int, int, bytes]] = []
-    changed = 0
+    changed = holes = 0
     refused: VeloError | None = None
     with store.batch(careful=careful) as batch:
         for info in group:
@@ -149,6 +159,9 @@ def _store_group(
             except VeloError as error:  # keep what fits before telling
                 refused = error
                 break
+            except MostlyHole:
+                holes += 1
+                continue
             if found is None:
                 changed += 1
             else:
@@ -157,7 +170,7 @@ def _store_group(
     kept = sum(region.stored(node, version, digest) for node, version, digest in added)
     if refused is not None:
         raise refused
-    return Stored(kept, changed + len(added) - kept)
+    return Stored(kept, changed + len(added) - kept, holes)
 
 
 def refill(
@@ -195,7 +208,7 @@ def _put_back(region: Region, batch: Batch, info: NodeInfo) -> bool:
         return False
     try:
         return batch.add(fd) == info.digest
-    except FileChanged:
+    except NotStored:
         return False
     finally:
         os.close(fd)
@@ -358,12 +371,12 @@ def is_stranded(info: NodeInfo) -> bool:
 
 
 def path_of(region: Region, info: NodeInfo) -> list[str]:
-    """One path of the file, or none when it has no name any more."""
+    """One path of the file; none when it has no name any more, or one longer than PATH_MAX."""
     if not info.links:
         return []
     try:
         return [region.path_of(info.node)]
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

@@ -223,7 +223,7 @@ def load(shard: Shard, node: int) -> None:
     info = shard.region.info(node)
     if info is None or info.state != COLD:
         return
-    path = next(iter(flush.path_of(shard.region, info)), f"node {node}")
+    path = flush.named_path(shard.region, info)
     digest = info.digest
     if digest is None:
         raise LoadFailed(path=path, reason="no digest is known; rebuild the file")
@@ -262,7 +262,7 @@ def materialise(shard: Shard, node: int) -> None:
 
 def _tree_refused(shard: Shard, error: OSError, node: int) -> VeloError:
     info = shard.region.info(node)
-    paths = [] if info is None else flush.path_of(shard.region, info)
+    paths = [] if info is None else [flush.named_path(shard.region, info)]
     return TreeRefused(paths=paths, reason=error.strerror or str(error))
 
 
@@ -371,6 +371,7 @@ def _store_all(shard: Shard, *, stop: Callable[[], bool] = never) -> None:
         done = flush.store_files(shard.region, shard.store, shard.mine(), stop=stop)
         shard.counters.stored_files += done.files
         shard.counters.changed_while_stored += done.changed
+        shard.counters.mostly_hole_files = done.holes
         if not done.changed or stop():
             return
 
