@@ -222,9 +222,9 @@ def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | No
         return None
     try:
         fd = region.open_bytes(node)
-    except (FileNotFoundError, BlockingIOError):
-        return None
-    except PermissionError:  # on disk, below a directory that its owner closed to himself
+    except OSError:
+        # Gone, or being loaded; or on disk, below a directory that its owner closed to himself, or
+        # at a path longer than PATH_MAX. It is in the tree; the next flush asks again.
         return None
     try:
         digest = batch.add(fd)

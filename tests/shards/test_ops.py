@@ -527,7 +527,14 @@ def test_a_path_that_cannot_be_said_stops_nothing(region, shard, monkeypatch):
             raise OSError(errno.ENAMETOOLONG, "File name too long")
         return say(asked)
 
+    def open_bytes(asked):
+        if asked == node:
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        return opened(asked)
+
+    opened = region.open_bytes
     monkeypatch.setattr(region, "path_of", path_of)
+    monkeypatch.setattr(region, "open_bytes", open_bytes)
 
     ops.sync(shard)
     ops.unload(shard)
