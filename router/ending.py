@@ -24,7 +24,7 @@ LAST_PUT_MS = 60_000
 class Kept(NamedTuple):
     """What is not on disk."""
 
-    count: int
+    files: int
     paths: list[str]
     lost: list[str]  # those of `paths` whose bytes are nowhere
 
@@ -35,7 +35,7 @@ class Kept(NamedTuple):
 
     def sentence(self) -> str:
         """All of it, for the user."""
-        text = f"{self.count} files are not on disk"
+        text = f"{self.files} files are not on disk"
         if self.paths:
             text += f" ({named(self.paths)})"
         if self.lost:

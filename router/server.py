@@ -418,7 +418,7 @@ class Server:
         durable = item.ok or ending.put_what_is_left(self.region)
         self._told = list(item.frames[3:]) if item.ok else []
         kept = ending.look(self.region, self.settings.cas_dir)
-        if kept.count and not (self._force and kept.only_lost):
+        if kept.files and not (self._force and kept.only_lost):
             return kept.sentence() if refusal is None else f"{kept.sentence()}: {refusal}"
         if kept.lost:
             self._told.append(f"dropped, as asked: {named(kept.lost)}".encode())

@@ -210,8 +210,8 @@ class Worker:
             if fits:
                 self._send(wire.encode_ok(each.id))
             elif now >= each.deadline or self._ending:
-                error = ops.space_refused(self.shard, each.wanted_bytes)
-                self._send(wire.encode_error(each.id, error))
+                refused = ops.space_refused(self.shard, each.wanted_bytes)
+                self._send(wire.encode_error(each.id, refused))
             else:
                 self._hungry.append(each)
         pause_s = max(ops.SPACE_POLL_S, (now - began) / ops.SPACE_SHARE)

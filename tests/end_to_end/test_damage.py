@@ -150,3 +150,27 @@ def test_an_arena_that_is_none_any_more_is_set_aside_and_named(velo, built, dama
     velo.run("stop", cwd=built)
     subprocess.run(["rm", "-r", aside, memory], check=True)
     velo.root.rmdir()
+
+
+# ---- the end, whatever else goes on --------------------------------------------------------------
+
+
+def test_several_stops_at_once_all_end_well(velo, built):
+    stops = [velo.start("stop", cwd=built) for _ in range(4)]
+
+    for each in stops:
+        done = velo.finish(each, timeout_s=LIMIT_S)
+        assert done.stderr in ("", "velo: no server runs\n")
+
+    assert tree(built) == WHOLE
+
+
+def test_a_server_is_stopped_also_when_its_velo_toml_is_not_trusted_any_more(velo, built):
+    (built / "velo.toml").chmod(0o666)
+
+    refused = velo.exec("true", cwd=built, check=False)
+    velo.run("status", cwd=built)
+    velo.run("stop", cwd=built, timeout_s=LIMIT_S)
+
+    assert refused.returncode == 125 and f"VELO_TRUST={built}" in refused.stderr
+    assert not velo.left()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -75,8 +76,9 @@ class Running:
 
     def close(self):
         if self._thread.is_alive():
-            self.signal(signal.SIGTERM)
-            self.signal(signal.SIGTERM)
+            with contextlib.suppress(OSError):  # it may have ended before the second one
+                self.signal(signal.SIGTERM)
+                self.signal(signal.SIGTERM)
         self.ended()
         self.peer.close()
         for shard in self.shards:
