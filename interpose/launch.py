@@ -7,6 +7,7 @@ without any of velo. Never: lose somebody else's preload, or write to the enviro
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import sys
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ ARENA = "VELO_ARENA"
 DISABLE = "VELO_DISABLE"
 GRACE = "VELO_GRACE_MS"  # how long a program waits for a server that is gone
 GRACE_DEFAULT_MS = 5000  # the library's own (preload.c)
-PT_LOAD, PT_DYNAMIC, DT_NEEDED, DT_STRTAB = 1, 2, 1, 5  # elf(5)
+PT_LOAD, PT_DYNAMIC, PT_INTERP, DT_NEEDED, DT_STRTAB = 1, 2, 3, 1, 5  # elf(5)
+HEAD_BYTES, SCRIPT_DEPTH_MAX = 4096, 5
 NEEDED_MAX, SANITIZER_BYTES_MAX = 4, 32  # as in preload/sanitizer.c
 
 
@@ -58,6 +60,51 @@ def loadable_path(library: str, directory: str) -> str:
     shutil.copyfile(library, unfinished)
     os.rename(unfinished, copy)
     return copy
+
+
+def is_entered(program: str) -> bool:
+    """Can the library be preloaded into `program`? What preload/opaque.c judges for all others.
+
+    Not into one that is static, of another machine, gains privileges, or has another loader and so
+    another libc. A script is what its interpreter is. What cannot be read is left to the kernel.
+    """
+    for _ in range(SCRIPT_DEPTH_MAX):
+        try:
+            with open(program, "rb") as file:
+                head = file.read(HEAD_BYTES)
+                privileged = os.fstat(file.fileno()).st_mode & (stat.S_ISUID | stat.S_ISGID)
+        except OSError:
+            return True
+        if head[:2] != b"#!":
+            return head[:4] != b"\x7fELF" or (not privileged and _has_our_loader(head))
+        program = os.fsdecode((head[2:].split(maxsplit=1) or [b""])[0])
+    return True
+
+
+def _has_our_loader(head: bytes) -> bool:
+    try:
+        theirs, ours = _loader_of(head), _loader_of(_own_head())
+        return theirs is not None and ours is not None and os.path.samefile(theirs, ours)
+    except (OSError, struct.error):
+        return False
+
+
+def _own_head() -> bytes:
+    with open(sys.executable, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _loader_of(head: bytes) -> bytes | None:
+    """What PT_INTERP says in the first bytes of an ELF file of this machine; None of any other."""
+    if head[4:6] != _own_head()[4:6] or head[18:20] != _own_head()[18:20]:
+        return None
+    (start,) = struct.unpack_from("<Q", head, 32)
+    size, count = struct.unpack_from("<HH", head, 54)
+    for index in range(min(count, 64)):
+        kind, offset, length = struct.unpack_from("<I4xQ16xQ", head, start + index * size)
+        if kind == PT_INTERP:
+            return head[offset : offset + length].rstrip(b"\0")
+    return None
 
 
 def sanitizer_of(program: str) -> str | None:

@@ -38,6 +38,7 @@ from .errors import (
 from .sessions import NobodyHome, Session, start_time
 
 ENTER_TRIES = 50
+STAND_IN = ("env", "--")
 BARRIER_MS = 610_000  # a little more than the router gives its shards
 BARRIER_TRIES = 12  # two hours of a disk that is slow but moves
 PUT_ALL_MS = 600_000
@@ -120,10 +121,15 @@ class _Run:
         try:
             self._take_in_changes()
             self._before = hosting.look(self._region)
+            program = running.look_up(command[0], os.environ)
+            if not launch.is_entered(program):
+                # A program that is entered judges it, puts the tree on disk and becomes it.
+                program = running.look_up(STAND_IN[0], os.environ)
+                command = [*STAND_IN, *command]
             environment = launch.environment(
                 self._served.arena.memory,
                 grace_ms=int(self._settings.grace * 1000),
-                program=running.look_up(command[0], os.environ),
+                program=program,
             )
             status = running.run(command, environment, watch=self._watch)
             with limits.lifted():

@@ -1,6 +1,8 @@
 /* objects.c - finding code and names among what is mapped; libc's own dlsym. */
 #include "objects.h"
 
+#include <sys/auxv.h>
+
 /* ---- one object ------------------------------------------------------------------------------ */
 
 /* The loader adds the base to most of these in place, but not in objects that it cannot write. */
@@ -277,4 +279,27 @@ bool velo_is_libc_code(const void *address)
     struct velo_object object;
     return velo_is_our_libc((uintptr_t)address) ||
            (address != NULL && velo_object_at(address, &object) && velo_object_is_libc(&object));
+}
+
+/* ---- the loader ------------------------------------------------------------------------------ */
+
+static int find_loader(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    const unsigned long base = getauxval(AT_BASE);
+    if (base == 0 || info->dlpi_addr != base || info->dlpi_name[0] == 0)
+        return 0;
+    *(const char **)context = info->dlpi_name;
+    return 1;
+}
+
+const char *velo_own_loader(void)
+{
+    static _Atomic(const char *) known;
+    const char *name = atomic_load_explicit(&known, memory_order_relaxed);
+    if (name == NULL) {
+        dl_iterate_phdr(find_loader, &name);
+        atomic_store_explicit(&known, name, memory_order_relaxed);
+    }
+    return name;
 }

@@ -39,6 +39,8 @@ void *velo_own_function(const char *name);
 /* Code of the libc that we are bound to; of any part or copy of it. */
 bool velo_is_our_libc(uintptr_t address);
 bool velo_is_libc_code(const void *address);
+/* The path of the loader that runs in this process, or NULL. */
+const char *velo_own_loader(void);
 /* libc's dlsym and dlvsym, past all that stand in front. Who calls them by the pointer is the caller. */
 typedef void *velo_look_up(void *handle, const char *name);
 typedef void *velo_look_up_version(void *handle, const char *name, const char *version);

@@ -13,6 +13,7 @@
 #include "claim.h"
 #include "dispatch.h"
 #include "environment.h"
+#include "objects.h"
 #include "raw.h"
 
 #define HEAD_BYTES 2048u
@@ -30,12 +31,17 @@ enum program { PROGRAM_UNKNOWN, PROGRAM_ENTERED, PROGRAM_OPAQUE, PROGRAM_SCRIPT 
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-static bool loader_is_glibc(const char *path)
+/* The loader that runs here, too, brings the libc that we were built for. Another one, also of glibc's,
+ * has a libc of its own beside it, which may be older than what we need. */
+static bool is_our_loader(const char *path)
 {
-    const char *name = strrchr(path, '/');
-    name = name == NULL ? path : name + 1;
-    return strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld.so", 5) == 0 ||
-           strncmp(name, "ld64.so", 7) == 0;
+    struct stat theirs, ours;
+    const char *own = velo_own_loader();
+    return own != NULL &&
+           (strcmp(own, path) == 0 ||
+            (raw_statat(AT_FDCWD, path, &theirs, 0) == 0 &&
+             raw_statat(AT_FDCWD, own, &ours, 0) == 0 && theirs.st_dev == ours.st_dev &&
+             theirs.st_ino == ours.st_ino));
 }
 
 static void put_programs(struct velo_region *region)
@@ -43,6 +49,12 @@ static void put_programs(struct velo_region *region)
     struct velo_put_result result;
     if (velo_programs_pending(region) != 0)
         velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
+}
+
+static enum program of_another_libc(void)
+{
+    velo_escape(velo_here(), VELO_ESCAPE_LIBC);
+    return PROGRAM_OPAQUE;
 }
 
 /* The loader that the file names (PT_INTERP) is read from the file itself when it lies beyond the
@@ -53,7 +65,7 @@ static enum program judge_loader(int fd, const Elf64_Phdr *segment)
     const size_t size = segment->p_filesz < sizeof path - 1 ? segment->p_filesz : sizeof path - 1;
     if (velo_sys4(SYS_pread64, fd, velo_word(path), size, segment->p_offset) != (long)size)
         return PROGRAM_UNKNOWN;
-    return loader_is_glibc(path) ? PROGRAM_ENTERED : PROGRAM_OPAQUE;
+    return is_our_loader(path) ? PROGRAM_ENTERED : of_another_libc();
 }
 
 static enum program judge_elf(int fd, const unsigned char *head, size_t size,
@@ -61,10 +73,10 @@ static enum program judge_elf(int fd, const unsigned char *head, size_t size,
 {
     Elf64_Ehdr file;
     if (head[EI_CLASS] != ELFCLASS64 || head[EI_DATA] != ELFDATA2LSB || size < sizeof file)
-        return PROGRAM_OPAQUE;
+        return of_another_libc();
     memcpy(&file, head, sizeof file);
     if (file.e_machine != OUR_MACHINE)
-        return PROGRAM_OPAQUE;
+        return of_another_libc();
     for (unsigned i = 0; i < file.e_phnum && i < 64; i++) {
         Elf64_Phdr segment;
         const uint64_t at = file.e_phoff + (uint64_t)i * file.e_phentsize;

@@ -5,7 +5,6 @@
  * Never a descriptor, thread, signal handler or byte of output left behind in the host program. */
 #include "preload.h"
 
-#include <dlfcn.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -98,10 +97,10 @@ static void take_grace(const char *text)
 
 static void remember_ourselves(const char *arena)
 {
-    Dl_info info;
-    if (dladdr(velo_library_path, &info) != 0 && info.dli_fname != NULL &&
-        strlen(info.dli_fname) < sizeof velo_library_path)
-        strcpy(velo_library_path, info.dli_fname);
+    struct velo_object own;
+    if (velo_object_at(velo_library_path, &own) && own.path != NULL &&
+        strlen(own.path) < sizeof velo_library_path)
+        strcpy(velo_library_path, own.path);
     memcpy(velo_arena_assignment, "VELO_ARENA=", 11);
     strcpy(velo_arena_assignment + 11, arena);
 }
