@@ -34,10 +34,10 @@ from . import zmtp
 CONNECTIONS_MAX = 1000  # below what one epoll_wait tells of
 GUEST_CONNECTIONS_MAX = 256
 FEW = 4  # connections that a process has for good reason
-OWED_MAX = 256
-MESSAGES_PER_TURN = 16
-ACCEPTS_PER_TURN = 128
-BACKLOG = 512
+OWED_MAX = 64
+MESSAGES_PER_TURN = 8
+ACCEPTS_PER_TURN = 32
+BACKLOG = 128  # who finds it full waits in connect(2), first come first served
 RECEIVE_BYTES = 1 << 16
 UNREAD_BYTES_MAX = 16 << 20  # answers that a peer did not read; more, and he is gone
 MUTED_S = 0.1  # no descriptor is to be had: so long nobody is let in

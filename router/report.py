@@ -128,6 +128,8 @@ def _shard_lines(shards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
     for message in _troubles(shards):
         yield f"trouble     {message}"
+    for message in _notices(shards):
+        yield f"notice      {message}"
 
 
 def _troubles(shards: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -150,3 +152,9 @@ def _names(counts: Mapping[str, Mapping[str, int]], *, timed: bool = False) -> s
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def _notices(shards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was set aside or made anew, each thing once."""
+    found = [text for shard in shards for text in (shard["worker"] or {}).get("notices", ())]
+    return list(dict.fromkeys(found))

@@ -408,6 +408,7 @@ def status(shard: Shard) -> dict[str, Any]:
             "stored_bytes": shard.store.counters.stored_bytes,
         },
         trouble=shard.flushing.as_json() or shard.evicting.as_json(),
+        notices=list(shard.recorder.notices),  # until a sync has told them
     )
 
 

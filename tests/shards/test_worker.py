@@ -356,6 +356,7 @@ def test_a_damaged_manifest_is_told_once_with_its_path(inside, tmp_path, router)
 
     said = router.ok("SYNC")
 
+    assert router.status()["notices"] == []
     assert [str(tmp_path / "manifest.sqlite") in text.decode() for text in said] in ([True], [])
     assert router.ok("SYNC") == ()
 
@@ -384,3 +385,17 @@ def test_an_idle_shard_uses_no_cpu(inside, router):
 def cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_what_a_flush_by_itself_set_aside_is_in_the_status_until_a_sync_tells_it(inside, tmp_path):
+    (tmp_path / "manifest.sqlite").write_bytes(b"rubbish" * 2000)
+    made = Router(inside, tmp_path, idle_flush_s=0.05)
+    inside.write("a", b"bytes")
+
+    (notice,) = until(lambda: made.status()["notices"], "the notice")
+    told = made.ok("SYNC")
+    left = made.status()["notices"]
+    made.close()
+
+    assert str(tmp_path / "manifest.sqlite") in notice
+    assert [text.decode() for text in told] == [notice] and left == []
