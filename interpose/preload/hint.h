@@ -80,5 +80,7 @@ int velo_spill_descriptor(int fd, uint32_t node);
  * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
  * 0 or -errno. */
 int velo_spill_place(const struct velo_place *place, bool waits);
+/* All that may be written, as far as nobody else has it: this process will look at the disk. */
+void velo_spill_all(struct velo_region *region);
 
 #endif

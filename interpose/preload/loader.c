@@ -105,7 +105,7 @@ static bool names_no_file(const char *name)
 {
     static const char *const harmless[] = {
         "__close",  "__fcntl",     "__pwrite64",      "__sigaction",        "__sigsuspend",
-        "__write",  "_Fork",       "bsd_signal",      "close",              "close_range",
+        "__write",  "_Fork",       "_IO_fclose",       "_IO_fwrite",       "bsd_signal",      "close",              "close_range",
         "closefrom", "copy_file_range", "dirfd",      "dlsym",              "dlvsym",
         "dup",      "dup2",        "dup3",            "__dup2",             "epoll_pwait",
         "fcntl",    "fcntl64",     "fwrite",          "ppoll",              "prctl",

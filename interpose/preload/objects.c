@@ -268,6 +268,12 @@ void *velo_real_dlsym(void *handle, const char *name)
     return found;
 }
 
+uintptr_t velo_libc_start(void)
+{
+    look_up_of_libc();
+    return libc.start;
+}
+
 bool velo_is_our_libc(uintptr_t address)
 {
     look_up_of_libc();

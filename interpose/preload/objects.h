@@ -38,6 +38,7 @@ bool velo_object_is_libc(const struct velo_object *object);
 void *velo_own_function(const char *name);
 /* Code of the libc that we are bound to; of any part or copy of it. */
 bool velo_is_our_libc(uintptr_t address);
+uintptr_t velo_libc_start(void);
 bool velo_is_libc_code(const void *address);
 /* The path of the loader that runs in this process, or NULL. */
 const char *velo_own_loader(void);

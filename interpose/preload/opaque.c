@@ -13,6 +13,7 @@
 #include "claim.h"
 #include "dispatch.h"
 #include "environment.h"
+#include "hint.h"
 #include "objects.h"
 #include "raw.h"
 
@@ -156,6 +157,16 @@ __attribute__((noinline)) static int put_target(struct velo_region *region, int 
     return hosted && velo_put(region, place.node, 0) == 1 ? -ETXTBSY : 0;
 }
 
+/* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. */
+static bool is_audited(char *const environment[])
+{
+    const char *audit = velo_environment_get(environment, "LD_AUDIT");
+    if (audit == NULL || audit[0] == 0)
+        return false;
+    velo_escape(velo_here(), VELO_ESCAPE_UNREACHABLE);
+    return true;
+}
+
 int velo_before_program(int dirfd, const char *path, char *const environment[],
                         char first[VELO_SANITIZER_MAX])
 {
@@ -167,12 +178,14 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
                            velo_environment_get(environment, "LD_AUDIT") != NULL ||
                            velo_environment_preloads(environment);
+    const bool audited = is_audited(environment);
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
         if (put_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;
         const enum program is = judge(dirfd, path, interpreter, first);
         if (is != PROGRAM_SCRIPT)
-            return is == PROGRAM_OPAQUE && raw_access(dirfd, path, X_OK) == 0;
+            return (is == PROGRAM_OPAQUE || (is == PROGRAM_ENTERED && audited)) &&
+                   raw_access(dirfd, path, X_OK) == 0;
         path = interpreter;
         dirfd = AT_FDCWD;
     }
@@ -199,6 +212,7 @@ void velo_leave_namespace(struct velo_region *region)
 {
     const int saved = errno;
     velo_opaque_begin(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
+    velo_spill_all(region);
     velo_switch_off();
     errno = saved;
 }

@@ -12,6 +12,7 @@
 #include "../core/layout.h"
 #include "dispatch.h"
 #include "objects.h"
+#include "opaque.h"
 #include "raw.h"
 #include "zmtp.h"
 
@@ -193,5 +194,11 @@ __attribute__((constructor(101))) static void enlist(void)
     if (region == NULL)
         return;
     velo_enlist(region, program_invocation_short_name);
+    const char *audit = environment_value("LD_AUDIT", 8);
+    if (audit != NULL && audit[0] != 0) { /* its libraries have a libc of their own */
+        velo_escape(region, VELO_ESCAPE_UNREACHABLE);
+        velo_leave_namespace(region);
+        return;
+    }
     velo_dispatch_program(region);
 }

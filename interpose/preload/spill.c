@@ -13,6 +13,7 @@
 #include "../core/os.h"
 #include "../core/snapshot.h"
 #include "../core/tree.h"
+#include "claim.h"
 #include "hint.h"
 #include "raw.h"
 
@@ -269,4 +270,19 @@ int velo_spill_place(const struct velo_place *place, bool waits)
     release_writers(held, &signals);
     scratch_free(s);
     return rc;
+}
+
+/* ---- before we leave -------------------------------------------------------------------------- */
+
+/* One open descriptor is enough: all that lead to the same file go with it. What others share stays in
+ * memory, and a shard puts it. */
+void velo_spill_all(struct velo_region *region)
+{
+    for (int fd = 0; fd < (int)VELO_HINTS_MAX; fd++) {
+        const uint32_t node = velo_hint(fd) == 0 ? 0 : velo_node_of_fd(region, fd);
+        const struct velo_place place = {
+            .kind = VELO_HOSTED, .type = VELO_REGULAR, .node = node};
+        if (node != 0)
+            velo_spill_place(&place, false);
+    }
 }

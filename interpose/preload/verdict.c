@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "objects.h"
 #include "raw.h"
 #include "sites.h"
 
@@ -141,23 +142,26 @@ struct survey {
     enum velo_verdict worst;
 };
 
-/* libc's calls are the ones that we stand in front of, the loader looks for files on disk, and the
- * kernel's own object and we ourselves name none. */
+static bool holds(const struct object *object, uintptr_t address)
+{
+    for (unsigned i = 0; i < object->count; i++) {
+        const uintptr_t start = (uintptr_t)object->base + object->segments[i].p_vaddr;
+        if (object->segments[i].p_type == PT_LOAD && address >= start &&
+            address - start < object->segments[i].p_memsz)
+            return true;
+    }
+    return false;
+}
+
+/* Our libc's calls are the ones that we stand in front of (those of a copy are not), the loader looks for
+ * files on disk, and the kernel's own object and we ourselves name none. */
 static bool is_exempt(const struct object *object, const char *path)
 {
     const char *name = strrchr(path, '/');
     name = name == NULL ? path : name + 1;
-    if (strncmp(name, "libc.so.", 8) == 0 || strncmp(name, "ld-linux", 8) == 0 ||
-        strncmp(name, "linux-vdso", 10) == 0)
+    if (strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "linux-vdso", 10) == 0)
         return true;
-    const uintptr_t self = (uintptr_t)&is_exempt;
-    for (unsigned i = 0; i < object->count; i++) {
-        const uintptr_t start = (uintptr_t)object->base + object->segments[i].p_vaddr;
-        if (object->segments[i].p_type == PT_LOAD && self >= start &&
-            self - start < object->segments[i].p_memsz)
-            return true;
-    }
-    return false;
+    return holds(object, (uintptr_t)&is_exempt) || holds(object, velo_libc_start());
 }
 
 static int look(struct dl_phdr_info *info, size_t size, void *context)

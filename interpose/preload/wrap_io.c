@@ -204,6 +204,7 @@ EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE
     return velo_hint(stream->_fileno) != 0 ? fwrite_hinted(bytes, size, count, stream)
                                            : NEXT(fwrite)(bytes, size, count, stream);
 }
+ALIAS(_IO_fwrite, fwrite);
 
 /* ---- copying inside the kernel --------------------------------------------------------------- */
 

@@ -305,3 +305,4 @@ EXPORT FILE *popen(const char *command, const char *mode)
         environ = own;
     return stream;
 }
+ALIAS(_IO_popen, popen);

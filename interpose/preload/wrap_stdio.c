@@ -99,6 +99,7 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     return converts(mode) ? open_converting(fd, mode) : open_plain(fd, mode, flags);
 }
 ALIAS(fopen64, fopen);
+ALIAS(_IO_fopen, fopen);
 
 /* The file's descriptor takes the place of the one that libc gave the stream. */
 static FILE *put_under(FILE *stream, int fd, int flags)
@@ -152,6 +153,7 @@ EXPORT int fclose(FILE *stream)
     velo_closed(node);
     return rc;
 }
+ALIAS(_IO_fclose, fclose);
 
 EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {

@@ -113,6 +113,18 @@ def test_without_the_kernels_help_such_a_program_is_opaque(
     assert not status["raw"]
 
 
+def test_doctor_names_a_kernel_without_that_help(
+    velo: Velo, place: Path, compiled: Callable[..., Path]
+) -> None:
+    with_it = velo.run("doctor", cwd=place).stdout
+    command = [compiled("without"), shutil.which(velo.executable), "doctor"]
+
+    without = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
+
+    assert "hands over no system calls" in without.splitlines()[0]
+    assert "hands over" not in with_it
+
+
 def test_rings_are_not_to_be_had(velo: Velo, place: Path, compiled: Callable[..., Path]) -> None:
     shown = velo.exec(str(compiled("rings")), cwd=place).stdout
 
