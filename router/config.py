@@ -31,6 +31,7 @@ SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
 PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
 PATTERN_BYTES_MAX = 250
 MEMORY_BYTES_MIN = 1 << 20
+MEMORY_BYTES_MAX = 1 << 50
 
 
 class Setting(NamedTuple):
@@ -226,7 +227,7 @@ def _document(
 
     try:
         return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, beyond what Python parses
         raise BadConfiguration(f"bad settings: {path}: {error}") from None
 
 
@@ -286,6 +287,8 @@ def _memory(value: Any) -> int:
     size_bytes = parse_size(value)
     if size_bytes < MEMORY_BYTES_MIN:
         raise ValueError(f"{value!r} is below the least, 1MiB")
+    if size_bytes > MEMORY_BYTES_MAX:
+        raise ValueError(f"{str(value)[:20]!r} is more than 1 PiB")
     return size_bytes
 
 
@@ -308,7 +311,7 @@ def _switch(value: Any) -> bool:
 
 
 def _directory(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{value!r} is not a directory's path")
     path = os.path.expanduser(value)
     if not path.startswith("/"):

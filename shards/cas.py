@@ -84,7 +84,7 @@ class Store:
         """
         self.directory = directory
         self.counters = StoreCounters()
-        self.vanished = False  # what was stored before may be gone; whoever refills it says so
+        self.vanished = True  # what was stored before us may be gone; the first flush looks
         self._blobs = directory / "sha256"
         self._blobs_were: os.stat_result | None = None
         self._staging_parent = directory / "staging"
@@ -118,7 +118,7 @@ class Store:
                 return
         except OSError:
             pass
-        self.vanished |= self._blobs_were is not None
+        self.vanished = True
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             depot.remove_staging(fd, self._staging)

@@ -176,7 +176,7 @@ def _store_group(
 def refill(
     region: Region, store: Store, infos: Iterable[NodeInfo], *, stop: Callable[[], bool] = never
 ) -> int:
-    """The store vanished: put back what it should have and memory or the disk still has.
+    """The store may have vanished: put back what it should have and memory or the disk still has.
 
     A file that is no longer what was stored stays as it is. Returns how many were put back;
     `store.vanished` is False afterwards, unless `stop` said to leave.
@@ -187,7 +187,8 @@ def refill(
     missing = [
         info
         for info in infos
-        if info.links and info.digest and _has_bytes(info) and store.find(info.digest) is None
+        if info.links and info.digest and not info.dirty_store and _has_bytes(info)
+        if store.find(info.digest) is None
     ]
     done = 0
     for group in _groups(sorted(missing, key=_history)):

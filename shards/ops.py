@@ -362,11 +362,11 @@ def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
 def _store_all(shard: Shard, *, stop: Callable[[], bool] = never) -> None:
     shard.store.renew()
     if shard.store.vanished:
-        count = flush.refill(shard.region, shard.store, shard.mine(), stop=stop)
-        shard.recorder.notices.append(
-            f"store vanished: {shard.store.directory} was removed and is made anew;"
-            f" files put back into it: {count}"
-        )
+        if count := flush.refill(shard.region, shard.store, shard.mine(), stop=stop):
+            shard.recorder.notices.append(
+                f"store vanished: {shard.store.directory} was not what it had been and is filled"
+                f" anew; files put back into it: {count}"
+            )
     for _ in range(SYNC_ROUNDS_MAX):
         done = flush.store_files(shard.region, shard.store, shard.mine(), stop=stop)
         shard.counters.stored_files += done.files

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -98,9 +100,13 @@ def test_an_unknown_table_is_an_error_too(workspace):
         "[live]\ncas_dir = 'relative'",
         "[live]\nidle_flush = 'soon'",
         "live = 3",
+        "[live]\nidle_exit = " + "9" * 5000,
+        "a = " + "[" * 100_000,
+        "[live]\nmax_memory = " + "9" * 99,
         "[live",
         "\udcff",
     ],
+    ids=lambda text: text[:40],
 )
 def test_a_bad_value_is_one_sentence_that_names_the_place(workspace, text):
     (workspace / "velo.toml").write_bytes(text.encode(errors="surrogateescape"))
@@ -322,3 +328,28 @@ def test_a_workspace_cannot_trust_itself(workspace):
     write(workspace / "velo.toml", '[trust]\nworkspaces = ["*"]')
 
     assert "unknown table" in refusal(environment={})
+
+
+def test_any_bytes_in_a_velo_toml_are_settings_or_one_sentence(workspace):
+    # Goal: no traceback. Method: valid lines and odd values at random, some bytes of them changed.
+    seed = random.Random(5)
+    values = ["inf", "nan", "-1", "true", '"8GB"', '"\\u0000"', "[]", "{}", '["a"]', '["\\u0000"]']
+    values += [
+        "[[1]]",
+        '"\u0661GB"',
+        '"0x8"',
+        "1_000",
+        '"\u00b2"',
+        "1979-05-27",
+        '"' + "9" * 5000 + '"',
+    ]
+    names = [setting.name for setting in config.SETTINGS]
+    for _ in range(1500):
+        chosen = seed.sample(names, seed.randrange(1, 4))
+        text = "[live]\n" + "\n".join(f"{name} = {seed.choice(values)}" for name in chosen)
+        data = bytearray(text.encode())
+        for _ in range(seed.choice((0, 0, 0, 3))):
+            data[seed.randrange(len(data))] = seed.randrange(256)
+        (workspace / "velo.toml").write_bytes(data)
+        with contextlib.suppress(BadConfiguration):
+            config.load(environment={})

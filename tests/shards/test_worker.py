@@ -399,3 +399,21 @@ def test_what_a_flush_by_itself_set_aside_is_in_the_status_until_a_sync_tells_it
 
     assert str(tmp_path / "manifest.sqlite") in notice
     assert [text.decode() for text in told] == [notice] and left == []
+
+
+def test_a_store_that_vanished_between_two_shards_is_filled_by_the_next(inside, tmp_path):
+    # Given files that a shard stored, and a cache that was removed while no shard ran
+    inside.write("a", b"first" * 1000)
+    made = Router(inside, tmp_path)
+    made.ok("SYNC")
+    made.close()
+    shutil.rmtree(tmp_path / "cas")
+
+    # when the next one syncs
+    made = Router(inside, tmp_path)
+    (said,) = made.ok("SYNC")
+    made.close()
+
+    # then the store has them again
+    blobs = [path for path in (tmp_path / "cas" / "sha256").rglob("*") if path.is_file()]
+    assert len(blobs) == 1 and "files put back into it: 1" in said.decode()
