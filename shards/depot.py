@@ -86,6 +86,8 @@ def _is_marked(directory: str | Path) -> bool:
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
+    if entry.name == MARKER:  # another shard was faster, just now
+        return entry.is_file(follow_symlinks=False)
     if entry.name not in OURS or not entry.is_dir(follow_symlinks=False):
         return False
     names = os.listdir(entry.path) if entry.name != "corrupt" else []
