@@ -86,12 +86,15 @@ bool velo_environment_preloads(char *const environment[])
     return strspn(list, " :") < before || (us != NULL && !is_last(us));
 }
 
+static bool has_left; /* for good */
+
 size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
 {
     if (environment != NULL && velo_is_nowhere(environment))
         return 0; /* the kernel refuses it */
-    if (velo_here() == NULL || velo_library_path[0] == 0 || is_disabled(environment))
+    if ((velo_here() == NULL && !has_left) || velo_library_path[0] == 0 || is_disabled(environment))
         return 0;
+    enter = enter && !has_left;
     const char *preload = velo_environment_get(environment, "LD_PRELOAD");
     const char *us = find_ourselves(preload);
     const bool named = us != NULL;
@@ -141,6 +144,7 @@ static void write_preload(char *out, const char *old, bool enter, const char *fi
 char *const *velo_environment_make(char *const environment[], bool enter, const char *first,
                                    void *scratch)
 {
+    enter = enter && !has_left;
     const size_t count = count_of(environment);
     char **made = scratch;
     char *text = (char *)(made + count + 3);
@@ -160,6 +164,7 @@ char *const *velo_environment_make(char *const environment[], bool enter, const 
 /* In place: the text only gets shorter, and a list of nothing is no entry at all. */
 void velo_environment_leave(void)
 {
+    has_left = true;
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
         const char *us = find_ourselves(value_of(*entry, "LD_PRELOAD"));
         if (us == NULL)

@@ -21,7 +21,8 @@ size_t velo_environment_bytes(char *const environment[], bool enter, const char 
 char *const *velo_environment_make(char *const environment[], bool enter, const char *first,
                                    void *scratch);
 
-/* Takes us out of this process's own environment, so that its children are not entered. */
+/* Takes us out of this process's own environment, and of all that it gives, so that its children are
+ * not entered: where they are, neither we nor the arena may be. */
 void velo_environment_leave(void);
 
 /* Declares `there`, a pointer that lives until the function returns. */

@@ -6,6 +6,7 @@
 
 #include "claim.h"
 #include "dispatch.h"
+#include "sandbox.h"
 
 /* Gets the arguments to change, where the stub stored them; the result is where to jump. */
 struct clone_call;
@@ -46,6 +47,7 @@ static int begin(void *top)
 /* A child that shares memory, but perhaps not the working directory, with us. */
 __attribute__((used)) void *velo_before_clone(struct clone_call *call)
 {
+    velo_before_namespaces(call->flags);
     if ((call->flags & CLONE_VM) != 0 && (call->flags & CLONE_FS) == 0)
         velo_cwd_unknowable();
     if (velo_is_watched() && !velo_vfork_child && call->function != NULL && call->stack != NULL) {

@@ -8,6 +8,7 @@
 
 #include "claim.h"
 #include "raw.h"
+#include "sandbox.h"
 #include "wrap_dir.h"
 
 /* ---- readlink -------------------------------------------------------------------------------- */
@@ -150,6 +151,7 @@ EXPORT int daemon(int stay, int keep_open)
 /* A thread gets a working directory of its own: one for the process is no longer true. */
 EXPORT int unshare(int flags)
 {
+    velo_before_namespaces((unsigned)flags);
     if ((flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)) != 0)
         velo_cwd_unknowable();
     return (int)velo_answer(velo_sys1(SYS_unshare, flags));
@@ -157,40 +159,27 @@ EXPORT int unshare(int flags)
 
 EXPORT int setns(int fd, int type)
 {
+    if (type == 0 || (type & (CLONE_NEWNS | CLONE_NEWPID)) != 0) /* 0: whatever `fd` is */
+        velo_enter_sandbox();
     const long rc = velo_sys2(SYS_setns, fd, type);
     if (rc == 0)
         velo_cwd_unknowable();
     return (int)velo_answer(rc);
 }
 
-/* Below another root the same text means something else; what is in memory is put on disk first,
- * where this process will look from now on, and it is watched like a program that we cannot enter. */
-static long leave_root(struct velo_region *region, long rc)
-{
-    if (rc == 0 && region != NULL) {
-        velo_opaque_begin(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
-        velo_switch_off();
-    }
-    return changed(rc);
-}
-
+/* Below another root the same text means something else. "/" is not another one. */
 EXPORT int chroot(const char *path)
 {
-    struct velo_region *region = velo_here();
-    if (velo_is_nowhere(path) || strcmp(path, "/") == 0)
-        region = NULL;
-    if (region != NULL)
-        velo_put_tree(region);
-    return (int)velo_answer(leave_root(region, velo_sys1(SYS_chroot, velo_word(path))));
+    if (!velo_is_nowhere(path) && strcmp(path, "/") != 0)
+        velo_enter_sandbox();
+    return (int)velo_answer(changed(velo_sys1(SYS_chroot, velo_word(path))));
 }
 
 int pivot_root(const char *root, const char *old);
 
 EXPORT int pivot_root(const char *root, const char *old)
 {
-    struct velo_region *region = velo_here();
-    if (region != NULL)
-        velo_put_tree(region);
+    velo_enter_sandbox();
     return (int)velo_answer(
-        leave_root(region, velo_sys2(SYS_pivot_root, velo_word(root), velo_word(old))));
+        changed(velo_sys2(SYS_pivot_root, velo_word(root), velo_word(old))));
 }

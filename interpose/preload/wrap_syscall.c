@@ -178,7 +178,16 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    endbr64\n"
         "    cmp $511, %rdi\n"
         "    ja 1f\n"
-        "    lea velo_syscall_is_routed(%rip), %rax\n"
+        "    cmp $56, %rdi\n" /* clone: into which namespaces? (sandbox.c) */
+        "    jne 0f\n"
+        "    test $0x20020000, %rsi\n" /* CLONE_NEWNS, CLONE_NEWPID */
+        "    jz 0f\n"
+        "    push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"
+        "    push %r8\n    push %r9\n    sub $8, %rsp\n"
+        "    call velo_enter_sandbox\n"
+        "    add $8, %rsp\n    pop %r9\n    pop %r8\n"
+        "    pop %rcx\n    pop %rdx\n    pop %rsi\n    pop %rdi\n"
+        "0:  lea velo_syscall_is_routed(%rip), %rax\n"
         "    cmpb $0, (%rax,%rdi)\n"
         "    jne velo_syscall_routed\n" /* same arguments, same stack */
         "1:  jmp *velo_next_syscall(%rip)\n"
