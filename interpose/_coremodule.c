@@ -14,7 +14,6 @@
 
 #include "core/lock.h"
 
-uint64_t velo_used_bytes(const struct velo_region *region); /* space.c */
 
 #define SCAN_COUNT_MAX 512u
 
@@ -180,7 +179,8 @@ static PyObject *region_path_of(PyObject *self, PyObject *args)
     return rc < 0 ? raise_errno(rc) : PyUnicode_DecodeFSDefaultAndSize(path, rc);
 }
 
-/* pulse(home) -> (activity, slice used, slice limit, total used, paused): a few relaxed loads. */
+/* pulse(home) -> (activity, slice used, slice limit, total used, its limit, paused): a few relaxed loads,
+ * and a look at the file system when the last one is old. */
 static PyObject *region_pulse(PyObject *self, PyObject *args)
 {
     unsigned home;
@@ -191,11 +191,11 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
     if (home >= header->shard_count)
         return PyErr_Format(PyExc_ValueError, "shard %u of %u", home, header->shard_count);
     return Py_BuildValue(
-        "KKKKN",
+        "KKKKKN",
         (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
         (unsigned long long)VELO_READ(header->slices[home].used_bytes),
         (unsigned long long)header->slices[home].limit_bytes,
-        (unsigned long long)velo_used_bytes(region),
+        (unsigned long long)velo_used_bytes(region), (unsigned long long)velo_limit_bytes(region),
         PyBool_FromLong(atomic_load_explicit(&header->paused, memory_order_relaxed) != 0));
 }
 

@@ -99,12 +99,13 @@ class ReconcileResult(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """The few numbers that a tick looks at: relaxed loads, no walk."""
+    """The few numbers that a tick looks at; no walk."""
 
     activity: int
     slice_used_bytes: int
     slice_limit_bytes: int
-    used_bytes: int  # of max_memory: all slices and the metadata
+    used_bytes: int  # of the limit: all slices and the metadata
+    limit_bytes: int  # max_memory, or less where others fill the file system
     paused: bool
 
 

@@ -8,7 +8,10 @@ newcomer starts a server of its own, and then looks whether somebody was faster.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .arena import Arena
 
@@ -29,6 +32,16 @@ def start_time(pid: int) -> str | None:
     return fields[19].decode()
 
 
+@contextmanager
+def _even_when_full() -> Iterator[None]:
+    """In a full file system the name alone must do: it needs no page."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
 class Session:
     """One `velo exec` inside an arena. Entered once, left once; a crash counts as leaving."""
 
@@ -44,8 +57,8 @@ class Session:
             NobodyHome: the arena is not there or its server is leaving.
         """
         try:
-            with open(self._path, "w") as file:
-                file.write(start_time(self._pid) or "")
+            with open(self._path, "wb", buffering=0) as file, _even_when_full():
+                file.write((start_time(self._pid) or "").encode())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NobodyHome(*error.args) from None
 

@@ -27,7 +27,7 @@ from .flush import Recorder, never
 from .lru import Lru
 from .stats import Counters, Trouble
 
-HIGH_WATER = 0.90  # of max_memory: where eviction begins
+HIGH_WATER = 0.90  # of the limit (max_memory, or less in a full file system): eviction begins
 PRESSED = 0.75  # from here on a shard looks more often
 LOW_WATER = 0.80  # what it goes down to, so that the next file does not wait again
 SPACE_PATIENCE_S = 0.5  # files that are open now may be closed in a moment
@@ -75,7 +75,7 @@ class Shard:
 
 
 def space(shard: Shard, wanted_bytes: int) -> None:
-    """Make room until used + wanted is at most 90 % of max_memory; ok when it fits at all.
+    """Make room until used + wanted is at most 90 % of the limit; ok when it fits at all.
 
     Waits up to SPACE_PATIENCE_S for files that are busy.
 
@@ -97,7 +97,7 @@ def space_asked(shard: Shard, wanted_bytes: int) -> None:
         ShardFull: no eviction could ever make so much.
     """
     shard.counters.space_requests += 1
-    if wanted_bytes > shard.region.max_memory:
+    if wanted_bytes > shard.region.pulse(shard.index).limit_bytes:
         raise space_refused(shard, wanted_bytes)
 
 
@@ -120,7 +120,7 @@ def space_refused(shard: Shard, wanted_bytes: int) -> ShardFull:
 
 def is_pressed(shard: Shard, pulse: Pulse) -> bool:
     """True when memory is so full that eviction may soon begin."""
-    return pulse.used_bytes > PRESSED * shard.region.max_memory
+    return pulse.used_bytes > PRESSED * pulse.limit_bytes
 
 
 def make_room(
@@ -192,8 +192,8 @@ def _evict(shard: Shard, info: NodeInfo) -> None:
 
 
 def _excess(shard: Shard, wanted_bytes: int, share: float) -> int:
-    used_bytes = shard.region.pulse(shard.index).used_bytes
-    return used_bytes + wanted_bytes - int(share * shard.region.max_memory)
+    pulse = shard.region.pulse(shard.index)
+    return pulse.used_bytes + wanted_bytes - int(share * pulse.limit_bytes)
 
 
 def _fits(shard: Shard, wanted_bytes: int, share: float) -> bool:
@@ -202,10 +202,11 @@ def _fits(shard: Shard, wanted_bytes: int, share: float) -> bool:
 
 def _full(shard: Shard, wanted_bytes: int) -> ShardFull:
     trouble = shard.evicting.error
+    pulse = shard.region.pulse(shard.index)
     return ShardFull(
         wanted_bytes=wanted_bytes,
-        used_bytes=shard.region.pulse(shard.index).used_bytes,
-        limit_bytes=shard.region.max_memory,
+        used_bytes=pulse.used_bytes,
+        limit_bytes=pulse.limit_bytes,
         why=f"nothing can leave ({trouble})" if trouble else "the rest is open",
     )
 

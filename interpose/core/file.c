@@ -180,7 +180,7 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
 static int too_large(const struct velo_region *region, const struct stat *disk, int flags)
 {
     return (flags & O_TRUNC) == 0 &&
-           (uint64_t)disk->st_size > region->header->max_memory_bytes / 2;
+           (uint64_t)disk->st_size > velo_limit_bytes(region) / 2;
 }
 
 static int open_disk_to_write(struct velo_region *region, struct velo_place *place,

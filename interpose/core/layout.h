@@ -305,6 +305,8 @@ struct velo_header {
     _Atomic uint32_t links[VELO_LINKS_MAX];
     _Atomic uint64_t activity;
     _Atomic uint64_t puts, evictions, loads, recoveries;
+    _Atomic uint64_t room_bytes; /* what the file system allows us, at most max_memory (room.c) */
+    _Atomic int64_t room_ns;     /* CLOCK_MONOTONIC_COARSE of that look */
     _Atomic uint64_t escapes[VELO_ESCAPE_COUNT];
     struct velo_slice slices[VELO_SHARDS_MAX];
     struct velo_process processes[VELO_PROCESSES_MAX];

@@ -71,6 +71,8 @@ int velo_open_nameless(struct velo_region *region, struct velo_place *place, int
     const int fd = velo_os_open(path, (flags & ~(O_TMPFILE | O_EXCL | O_NOFOLLOW | O_TRUNC)) |
                                           O_CREAT | O_EXCL,
                                 mode);
+    if (fd == -ENOSPC)
+        return velo_os_open(place->path, flags, mode);
     if (fd < 0)
         return fd;
     if ((directory->mode & S_ISGID) != 0)

@@ -159,6 +159,7 @@ static int take_options(struct velo_header *header, const struct velo_options *o
     header->pattern_count = options->pattern_count;
     header->shard_count = options->shard_count;
     header->max_memory_bytes = options->max_memory_bytes;
+    header->room_bytes = options->max_memory_bytes;
     header->poison = options->poison != 0;
     for (uint32_t i = 0; i < options->shard_count; i++)
         header->slices[i].limit_bytes = options->max_memory_bytes / options->shard_count;

@@ -6,7 +6,6 @@
 #include "os.h"
 
 uint64_t velo_metadata_bytes(const struct velo_region *region);
-uint64_t velo_used_bytes(const struct velo_region *region);
 
 static void count_file(const struct velo_region *region, const struct velo_node *node,
                        struct velo_statistics *out)

@@ -32,6 +32,17 @@ __attribute__((noinline)) static int truncate_watched(struct velo_region *region
     return rc;
 }
 
+/* There is no room for it: at its real path, or where others would notice, as far as the kernel goes. */
+static int elsewhere(struct velo_region *region, uint32_t node, uint64_t length, int *fd)
+{
+    const int disk = velo_spill(region, node, *fd);
+    if (disk < 0)
+        return velo_charge_beyond(region, node, length);
+    velo_os_close(*fd);
+    *fd = disk;
+    return 0;
+}
+
 int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
 {
     if (length < 0)
@@ -43,10 +54,12 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
     if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
         velo_belongs_on_disk(region, place->node))
         return truncate_watched(region, place, length);
-    const int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
     int rc = velo_charge(region, place->node, (uint64_t)length);
+    if (rc != 0)
+        rc = elsewhere(region, place->node, (uint64_t)length, &fd);
     if (rc == 0)
         rc = velo_os_ftruncate(fd, length);
     velo_os_close(fd);

@@ -251,6 +251,15 @@ uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_ev
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);
+/* The same for one that cannot go anywhere else: up to max_memory, even where the file system has less
+ * for us than that. Does not wait. */
+int velo_charge_beyond(struct velo_region *region, uint32_t node, uint64_t end);
+uint64_t velo_used_bytes(const struct velo_region *region); /* of all slices, and the metadata */
+/* room.c: what all of the arena may hold now: max_memory, or less where others fill its file system.
+ * As of the last 10 ms or so. */
+uint64_t velo_limit_bytes(const struct velo_region *region);
+int velo_is_tight(const struct velo_region *region); /* it is less */
+int velo_is_full(const struct velo_region *region);  /* the kernel has hardly a page, asked now */
 /* Memory is full and the file that `fd` writes is what fills it: put it, and let it go on at its real
  * path. Returns a new descriptor of it there with fd's flags, at offset 0; the file is DISK and the
  * caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open, it has no

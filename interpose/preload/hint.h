@@ -37,6 +37,8 @@ static inline void velo_hint_open(int fd, int flags)
  * `end` bytes (velo_hint_charge_to). 0 or -ENOSPC; a stale hint is dropped and gives 0. */
 int velo_hint_charge(int fd, size_t count);
 int velo_hint_charge_to(int fd, uint64_t end);
+/* `fd` is hinted and its file is about to have `end` bytes, most of them a hole. */
+void velo_hint_commit(int fd, uint64_t end);
 /* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
  * puts it. The node to tell of, or 0. */
 uint32_t velo_closing(int fd);
@@ -72,6 +74,31 @@ static inline void velo_write_end(bool began)
     if (began)
         atomic_fetch_sub(&velo_writers, 1);
 }
+
+/* The kernel said ENOSPC, which a hosted file's disk would not: others fill the arena's file system. True:
+ * there is room for `count` bytes now, at the real path or because something left. */
+bool velo_find_room(int fd, size_t count);
+/* errno is ENOSPC, but the call may be made again. It is `saved` then. */
+bool velo_write_again(int fd, size_t count, int saved);
+
+/* The kernel's call, of which whoever leads the file away waits for the end; -1 and errno on failure. As
+ * often as it is refused for a lack of space in memory that then is found: once or twice. */
+#define WRITING_TRIES 3
+#define WRITING(fd, count, call)                                                                   \
+    ({                                                                                             \
+        ssize_t done_;                                                                             \
+        const int saved_ = errno;                                                                  \
+        int tries_ = 0;                                                                            \
+        do {                                                                                       \
+            if (velo_hint(fd) != 0)                                                                \
+                velo_point_of_cancellation();                                                      \
+            const bool began_ = velo_write_begin(fd);                                              \
+            done_ = (ssize_t)(call);                                                               \
+            velo_write_end(began_);                                                                \
+        } while (__builtin_expect(done_ < 0, 0) && velo_hint(fd) != 0 &&                           \
+                 ++tries_ < WRITING_TRIES && velo_write_again(fd, count, saved_));                 \
+        done_;                                                                                     \
+    })
 
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (spill.c). 0, or -ENOSPC: others would notice. */

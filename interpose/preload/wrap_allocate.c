@@ -254,6 +254,8 @@ static long allocate(int fd, int mode, off_t offset, off_t length)
         return -ENOSPC;
     const int hosted = region != NULL && velo_descriptor_changing(region, fd);
     long rc = raw_allocate(fd, mode, offset, length);
+    if (rc == -ENOSPC && hosted && velo_find_room(fd, (size_t)length))
+        rc = raw_allocate(fd, mode, offset, length);
     if (rc == -EOPNOTSUPP && hosted && (ZEROES(mode) || SHIFTS(mode)))
         rc = instead_of_tmpfs(fd, mode, offset, length);
     if (rc == 0 && hosted)

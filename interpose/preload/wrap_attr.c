@@ -248,8 +248,10 @@ ALIAS(truncate64, truncate);
  * written through a mapping is charged by nobody else, hence the attempt. */
 EXPORT int ftruncate(int fd, off_t length)
 {
-    if (velo_hint(fd) != 0 && length > 0)
+    if (velo_hint(fd) != 0 && length > 0) {
         (void)velo_hint_charge_to(fd, (uint64_t)length);
+        velo_hint_commit(fd, (uint64_t)length);
+    }
     const bool began = velo_write_begin(fd);
     const long rc = NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length));
     velo_write_end(began);

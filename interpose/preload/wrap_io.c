@@ -2,20 +2,19 @@
  *
  * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
  * still be written before its file has to be charged for more. Other descriptors pay for one load. */
+#include <linux/falloc.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../core/snapshot.h"
 #include "claim.h"
 #include "hint.h"
 #include "raw.h"
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
-
-#define ERROR_SEEN 0x20 /* _IO_ERR_SEEN, what ferror looks at */
 
 _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
 
@@ -51,8 +50,10 @@ static int charge(int fd, size_t count, off_t offset)
     const uint64_t end = start + count > size ? start + count : size;
     if (end == 0)
         return 0;
-    if (velo_charge(velo_here(), node, end) != 0)
-        return velo_spill_descriptor(fd, node);
+    if (velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) == 0)
+        return 0;
+    if (velo_charge_beyond(velo_here(), node, end) != 0)
+        return -ENOSPC;
     velo_hint_set(fd, VELO_CHARGE_STEP - (uint32_t)((end - 1) % VELO_CHARGE_STEP));
     return 0;
 }
@@ -68,7 +69,45 @@ int velo_hint_charge_to(int fd, uint64_t end)
     const uint32_t node = hinted_node(fd, &stat);
     if (node == 0 || end <= (uint64_t)stat.st_size)
         return 0;
-    return velo_charge(velo_here(), node, end) == 0 ? 0 : velo_spill_descriptor(fd, node);
+    if (velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) == 0)
+        return 0;
+    return velo_charge_beyond(velo_here(), node, end);
+}
+
+bool velo_find_room(int fd, size_t count)
+{
+    struct stat stat;
+    struct velo_region *region = velo_here();
+    const uint32_t node = hinted_node(fd, &stat);
+    struct velo_look look;
+    if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
+        return false;
+    if (velo_spill_descriptor(fd, node) == 0)
+        return true;
+    return region->ask != NULL &&
+           region->ask(region, VELO_ASK_SPACE, look.home, count + VELO_CHARGE_STEP) == 0;
+}
+
+/* tmpfs gives pages when they are first touched, and a program that touches one through a map when there is
+ * none is killed. So where memory is tight a file that is made longer gets them now, or goes to disk. */
+void velo_hint_commit(int fd, uint64_t end)
+{
+    struct stat stat;
+    if (velo_here() == NULL || !velo_is_tight(velo_here()))
+        return;
+    const uint32_t node = hinted_node(fd, &stat);
+    const off_t size = stat.st_size;
+    if (node != 0 && end > (uint64_t)size &&
+        velo_sys4(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, size, (off_t)end - size) == -ENOSPC)
+        velo_spill_descriptor(fd, node);
+}
+
+bool velo_write_again(int fd, size_t count, int saved)
+{
+    if (errno != ENOSPC || !velo_find_room(fd, count))
+        return false;
+    errno = saved;
+    return true;
 }
 
 static inline bool refused_at(int fd, size_t count, off_t offset)
@@ -99,28 +138,42 @@ static inline bool refused_pieces(int fd, const struct iovec *pieces, int count,
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* The kernel's call, of which whoever leads the file away waits for the end. */
-#define WRITING(fd, call)                                                                          \
-    ({                                                                                             \
-        if (velo_hint(fd) != 0)                                                                    \
-            velo_point_of_cancellation();                                                          \
-        const bool began_ = velo_write_begin(fd);                                                  \
-        const ssize_t done_ = (ssize_t)(call);                                                     \
-        velo_write_end(began_);                                                                    \
-        done_;                                                                                     \
-    })
+static bool hosted(int fd)
+{
+    struct stat stat;
+    return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
+           velo_node_of(velo_here(), &stat) != 0;
+}
+
+/* A file system that fills up takes a part; a program that never met a full disk may not go on. */
+static bool cut_short(int fd, size_t count, ssize_t done)
+{
+    return __builtin_expect(done > 0 && (size_t)done < count, 0) && velo_hint(fd) != 0 &&
+           hosted(fd) && velo_is_full(velo_here());
+}
 
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
-    return refused(fd, count) ? -1 : WRITING(fd, NEXT(write)(fd, bytes, count));
+    if (refused(fd, count))
+        return -1;
+    const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
+    if (!cut_short(fd, count, done))
+        return done;
+    const ssize_t more = write(fd, (const char *)bytes + done, count - (size_t)done);
+    return more < 0 ? done : done + more;
 }
 ALIAS(__write, write);
 
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
-    return refused_at(fd, count, offset)
-               ? -1
-               : WRITING(fd, NEXT(pwrite)(fd, bytes, count, offset));
+    if (refused_at(fd, count, offset))
+        return -1;
+    const ssize_t done = WRITING(fd, count, NEXT(pwrite)(fd, bytes, count, offset));
+    if (!cut_short(fd, count, done))
+        return done;
+    const ssize_t more =
+        pwrite(fd, (const char *)bytes + done, count - (size_t)done, offset + done);
+    return more < 0 ? done : done + more;
 }
 ALIAS(pwrite64, pwrite);
 ALIAS(__pwrite64, pwrite);
@@ -129,14 +182,14 @@ EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
     return refused_pieces(fd, pieces, count, AT_THE_END)
                ? -1
-               : WRITING(fd, NEXT(writev)(fd, pieces, count));
+               : WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
     return refused_pieces(fd, pieces, count, offset)
                ? -1
-               : WRITING(fd, NEXT(pwritev)(fd, pieces, count, offset));
+               : WRITING(fd, total(pieces, count), NEXT(pwritev)(fd, pieces, count, offset));
 }
 ALIAS(pwritev64, pwritev);
 
@@ -144,13 +197,6 @@ ALIAS(pwritev64, pwritev);
 #define VELO_RWF_DONTCACHE 0x80 /* Linux 6.14 */
 #define FOR_READING (RWF_NOWAIT | VELO_RWF_DONTCACHE)
 #define FOR_WRITING VELO_RWF_DONTCACHE /* most refuse to write without waiting */
-
-static bool hosted(int fd)
-{
-    struct stat stat;
-    return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
-           velo_node_of(velo_here(), &stat) != 0;
-}
 
 /* True: it was refused for such flags alone, which a disk's file would have taken. */
 static bool again_without(int flags, ssize_t done, int fd)
@@ -163,11 +209,12 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t off
     if (refused_pieces(fd, pieces, count, offset))
         return -1;
     const int saved = errno;
-    const ssize_t done = WRITING(fd, NEXT(pwritev2)(fd, pieces, count, offset, flags));
+    const size_t bytes = total(pieces, count);
+    const ssize_t done = WRITING(fd, bytes, NEXT(pwritev2)(fd, pieces, count, offset, flags));
     if (!again_without(flags & FOR_WRITING, done, fd))
         return done;
     errno = saved;
-    return WRITING(fd, NEXT(pwritev2)(fd, pieces, count, offset, flags & ~FOR_WRITING));
+    return WRITING(fd, bytes, NEXT(pwritev2)(fd, pieces, count, offset, flags & ~FOR_WRITING));
 }
 ALIAS(pwritev64v2, pwritev2);
 
@@ -181,30 +228,6 @@ EXPORT ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offs
     return NEXT(preadv2)(fd, pieces, count, offset, flags & ~FOR_READING);
 }
 ALIAS(preadv64v2, preadv2);
-
-/* The stream's lock first, as the others who write to it: they may not while its file is led away. */
-static size_t fwrite_hinted(const void *bytes, size_t size, size_t count, FILE *stream)
-{
-    size_t done = 0;
-    int cancellable = PTHREAD_CANCEL_ENABLE;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable); /* it would leave the lock taken */
-    flockfile(stream);
-    const int fd = stream->_fileno;
-    if (refused(fd, size * count))
-        stream->_flags |= ERROR_SEEN; /* as libc's own write would: who looks at the end learns it */
-    else
-        done = (size_t)WRITING(fd, NEXT(fwrite)(bytes, size, count, stream));
-    funlockfile(stream);
-    pthread_setcancelstate(cancellable, NULL);
-    return done;
-}
-
-EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
-{
-    return velo_hint(stream->_fileno) != 0 ? fwrite_hinted(bytes, size, count, stream)
-                                           : NEXT(fwrite)(bytes, size, count, stream);
-}
-ALIAS(_IO_fwrite, fwrite);
 
 /* ---- copying inside the kernel --------------------------------------------------------------- */
 
@@ -260,19 +283,19 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
         return -1;
     const int saved = errno;
     const ssize_t done =
-        WRITING(to, NEXT(copy_file_range)(from, from_at, to, to_at, count, flags));
+        WRITING(to, count, NEXT(copy_file_range)(from, from_at, to, to_at, count, flags));
     if (done >= 0 || errno != EXDEV || !(hosted(from) || hosted(to)))
         return done;
     errno = saved;
-    return velo_answer(WRITING(to, copy_across(from, from_at, to, to_at, count)));
+    return WRITING(to, ACROSS_BYTES, velo_answer(copy_across(from, from_at, to, to_at, count)));
 }
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
     return refused_copy(to, from, offset, count)
                ? -1
-               : velo_answer(
-                     WRITING(to, velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
+               : WRITING(to, count,
+                         velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
 }
 ALIAS(sendfile64, sendfile);
 
@@ -280,7 +303,7 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
 {
     return refused_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20)
                ? -1
-               : WRITING(to, NEXT(splice)(from, from_at, to, to_at, count, flags));
+               : WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
 }
 
 /* ---- hints follow descriptors where that is cheap -------------------------------------------- */
