@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "peers.h"
 #include "process.h"
 #include "reconcile.h"
 #include "tree.h"
@@ -28,6 +29,8 @@ struct search { /* mapped: the caller may have a small stack */
     velo_holder see;
     void *context;
     int self; /* the process looked at is this one */
+    int any;  /* who cannot be looked into is passed over */
+    uint32_t pid;
     char own[16], path[300], link[PATH_MAX], processes[DENTS_BYTES], descriptors[DENTS_BYTES];
 };
 
@@ -91,11 +94,18 @@ static int may_be_kin(const struct search *s, const char *name)
 static int look_at_process(struct search *s, const char *name)
 {
     s->self = strcmp(name, s->own) == 0;
+    s->pid = number_at(name);
     join(s->path, "/proc/", name, "/fd");
     const int rc = each_number(s, s->path, s->descriptors, look_at_descriptor);
     if (rc == -EACCES || rc == -EPERM)
-        return may_be_kin(s, name) ? rc : 0;
+        return !s->any && may_be_kin(s, name) ? rc : 0;
     return rc == -ENOENT || rc == -ESRCH ? 0 : rc; /* it has ended */
+}
+
+static int search_all(struct search *s)
+{
+    const int rc = (int)velo_os_readlinkat(AT_FDCWD, "/proc/self", s->own, sizeof s->own - 1);
+    return rc > 0 ? each_number(s, "/proc", s->processes, look_at_process) : rc;
 }
 
 int velo_holders(const struct velo_region *region, const char *file, velo_holder see,
@@ -109,11 +119,30 @@ int velo_holders(const struct velo_region *region, const char *file, velo_holder
     s->file = file;
     s->see = see;
     s->context = context;
-    int rc = (int)velo_os_readlinkat(AT_FDCWD, "/proc/self", s->own, sizeof s->own - 1);
-    if (rc > 0)
-        rc = each_number(s, "/proc", s->processes, look_at_process);
+    const int rc = search_all(s);
     velo_os_unmap(address, sizeof *s);
     return rc;
+}
+
+static int is_one(void *context, int self, int fd)
+{
+    (void)context, (void)self, (void)fd;
+    return 1;
+}
+
+uint32_t velo_holder_of(const struct velo_region *region, const char *file)
+{
+    const long address = velo_os_map(sizeof(struct search));
+    if (address < 0 && address > -4096)
+        return 0;
+    struct search *s = (struct search *)address;
+    s->region = region;
+    s->file = file;
+    s->see = is_one;
+    s->any = 1;
+    const uint32_t pid = search_all(s) == 1 ? s->pid : 0;
+    velo_os_unmap(address, sizeof *s);
+    return pid;
 }
 
 static int is_other(void *context, int self, int fd)

@@ -183,6 +183,22 @@ struct velo_opaque_slot {
     _Atomic uint32_t group, session; /* of processes, when it was entered */
 };
 #define VELO_OPAQUE_MAX 64u
+/* A connection with a process that is not inside (peers.c).
+ * Life     free -begin-> TRYING -known-> LIVES -poll-> ended, lingers -poll-> free
+ * Owner    `owner`: the process inside that made it, and a serial number, so that who ends a connection
+ *          ends no later one of the same process
+ * Guards   the rest is written by the owner before `inode`, which makes it LIVES */
+struct velo_peer {
+    _Atomic uint64_t owner; /* serial << 32 | pid; 0: free */
+    _Atomic uint64_t inode; /* of the socket inside; 0: TRYING */
+    _Atomic uint64_t waiting; /* of the socket that waits at a port, 0: not known by one */
+    _Atomic uint64_t network; /* namespace, by its inode */
+    _Atomic uint64_t since_ns, ended_ns; /* boot time; 0: it lives */
+    _Atomic uint32_t fd, peer, tally;
+    uint32_t reserved;
+};
+#define VELO_PEERS_MAX 256u
+#define VELO_ENDPOINTS_MAX 1024u /* where processes inside wait to be asked, by hash */
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
  * through for them.  A word says: directory (32 bits), its ctime (19), `outsiders` (12), has some. */
 #define VELO_LINKS_MAX 256u
@@ -312,6 +328,11 @@ struct velo_header {
     struct velo_process processes[VELO_PROCESSES_MAX];
     struct velo_putting putting[VELO_PUTTING_MAX];
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
+    struct velo_peer peers[VELO_PEERS_MAX];
+    _Atomic uint32_t peer_serial, peer_count; /* times one began; slots that were ever in use */
+    _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
+    _Atomic uint64_t peers_look_ns;           /* boot time when the next look is due */
+    _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];
     struct velo_watcher watchers[VELO_WATCHERS_MAX];
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
     _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];

@@ -18,6 +18,7 @@
 #include "file.h"
 #include "leave.h"
 #include "os.h"
+#include "peers.h"
 #include "process.h"
 #include "tree.h"
 
@@ -115,6 +116,7 @@ static int is_over(const struct velo_region *region, uint32_t pid, uint64_t sinc
 void velo_opaque_poll(struct velo_region *region)
 {
     struct velo_header *header = region->header;
+    velo_peers_poll(region);
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         const uint32_t pid = atomic_load(&slot->pid);
@@ -126,6 +128,7 @@ void velo_opaque_poll(struct velo_region *region)
         velo_reconcile(region, NULL, NULL, &result);
         add_time(&header->opaque[atomic_load(&slot->tally) % VELO_NAMES_MAX], before);
         leave(header, slot, pid);
+        velo_peers_settle(region);
     }
 }
 

@@ -19,6 +19,7 @@
 
 #include "lock.h"
 #include "os.h"
+#include "peers.h"
 #include "process.h"
 #include "reconcile.h"
 #include "tree.h"
@@ -245,4 +246,57 @@ void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slo
     else if (search->inode[0] != 0)
         consider_all(search);
     velo_os_unmap(address, sizeof *search);
+}
+
+int velo_maps_arena(struct velo_region *region, uint32_t pid)
+{
+    const long address = velo_os_map(sizeof(struct search));
+    if (address < 0 && address > -4096)
+        return 0;
+    struct search *search = (struct search *)address;
+    search->region = region;
+    const int inside = prepare(search) && is_inside(search, pid, 0);
+    velo_os_unmap(address, sizeof *search);
+    return inside;
+}
+
+/* ---- of a process that was there before --------------------------------------------------------- */
+
+#define GENERATIONS_MAX 16
+
+/* Was `pid` started since then by `peer`, or by somebody of whom that is true? */
+static int is_young_kin(uint32_t pid, uint32_t peer, uint64_t since_ns)
+{
+    struct velo_thread thread;
+    for (int generation = 0; generation < GENERATIONS_MAX && pid > 1; generation++) {
+        if (velo_thread_look(pid, &thread) != 0)
+            return 0;
+        if (generation == 0 && (thread.start_ns + VELO_NS_PER_TICK < since_ns ||
+                                thread.state == 'Z' || thread.state == 'X'))
+            return 0;
+        if (thread.parent == peer)
+            return 1;
+        pid = thread.parent;
+    }
+    return 0;
+}
+
+void velo_descendants_enter(struct velo_region *region, uint32_t peer, uint64_t since_ns,
+                            uint32_t tally)
+{
+    char dents[4096];
+    const int fd = velo_os_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    for (long got; fd >= 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(dents),
+                                               sizeof dents)) > 0;)
+        for (long at = 0; at < got;) {
+            const struct dirent64 *entry = (const void *)(dents + at);
+            at += entry->d_reclen;
+            if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+                continue;
+            const uint32_t pid = last_number(entry->d_name, (long)velo_length(entry->d_name));
+            if (is_young_kin(pid, peer, since_ns) && !is_enlisted(region, pid))
+                velo_opaque_enter(region, pid, tally);
+        }
+    if (fd >= 0)
+        velo_os_close(fd);
 }

@@ -302,6 +302,24 @@ void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name);
 /* Nonzero while some opaque program runs, or ended and nobody has looked since: one relaxed load. */
 int velo_opaque_runs(const struct velo_region *region);
 
+/* ---- peers.c: processes outside that are asked to do something by one inside ------------------ *
+ * Such a peer is an opaque program while the connection lives, and a moment longer. `begin` before it
+ * can hear of us: puts the tree; the slot, or -1. Then `known` or, when nobody was there or he is
+ * inside, `none`. */
+int velo_peer_begin(struct velo_region *region, int fd, uint64_t inode);
+void velo_peer_known(struct velo_region *region, int slot, uint32_t peer, const char *name,
+                     uint64_t waiting);
+void velo_peer_none(struct velo_region *region, int slot);
+/* The socket with this inode is one that has a peer already. */
+int velo_peer_has(const struct velo_region *region, uint64_t inode);
+/* Who waits on the socket of that inode at a port, by a look through all processes; 0: nobody knows. */
+uint32_t velo_peer_owner(struct velo_region *region, uint64_t waiting);
+/* Is that process inside: attached, or a child of one that is? */
+int velo_peer_is_inside(struct velo_region *region, uint32_t pid);
+/* A process inside waits there: `key` is an inode of a socket, or a hash of a name. */
+void velo_endpoint_note(struct velo_region *region, uint64_t key);
+int velo_endpoint_known(const struct velo_region *region, uint64_t key);
+
 /* ---- reconcile.c ----------------------------------------------------------------------------- */
 struct velo_reconcile_result {
     uint64_t seen, ingested, changed, vanished, conflicts;

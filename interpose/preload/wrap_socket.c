@@ -1,12 +1,14 @@
-/* wrap_socket.c - bind and connect: names of AF_UNIX sockets.
+/* wrap_socket.c - bind, listen and connect; messages that name whom they are for.
  *
  * Sockets stand on disk, so the calls are the kernel's; what else a path meets may be in memory only,
- * where the kernel would answer "no such file" or take the name for free. */
+ * where the kernel would answer "no such file" or take the name for free. And who is talked to may be a
+ * process outside that looks into the tree (peers.c). */
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "claim.h"
+#include "peers.h"
 #include "raw.h"
 
 /* Of an AF_UNIX address that names a file: its path, or false. */
@@ -39,25 +41,84 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     const long rc = velo_sys3(SYS_bind, fd, velo_word(any), length);
     if (rc == 0 && claimed == VELO_OURS)
         velo_revalidate(velo_here(), &place);
+    if (rc == 0 && !velo_is_nowhere(any))
+        velo_wait_at(fd, any, length);
     return (int)velo_answer(rc == -ENOENT && claimed < 0 ? claimed : rc);
 }
 
-/* Sockets are on disk; what is in the way to one may be in memory only. */
-EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
+EXPORT int listen(int fd, int backlog)
 {
-    const int saved = errno;
-    const int rc = NEXT(connect)(fd, address, length);
+    const long rc = velo_sys2(SYS_listen, fd, backlog);
+    if (rc == 0)
+        velo_wait_at(fd, NULL, 0);
+    return (int)velo_answer(rc);
+}
+
+/* Sockets are on disk; what is in the way to one may be in memory only. */
+static int refused(const struct sockaddr *any, socklen_t length, int saved)
+{
     char path[sizeof(struct sockaddr_un) + 1];
     struct velo_place place;
-    if (rc == 0 || (errno != ENOENT && errno != ECONNREFUSED && errno != EACCES) ||
-        !path_of_address(address.__sockaddr__, length, path))
-        return rc;
+    if ((errno != ENOENT && errno != ECONNREFUSED && errno != EACCES) ||
+        !path_of_address(any, length, path))
+        return -1;
     const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
     if (claimed == VELO_OURS && place.type == VELO_REGULAR) {
-        const int refused = velo_access(velo_here(), &place, W_OK, AT_EACCESS);
+        const int access = velo_access(velo_here(), &place, W_OK, AT_EACCESS);
         errno = saved;
-        return (int)velo_answer(refused != 0 ? refused : -ECONNREFUSED);
+        return (int)velo_answer(access != 0 ? access : -ECONNREFUSED);
     }
-    return claimed < 0 ? (int)velo_answer(claimed) : rc;
+    return claimed < 0 ? (int)velo_answer(claimed) : -1;
+}
+
+EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
+{
+    const struct sockaddr *any = address.__sockaddr__;
+    const int saved = errno;
+    struct velo_meeting meeting;
+    velo_meet(fd, any, length, &meeting);
+    const int rc = NEXT(connect)(fd, address, length);
+    const bool met = rc == 0 || errno == EINPROGRESS || errno == EINTR;
+    velo_met(fd, &meeting, met);
+    if (met && meeting.how == VELO_MEETS_NOBODY)
+        velo_met_own_address(fd, any, length);
+    return rc == 0 ? 0 : refused(any, length, saved);
 }
 ALIAS(__connect, connect);
+
+/* ---- messages ----------------------------------------------------------------------------------- */
+
+EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
+                      __CONST_SOCKADDR_ARG address, socklen_t length)
+{
+    struct velo_meeting meeting;
+    if (__builtin_expect(velo_as_given(address.__sockaddr__) == NULL, 1))
+        return NEXT(sendto)(fd, bytes, count, flags, address, length);
+    velo_meet(fd, address.__sockaddr__, length, &meeting);
+    const ssize_t done = NEXT(sendto)(fd, bytes, count, flags, address, length);
+    velo_met(fd, &meeting, done >= 0 || errno == EINPROGRESS);
+    return done;
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct velo_meeting meeting;
+    if (velo_is_nowhere(message) || message->msg_name == NULL)
+        return NEXT(sendmsg)(fd, message, flags);
+    velo_meet(fd, message->msg_name, message->msg_namelen, &meeting);
+    const ssize_t done = NEXT(sendmsg)(fd, message, flags);
+    velo_met(fd, &meeting, done >= 0 || errno == EINPROGRESS);
+    return done;
+}
+
+/* To whom the first is: who names several peers in one call talks to each of them again. */
+EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    struct velo_meeting meeting;
+    if (count == 0 || velo_is_nowhere(messages) || messages->msg_hdr.msg_name == NULL)
+        return NEXT(sendmmsg)(fd, messages, count, flags);
+    velo_meet(fd, messages->msg_hdr.msg_name, messages->msg_hdr.msg_namelen, &meeting);
+    const int done = NEXT(sendmmsg)(fd, messages, count, flags);
+    velo_met(fd, &meeting, done >= 0);
+    return done;
+}

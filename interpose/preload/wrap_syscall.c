@@ -11,6 +11,7 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/time.h>
@@ -118,7 +119,16 @@ int pivot_root(const char *root, const char *old); /* in no header of libc's */
 #endif
 
 /* They name no file, but we want to know. */
-#define OTHERS(ON) ON(seccomp, filtered(a, b, c)) ON(prctl, prctl((int)a, b, c, d, e))
+#define ADDRESS(word) ((__CONST_SOCKADDR_ARG){.__sockaddr__ = P(word)})
+#define OTHERS(ON)                                                                                 \
+    ON(seccomp, filtered(a, b, c))                                                                 \
+    ON(prctl, prctl((int)a, b, c, d, e))                                                           \
+    ON(bind, bind((int)a, ADDRESS(b), (socklen_t)c))                                               \
+    ON(listen, listen((int)a, (int)b))                                                             \
+    ON(connect, connect((int)a, ADDRESS(b), (socklen_t)c))                                         \
+    ON(sendto, sendto((int)a, P(b), (size_t)c, (int)d, ADDRESS(e), (socklen_t)f))                  \
+    ON(sendmsg, sendmsg((int)a, P(b), (int)c))                                                     \
+    ON(sendmmsg, sendmmsg((int)a, P(b), (unsigned)c, (int)d))
 
 #define MARK(name, call) [SYS_##name] = 1,
 #define MARK_OTHER(name, call) [SYS_##name] = 2,

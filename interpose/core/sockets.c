@@ -1,0 +1,191 @@
+/* sockets.c - what the kernel tells of sockets and of who has them, as text of /proc.
+ *
+ * The tables of /proc/net are read to their end: a hundred sockets are 20 us. Netlink would answer for one
+ * socket in 5 us, but not for a port without its address, and kernels may be built without. */
+#include "sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "os.h"
+#include "text.h"
+
+#define BLOCK_BYTES 32768u
+#define LINE_BYTES 512u
+#define WAITING_TCP 0x0a /* TCP_LISTEN */
+#define WAITING_UDP 0x07 /* TCP_CLOSE: not connected */
+
+/* One line of a table: 0 to go on. */
+typedef int (*each_line)(void *context, const char *line);
+
+struct table { /* mapped: the caller may have a small stack */
+    char block[BLOCK_BYTES + LINE_BYTES];
+};
+
+/* Calls `each` for all lines but the first; a longer line than fits is cut. The last answer, or -errno. */
+static int read_table(const char *path, each_line each, void *context)
+{
+    const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
+    const long at = fd < 0 ? fd : velo_os_map(sizeof(struct table));
+    char *block = (char *)at;
+    size_t kept = 0;
+    int rc = at < 0 && at > -4096 ? (int)at : 0, lines = 0;
+    while (rc == 0) {
+        const long got = velo_sys3(SYS_read, fd, velo_word(block + kept), BLOCK_BYTES);
+        if (got <= 0)
+            break;
+        char *line = block, *const end = block + kept + got;
+        for (char *stop; rc == 0 && (stop = memchr(line, '\n', (size_t)(end - line))) != NULL;
+             line = stop + 1) {
+            *stop = 0;
+            rc = lines++ == 0 ? 0 : each(context, line);
+        }
+        kept = (size_t)(end - line) < LINE_BYTES ? (size_t)(end - line) : LINE_BYTES;
+        memmove(block, line, kept);
+    }
+    if (fd >= 0)
+        velo_os_close(fd);
+    if (at >= 0 || at < -4095)
+        velo_os_unmap(at, sizeof(struct table));
+    return rc;
+}
+
+/* The `index`th word of a line, from 0. */
+static const char *word_of(const char *line, unsigned index)
+{
+    for (;; index--) {
+        while (*line == ' ')
+            line++;
+        if (index == 0 || *line == 0)
+            return line;
+        while (*line != ' ' && *line != 0)
+            line++;
+    }
+}
+
+static uint64_t number_of(const char *text, unsigned base)
+{
+    uint64_t value = 0;
+    for (;; text++) {
+        const unsigned digit = *text >= '0' && *text <= '9'   ? (unsigned)(*text - '0')
+                               : *text >= 'A' && *text <= 'F' ? (unsigned)(*text - 'A') + 10
+                                                              : 16;
+        if (digit >= base)
+            return value;
+        value = value * base + digit;
+    }
+}
+
+/* ---- one inode -------------------------------------------------------------------------------- */
+
+struct wanted {
+    uint64_t inode;
+    unsigned word; /* of a line, that is the inode */
+};
+
+static int is_wanted(void *context, const char *line)
+{
+    const struct wanted *wanted = context;
+    return number_of(word_of(line, wanted->word), 10) == wanted->inode;
+}
+
+int velo_socket_exists(uint64_t inode)
+{
+    static const char *const inet[] = {"/proc/self/net/tcp", "/proc/self/net/tcp6",
+                                       "/proc/self/net/udp", "/proc/self/net/udp6"};
+    struct wanted wanted = {inode, 6};
+    int rc = read_table("/proc/self/net/unix", is_wanted, &wanted);
+    wanted.word = 9;
+    for (size_t i = 0; rc == 0 && i < sizeof inet / sizeof inet[0]; i++) {
+        rc = read_table(inet[i], is_wanted, &wanted);
+        rc = rc == -ENOENT ? 0 : rc; /* a machine without IPv6 */
+    }
+    return rc != 0;
+}
+
+/* ---- who waits at a port ---------------------------------------------------------------------- */
+
+struct port {
+    unsigned port, state;
+    void (*each)(void *context, uint64_t inode);
+    void *context;
+    int count;
+};
+
+static int see_port(void *context, const char *line)
+{
+    struct port *port = context;
+    const char *local = word_of(line, 1);
+    while (*local != ':' && *local != 0)
+        local++;
+    if (*local == 0 || number_of(local + 1, 16) != port->port ||
+        number_of(word_of(line, 3), 16) != port->state)
+        return 0;
+    port->count++;
+    port->each(port->context, number_of(word_of(line, 9), 10));
+    return 0;
+}
+
+int velo_sockets_at(unsigned number, int datagrams, void (*each)(void *context, uint64_t inode),
+                    void *context)
+{
+    struct port port = {number, datagrams ? WAITING_UDP : WAITING_TCP, each, context, 0};
+    const int rc =
+        read_table(datagrams ? "/proc/self/net/udp" : "/proc/self/net/tcp", see_port, &port);
+    read_table(datagrams ? "/proc/self/net/udp6" : "/proc/self/net/tcp6", see_port, &port);
+    return rc < 0 ? rc : port.count;
+}
+
+/* ---- processes -------------------------------------------------------------------------------- */
+
+static size_t put_number(char *out, uint64_t value)
+{
+    char digits[20], *at = digits + sizeof digits;
+    do
+        *--at = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    const size_t length = (size_t)(digits + sizeof digits - at);
+    memcpy(out, at, length);
+    out[length] = 0;
+    return length;
+}
+
+void velo_socket_text(uint64_t inode, char text[40])
+{
+    memcpy(text, "socket:[", 8);
+    const size_t end = 8 + put_number(text + 8, inode);
+    memcpy(text + end, "]", 2);
+}
+
+int velo_has_socket(uint32_t pid, int fd, uint64_t inode)
+{
+    char path[48] = "/proc/", wanted[40], link[40];
+    size_t length = 6 + put_number(path + 6, pid);
+    memcpy(path + length, "/fd/", 4);
+    put_number(path + length + 4, (uint64_t)fd);
+    velo_socket_text(inode, wanted);
+    const long got = velo_os_readlinkat(AT_FDCWD, path, link, sizeof link);
+    return got == (long)velo_length(wanted) && memcmp(link, wanted, (size_t)got) == 0;
+}
+
+uint64_t velo_network(void)
+{
+    struct stat stat;
+    return velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word("/proc/self/ns/net"), velo_word(&stat),
+                     0) == 0
+               ? stat.st_ino
+               : 0;
+}
+
+void velo_process_name(uint32_t pid, char name[32])
+{
+    char path[32] = "/proc/";
+    const size_t length = 6 + put_number(path + 6, pid);
+    memcpy(path + length, "/comm", 6);
+    const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
+    const long got = fd < 0 ? fd : velo_sys3(SYS_read, fd, velo_word(name), 31);
+    if (fd >= 0)
+        velo_os_close(fd);
+    name[got > 0 ? got - 1 : 0] = 0; /* without its newline */
+}

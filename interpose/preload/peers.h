@@ -1,0 +1,36 @@
+/* peers.h - before and after this process talks to another by a socket. */
+#ifndef VELO_PRELOAD_PEERS_H
+#define VELO_PRELOAD_PEERS_H
+
+#include <sys/socket.h>
+
+#include "preload.h"
+
+/* A talk that is about to begin. All zero: there is nothing to do. */
+struct velo_meeting {
+    uint64_t key;     /* of where the other waits, 0: not known */
+    uint64_t waiting; /* inode of its socket, when it waits at a port */
+    int slot;         /* of the core's, plus one */
+    unsigned port;
+    enum { VELO_MEETS_NOBODY = 0, VELO_MEETS_BY_NAME, VELO_MEETS_AT_PORT } how;
+};
+
+/* Who is at `address`? If he may be outside, the tree is on disk when this returns. */
+void velo_meet(int fd, const struct sockaddr *address, socklen_t length,
+               struct velo_meeting *meeting);
+/* It was tried. `met`: the kernel found somebody, or is about to. Keeps errno. */
+void velo_met(int fd, const struct velo_meeting *meeting, bool met);
+/* The same after it was connected to an address of this machine other than the loopback's: which one is
+ * ours is only known then. */
+void velo_met_own_address(int fd, const struct sockaddr *address, socklen_t length);
+/* This process waits to be talked to there, or at whatever port the socket has. */
+void velo_wait_at(int fd, const struct sockaddr *address, socklen_t length);
+/* The other end of a connected AF_UNIX socket is outside. */
+bool velo_talks_to_outside(int fd);
+
+/* exempt.c: is the peer of a kind that does not look into trees? `name` of an AF_UNIX address, "@..." for
+ * an abstract one. */
+bool velo_is_exempt_name(const char *name);
+bool velo_is_exempt_port(unsigned port);
+
+#endif
