@@ -48,8 +48,8 @@ void *velo_after_dlsym(void *found, void *handle, const char *name);
 /* With a shadow stack each `ret` must be where its call was. */
 static bool has_shadow_stack(void)
 {
-    uint64_t top = 0;
-    __asm__ volatile("rdsspq %0" : "+r"(top)); /* does nothing where there is none */
+    register uint64_t top __asm__("rax") = 0;
+    __asm__ volatile(".byte 0xf3, 0x48, 0x0f, 0x1e, 0xc8" : "+r"(top)); /* rdsspq: nothing where none is */
     return top != 0;
 }
 
@@ -126,7 +126,9 @@ static bool names_no_file(const char *name)
  * its successor; with ours it would call itself, through us, for ever. */
 static void *ours_for(void *found, const char *name, void *ours)
 {
-    if (found == ours || found == NULL || !velo_is_libc_code(found))
+    if (found == ours) /* this libc may have none, being older than we know it */
+        return velo_real_dlsym(RTLD_NEXT, name) == NULL ? NULL : ours;
+    if (found == NULL || !velo_is_libc_code(found))
         return found;
     if (velo_is_libc_code(velo_real_dlsym(RTLD_NEXT, name)))
         return ours;

@@ -309,3 +309,24 @@ const char *velo_own_loader(void)
     }
     return name;
 }
+
+static int is_audited(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    bool *audited = context;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_DYNAMIC)
+            continue;
+        const ElfW(Dyn) *entry = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+        for (; entry->d_tag != DT_NULL; entry++)
+            *audited |= entry->d_tag == DT_AUDIT || entry->d_tag == DT_DEPAUDIT;
+    }
+    return 1; /* the program is the first */
+}
+
+bool velo_program_is_audited(void)
+{
+    bool audited = false;
+    dl_iterate_phdr(is_audited, &audited);
+    return audited;
+}

@@ -40,6 +40,8 @@ void *velo_own_function(const char *name);
 bool velo_is_our_libc(uintptr_t address);
 uintptr_t velo_libc_start(void);
 bool velo_is_libc_code(const void *address);
+/* The program names libraries that audit the loader (DT_AUDIT). */
+bool velo_program_is_audited(void);
 /* The path of the loader that runs in this process, or NULL. */
 const char *velo_own_loader(void);
 /* libc's dlsym and dlvsym, past all that stand in front. Who calls them by the pointer is the caller. */

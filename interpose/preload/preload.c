@@ -195,7 +195,7 @@ __attribute__((constructor(101))) static void enlist(void)
         return;
     velo_enlist(region, program_invocation_short_name);
     const char *audit = environment_value("LD_AUDIT", 8);
-    if (audit != NULL && audit[0] != 0) { /* its libraries have a libc of their own */
+    if ((audit != NULL && audit[0] != 0) || velo_program_is_audited()) { /* a libc of their own */
         velo_escape(region, VELO_ESCAPE_UNREACHABLE);
         velo_leave_namespace(region);
         return;

@@ -30,5 +30,7 @@ LD_AUDIT=$PWD/src/audit.so cat build/in
 grep -c . build/log > build/count
 LD_AUDIT=$PWD/src/audit.so sh -c 'echo more >> build/in; cat build/in'
 [ -s build/log ] && echo logged
+echo 'int main(void) { return 0; }' > src/m.c
+gcc -o src/m src/m.c -Wl,--audit="$PWD/src/audit.so" && ./src/m
 rm -r src build/log build/count
 ls build
