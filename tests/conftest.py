@@ -33,6 +33,27 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
 
 
+ALL = os.environ.get("VELO_MATRIX") == "all"  # CI: nothing may be skipped
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What builds real projects or takes long to kill is `long`: rows of the matrix, the sample."""
+    for item in items:
+        if "matrix" in item.path.parts or item.get_closest_marker("sample"):
+            item.add_marker(pytest.mark.long)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must be there, a skip is a failure, and named."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if ALL and reporter else []
+    if skipped and not hasattr(session.config, "workerinput"):
+        for report in skipped:
+            reporter.write_line(f"may not be skipped here: {report.nodeid}: {report.longrepr[-1]}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The private runtime root of this test: made by whoever needs it first, gone in the end."""

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tools import TOOLS
+
 DEFAULT_TIMEOUT_S = 120
 GONE_TIMEOUT_S = 10
 POLL_S = 0.02
@@ -199,12 +201,17 @@ def run_native(
     return done
 
 
+NAMED = ("gcc", "git", "make", "strace")  # in README, as what the tests need
+
+
 def tool(name: str) -> str:
     """The system's `name`, or the one from the test extra.
 
-    A missing tool fails the test: a suite that skips what it is for says nothing.
+    What README says must be there fails the test; any other skips it, with its package's name.
     """
     found = shutil.which(name)
+    if not found and name in TOOLS and name not in NAMED:
+        pytest.skip(f"needs {name}: package {TOOLS[name]}")
     assert found, f"{name} is missing; install it, or pip install -e '.[test]'"
     return found
 

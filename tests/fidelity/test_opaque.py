@@ -191,6 +191,7 @@ def test_a_program_of_another_abi_sees_and_writes_the_tree(velo: Velo, workspace
 def test_a_program_whose_environment_was_dropped_sees_the_tree(
     velo: Velo, workspace, drop: str
 ) -> None:
+    tool(drop.split()[0])
     place = workspace()
     built(place, "moves")
     said = both(velo, place, AROUND.format(name="dropped", run=f"{drop} ./moves {drop[-5:]}"))
@@ -212,6 +213,8 @@ def test_a_program_whose_environment_was_dropped_sees_the_tree(
 def test_what_a_static_program_leaves_running_sees_the_tree_and_is_seen(
     velo: Velo, workspace, run: str
 ) -> None:
+    if "busybox" in run:
+        tool("busybox")
     place = workspace()
     (place / "leaves.c").write_text(LEAVES)
     run_native(tool("gcc"), "-static", "-o", "leaves", "leaves.c", cwd=place)
