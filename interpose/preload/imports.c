@@ -34,15 +34,15 @@ static int count(struct dl_phdr_info *info, size_t size, void *context)
 
 void velo_loaded_now(struct velo_loaded *loaded)
 {
-    dl_iterate_phdr(count, loaded);
+    velo_each_object(count, loaded);
 }
 
 /* libc and the loader have no imports of ours that they would call, and we call libc on purpose. */
 static bool is_exempt(const struct velo_object *object)
 {
     return object->symbols == NULL || object->strings == NULL || velo_object_is_libc(object) ||
-           strncmp(object->soname, "ld-linux", 8) == 0 ||
-           strncmp(object->soname, "linux-vdso", 10) == 0 ||
+           velo_begins(object->soname, "ld-linux") ||
+           velo_begins(object->soname, "linux-vdso") ||
            velo_object_segment(object, (uintptr_t)&is_exempt) != NULL;
 }
 
@@ -72,7 +72,7 @@ static void *replacement(const struct velo_object *object, const ElfW(Rela) *rel
         return NULL;
     if (type != OF_CALL || velo_object_segment(object, *slot) == NULL)
         return velo_is_libc_code((void *)*slot) ? ours : NULL;
-    if (dl_iterate_phdr(defines_too, (void *)(uintptr_t)name) == 0) /* bound at the first call */
+    if (velo_each_object(defines_too, (void *)(uintptr_t)name) == 0) /* bound at the first call */
         return ours;
     *done = false;
     return NULL;
@@ -136,6 +136,6 @@ static int lead(struct dl_phdr_info *info, size_t size, void *context)
 bool velo_imports_lead_to_us(const struct velo_loaded *before)
 {
     struct work work = {0, before, true};
-    dl_iterate_phdr(lead, &work);
+    velo_each_object(lead, &work);
     return work.done;
 }

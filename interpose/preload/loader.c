@@ -53,6 +53,13 @@ static bool has_shadow_stack(void)
     return top != 0;
 }
 
+static const void *find_ret(const unsigned char *start, const unsigned char *end)
+{
+    while (start < end && *start != RET)
+        start++;
+    return start < end ? start : NULL;
+}
+
 /* One of the same object, since that is what the loader takes from it. */
 static const void *way_back(const struct loader_call *call)
 {
@@ -63,9 +70,8 @@ static const void *way_back(const struct loader_call *call)
     const unsigned char *start = (const unsigned char *)object.base + code->p_vaddr;
     if ((code->p_flags & (PF_R | PF_X)) != (PF_R | PF_X))
         return NULL;
-    const void *found =
-        memchr(call->caller, RET, code->p_filesz - (size_t)(call->caller - start));
-    return found != NULL ? found : memchr(start, RET, (size_t)(call->caller - start));
+    const void *found = find_ret(call->caller, start + code->p_filesz);
+    return found != NULL ? found : find_ret(start, call->caller);
 }
 #else
 /* A return address is in a register here. */
@@ -115,7 +121,7 @@ static bool names_no_file(const char *name)
         "write",    "writev",
     };
     for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
-        if (strcmp(name, harmless[i]) == 0)
+        if (velo_same_text(name, harmless[i]))
             return true;
     return false;
 }
@@ -137,11 +143,12 @@ static void *ours_for(void *found, const char *name, void *ours)
     return found;
 }
 
-/* Ours of that name, when it is worth a thought. */
+/* Ours of that name, when it is worth a thought. We may not be attached yet: a sanitizer asks before any
+ * function works that we would call for it. */
 static void *own_function(const char *name)
 {
     void *ours = velo_is_nowhere(name) ? NULL : velo_own_function(name);
-    return ours == NULL || velo_here() == NULL ? NULL : ours;
+    return atomic_load_explicit(&velo_attachment, memory_order_relaxed) == VELO_OFF ? NULL : ours;
 }
 
 static bool depends_on_caller(const void *handle)
@@ -165,7 +172,7 @@ static struct way answer_to_caller(struct loader_call *call, void *next, const c
 {
     const void *back = way_back(call);
     if (back != NULL || call->first == RTLD_DEFAULT ||
-        dl_iterate_phdr(comes_first, (void *)(uintptr_t)call->caller) == 1)
+        velo_each_object(comes_first, (void *)(uintptr_t)call->caller) == 1)
         return (struct way){next, back};
     void *found = ours_for(velo_real_dlsym(RTLD_NEXT, name), name, velo_own_function(name));
     return found == velo_own_function(name) ? answer(call, found) : (struct way){next, NULL};
@@ -176,6 +183,8 @@ __attribute__((used)) struct way velo_before_dlsym(struct loader_call *call)
     velo_look_up *const next = velo_real_dlsym_itself();
     const char *name = call->second;
     void *ours = own_function(name);
+    if (next == NULL) /* there is none in this process */
+        return answer(call, NULL);
     if (ours == NULL)
         return (struct way){(void *)next, NULL};
     if (depends_on_caller(call->first))
@@ -188,6 +197,8 @@ __attribute__((used)) struct way velo_before_dlvsym(struct loader_call *call)
     velo_look_up_version *const next = velo_real_dlvsym_itself();
     const char *name = call->second, *version = call->third;
     void *ours = own_function(name);
+    if (next == NULL)
+        return answer(call, NULL);
     if (ours == NULL || velo_is_nowhere(version))
         return (struct way){(void *)next, NULL};
     if (depends_on_caller(call->first))

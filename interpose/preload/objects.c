@@ -1,6 +1,7 @@
 /* objects.c - finding code and names among what is mapped; libc's own dlsym. */
 #include "objects.h"
 
+#include <dlfcn.h>
 #include <sys/auxv.h>
 
 /* ---- one object ------------------------------------------------------------------------------ */
@@ -29,23 +30,25 @@ static void read_entry(struct velo_object *object, const ElfW(Dyn) *entry, size_
     }
 }
 
-void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info)
+static void read_dynamic(struct velo_object *object, const ElfW(Dyn) *entry)
 {
     size_t soname = 0;
+    for (; entry->d_tag != DT_NULL; entry++)
+        read_entry(object, entry, &soname);
+    if (soname != 0 && object->strings != NULL)
+        object->soname = object->strings + soname;
+}
+
+void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info)
+{
     *object = (struct velo_object){.base = info->dlpi_addr,
                                    .segments = info->dlpi_phdr,
                                    .segment_count = info->dlpi_phnum,
                                    .path = info->dlpi_name,
                                    .soname = ""};
-    for (unsigned i = 0; i < object->segment_count; i++) {
-        if (object->segments[i].p_type != PT_DYNAMIC)
-            continue;
-        const ElfW(Dyn) *entry = (const void *)(object->base + object->segments[i].p_vaddr);
-        for (; entry->d_tag != DT_NULL; entry++)
-            read_entry(object, entry, &soname);
-    }
-    if (soname != 0 && object->strings != NULL)
-        object->soname = object->strings + soname;
+    for (unsigned i = 0; i < object->segment_count; i++)
+        if (object->segments[i].p_type == PT_DYNAMIC)
+            read_dynamic(object, (const void *)(object->base + object->segments[i].p_vaddr));
 }
 
 const ElfW(Phdr) *velo_object_segment(const struct velo_object *object, uintptr_t address)
@@ -87,7 +90,7 @@ static bool defines(const struct velo_object *object, uint32_t index, const char
     const ElfW(Sym) *symbol = &object->symbols[index];
     return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
            (object->versions == NULL || (object->versions[index] & VERSION_IS_OLD) == 0) &&
-           strcmp(object->strings + symbol->st_name, name) == 0;
+           velo_same_text(object->strings + symbol->st_name, name);
 }
 
 static void *find_gnu(const struct velo_object *object, const char *name)
@@ -150,19 +153,14 @@ static int is_at(struct dl_phdr_info *info, size_t size, void *context)
 bool velo_object_at(const void *address, struct velo_object *object)
 {
     struct search search = {(uintptr_t)address, object};
-    return dl_iterate_phdr(is_at, &search) != 0;
-}
-
-static bool begins(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
+    return velo_each_object(is_at, &search) != 0;
 }
 
 /* Before 2.34 threads and the loader's functions were libraries of their own. */
 bool velo_object_is_libc(const struct velo_object *object)
 {
-    return begins(object->soname, "libc.so.") || begins(object->soname, "libpthread.so.") ||
-           begins(object->soname, "libdl.so.") || begins(object->soname, "librt.so.");
+    return velo_begins(object->soname, "libc.so.") || velo_begins(object->soname, "libpthread.so.") ||
+           velo_begins(object->soname, "libdl.so.") || velo_begins(object->soname, "librt.so.");
 }
 
 /* ---- ourselves ------------------------------------------------------------------------------- */
@@ -197,86 +195,117 @@ void *velo_own_function(const char *name)
 
 /* Of the libc that we are bound to: the first one that the loader lists. */
 static struct {
-    _Atomic(void *) look_up; /* set last: the others are known then */
-    void *look_up_version;
+    _Atomic bool known; /* set last */
+    velo_look_up *look_up; /* NULL: a libc before 2.34 whose program has no libdl */
+    velo_look_up_version *look_up_version;
+    int (*each_object)(velo_for_each_object *, void *);
     uintptr_t start, size; /* of its code */
 } libc;
 
+/* The first page of a library is its header. */
 static void note_libc(const struct velo_object *object)
 {
-    for (unsigned i = 0; i < object->segment_count; i++) {
-        const ElfW(Phdr) *segment = &object->segments[i];
-        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_X) == 0)
+    const ElfW(Ehdr) *header = (const void *)object->base;
+    const ElfW(Phdr) *segments = (const void *)(object->base + header->e_phoff);
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        if (segments[i].p_type != PT_LOAD || (segments[i].p_flags & PF_X) == 0)
             continue;
-        libc.start = object->base + segment->p_vaddr;
-        libc.size = segment->p_memsz;
-        return;
+        libc.start = object->base + segments[i].p_vaddr;
+        libc.size = segments[i].p_memsz;
     }
+    *(void **)&libc.each_object = velo_object_function(object, "dl_iterate_phdr");
 }
 
-/* Before 2.34 these two are in a library that comes after libc, or before it. */
-static void note_lookups(const struct velo_object *object, void **look_up)
+/* Before 2.34 these two are in a library of their own. */
+static void note_look_ups(const struct velo_object *object)
 {
     void *const by_name = velo_object_function(object, "dlsym");
     void *const by_version = velo_object_function(object, "dlvsym");
-    if (by_name == NULL || by_version == NULL)
+    if (libc.look_up != NULL || by_name == NULL || by_version == NULL)
         return;
-    libc.look_up_version = by_version;
-    *look_up = by_name;
+    *(void **)&libc.look_up_version = by_version;
+    *(void **)&libc.look_up = by_name;
 }
 
-static int note(struct dl_phdr_info *info, size_t size, void *context)
+/* The loader's list, as a debugger reads it. Weak: the linker shall not make us need the loader by name. */
+extern struct r_debug loaders_list __asm__("_r_debug") __attribute__((weak));
+
+/* libc is there from the start and stays, so nobody takes away what is walked over before it; threads
+ * that come at the same time find the same. */
+static void know_libc(void)
 {
-    (void)size;
-    void **const look_up = context;
-    struct velo_object object;
-    velo_object_read(&object, info);
-    const bool is_libc = begins(object.soname, "libc.so.");
-    if (is_libc && libc.start == 0)
-        note_libc(&object);
-    if (*look_up == NULL && (is_libc || begins(object.soname, "libdl.so.")))
-        note_lookups(&object, look_up);
-    return *look_up != NULL && libc.start != 0;
+    if (__builtin_expect(atomic_load_explicit(&libc.known, memory_order_acquire), 1))
+        return;
+    const struct link_map *each = &loaders_list == NULL ? NULL : loaders_list.r_map;
+    for (; each != NULL && libc.look_up == NULL; each = each->l_next) {
+        struct velo_object object = {.base = each->l_addr, .soname = ""};
+        read_dynamic(&object, each->l_ld);
+        const bool is_libc = velo_begins(object.soname, "libc.so.");
+        if (is_libc && libc.start == 0 && object.base != 0)
+            note_libc(&object);
+        if (is_libc || velo_begins(object.soname, "libdl.so."))
+            note_look_ups(&object);
+    }
+    atomic_store_explicit(&libc.known, true, memory_order_release);
 }
 
-/* Threads that come at the same time find the same. */
-static void *look_up_of_libc(void)
+int velo_each_object(velo_for_each_object *visit, void *context)
 {
-    void *found = atomic_load_explicit(&libc.look_up, memory_order_acquire);
-    if (__builtin_expect(found != NULL, 1))
-        return found;
-    dl_iterate_phdr(note, &found);
-    atomic_store_explicit(&libc.look_up, found, memory_order_release);
-    return found;
+    know_libc();
+    return libc.each_object != NULL ? libc.each_object(visit, context)
+                                    : dl_iterate_phdr(visit, context);
 }
 
 velo_look_up *velo_real_dlsym_itself(void)
 {
-    return (velo_look_up *)look_up_of_libc();
+    know_libc();
+    return libc.look_up;
 }
 
 velo_look_up_version *velo_real_dlvsym_itself(void)
 {
-    look_up_of_libc();
-    return (velo_look_up_version *)libc.look_up_version;
+    know_libc();
+    return libc.look_up_version;
+}
+
+struct next {
+    const char *name;
+    bool behind_us;
+    void *found;
+};
+
+static int look_behind(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    struct next *next = context;
+    struct velo_object object;
+    velo_object_read(&object, info);
+    if (next->behind_us)
+        next->found = velo_object_function(&object, next->name);
+    else
+        next->behind_us = velo_object_segment(&object, (uintptr_t)&look_behind) != NULL;
+    return next->found != NULL;
 }
 
 void *velo_real_dlsym(void *handle, const char *name)
 {
+    struct next next = {name, handle != RTLD_NEXT, NULL};
     velo_look_up *const look_up = velo_real_dlsym_itself();
-    void *volatile found = look_up == NULL ? NULL : look_up(handle, name); /* from our own frame */
+    if (look_up == NULL)
+        velo_each_object(look_behind, &next);
+    void *volatile found = look_up == NULL ? next.found : look_up(handle, name); /* from our own frame */
     return found;
 }
 
 uintptr_t velo_libc_start(void)
 {
-    look_up_of_libc();
+    know_libc();
     return libc.start;
 }
 
 bool velo_is_our_libc(uintptr_t address)
 {
-    look_up_of_libc();
+    know_libc();
     return address - libc.start < libc.size;
 }
 
@@ -304,7 +333,7 @@ const char *velo_own_loader(void)
     static _Atomic(const char *) known;
     const char *name = atomic_load_explicit(&known, memory_order_relaxed);
     if (name == NULL) {
-        dl_iterate_phdr(find_loader, &name);
+        velo_each_object(find_loader, &name);
         atomic_store_explicit(&known, name, memory_order_relaxed);
     }
     return name;
@@ -327,6 +356,6 @@ static int is_audited(struct dl_phdr_info *info, size_t size, void *context)
 bool velo_program_is_audited(void)
 {
     bool audited = false;
-    dl_iterate_phdr(is_audited, &audited);
+    velo_each_object(is_audited, &audited);
     return audited;
 }

@@ -1,7 +1,9 @@
 /* objects.h - what the loader has mapped: whose code lies where, and which names lead to it.
  *
  * Read from the objects' own tables, without dlsym, which is one of the functions that we stand in
- * front of, and without allocating. Nothing here is called before a name of ours is asked for. */
+ * front of, and without allocating. A sanitizer asks dlsym for all that it stands in front of while none
+ * of its functions works yet: so none of libc's is called here but the one that lists the objects, and
+ * that by its address in libc. */
 #ifndef VELO_PRELOAD_OBJECTS_H
 #define VELO_PRELOAD_OBJECTS_H
 
@@ -22,6 +24,28 @@ struct velo_object {
     const ElfW(Rela) *relocations[2]; /* data, procedures */
     size_t relocation_count[2];
 };
+
+static inline bool velo_same_text(const char *one, const char *other)
+{
+    while (*one != 0 && *one == *other) {
+        one++;
+        other++;
+    }
+    return *one == *other;
+}
+
+static inline bool velo_begins(const char *text, const char *with)
+{
+    while (*with != 0 && *text == *with) {
+        text++;
+        with++;
+    }
+    return *with == 0;
+}
+
+/* libc's dl_iterate_phdr. */
+typedef int velo_for_each_object(struct dl_phdr_info *info, size_t size, void *context);
+int velo_each_object(velo_for_each_object *visit, void *context);
 
 void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info);
 /* The segment that holds `address`, or NULL. */
