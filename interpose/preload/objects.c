@@ -291,9 +291,12 @@ void *velo_real_dlsym(void *handle, const char *name)
 {
     struct next next = {name, handle != RTLD_NEXT, NULL};
     velo_look_up *const look_up = velo_real_dlsym_itself();
-    if (look_up == NULL)
+    /* dlsym would drop what dlerror has told the program, who may be about to print it. */
+    if (look_up == NULL || handle == RTLD_NEXT)
         velo_each_object(look_behind, &next);
-    void *volatile found = look_up == NULL ? next.found : look_up(handle, name); /* from our own frame */
+    if (look_up == NULL || next.found != NULL)
+        return next.found;
+    void *volatile found = look_up(handle, name); /* from our own frame */
     return found;
 }
 
