@@ -31,7 +31,9 @@ LIBRARY = ["-U_FORTIFY_SOURCE", "-ftls-model=initial-exec", "-fno-plt", "-fno-st
 LIBRARY += ["-fno-delete-null-pointer-checks", "-Wno-nonnull-compare", "-DVELO_GATED"]
 LIBRARY_LINK = ["-Wl,--as-needed", "-Wl,-Bsymbolic-functions", "-Wl,-z,noseparate-code"]
 LIBRARY_LINK += ["-Wl,--hash-style=gnu", "-Wl,-z,now", "-Wl,--no-undefined"]
-HEADERS = sorted(glob.glob("interpose/**/*.h", recursive=True))
+HEADERS = sorted(
+    glob.glob("interpose/**/*.h", recursive=True) + glob.glob("interpose/**/*.def", recursive=True)
+)
 MODULE = sorted(glob.glob("interpose/_core*.c"))
 CORE = sorted(glob.glob("interpose/core/*.c"))
 PRELOAD = sorted(glob.glob("interpose/preload/*.c"))

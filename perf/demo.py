@@ -25,11 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from ground import SCRIPTS, velo
+from snapshot import Snapshot
 
 TOML = '[live]\nmax_memory = "1GB"\naggressive_paths = ["build/"]\n'
 CONFIGURE = ("cmake", "-G", "Ninja", "-S", ".", "-B", "build")
 BUILD = ("ninja", "-C", "build")
+TARGET = "uv_run_tests_a"  # of the sample: half of it, the static library and its tests
 KILL_AFTER_S = 2.0
+DIFFERENCES_SHOWN = 8
 # Runs a command as its child and says what that, with all it started, wrote to file systems on
 # disk: the kernel counts it (proc(5), io), and what goes to memory is not in it.
 COUNTER = """
@@ -110,20 +113,28 @@ def _progress(done: int, whole: int) -> None:
 
 
 def _show(place: Path, *, own_tests: bool) -> None:
+    build = (*BUILD, TARGET) if own_tests else BUILD
     _say(place, *_under_velo(CONFIGURE))
     print("\nIn the middle of the build, all of velo's processes are killed (kill -9):")
-    threading.Thread(target=_kill_server, args=(place,), daemon=True).start()
-    hosted = _say(place, *_under_velo(BUILD))
+    killed: list[int] = []
+    killer = threading.Thread(target=_kill_server, args=(place, killed), daemon=True)
+    killer.start()
+    hosted = _say(place, *_under_velo(build))
+    killer.join()
     state = _status(place)
-    print("\nThe build went on, and the next server found every byte. A plain ninja agrees:")
-    _say(place, *BUILD)
+    print("\nThe build went on, with what the next server found. A plain ninja looks at the tree:")
+    _say(place, *build)
     if own_tests:
         _run_own_tests(place)
+    made = Snapshot.of(place / "build")
     shutil.rmtree(place / "build")
     print("\nNow natively, on the same disk:")
     _say(place, *CONFIGURE)
-    native = _say(place, *BUILD)
-    _compare(native, hosted, state)
+    native = _say(place, *build)
+    differences = made.differences(Snapshot.of(place / "build"))
+    _compare(native, hosted, state, len(killed), differences)
+    print(f"\nThe two trees: {len(made.entries)} names,", "equal." if not differences else "")
+    print("\n".join(differences[:DIFFERENCES_SHOWN]))
 
 
 def _under_velo(command: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,28 +147,31 @@ def _status(place: Path) -> dict[str, Any]:
     return found
 
 
-def _kill_server(place: Path) -> None:
-    """SIGKILL to the server and its shards, all at once."""
+def _kill_server(place: Path, killed: list[int]) -> None:
+    """SIGKILL to the server and its shards, all at once; who that was."""
     time.sleep(KILL_AFTER_S)
     state = _status(place)
     pids = [state["server"]["pid"], *(shard["pid"] for shard in state["shards"])] if state else []
     for pid in filter(None, pids):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    print(f"   (killed: {len(pids)} processes)", flush=True)
+            killed.append(pid)
+    print(f"   (killed: {len(killed)} processes)", flush=True)
 
 
 def _run_own_tests(place: Path) -> None:
     import sample
 
-    failed = sample.run_own_tests(place, place / "build")
+    failed = sample.run_own_tests(place, place / "build", TARGET)
     count = len(sample.OWN_TESTS)
     print(f"\n{count - len(failed)} of {count} of libuv's own tests pass from that tree.")
     if failed:
         raise Failed(f"these do not: {', '.join(failed)}")
 
 
-def _compare(native: Ran, hosted: Ran, state: dict[str, Any]) -> None:
+def _compare(
+    native: Ran, hosted: Ran, state: dict[str, Any], killed: int, differences: list[str]
+) -> None:
     in_memory = state.get("memory", {}).get("used_bytes", 0)
     rows = [
         ("", "natively", "under velo"),
@@ -168,7 +182,11 @@ def _compare(native: Ran, hosted: Ran, state: dict[str, Any]) -> None:
             f"{hosted.written_bytes / 1e6:.0f} MB",
         ),
         ("memory that held its outputs", "-", f"{in_memory / 1e6:.0f} MB"),
-        ("killed in the middle, lost", "-", "nothing"),
+        (
+            f"lost, {killed} processes killed",
+            "-",
+            f"{len(differences)} names" if differences else "nothing",
+        ),
     ]
     print()
     for row in rows:

@@ -94,14 +94,14 @@ def unpack(
     return directory
 
 
-def run_own_tests(source: Path, build: Path) -> list[str]:
+def run_own_tests(source: Path, build: Path, program: str = "uv_run_tests") -> list[str]:
     """Run the selection natively on a finished build; the names of those that failed."""
     environment = {**os.environ, "UV_RUN_AS_ROOT": "1"}
     return [
         name
         for name in OWN_TESTS
         if subprocess.run(
-            [build / "uv_run_tests", name],
+            [build / program, name],
             cwd=source,
             env=environment,
             capture_output=True,
