@@ -47,14 +47,20 @@ void velo_closed(uint32_t node);
  * when it begins and ends. Who was cancelled in between is missed; then no file is led for its sake. */
 extern _Atomic uint32_t velo_writers;
 extern _Atomic uint32_t velo_leading; /* 1: wait */
-extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
+extern const char *velo_single_threaded; /* __libc_single_threaded of glibc 2.32, or NULL */
 void pthread_testcancel(void) __attribute__((weak)); /* an older libc has it where there are threads */
+/* Not the newest version of it, which would keep us from programs with an older libc. */
+#if defined(__x86_64__)
+__asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.2.5");
+#else
+__asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.17");
+#endif
 void velo_wait_to_write(void);
 void velo_writers_forked(void); /* in the child: it has none of them */
 
 static inline bool velo_write_begin(int fd)
 {
-    if (velo_hint(fd) == 0 || (&__libc_single_threaded != NULL && __libc_single_threaded))
+    if (velo_hint(fd) == 0 || (velo_single_threaded != NULL && *velo_single_threaded))
         return false;
     atomic_fetch_add(&velo_writers, 1);
     if (__builtin_expect(atomic_load(&velo_leading) != 0, 0))

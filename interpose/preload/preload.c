@@ -11,6 +11,7 @@
 
 #include "../core/layout.h"
 #include "dispatch.h"
+#include "hint.h"
 #include "objects.h"
 #include "opaque.h"
 #include "raw.h"
@@ -28,6 +29,7 @@ _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec")));
 static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
 
 char velo_library_path[1024];
+const char *velo_single_threaded;
 char velo_arena_assignment[256 + 16];
 
 void *velo_next_slow(_Atomic(void *) *slot, const char *name)
@@ -193,6 +195,7 @@ __attribute__((constructor(101))) static void enlist(void)
     struct velo_region *region = velo_here();
     if (region == NULL)
         return;
+    velo_single_threaded = velo_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
     velo_enlist(region, program_invocation_short_name);
     const char *audit = environment_value("LD_AUDIT", 8);
     if ((audit != NULL && audit[0] != 0) || velo_program_is_audited()) { /* a libc of their own */

@@ -19,6 +19,7 @@ static int rounds = 300;
 static void memory_is(uint64_t bytes)
 {
     bench.region.header->max_memory_bytes = bytes;
+    bench.region.header->room_ns = 0; /* what was found a moment ago is of another one */
 }
 
 static void evict(const char *name)

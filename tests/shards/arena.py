@@ -90,7 +90,14 @@ class FakeRegion:
         return self._info(self.files[node]) if node in self.files else None
 
     def pulse(self, home: int) -> Pulse:
-        return Pulse(self.activity, self._used(home), self.max_memory, self._used(), self.paused)
+        return Pulse(
+            self.activity,
+            self._used(home),
+            self.max_memory,
+            self._used(),
+            self.max_memory,
+            self.paused,
+        )
 
     def statistics(self) -> dict[str, object]:
         return {"live_processes": self.live_processes}
