@@ -10,6 +10,7 @@
 #include "reconcile.h"
 #include "snapshot.h"
 #include "stamps.h"
+#include "trace.h"
 #include "tree.h"
 #include "watch.h"
 
@@ -163,6 +164,7 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     if (rc < 0)
         return rc;
     velo_escape(region, VELO_ESCAPE_DIRECT);
+    VELO_TRACE(region, BORN_ON_DISK, place->parent, 0);
     place->node = (uint32_t)rc;
     place->type = VELO_REGULAR;
     return 0;

@@ -20,6 +20,7 @@
 #include "os.h"
 #include "peers.h"
 #include "process.h"
+#include "trace.h"
 #include "tree.h"
 
 #define LOOKS_MAX 2 /* the directory, then everything; then the namespace is believed */
@@ -71,6 +72,7 @@ int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
     atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
     add_time(tally, before);
     velo_escape(region, VELO_ESCAPE_OPAQUE);
+    VELO_TRACE(region, OPAQUE_BEGINS, pid, tally - region->header->opaque);
     return rc != 0 ? rc : result.first_error;
 }
 

@@ -8,6 +8,7 @@
 #include "node.h"
 #include "os.h"
 #include "text.h"
+#include "trace.h"
 
 #define PROBES_MAX 16
 
@@ -75,6 +76,7 @@ uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid)
 
 void velo_enlist_raw(struct velo_region *region, const char *name)
 {
+    VELO_TRACE(region, SUD_BEGINS, velo_sys0(SYS_getpid), 0);
     atomic_fetch_add_explicit(&velo_tally_of(region->header->raw, name)->count, 1,
                               memory_order_relaxed);
 }

@@ -1,9 +1,10 @@
 /* space.c - staying under max_memory: what counts, when to ask, what to do when nobody answers.
  *
- * The limit is max_memory, or less where the file system is (room.c).  A slice's charge is the sum of its files' charges; a file is charged what a write is about to
- * need (velo_charge, in steps) and corrected to what tmpfs really holds when a shard looks
+ * The limit is max_memory, or less where the file system is (room.c).  A slice's charge is the sum of
+ * its files' charges; a file is charged what a write is about to need (velo_charge, in steps) and corrected to what tmpfs really holds when a shard looks
  * (velo_settle).  Above 90 % of the whole the shards evict; a client that wants to open for writing
  * then waits for them, so what is in flight is bounded by the writers. */
+#include "trace.h"
 #include "tree.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t byt
         return 0;
     if (never_fits(region, bytes))
         return -ENOSPC;
+    VELO_TRACE(region, SPACE_ASKED, shard, bytes);
     if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, bytes) == 0)
         return 0;
     return fits(region, bytes, 100) ? 0 : -ENOSPC;

@@ -13,6 +13,7 @@
 #include "os.h"
 #include "snapshot.h"
 #include "stamps.h"
+#include "trace.h"
 #include "tree.h"
 
 #define STATUS_FLAGS \
@@ -94,5 +95,6 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     velo_backing_path(region, look.backing, path);
     velo_os_unlink(path);
     velo_escape(region, VELO_ESCAPE_DIRECT);
+    VELO_TRACE(region, RELOCATED, index, 0);
     return to;
 }

@@ -24,6 +24,7 @@ def test_a_command_that_is_traced_says_what_it_ran_past_us(velo: Velo, place) ->
     shown = velo.run("trace", "--topic", "opaque", "--off", cwd=place).stdout
 
     assert "escape: opaque" in shown
+    assert "p cannot be entered" in shown
     assert "escape: border" in shown
 
 
