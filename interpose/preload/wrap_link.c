@@ -91,7 +91,7 @@ static void arrives(struct velo_place *from, const struct velo_place *to)
     struct velo_region *region = velo_here();
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR && to->kind == VELO_HOSTED &&
         velo_takes_watched_name(region, to) && velo_leave_memory(region, from->node) == -EBUSY)
-        (void)velo_spill_place(from, false); /* else it is announced later: README.md */
+        (void)velo_spill_place(from, false); /* else it is announced later: docs/limits.md */
 }
 
 /* What was renamed or linked outside may be a symlink that leads in. */

@@ -48,7 +48,7 @@ static void op_remove(struct context *c, char **a)
     say_result(c, after_removal(c, remove(path)));
 }
 
-/* What crosses the border of hosted directories may get another inode number (README). */
+/* What crosses the border of hosted directories may get another inode number (docs/limits.md). */
 static long crossed(struct context *c, const char *from, const char *to, long result)
 {
     if (result == 0 && (from[0] == '^') != (to[0] == '^'))
@@ -86,7 +86,7 @@ static void op_link(struct context *c, char **a)
 }
 
 /* The same of files that nobody has open: across the border others may not have them, and who watches
- * does not hear of descriptors that were there before (README). */
+ * does not hear of descriptors that were there before (docs/limits.md). */
 static void op_closed(struct context *c, char **a)
 {
     const int watches = strcmp(a[0], "watch") == 0;

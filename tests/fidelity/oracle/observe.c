@@ -164,7 +164,7 @@ void before_removal(struct context *c, int dirfd, const char *path)
 
 long after_removal(struct context *c, long result)
 {
-    if (result == 0 && c->doomed != NULL) /* a file on disk may have another number then (README) */
+    if (result == 0 && c->doomed != NULL) /* a file on disk may have another number then (docs/limits.md) */
         c->doomed->gone = 1;
     return result;
 }
