@@ -374,9 +374,11 @@ static bool claim_magic_link(struct velo_region *region, const char *path,
 static int claim(int dirfd, const char *path, unsigned flags, bool any, struct velo_place *place)
 {
     struct velo_region *region = velo_here();
-    if (velo_is_nowhere(path))
+    if (region == NULL)
+        return any ? -ENOENT : VELO_NOT_OURS;
+    if (velo_cannot_read_text(path))
         return any ? -EFAULT : VELO_NOT_OURS;
-    if (region == NULL || path[0] == 0)
+    if (path[0] == 0)
         return any ? -ENOENT : VELO_NOT_OURS;
     const bool magic = path[0] == '/' && (path[1] == 'p' || path[1] == 'd'); /* /proc, /dev */
     if (magic && (flags & VELO_WALK_NOFOLLOW) == 0 && claim_magic_link(region, path, place))

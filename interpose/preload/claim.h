@@ -7,6 +7,7 @@
 #ifndef VELO_PRELOAD_CLAIM_H
 #define VELO_PRELOAD_CLAIM_H
 
+#include "pointers.h"
 #include "preload.h"
 
 enum velo_claimed {
@@ -41,7 +42,7 @@ void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX]);
 
 static inline bool velo_is_empty(const char *path)
 {
-    return !velo_is_nowhere(path) && path[0] == 0;
+    return !velo_cannot_read(path, 1) && path[0] == 0;
 }
 
 /* "" with AT_EMPTY_PATH and no descriptor is the working directory. */

@@ -6,22 +6,26 @@
 
 #include <unistd.h>
 
+#include "pointers.h"
 #include "sanitizer.h"
+
+#define NAME_MAX_BYTES 16u /* of the names that are asked for here */
 
 static const char *value_of(const char *entry, const char *name)
 {
-    if (velo_is_nowhere(entry))
+    if (velo_cannot_read(entry, 1) || ((uintptr_t)entry % 4096 > 4096 - NAME_MAX_BYTES &&
+                                       velo_cannot_read_text(entry)))
         return NULL;
     while (*name != 0 && *entry == *name) {
         entry++;
         name++;
     }
-    return *name == 0 && *entry == '=' ? entry + 1 : NULL;
+    return *name == 0 && *entry == '=' && !velo_cannot_read_text(entry) ? entry + 1 : NULL;
 }
 
 const char *velo_environment_get(char *const environment[], const char *name)
 {
-    for (; !velo_is_nowhere(environment) && *environment != NULL; environment++) {
+    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL; environment++) {
         const char *value = value_of(*environment, name);
         if (value != NULL)
             return value;
@@ -76,6 +80,15 @@ static size_t count_of(char *const environment[])
     return count;
 }
 
+/* All of the list can be read, up to its end. */
+static bool is_whole(char *const environment[])
+{
+    while (!velo_cannot_read(environment, sizeof *environment))
+        if (*environment++ == NULL)
+            return true;
+    return false;
+}
+
 bool velo_environment_preloads(char *const environment[])
 {
     const char *list = velo_environment_get(environment, "LD_PRELOAD");
@@ -90,7 +103,7 @@ static bool has_left; /* for good */
 
 size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
 {
-    if (environment != NULL && velo_is_nowhere(environment))
+    if (environment != NULL && !is_whole(environment))
         return 0; /* the kernel refuses it */
     if ((velo_here() == NULL && !has_left) || velo_library_path[0] == 0 || is_disabled(environment))
         return 0;

@@ -172,7 +172,7 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
 {
     struct velo_region *region = velo_here();
     first[0] = 0;
-    if (region == NULL || velo_is_nowhere(path))
+    if (region == NULL || velo_cannot_read_text(path))
         return 0;
     char interpreter[INTERPRETER_BYTES];
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||

@@ -181,7 +181,7 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
     unsigned port = 0;
     meeting->how = VELO_MEETS_NOBODY;
     meeting->slot = 0;
-    if (velo_is_nowhere(any) || length < sizeof(sa_family_t) || velo_here() == NULL)
+    if (velo_here() == NULL || velo_is_no_address(any, length))
         return;
     const bool is_name = any->sa_family == AF_UNIX;
     if ((!is_name && !is_loopback(any, length, &port)) ||
@@ -247,7 +247,7 @@ void velo_met_own_address(int fd, const struct sockaddr *any, socklen_t length)
 {
     struct velo_meeting meeting = {.how = VELO_MEETS_NOBODY};
     unsigned port = 0;
-    if (velo_is_nowhere(any) || length < sizeof(sa_family_t) || velo_here() == NULL ||
+    if (velo_here() == NULL || velo_is_no_address(any, length) ||
         is_loopback(any, length, &port) || !is_own_address(fd, any, length, &port) ||
         velo_peer_has(&velo_the_region, inode_of(fd)))
         return;

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include "pointers.h"
 #include "preload.h"
 
 /* A talk that is about to begin. All zero: there is nothing to do. */
@@ -14,6 +15,13 @@ struct velo_meeting {
     unsigned port;
     enum { VELO_MEETS_NOBODY = 0, VELO_MEETS_BY_NAME, VELO_MEETS_AT_PORT } how;
 };
+
+/* The kernel refuses it before it looks for anybody. */
+static inline bool velo_is_no_address(const struct sockaddr *address, socklen_t length)
+{
+    return length < sizeof(sa_family_t) || length > sizeof(struct sockaddr_storage) ||
+           velo_cannot_read(address, length);
+}
 
 /* Who is at `address`? If he may be outside, the tree is on disk when this returns. */
 void velo_meet(int fd, const struct sockaddr *address, socklen_t length,

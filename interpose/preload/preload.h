@@ -102,8 +102,8 @@ static inline const volatile void *velo_as_given(const volatile void *pointer)
 }
 
 /* Surely no memory of a program: NULL, a small number, the kernel's half of all addresses. Then it is
- * the kernel that says EFAULT. One comparison; a wrong pointer that looks right still ends in
- * SIGSEGV, since only a system call could tell. */
+ * the kernel that says EFAULT. One comparison; whether there is memory behind what looks like a pointer
+ * is known by pointers.h. */
 static inline bool velo_is_nowhere(const volatile void *pointer)
 {
 #if defined(__aarch64__)

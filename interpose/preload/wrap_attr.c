@@ -160,7 +160,7 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
 
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
-    const bool unreadable = times != NULL && velo_is_nowhere(times);
+    const bool unreadable = times != NULL && velo_cannot_read(times, 2 * sizeof *times);
     const bool sets_mtime = times == NULL || unreadable || times[1].tv_nsec != UTIME_OMIT;
     const bool nothing = !sets_mtime && times[0].tv_nsec == UTIME_OMIT;
     if (!nothing && means_descriptor(dirfd, path, flags))
@@ -177,6 +177,8 @@ static long utimes_at(int dirfd, const char *path, const struct timeval times[2]
 {
     if (times == NULL)
         return utimens_at(dirfd, path, NULL, flags);
+    if (velo_cannot_read(times, 2 * sizeof *times))
+        return -EFAULT;
     struct timespec precise[2];
     for (int i = 0; i < 2; i++) {
         if (times[i].tv_usec < 0 || times[i].tv_usec >= 1000000)
@@ -226,6 +228,8 @@ EXPORT int utime(const char *path, const struct utimbuf *times)
 {
     if (times == NULL)
         return (int)velo_answer(utimens_at(AT_FDCWD, path, NULL, 0));
+    if (velo_cannot_read(times, sizeof *times))
+        return (int)velo_answer(-EFAULT);
     const struct timespec precise[2] = {{times->actime, 0}, {times->modtime, 0}};
     return (int)velo_answer(utimens_at(AT_FDCWD, path, precise, 0));
 }

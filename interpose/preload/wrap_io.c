@@ -126,7 +126,7 @@ static inline bool refused(int fd, size_t count)
 static size_t total(const struct iovec *pieces, int count)
 {
     size_t sum = 0;
-    for (int i = 0; i < count && i < 1024 && !velo_is_nowhere(pieces); i++)
+    for (int i = 0; i < count && i < 1024 && !velo_cannot_read(&pieces[i], sizeof *pieces); i++)
         sum += pieces[i].iov_len;
     return sum;
 }
@@ -239,7 +239,7 @@ static bool refused_copy(int to, int from, const off_t *from_at, size_t count)
     if (velo_hint(to) == 0)
         return false;
     if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode)) {
-        const off_t at = velo_is_nowhere(from_at) ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
+        const off_t at = velo_cannot_read(from_at, sizeof *from_at) ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
                                                   : *from_at;
         const off_t left = source.st_size - at;
         if (left <= 0)

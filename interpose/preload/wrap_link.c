@@ -31,7 +31,7 @@ static int error_outside(int dirfd, const char *path, bool whole)
 {
     char text[PATH_MAX];
     struct stat stat;
-    size_t length = velo_is_nowhere(path) ? 0 : strnlen(path, PATH_MAX);
+    size_t length = velo_cannot_read_text(path) ? 0 : strnlen(path, PATH_MAX);
     if (whole || length == 0 || length == PATH_MAX)
         return (int)raw_statat(dirfd, path, &stat, AT_SYMLINK_NOFOLLOW);
     while (length > 1 && path[length - 1] == '/')
@@ -169,7 +169,7 @@ EXPORT int renameat2(int fd, const char *from, int to_fd, const char *to, unsign
  * linkat(AT_FDCWD, "/proc/self/fd/N", ..., AT_SYMLINK_FOLLOW). */
 static int linked_descriptor(int fd, const char *from, int flags)
 {
-    if (velo_is_nowhere(from))
+    if (velo_cannot_read_text(from))
         return -1;
     if ((flags & AT_EMPTY_PATH) != 0 && from[0] == 0)
         return fd;
@@ -304,7 +304,7 @@ static long symlink_outside(long rc, int dirfd, const char *path)
 
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
-    if (velo_is_nowhere(target)) /* read before the path */
+    if (velo_cannot_read_text(target)) /* read before the path */
         return raw_symlink(target, dirfd, path);
     ONE_NAME(dirfd, path, THE_NAME,
              symlink_outside(raw_symlink(target, dirfd, path), dirfd, path),
@@ -313,7 +313,7 @@ static long symlink_at(const char *target, int dirfd, const char *path)
 
 static long symlink_name(const char *target, const char *path)
 {
-    if (velo_is_nowhere(target))
+    if (velo_cannot_read_text(target))
         return old_symlink(target, path);
     ONE_NAME(AT_FDCWD, path, THE_NAME, symlink_outside(old_symlink(target, path), AT_FDCWD, path),
              velo_symlink(velo_here(), target, &place));

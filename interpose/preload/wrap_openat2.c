@@ -225,8 +225,8 @@ __attribute__((noinline)) static long open_as_ever(int dirfd, const char *path, 
 /* Below another root the text alone does not say where a path leads. */
 static long open_ours(int dirfd, const char *path, const struct open_how *given, size_t size)
 {
-    if (velo_here() == NULL || velo_is_nowhere(path) || velo_is_nowhere(given) ||
-        size < sizeof *given)
+    if (velo_here() == NULL || size < sizeof *given ||
+        velo_cannot_read_text(path) || velo_cannot_read(given, sizeof *given))
         return OWN_CALL;
     const struct open_how how = *given;
     if ((how.resolve & RESOLVE_IN_ROOT) == 0 && !leads_in(dirfd, path, (int)how.flags))

@@ -16,7 +16,7 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
                             char path[sizeof(struct sockaddr_un) + 1])
 {
     const size_t head = offsetof(struct sockaddr_un, sun_path);
-    if (velo_is_nowhere(any) || length <= head || length - head > sizeof(struct sockaddr_un) ||
+    if (length <= head || length - head > sizeof(struct sockaddr_un) || velo_cannot_read(any, length) ||
         any->sa_family != AF_UNIX)
         return false;
     memcpy(path, (const char *)any + head, length - head);
@@ -103,7 +103,7 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct velo_meeting meeting;
-    if (velo_is_nowhere(message) || message->msg_name == NULL)
+    if (velo_cannot_read(message, sizeof *message) || message->msg_name == NULL)
         return NEXT(sendmsg)(fd, message, flags);
     velo_meet(fd, message->msg_name, message->msg_namelen, &meeting);
     const ssize_t done = NEXT(sendmsg)(fd, message, flags);
@@ -115,7 +115,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
     struct velo_meeting meeting;
-    if (count == 0 || velo_is_nowhere(messages) || messages->msg_hdr.msg_name == NULL)
+    if (count == 0 || velo_cannot_read(messages, sizeof *messages) || messages->msg_hdr.msg_name == NULL)
         return NEXT(sendmmsg)(fd, messages, count, flags);
     velo_meet(fd, messages->msg_hdr.msg_name, messages->msg_hdr.msg_namelen, &meeting);
     const int done = NEXT(sendmmsg)(fd, messages, count, flags);

@@ -45,7 +45,7 @@ static long stat_fd(int fd, struct stat *out)
 /* /dev/stdin and /proc/PID/fd/N may lead to a hosted file, known by its kernel identity. */
 static bool by_descriptor(const char *path)
 {
-    return velo_is_nowhere(path) || (path[0] == '/' && (path[1] == 'd' || path[1] == 'p'));
+    return velo_cannot_read(path, 2) || (path[0] == '/' && (path[1] == 'd' || path[1] == 'p'));
 }
 
 static long stat_plain(int dirfd, const char *path, struct stat *out, int flags)
@@ -111,7 +111,7 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
         return stat_plain(dirfd, path, out, flags);
     if (claimed < 0)
         return claimed;
-    return velo_is_nowhere(out) ? stat_nowhere(&place) : velo_stat(velo_here(), &place, out);
+    return velo_cannot_write(out, sizeof *out) ? stat_nowhere(&place) : velo_stat(velo_here(), &place, out);
 }
 
 EXPORT int stat(const char *path, struct stat *out)
@@ -259,7 +259,7 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
                                    : statx_plain(dirfd, path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
-    if (rc == 0 && velo_is_nowhere(out))
+    if (rc == 0 && velo_cannot_write(out, sizeof *out))
         return -EFAULT;
     if (rc == 0 && velo_is_shared(velo_here(), place.node))
         return statx_plain(AT_FDCWD, place.path, flags | AT_SYMLINK_NOFOLLOW, mask, out);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -123,6 +124,11 @@ int pivot_root(const char *root, const char *old); /* in no header of libc's */
 #define OTHERS(ON)                                                                                 \
     ON(seccomp, filtered(a, b, c))                                                                 \
     ON(prctl, prctl((int)a, b, c, d, e))                                                           \
+    ON(mmap, (long)mmap(P(a), (size_t)b, (int)c, (int)d, (int)e, f))                               \
+    ON(munmap, munmap(P(a), (size_t)b))                                                            \
+    ON(mprotect, mprotect(P(a), (size_t)b, (int)c))                                                \
+    ON(pkey_mprotect, pkey_mprotect(P(a), (size_t)b, (int)c, (int)d))                              \
+    ON(mremap, (long)mremap(P(a), (size_t)b, (size_t)c, (int)d, P(e)))                             \
     ON(bind, bind((int)a, ADDRESS(b), (socklen_t)c))                                               \
     ON(listen, listen((int)a, (int)b))                                                             \
     ON(connect, connect((int)a, ADDRESS(b), (socklen_t)c))                                         \

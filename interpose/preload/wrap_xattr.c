@@ -45,7 +45,7 @@ static long read_attribute(const char *path, unsigned walk, long plain, long fin
     const char *there;
     const int rc = find(path, walk, 0, &place, &there);
     const bool lists = final == SYS_llistxattr;
-    if (rc != 0 && (lists || !velo_is_nowhere(name)))
+    if (rc != 0 && (lists || !velo_cannot_read_text(name)))
         return rc;
     const long number = there == path ? plain : final;
     if (lists)
@@ -59,7 +59,7 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
     struct velo_place place;
     const char *there;
     int rc = find(path, walk, 1, &place, &there);
-    if (rc != 0 && !velo_is_nowhere(name))
+    if (rc != 0 && !velo_cannot_read_text(name))
         return rc;
     rc = (int)velo_sys5(there == path ? plain : final, velo_word(there), velo_word(name),
                         velo_word(value), size, flags);
