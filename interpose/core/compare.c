@@ -9,6 +9,7 @@
 #include "disk_names.h"
 #include "file.h"
 #include "litter.h"
+#include "mounts.h"
 #include "os.h"
 #include "poison.h"
 #include "process.h"
@@ -288,6 +289,9 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
     const size_t length = velo_length(text);
     struct stat disk;
     pass->result.seen++;
+    const int mounted = velo_mounted_name(pass, dirfd, parent, text);
+    if (mounted != 0)
+        return mounted < 0 ? mounted : 0;
     if (length > VELO_NAME_MAX || velo_os_lstatat(dirfd, text, &disk) != 0)
         return 0;
     if (quick_equal(pass, parent, text, length, &disk))
@@ -349,6 +353,9 @@ static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, co
 int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
 {
     const size_t length = velo_length(text);
+    const int mounted = velo_mounted_name(pass, dirfd, parent, text);
+    if (mounted != 0)
+        return mounted < 0 ? mounted : 0;
     for (int again = 0;; again++) {
         struct velo_hold hold;
         velo_begin(pass->region, &hold);

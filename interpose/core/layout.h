@@ -115,6 +115,7 @@ enum {
     VELO_NODE_WATCHED = 256,  /* a program hears of what happens here or in it (watch.c) */
     VELO_NODE_SHARED = 1024,  /* no directory, on disk and stays there: has names outside, or had */
     VELO_NODE_DEEP = 4096,    /* found where no absolute path leads: the kernel's, with all below it */
+    VELO_NODE_MOUNT = 8192,   /* something is mounted here: the kernel's, with all below it (mounted.c) */
     VELO_NODE_ACL = 2048,     /* directory: it has a default ACL, so the kernel makes its files */
 };
 
@@ -333,6 +334,11 @@ struct velo_header {
     _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
     _Atomic uint64_t peers_look_ns;           /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];
+    _Atomic uint32_t mounts_below;   /* something was mounted at or below a hosted directory, once */
+    _Atomic uint32_t second_names;   /* one has another name: counted in opaque_running. 0, or a number */
+    _Atomic uint32_t second_counted; /* as an escape, since there were none */
+    _Atomic uint32_t mounts_serial;
+    _Atomic uint64_t mounts_look_ns; /* boot time when the next look is due */
     struct velo_watcher watchers[VELO_WATCHERS_MAX];
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
     _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];

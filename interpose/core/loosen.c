@@ -148,7 +148,8 @@ __attribute__((noinline)) static int open_once(struct velo_region *region, uint3
     const int fd = rc < 0 ? rc : velo_loose_open(region, directory, path);
     if (fd < 0)
         return rc >= 0 && (fd == -ENOENT || fd == -ENOTDIR) ? -ESTALE : fd;
-    if (VELO_READ(node->parent) == 0 || /* a hosted root is what its path says */
+    const int is_root = VELO_READ(node->parent) == 0; /* what its path says, if we see it */
+    if ((is_root && (VELO_READ(node->flags) & VELO_NODE_MOUNT) == 0) ||
         (velo_os_fstat(fd, &now) == 0 &&
          now.st_ino == VELO_READ(node->identity[VELO_ID_DISK].inode)))
         return fd;

@@ -17,6 +17,7 @@
 
 #include "file.h"
 #include "leave.h"
+#include "mounts.h"
 #include "os.h"
 #include "peers.h"
 #include "process.h"
@@ -119,6 +120,7 @@ void velo_opaque_poll(struct velo_region *region)
 {
     struct velo_header *header = region->header;
     velo_peers_poll(region);
+    velo_mounts_poll(region);
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         const uint32_t pid = atomic_load(&slot->pid);

@@ -12,6 +12,7 @@
 #include "file.h"
 #include "litter.h"
 #include "loosen.h"
+#include "mounts.h"
 #include "os.h"
 #include "pass.h"
 #include "tree.h"
@@ -124,8 +125,9 @@ static int open_to_search(struct velo_pass *pass, uint32_t directory)
 static int scan_directory(struct velo_pass *pass, uint32_t directory)
 {
     struct velo_region *region = pass->region;
-    if (velo_path_of(region, directory, pass->path) < 0)
-        return 0; /* it went meanwhile */
+    if ((velo_has_mounts(region) && velo_is_covered(region, directory)) ||
+        velo_path_of(region, directory, pass->path) < 0)
+        return 0; /* out of sight, or it went meanwhile */
     velo_default_acl_look(region, directory, pass->path);
     const int dirfd = velo_read_directory(open_to_search(pass, directory));
     if (dirfd < 0)
@@ -226,6 +228,8 @@ static int reconcile_root(struct velo_pass *pass, uint32_t slot)
     struct velo_region *region = pass->region;
     const struct velo_root *root = &region->header->roots[slot];
     struct stat disk;
+    if (velo_has_mounts(region) && velo_mounted_root(region, root))
+        return 0;
     const int rc = velo_os_lstat(root->path, &disk);
     if (rc != 0 || !S_ISDIR(disk.st_mode)) {
         pass->result.vanished++;
@@ -250,6 +254,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     velo_watchers_reap(region);
     pass->conflict = conflict;
     pass->context = context;
+    const uint32_t over = velo_mounts_look(region, NULL, 0);
     velo_links_unsure(region); /* who changed these directories may have been elsewhere, too */
     int rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
     if (rc == 0) {
@@ -258,6 +263,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
                 rc = reconcile_root(pass, i);
         velo_baton_leave(region);
     }
+    velo_mounts_over(region, over);
     *result = pass->result;
     pass_free(pass);
     return rc;

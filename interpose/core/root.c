@@ -7,8 +7,65 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mounts.h"
 #include "os.h"
 #include "tree.h"
+
+/* ---- by the text of a path -------------------------------------------------------------------- */
+
+int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length)
+{
+    const size_t base = header->workspace_length;
+    const int inside = length > base && memcmp(path, header->workspace, base) == 0 &&
+                       path[base] == '/';
+    for (uint32_t i = 0; i < header->pattern_count; i++) {
+        const size_t want = header->patterns[i].length;
+        const char *text = header->patterns[i].text;
+        if (header->patterns[i].absolute) {
+            if (length == want && memcmp(path, text, want) == 0)
+                return 1;
+        } else if (inside && header->patterns[i].anchored) {
+            if (length == base + 1 + want && memcmp(path + base + 1, text, want) == 0)
+                return 1;
+        } else if (inside && length > want && path[length - want - 1] == '/' &&
+                   memcmp(path + length - want, text, want) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+uint32_t velo_root_find(const struct velo_region *region, const char *path, size_t length)
+{
+    const struct velo_header *header = region->header;
+    const uint32_t hash = velo_hash(0, path, length);
+    const uint32_t count = VELO_READ(header->root_count);
+    for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
+        const struct velo_root *root = &header->roots[i];
+        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 &&
+            root->length == length && memcmp(root->path, path, length) == 0)
+            return VELO_READ(root->node);
+    }
+    return 0;
+}
+
+int velo_may_host(const struct velo_region *region, const char *text)
+{
+    const struct velo_header *header = region->header;
+    const size_t base = header->workspace_length, alias = header->alias_length;
+    if (strncmp(text, header->workspace, base) == 0)
+        return 1;
+    if (alias > 0 && strncmp(text, header->alias, alias) == 0)
+        return 1;
+    for (uint32_t i = 0; i < header->pattern_count; i++)
+        if (header->patterns[i].absolute &&
+            strncmp(text, header->patterns[i].text, header->patterns[i].length) == 0)
+            return 1;
+    /* "//ws" and "/./ws" are spellings too; they are rare, so the full walk may decide. */
+    return text[0] == '/' && (text[1] == '/' || text[1] == '.');
+}
+
+/* ---- taken in ---------------------------------------------------------------------------------- */
 
 static struct velo_root *root_slot_for(struct velo_region *region, const char *path, size_t length)
 {
@@ -109,6 +166,9 @@ int velo_root_attach(struct velo_region *region, const char *path, size_t length
         return -ENOTDIR;
     if (is_hosted_elsewhere(region, velo_node_of(region, &disk), path, length))
         return -ENOTDIR; /* a second way to a directory that is hosted already: the kernel's */
+    if (velo_is_read_only(path))
+        return -ENOTDIR;
+    velo_mounts_look(region, path, length);
     rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
     if (rc != 0)
         return rc;

@@ -55,7 +55,9 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
 static uint32_t find_reachable(const struct velo_region *region, const struct stat *kernel)
 {
     const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
-    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_DEEP) != 0 ? 0 : node;
+    return (VELO_READ(velo_node_at(region, node)->flags) & (VELO_NODE_DEEP | VELO_NODE_MOUNT)) != 0
+               ? 0
+               : node;
 }
 
 uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel)

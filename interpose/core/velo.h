@@ -302,6 +302,12 @@ void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name);
 /* Nonzero while some opaque program runs, or ended and nobody has looked since: one relaxed load. */
 int velo_opaque_runs(const struct velo_region *region);
 
+/* ---- mounts.c: what is mounted below hosted directories, and their second names ---------------- *
+ * Around a mount, or an end of one, by this process: before, the tree is put; after, also one that
+ * failed, what is mounted now is looked for and all is compared. */
+void velo_mount_begin(struct velo_region *region);
+void velo_mount_end(struct velo_region *region);
+
 /* ---- peers.c: processes outside that are asked to do something by one inside ------------------ *
  * Such a peer is an opaque program while the connection lives, and a moment longer. `begin` before it
  * can hear of us: puts the tree; the slot, or -1. Then `known` or, when nobody was there or he is

@@ -42,6 +42,10 @@ struct walker {
         uint32_t hash;
     } kernels[KERNELS_MAX];
     uint32_t kernels_count;
+    struct { /* where something is mounted: from here on outside */
+        uint32_t directory, root; /* above it, or 0 */
+        size_t length;            /* of its path, 0: not below one */
+    } mount;
     uint32_t overlong; /* directory with an entry that has no path of its own */
 };
 
@@ -61,58 +65,6 @@ static int is_kernels(const struct walker *w)
             velo_hash(0, w->place->path, w->kernels[i].length) == w->kernels[i].hash)
             return 1;
     return 0;
-}
-
-static int pattern_matches(const struct velo_header *header, const char *path, size_t length)
-{
-    const size_t base = header->workspace_length;
-    const int inside = length > base && memcmp(path, header->workspace, base) == 0 &&
-                       path[base] == '/';
-    for (uint32_t i = 0; i < header->pattern_count; i++) {
-        const size_t want = header->patterns[i].length;
-        const char *text = header->patterns[i].text;
-        if (header->patterns[i].absolute) {
-            if (length == want && memcmp(path, text, want) == 0)
-                return 1;
-        } else if (inside && header->patterns[i].anchored) {
-            if (length == base + 1 + want && memcmp(path + base + 1, text, want) == 0)
-                return 1;
-        } else if (inside && length > want && path[length - want - 1] == '/' &&
-                   memcmp(path + length - want, text, want) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static uint32_t root_find(const struct velo_region *region, const char *path, size_t length)
-{
-    const struct velo_header *header = region->header;
-    const uint32_t hash = velo_hash(0, path, length);
-    const uint32_t count = VELO_READ(header->root_count);
-    for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
-        const struct velo_root *root = &header->roots[i];
-        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 &&
-            root->length == length && memcmp(root->path, path, length) == 0)
-            return VELO_READ(root->node);
-    }
-    return 0;
-}
-
-int velo_may_host(const struct velo_region *region, const char *text)
-{
-    const struct velo_header *header = region->header;
-    const size_t base = header->workspace_length, alias = header->alias_length;
-    if (strncmp(text, header->workspace, base) == 0)
-        return 1;
-    if (alias > 0 && strncmp(text, header->alias, alias) == 0)
-        return 1;
-    for (uint32_t i = 0; i < header->pattern_count; i++)
-        if (header->patterns[i].absolute &&
-            strncmp(text, header->patterns[i].text, header->patterns[i].length) == 0)
-            return 1;
-    /* "//ws" and "/./ws" are spellings too; they are rare, so the full walk may decide. */
-    return text[0] == '/' && (text[1] == '/' || text[1] == '.');
 }
 
 /* ---- one component --------------------------------------------------------------------------- */
@@ -157,6 +109,34 @@ static void stand_in(struct walker *w, uint32_t directory)
     w->place->type = VELO_DIRECTORY;
 }
 
+static int is_mounted(const struct velo_region *region, uint32_t node)
+{
+    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_MOUNT) != 0;
+}
+
+/* The path as it is now is of something that is mounted in `directory` of `root`. */
+static void go_outside(struct walker *w, uint32_t directory, uint32_t root)
+{
+    w->mount.directory = directory;
+    w->mount.root = root;
+    w->mount.length = w->length;
+    w->directory = w->root = 0;
+    w->place->node = 0;
+    w->place->type = VELO_NONE;
+}
+
+/* By ".." outside: above a mount's point it is hosted again. */
+static void step_up_outside(struct walker *w)
+{
+    strip_last(w);
+    if (w->mount.length <= w->length)
+        return;
+    w->mount.length = 0;
+    w->root = w->mount.root;
+    if (w->mount.directory != 0)
+        stand_in(w, w->mount.directory);
+}
+
 /* After the path grew outside: is it now a hosted directory? */
 static int maybe_enter(struct walker *w)
 {
@@ -167,11 +147,15 @@ static int maybe_enter(struct walker *w)
         memcpy(path, header->workspace, (size_t)header->workspace_length + 1);
         w->length = header->workspace_length;
     }
-    if (!pattern_matches(header, path, w->length))
+    if (w->mount.length != 0 || !velo_pattern_matches(header, path, w->length))
         return 0;
-    const uint32_t root = root_find(w->region, path, w->length);
+    const uint32_t root = velo_root_find(w->region, path, w->length);
     if (root == 0)
         return is_kernels(w) ? 0 : STOP_NEW_ROOT;
+    if (is_mounted(w->region, root)) {
+        go_outside(w, 0, 0);
+        return 0;
+    }
     w->root = root;
     w->was_hosted = 1;
     stand_in(w, root);
@@ -259,6 +243,11 @@ static int step_down(struct walker *w, const char *text, size_t length, int last
         return last ? stop_at_missing(w, text, length) : -ENOENT;
     const struct velo_node *node = velo_node_at(w->region, found);
     const enum velo_type type = VELO_READ(node->type);
+    if (is_mounted(w->region, found)) {
+        const int grown = append(w, text, length);
+        go_outside(w, w->directory, w->root);
+        return grown;
+    }
     const int judged_later = last && text[length] == '/' && (w->flags & VELO_WALK_LAST) != 0;
     const int slash = text[length] == '/' && !judged_later;
     if (type == VELO_SYMLINK && !judged_later &&
@@ -297,7 +286,7 @@ static int step(struct walker *w)
             return step_up(w);
         }
         if (length == 2)
-            strip_last(w);
+            step_up_outside(w);
         return 0;
     }
     if (w->directory != 0)
@@ -364,6 +353,7 @@ static int walk_once(struct walker *w, uint32_t start, const char *text)
     w->directory = w->root = 0;
     w->length = 0;
     w->links = w->was_hosted = 0;
+    w->mount.length = 0;
     place->path[0] = 0;
     place->node = place->parent = 0;
     place->type = VELO_NONE;
@@ -376,6 +366,10 @@ static int walk_once(struct walker *w, uint32_t start, const char *text)
         w->was_hosted = 1;
         uint32_t root = start;
         for (uint32_t depth = 0; depth < VELO_DEPTH_MAX; depth++) {
+            if (is_mounted(w->region, root)) { /* no absolute path leads there now */
+                place->overlong = 1;
+                return -ENAMETOOLONG;
+            }
             if (VELO_READ(velo_node_at(w->region, root)->root_slot) != 0)
                 break;
             root = VELO_READ(velo_node_at(w->region, root)->parent);

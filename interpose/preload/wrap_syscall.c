@@ -11,6 +11,7 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -30,6 +31,15 @@
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
 #endif
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_fsconfig
+#define SYS_fsconfig 431
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
@@ -38,6 +48,10 @@
 #endif
 
 int pivot_root(const char *root, const char *old); /* in no header of libc's */
+int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
+int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux);
+int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,
+                  size_t size);
 
 /* What the calls of x86-64's first years and the calls of both machines have in common. */
 #define BOTH_MACHINES(ON)                                                                          \
@@ -129,6 +143,11 @@ int pivot_root(const char *root, const char *old); /* in no header of libc's */
     ON(mprotect, mprotect(P(a), (size_t)b, (int)c))                                                \
     ON(pkey_mprotect, pkey_mprotect(P(a), (size_t)b, (int)c, (int)d))                              \
     ON(mremap, (long)mremap(P(a), (size_t)b, (size_t)c, (int)d, P(e)))                             \
+    ON(mount, mount(P(a), P(b), P(c), (unsigned long)d, P(e)))                                     \
+    ON(umount2, umount2(P(a), (int)b))                                                             \
+    ON(move_mount, move_mount((int)a, P(b), (int)c, P(d), (unsigned)e))                            \
+    ON(fsconfig, fsconfig((int)a, (unsigned)b, P(c), P(d), (int)e))                                \
+    ON(mount_setattr, mount_setattr((int)a, P(b), (unsigned)c, P(d), (size_t)e))                   \
     ON(bind, bind((int)a, ADDRESS(b), (socklen_t)c))                                               \
     ON(listen, listen((int)a, (int)b))                                                             \
     ON(connect, connect((int)a, ADDRESS(b), (socklen_t)c))                                         \
