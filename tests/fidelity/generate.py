@@ -286,7 +286,7 @@ GRAMMAR: dict[str, int] = {
     "copy_file_range {fd} {at_or_none} {fd} {at_or_none} {size}": 4,
     "sendfile {fd} {fd} {at_or_none} {size}": 3,
     "splice {fd} {at_or_none} {fd} {at_or_none} {size}": 1,
-    "closed watch 5 {within} {events}": 3,  # what was open before is announced later (docs/limits.md)
+    "closed watch 5 {within} {events}": 3,  # what was open is announced later: docs/limits.md
     "closed watch 5 {path} {events}": 1,
     "events 5": 3,
     "ioctl {fd} FIONREAD -": 1,
@@ -325,7 +325,7 @@ USER_LINES = [
     if not line.startswith(("closed rename", "closed link")) and "{answer}" not in line
 ]
 # Nor does it know who else has a file open, among root's processes: what gets a name in a watched
-# directory meanwhile is announced later (docs/limits.md). So either nobody watches, or all is closed.
+# directory meanwhile is announced later: docs/limits.md. Either nobody watches, or all is closed.
 USER_UNSEEN = [line for line in USER_LINES if not line.startswith("closed watch")]
 USER_WATCHING = [
     f"closed {line}" if line.startswith(("rename", "link")) else line for line in USER_LINES
