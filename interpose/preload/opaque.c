@@ -69,27 +69,42 @@ static enum program judge_loader(int fd, const Elf64_Phdr *segment)
     return is_our_loader(path) ? PROGRAM_ENTERED : of_another_libc();
 }
 
-static enum program judge_elf(int fd, const unsigned char *head, size_t size,
+/* They follow the file's head as a rule; what edits programs (patchelf) may put them at its end, from where
+ * they are read over the head. False: there are none, or too many. */
+static bool find_segments(int fd, const Elf64_Ehdr *file, unsigned char head[HEAD_BYTES],
+                          size_t size, struct velo_segments *out)
+{
+    const size_t bytes = (size_t)file->e_phnum * file->e_phentsize;
+    *out = (struct velo_segments){head, file->e_phnum, file->e_phentsize};
+    if (file->e_phentsize < sizeof(Elf64_Phdr) || bytes > HEAD_BYTES)
+        return false;
+    if (file->e_phoff <= size && bytes <= size - file->e_phoff) {
+        out->first = head + file->e_phoff;
+        return true;
+    }
+    return velo_sys4(SYS_pread64, fd, velo_word(head), bytes, file->e_phoff) == (long)bytes;
+}
+
+static enum program judge_elf(int fd, unsigned char head[HEAD_BYTES], size_t size,
                               char first[VELO_SANITIZER_MAX])
 {
     Elf64_Ehdr file;
+    Elf64_Phdr segment;
+    struct velo_segments all;
     if (head[EI_CLASS] != ELFCLASS64 || head[EI_DATA] != ELFDATA2LSB || size < sizeof file)
         return of_another_libc();
     memcpy(&file, head, sizeof file);
     if (file.e_machine != OUR_MACHINE)
         return of_another_libc();
-    for (unsigned i = 0; i < file.e_phnum && i < 64; i++) {
-        Elf64_Phdr segment;
-        const uint64_t at = file.e_phoff + (uint64_t)i * file.e_phentsize;
-        if (file.e_phentsize < sizeof segment || at > size - sizeof segment)
-            return PROGRAM_UNKNOWN;
-        memcpy(&segment, head + at, sizeof segment);
-        if (segment.p_type == PT_INTERP) {
-            velo_find_sanitizer(fd, head, size, first);
-            if (velo_programs_pending(velo_here()) != 0 && velo_has_own_libraries(fd, head, size))
-                put_programs(velo_here()); /* ld.so opens them before we are there */
-            return judge_loader(fd, &segment);
-        }
+    if (!find_segments(fd, &file, head, size, &all))
+        return PROGRAM_UNKNOWN;
+    for (unsigned i = 0; velo_segment_at(&all, i, &segment); i++) {
+        if (segment.p_type != PT_INTERP)
+            continue;
+        velo_find_sanitizer(fd, &all, first);
+        if (velo_programs_pending(velo_here()) != 0 && velo_has_own_libraries(fd, &all))
+            put_programs(velo_here()); /* ld.so opens them before we are there */
+        return judge_loader(fd, &segment);
     }
     return PROGRAM_OPAQUE; /* static; ld.so itself, too, which costs a barrier and nothing else */
 }
@@ -137,7 +152,7 @@ static enum program judge(int dirfd, const char *path, char interpreter[INTERPRE
         is = judge_script(head, (size_t)size, interpreter);
     else if (size >= (long)sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
         is = gains_privileges(fd) ? PROGRAM_OPAQUE
-                                  : judge_elf(fd, (const unsigned char *)head, (size_t)size, first);
+                                  : judge_elf(fd, (unsigned char *)head, (size_t)size, first);
     raw_close(fd);
     return is;
 }

@@ -16,12 +16,7 @@ bool velo_is_sanitizer(const char *name, size_t length)
            memcmp(name, wanted, sizeof wanted - 1) == 0 && memchr(name, '/', length) == NULL;
 }
 
-struct segments {
-    const unsigned char *first;
-    unsigned count, step;
-};
-
-static bool segment_at(const struct segments *all, unsigned index, Elf64_Phdr *out)
+bool velo_segment_at(const struct velo_segments *all, unsigned index, Elf64_Phdr *out)
 {
     if (index >= all->count)
         return false;
@@ -30,10 +25,10 @@ static bool segment_at(const struct segments *all, unsigned index, Elf64_Phdr *o
 }
 
 /* Where in the file the loader will find an address; 0: nowhere. */
-static uint64_t offset_of(const struct segments *all, uint64_t address)
+static uint64_t offset_of(const struct velo_segments *all, uint64_t address)
 {
     Elf64_Phdr each;
-    for (unsigned i = 0; segment_at(all, i, &each); i++)
+    for (unsigned i = 0; velo_segment_at(all, i, &each); i++)
         if (each.p_type == PT_LOAD && address >= each.p_vaddr &&
             address - each.p_vaddr < each.p_filesz)
             return each.p_offset + (address - each.p_vaddr);
@@ -46,7 +41,7 @@ struct dynamic { /* what of the section tells of libraries */
     bool searches; /* RUNPATH or RPATH */
 };
 
-static void read_dynamic(int fd, const struct segments *all, const Elf64_Phdr *segment,
+static void read_dynamic(int fd, const struct velo_segments *all, const Elf64_Phdr *segment,
                          struct dynamic *out)
 {
     Elf64_Dyn entries[ENTRIES_MAX];
@@ -64,19 +59,13 @@ static void read_dynamic(int fd, const struct segments *all, const Elf64_Phdr *s
         out->count = 0;
 }
 
-static bool find_dynamic(int fd, const unsigned char *head, size_t size, struct dynamic *out)
+static bool find_dynamic(int fd, const struct velo_segments *all, struct dynamic *out)
 {
-    Elf64_Ehdr file;
     Elf64_Phdr each;
     memset(out, 0, sizeof *out);
-    memcpy(&file, head, sizeof file);
-    if (file.e_phentsize < sizeof each || file.e_phoff > size ||
-        (size - file.e_phoff) / file.e_phentsize < file.e_phnum)
-        return false;
-    const struct segments all = {head + file.e_phoff, file.e_phnum, file.e_phentsize};
-    for (unsigned i = 0; segment_at(&all, i, &each); i++)
+    for (unsigned i = 0; velo_segment_at(all, i, &each); i++)
         if (each.p_type == PT_DYNAMIC) {
-            read_dynamic(fd, &all, &each, out);
+            read_dynamic(fd, all, &each, out);
             return true;
         }
     return false;
@@ -90,13 +79,12 @@ static void read_needed(int fd, const struct dynamic *dynamic, unsigned index,
               dynamic->strings + dynamic->needed[index]);
 }
 
-void velo_find_sanitizer(int fd, const unsigned char *head, size_t size,
-                         char out[VELO_SANITIZER_MAX])
+void velo_find_sanitizer(int fd, const struct velo_segments *all, char out[VELO_SANITIZER_MAX])
 {
     struct dynamic dynamic;
     char name[NAME_BYTES];
     out[0] = 0;
-    if (!find_dynamic(fd, head, size, &dynamic))
+    if (!find_dynamic(fd, all, &dynamic))
         return;
     for (unsigned i = 0; i < dynamic.count && i < NEEDED_MAX; i++) {
         read_needed(fd, &dynamic, i, name);
@@ -107,11 +95,11 @@ void velo_find_sanitizer(int fd, const unsigned char *head, size_t size,
     }
 }
 
-bool velo_has_own_libraries(int fd, const unsigned char *head, size_t size)
+bool velo_has_own_libraries(int fd, const struct velo_segments *all)
 {
     struct dynamic dynamic;
     char name[NAME_BYTES];
-    if (!find_dynamic(fd, head, size, &dynamic))
+    if (!find_dynamic(fd, all, &dynamic))
         return false;
     bool found = dynamic.searches;
     for (unsigned i = 0; i < dynamic.count && !found; i++) {
