@@ -183,6 +183,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
      * known by a descriptor of its former memory (VELO_NODE_PATHED) would get another one. */
     const struct velo_node *node = velo_node_at(region, place->node);
     if (velo_opaque_runs(region) || velo_belongs_on_disk(region, place->node) ||
+        velo_is_locked(region, place->node) || velo_names_a_lock(place) ||
         VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
         return -EBUSY;
     const int from = velo_open_lent(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);

@@ -149,7 +149,7 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
 }
 
 /* No memory and nobody who could make room, or the kernel is to announce it or to say what rights it
- * has: the file is born at its real path. */
+ * has, or programs outside are to meet locks of it: the file is born at its real path. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
                           mode_t mode, int *fd)
 {
@@ -197,7 +197,8 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
         return rc;
     const uint32_t home = velo_home_of(region, place->path, place->path_length);
     const uint32_t acl = VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_ACL;
-    if (velo_is_watched(region, place->parent) || acl != 0 ||
+    const int is_lock = (flags & O_EXCL) == 0 && velo_names_a_lock(place);
+    if (velo_is_watched(region, place->parent) || acl != 0 || is_lock ||
         velo_space_for_open(region, home, 0) != 0)
         return open_on_disk(region, place, flags, mode);
     const int fd = create_in_memory(region, place, flags, mode);

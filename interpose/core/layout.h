@@ -116,6 +116,7 @@ enum {
     VELO_NODE_SHARED = 1024,  /* no directory, on disk and stays there: has names outside, or had */
     VELO_NODE_DEEP = 4096,    /* found where no absolute path leads: the kernel's, with all below it */
     VELO_NODE_MOUNT = 8192,   /* something is mounted here: the kernel's, with all below it (mounted.c) */
+    VELO_NODE_LOCKED = 16384, /* was locked by a program: on disk, and stays there (leased.c) */
     VELO_NODE_ACL = 2048,     /* directory: it has a default ACL, so the kernel makes its files */
 };
 

@@ -1,8 +1,12 @@
-/* leased.c - files on which a program holds a lease (F_SETLEASE) of its own.
+/* leased.c - files on which a program holds a lease (F_SETLEASE) or a lock of its own.
  *
- * Whoever of us opened such a file would break the lease, and the program would hear of somebody who
+ * Leases: whoever of us opened such a file would break the lease, and the program would hear of somebody who
  * is not there.  So the wrapper of fcntl marks the node, and what works behind the program's back
- * leaves it alone until the kernel's table has no such lease any more. */
+ * leaves it alone until the kernel's table has no such lease any more.
+ *
+ * Locks: a program outside that locks the same path must meet them, so a file that is locked is led to the
+ * disk before (preload/wrap_lock.c). From then on it stays there: the next lock costs nothing, and nobody
+ * opens and closes the file for us inside a process that locked it, which would end its POSIX locks. */
 #include "lease.h"
 
 #include <string.h>
@@ -54,14 +58,61 @@ static int table_tells(uint64_t inode)
     return found;
 }
 
-void velo_lease_mark(struct velo_region *region, uint32_t index)
+static void mark(struct velo_region *region, uint32_t index, uint32_t flag)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, index);
     if (node->type == VELO_REGULAR)
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_LEASED);
+        velo_set32(region, &node->flags, node->flags | flag);
     velo_commit(region, &hold);
+}
+
+void velo_lease_mark(struct velo_region *region, uint32_t index)
+{
+    mark(region, index, VELO_NODE_LEASED);
+}
+
+void velo_lock_mark(struct velo_region *region, uint32_t index)
+{
+    mark(region, index, VELO_NODE_LOCKED);
+}
+
+int velo_is_locked(const struct velo_region *region, uint32_t index)
+{
+    return (VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_LOCKED) != 0;
+}
+
+/* A process's POSIX locks of a file end when it closes any descriptor of it: so we must not. */
+int velo_keeps_lock(const struct velo_region *region, uint32_t index)
+{
+    for (uint32_t i = 0; i < region->kept_count && i < VELO_KEPT_MAX; i++)
+        if (region->kept[i] == index)
+            return 1;
+    return 0;
+}
+
+void velo_lock_keep(struct velo_region *region, uint32_t index)
+{
+    if (!velo_keeps_lock(region, index))
+        region->kept[region->kept_count++ % VELO_KEPT_MAX] = index;
+}
+
+/* "lock", "LOCK", ".cargo-lock", "db.lck": a word that begins so, in whatever spelling. */
+int velo_names_a_lock(const struct velo_place *place)
+{
+    for (unsigned i = 0; i + 3 <= place->name_length; i++) {
+        const char *at = place->name + i;
+        const char before = i == 0 ? '.' : (char)(at[-1] | 32);
+        if ((at[0] | 32) != 'l' || (before >= 'a' && before <= 'z'))
+            continue;
+        if ((at[1] | 32) == 'c' && (at[2] | 32) == 'k')
+            return 1;
+        if (i + 4 <= place->name_length && (at[1] | 32) == 'o' && (at[2] | 32) == 'c' &&
+            (at[3] | 32) == 'k')
+            return 1;
+    }
+    return 0;
 }
 
 int velo_is_leased(struct velo_region *region, uint32_t index)

@@ -298,6 +298,19 @@ static int run_errand(struct velo_region *region, struct errand *errand, unsigne
     return rc != 0 ? rc : !current;
 }
 
+/* We would open the file and close it, which ends the locks that this process has there. */
+static int put_by_shard(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    if (region->ask != NULL)
+        region->ask(region, VELO_ASK_PUT, VELO_READ(node->home), index);
+    velo_begin(region, &hold);
+    const int done = velo_on_disk(region, node);
+    velo_commit(region, &hold);
+    return !done;
+}
+
 int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
 {
     struct errand errand;
@@ -306,6 +319,8 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
         return 0;
     if (velo_is_leased(region, node))
         return 1;
+    if (velo_keeps_lock(region, node))
+        return put_by_shard(region, node);
     for (int count = 0, tries = 0; count < NAMES_A_FILE_MAX; count++) {
         if (!next_errand(region, node, snapshots, &errand))
             break;

@@ -230,7 +230,7 @@ int velo_evict(struct velo_region *region, uint32_t index)
     char path[320];
     if (see(region, index, &seen) != 0)
         return -ENOENT;
-    if (velo_is_leased(region, index))
+    if (velo_is_leased(region, index) || velo_keeps_lock(region, index))
         return -EBUSY;
     velo_backing_path(region, seen.backing, path);
     const int fd = velo_open_lent(region, index, VELO_ID_ARENA, path, O_NONBLOCK);

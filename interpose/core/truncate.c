@@ -52,7 +52,8 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
     if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
         return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
     if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
-        velo_belongs_on_disk(region, place->node))
+        (velo_belongs_on_disk(region, place->node) || velo_is_locked(region, place->node) ||
+         velo_keeps_lock(region, place->node)))
         return truncate_watched(region, place, length);
     int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)

@@ -28,6 +28,8 @@
 
 struct velo_header; /* layout.h */
 
+#define VELO_KEPT_MAX 16u
+
 /* One mapping of one arena in this process. All zero is "not attached". */
 struct velo_region {
     struct velo_header *header;
@@ -40,9 +42,11 @@ struct velo_region {
     int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
     /* Repairs, under the lock, what a dead owner of it left. Set by attach. */
     void (*recover)(struct velo_region *region);
+    /* Files in memory that this process has locked (leased.c): it closes none of them on its own. */
+    uint32_t kept[VELO_KEPT_MAX], kept_count;
 };
 
-enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2 };
+enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_PUT = 3 };
 #define VELO_NO_PROCESS UINT32_MAX
 #define VELO_SHARDS_MAX 64
 #define VELO_PATTERNS_MAX 64
@@ -227,11 +231,19 @@ void velo_links_unsure(struct velo_region *region);
 /* A program is about to watch this directory or file: what it is to hear of goes to the disk. */
 void velo_watch(struct velo_region *region, uint32_t node);
 
-/* ---- leased.c: F_SETLEASE ---------------------------------------------------------------------- */
+/* ---- leased.c: F_SETLEASE, locks -------------------------------------------------------------- */
 /* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
  * hold one. */
 void velo_lease_mark(struct velo_region *region, uint32_t node);
 int velo_is_leased(struct velo_region *region, uint32_t node);
+/* A program locked it, on disk: it does not come to memory any more. */
+void velo_lock_mark(struct velo_region *region, uint32_t node);
+int velo_is_locked(const struct velo_region *region, uint32_t node);
+/* It is about to be locked in memory by this process. */
+void velo_lock_keep(struct velo_region *region, uint32_t node);
+int velo_keeps_lock(const struct velo_region *region, uint32_t node);
+/* A file of that name is there to be locked, likely by several processes: it is made on disk. */
+int velo_names_a_lock(const struct velo_place *place);
 
 /* ---- trace.c ------------------------------------------------------------------------------- */
 /* What is traced from now on, a bit for each topic; what was until now. */

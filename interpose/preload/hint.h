@@ -26,9 +26,27 @@ static inline uint32_t velo_hint(int fd)
                : 0;
 }
 
+/* 1: what is behind the descriptor needs nothing when it is locked (wrap_lock.c). Cleared when a number
+ * comes to mean a hosted file, not when it is closed, which libc does unseen. A stale one costs a lock that
+ * programs outside do not see. */
+extern _Atomic uint8_t velo_lock_hints[VELO_HINTS_MAX];
+
+static inline void velo_lock_hint_set(int fd, uint8_t hint)
+{
+    if ((unsigned)fd < VELO_HINTS_MAX && !velo_vfork_child)
+        atomic_store_explicit(&velo_lock_hints[fd], hint, memory_order_relaxed);
+}
+
+static inline bool velo_lock_hint(int fd)
+{
+    return (unsigned)fd < VELO_HINTS_MAX &&
+           atomic_load_explicit(&velo_lock_hints[fd], memory_order_relaxed) != 0;
+}
+
 /* A hosted file was opened with `flags`. */
 static inline void velo_hint_open(int fd, int flags)
 {
+    velo_lock_hint_set(fd, 0);
     if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY)
         velo_hint_set(fd, 1);
 }
@@ -109,6 +127,8 @@ bool velo_write_again(int fd, size_t count, int saved);
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (spill.c). 0, or -ENOSPC: others would notice. */
 int velo_spill_descriptor(int fd, uint32_t node);
+/* The same because it is about to be locked: waits a moment only. */
+int velo_spill_to_lock(int fd, uint32_t node);
 /* The same for whatever descriptors of this process have the file open, or a file below the directory;
  * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
  * 0 or -errno. */

@@ -185,7 +185,7 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
         return;
     const bool is_name = any->sa_family == AF_UNIX;
     if ((!is_name && !is_loopback(any, length, &port)) ||
-        velo_peer_has(&velo_the_region, inode_of(fd)))
+        (velo_opaque_runs(&velo_the_region) && velo_peer_has(&velo_the_region, inode_of(fd))))
         return;
     if (is_name)
         meet_by_name(fd, any, length, meeting);

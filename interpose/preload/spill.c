@@ -15,11 +15,13 @@
 #include "../core/tree.h"
 #include "claim.h"
 #include "hint.h"
+#include "locks.h"
 #include "raw.h"
 
 #define DESCRIPTORS_MAX 64u
 #define SCRATCH_BYTES (1u << 16)
 #define ATTEMPTS_MAX 200
+#define ATTEMPTS_FOR_A_LOCK 5
 #define PAUSE_NS 10000000l
 #define GLANCES 50 /* of a shard: microseconds, but it may have to wait for a core */
 #define GLANCE_NS 1000000l
@@ -118,15 +120,20 @@ static int spill_once(struct velo_region *region, uint32_t node, struct scratch 
         return -EBUSY;
     if (s->count == 0)
         return -ENOENT;
+    struct velo_locks locks;
+    if (!velo_locks_of(s->ours[0], s->maps, sizeof s->maps, &locks))
+        return -ENOSPC;
     const int disk = velo_spill(region, node, s->ours[0]);
     if (disk < 0)
         return disk;
+    velo_take_locks(disk, &locks, true);
     velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, s->ours[0], 0, SEEK_CUR), SEEK_SET);
     for (unsigned i = 0; i < s->count; i++)
         lead_to(s->ours[i], disk);
     for (unsigned i = 1; i <= s->paths; i++)
         lead_path_to(region, node, s, s->ours[DESCRIPTORS_MAX - i]);
-    raw_close(disk);
+    raw_close(disk); /* which ends a process's own locks, so those come last */
+    velo_take_locks(s->ours[0], &locks, false);
     return 0;
 }
 
@@ -218,25 +225,36 @@ static void scratch_free(struct scratch *s)
     velo_sys2(SYS_munmap, velo_word(s), sizeof *s);
 }
 
-static int spill_descriptor(struct velo_region *region, int fd, uint32_t node, struct scratch *s)
+static int spill_descriptor(struct velo_region *region, int fd, uint32_t node, struct scratch *s,
+                            int attempts)
 {
     struct velo_look look;
     if (velo_look_at(region, node, &look) == 0 && look.state != VELO_BACKED)
         return 0; /* another thread was here before us */
-    return find_file(s, fd) ? spill(region, node, s, ATTEMPTS_MAX) : -ENOENT;
+    return find_file(s, fd) ? spill(region, node, s, attempts) : -ENOENT;
 }
 
-int velo_spill_descriptor(int fd, uint32_t node)
+static int lead(int fd, uint32_t node, int attempts)
 {
     uint64_t signals;
     struct scratch *s = scratch_new();
     if (s == NULL)
         return -ENOSPC;
     const bool held = hold_writers(&signals);
-    const int rc = held ? spill_descriptor(velo_here(), fd, node, s) : -EBUSY;
+    const int rc = held ? spill_descriptor(velo_here(), fd, node, s, attempts) : -EBUSY;
     release_writers(held, &signals);
     scratch_free(s);
     return rc == 0 ? 0 : -ENOSPC;
+}
+
+int velo_spill_descriptor(int fd, uint32_t node)
+{
+    return lead(fd, node, ATTEMPTS_MAX);
+}
+
+int velo_spill_to_lock(int fd, uint32_t node)
+{
+    return lead(fd, node, ATTEMPTS_FOR_A_LOCK);
 }
 
 static int spill_node(struct velo_region *region, uint32_t node, struct scratch *s, bool waits)

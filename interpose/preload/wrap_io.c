@@ -310,8 +310,10 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
 
 static long follow(int fd, long duplicate)
 {
-    if (duplicate >= 0)
+    if (duplicate >= 0) {
         velo_hint_set((int)duplicate, velo_hint(fd) == 0 ? 0 : 1);
+        velo_lock_hint_set((int)duplicate, 0);
+    }
     return duplicate;
 }
 

@@ -9,6 +9,8 @@
 
 #include "../core/os.h"
 #include "claim.h"
+#include "hint.h"
+#include "locks.h"
 #include "raw.h"
 
 #define PATIENCE_MS 5
@@ -32,6 +34,22 @@ static long set_lease(int fd, long kind)
     return rc;
 }
 
+/* Also to ask who has a lock: programs outside may. */
+static bool locks(int command)
+{
+    switch (command) {
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Whatever the command takes comes as one word; fcntl64 is what both names are in libc. */
 EXPORT int fcntl(int fd, int command, ...)
 {
@@ -41,9 +59,14 @@ EXPORT int fcntl(int fd, int command, ...)
     va_end(arguments);
     if ((command == F_GET_SEALS || command == F_ADD_SEALS) && hosted_node(fd) != 0)
         return (int)velo_answer(-EINVAL);
+    if (locks(command))
+        velo_before_lock(fd);
     if (command == F_SETLEASE)
         return (int)velo_answer(set_lease(fd, argument));
-    return NEXT(fcntl64)(fd, command, argument);
+    const int rc = NEXT(fcntl64)(fd, command, argument);
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        velo_lock_hint_set(rc, 0);
+    return rc;
 }
 ALIAS(fcntl64, fcntl);
 ALIAS(__fcntl, fcntl);

@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "../core/snapshot.h"
 #include "claim.h"
+#include "hint.h"
 #include "peers.h"
 #include "raw.h"
 
@@ -100,10 +102,42 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
     return done;
 }
 
+/* Descriptors that are handed over to somebody outside: he is to get the disk's file, and what he writes is
+ * to be there. Where other processes have it open in memory he gets that, and it is put when they are done. */
+static void hand_over(int fd, const struct msghdr *message)
+{
+    struct velo_region *region = velo_here();
+    struct velo_look look;
+    if (region == NULL || velo_cannot_read(message->msg_control, message->msg_controllen) ||
+        !velo_talks_to_outside(fd))
+        return;
+    const int saved = errno;
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
+         head = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, head)) {
+        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= head->cmsg_len; at += sizeof(int)) {
+            int given;
+            memcpy(&given, (const char *)head + at, sizeof given);
+            const uint32_t node = velo_node_of_fd(region, given);
+            if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
+                continue;
+            velo_escape(region, VELO_ESCAPE_PEER);
+            if (velo_spill_to_lock(given, node) != 0)
+                velo_put(region, node, 0);
+        }
+    }
+    errno = saved;
+}
+
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct velo_meeting meeting;
-    if (velo_cannot_read(message, sizeof *message) || message->msg_name == NULL)
+    if (velo_cannot_read(message, sizeof *message))
+        return NEXT(sendmsg)(fd, message, flags);
+    if (message->msg_controllen != 0)
+        hand_over(fd, message);
+    if (message->msg_name == NULL)
         return NEXT(sendmsg)(fd, message, flags);
     velo_meet(fd, message->msg_name, message->msg_namelen, &meeting);
     const ssize_t done = NEXT(sendmsg)(fd, message, flags);

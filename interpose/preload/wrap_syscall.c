@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/fanotify.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -148,6 +149,8 @@ int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr
     ON(move_mount, move_mount((int)a, P(b), (int)c, P(d), (unsigned)e))                            \
     ON(fsconfig, fsconfig((int)a, (unsigned)b, P(c), P(d), (int)e))                                \
     ON(mount_setattr, mount_setattr((int)a, P(b), (unsigned)c, P(d), (size_t)e))                   \
+    ON(flock, flock((int)a, (int)b))                                                               \
+    ON(fcntl, fcntl((int)a, (int)b, c))                                                            \
     ON(bind, bind((int)a, ADDRESS(b), (socklen_t)c))                                               \
     ON(listen, listen((int)a, (int)b))                                                             \
     ON(connect, connect((int)a, ADDRESS(b), (socklen_t)c))                                         \
