@@ -231,6 +231,8 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
     velo_os_unmap(address, sizeof(struct view));
     if (found.below)
         atomic_store(&header->mounts_below, 1); /* for good: a compared name costs a call more */
+    if (velo_has_mounts(region))
+        atomic_fetch_add(&header->mounts_serial, 1);
     if (!found.second) {
         atomic_store(&header->second_counted, 0);
         return token;
@@ -275,5 +277,16 @@ void velo_mount_begin(struct velo_region *region)
 void velo_mount_end(struct velo_region *region)
 {
     struct velo_reconcile_result result;
+    atomic_fetch_add(&region->header->mounts_serial, 1);
     velo_reconcile(region, NULL, NULL, &result);
+}
+
+uint32_t velo_mount_changes(const struct velo_region *region)
+{
+    return atomic_load_explicit(&region->header->mounts_serial, memory_order_relaxed);
+}
+
+int velo_has_second_names(const struct velo_region *region)
+{
+    return atomic_load_explicit(&region->header->second_names, memory_order_relaxed) != 0;
 }

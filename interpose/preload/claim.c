@@ -6,7 +6,8 @@
  * since nothing else leads from outside to a hosted directory.
  *
  * Invariants
- *   C1  what `cwd` says is believed only while cwd.epoch == cwd_epoch; each chdir ends an epoch
+ *   C1  what `cwd` says is believed only while cwd.epoch == cwd_epoch; each chdir ends an epoch; and
+ *       while nothing is mounted: what had a path may have none, and another may be there
  *   C2  `cwd` is written only by who made cwd.sequence odd, and never in a vfork child, whose
  *       directory is its own although its memory is its parent's
  *   C3  a hosted directory in `cwd` is believed only while its slot has the same generation */
@@ -19,6 +20,7 @@
 static struct {
     _Atomic uint32_t sequence; /* odd while written; pairs with the fence in cwd_recall */
     uint32_t epoch;            /* 0: nothing remembered */
+    uint32_t mounts;           /* number of changes of mounts until then */
     uint32_t node, generation; /* of a hosted directory, else 0 */
     uint32_t length;           /* of the text of one outside */
     char text[PATH_MAX];
@@ -96,7 +98,8 @@ static bool cwd_recall(const struct velo_region *region, struct base *base, char
     if (velo_vfork_child || atomic_load_explicit(&cwd_unknowable, memory_order_relaxed))
         return false;
     const uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_acquire);
-    if ((sequence & 1) != 0 || cwd.epoch != atomic_load(&cwd_epoch))
+    if ((sequence & 1) != 0 || cwd.epoch != atomic_load(&cwd_epoch) ||
+        cwd.mounts != velo_mount_changes(region))
         return false;
     *base = (struct base){.node = cwd.node, .length = cwd.length, .remembered = true};
     const uint32_t generation = cwd.generation;
@@ -110,7 +113,7 @@ static bool cwd_recall(const struct velo_region *region, struct base *base, char
 }
 
 static void cwd_remember(const struct base *base, uint32_t generation, const char *text,
-                         uint32_t epoch)
+                         uint32_t epoch, uint32_t mounts)
 {
     uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_relaxed);
     if (velo_vfork_child || (sequence & 1) != 0 ||
@@ -118,6 +121,7 @@ static void cwd_remember(const struct base *base, uint32_t generation, const cha
         return;
     atomic_thread_fence(memory_order_release);
     cwd.epoch = epoch;
+    cwd.mounts = mounts;
     cwd.node = base->node;
     cwd.generation = generation;
     cwd.length = base->length;
@@ -130,7 +134,7 @@ static void cwd_remember(const struct base *base, uint32_t generation, const cha
 static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH_MAX],
                    struct velo_place *scratch)
 {
-    const uint32_t epoch = atomic_load(&cwd_epoch);
+    const uint32_t epoch = atomic_load(&cwd_epoch), mounts = velo_mount_changes(region);
     const long size = raw_getcwd(text, PATH_MAX);
     if (size < 0)
         return (int)size;
@@ -147,7 +151,7 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
     if (base->length == 1)
         base->length = 0;
     text[base->length] = 0;
-    cwd_remember(base, generation, text, epoch);
+    cwd_remember(base, generation, text, epoch, mounts);
     return 0;
 }
 

@@ -54,7 +54,8 @@ static long stat_plain(int dirfd, const char *path, struct stat *out, int flags)
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     if (region == NULL)
         return rc;
-    if (!by_descriptor(path) || !velo_fstat_fix(region, out))
+    const bool asked = by_descriptor(path) || velo_has_second_names(region);
+    if (!asked || !velo_fstat_fix(region, out))
         saw(region, out);
     return rc;
 }
@@ -255,8 +256,9 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
-        return by_descriptor(path) ? statx_fd(dirfd, path, flags, mask, out)
-                                   : statx_plain(dirfd, path, flags, mask, out);
+        return by_descriptor(path) || (velo_here() != NULL && velo_has_second_names(velo_here()))
+                   ? statx_fd(dirfd, path, flags, mask, out)
+                   : statx_plain(dirfd, path, flags, mask, out);
     struct stat stat;
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0 && velo_cannot_write(out, sizeof *out))
