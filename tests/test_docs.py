@@ -5,6 +5,7 @@ In: the documents, the sources that they name. Out: one failure per sentence tha
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from velo.router.config import SETTINGS
 
 TOP = Path(__file__).resolve().parent.parent
 DOCS = TOP / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *TOP.glob("*.md"), TOP / "tests/README.md"])
+TOPS = ("interpose", "router", "shards", "tests", "docs", "perf", ".ci")
+FUNCTION = re.compile(r"`([\w./-]+\.(?:c|h|py)): (\w+)`")
+PATH = re.compile(rf"`((?:{'|'.join(map(re.escape, TOPS))})/[\w./-]+)`")
+LINK = re.compile(r"\]\(([\w./-]+)\)")
+
+
+def _tasks() -> str:
+    return subprocess.run([TOP / "task"], capture_output=True, text=True, check=True).stdout
 
 
 def test_settings_lists_each_key_with_its_default() -> None:
@@ -27,7 +37,7 @@ def test_settings_lists_each_key_with_its_default() -> None:
 
 
 def test_ci_runs_stages_that_can_be_asked_for_alone() -> None:
-    listed = subprocess.run([TOP / "task"], capture_output=True, text=True, check=True).stdout
+    listed = _tasks()
     names = {line.split()[0] for line in listed.splitlines()}
     (line,) = [line for line in (TOP / ".ci/run").read_text().splitlines() if "./task " in line]
     stages = line.partition("./task ")[2].split()
@@ -42,3 +52,48 @@ def test_task_refuses_a_name_that_it_does_not_know_before_it_does_any() -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "weather" in done.stderr
+
+
+def defines(path: Path, function: str) -> bool:
+    """Does the file define it? In C a definition begins a line and ends in a brace."""
+    if path.suffix == ".py":
+        pattern = rf"^ *(def|class) {function}\b"
+    else:
+        pattern = rf"^[A-Za-z_][^;=#]*\b{function}\([^;{{]*\)\s*\n\{{"
+    return re.search(pattern, path.read_text(), re.M) is not None
+
+
+def test_each_function_that_a_document_names_is_in_the_file_that_it_names() -> None:
+    lost = [
+        f"{page.relative_to(TOP)}: {file}: {function}"
+        for page in PAGES
+        for file, function in FUNCTION.findall(page.read_text())
+        if not (TOP / file).is_file() or not defines(TOP / file, function)
+    ]
+    assert not lost
+    assert len(FUNCTION.findall((DOCS / "follow-an-open.md").read_text())) > 20
+
+
+def test_each_path_that_a_document_names_is_there() -> None:
+    lost = []
+    for page in PAGES:
+        text = page.read_text()
+        named = [TOP / path for path in PATH.findall(text) if not re.search("NAME|_$", path)]
+        named += [page.parent / link for link in LINK.findall(text)]
+        lost += [f"{page.relative_to(TOP)}: {path}" for path in named if not path.exists()]
+    assert not lost
+
+
+def test_each_stage_that_a_document_names_can_be_asked_for() -> None:
+    names = {line.split()[0] for line in _tasks().splitlines()}
+    for page in PAGES:
+        asked = re.findall(r"(?:^|`)(?:\w+=\w+ )?\./task ([a-z]+)", page.read_text(), re.M)
+        assert set(asked) <= names, f"{page.relative_to(TOP)}: {set(asked) - names}"
+
+
+def test_each_variable_of_the_tests_is_read_by_one() -> None:
+    listed = re.findall(r"^\| `(VELO_\w+)=", (TOP / "tests/README.md").read_text(), re.M)
+    sources = [*TOP.glob("tests/*/*.py"), *TOP.glob("tests/*.py"), *TOP.glob("tests/*/*.h")]
+    read = "".join(path.read_text() for path in sources if path != Path(__file__))
+    assert len(listed) > 3
+    assert [name for name in listed if f'"{name}"' not in read] == []

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "end_to_end")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "end_to_end"), str(HERE.parent / "matrix")]
 
 import generate  # noqa: E402
 from harness import Velo  # noqa: E402

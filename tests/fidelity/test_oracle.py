@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -146,3 +148,14 @@ def line_strategy(draw: st.DrawFn) -> str:
 
 FORMS = list(generate.GRAMMAR)
 FORMS_OF_USERS = sorted(set(generate.USER_LINES))
+
+
+def test_a_soak_can_be_started_by_hand(tmp_path: Path) -> None:
+    soak = [sys.executable, str(Path(__file__).with_name("soak.py"))]
+
+    done = subprocess.run(
+        [*soak, "--operations", "60", "--seed", "7"], cwd=tmp_path, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 differences" in done.stdout
