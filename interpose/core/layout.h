@@ -201,6 +201,7 @@ struct velo_peer {
 };
 #define VELO_PEERS_MAX 256u
 #define VELO_ENDPOINTS_MAX 1024u /* where processes inside wait to be asked, by hash */
+#define VELO_ASKERS_MAX 1024u    /* who inside has asked lately, by hash; an older one goes */
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
  * through for them.  A word says: directory (32 bits), its ctime (19), `outsiders` (12), has some. */
 #define VELO_LINKS_MAX 256u
@@ -335,6 +336,7 @@ struct velo_header {
     _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
     _Atomic uint64_t peers_look_ns;           /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];
+    _Atomic uint64_t askers[VELO_ASKERS_MAX];
     _Atomic uint32_t mounts_below;   /* something was mounted at or below a hosted directory, once */
     _Atomic uint32_t second_names;   /* one has another name: counted in opaque_running. 0, or a number */
     _Atomic uint32_t second_counted; /* as an escape, since there were none */

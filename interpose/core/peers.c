@@ -188,6 +188,34 @@ int velo_endpoint_known(const struct velo_region *region, uint64_t key)
     return 0;
 }
 
+static _Atomic uint64_t *asker(struct velo_region *region, uint64_t key)
+{
+    return &region->header->askers[(key ^ key >> 20) % VELO_ASKERS_MAX];
+}
+
+void velo_asker_note(struct velo_region *region, uint64_t key)
+{
+    if (atomic_load_explicit(asker(region, key), memory_order_relaxed) != key)
+        atomic_store(asker(region, key), key);
+}
+
+int velo_asker_known(struct velo_region *region, uint64_t key, int only_once)
+{
+    uint64_t seen = key;
+    return only_once ? atomic_compare_exchange_strong(asker(region, key), &seen, 0)
+                     : atomic_load(asker(region, key)) == key;
+}
+
+/* Whom he starts meanwhile is his own affair. */
+void velo_peer_asks(struct velo_region *region, int fd, uint64_t inode, uint32_t peer,
+                    const char *name)
+{
+    const int slot = velo_peer_begin(region, fd, inode);
+    velo_peer_known(region, slot, peer, name, 0);
+    if (slot >= 0)
+        atomic_store(&region->header->peers[slot].peer, 0);
+}
+
 /* ---- its end ---------------------------------------------------------------------------------- */
 
 static int lives(const struct velo_peer *slot, uint64_t owner)

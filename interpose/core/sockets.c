@@ -9,6 +9,7 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -182,6 +183,74 @@ int velo_sockets_at(unsigned number, int datagrams, void (*each)(void *context, 
     rc = read_table(datagrams ? "/proc/self/net/udp" : "/proc/self/net/tcp", see_port, &port);
     read_table(datagrams ? "/proc/self/net/udp6" : "/proc/self/net/tcp6", see_port, &port);
     return rc < 0 ? rc : port.count;
+}
+
+/* ---- between two ports ------------------------------------------------------------------------- */
+
+static unsigned char put_address(const struct sockaddr *any, __be32 address[4], __be16 *port)
+{
+    const struct sockaddr_in *in = (const void *)any;
+    const struct sockaddr_in6 *in6 = (const void *)any;
+    *port = in->sin_port; /* in6 has it at the same place */
+    if (any->sa_family == AF_INET)
+        address[0] = in->sin_addr.s_addr;
+    else if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+        memcpy(address, in6->sin6_addr.s6_addr + 12, 4);
+    else
+        memcpy(address, &in6->sin6_addr, 16);
+    return any->sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) ? AF_INET : AF_INET6;
+}
+
+struct pair {
+    unsigned theirs, ours; /* ports */
+    uint64_t inode;
+};
+
+static int see_pair(void *context, const char *line)
+{
+    struct pair *pair = context;
+    const char *from = strchr(word_of(line, 1), ':'), *to = strchr(word_of(line, 2), ':');
+    if (from != NULL && to != NULL && number_of(from + 1, 16) == pair->theirs &&
+        number_of(to + 1, 16) == pair->ours)
+        pair->inode = number_of(word_of(line, 9), 10);
+    return pair->inode != 0;
+}
+
+/* The inode, 0, or -1: the kernel was built without. */
+static int64_t ask_between(struct inet_diag_req_v2 ask)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_req_v2 ask;
+    } request = {{sizeof request, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0}, ask};
+    char answer[1024] __attribute__((aligned(8)));
+    const struct nlmsghdr *head = (const void *)answer;
+    const int fd = (int)velo_sys3(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0)
+        return -1;
+    long got = velo_sys6(SYS_sendto, fd, velo_word(&request), sizeof request, 0, 0, 0);
+    if (got > 0)
+        got = velo_sys6(SYS_recvfrom, fd, velo_word(answer), sizeof answer, 0, 0, 0);
+    velo_os_close(fd);
+    if (got < (long)sizeof *head)
+        return -1;
+    if (head->nlmsg_type == NLMSG_ERROR)
+        return ((const struct nlmsgerr *)NLMSG_DATA(head))->error == -ENOENT ? 0 : -1;
+    return ((const struct inet_diag_msg *)NLMSG_DATA(head))->idiag_inode;
+}
+
+uint64_t velo_socket_between(const struct sockaddr *theirs, const struct sockaddr *ours)
+{
+    struct inet_diag_req_v2 ask = {.sdiag_protocol = IPPROTO_TCP,
+                                   .idiag_states = UINT32_MAX,
+                                   .id.idiag_cookie = {UINT32_MAX, UINT32_MAX}};
+    ask.sdiag_family = put_address(theirs, ask.id.idiag_src, &ask.id.idiag_sport);
+    put_address(ours, ask.id.idiag_dst, &ask.id.idiag_dport);
+    const int64_t inode = ask_between(ask);
+    struct pair pair = {ntohs(ask.id.idiag_sport), ntohs(ask.id.idiag_dport), 0};
+    if (inode < 0 && read_table("/proc/self/net/tcp", see_pair, &pair) == 0)
+        read_table("/proc/self/net/tcp6", see_pair, &pair);
+    return inode < 0 ? pair.inode : (uint64_t)inode;
 }
 
 /* ---- processes -------------------------------------------------------------------------------- */

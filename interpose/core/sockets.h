@@ -2,6 +2,8 @@
 #ifndef VELO_CORE_SOCKETS_H
 #define VELO_CORE_SOCKETS_H
 
+#include <sys/socket.h>
+
 #include "velo.h"
 
 /* Is there a socket of this inode in our network? Also 1 where that cannot be known. */
@@ -10,6 +12,8 @@ int velo_socket_exists(uint64_t inode);
  * `each` with their inodes. How many there were, or -errno. */
 int velo_sockets_at(unsigned port, int datagrams, void (*each)(void *context, uint64_t inode),
                     void *context);
+/* The socket of this machine that is connected to `ours`, itself at `theirs`: its inode, 0: there is none. */
+uint64_t velo_socket_between(const struct sockaddr *theirs, const struct sockaddr *ours);
 /* Does descriptor `fd` of that process hold the socket? */
 int velo_has_socket(uint32_t pid, int fd, uint64_t inode);
 /* Inode of our network namespace, or 0. */

@@ -341,6 +341,12 @@ int velo_peer_is_inside(struct velo_region *region, uint32_t pid);
 /* A process inside waits there: `key` is an inode of a socket, or a hash of a name. */
 void velo_endpoint_note(struct velo_region *region, uint64_t key);
 int velo_endpoint_known(const struct velo_region *region, uint64_t key);
+/* A process inside asks, as `key` says: a hash. Whoever is asked need not look for him. */
+void velo_asker_note(struct velo_region *region, uint64_t key);
+int velo_asker_known(struct velo_region *region, uint64_t key, int only_once);
+/* The other way round: `peer` (0: unknown) is outside, and asked us by that socket of ours. */
+void velo_peer_asks(struct velo_region *region, int fd, uint64_t inode, uint32_t peer,
+                    const char *name);
 
 /* ---- reconcile.c ----------------------------------------------------------------------------- */
 struct velo_reconcile_result {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "pointers.h"
+#include "raw.h"
 #include "sanitizer.h"
 
 #define NAME_MAX_BYTES 16u /* of the names that are asked for here */
@@ -101,12 +102,21 @@ bool velo_environment_preloads(char *const environment[])
 
 static bool has_left; /* for good */
 
+/* The server was stopped, and this process goes on without it (a daemon): what its children would be told to
+ * load is gone, and the loader would say so. */
+static bool arena_is_gone(void)
+{
+    return velo_sys4(SYS_faccessat, AT_FDCWD, velo_word(velo_library_path), F_OK, 0) == -ENOENT;
+}
+
 size_t velo_environment_bytes(char *const environment[], bool enter, const char *first)
 {
     if (environment != NULL && !is_whole(environment))
         return 0; /* the kernel refuses it */
     if ((velo_here() == NULL && !has_left) || velo_library_path[0] == 0 || is_disabled(environment))
         return 0;
+    if (!has_left && arena_is_gone())
+        velo_environment_leave();
     enter = enter && !has_left;
     const char *preload = velo_environment_get(environment, "LD_PRELOAD");
     const char *us = find_ourselves(preload);

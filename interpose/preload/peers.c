@@ -18,9 +18,7 @@
 #include "../core/sockets.h"
 #include "raw.h"
 
-#define NAME_BYTES (sizeof(struct sockaddr_un) + 2)
-
-static uint64_t mix(uint64_t hash, uint64_t word)
+uint64_t velo_mix(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
     return hash ^ hash >> 29;
@@ -36,7 +34,7 @@ static uint64_t inode_of(int fd)
 
 /* The name in an address: a path, or "@" and an abstract name, whose zero bytes are shown as "@", too.
  * False: none. */
-static bool name_of(const struct sockaddr *any, socklen_t length, char name[NAME_BYTES])
+bool velo_name_of_address(const struct sockaddr *any, socklen_t length, char *name)
 {
     const size_t head = offsetof(struct sockaddr_un, sun_path);
     if (length <= head || length > sizeof(struct sockaddr_un))
@@ -60,10 +58,10 @@ static uint64_t key_of_name(const char *name)
     uint64_t key = 0x756e6978;
     if (name[0] != '@')
         return raw_statat(AT_FDCWD, name, &stat, 0) == 0 && S_ISSOCK(stat.st_mode)
-                   ? mix(mix(key, stat.st_dev), stat.st_ino) | 1
+                   ? velo_mix(velo_mix(key, stat.st_dev), stat.st_ino) | 1
                    : 0;
     for (; *name != 0; name++)
-        key = mix(key, (unsigned char)*name);
+        key = velo_mix(key, (unsigned char)*name);
     return key | 1;
 }
 
@@ -73,7 +71,7 @@ static bool is_velos_own(const struct velo_region *region, const char *name)
            strncmp(name, region->directory, strlen(region->directory)) == 0;
 }
 
-static uint32_t listener_of(int fd)
+uint32_t velo_credentials_of(int fd)
 {
     struct ucred peer = {0, 0, 0};
     socklen_t size = sizeof peer;
@@ -85,12 +83,13 @@ static void meet_by_name(int fd, const struct sockaddr *any, socklen_t length,
                          struct velo_meeting *meeting)
 {
     struct velo_region *region = &velo_the_region;
-    char name[NAME_BYTES];
-    if (!name_of(any, length, name) || velo_is_exempt_name(name) || is_velos_own(region, name))
+    char name[VELO_ADDRESS_NAME];
+    if (!velo_name_of_address(any, length, name) || velo_is_exempt_name(name) || is_velos_own(region, name))
         return;
     meeting->key = key_of_name(name);
     if (meeting->key == 0)
         return;
+    velo_asker_note(region, velo_key_of_process((uint32_t)velo_sys0(SYS_getpid)));
     meeting->how = VELO_MEETS_BY_NAME;
     if (!velo_endpoint_known(region, meeting->key))
         meeting->slot = velo_peer_begin(region, fd, inode_of(fd)) + 1;
@@ -98,7 +97,7 @@ static void meet_by_name(int fd, const struct sockaddr *any, socklen_t length,
 
 /* ---- ports of this machine --------------------------------------------------------------------- */
 
-static bool is_loopback(const struct sockaddr *any, socklen_t length, unsigned *port)
+bool velo_is_loopback(const struct sockaddr *any, socklen_t length, unsigned *port)
 {
     uint32_t address = 0;
     if (any->sa_family == AF_INET && length >= sizeof(struct sockaddr_in)) {
@@ -130,7 +129,7 @@ static void see_waiting(void *context, uint64_t inode)
         waiting->stranger = inode;
 }
 
-static int socket_option(int fd, int option)
+int velo_socket_option(int fd, int option)
 {
     int value = 0;
     socklen_t size = sizeof value;
@@ -143,10 +142,15 @@ static void meet_at_port(int fd, unsigned port, struct velo_meeting *meeting)
     struct waiting waiting = {0, 0};
     const int found = velo_is_exempt_port(port)
                           ? 0
-                          : velo_sockets_at(port, socket_option(fd, SO_TYPE) == SOCK_DGRAM,
+                          : velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM,
                                             see_waiting, &waiting);
-    if (found == 0 || (found > 0 && waiting.stranger == 0))
-        return; /* nobody there; or ours alone */
+    if (found > 0 && waiting.stranger == 0) { /* ours alone, who will ask who we are (asked.c) */
+        meeting->how = VELO_MEETS_OURS;
+        meeting->port = port;
+        velo_asker_note(&velo_the_region, velo_key_of_inode(inode_of(fd)));
+    }
+    if (found == 0 || meeting->how == VELO_MEETS_OURS)
+        return;
     meeting->how = VELO_MEETS_AT_PORT;
     meeting->port = port;
     meeting->waiting = waiting.stranger;
@@ -184,7 +188,7 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
     if (velo_here() == NULL || velo_is_no_address(any, length))
         return;
     const bool is_name = any->sa_family == AF_UNIX;
-    if ((!is_name && !is_loopback(any, length, &port)) ||
+    if ((!is_name && !velo_is_loopback(any, length, &port)) ||
         (velo_opaque_runs(&velo_the_region) && velo_peer_has(&velo_the_region, inode_of(fd))))
         return;
     if (is_name)
@@ -196,7 +200,7 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
 /* Nobody is asked whom the kernel names: who listens may have been started by somebody else. */
 static void met_by_name(struct velo_region *region, int fd, const struct velo_meeting *meeting)
 {
-    const uint32_t pid = listener_of(fd);
+    const uint32_t pid = velo_credentials_of(fd);
     int slot = meeting->slot - 1;
     if (pid == 0 && meeting->slot == 0)
         return; /* datagrams, to a socket of ours */
@@ -234,7 +238,9 @@ void velo_met(int fd, const struct velo_meeting *meeting, bool met)
         return;
     const int saved = errno;
     struct velo_region *region = &velo_the_region;
-    if (!met)
+    if (meeting->how == VELO_MEETS_OURS)
+        velo_asks_ours(fd, met ? meeting->port : 0);
+    else if (!met)
         velo_peer_none(region, meeting->slot - 1);
     else if (meeting->how == VELO_MEETS_BY_NAME)
         met_by_name(region, fd, meeting);
@@ -248,7 +254,7 @@ void velo_met_own_address(int fd, const struct sockaddr *any, socklen_t length)
     struct velo_meeting meeting = {.how = VELO_MEETS_NOBODY};
     unsigned port = 0;
     if (velo_here() == NULL || velo_is_no_address(any, length) ||
-        is_loopback(any, length, &port) || !is_own_address(fd, any, length, &port) ||
+        velo_is_loopback(any, length, &port) || !is_own_address(fd, any, length, &port) ||
         velo_peer_has(&velo_the_region, inode_of(fd)))
         return;
     const int saved = errno;
@@ -260,13 +266,13 @@ void velo_met_own_address(int fd, const struct sockaddr *any, socklen_t length)
 void velo_wait_at(int fd, const struct sockaddr *any, socklen_t length)
 {
     struct velo_region *region = velo_here();
-    char name[NAME_BYTES];
+    char name[VELO_ADDRESS_NAME];
     uint64_t key = 0;
     if (region == NULL)
         return;
     const int saved = errno;
     if (any != NULL && any->sa_family == AF_UNIX)
-        key = name_of(any, length, name) ? key_of_name(name) : 0;
+        key = velo_name_of_address(any, length, name) ? key_of_name(name) : 0;
     else
         key = inode_of(fd);
     if (key != 0)
@@ -277,8 +283,8 @@ void velo_wait_at(int fd, const struct sockaddr *any, socklen_t length)
 bool velo_talks_to_outside(int fd)
 {
     struct velo_region *region = velo_here();
-    if (region == NULL || socket_option(fd, SO_DOMAIN) != AF_UNIX)
+    if (region == NULL || velo_socket_option(fd, SO_DOMAIN) != AF_UNIX)
         return false;
-    const uint32_t pid = listener_of(fd);
+    const uint32_t pid = velo_credentials_of(fd);
     return pid != 0 && !velo_peer_is_inside(region, pid);
 }

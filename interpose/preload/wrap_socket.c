@@ -1,4 +1,4 @@
-/* wrap_socket.c - bind, listen and connect; messages that name whom they are for.
+/* wrap_socket.c - bind, listen, accept and connect; messages that name whom they are for.
  *
  * Sockets stand on disk, so the calls are the kernel's; what else a path meets may be in memory only,
  * where the kernel would answer "no such file" or take the name for free. And who is talked to may be a
@@ -51,8 +51,10 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 EXPORT int listen(int fd, int backlog)
 {
     const long rc = velo_sys2(SYS_listen, fd, backlog);
-    if (rc == 0)
+    if (rc == 0) {
         velo_wait_at(fd, NULL, 0);
+        velo_asked_at(fd);
+    }
     return (int)velo_answer(rc);
 }
 
@@ -87,6 +89,24 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     return rc == 0 ? 0 : refused(any, length, saved);
 }
 ALIAS(__connect, connect);
+
+/* ---- clients ------------------------------------------------------------------------------------ */
+
+EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *length)
+{
+    const int got = NEXT(accept)(fd, address, length);
+    if (got >= 0)
+        velo_accepted(fd, got);
+    return got;
+}
+
+EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
+{
+    const int got = NEXT(accept4)(fd, address, length, flags);
+    if (got >= 0)
+        velo_accepted(fd, got);
+    return got;
+}
 
 /* ---- messages ----------------------------------------------------------------------------------- */
 

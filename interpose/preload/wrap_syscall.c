@@ -136,6 +136,7 @@ int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr
 
 /* They name no file, but we want to know. */
 #define ADDRESS(word) ((__CONST_SOCKADDR_ARG){.__sockaddr__ = P(word)})
+#define CLIENT(word) ((__SOCKADDR_ARG){.__sockaddr__ = P(word)})
 #define OTHERS(ON)                                                                                 \
     ON(seccomp, filtered(a, b, c))                                                                 \
     ON(prctl, prctl((int)a, b, c, d, e))                                                           \
@@ -152,6 +153,8 @@ int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr
     ON(flock, flock((int)a, (int)b))                                                               \
     ON(fcntl, fcntl((int)a, (int)b, c))                                                            \
     ON(bind, bind((int)a, ADDRESS(b), (socklen_t)c))                                               \
+    ON(accept, accept((int)a, CLIENT(b), P(c)))                                                    \
+    ON(accept4, accept4((int)a, CLIENT(b), P(c), (int)d))                                          \
     ON(listen, listen((int)a, (int)b))                                                             \
     ON(connect, connect((int)a, ADDRESS(b), (socklen_t)c))                                         \
     ON(sendto, sendto((int)a, P(b), (size_t)c, (int)d, ADDRESS(e), (socklen_t)f))                  \
