@@ -102,7 +102,7 @@ static void asked_by_name(struct velo_region *region, int got)
     const uint32_t pid = velo_credentials_of(got);
     struct stat stat;
     if (pid != 0 && (velo_asker_known(region, velo_key_of_process(pid), 0) ||
-                     velo_peer_is_inside(region, pid)))
+                     velo_is_inside(region, pid)))
         return;
     if (raw_fstat(got, &stat) == 0)
         velo_peer_asks(region, got, stat.st_ino, pid, "a socket");
@@ -123,7 +123,7 @@ static void asked_at_port(struct velo_region *region, int got)
         return;
     velo_socket_text(inode, text);
     const uint32_t pid = inode == 0 ? 0 : velo_holder_of(region, text);
-    if (pid != 0 && velo_peer_is_inside(region, pid))
+    if (pid != 0 && velo_is_inside(region, pid))
         return;
     if (raw_fstat(got, &stat) == 0)
         velo_peer_asks(region, got, stat.st_ino, pid, "a client of a port");

@@ -17,12 +17,15 @@
 #include "../core/layout.h"
 #include "../core/sockets.h"
 #include "raw.h"
+#include "recent.h"
 
 uint64_t velo_mix(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
     return hash ^ hash >> 29;
 }
+
+_Atomic uint64_t velo_recent[VELO_RECENT_MAX];
 
 static uint64_t inode_of(int fd)
 {
@@ -79,20 +82,24 @@ uint32_t velo_credentials_of(int fd)
     return peer.pid > 0 ? (uint32_t)peer.pid : 0;
 }
 
-static void meet_by_name(int fd, const struct sockaddr *any, socklen_t length,
+/* True: of a kind that needs nothing, and never will. So does meet_at_port. */
+static bool meet_by_name(int fd, const struct sockaddr *any, socklen_t length,
                          struct velo_meeting *meeting)
 {
     struct velo_region *region = &velo_the_region;
     char name[VELO_ADDRESS_NAME];
-    if (!velo_name_of_address(any, length, name) || velo_is_exempt_name(name) || is_velos_own(region, name))
-        return;
+    if (!velo_name_of_address(any, length, name))
+        return false;
+    if (velo_is_exempt_name(name) || is_velos_own(region, name))
+        return true;
     meeting->key = key_of_name(name);
     if (meeting->key == 0)
-        return;
+        return false;
     velo_asker_note(region, velo_key_of_process((uint32_t)velo_sys0(SYS_getpid)));
     meeting->how = VELO_MEETS_BY_NAME;
     if (!velo_endpoint_known(region, meeting->key))
         meeting->slot = velo_peer_begin(region, fd, inode_of(fd)) + 1;
+    return false;
 }
 
 /* ---- ports of this machine --------------------------------------------------------------------- */
@@ -137,24 +144,25 @@ int velo_socket_option(int fd, int option)
     return value;
 }
 
-static void meet_at_port(int fd, unsigned port, struct velo_meeting *meeting)
+static bool meet_at_port(int fd, unsigned port, struct velo_meeting *meeting)
 {
     struct waiting waiting = {0, 0};
-    const int found = velo_is_exempt_port(port)
-                          ? 0
-                          : velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM,
-                                            see_waiting, &waiting);
+    if (velo_is_exempt_port(port))
+        return true;
+    const int found = velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM,
+                                      see_waiting, &waiting);
     if (found > 0 && waiting.stranger == 0) { /* ours alone, who will ask who we are (asked.c) */
         meeting->how = VELO_MEETS_OURS;
         meeting->port = port;
         velo_asker_note(&velo_the_region, velo_key_of_inode(inode_of(fd)));
     }
     if (found == 0 || meeting->how == VELO_MEETS_OURS)
-        return;
+        return false;
     meeting->how = VELO_MEETS_AT_PORT;
     meeting->port = port;
     meeting->waiting = waiting.stranger;
     meeting->slot = velo_peer_begin(&velo_the_region, fd, inode_of(fd)) + 1;
+    return false;
 }
 
 /* An address of ours that is not the loopback's: the kernel connects it to itself. */
@@ -180,6 +188,36 @@ static bool is_own_address(int fd, const struct sockaddr *any, socklen_t length,
 
 /* ---- before and after -------------------------------------------------------------------------- */
 
+/* Two sockets that send to one address are two: each has its peer. 0: too long to remember. */
+static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int message_fd)
+{
+    const size_t size = any->sa_family == AF_INET ? offsetof(struct sockaddr_in, sin_zero) : length;
+    uint64_t key = velo_mix(0x61646472, (uint64_t)(message_fd + 1)), word = 0;
+    if (size > sizeof(struct sockaddr_un) || size > length)
+        return 0;
+    for (size_t at = 0; at < size; at += sizeof word, word = 0) {
+        memcpy(&word, (const char *)any + at, size - at < sizeof word ? size - at : sizeof word);
+        key = velo_mix(key, word);
+    }
+    return key;
+}
+
+/* What a socket is told by connect it is told once; a message may be one of thousands. */
+static bool is_settled(int fd, const struct sockaddr *any, uint64_t key, struct velo_meeting *meeting)
+{
+    if (!meeting->by_message && velo_is_recent(velo_mix(key, VELO_MEETS_OURS))) {
+        meeting->how = VELO_MEETS_OURS;
+        meeting->port = ntohs(((const struct sockaddr_in *)any)->sin_port);
+        velo_asker_note(&velo_the_region, velo_key_of_inode(inode_of(fd)));
+        return true;
+    }
+    if (!velo_opaque_runs(&velo_the_region) || !velo_peer_has(&velo_the_region, inode_of(fd)))
+        return false;
+    if (meeting->by_message)
+        velo_recent_note(key, false);
+    return true;
+}
+
 void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo_meeting *meeting)
 {
     unsigned port = 0;
@@ -188,13 +226,17 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
     if (velo_here() == NULL || velo_is_no_address(any, length))
         return;
     const bool is_name = any->sa_family == AF_UNIX;
-    if ((!is_name && !velo_is_loopback(any, length, &port)) ||
-        (velo_opaque_runs(&velo_the_region) && velo_peer_has(&velo_the_region, inode_of(fd))))
+    if (!is_name && !velo_is_loopback(any, length, &port))
         return;
-    if (is_name)
-        meet_by_name(fd, any, length, meeting);
-    else
-        meet_at_port(fd, port, meeting);
+    const uint64_t key = key_of_address(any, length, meeting->by_message ? fd : -1);
+    if (velo_is_recent(key) || is_settled(fd, any, key, meeting))
+        return;
+    if (is_name ? meet_by_name(fd, any, length, meeting) : meet_at_port(fd, port, meeting))
+        velo_recent_note(key, true);
+    else if (meeting->how == VELO_MEETS_OURS)
+        velo_recent_note(meeting->by_message ? key : velo_mix(key, VELO_MEETS_OURS), false);
+    if (meeting->by_message && meeting->how == VELO_MEETS_OURS)
+        meeting->how = VELO_MEETS_NOBODY; /* he is told the sender's address, and may look for it */
 }
 
 /* Nobody is asked whom the kernel names: who listens may have been started by somebody else. */
@@ -204,7 +246,7 @@ static void met_by_name(struct velo_region *region, int fd, const struct velo_me
     int slot = meeting->slot - 1;
     if (pid == 0 && meeting->slot == 0)
         return; /* datagrams, to a socket of ours */
-    if (pid != 0 && velo_peer_is_inside(region, pid)) {
+    if (pid != 0 && velo_is_inside(region, pid)) {
         velo_endpoint_note(region, meeting->key);
         velo_peer_none(region, slot);
         return;
@@ -217,7 +259,7 @@ static void met_by_name(struct velo_region *region, int fd, const struct velo_me
 static void met_at_port(struct velo_region *region, const struct velo_meeting *meeting)
 {
     const uint32_t pid = velo_peer_owner(region, meeting->waiting);
-    if (pid != 0 && velo_peer_is_inside(region, pid)) {
+    if (pid != 0 && velo_is_inside(region, pid)) {
         velo_endpoint_note(region, meeting->waiting);
         velo_peer_none(region, meeting->slot - 1);
         return;
@@ -253,11 +295,20 @@ void velo_met_own_address(int fd, const struct sockaddr *any, socklen_t length)
 {
     struct velo_meeting meeting = {.how = VELO_MEETS_NOBODY};
     unsigned port = 0;
-    if (velo_here() == NULL || velo_is_no_address(any, length) ||
-        velo_is_loopback(any, length, &port) || !is_own_address(fd, any, length, &port) ||
-        velo_peer_has(&velo_the_region, inode_of(fd)))
+    if (velo_here() == NULL || velo_is_no_address(any, length) || any->sa_family == AF_UNIX ||
+        velo_is_loopback(any, length, &port))
+        return;
+    const uint64_t key = velo_mix(key_of_address(any, length, -1), VELO_MEETS_NOBODY);
+    if (velo_is_recent(key))
         return;
     const int saved = errno;
+    if (!is_own_address(fd, any, length, &port)) {
+        velo_recent_note(key, false);
+        errno = saved;
+        return;
+    }
+    if (velo_peer_has(&velo_the_region, inode_of(fd)))
+        return;
     meet_at_port(fd, port, &meeting);
     errno = saved;
     velo_met(fd, &meeting, true);
@@ -280,11 +331,22 @@ void velo_wait_at(int fd, const struct sockaddr *any, socklen_t length)
     errno = saved;
 }
 
+bool velo_is_inside(struct velo_region *region, uint32_t pid)
+{
+    const uint64_t key = velo_key_of_process(pid);
+    if (velo_is_recent(key))
+        return true;
+    const bool inside = velo_peer_is_inside(region, pid);
+    if (inside)
+        velo_recent_note(key, false);
+    return inside;
+}
+
 bool velo_talks_to_outside(int fd)
 {
     struct velo_region *region = velo_here();
     if (region == NULL || velo_socket_option(fd, SO_DOMAIN) != AF_UNIX)
         return false;
     const uint32_t pid = velo_credentials_of(fd);
-    return pid != 0 && !velo_peer_is_inside(region, pid);
+    return pid != 0 && !velo_is_inside(region, pid);
 }

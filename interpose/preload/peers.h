@@ -14,6 +14,7 @@ struct velo_meeting {
     uint64_t waiting; /* inode of its socket, when it waits at a port */
     int slot;         /* of the core's, plus one */
     unsigned port;
+    bool by_message;  /* set by the caller: to connect is false */
     enum { VELO_MEETS_NOBODY = 0, VELO_MEETS_BY_NAME, VELO_MEETS_AT_PORT, VELO_MEETS_OURS } how;
 };
 
@@ -44,6 +45,9 @@ void velo_accepted(int fd, int got);
 void velo_asked_at(int fd);
 /* This process has connected to a port (0: it failed) at which somebody inside waits. */
 void velo_asks_ours(int fd, unsigned port);
+
+/* Is that process inside? Of one that was a moment ago it is believed. */
+bool velo_is_inside(struct velo_region *region, uint32_t pid);
 
 /* Of addresses, in peers.c. `name`: a path, or "@" and an abstract name, whose zero bytes are shown as "@",
  * too; false: none. */

@@ -79,7 +79,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
     const struct sockaddr *any = address.__sockaddr__;
     const int saved = errno;
-    struct velo_meeting meeting;
+    struct velo_meeting meeting = {.by_message = false};
     velo_meet(fd, any, length, &meeting);
     const int rc = NEXT(connect)(fd, address, length);
     const bool met = rc == 0 || errno == EINPROGRESS || errno == EINTR;
@@ -113,7 +113,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
 EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
                       __CONST_SOCKADDR_ARG address, socklen_t length)
 {
-    struct velo_meeting meeting;
+    struct velo_meeting meeting = {.by_message = true};
     if (__builtin_expect(velo_as_given(address.__sockaddr__) == NULL, 1))
         return NEXT(sendto)(fd, bytes, count, flags, address, length);
     velo_meet(fd, address.__sockaddr__, length, &meeting);
@@ -152,7 +152,7 @@ static void hand_over(int fd, const struct msghdr *message)
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    struct velo_meeting meeting;
+    struct velo_meeting meeting = {.by_message = true};
     if (velo_cannot_read(message, sizeof *message))
         return NEXT(sendmsg)(fd, message, flags);
     if (message->msg_controllen != 0)
@@ -168,7 +168,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 /* To whom the first is: who names several peers in one call talks to each of them again. */
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-    struct velo_meeting meeting;
+    struct velo_meeting meeting = {.by_message = true};
     if (count == 0 || velo_cannot_read(messages, sizeof *messages) || messages->msg_hdr.msg_name == NULL)
         return NEXT(sendmmsg)(fd, messages, count, flags);
     velo_meet(fd, messages->msg_hdr.msg_name, messages->msg_hdr.msg_namelen, &meeting);
