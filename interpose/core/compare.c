@@ -226,12 +226,6 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
 }
 
-int velo_busy_put(const struct velo_region *region, const struct velo_name *name)
-{
-    const uint32_t putter = VELO_READ(name->putter);
-    return putter != 0 && velo_putter_alive(region, putter);
-}
-
 static int look_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
                              size_t length)
 {

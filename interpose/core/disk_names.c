@@ -128,3 +128,9 @@ void velo_lose_link_locked(struct velo_region *region, uint32_t index)
     if (node->links == 0)
         velo_node_drop_locked(region, index);
 }
+
+int velo_busy_put(const struct velo_region *region, const struct velo_name *name)
+{
+    const uint32_t putter = VELO_READ(name->putter);
+    return putter != 0 && velo_putter_alive(region, putter);
+}

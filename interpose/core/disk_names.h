@@ -9,6 +9,8 @@
 /* A name in `directory` that led to the disk copy `inode` is gone from disk. Names that share the
  * copy learn its new ctime; when there are none, its number is no longer ours. */
 void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode);
+/* A process that lives is renaming a new version into place at this moment. */
+int velo_busy_put(const struct velo_region *region, const struct velo_name *name);
 /* If a putter died between rename and record: what stands there (`disk`, NULL: it is looked at) is
  * ours, of no known version. */
 void velo_putter_died_locked(struct velo_region *region, uint32_t name, const struct stat *disk);

@@ -315,23 +315,6 @@ int velo_open(struct velo_region *region, struct velo_place *place, int flags, m
     return -EIO;
 }
 
-int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place)
-{
-    char text[PATH_MAX];
-    const int slash = place->must_be_directory && place->path_length + 1u < PATH_MAX;
-    memcpy(text, place->path, (size_t)place->path_length + 1);
-    if (slash) {
-        text[place->path_length] = '/';
-        text[place->path_length + 1] = 0;
-    }
-    const int base = place->base;
-    const char *given = place->given;
-    const int rc = velo_walk(region, text, flags, place);
-    place->base = base;
-    place->given = given;
-    return rc;
-}
-
 /* 0: the disk's own path, announced. */
 static int path_to_write(struct velo_region *region, struct velo_place *place,
                          const struct velo_look *look)

@@ -52,20 +52,6 @@ static int find_locked(struct velo_region *region, struct velo_hold *hold,
     return -EBUSY;
 }
 
-int velo_fresh_path(struct velo_region *region, struct velo_place *place)
-{
-    /* The name stands at the end of place->path, so it is kept aside while the path is rebuilt. */
-    char name[VELO_NAME_MAX + 1];
-    memcpy(name, place->name, place->name_length);
-    const int length =
-        velo_name_path(region, place->parent, name, place->name_length, place->path);
-    if (length < 0)
-        return length;
-    place->path_length = (uint16_t)length;
-    place->name = place->path + length - place->name_length;
-    return 0;
-}
-
 static int alive_directory(const struct velo_region *region, uint32_t index)
 {
     const struct velo_node *node = velo_node_at(region, index);

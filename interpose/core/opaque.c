@@ -26,11 +26,6 @@
 
 #define LOOKS_MAX 2 /* the directory, then everything; then the namespace is believed */
 
-int velo_opaque_runs(const struct velo_region *region)
-{
-    return atomic_load_explicit(&region->header->opaque_running, memory_order_relaxed) != 0;
-}
-
 /* ---- who runs -------------------------------------------------------------------------------- */
 
 static void enter(struct velo_header *header, uint32_t pid, const struct velo_tally *tally)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "disk_names.h"
 #include "file.h"
 #include "litter.h"
 #include "loosen.h"

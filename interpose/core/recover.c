@@ -6,6 +6,7 @@
 
 #include "lock.h"
 #include "loosen.h"
+#include "reconcile.h"
 #include "region.h"
 #include "trace.h"
 #include "tree.h"
@@ -41,7 +42,10 @@ void velo_recover_locked(struct velo_region *region)
 int velo_region_attach(struct velo_region *region, const char *directory)
 {
     const int rc = velo_region_map(region, directory);
-    if (rc == 0)
+    if (rc == 0) {
         region->recover = velo_recover_locked;
+        region->poll = velo_opaque_poll;
+        region->fresh = velo_opaque_compare;
+    }
     return rc;
 }

@@ -27,6 +27,8 @@
 #include <time.h>
 
 struct velo_header; /* layout.h */
+struct velo_walked; /* reconcile.h */
+struct velo_place;
 
 #define VELO_KEPT_MAX 16u
 
@@ -40,8 +42,14 @@ struct velo_region {
     /* Asks a shard for something and waits; NULL means nobody can be asked.
      * verb is VELO_ASK_...; returns 0, -ENOSPC, -EIO, -ETIMEDOUT, -ECONNREFUSED. */
     int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
-    /* Repairs, under the lock, what a dead owner of it left. Set by attach. */
+    /* What lower floors cannot do themselves. Set by attach.
+     * recover  repairs, under the lock, what a dead owner of it left
+     * poll     before a walk: is somebody gone who saw the disk, and not us?
+     * fresh    after it: 1 when the disk says something else, and it is to be walked again */
     void (*recover)(struct velo_region *region);
+    void (*poll)(struct velo_region *region);
+    int (*fresh)(struct velo_region *region, const struct velo_walked *walked,
+                 const struct velo_place *place);
     /* Files in memory that this process has locked (leased.c): it closes none of them on its own. */
     uint32_t kept[VELO_KEPT_MAX], kept_count;
 };

@@ -451,7 +451,7 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
         return -ENAMETOOLONG;
     const int compared = velo_opaque_runs(region);
     if (compared)
-        velo_opaque_poll(region);
+        region->poll(region);
     for (int restart = 0, looks = 0; restart < RESTARTS_MAX; restart++) {
         int rc = walk_steadily(&w, start, text);
         if (rc == STOP_NEED_BUFFER)
@@ -468,7 +468,7 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
             if (rc == 0 && place->kind == VELO_HOSTED && refresh(region, place, flags))
                 continue;
             const struct velo_walked walked = {start, text, flags, w.links, rc, looks++};
-            if (compared && velo_opaque_compare(region, &walked, place))
+            if (compared && region->fresh(region, &walked, place))
                 continue;
             return rc;
         }
