@@ -36,10 +36,42 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 ALL = os.environ.get("VELO_MATRIX") == "all"  # CI: nothing may be skipped
 
 
+# The short selection is the verdict of three minutes on two cores. What kills at each point, asks
+# at random, runs under sanitizers or watches a known difference is as much a test, and runs in CI.
+LONG_FILES = {
+    "test_damage",
+    "test_death",
+    "test_gap_detector",
+    "test_hostile",
+    "test_limits",
+    "test_older_links",
+    "test_ways",
+}
+LONG_TESTS = (
+    "[plain-test_kill",
+    "[plain-test_random",
+    "[asan-",
+    "[tsan-",
+    "test_random_scripts_",
+    "test_hypothesis_",
+    "[shm_streams]",
+    "-poison]",
+)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """Also what builds real projects: the matrix and the sample."""
+    return (
+        "matrix" in item.path.parts
+        or item.get_closest_marker("sample") is not None
+        or item.path.stem in LONG_FILES
+        or any(part in item.nodeid for part in LONG_TESTS)
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What builds real projects or takes long to kill is `long`: rows of the matrix, the sample."""
     for item in items:
-        if "matrix" in item.path.parts or item.get_closest_marker("sample"):
+        if _is_long(item):
             item.add_marker(pytest.mark.long)
 
 

@@ -22,8 +22,8 @@ import pytest
 
 from tools import TOOLS
 
-DEFAULT_TIMEOUT_S = 120
-GONE_TIMEOUT_S = 10
+DEFAULT_TIMEOUT_S = 300
+GONE_TIMEOUT_S = 60
 POLL_S = 0.02
 SCRIPTS = Path(sys.executable).parent  # where the `velo` under test is, and PyPI's ninja and cmake
 
@@ -158,7 +158,7 @@ class Velo:
     def _end(self, workspace: Path) -> str:
         if not self.left() or not workspace.exists():
             return ""
-        done = self.run("stop", cwd=workspace, check=False, timeout_s=60)
+        done = self.run("stop", cwd=workspace, check=False, timeout_s=DEFAULT_TIMEOUT_S)
         return done.stderr if done.returncode else ""
 
     def _answers(self, workspace: Path) -> bool:
@@ -168,7 +168,7 @@ class Velo:
 def wait_for(
     condition: Callable[[], bool],
     *,
-    timeout_s: float = 30,
+    timeout_s: float = 120,
     what: Callable[[], str] = lambda: "the condition",
 ) -> None:
     """Return as soon as `condition()` is true.

@@ -105,7 +105,7 @@ def run_own_tests(source: Path, build: Path, program: str = "uv_run_tests") -> l
             cwd=source,
             env=environment,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         ).returncode
     ]
 

@@ -101,7 +101,7 @@ def test_a_server_told_to_end_flushes_first(velo: Velo, workspace) -> None:
 
     server.send_signal(signal.SIGTERM)
 
-    assert server.wait(timeout=60) == 0
+    assert server.wait(timeout=300) == 0
     assert (place / "build/file").read_text() == "kept\n"
     assert velo.left() == []
 

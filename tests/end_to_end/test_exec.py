@@ -67,7 +67,7 @@ def test_streams_and_arguments_are_the_commands_own(velo: Velo, workspace) -> No
         input="from stdin\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     velo.workspaces.add(place)
 

@@ -19,7 +19,7 @@ from harness import Velo, run_native, tool
 from snapshot import Snapshot
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.c"))
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 def prepare(place: Path) -> Path:

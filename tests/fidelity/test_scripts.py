@@ -21,7 +21,7 @@ from harness import Velo, run_native
 from snapshot import Snapshot
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.sh"))
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 
 def prepare(place: Path) -> None:

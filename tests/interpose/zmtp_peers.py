@@ -27,7 +27,7 @@ SOURCES = [PRELOAD / "zmtp.c", PRELOAD / "zmtp_codec.c"]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
-PEER_LIMIT_S = 20  # a peer or driver that takes longer is stuck
+PEER_LIMIT_S = 60  # a peer or driver that takes longer is stuck
 TIMEOUT_MS = 15_000  # for requests that are expected to succeed
 SHORT_MS = 150  # for requests that are expected to time out
 SIOCOUTQ = 0x5411

@@ -68,7 +68,7 @@ def _build_until_it_ends(velo: Velo, place: Path, chance: random.Random, killed:
             time.sleep(chance.uniform(*APART_S))
             _kill(velo, building, chance, killed)
         done = velo.finish(building, check=False, timeout_s=project.BUILD_TIMEOUT_S)
-        wait_for(lambda session=building.pid: not _of_session(velo, session), timeout_s=60)
+        wait_for(lambda session=building.pid: not _of_session(velo, session), timeout_s=300)
         if done.returncode == 0 and len(killed) == KILLS:
             return attempt
         if done.returncode == 0:  # it ended too early: all of it once more

@@ -157,7 +157,7 @@ def test_a_daemon_outlives_its_command_and_its_later_writes_arrive_on_disk(bench
     versions_or_skip(("setsid",))
     place = bench.place
 
-    bench.velo.exec("sh", "-c", DAEMON, cwd=place, timeout_s=60)
+    bench.velo.exec("sh", "-c", DAEMON, cwd=place, timeout_s=300)
     (place / "go").touch()
 
     wait_for(lambda: (place / "build/end").exists() and (place / "build/end").read_text() != "")

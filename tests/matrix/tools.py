@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 # Tool -> Debian package. A name with a slash or ".so" is a file that the package brings.
 TOOLS = {
     "ar": "binutils",

@@ -25,7 +25,7 @@ from velo.router.arena import Arena, ensure_runtime_root
 from velo.shards.errors import VeloError
 from velo.shards.wire import SHARD_AND_NUMBER, encode_error, encode_ok
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 SLEEP = ["sleep", "1000"]
 
 

@@ -43,7 +43,7 @@ class Inside:
             capture_output=True,
             text=True,
             check=check,
-            timeout=60,
+            timeout=300,
         )
 
     def write(self, name: str, data: bytes) -> NodeInfo:

@@ -22,7 +22,7 @@ from velo.interpose.core import BACKED, DISK
 from velo.shards import wire
 from velo.shards.wire import Request
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def until(condition, what="the condition"):
