@@ -10,7 +10,7 @@ log = open("build/log", "w")
 open("port.new", "w").write(str(port.getsockname()[1])); os.rename("port.new", "port")
 while True:
     for s in select.select([path, abstract, port], [], [])[0]:
-        c, _ = s.accept(); f = c.makefile("rw"); 
+        c, _ = s.accept(); f = c.makefile("rw");
         for line in f:
             line = line.strip()
             if line == "end": sys.exit()

@@ -30,5 +30,5 @@ C
 gcc -o size size.c; echo x > file; hook=$PWD/../src/hook.so
 ./size; LD_PRELOAD=$hook ./size ./size; LD_PRELOAD=$LD_PRELOAD:$hook ./size ./size
 LD_PRELOAD="$hook $LD_PRELOAD" ./size; (export LD_PRELOAD=$LD_PRELOAD:$hook; ./size; sh -c ./size; exec ./size)
-LD_PRELOAD=$LD_PRELOAD:$hook python3 -c 'import os; print(os.stat("file").st_size); os.system("./size")' 
+LD_PRELOAD=$LD_PRELOAD:$hook python3 -c 'import os; print(os.stat("file").st_size); os.system("./size")'
 LD_PRELOAD=$LD_PRELOAD:$hook env -u LD_PRELOAD ./size
