@@ -183,6 +183,8 @@ struct velo_opaque_slot {
     _Atomic uint32_t tally; /* index of its name in `opaque` */
     _Atomic uint64_t since_ns;
     _Atomic uint32_t group, session; /* of processes, when it was entered */
+    _Atomic uint32_t stays; /* it is opaque for good, also where our library is in it */
+    uint32_t reserved;
 };
 #define VELO_OPAQUE_MAX 64u
 /* A connection with a process that is not inside (peers.c).

@@ -28,13 +28,15 @@
 
 /* ---- who runs -------------------------------------------------------------------------------- */
 
-static void enter(struct velo_header *header, uint32_t pid, const struct velo_tally *tally)
+static void enter(struct velo_header *header, uint32_t pid, const struct velo_tally *tally,
+                  int stays)
 {
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         uint32_t seen = 0;
         if (!atomic_compare_exchange_strong(&slot->pid, &seen, pid))
             continue;
+        atomic_store(&slot->stays, (uint32_t)stays);
         atomic_store(&slot->since_ns, velo_boottime_ns());
         atomic_store(&slot->group, (uint32_t)velo_sys1(SYS_getpgid, pid));
         atomic_store(&slot->session, (uint32_t)velo_sys1(SYS_getsid, pid));
@@ -57,12 +59,13 @@ static void add_time(struct velo_tally *tally, uint64_t since_ns)
                               memory_order_relaxed);
 }
 
-int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
+static int begin(struct velo_region *region, pid_t pid, const char *name, int stays)
 {
     struct velo_put_result result = {0};
     struct velo_tally *tally = velo_tally_of(region->header->opaque, name);
     const uint64_t before = velo_boottime_ns();
-    enter(region->header, (uint32_t)pid, tally); /* first: what is made from now on is on disk */
+    /* First: what is made from now on is on disk. */
+    enter(region->header, (uint32_t)pid, tally, stays);
     velo_put_cold(region);
     const int rc = velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
     atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
@@ -72,11 +75,21 @@ int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
     return rc != 0 ? rc : result.first_error;
 }
 
+int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name)
+{
+    return begin(region, pid, name, 0);
+}
+
+int velo_opaque_leaves(struct velo_region *region, pid_t pid, const char *name)
+{
+    return begin(region, pid, name, 1);
+}
+
 void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, const char *name)
 {
     struct velo_header *header = region->header;
     if (pid != 0)
-        enter(header, (uint32_t)pid, velo_tally_of(header->opaque, name));
+        enter(header, (uint32_t)pid, velo_tally_of(header->opaque, name), 0);
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         if (atomic_load(&slot->pid) != (uint32_t)starter)
@@ -89,7 +102,7 @@ void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, c
 void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name)
 {
     struct velo_tally *tally = velo_tally_of(region->header->opaque, name);
-    enter(region->header, (uint32_t)pid, tally);
+    enter(region->header, (uint32_t)pid, tally, 0);
     atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
     velo_escape(region, VELO_ESCAPE_ATTACH);
 }
@@ -100,14 +113,17 @@ void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally)
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++)
         if (atomic_load(&header->opaque_slots[i].pid) == pid)
             return;
-    enter(header, pid, &header->opaque[tally % VELO_NAMES_MAX]);
+    enter(header, pid, &header->opaque[tally % VELO_NAMES_MAX], 0);
 }
 
-/* `pid` is over: it is dead, or interposed (again). It may be ourselves: we registered, our exec
- * failed and we look again; or a later program of the same process is one that can be entered. */
-static int is_over(const struct velo_region *region, uint32_t pid, uint64_t since_ns)
+/* It is dead, or interposed (again). It may be ourselves: we registered, our exec failed and we look
+ * again; or a later program of the same process is one that can be entered. */
+static int is_over(const struct velo_region *region, const struct velo_opaque_slot *slot,
+                   uint32_t pid)
 {
-    return pid == (uint32_t)velo_sys0(SYS_getpid) || velo_enlisted_since(region, pid) > since_ns ||
+    const uint64_t since_ns = atomic_load(&slot->since_ns);
+    const int ours = pid == (uint32_t)velo_sys0(SYS_getpid) && atomic_load(&slot->stays) == 0;
+    return ours || velo_enlisted_since(region, pid) > since_ns ||
            velo_thread_dead(pid, since_ns);
 }
 
@@ -119,7 +135,7 @@ void velo_opaque_poll(struct velo_region *region)
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         const uint32_t pid = atomic_load(&slot->pid);
-        if (pid == 0 || !is_over(region, pid, atomic_load(&slot->since_ns)))
+        if (pid == 0 || !is_over(region, slot, pid))
             continue;
         velo_orphans_enter(region, slot); /* before it leaves: somebody is watched all the time */
         struct velo_reconcile_result result;

@@ -1,7 +1,8 @@
 /* orphans.c - what a program that could not be entered leaves running when it ends.
  *
  * Nobody starts its children under our eyes, so they are looked for when somebody's walk finds the
- * program dead: processes that do not have the arena in their memory, nor ever will, and
+ * program dead: processes that do not have the arena in their memory, nor ever will (or have beside it
+ * the mark of who was inside and went away), and
  *   carry its name in their environment, or
  *   dropped that and are what is left of the program's process group, or
  *   are another user's, began after the program did and are of its session.
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lock.h"
 #include "os.h"
@@ -24,6 +26,7 @@
 #include "reconcile.h"
 #include "tree.h"
 
+#define MARK_BYTES 4096
 #define SHORT_NS 1000000000ull /* in a second numbers do not come round */
 #define RANGE_MAX 4096u
 #define TEXT_BYTES 262144u /* untouched pages of it cost nothing */
@@ -35,6 +38,7 @@ struct search {
     size_t arena_length, inode_length;
     char arena[300];   /* "VELO_ARENA=..." */
     char inode[24];    /* " <inode number> " of the mapped file */
+    char gone[24];     /* the same of the file that is mapped by who is opaque for good */
     char text[TEXT_BYTES];
 };
 
@@ -137,20 +141,21 @@ static int names_loader(const char *maps)
 static int is_inside(struct search *search, uint32_t pid, int preloaded)
 {
     const int fd = open_of(pid, "maps");
-    int found = 0;
+    int found = 0, gone = 0;
     if (fd < 0)
         return 0;
     const int loads = preloaded && is_of_our_class(pid);
-    while (!found) {
+    while (!gone) {
         const long got = velo_sys3(SYS_read, fd, velo_word(search->text), TEXT_BYTES - 1);
         if (got <= 0)
             break;
         search->text[got] = 0;
-        found = strstr(search->text, search->inode) != NULL ||
-                (loads && names_loader(search->text));
+        found |= strstr(search->text, search->inode) != NULL ||
+                 (loads && names_loader(search->text));
+        gone = strstr(search->text, search->gone) != NULL;
     }
     velo_os_close(fd);
-    return found;
+    return found && !gone;
 }
 
 static int is_enlisted(const struct velo_region *region, uint32_t pid)
@@ -210,21 +215,29 @@ static void consider_all(struct search *search)
         velo_os_close(fd);
 }
 
+/* " <inode number> " of a file of the arena; false: it is not there. */
+static int inode_text(struct search *search, const char *name, char out[24])
+{
+    const size_t length = velo_length(search->region->directory);
+    struct stat stat;
+    memcpy(search->text, search->region->directory, length);
+    memcpy(search->text + length, name, velo_length(name) + 1);
+    if (velo_os_lstat(search->text, &stat) != 0)
+        return 0;
+    out[0] = ' ';
+    const size_t end = 1 + put_number(out + 1, stat.st_ino);
+    out[end] = ' ';
+    out[end + 1] = 0;
+    return 1;
+}
+
 static int prepare(struct search *search)
 {
     const char *directory = search->region->directory;
-    const size_t length = velo_length(directory);
-    struct stat stat;
     memcpy(search->arena, "VELO_ARENA=", 11);
-    memcpy(search->arena + 11, directory, length + 1);
-    memcpy(search->text, directory, length);
-    memcpy(search->text + length, "/meta", 6);
-    if (velo_os_lstat(search->text, &stat) != 0)
-        return 0;
-    search->inode[0] = ' ';
-    const size_t end = 1 + put_number(search->inode + 1, stat.st_ino);
-    search->inode[end] = ' ';
-    return 1;
+    memcpy(search->arena + 11, directory, velo_length(directory) + 1);
+    return inode_text(search, "/meta", search->inode) &&
+           inode_text(search, "/clock", search->gone);
 }
 
 void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slot *slot)
@@ -243,7 +256,7 @@ void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slo
     if (prepare(search) && is_short)
         for (uint32_t pid = ended + 1; pid <= newest; pid++)
             consider(search, pid);
-    else if (search->inode[0] != 0)
+    else if (search->gone[0] != 0)
         consider_all(search);
     velo_os_unmap(address, sizeof *search);
 }
@@ -258,6 +271,34 @@ int velo_maps_arena(struct velo_region *region, uint32_t pid)
     const int inside = prepare(search) && is_inside(search, pid, 0);
     velo_os_unmap(address, sizeof *search);
     return inside;
+}
+
+/* ---- who went away ------------------------------------------------------------------------------ */
+
+/* A page that nobody reads, of a file that is mapped for nothing else; children by fork have it, too. */
+void velo_mark_gone(struct velo_region *region)
+{
+    char path[sizeof region->directory + 8];
+    const size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/clock", 7);
+    const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0 || region->gone != NULL) {
+        if (fd >= 0)
+            velo_os_close(fd);
+        return;
+    }
+    const long at = velo_sys6(SYS_mmap, 0, MARK_BYTES, PROT_NONE, MAP_PRIVATE, fd, 0);
+    velo_os_close(fd);
+    if (at > 0 || at < -4095)
+        region->gone = (unsigned char *)at;
+}
+
+void velo_mark_back(struct velo_region *region)
+{
+    if (region->gone != NULL)
+        velo_sys2(SYS_munmap, velo_word(region->gone), MARK_BYTES);
+    region->gone = NULL;
 }
 
 /* ---- of a process that was there before --------------------------------------------------------- */

@@ -39,6 +39,7 @@ struct velo_region {
     uint64_t size_bytes;    /* of the mapping */
     uint32_t process_index; /* our slot in the process table, VELO_NO_PROCESS before enlisting */
     char directory[256];    /* the arena, e.g. /dev/shm/velo-0/<id>; no trailing slash */
+    unsigned char *gone; /* a page that says that this process is outside (orphans.c), or NULL */
     /* Asks a shard for something and waits; NULL means nobody can be asked.
      * verb is VELO_ASK_...; returns 0, -ENOSPC, -EIO, -ETIMEDOUT, -ECONNREFUSED. */
     int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
@@ -316,6 +317,11 @@ int velo_programs_pending(const struct velo_region *region);
  * number.  While it runs the walks of all others compare each path with the disk, and what they
  * write goes there; the first walk after its end compares everything. */
 int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name);
+/* The same of one that is ours, and will see the disk for good; and, for who meets it or its children,
+ * that they are outside although they have the arena in their memory; and that they are not. */
+int velo_opaque_leaves(struct velo_region *region, pid_t pid, const char *name);
+void velo_mark_gone(struct velo_region *region);
+void velo_mark_back(struct velo_region *region);
 void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, const char *name);
 /* One that runs already and could not attach; the caller puts the tree. */
 void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name);

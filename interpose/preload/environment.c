@@ -102,6 +102,11 @@ bool velo_environment_preloads(char *const environment[])
 
 static bool has_left; /* for good */
 
+bool velo_has_left(void)
+{
+    return has_left || velo_vfork_child == VELO_VFORK_CHILD_LEFT;
+}
+
 /* The server was stopped, and this process goes on without it (a daemon): what its children would be told to
  * load is gone, and the loader would say so. */
 static bool arena_is_gone(void)
@@ -113,11 +118,12 @@ size_t velo_environment_bytes(char *const environment[], bool enter, const char 
 {
     if (environment != NULL && !is_whole(environment))
         return 0; /* the kernel refuses it */
-    if ((velo_here() == NULL && !has_left) || velo_library_path[0] == 0 || is_disabled(environment))
+    if ((velo_here() == NULL && !velo_has_left()) || velo_library_path[0] == 0 ||
+        is_disabled(environment))
         return 0;
-    if (!has_left && arena_is_gone())
+    if (!velo_has_left() && arena_is_gone())
         velo_environment_leave();
-    enter = enter && !has_left;
+    enter = enter && !velo_has_left();
     const char *preload = velo_environment_get(environment, "LD_PRELOAD");
     const char *us = find_ourselves(preload);
     const bool named = us != NULL;
@@ -167,7 +173,7 @@ static void write_preload(char *out, const char *old, bool enter, const char *fi
 char *const *velo_environment_make(char *const environment[], bool enter, const char *first,
                                    void *scratch)
 {
-    enter = enter && !has_left;
+    enter = enter && !velo_has_left();
     const size_t count = count_of(environment);
     char **made = scratch;
     char *text = (char *)(made + count + 3);
@@ -187,6 +193,10 @@ char *const *velo_environment_make(char *const environment[], bool enter, const 
 /* In place: the text only gets shorter, and a list of nothing is no entry at all. */
 void velo_environment_leave(void)
 {
+    if (velo_vfork_child) { /* memory is its parent's */
+        velo_vfork_child = VELO_VFORK_CHILD_LEFT;
+        return;
+    }
     has_left = true;
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
         const char *us = find_ourselves(value_of(*entry, "LD_PRELOAD"));

@@ -44,15 +44,44 @@ static int begin(void *top)
     return start.function(start.argument);
 }
 
+static int begin_elsewhere(void *top)
+{
+    const struct start start = *(struct start *)top;
+    velo_child_began(0);
+    return start.function(start.argument);
+}
+
+static struct start *at_top(void *stack, int (*function)(void *), void *argument)
+{
+    struct start *top = (struct start *)((uintptr_t)stack & ~(uintptr_t)15) - 1;
+    *top = (struct start){function, argument};
+    return top;
+}
+
+/* Is jumped to, so its arguments are clone's. The child has another view of the file systems (sandbox.c),
+ * and a stack of its own: a frame of C on the old one is no trouble. */
+static int clone_elsewhere(int (*function)(void *), void *stack, int flags, void *argument,
+                           pid_t *parent, void *tls, pid_t *child)
+{
+    if (!velo_child_begins((unsigned)flags))
+        return NEXT(clone)(function, stack, flags, argument, parent, tls, child);
+    struct start *top = at_top(stack, function, argument);
+    const int rc = NEXT(clone)(begin_elsewhere, top, flags, top, parent, tls, child);
+    velo_child_began(rc);
+    return rc;
+}
+
 /* A child that shares memory, but perhaps not the working directory, with us. */
 __attribute__((used)) void *velo_before_clone(struct clone_call *call)
 {
-    velo_before_namespaces(call->flags);
+    const bool whole = call->function != NULL && call->stack != NULL;
+    if (whole && velo_is_another_view(call->flags) && (call->flags & CLONE_VM) == 0)
+        return (void *)clone_elsewhere;
+    velo_before_shared_child(call->flags);
     if ((call->flags & CLONE_VM) != 0 && (call->flags & CLONE_FS) == 0)
         velo_cwd_unknowable();
-    if (velo_is_watched() && !velo_vfork_child && call->function != NULL && call->stack != NULL) {
-        struct start *top = (struct start *)((uintptr_t)call->stack & ~(uintptr_t)15) - 1;
-        *top = (struct start){call->function, call->argument};
+    if (velo_is_watched() && !velo_vfork_child && whole) {
+        struct start *top = at_top(call->stack, call->function, call->argument);
         call->function = begin;
         call->argument = top;
         call->stack = top;

@@ -187,7 +187,7 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
 {
     struct velo_region *region = velo_here();
     first[0] = 0;
-    if (region == NULL || velo_cannot_read_text(path))
+    if (region == NULL || velo_has_left() || velo_cannot_read_text(path))
         return 0;
     char interpreter[INTERPRETER_BYTES];
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
@@ -226,7 +226,8 @@ void velo_opaque_child(pid_t pid, const char *path)
 void velo_leave_namespace(struct velo_region *region)
 {
     const int saved = errno;
-    velo_opaque_begin(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
+    velo_mark_gone(region);
+    velo_opaque_leaves(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
     velo_spill_all(region);
     velo_switch_off();
     errno = saved;
@@ -235,6 +236,7 @@ void velo_leave_namespace(struct velo_region *region)
 /* Who walks next compares what is on disk. */
 void velo_return_to_namespace(int attachment)
 {
+    velo_mark_back(&velo_the_region);
     velo_enlist_again(&velo_the_region);
     atomic_store_explicit(&velo_attachment, attachment, memory_order_release);
 }

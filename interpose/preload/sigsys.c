@@ -26,6 +26,7 @@
 #include "opaque.h"
 #include "raw.h"
 #include "signals.h"
+#include "sandbox.h"
 #include "sites.h"
 
 #ifndef SYS_USER_DISPATCH
@@ -120,10 +121,13 @@ __attribute__((noreturn)) static void return_from_signal(const struct call *call
 
 /* ---- special calls --------------------------------------------------------------------------- */
 
-static long fork_like(const struct call *call)
+static long fork_like(const struct call *call, uint64_t flags)
 {
+    const bool elsewhere = velo_child_begins(flags);
     const long result = ask_kernel(call);
-    if (result == 0) {
+    if (elsewhere) {
+        velo_child_began(result);
+    } else if (result == 0) {
         velo_writers_forked();
         velo_dispatch_forked();
     }
@@ -135,13 +139,20 @@ static bool starts_on_same_stack(uint64_t flags, uint64_t stack)
     return stack == 0 && (flags & (CLONE_VM | CLONE_SETTLS)) == 0;
 }
 
+static long clone_like(const struct call *call, uint64_t flags, uint64_t stack)
+{
+    if (starts_on_same_stack(flags, stack))
+        return fork_like(call, flags);
+    velo_before_shared_child(flags);
+    return make_in_place(call);
+}
+
 static long clone3_like(const struct call *call)
 {
     struct clone_args arguments = {0};
     if (call->b < CLONE_ARGS_SIZE_VER0 || copy_in(&arguments, call->a, CLONE_ARGS_SIZE_VER0) != 0)
         return ask_kernel(call);
-    return starts_on_same_stack(arguments.flags, arguments.stack) ? fork_like(call)
-                                                                  : make_in_place(call);
+    return clone_like(call, arguments.flags, arguments.stack);
 }
 
 /* The mask is the one that this handler's end puts in place. Only the program is told of SIGSYS. */
@@ -211,10 +222,9 @@ static long answer(const struct call *call)
     case SYS_seccomp:
         return control(call);
     case SYS_fork:
-        return fork_like(call);
+        return fork_like(call, 0);
     case SYS_clone:
-        return starts_on_same_stack((uint64_t)call->a, (uint64_t)call->b) ? fork_like(call)
-                                                                          : make_in_place(call);
+        return clone_like(call, (uint64_t)call->a, (uint64_t)call->b);
     case SYS_clone3:
         return clone3_like(call);
     case SYS_vfork:

@@ -97,7 +97,7 @@ static long run_script(int fd, const char *path, char *const argv[], char *const
  * be; another one by its descriptor. */
 static long run_descriptor(int fd, char *const argv[], char *const envp[], int flags)
 {
-    struct velo_region *region = velo_here();
+    struct velo_region *region = velo_has_left() ? NULL : velo_here();
     const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
     struct velo_place place;
     if (node == 0 || velo_place_of_node(region, node, &place) != 0 ||

@@ -23,7 +23,7 @@
 /* A macro, because the calls have different numbers of arguments. */
 #define TOLD(call)                                                                                 \
     ({                                                                                             \
-        struct velo_region *region_ = velo_here();                                                 \
+        struct velo_region *region_ = velo_has_left() ? NULL : velo_here();                                                 \
         if (region_ != NULL)                                                                       \
             velo_mount_begin(region_);                                                             \
         const long rc_ = call;                                                                     \

@@ -2,6 +2,7 @@
  *
  * Hosted directories stand on disk, so chdir and getcwd are the kernel's; we only forget what we
  * knew. */
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -162,35 +163,47 @@ EXPORT int daemon(int stay, int keep_open)
 /* A thread gets a working directory of its own: one for the process is no longer true. */
 EXPORT int unshare(int flags)
 {
-    velo_before_namespaces((unsigned)flags);
+    const int was = velo_is_another_view((unsigned)flags) ? velo_step_begin() : VELO_OFF;
     if ((flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)) != 0)
         velo_cwd_unknowable();
-    return (int)velo_answer(velo_sys1(SYS_unshare, flags));
+    const long rc = velo_sys1(SYS_unshare, flags);
+    velo_step_end(was, rc);
+    return (int)velo_answer(rc);
+}
+
+/* 0: whatever namespace `fd` is. */
+static bool enters_another_view(int fd, int type)
+{
+    const long is = type != 0 ? type : velo_sys3(SYS_ioctl, fd, NS_GET_NSTYPE, 0);
+    return is < 0 || velo_is_another_view((unsigned)is);
 }
 
 EXPORT int setns(int fd, int type)
 {
-    if (type == 0 || (type & (CLONE_NEWNS | CLONE_NEWPID)) != 0) /* 0: whatever `fd` is */
-        velo_enter_sandbox();
+    const int was = enters_another_view(fd, type) ? velo_step_begin() : VELO_OFF;
     const long rc = velo_sys2(SYS_setns, fd, type);
     if (rc == 0)
         velo_cwd_unknowable();
+    velo_step_end(was, rc);
     return (int)velo_answer(rc);
 }
 
 /* Below another root the same text means something else. "/" is not another one. */
 EXPORT int chroot(const char *path)
 {
-    if (!velo_cannot_read_text(path) && strcmp(path, "/") != 0)
-        velo_enter_sandbox();
-    return (int)velo_answer(changed(velo_sys1(SYS_chroot, velo_word(path))));
+    const bool same = velo_cannot_read_text(path) || strcmp(path, "/") == 0;
+    const int was = same ? VELO_OFF : velo_step_begin();
+    const long rc = changed(velo_sys1(SYS_chroot, velo_word(path)));
+    velo_step_end(was, rc);
+    return (int)velo_answer(rc);
 }
 
 int pivot_root(const char *root, const char *old);
 
 EXPORT int pivot_root(const char *root, const char *old)
 {
-    velo_enter_sandbox();
-    return (int)velo_answer(
-        changed(velo_sys2(SYS_pivot_root, velo_word(root), velo_word(old))));
+    const int was = velo_step_begin();
+    const long rc = changed(velo_sys2(SYS_pivot_root, velo_word(root), velo_word(old)));
+    velo_step_end(was, rc);
+    return (int)velo_answer(rc);
 }

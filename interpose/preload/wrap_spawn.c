@@ -215,7 +215,7 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path,
                        const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
                        char *const envp[restrict])
 {
-    if (velo_here() == NULL)
+    if (velo_here() == NULL && !velo_has_left())
         return NEXT(posix_spawn)(pid, path, actions, attributes, argv, envp);
     const struct order order = {NEXT(posix_spawn), pid, path, path, attributes, argv, envp, false};
     return spawn(&order, actions);
@@ -242,7 +242,7 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
                         const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
                         char *const envp[restrict])
 {
-    if (velo_here() == NULL)
+    if (velo_here() == NULL && !velo_has_left())
         return NEXT(posix_spawnp)(pid, file, actions, attributes, argv, envp);
     return spawn_along_path(NEXT(posix_spawnp), pid, file, actions, attributes, argv, envp, false);
 }
@@ -259,7 +259,7 @@ EXPORT int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_acti
 {
     if (NEXT(pidfd_spawn) == NULL)
         return ENOSYS; /* this libc has none, and found us */
-    if (velo_here() == NULL)
+    if (velo_here() == NULL && !velo_has_left())
         return NEXT(pidfd_spawn)(pidfd, path, actions, attributes, argv, envp);
     const struct order order = {NEXT(pidfd_spawn), pidfd, path, path, attributes, argv, envp, true};
     return spawn(&order, actions);
@@ -271,7 +271,7 @@ EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_act
 {
     if (NEXT(pidfd_spawnp) == NULL)
         return ENOSYS; /* this libc has none, and found us */
-    if (velo_here() == NULL)
+    if (velo_here() == NULL && !velo_has_left())
         return NEXT(pidfd_spawnp)(pidfd, file, actions, attributes, argv, envp);
     return spawn_along_path(NEXT(pidfd_spawnp), pidfd, file, actions, attributes, argv, envp, true);
 }

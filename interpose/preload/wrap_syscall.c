@@ -26,6 +26,7 @@
 #include "filter.h"
 #include "preload.h"
 #include "raw.h"
+#include "sandbox.h"
 #include "sites.h"
 #include "wrap_open.h"
 
@@ -207,6 +208,9 @@ __attribute__((used)) long velo_syscall_routed(long number, long a, long b, long
         BOTH_MACHINES(CASE)
         ONE_MACHINE(CASE)
         OTHERS(CASE)
+    case SYS_clone:
+    case SYS_clone3:
+        return velo_answer(velo_clone_elsewhere(number, a, b, c, d, e));
     default:
         return velo_answer(velo_sys6(number, a, b, c, d, e, f));
     }
@@ -219,15 +223,15 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    endbr64\n"
         "    cmp $511, %rdi\n"
         "    ja 1f\n"
-        "    cmp $56, %rdi\n" /* clone: into which namespaces? (sandbox.c) */
-        "    jne 0f\n"
-        "    test $0x20020000, %rsi\n" /* CLONE_NEWNS, CLONE_NEWPID */
-        "    jz 0f\n"
-        "    push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"
+        "    cmp $56, %rdi\n    je 3f\n" /* clone, clone3: into which namespaces? (sandbox.c) */
+        "    cmp $435, %rdi\n    jne 0f\n"
+        "3:  push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"
         "    push %r8\n    push %r9\n    sub $8, %rsp\n"
-        "    call velo_enter_sandbox\n"
+        "    call velo_number_leads_elsewhere\n"
         "    add $8, %rsp\n    pop %r9\n    pop %r8\n"
         "    pop %rcx\n    pop %rdx\n    pop %rsi\n    pop %rdi\n"
+        "    test %al, %al\n"
+        "    jnz velo_syscall_routed\n"
         "0:  lea velo_syscall_is_routed(%rip), %rax\n"
         "    cmpb $0, (%rax,%rdi)\n"
         "    jne velo_syscall_routed\n" /* same arguments, same stack */
@@ -277,7 +281,19 @@ __asm__(".globl syscall\n.type syscall, %function\n"
         "syscall:\n"
         "    cmp x0, #511\n"
         "    b.hi 1f\n"
-        "    adrp x16, velo_syscall_is_routed\n"
+        "    cmp x0, #220\n    b.eq 3f\n" /* clone, clone3: into which namespaces? (sandbox.c) */
+        "    cmp x0, #435\n    b.ne 4f\n"
+        "3:  stp x29, x30, [sp, #-80]!\n"
+        "    stp x0, x1, [sp, #16]\n    stp x2, x3, [sp, #32]\n"
+        "    stp x4, x5, [sp, #48]\n    str x6, [sp, #64]\n"
+        "    bl velo_number_leads_elsewhere\n"
+        "    mov w16, w0\n"
+        "    ldp x0, x1, [sp, #16]\n    ldp x2, x3, [sp, #32]\n"
+        "    ldp x4, x5, [sp, #48]\n    ldr x6, [sp, #64]\n"
+        "    ldp x29, x30, [sp], #80\n"
+        "    tst w16, #0xff\n"
+        "    b.ne velo_syscall_routed\n"
+        "4:  adrp x16, velo_syscall_is_routed\n"
         "    add x16, x16, :lo12:velo_syscall_is_routed\n"
         "    ldrb w16, [x16, x0]\n"
         "    cbnz w16, velo_syscall_routed\n"
