@@ -34,6 +34,18 @@ const char *velo_environment_get(char *const environment[], const char *name)
     return NULL;
 }
 
+/* The list that the loader believes, of several the last; or NULL. */
+static const char *preload_list(char *const environment[])
+{
+    const char *list = NULL;
+    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL; environment++) {
+        const char *value = value_of(*environment, "LD_PRELOAD");
+        if (value != NULL)
+            list = value;
+    }
+    return list;
+}
+
 /* Where in a list of libraries (spaces or colons between) one is named, or NULL. */
 static const char *find_library(const char *list, const char *name)
 {
@@ -90,14 +102,26 @@ static bool is_whole(char *const environment[])
     return false;
 }
 
+/* The next item of a list, and its length; NULL behind the last. */
+static const char *next_item(const char *list, size_t *length)
+{
+    list += strspn(list, ": ");
+    *length = strcspn(list, ": ");
+    return *length == 0 ? NULL : list;
+}
+
+static bool is_us(const char *item, size_t length)
+{
+    return length == strlen(velo_library_path) && memcmp(item, velo_library_path, length) == 0;
+}
+
 bool velo_environment_preloads(char *const environment[])
 {
-    const char *list = velo_environment_get(environment, "LD_PRELOAD");
-    const char *us = find_ourselves(list);
-    if (list == NULL)
-        return false;
-    const size_t before = us == NULL ? strlen(list) : (size_t)(us - list);
-    return strspn(list, " :") < before || (us != NULL && !is_last(us));
+    const char *item = preload_list(environment);
+    for (size_t length = 0; item != NULL && (item = next_item(item, &length)) != NULL; item += length)
+        if (!is_us(item, length))
+            return true;
+    return false;
 }
 
 static bool has_left; /* for good */
@@ -124,7 +148,7 @@ size_t velo_environment_bytes(char *const environment[], bool enter, const char 
     if (!velo_has_left() && arena_is_gone())
         velo_environment_leave();
     enter = enter && !velo_has_left();
-    const char *preload = velo_environment_get(environment, "LD_PRELOAD");
+    const char *preload = preload_list(environment);
     const char *us = find_ourselves(preload);
     const bool named = us != NULL;
     const bool ordered =
@@ -144,30 +168,24 @@ static char *append(char *end, const char *text, size_t length)
     return end + length;
 }
 
+static char *append_item(char *end, const char *item, size_t length)
+{
+    if (end[-1] != '=')
+        *end++ = ':';
+    return append(end, item, length);
+}
+
 /* "LD_PRELOAD=" and `old` with us behind the others, or without us. */
 static void write_preload(char *out, const char *old, bool enter, const char *first)
 {
     char *end = append(out, "LD_PRELOAD=", 11);
-    const char *us = find_ourselves(old);
-    if (enter && first[0] != 0 && !names_library(old, first)) {
-        end = append(end, first, strlen(first));
-        *end++ = ':';
-    }
-    if (old == NULL)
-        old = "";
-    if (us == NULL) {
-        end = append(end, old, strlen(old));
-    } else {
-        const char *rest = us + strlen(velo_library_path);
-        rest += us == old ? strspn(rest, ": ") : 0;
-        end = append(end, old, (size_t)(us - old));
-        end = append(end, rest, strlen(rest));
-    }
-    if (!enter)
-        return;
-    if (end[-1] != '=' && end[-1] != ':')
-        *end++ = ':';
-    append(end, velo_library_path, strlen(velo_library_path));
+    if (enter && first[0] != 0 && !names_library(old, first))
+        end = append_item(end, first, strlen(first));
+    for (size_t length = 0; old != NULL && (old = next_item(old, &length)) != NULL; old += length)
+        if (!is_us(old, length))
+            end = append_item(end, old, length);
+    if (enter)
+        append_item(end, velo_library_path, strlen(velo_library_path));
 }
 
 char *const *velo_environment_make(char *const environment[], bool enter, const char *first,
@@ -178,7 +196,7 @@ char *const *velo_environment_make(char *const environment[], bool enter, const 
     char **made = scratch;
     char *text = (char *)(made + count + 3);
     size_t used = 0;
-    write_preload(text, velo_environment_get(environment, "LD_PRELOAD"), enter, first);
+    write_preload(text, preload_list(environment), enter, first);
     for (size_t i = 0; i < count; i++)
         if (value_of(environment[i], "LD_PRELOAD") == NULL)
             made[used++] = environment[i];
@@ -190,7 +208,30 @@ char *const *velo_environment_make(char *const environment[], bool enter, const 
     return made;
 }
 
-/* In place: the text only gets shorter, and a list of nothing is no entry at all. */
+/* In place: the text only gets shorter. True when we were in it. */
+static bool take_us_out(char *list)
+{
+    bool was_there = false;
+    for (const char *us; (us = find_ourselves(list)) != NULL; was_there = true) {
+        char *start = list + (us - list);
+        const char *rest = us + strlen(velo_library_path);
+        if (start != list)
+            start--;
+        else if (*rest != 0)
+            rest++;
+        memmove(start, rest, strlen(rest) + 1);
+    }
+    return was_there;
+}
+
+static void forget_entry(char **entry)
+{
+    do
+        entry[0] = entry[1];
+    while (*entry++ != NULL);
+}
+
+/* A list of nothing is no entry at all. */
 void velo_environment_leave(void)
 {
     if (velo_vfork_child) { /* memory is its parent's */
@@ -198,22 +239,12 @@ void velo_environment_leave(void)
         return;
     }
     has_left = true;
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
-        const char *us = find_ourselves(value_of(*entry, "LD_PRELOAD"));
-        if (us == NULL)
-            continue;
-        char *start = *entry + (us - *entry);
-        const char *rest = us + strlen(velo_library_path);
-        const bool first = start[-1] == '=';
-        if (!first)
-            start--;
-        rest += first && *rest != 0;
-        memmove(start, rest, strlen(rest) + 1);
-        if (first && *start == 0)
-            do
-                entry[0] = entry[1];
-            while (*entry++ != NULL);
-        return;
+    for (char **entry = environ; entry != NULL && *entry != NULL;) {
+        const char *list = value_of(*entry, "LD_PRELOAD");
+        if (list != NULL && take_us_out(*entry + (list - *entry)) && *list == 0)
+            forget_entry(entry);
+        else
+            entry++;
     }
 }
 

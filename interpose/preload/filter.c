@@ -51,12 +51,12 @@ static uint32_t operate(uint16_t code, uint32_t a, uint32_t b)
     case BPF_ADD: return a + b;
     case BPF_SUB: return a - b;
     case BPF_MUL: return a * b;
-    case BPF_DIV: return b == 0 ? 0 : a / b;
+    case BPF_DIV: return a / b;
     case BPF_AND: return a & b;
     case BPF_OR: return a | b;
     case BPF_XOR: return a ^ b;
-    case BPF_LSH: return b > 31 ? 0 : a << b;
-    case BPF_RSH: return b > 31 ? 0 : a >> b;
+    case BPF_LSH: return a << (b & 31); /* as the kernel has it */
+    case BPF_RSH: return a >> (b & 31);
     default: return 0u - a; /* BPF_NEG */
     }
 }
@@ -126,6 +126,8 @@ static uint32_t answer(const struct sock_fprog *filter, uint32_t number)
             store(&machine, line);
             break;
         case BPF_ALU:
+            if (BPF_OP(line->code) == BPF_DIV && with == 0)
+                return SECCOMP_RET_KILL_THREAD;
             machine.accumulator = operate(line->code, machine.accumulator, with);
             break;
         case BPF_JMP:

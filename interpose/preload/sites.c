@@ -74,6 +74,7 @@ enum { COMPUTED = -1 };
 struct registers {
     long value[16];
     const unsigned char *named; /* the last load of a number that names files into eax, or NULL */
+    const unsigned char *pushed; /* the last instruction, when it pushed a byte, else NULL */
     bool fourth;                /* r10 was written: a system call takes its fourth argument there */
 };
 
@@ -118,7 +119,8 @@ static void follow(struct registers *is, const unsigned char *code, size_t lengt
     else if (at[0] == 0x0f && ((at[1] & 0xf6) == 0xb6 || (at[1] & 0xf0) == 0x40))
         set(is, (at[2] >> 3 & 7u) | (rex & 4u) << 1, COMPUTED, code);
     else if (at[0] == 0x58 && rex == 0) /* push $number; pop. Other pops are a branch's way out */
-        set(is, 0, code[-2] == 0x6a ? code[-1] : COMPUTED, code);
+        set(is, 0, is->pushed != NULL ? is->pushed[1] : COMPUTED, code);
+    is->pushed = at[0] == 0x6a ? at : NULL;
 }
 
 /* Read instructions from `start`; true when one begins exactly at `site`. */
@@ -127,7 +129,7 @@ static bool reaches(const unsigned char *start, const unsigned char *site,
 {
     for (unsigned i = 0; i < 16; i++)
         is->value[i] = COMPUTED;
-    is->named = NULL;
+    is->named = is->pushed = NULL;
     is->fourth = false;
     while (start < site) {
         const size_t length = velo_instruction_length(start, end);
