@@ -365,6 +365,24 @@ static PyObject *region_opaque_watch(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* meets(fd, pid): the process at the other end of a socket that this process has is outside. Whether. */
+static PyObject *region_meets(PyObject *self, PyObject *args)
+{
+    int fd, pid, outside;
+    struct stat stat;
+    if (!PyArg_ParseTuple(args, "ii", &fd, &pid))
+        return NULL;
+    if (fstat(fd, &stat) != 0)
+        return raise_errno(-errno);
+    Py_BEGIN_ALLOW_THREADS
+    outside = pid == 0 || !velo_peer_is_inside(region_of(self), (uint32_t)pid);
+    if (outside)
+        velo_peer_known(region_of(self), velo_peer_begin(region_of(self), fd, stat.st_ino),
+                        (uint32_t)pid, "a socket", 0);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(outside);
+}
+
 static PyObject *region_pause(PyObject *self, PyObject *args)
 {
     int paused;
@@ -398,6 +416,7 @@ static PyMethodDef region_methods[] = {
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
+    {"meets", region_meets, METH_VARARGS, NULL},
     {"opaque_watch", region_opaque_watch, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

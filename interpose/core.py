@@ -282,6 +282,14 @@ class Region:
         """
         self._mapped.opaque_watch(pid, name)
 
+    def meets(self, fd: int, pid: int) -> bool:
+        """The command inherits the socket `fd`, whose other end `pid` (0: unknown) has.
+
+        Is that process outside? Then it sees the disk, like a program that cannot be entered, and
+        everything is put there, until nobody has the socket any more.
+        """
+        return self._mapped.meets(fd, pid)
+
     def pause(self, paused: bool) -> None:
         """Stop or resume background flushing, for every shard and every later one."""
         self._mapped.pause(paused)

@@ -23,7 +23,7 @@ from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
 
-from . import client, config, hosting, limits, running, topics
+from . import client, config, hosting, inherited, limits, running, topics
 from .arena import Arena
 from .config import Settings
 from .errors import (
@@ -120,6 +120,8 @@ class _Run:
     def execute(self, command: Sequence[str], *, wait: bool) -> int:
         try:
             self._take_in_changes()
+            for fd, pid in inherited.peers():
+                self._region.meets(fd, pid)
             self._before = hosting.look(self._region)
             program = running.look_up(command[0], os.environ)
             if not launch.is_entered(program):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -43,6 +42,7 @@ STATES = ("fresh", "flushed", "evicted", "disk", "cold")
 NODE_MASK = 2**32 - 1
 NOBODY = 65534
 NOT_UNDERSTOOD = "3"  # exit status of an oracle that has no such operation, or too few words
+MESSAGE_BYTES = 64  # of oracle.h
 HOSTED_INODE = 1 << 47  # of a hosted file's st_ino; the node is in its lower half
 
 
@@ -96,6 +96,24 @@ def stamps_are_fine(directory: Path) -> bool:
 # ---- states --------------------------------------------------------------------------------------
 
 
+class Control:
+    """Two pipes between an oracle and its Forcer: 64 bytes that ask, one that answers."""
+
+    def __init__(self) -> None:
+        self.asked, ask = os.pipe()
+        answer, self.answers = os.pipe()
+        self.theirs = (ask, answer)
+
+    def given(self) -> None:
+        """The oracle has its ends: ours of them are closed."""
+        for fd in self.theirs:
+            os.close(fd)
+
+    def close(self) -> None:
+        os.close(self.asked)
+        os.close(self.answers)
+
+
 @dataclass
 class Forcer:
     """Brings hosted files into states when the oracle asks, by what shards do to them anyway."""
@@ -104,14 +122,14 @@ class Forcer:
     store: Store
     reached: Counter[str] = field(default_factory=Counter)
 
-    def serve(self, end: socket.socket) -> None:
+    def serve(self, control: Control) -> None:
         """Answer one oracle until it is gone."""
-        with suppress(ConnectionError):
-            while message := end.recv(64):
-                inode, _, state = message.decode().partition(" ")
+        with suppress(BrokenPipeError):
+            while message := os.read(control.asked, MESSAGE_BYTES):
+                inode, _, state = message.rstrip(b"\0").decode().partition(" ")
                 if int(inode) & HOSTED_INODE:
                     self.force(int(inode) & NODE_MASK, state)
-                end.send(b"!")
+                os.write(control.answers, b"!")
 
     def force(self, node: int, state: str) -> None:
         """Try to; a file that somebody has open may refuse, as it would refuse a shard."""
@@ -163,7 +181,6 @@ class Side:
     def __init__(self, process: subprocess.Popen[str], build: Path) -> None:
         self.process = process
         self.build = build
-        self.control: socket.socket | None = None
 
     def send(self, script: Script, *, keep: bool) -> None:
         assert self.process.stdin is not None
@@ -185,8 +202,6 @@ class Side:
             self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(timeout=120)
-        if self.control is not None:
-            self.control.close()
 
 
 @dataclass
@@ -275,13 +290,12 @@ class Ground:
         """Both oracles of one build, started; ended afterwards."""
         words = [str(self.program(kind)), "build", "side", *(["times"] if self.with_times else [])]
         native = Side(self._start(words, self.plain), self.plain / "build")
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            hosted = Side(
-                self._start([self.velo.executable, "exec", "--", *words], self.hosted, theirs),
-                self.hosted / "build",
-            )
-        hosted.control = ours
+        control = Control()
+        hosted = Side(
+            self._start([self.velo.executable, "exec", "--", *words], self.hosted, control),
+            self.hosted / "build",
+        )
+        control.given()
         self.velo.workspaces.add(self.hosted)
         # One script through both: from then on there is an arena to attach to.
         first = Script(f"first-{kind}", ("stat .",))
@@ -290,7 +304,7 @@ class Ground:
             side.receive(first)
         region = Region.attach(str(self.velo.arena()))
         forcer = Forcer(region, Store(Path(os.environ["VELO_CAS_DIR"])))
-        server = threading.Thread(target=forcer.serve, args=(ours,))
+        server = threading.Thread(target=forcer.serve, args=(control,))
         server.start()
         try:
             yield Pair(native, hosted, forcer)
@@ -298,16 +312,17 @@ class Ground:
             native.close()
             hosted.close()
             server.join(timeout=30)
+            control.close()
             region.check()
 
     def _start(
-        self, words: Sequence[str], cwd: Path, control: socket.socket | None = None
+        self, words: Sequence[str], cwd: Path, control: Control | None = None
     ) -> subprocess.Popen[str]:
         environment = dict(os.environ)
-        passed = ()
+        passed: tuple[int, ...] = ()
         if control is not None:
-            environment["ORACLE_CONTROL"] = str(control.fileno())
-            passed = (control.fileno(),)
+            environment["ORACLE_CONTROL"] = ",".join(map(str, control.theirs))
+            passed = control.theirs
         cache = Path(os.environ["VELO_CACHE_DIR"])
         cache.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(

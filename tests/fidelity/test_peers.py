@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +97,23 @@ def test_an_agent_or_a_bus_is_not_counted(velo, place, agent, monkeypatch, varia
     assert done.returncode == 0
     assert peers(velo, place) == (1 if variable == "SOMETHING" else 0)
     assert os.path.exists(agent)
+
+
+@pytest.mark.parametrize(("stdin", "counted"), [(False, 0), (True, 1)])
+def test_a_socket_as_output_is_nobody_and_one_that_is_read_too_is_a_peer(
+    velo, place, stdin: bool, counted: int
+):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        done = subprocess.run(
+            [velo.executable, "exec", "--", "sh", "-c", "echo x > build/x; echo said"],
+            cwd=place,
+            stdin=theirs if stdin else subprocess.DEVNULL,
+            stdout=theirs,
+            timeout=60,
+        )
+        said = ours.recv(100)
+
+    velo.workspaces.add(place)
+    assert (done.returncode, said) == (0, b"said\n")
+    assert peers(velo, place) == counted

@@ -1,8 +1,9 @@
 /* main.c - reads scripts and runs each in a child of its own.
  *
  *   oracle DIRECTORY OUTSIDE [times]
- *                               scripts from stdin, results to stdout; a control socket may be
- *                               inherited, its number is in ORACLE_CONTROL
+ *                               scripts from stdin, results to stdout; a pair of pipes for
+ *                               control may be inherited, ORACLE_CONTROL is "WRITE,READ". No
+ *                               socket: its peer would be one outside, which velo has to heed
  *   oracle -r FROM TO LINE fds  goes on with the script of whoever exec'd it */
 #include "oracle.h"
 
@@ -279,14 +280,18 @@ static void go_on(char **a, int count)
 static FILE *arrange(void)
 {
     const char *control = getenv("ORACLE_CONTROL");
-    const int in = fcntl(0, F_DUPFD_CLOEXEC, FD_CONTROL + 1);
+    const int in = fcntl(0, F_DUPFD_CLOEXEC, FD_ANSWERS + 1);
     const int memory = memfd_create("oracle", 0);
     if (in < 0 || memory < 0 || ftruncate(memory, sizeof *shared) != 0 ||
         dup2(memory, FD_SHARED) < 0 || dup2(1, FD_OUT) < 0)
         exit(3);
     close(memory);
-    if (control != NULL && (dup2(atoi(control), FD_CONTROL) < 0 || close(atoi(control)) != 0))
-        exit(3);
+    if (control != NULL) {
+        const char *answers = strchr(control, ',');
+        if (answers == NULL || dup2(atoi(control), FD_CONTROL) < 0 ||
+            dup2(atoi(answers + 1), FD_ANSWERS) < 0)
+            exit(3);
+    }
     close(0);
     close(1);
     if (open("/dev/null", O_RDONLY) != 0 || open("/dev/null", O_WRONLY) != 1)

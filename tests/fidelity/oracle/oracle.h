@@ -35,6 +35,8 @@ enum {
     FD_OUT = 700,       /* our own descriptors, where no script comes by accident */
     FD_SHARED = 701,
     FD_CONTROL = 702,
+    FD_ANSWERS = 703,
+    MESSAGE_BYTES = 64, /* to FD_CONTROL, the rest zeroes: less than a pipe takes at once */
 };
 
 /* A file that was seen, known by device, inode and birth: a number that is used again is another

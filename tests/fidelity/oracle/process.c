@@ -259,20 +259,19 @@ static void op_system(struct context *c, char **a)
     say_result(c, system(command));
 }
 
-/* state PATH WHAT: whoever has the other end of the control socket brings the file there. Natively
+/* state PATH WHAT: whoever has the other ends of the control pipes brings the file there. Natively
  * nobody has, and nothing happens; the look at the file is made on both sides. */
 static void op_state(struct context *c, char **a)
 {
     struct stat st;
-    char message[64], answer = 0;
+    char message[MESSAGE_BYTES] = {0}, answer = 0;
     if (lstat(path_of(c, a[0]), &st) != 0 || !S_ISREG(st.st_mode)) {
         say(c, " none");
         return;
     }
-    const int length = snprintf(message, sizeof message, "%llu %s",
-                                (unsigned long long)st.st_ino, a[1]);
-    if (send(FD_CONTROL, message, (size_t)length, MSG_NOSIGNAL) == length)
-        if (recv(FD_CONTROL, &answer, 1, 0) != 1)
+    snprintf(message, sizeof message, "%llu %s", (unsigned long long)st.st_ino, a[1]);
+    if (write(FD_CONTROL, message, sizeof message) == sizeof message)
+        if (read(FD_ANSWERS, &answer, 1) != 1)
             _exit(5);
 }
 
