@@ -1,6 +1,6 @@
 """Show velo at work: `python perf/demo.py` builds a real C project and says what happened.
 
-In: the sample project, fetched from pip's index (tests/end_to_end/sample.py), or the CMake project
+In: the sample project, fetched from pip's index (tests/support/sample.py), or the CMake project
 in --source DIR. Out: the commands as one would type them, what was measured, the proof that the
 tree on disk is complete, what is gained. Never: anything left behind, unless --keep; a figure that
 was not measured in this run; a traceback.
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ground import SCRIPTS, velo
-from snapshot import Snapshot
+from support.snapshot import Snapshot
 
 TOML = '[live]\nmax_memory = "1GB"\naggressive_paths = ["build/"]\n'
 CONFIGURE = ("cmake", "-G", "Ninja", "-S", ".", "-B", "build")
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def _prepare(place: Path, source: Path | None) -> None:
-    import sample
+    from support import sample
 
     if source is not None:
         if not (source / "CMakeLists.txt").is_file():
@@ -160,7 +160,7 @@ def _kill_server(place: Path, killed: list[int]) -> None:
 
 
 def _run_own_tests(place: Path) -> None:
-    import sample
+    from support import sample
 
     failed = sample.run_own_tests(place, place / "build", TARGET)
     count = len(sample.OWN_TESTS)

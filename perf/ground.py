@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "tests" / "end_to_end"))  # sample.py, shared with the tests
+sys.path.append(str(HERE.parent / "tests"))  # support/sample.py, shared with the tests
 
 SCRIPTS = Path(sys.executable).parent
 SIDES = ("disk", "tmpfs", "velo", "no-wait")

@@ -90,7 +90,7 @@ def read(ground: Ground, turns: int, told: Told) -> Samples:
 
 def build(ground: Ground, turns: int, told: Told) -> Samples:
     """ninja of the sample project, already configured, from nothing to the whole tree."""
-    import sample
+    from support import sample
 
     for place in ground.places.values():
         sample.unpack(place.directory)

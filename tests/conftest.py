@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import SCRIPTS, Velo
-from table import pytest_addoption, pytest_terminal_summary
+from support.harness import SCRIPTS, Velo
+from support.table import pytest_addoption, pytest_terminal_summary
 
 __all__ = ["pytest_addoption", "pytest_terminal_summary"]
 

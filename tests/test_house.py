@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import tool
+from support.harness import tool
 from velo.interpose import launch
 from velo.router import errors as _router_errors  # noqa: F401 - its classes, by being imported
 from velo.shards.errors import VeloError
@@ -69,6 +69,16 @@ def test_nobody_imports_a_second_copy_of_a_room() -> None:
         for line, target in imports(path):
             bare = target.split(".")[0] in DOWNSTREAM
             assert not bare, f"{name(path)}:{line}: import velo.{target} instead"
+
+
+def test_tests_share_nothing_but_the_package_support() -> None:
+    folders = {path.name for path in (TOP / "tests").iterdir() if path.is_dir()} - {"support"}
+    bare = {path.stem for path in sources("tests/*/*.py")} - {"__init__", "conftest"}
+    for path in sources("tests/*.py", "tests/*/*.py"):
+        for line, target in imports(path):
+            top = target.split(".")[0]
+            shared = path.parent.name != "support" and top in bare | folders
+            assert not shared, f"{name(path)}:{line}: from support import {top}, or move it there"
 
 
 def test_every_module_says_what_it_is_for() -> None:

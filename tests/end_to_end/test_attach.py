@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, run_native, tool
+from support.harness import Velo, run_native, tool
 from velo.interpose import launch
 
 STARVED_KIB = 30_000  # enough for cat and its libraries, not for the map of an arena

@@ -7,10 +7,9 @@ import shutil
 
 import pytest
 
-import project
-import sample
-from harness import Velo, run_native, tool
-from snapshot import Snapshot
+from support import project, sample
+from support.harness import Velo, run_native, tool
+from support.snapshot import Snapshot
 
 
 def test_a_build_in_memory_leaves_the_tree_of_a_native_build(velo: Velo, workspace) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, processes_of, sentence, wait_for
+from support.harness import Velo, processes_of, sentence, wait_for
 
 TABLE = '[live]\naggressive_paths = ["build/"]\n'
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import project
-import sample
-from gauge import MIB, SLACK_BYTES, Gauge
-from harness import Velo, wait_for
+from support import project, sample
+from support.gauge import MIB, SLACK_BYTES, Gauge
+from support.harness import Velo, wait_for
 
 VICTIMS: dict[str, Callable[[Velo], list[int]]] = {
     "router": lambda velo: [velo.server_pid()],

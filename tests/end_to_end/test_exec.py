@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, sentence
+from support.harness import Velo, sentence
 from velo.interpose import launch
 
 

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import Velo, sentence, wait_for
+from support.harness import Velo, sentence, wait_for
 
 NO_MEMORY = {"VELO_RUNTIME_DIR": "/proc/nowhere"}
 MAKE = "mkdir -p build && echo built > build/a && cat build/a"

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import Velo
+from support.harness import Velo
 
 SOURCE = """#include <stdio.h>
 int main(int c, char **v){char b[99];FILE*f=fopen("build/in","r");if(!f)return 3;fgets(b,99,f);

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, wait_for
+from support.harness import Velo, wait_for
 from velo.interpose import core
 
 CROWD = Path(__file__).parents[1] / "router" / "hostile.py"

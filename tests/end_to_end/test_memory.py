@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import project
-from gauge import MIB, SLACK_BYTES, Gauge
-from harness import Velo, run_native, tool
-from snapshot import Snapshot
+from support import project
+from support.gauge import MIB, SLACK_BYTES, Gauge
+from support.harness import Velo, run_native, tool
+from support.snapshot import Snapshot
 
 CAP_BYTES = 16 * MIB
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import Velo, sentence
+from support.harness import Velo, sentence
 
 STATIC = "int main(void) { return 0; }"
 

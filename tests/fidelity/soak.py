@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "end_to_end"), str(HERE.parent / "matrix")]
+sys.path.insert(0, str(HERE.parent))
 
-import generate  # noqa: E402
-from harness import Velo  # noqa: E402
-from sides import BUILDS, Pair, Script, first_difference, ground, shortest  # noqa: E402
+from support import generate  # noqa: E402
+from support.harness import Velo  # noqa: E402
+from support.sides import BUILDS, Pair, Script, first_difference, ground, shortest  # noqa: E402
 
 
 def parse() -> argparse.Namespace:

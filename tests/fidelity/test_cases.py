@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import cases
-from harness import Velo
+from support import cases
+from support.harness import Velo
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.stem)

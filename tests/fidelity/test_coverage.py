@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import tool
+from support.harness import tool
 from velo.interpose import launch
 
 HERE = Path(__file__).parent

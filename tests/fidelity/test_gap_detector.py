@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import project
-import sample
-from harness import Velo, run_native
+from support import project, sample
+from support.harness import Velo, run_native
 
 SLIP = "VELO_DISABLE=1"  # what such a program does is what a slip does
 # Of a dead socket without any right: ENXIO for root, whom no right stops.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import cases
-from harness import Velo
+from support import cases
+from support.harness import Velo
 
 TABLE = Path(__file__).parents[2] / "docs/limits.md"
 SCRIPTS = Path(__file__).parent / "limits"

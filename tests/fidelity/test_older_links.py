@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, run_native, tool
-from test_scripts import outcome, prepare
+from support.harness import Velo, run_native, tool
+from support.scripts import outcome, prepare
 
 # Run in the workspace, with the directory outside as $1: what no disk could answer before the end.
 USES = {

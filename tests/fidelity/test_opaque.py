@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, run_native, tool
-from snapshot import Snapshot
-from test_scripts import outcome, prepare
+from support.harness import Velo, run_native, tool
+from support.scripts import outcome, prepare
+from support.snapshot import Snapshot
 
 HERE = Path(__file__).parent
 TURNS = 300

@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import generate
-from harness import Velo
-from sides import NOBODY, Ground, Pair, Script, first_difference, ground, shortest
-from snapshot import Snapshot
+from support import generate
+from support.harness import Velo
+from support.sides import NOBODY, Ground, Pair, Script, first_difference, ground, shortest
+from support.snapshot import Snapshot
 
 SCRIPTS = sorted((Path(__file__).parent / "oracle_scripts").glob("*.txt"))
 # The same for everybody, so that a red run means a change of ours; soak.py draws its own.

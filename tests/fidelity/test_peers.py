@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo
+from support.harness import Velo
 
 BOTH_INSIDE = """
 import os, socket, sys, tempfile

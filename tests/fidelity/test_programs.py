@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, run_native, tool
-from snapshot import Snapshot
+from support.harness import Velo, run_native, tool
+from support.snapshot import Snapshot
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.c"))
 TIMEOUT_S = 300

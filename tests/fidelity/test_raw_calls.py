@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo, run_native, tool
-from snapshot import Snapshot
+from support.harness import Velo, run_native, tool
+from support.snapshot import Snapshot
 
 HERE = Path(__file__).parent / "raw"
 TIMEOUT_S = 300

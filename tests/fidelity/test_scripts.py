@@ -11,28 +11,16 @@ for, and what is in memory only cannot be read on disk, so an access that slips 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import Velo, run_native
-from snapshot import Snapshot
+from support.harness import Velo, run_native
+from support.scripts import outcome, prepare
+from support.snapshot import Snapshot
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.sh"))
 TIMEOUT_S = 300
-
-
-def prepare(place: Path) -> None:
-    for name in ("build", "src"):
-        shutil.rmtree(place / name, ignore_errors=True)
-        (place / name).mkdir()
-    (place / "src/a.c").write_text("int main(void) { return 0; }\n")
-
-
-def outcome(result: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
-    return result.returncode, (result.stdout + result.stderr).splitlines()
 
 
 @pytest.mark.parametrize("poison", [False, True], ids=["plain", "poison"])

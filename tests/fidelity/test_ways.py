@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import cases
-from harness import Velo
+from support import cases
+from support.harness import Velo
 
 TABLE = Path(__file__).parents[2] / "docs/ways-around.md"
 ROW = re.compile(r"^\| (?P<way>.+?) \| .+ \| `(?P<key>[\w.]+)` \| `(?P<script>[\w.-]+)` \|$")

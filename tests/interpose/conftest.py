@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from zmtp_peers import SANITIZE, Driver, compile_driver
+
+from support.zmtp_peers import SANITIZE, Driver, compile_driver
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drivers import answers, compiled
 
-from harness import tool
+from support.drivers import answers, compiled
+from support.harness import tool
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 machine")
 

@@ -6,16 +6,11 @@ import errno
 import hashlib
 import os
 import socket
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "shards"))
-
-from inside import MIB, arena
-
+from support.inside import MIB, arena
 from velo.interpose import core
 from velo.interpose.core import BACKED, COLD, DISK, Region, RequestFailed
 

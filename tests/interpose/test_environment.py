@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from drivers import answers, compiled
+
+from support.drivers import answers, compiled
 
 US = "/v/libvelo.so"
 ARENA = "VELO_ARENA=/dev/shm/a"

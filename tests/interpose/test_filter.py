@@ -11,7 +11,8 @@ import random
 from pathlib import Path
 
 import pytest
-from drivers import answers, compiled
+
+from support.drivers import answers, compiled
 
 Line = tuple[int, int, int, int]
 Filter = list[Line]

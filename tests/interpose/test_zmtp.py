@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 import zmq
-from zmtp_peers import (
+
+from support.zmtp_peers import (
     COMMAND,
     ID,
     LONG,

@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from zmtp_peers import (
+
+from support.zmtp_peers import (
     COMMAND,
     HEAD,
     ID,

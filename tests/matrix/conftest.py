@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo
-from matrix import Bench
+from support.harness import Velo
+from support.matrix import Bench
 
 # Where rustup, if that is what `cargo` is, keeps the toolchains: taken before HOME is moved away.
 RUSTUP_HOME = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")

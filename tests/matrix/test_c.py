@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import sources
-from matrix import Bench, Row
+from support import sources
+from support.matrix import Bench, Row
 
 pytestmark = pytest.mark.matrix
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix import LONG_AGO_NS, Bench, Row
+from support.matrix import LONG_AGO_NS, Bench, Row
 
 pytestmark = pytest.mark.matrix
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-import project
-from harness import Velo, parent_of, processes_of, tool, wait_for
-from matrix import touched
-from snapshot import Snapshot
+from support import project
+from support.harness import Velo, parent_of, processes_of, tool, wait_for
+from support.matrix import touched
+from support.snapshot import Snapshot
 
 pytestmark = pytest.mark.matrix
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import registries
-from matrix import Bench, Row
+from support import registries
+from support.matrix import Bench, Row
 
 pytestmark = pytest.mark.matrix
 LANGUAGES = Path(__file__).parent / "languages"

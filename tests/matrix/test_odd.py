@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import run_native, wait_for
-from matrix import Bench, Row, versions_or_skip
+from support.harness import run_native, wait_for
+from support.matrix import Bench, Row, versions_or_skip
 
 pytestmark = pytest.mark.matrix
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from hostile import GREETING, HELLO, KINDS, connected, frame, request
-
+from support.hostile import GREETING, HELLO, KINDS, connected, frame, request
 from velo.router import door, zmtp
 from velo.router.door import Door
 from velo.router.zmtp import Broken, Conversation

@@ -12,14 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fakes import FakeRegion, FakeShard, Peer
-
+from support.fakes import FakeRegion, FakeShard, Peer
 from velo.router import config, server, sessions
 from velo.router.arena import Arena, ensure_runtime_root
 from velo.shards.errors import VeloError

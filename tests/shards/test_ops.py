@@ -5,17 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from arena import FakeRegion
-
+from support.arena import FakeRegion
 from velo.interpose.core import BACKED, COLD, DISK
 from velo.shards import flush, ops
 from velo.shards.cas import Store

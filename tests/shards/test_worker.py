@@ -14,10 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from inside import MIB, arena
-
+from support.inside import MIB, arena
 from velo.interpose.core import BACKED, DISK
 from velo.shards import wire
 from velo.shards.wire import Request

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import Velo
-from snapshot import Snapshot
-from tools import version_of
+from .harness import Velo
+from .snapshot import Snapshot
+from .tools import version_of
 
 # Taken at import, before the fixture `isolated` takes every VELO_* variable away.
 SKIPS_FAIL = os.environ.get("VELO_MATRIX") == "all"

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sample import CACHE
+from .sample import CACHE
 
 FETCH_TIMEOUT_S = 300
 SETTINGS = Path("/etc/apt")

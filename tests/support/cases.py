@@ -1,7 +1,7 @@
 """Small shell scripts and Python programs that run natively and hosted, at the same path.
 
-    cases/NAME.sh   bash, in a workspace with an empty `build/`
-    cases/NAME.py   python3, in `build/`
+    tests/fidelity/cases/NAME.sh   bash, in a workspace with an empty `build/`
+    tests/fidelity/cases/NAME.py   python3, in `build/`
 
 A case that has `#custom` in its first lines starts velo itself, with `$RUN COMMAND` (`$RUN` is
 empty natively); any other runs inside as a whole. `$SIDE` is native or hosted, `$HERE` the
@@ -20,10 +20,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import Velo
-from snapshot import Snapshot
+from .harness import Velo
+from .snapshot import Snapshot
 
-DIRECTORY = Path(__file__).parent / "cases"
+DIRECTORY = Path(__file__).parents[1] / "fidelity/cases"
 CASES = sorted([*DIRECTORY.glob("*.sh"), *DIRECTORY.glob("*.py")])
 TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/", "target/"]\n'
 TIMEOUT_S = 300

@@ -24,12 +24,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import Velo
 from velo.interpose.core import BACKED, COLD, DISK, Region
 from velo.shards import flush
 from velo.shards.cas import Store
 
-SOURCES = sorted((Path(__file__).parent / "oracle").glob("*.c"))
+from .harness import Velo
+
+SOURCES = sorted((Path(__file__).parents[1] / "fidelity/oracle").glob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 # What glibc's headers turn into other symbols: open64, __open_2, __read_chk...
 BUILDS = {

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from sample import CACHE
-from sources import FETCH_TIMEOUT_S, SourceUnavailable
+from .sample import CACHE
+from .sources import FETCH_TIMEOUT_S, SourceUnavailable
 
 QUIET_NPM = {
     "npm_config_audit": "false",

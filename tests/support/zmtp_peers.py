@@ -21,7 +21,7 @@ from pathlib import Path
 
 import zmq
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "interpose"
 PRELOAD = HERE.parents[1] / "interpose" / "preload"
 SOURCES = [PRELOAD / "zmtp.c", PRELOAD / "zmtp_codec.c"]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]

@@ -17,7 +17,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from sides import STATES, Script
+from .sides import STATES, Script
 
 Choose = Callable[[Sequence[str]], str]
 

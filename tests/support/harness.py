@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tools import TOOLS
+from .tools import TOOLS
 
 DEFAULT_TIMEOUT_S = 300
 GONE_TIMEOUT_S = 60

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import run_native, tool
-from snapshot import Snapshot
+from .harness import run_native, tool
+from .snapshot import Snapshot
 
 UNITS_PER_PROGRAM = 6
 BUILD_TIMEOUT_S = 400  # the sample takes 20 s on two idle cores; they may be anything but

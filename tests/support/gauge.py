@@ -10,7 +10,7 @@ import os
 import threading
 from pathlib import Path
 
-from harness import POLL_S
+from .harness import POLL_S
 
 MIB = 1 << 20
 # A page or two per file and directory of the arena itself.

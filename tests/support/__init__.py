@@ -1,0 +1,13 @@
+"""What tests share. Each module opens by saying what it is for.
+
+    harness    velo's command line under a private root, and the proof that nothing is left
+    snapshot   a tree as it is, and how two differ          gauge     how much memory is in use
+    project    a small project to build                     sample    a real one, fetched
+    cases, scripts                run small inputs natively and hosted
+    generate, sides               the oracle: scripts drawn, both sides performed and compared
+    matrix, sources, registries, tools, table               real tools on real projects
+    drivers, zmtp_peers           files of the library by themselves; the other end of its sockets
+    fakes, hostile, arena, inside                            stand-ins for shards, clients, regions
+
+Import it as `from support.harness import Velo`: `tests` is on pytest's path, and nothing else is.
+"""
