@@ -98,21 +98,28 @@ void velo_lock_keep(struct velo_region *region, uint32_t index)
         region->kept[region->kept_count++ % VELO_KEPT_MAX] = index;
 }
 
-/* "lock", "LOCK", ".cargo-lock", "db.lck": a word that begins so, in whatever spelling. */
+static int ends_in(const char *end, size_t length, const char *word, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (length < size || (end[(long)i - (long)size] | 32) != word[i])
+            return 0;
+    return 1;
+}
+
+/* "lock", "LOCK", ".cargo-lock", "db.lck": the last word, in whatever spelling. */
 int velo_names_a_lock(const struct velo_place *place)
 {
-    for (unsigned i = 0; i + 3 <= place->name_length; i++) {
-        const char *at = place->name + i;
-        const char before = i == 0 ? '.' : (char)(at[-1] | 32);
-        if ((at[0] | 32) != 'l' || (before >= 'a' && before <= 'z'))
-            continue;
-        if ((at[1] | 32) == 'c' && (at[2] | 32) == 'k')
-            return 1;
-        if (i + 4 <= place->name_length && (at[1] | 32) == 'o' && (at[2] | 32) == 'c' &&
-            (at[3] | 32) == 'k')
-            return 1;
-    }
-    return 0;
+    const size_t length = place->name_length;
+    const char *end = place->name + length;
+    size_t word = 0;
+    if (ends_in(end, length, "lock", 4))
+        word = 4;
+    else if (ends_in(end, length, "lck", 3))
+        word = 3;
+    if (word == 0 || word == length)
+        return word != 0;
+    const char before = (char)(end[-1 - (long)word] | 32);
+    return before < 'a' || before > 'z';
 }
 
 int velo_is_leased(struct velo_region *region, uint32_t index)
