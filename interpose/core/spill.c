@@ -98,3 +98,13 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     VELO_TRACE(region, RELOCATED, index, 0);
     return to;
 }
+
+void velo_stays_on_disk(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    if (node->type == VELO_REGULAR && node->state == VELO_DISK)
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_SHARED);
+    velo_commit(region, &hold);
+}

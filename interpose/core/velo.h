@@ -286,6 +286,8 @@ int velo_is_full(const struct velo_region *region);  /* the kernel has hardly a 
  * caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open, it has no
  * name or several; -errno of the disk. */
 int velo_spill(struct velo_region *region, uint32_t node, int fd);
+/* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
+void velo_stays_on_disk(struct velo_region *region, uint32_t node);
 /* Charges are multiples of this. */
 #define VELO_CHARGE_STEP (64u * 1024u)
 
