@@ -345,6 +345,15 @@ static PyObject *region_reconcile(PyObject *self, PyObject *args)
                          (unsigned long long)done.conflicts);
 }
 
+static PyObject *region_mounts_changed(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS
+    velo_mounts_changed(region_of(self));
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
 static PyObject *region_sweep(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -414,6 +423,7 @@ static PyMethodDef region_methods[] = {
     {"put", region_put, METH_VARARGS, NULL},
     {"put_all", region_put_all, METH_VARARGS, NULL},
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
+    {"mounts_changed", region_mounts_changed, METH_NOARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
     {"meets", region_meets, METH_VARARGS, NULL},

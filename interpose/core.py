@@ -290,6 +290,10 @@ class Region:
         """
         return self._mapped.meets(fd, pid)
 
+    def mounts_changed(self) -> None:
+        """Something was mounted or unmounted: look whether it concerns hosted directories."""
+        self._mapped.mounts_changed()
+
     def pause(self, paused: bool) -> None:
         """Stop or resume background flushing, for every shard and every later one."""
         self._mapped.pause(paused)

@@ -118,7 +118,7 @@ class Worker:
         self.shard = shard
         self.arena = arena
         self._socket = socket
-        self._background: Background[bytes | int] = Background(f"shard-{shard.index}")
+        self._background: Background[bytes | int | None] = Background(f"shard-{shard.index}")
         self._pace = Pace(
             shards=shard.region.shards, idle_flush_s=idle_flush_s, now=time.monotonic()
         )
@@ -134,6 +134,9 @@ class Worker:
         poller = zmq.Poller()
         for readable in (self._socket, self._background.wake_fd, parent_fd):
             poller.register(readable, zmq.POLLIN)
+        mounts = _descriptor_of_mounts() if self.shard.index == 0 else None
+        if mounts is not None:
+            poller.register(mounts, zmq.POLLPRI)
         self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
         while not self._ending:
             events = dict(poller.poll(int(self._sleep_s() * 1000)))
@@ -141,6 +144,8 @@ class Worker:
                 self._ending = True
                 self._background.join(ORPHAN_JOIN_S)
                 return
+            if mounts in events:
+                self._background.submit(None, self.shard.region.mounts_changed)
             self._answer_finished()
             self._receive()
             self._feed()
@@ -226,6 +231,8 @@ class Worker:
 
     def _answer_finished(self) -> None:
         for tag, outcome in self._background.finished():
+            if tag is None:
+                continue
             if isinstance(tag, int):
                 self._idle_flush_ended(tag, outcome)
             elif isinstance(outcome, Exception):
@@ -357,6 +364,13 @@ def _descriptor_of_parent(parent: int) -> int:
         return os.pidfd_open(parent)
     except ProcessLookupError:
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _descriptor_of_mounts() -> int | None:
+    """One that has something urgent to tell whenever something is mounted or unmounted here."""
+    with suppress(OSError):
+        return os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,7 +339,8 @@ struct velo_header {
     _Atomic uint64_t peers_look_ns;           /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];
     _Atomic uint64_t askers[VELO_ASKERS_MAX];
-    _Atomic uint32_t mounts_below;   /* something was mounted at or below a hosted directory, once */
+    _Atomic uint32_t mounts_below;   /* something is mounted at or below a hosted directory, or was: a
+                                        number that tells what */
     _Atomic uint32_t second_names;   /* one has another name: counted in opaque_running. 0, or a number */
     _Atomic uint32_t second_counted; /* as an escape, since there were none */
     _Atomic uint32_t mounts_serial;

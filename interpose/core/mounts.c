@@ -7,9 +7,10 @@
  *                 the tree is on disk, and is compared, for as long as there is such a mount.
  * The same name   (`mount --bind DIR DIR`) is none of these.
  *
- * In    /proc/self/mountinfo: when hosted directories are taken in and compared, before and after each
- *       mount(2) and its like of a process inside, and now and then while there is a second name
- * Never on a path's way: a mount by somebody outside is seen when next we look. */
+ * In    /proc/self/mountinfo: when hosted directories are taken in and compared, after each mount(2) and
+ *       its like of a process inside, when the kernel tells shard 0 of a mount by anybody, and now and
+ *       then while there is a second name
+ * Never on a path's way: a mount by somebody outside is seen a moment later. */
 #include "mounts.h"
 
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "tree.h"
 
 #define LOOK_NS 100000000ull /* a look costs some 30 us */
+#define NONE_BELOW 1u /* in mounts_below: nothing is, but something was */
 
 /* ---- who shows what -------------------------------------------------------------------------- */
 
@@ -171,7 +173,8 @@ static int is_fuse(const struct view *view, const struct velo_mount *mount)
 /* ---- the look -------------------------------------------------------------------------------- */
 
 struct found {
-    int second, below;
+    int second;
+    uint32_t below; /* 0, or a number for those that are mounted at or below hosted directories */
 };
 
 static void look_for(const struct velo_mounts *mounts, const char *path, size_t length,
@@ -180,7 +183,8 @@ static void look_for(const struct velo_mounts *mounts, const char *path, size_t 
     const int known = fill_view(view, mounts, path, length);
     for (uint32_t i = 0; i < mounts->count; i++) {
         const struct velo_mount *mount = &mounts->all[i];
-        found->below |= velo_text_is_below(mount->point, mount->point_length, path, length);
+        if (velo_text_is_below(mount->point, mount->point_length, path, length))
+            found->below = (found->below + mount->id * 2654435761u) | NONE_BELOW << 1;
         if (found->second == 0)
             found->second = (known && is_bind(view, mount)) || is_overlay(view, mount) ||
                             is_fuse(view, mount);
@@ -229,8 +233,10 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
         return 0;
     const struct found found = look(region, path, length, (struct view *)address);
     velo_os_unmap(address, sizeof(struct view));
-    if (found.below)
-        atomic_store(&header->mounts_below, 1); /* for good: a compared name costs a call more */
+    if (found.below != 0)
+        atomic_store(&header->mounts_below, found.below);
+    else if (velo_has_mounts(region)) /* what was found may still be marked */
+        atomic_store(&header->mounts_below, NONE_BELOW);
     if (velo_has_mounts(region))
         atomic_fetch_add(&header->mounts_serial, 1);
     if (!found.second) {
@@ -239,8 +245,8 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
     }
     begin(header);
     if (atomic_exchange(&header->second_counted, 1) == 0) {
-        velo_escape(region, VELO_ESCAPE_MOUNT);
         put_all(region);
+        velo_escape(region, VELO_ESCAPE_MOUNT);
     }
     return 0;
 }
@@ -279,6 +285,15 @@ void velo_mount_end(struct velo_region *region)
     struct velo_reconcile_result result;
     atomic_fetch_add(&region->header->mounts_serial, 1);
     velo_reconcile(region, NULL, NULL, &result);
+}
+
+void velo_mounts_changed(struct velo_region *region)
+{
+    const struct velo_header *header = region->header;
+    struct velo_reconcile_result result;
+    const uint32_t below = atomic_load(&header->mounts_below);
+    if (velo_mounts_look(region, NULL, 0) != 0 || atomic_load(&header->mounts_below) != below)
+        velo_reconcile(region, NULL, NULL, &result);
 }
 
 uint32_t velo_mount_changes(const struct velo_region *region)

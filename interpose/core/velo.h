@@ -335,6 +335,8 @@ int velo_opaque_runs(const struct velo_region *region);
  * failed, what is mounted now is looked for and all is compared. */
 void velo_mount_begin(struct velo_region *region);
 void velo_mount_end(struct velo_region *region);
+/* Somebody, maybe outside, mounted something somewhere. */
+void velo_mounts_changed(struct velo_region *region);
 /* Changes when a path may lead elsewhere because of mounts. */
 uint32_t velo_mount_changes(const struct velo_region *region);
 /* A file may have a path that only the kernel knows: one without that is found by its identity. */
