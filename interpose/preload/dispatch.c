@@ -180,6 +180,7 @@ static bool watch_process(void)
     if (!open_gate() || kernel_action(&ours, &velo_sigsys_wanted) != 0)
         return false;
     if (watch_thread() && pthread_atfork(NULL, NULL, after_fork) == 0) {
+        velo_watch_thread = velo_dispatch_thread;
         atomic_store_explicit(&velo_attachment, VELO_WATCHED, memory_order_release);
         return true;
     }

@@ -246,11 +246,20 @@ static void end_deep_load(void)
         velo_return_to_namespace(attached_as);
 }
 
+static void before_library(const char *path)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL || path == NULL)
+        return;
+    velo_put_library(region, path);
+    velo_dispatch_library(region, path);
+}
+
 __attribute__((used)) struct way velo_before_dlopen(struct loader_call *call)
 {
     void *const next = (void *)NEXT(dlopen);
     const bool deep = ((uintptr_t)call->second & RTLD_DEEPBIND) != 0;
-    velo_before_library(call->first);
+    before_library(call->first);
     if (!deep || call->first == NULL || velo_vfork_child)
         return (struct way){next, NULL};
     const void *back = way_back(call);
@@ -270,7 +279,7 @@ __attribute__((used)) void *velo_after_dlopen(void *handle, const char *path, lo
 /* Another name space has a libc of its own. */
 __attribute__((used)) struct way velo_before_dlmopen(struct loader_call *call)
 {
-    velo_before_library(call->second);
+    before_library(call->second);
     if ((Lmid_t)call->first != LM_ID_BASE)
         go_past();
     return (struct way){(void *)NEXT(dlmopen), NULL};

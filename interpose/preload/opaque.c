@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "claim.h"
-#include "dispatch.h"
 #include "environment.h"
 #include "hint.h"
 #include "objects.h"
@@ -241,22 +240,13 @@ void velo_return_to_namespace(int attachment)
     atomic_store_explicit(&velo_attachment, attachment, memory_order_release);
 }
 
-static void put_library(struct velo_region *region, const char *path)
+void velo_put_library(struct velo_region *region, const char *path)
 {
     struct velo_place place;
     /* A bare name is searched along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
-    if (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS)
+    if (velo_programs_pending(region) != 0 &&
+        (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS))
         put_programs(region);
-}
-
-void velo_before_library(const char *path)
-{
-    struct velo_region *region = velo_here();
-    if (region == NULL || path == NULL)
-        return;
-    if (velo_programs_pending(region) != 0)
-        put_library(region, path);
-    velo_dispatch_library(region, path);
 }
 
 /* ---- $PATH ----------------------------------------------------------------------------------- */

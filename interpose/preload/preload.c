@@ -10,10 +10,7 @@
 #include <unistd.h>
 
 #include "../core/layout.h"
-#include "dispatch.h"
-#include "hint.h"
 #include "objects.h"
-#include "opaque.h"
 #include "raw.h"
 #include "zmtp.h"
 
@@ -25,6 +22,7 @@
 
 _Atomic int velo_attachment;
 struct velo_region velo_the_region;
+void (*velo_watch_thread)(void);
 _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec")));
 static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
 
@@ -171,7 +169,7 @@ struct velo_region *velo_attach_now(void)
 {
     int fresh = VELO_FRESH;
     if (atomic_load_explicit(&velo_attachment, memory_order_acquire) == VELO_WATCHED) {
-        velo_dispatch_thread();
+        velo_watch_thread();
         return &velo_the_region;
     }
     if (attaching)
@@ -190,20 +188,4 @@ struct velo_region *velo_attach_now(void)
 void velo_switch_off(void)
 {
     atomic_store_explicit(&velo_attachment, VELO_OFF, memory_order_release);
-}
-
-__attribute__((constructor(101))) static void enlist(void)
-{
-    struct velo_region *region = velo_here();
-    if (region == NULL)
-        return;
-    velo_single_threaded = velo_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
-    velo_enlist(region, program_invocation_short_name);
-    const char *audit = environment_value("LD_AUDIT", 8);
-    if ((audit != NULL && audit[0] != 0) || velo_program_is_audited()) { /* a libc of their own */
-        velo_escape(region, VELO_ESCAPE_UNREACHABLE);
-        velo_leave_namespace(region);
-        return;
-    }
-    velo_dispatch_program(region);
 }

@@ -51,6 +51,8 @@ enum velo_attachment {
 extern _Atomic int velo_attachment; /* released when the region is whole, acquired by velo_here */
 extern struct velo_region velo_the_region;
 struct velo_region *velo_attach_now(void);
+/* In a watched process: the calling thread is watched from here on. Set before VELO_WATCHED is (dispatch.c). */
+extern void (*velo_watch_thread)(void);
 
 /* The arena, or NULL: pass everything through. In a watched process the slow way, which also sees
  * to it that the calling thread is watched. */

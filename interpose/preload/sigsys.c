@@ -41,8 +41,6 @@
 #define X32_BIT 0x40000000
 #define SYSCALL_BYTES 2 /* of the instruction, as of int $0x80 */
 
-long velo_syscall_routed(long number, long a, long b, long c, long d, long e, long f);
-
 struct call {
     long number, a, b, c, d, e, f;
     ucontext_t *context;
@@ -90,8 +88,8 @@ static long ask_ourselves(const struct call *call)
         return ask_kernel(call);
     velo_escape(region, VELO_ESCAPE_SYSCALL);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    const long result = velo_syscall_routed(call->number, call->a, call->b, call->c, call->d,
-                                            call->e, call->f);
+    const long result = velo_route_call(call->number, call->a, call->b, call->c, call->d, call->e,
+                                        call->f);
     const long answer = result == -1 ? -errno : result;
     pthread_setcancelstate(state, NULL);
     return answer;

@@ -81,7 +81,7 @@ struct registers {
 static bool is_routed(long number)
 {
     return number == COMPUTED ||
-           (number >= 0 && number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] == 1);
+           (number >= 0 && number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] == VELO_ROUTED_FILES);
 }
 
 static void set(struct registers *is, unsigned which, long number, const unsigned char *code)
@@ -208,7 +208,7 @@ static bool site_names_files(const uint32_t *first, const uint32_t *site)
         if ((word & 0x7fe0001fu) != 0x52800008u) /* movz x8, number */
             continue;
         const uint32_t number = word >> 5 & 0xffff;
-        return number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] == 1;
+        return number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] == VELO_ROUTED_FILES;
     }
     return true;
 }

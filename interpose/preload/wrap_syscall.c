@@ -55,120 +55,8 @@ int fsconfig(int fd, unsigned command, const char *key, const void *value, int a
 int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,
                   size_t size);
 
-/* What the calls of x86-64's first years and the calls of both machines have in common. */
-#define BOTH_MACHINES(ON)                                                                          \
-    ON(openat, openat((int)a, P(b), (int)c, (mode_t)d))                                            \
-    ON(openat2, velo_openat2((int)a, P(b), P(c), (size_t)d))                                       \
-    ON(name_to_handle_at, name_to_handle_at((int)a, P(b), P(c), P(d), (int)e))                     \
-    ON(fstat, fstat((int)a, P(b)))                                                                 \
-    ON(newfstatat, fstatat((int)a, P(b), P(c), (int)d))                                            \
-    ON(statx, statx((int)a, P(b), (int)c, (unsigned)d, P(e)))                                      \
-    ON(faccessat, faccessat((int)a, P(b), (int)c, 0))                                              \
-    ON(faccessat2, faccessat((int)a, P(b), (int)c, (int)d))                                        \
-    ON(statfs, statfs(P(a), P(b)))                                                                 \
-    ON(fstatfs, fstatfs((int)a, P(b)))                                                             \
-    ON(unshare, unshare((int)a))                                                                   \
-    ON(setns, setns((int)a, (int)b))                                                               \
-    ON(pivot_root, pivot_root(P(a), P(b)))                                                         \
-    ON(readlinkat, readlinkat((int)a, P(b), P(c), (size_t)d))                                      \
-    ON(renameat2, renameat2((int)a, P(b), (int)c, P(d), (unsigned)e))                              \
-    ON(linkat, linkat((int)a, P(b), (int)c, P(d), (int)e))                                         \
-    ON(symlinkat, symlinkat(P(a), (int)b, P(c)))                                                   \
-    ON(unlinkat, unlinkat((int)a, P(b), (int)c))                                                   \
-    ON(mkdirat, mkdirat((int)a, P(b), (mode_t)c))                                                  \
-    ON(mknodat, mknodat((int)a, P(b), (mode_t)c, (dev_t)d))                                        \
-    ON(fchmod, fchmod((int)a, (mode_t)b))                                                          \
-    ON(fchmodat, fchmodat((int)a, P(b), (mode_t)c, 0))                                             \
-    ON(fchmodat2, chmod_of((int)a, P(b), (mode_t)c, (int)d))                                       \
-    ON(fchown, fchown((int)a, (uid_t)b, (gid_t)c))                                                 \
-    ON(fchownat, fchownat((int)a, P(b), (uid_t)c, (gid_t)d, (int)e))                               \
-    ON(utimensat, times_of((int)a, P(b), P(c), (int)d))                                            \
-    ON(truncate, truncate(P(a), (off_t)b))                                                         \
-    ON(ftruncate, ftruncate((int)a, (off_t)b))                                                     \
-    ON(fallocate, fallocate((int)a, (int)b, (off_t)c, (off_t)d))                                   \
-    ON(getdents64, getdents64((int)a, P(b), (size_t)c))                                            \
-    ON(chdir, chdir(P(a)))                                                                         \
-    ON(fchdir, fchdir((int)a))                                                                     \
-    ON(chroot, chroot(P(a)))                                                                       \
-    ON(execve, execve(P(a), P(b), P(c)))                                                           \
-    ON(execveat, execveat((int)a, P(b), P(c), P(d), (int)e))                                       \
-    ON(setxattr, setxattr(P(a), P(b), P(c), (size_t)d, (int)e))                                    \
-    ON(lsetxattr, lsetxattr(P(a), P(b), P(c), (size_t)d, (int)e))                                  \
-    ON(fsetxattr, fsetxattr((int)a, P(b), P(c), (size_t)d, (int)e))                                \
-    ON(getxattr, getxattr(P(a), P(b), P(c), (size_t)d))                                            \
-    ON(lgetxattr, lgetxattr(P(a), P(b), P(c), (size_t)d))                                          \
-    ON(listxattr, listxattr(P(a), P(b), (size_t)c))                                                \
-    ON(llistxattr, llistxattr(P(a), P(b), (size_t)c))                                              \
-    ON(removexattr, removexattr(P(a), P(b)))                                                       \
-    ON(lremovexattr, lremovexattr(P(a), P(b)))                                                     \
-    ON(fremovexattr, fremovexattr((int)a, P(b)))                                                   \
-    ON(copy_file_range, copy_file_range((int)a, P(b), (int)c, P(d), (size_t)e, (unsigned)f))       \
-    ON(inotify_add_watch, inotify_add_watch((int)a, P(b), (uint32_t)c))                            \
-    ON(fanotify_mark, fanotify_mark((int)a, (unsigned)b, (uint64_t)c, (int)d, P(e)))               \
-    ON(io_uring_setup, (errno = ENOSYS, -1))                                                       \
-    ON(io_uring_enter, (errno = ENOSYS, -1))                                                       \
-    ON(io_uring_register, (errno = ENOSYS, -1))
-
-#if defined(__x86_64__)
-#define ONE_MACHINE(ON)                                                                            \
-    ON(renameat, renameat((int)a, P(b), (int)c, P(d)))                                             \
-    ON(open, open(P(a), (int)b, (mode_t)c))                                                        \
-    ON(creat, creat(P(a), (mode_t)b))                                                              \
-    ON(stat, stat(P(a), P(b)))                                                                     \
-    ON(lstat, lstat(P(a), P(b)))                                                                   \
-    ON(access, access(P(a), (int)b))                                                               \
-    ON(readlink, readlink(P(a), P(b), (size_t)c))                                                  \
-    ON(rename, rename(P(a), P(b)))                                                                 \
-    ON(link, link(P(a), P(b)))                                                                     \
-    ON(symlink, symlink(P(a), P(b)))                                                               \
-    ON(unlink, unlink(P(a)))                                                                       \
-    ON(rmdir, rmdir(P(a)))                                                                         \
-    ON(mkdir, mkdir(P(a), (mode_t)b))                                                              \
-    ON(mknod, mknod(P(a), (mode_t)b, (dev_t)c))                                                    \
-    ON(chmod, chmod(P(a), (mode_t)b))                                                              \
-    ON(chown, chown(P(a), (uid_t)b, (gid_t)c))                                                     \
-    ON(lchown, lchown(P(a), (uid_t)b, (gid_t)c))                                                   \
-    ON(utime, utime(P(a), P(b)))                                                                   \
-    ON(utimes, utimes(P(a), P(b)))                                                                 \
-    ON(futimesat, futimesat((int)a, P(b), P(c)))
-#else
-#define ONE_MACHINE(ON) ON(renameat, renameat((int)a, P(b), (int)c, P(d)))
-#endif
-
-/* They name no file, but we want to know. */
 #define ADDRESS(word) ((__CONST_SOCKADDR_ARG){.__sockaddr__ = P(word)})
 #define CLIENT(word) ((__SOCKADDR_ARG){.__sockaddr__ = P(word)})
-#define OTHERS(ON)                                                                                 \
-    ON(seccomp, filtered(a, b, c))                                                                 \
-    ON(prctl, prctl((int)a, b, c, d, e))                                                           \
-    ON(mmap, (long)mmap(P(a), (size_t)b, (int)c, (int)d, (int)e, f))                               \
-    ON(munmap, munmap(P(a), (size_t)b))                                                            \
-    ON(mprotect, mprotect(P(a), (size_t)b, (int)c))                                                \
-    ON(pkey_mprotect, pkey_mprotect(P(a), (size_t)b, (int)c, (int)d))                              \
-    ON(mremap, (long)mremap(P(a), (size_t)b, (size_t)c, (int)d, P(e)))                             \
-    ON(mount, mount(P(a), P(b), P(c), (unsigned long)d, P(e)))                                     \
-    ON(umount2, umount2(P(a), (int)b))                                                             \
-    ON(move_mount, move_mount((int)a, P(b), (int)c, P(d), (unsigned)e))                            \
-    ON(fsconfig, fsconfig((int)a, (unsigned)b, P(c), P(d), (int)e))                                \
-    ON(mount_setattr, mount_setattr((int)a, P(b), (unsigned)c, P(d), (size_t)e))                   \
-    ON(flock, flock((int)a, (int)b))                                                               \
-    ON(fcntl, fcntl((int)a, (int)b, c))                                                            \
-    ON(bind, bind((int)a, ADDRESS(b), (socklen_t)c))                                               \
-    ON(accept, accept((int)a, CLIENT(b), P(c)))                                                    \
-    ON(accept4, accept4((int)a, CLIENT(b), P(c), (int)d))                                          \
-    ON(listen, listen((int)a, (int)b))                                                             \
-    ON(connect, connect((int)a, ADDRESS(b), (socklen_t)c))                                         \
-    ON(sendto, sendto((int)a, P(b), (size_t)c, (int)d, ADDRESS(e), (socklen_t)f))                  \
-    ON(sendmsg, sendmsg((int)a, P(b), (int)c))                                                     \
-    ON(sendmmsg, sendmmsg((int)a, P(b), (unsigned)c, (int)d))
-
-#define MARK(name, call) [SYS_##name] = 1,
-#define MARK_OTHER(name, call) [SYS_##name] = 2,
-
-/* Read by the stub: not 0 where the call goes to velo_syscall_routed. */
-__attribute__((used)) const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {
-    BOTH_MACHINES(MARK) ONE_MACHINE(MARK) OTHERS(MARK_OTHER)};
-
 static long filtered(long operation, long flags, long filter)
 {
     velo_before_seccomp((unsigned long)operation, (unsigned long)filter);
@@ -199,15 +87,13 @@ static long times_of(int dirfd, const char *path, const struct timespec *times, 
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wnonnull"
-long velo_syscall_routed(long number, long a, long b, long c, long d, long e, long f);
-
 __attribute__((used)) long velo_syscall_routed(long number, long a, long b, long c, long d, long e,
                                                long f)
 {
     switch (number) {
-        BOTH_MACHINES(CASE)
-        ONE_MACHINE(CASE)
-        OTHERS(CASE)
+#define FILES CASE
+#define OTHER CASE
+#include "calls.def"
     case SYS_clone:
     case SYS_clone3:
         return velo_answer(velo_clone_elsewhere(number, a, b, c, d, e));

@@ -1,0 +1,23 @@
+/* routes.c - which system calls go to a function of ours, by number. */
+#include <sys/syscall.h>
+
+#include "sites.h"
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+velo_routed *velo_route_call;
+
+/* Read by the stub of syscall(2), too. */
+__attribute__((used)) const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {
+#define FILES(name, call) [SYS_##name] = VELO_ROUTED_FILES,
+#define OTHER(name, call) [SYS_##name] = VELO_ROUTED_OTHER,
+#include "calls.def"
+};
