@@ -15,6 +15,7 @@
 #include "reconcile.h"
 #include "stamps.h"
 #include "watch.h"
+#include "xattr.h"
 
 #define ATTEMPTS_MAX 1000
 

@@ -13,6 +13,7 @@
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"
+#include "put.h"
 #include "reconcile.h"
 #include "watch.h"
 

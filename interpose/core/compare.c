@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "disk_names.h"
-#include "file.h"
+#include "follow.h"
 #include "litter.h"
 #include "mounts.h"
 #include "os.h"

@@ -2,7 +2,7 @@
  *
  * Both fill a tmpfs file that nobody knows yet and publish it under the lock, if the node is still
  * what it was when the copy began; else the work is thrown away and the caller looks again. */
-#include "file.h"
+#include "outcome.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -23,4 +23,9 @@ int velo_load(struct velo_region *region, uint32_t node);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
 int velo_fetch(struct velo_region *region, struct velo_place *place);
 
+/* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach
+ * them, too. */
+int velo_has_outside_names(const struct velo_region *region, uint32_t node,
+                           const struct stat *disk);
+
 #endif

@@ -9,6 +9,7 @@
 #include "poison.h"
 #include "reconcile.h"
 #include "snapshot.h"
+#include "space.h"
 #include "stamps.h"
 #include "trace.h"
 #include "tree.h"

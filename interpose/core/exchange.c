@@ -11,6 +11,7 @@
 #include "file.h"
 #include "leave.h"
 #include "os.h"
+#include "put.h"
 
 enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */
 

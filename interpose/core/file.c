@@ -18,6 +18,7 @@
 #include "poison.h"
 #include "reconcile.h"
 #include "snapshot.h"
+#include "space.h"
 #include "tree.h"
 #include "watch.h"
 

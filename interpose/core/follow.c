@@ -5,7 +5,7 @@
  * a reader never finds it empty.  All under the lock: whoever opens it to write says so under the lock
  * before the first byte (file.c), so nothing newer is overwritten.  Large files are left alone, since
  * everybody waits. */
-#include "file.h"
+#include "follow.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,16 +1,15 @@
 /* holders.c - who has a file open, as /proc tells: also by O_PATH, which no lease knows of.
  *
  * All of /proc is looked through, so this is for what happens once in a build, if ever. */
-#include "file.h"
+#include "holders.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "os.h"
-#include "peers.h"
 #include "process.h"
-#include "reconcile.h"
+#include "layout.h"
 #include "tree.h"
 
 #define DENTS_BYTES (1u << 16)

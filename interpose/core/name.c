@@ -17,6 +17,7 @@
 #include "os.h"
 #include "poison.h"
 #include "process.h"
+#include "put.h"
 #include "reconcile.h"
 #include "stamps.h"
 #include "watch.h"

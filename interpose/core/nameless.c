@@ -11,6 +11,7 @@
 #include "disk_names.h"
 #include "os.h"
 #include "poison.h"
+#include "space.h"
 #include "stamps.h"
 #include "tree.h"
 

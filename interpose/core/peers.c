@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "holders.h"
 #include "node.h"
 #include "os.h"
 #include "process.h"

@@ -13,7 +13,5 @@ int velo_maps_arena(struct velo_region *region, uint32_t pid);
 /* orphans.c: watch whom `peer` has started since, and who was started by those. */
 void velo_descendants_enter(struct velo_region *region, uint32_t peer, uint64_t since_ns,
                             uint32_t tally);
-/* holders.c: some process that has the file (as links in /proc/PID/fd name it), or 0. */
-uint32_t velo_holder_of(const struct velo_region *region, const char *file);
 
 #endif

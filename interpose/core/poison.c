@@ -10,7 +10,6 @@
 
 #include "disk_names.h"
 #include "lock.h"
-#include "file.h"
 #include "os.h"
 #include "pass.h"
 #include "tree.h"

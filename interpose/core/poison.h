@@ -15,10 +15,4 @@
  * in an arena without the option, or to a file that is not in memory. */
 void velo_poison_put_locked(struct velo_region *region, uint32_t node);
 
-/* What lstat says of a name under which the namespace has a regular file: is it poison? */
-static inline int velo_is_poison(const struct velo_region *region, const struct stat *disk)
-{
-    return region->header->poison != 0 && S_ISSOCK(disk->st_mode);
-}
-
 #endif

@@ -13,7 +13,7 @@
 
 #include "copy.h"
 #include "disk_names.h"
-#include "file.h"
+#include "put.h"
 #include "lease.h"
 #include "litter.h"
 #include "loosen.h"

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "copy.h"
-#include "file.h"
 #include "litter.h"
 #include "loosen.h"
 #include "os.h"

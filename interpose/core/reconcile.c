@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "disk_names.h"
-#include "file.h"
+#include "xattr.h"
 #include "litter.h"
 #include "loosen.h"
 #include "mounts.h"

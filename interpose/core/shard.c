@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "copy.h"
-#include "file.h"
+#include "holders.h"
 #include "lease.h"
 #include "loosen.h"
 #include "os.h"

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#include "file.h"
+#include "space.h"
 #include "lock.h"
 
 #define WAIT_PERCENT 96u /* shards evict from 90 on by themselves; only beyond this we wait */

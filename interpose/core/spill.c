@@ -3,7 +3,6 @@
  * What is there so far is put; then, under the lock, the file becomes DISK, if the kernel says that
  * the caller's descriptor is the only open one.  Who opens it meanwhile meets the lock: readers look
  * at the state after they opened, writers raise the version (file.c). */
-#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>

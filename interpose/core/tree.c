@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "os.h"
-#include "poison.h"
 #include "process.h"
 
 #define FORGET_WAITS_MAX 20000 /* a second */

@@ -78,4 +78,10 @@ int velo_may_remove(const struct velo_region *region, const struct velo_node *di
 /* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */
 int velo_may_link(const struct velo_node *node);
 
+/* What lstat says of a name under which the namespace has a regular file: is it poison? */
+static inline int velo_is_poison(const struct velo_region *region, const struct stat *disk)
+{
+    return region->header->poison != 0 && S_ISSOCK(disk->st_mode);
+}
+
 #endif

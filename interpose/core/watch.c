@@ -17,7 +17,7 @@
 #include <errno.h>
 
 #include "os.h"
-#include "reconcile.h"
+#include "layout.h"
 #include "tree.h"
 
 /* ---- who watches ----------------------------------------------------------------------------- */

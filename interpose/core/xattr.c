@@ -3,7 +3,7 @@
  *
  * What a directory's default ACL makes of a new file's mode is the kernel's to say: such files are
  * born on disk. */
-#include "file.h"
+#include "xattr.h"
 
 #include <errno.h>
 #include <linux/limits.h>

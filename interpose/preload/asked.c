@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "../core/peers.h"
+#include "../core/holders.h"
 #include "../core/sockets.h"
 #include "peers.h"
 #include "raw.h"

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "../core/file.h"
+#include "../core/holders.h"
 #include "../core/os.h"
 #include "../core/snapshot.h"
 #include "../core/tree.h"
