@@ -84,22 +84,54 @@ static int is_bind(const struct view *view, const struct velo_mount *mount)
     return 0;
 }
 
-/* A directory that a file system is made of is the hosted one, or lies above or below it. One that is
- * not named from the root may be any. */
-static int is_kin(const struct view *view, const char *path, size_t length)
+/* Is `text` the next components of `path`, or the other way round? */
+static int begins_like(const char *path, const char *text, size_t length)
+{
+    const size_t whole = velo_length(path), common = whole < length ? whole : length;
+    return memcmp(path, text, common) == 0 &&
+           (whole == length || (whole < length ? text[whole] : path[length]) == '/');
+}
+
+/* A layer that is not named from the root: of a directory that is known to whoever mounted it. It can be
+ * the hosted directory, or above or below it, when its text goes on or ends like the directory's, when it is
+ * there below the directory, or when what is mounted is. A climbing one may be any. */
+static int is_kin_by_name(const struct view *view, const struct velo_mount *mount, const char *text,
+                          size_t length)
+{
+    char below[PATH_MAX];
+    struct stat stat;
+    if (memmem(text, length, "..", 2) != NULL ||
+        velo_text_is_below(mount->point, mount->point_length, view->path, view->length))
+        return 1;
+    for (const char *at = view->path; at != NULL; at = strchr(at + 1, '/'))
+        if (begins_like(at + 1, text, length))
+            return 1;
+    if (view->length + 1 + length >= sizeof below)
+        return 1;
+    memcpy(below, view->path, view->length);
+    below[view->length] = '/';
+    memcpy(below + view->length + 1, text, length);
+    below[view->length + 1 + length] = 0;
+    return velo_os_lstat(below, &stat) == 0;
+}
+
+/* A directory that a file system is made of is the hosted one, or lies above or below it. */
+static int is_kin(const struct view *view, const struct velo_mount *mount, const char *path,
+                  size_t length)
 {
     while (length > 0 && path[length - 1] == '/')
         length--;
-    return (length > 0 && path[0] != '/') ||
-           velo_text_is_below(path, length, view->path, view->length) ||
+    if (length > 0 && path[0] != '/')
+        return is_kin_by_name(view, mount, path, length);
+    return velo_text_is_below(path, length, view->path, view->length) ||
            velo_text_is_below(view->path, view->length, path, length);
 }
 
 /* The list behind "NAME=" among options: paths with colons between, escaped by a backslash. */
-static int lists_kin(const struct view *view, const char *options, const char *name)
+static int lists_kin(const struct view *view, const struct velo_mount *mount, const char *name)
 {
     const size_t length = velo_length(name);
-    const char *at = options;
+    const char *at = mount->options;
     while (strncmp(at, name, length) != 0) {
         at = strchr(at, ',');
         if (at == NULL)
@@ -115,7 +147,7 @@ static int lists_kin(const struct view *view, const char *options, const char *n
                 path[used++] = *at;
         }
         at += *at == ':';
-        if (used > 0 && is_kin(view, path, used))
+        if (used > 0 && is_kin(view, mount, path, used))
             return 1;
     }
     return 0;
@@ -128,7 +160,7 @@ static int is_overlay(const struct view *view, const struct velo_mount *mount)
     if (strcmp(mount->type, "overlay") != 0 || mount == view->holder)
         return 0;
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
-        if (lists_kin(view, mount->options, layers[i]))
+        if (lists_kin(view, mount, layers[i]))
             return 1;
     return 0;
 }
@@ -164,7 +196,7 @@ static int is_fuse(const struct view *view, const struct velo_mount *mount)
         at += *at == ':';
         const size_t length = strcspn(at, ":=");
         says |= at[0] == '/';
-        if (at[0] == '/' && is_kin(view, at, length))
+        if (at[0] == '/' && is_kin(view, mount, at, length))
             return 1;
     }
     return !says && !is_stranger(mount->type);
