@@ -335,6 +335,7 @@ static PyObject *region_reconcile(PyObject *self, PyObject *args)
         return NULL;
     call.thread = PyEval_SaveThread();
     const int rc = velo_reconcile(region_of(self), tell_conflict, &call, &done);
+    velo_mounts_settle(region_of(self));
     PyEval_RestoreThread(call.thread);
     if (call.failed)
         return NULL;

@@ -35,7 +35,7 @@ def sources(*patterns: str) -> list[Path]:
 
 
 PYTHON = sources("*/*.py", "tests/*/*.py", "setup.py")
-C = sources("interpose/*.c", "interpose/*/*.[ch]", "tests/*/*.[ch]")
+C = sources("interpose/**/*.[ch]", "tests/*/*.[ch]")
 
 
 def name(path: Path) -> str:

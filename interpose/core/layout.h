@@ -343,6 +343,7 @@ struct velo_header {
                                         number that tells what */
     _Atomic uint32_t second_names;   /* one has another name: counted in opaque_running. 0, or a number */
     _Atomic uint32_t second_counted; /* as an escape, since there were none */
+    _Atomic uint32_t second_put_due; /* there is one now, and the tree is not on disk yet (mounting.c) */
     _Atomic uint32_t mounts_serial;
     _Atomic uint64_t mounts_look_ns; /* boot time when the next look is due */
     struct velo_watcher watchers[VELO_WATCHERS_MAX];

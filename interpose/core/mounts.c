@@ -242,18 +242,11 @@ static struct found look(const struct velo_region *region, const char *path, siz
 }
 
 /* Each time by a new number: who saw the end of what was before does not end this. */
-static void begin(struct velo_header *header)
+void velo_second_name_begins(struct velo_header *header)
 {
     const uint32_t token = atomic_fetch_add(&header->mounts_serial, 1) * 2 + 1; /* never 0 */
     if (atomic_exchange(&header->second_names, token) == 0)
         atomic_fetch_add(&header->opaque_running, 1);
-}
-
-static void put_all(struct velo_region *region)
-{
-    struct velo_put_result result;
-    velo_put_cold(region);
-    velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
 }
 
 uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t length)
@@ -275,9 +268,9 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
         atomic_store(&header->second_counted, 0);
         return token;
     }
-    begin(header);
+    velo_second_name_begins(header);
     if (atomic_exchange(&header->second_counted, 1) == 0) {
-        put_all(region);
+        atomic_store(&header->second_put_due, 1);
         velo_escape(region, VELO_ESCAPE_MOUNT);
     }
     return 0;
@@ -287,45 +280,6 @@ void velo_mounts_over(struct velo_region *region, uint32_t token)
 {
     if (token != 0 && atomic_compare_exchange_strong(&region->header->second_names, &token, 0))
         atomic_fetch_sub(&region->header->opaque_running, 1);
-}
-
-void velo_mounts_poll(struct velo_region *region)
-{
-    struct velo_header *header = region->header;
-    struct velo_reconcile_result result;
-    if (atomic_load_explicit(&header->second_names, memory_order_relaxed) == 0)
-        return;
-    const uint64_t now_ns = velo_boottime_ns();
-    uint64_t due_ns = atomic_load(&header->mounts_look_ns);
-    if (now_ns < due_ns ||
-        !atomic_compare_exchange_strong(&header->mounts_look_ns, &due_ns, now_ns + LOOK_NS))
-        return;
-    if (velo_mounts_look(region, NULL, 0) != 0)
-        velo_reconcile(region, NULL, NULL, &result); /* looks again, and ends it */
-}
-
-/* ---- who mounts ------------------------------------------------------------------------------ */
-
-void velo_mount_begin(struct velo_region *region)
-{
-    begin(region->header); /* first: what is made from now on is on disk */
-    put_all(region);
-}
-
-void velo_mount_end(struct velo_region *region)
-{
-    struct velo_reconcile_result result;
-    atomic_fetch_add(&region->header->mounts_serial, 1);
-    velo_reconcile(region, NULL, NULL, &result);
-}
-
-void velo_mounts_changed(struct velo_region *region)
-{
-    const struct velo_header *header = region->header;
-    struct velo_reconcile_result result;
-    const uint32_t below = atomic_load(&header->mounts_below);
-    if (velo_mounts_look(region, NULL, 0) != 0 || atomic_load(&header->mounts_below) != below)
-        velo_reconcile(region, NULL, NULL, &result);
 }
 
 uint32_t velo_mount_changes(const struct velo_region *region)

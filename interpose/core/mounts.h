@@ -12,6 +12,8 @@ struct velo_pass;
  * after all was compared. Not with the baton. */
 uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t length);
 void velo_mounts_over(struct velo_region *region, uint32_t token);
+/* There is one from here on, also when there was: who saw the end of what was before does not end it. */
+void velo_second_name_begins(struct velo_header *header);
 /* Now and then, while there is a second name: is it gone? */
 void velo_mounts_poll(struct velo_region *region);
 

@@ -335,6 +335,8 @@ int velo_opaque_runs(const struct velo_region *region);
  * failed, what is mounted now is looked for and all is compared. */
 void velo_mount_begin(struct velo_region *region);
 void velo_mount_end(struct velo_region *region);
+/* After a look that found a second name (velo_reconcile has looked): the tree is put. */
+void velo_mounts_settle(struct velo_region *region);
 /* Somebody, maybe outside, mounted something somewhere. */
 void velo_mounts_changed(struct velo_region *region);
 /* Changes when a path may lead elsewhere because of mounts. */

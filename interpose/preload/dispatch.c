@@ -31,6 +31,9 @@ _Thread_local unsigned char velo_sigsys_blocked __attribute__((tls_model("initia
 struct sigaction velo_sigsys_wanted;
 static _Atomic bool filtered;
 
+void (*velo_handler)(int signal, siginfo_t *info, void *context);
+void (*velo_handler_prepare)(void);
+
 #if defined(__x86_64__)
 
 /* ---- the gate -------------------------------------------------------------------------------- */
@@ -175,8 +178,8 @@ static void after_fork(void)
 static bool watch_process(void)
 {
     struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
-    ours.sa_sigaction = velo_sigsys;
-    velo_sigsys_find_loader();
+    ours.sa_sigaction = velo_handler;
+    velo_handler_prepare();
     if (!open_gate() || kernel_action(&ours, &velo_sigsys_wanted) != 0)
         return false;
     if (watch_thread() && pthread_atfork(NULL, NULL, after_fork) == 0) {
@@ -219,7 +222,7 @@ void velo_dispatch_after_exec(void)
     bool was_blocked;
     if (!exec_would_tell())
         return;
-    const struct sigaction ours = {.sa_sigaction = velo_sigsys,
+    const struct sigaction ours = {.sa_sigaction = velo_handler,
                                    .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
     kernel_action(&ours, NULL);
     change_mask(SIG_UNBLOCK, &was_blocked);

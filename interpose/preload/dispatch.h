@@ -25,6 +25,10 @@ extern _Thread_local unsigned char velo_selector __attribute__((tls_model("initi
 /* The program believes that it blocks SIGSYS in this thread. */
 extern _Thread_local unsigned char velo_sigsys_blocked __attribute__((tls_model("initial-exec")));
 
+/* sigsys.c: what handles the signal, and what it needs to know before the first. Set by start.c. */
+extern void (*velo_handler)(int signal, siginfo_t *info, void *context);
+extern void (*velo_handler_prepare)(void);
+
 /* At the start of a process: look at what is loaded, and watch it if need be. */
 void velo_dispatch_program(struct velo_region *region);
 /* The same for a file that is about to be loaded. */

@@ -9,6 +9,7 @@
 #include "hint.h"
 #include "objects.h"
 #include "opaque.h"
+#include "signals.h"
 #include "sites.h"
 
 /* Libraries that audit the loader have a libc of their own, and see the tree before we do. */
@@ -24,6 +25,10 @@ __attribute__((constructor(101))) static void enlist(void)
     if (region == NULL)
         return;
     velo_route_call = velo_syscall_routed;
+#if defined(__x86_64__)
+    velo_handler = velo_sigsys;
+    velo_handler_prepare = velo_sigsys_find_loader;
+#endif
     velo_single_threaded = velo_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
     velo_enlist(region, program_invocation_short_name);
     if (is_audited()) {
