@@ -18,8 +18,10 @@ static void put_all(struct velo_region *region)
 void velo_mounts_settle(struct velo_region *region)
 {
     if (atomic_load_explicit(&region->header->second_put_due, memory_order_relaxed) != 0 &&
-        atomic_exchange(&region->header->second_put_due, 0) != 0)
+        atomic_exchange(&region->header->second_put_due, 0) != 0) {
         put_all(region);
+        velo_escape(region, VELO_ESCAPE_MOUNT); /* counted when all of the tree can be seen there */
+    }
 }
 
 void velo_mounts_poll(struct velo_region *region)

@@ -269,10 +269,8 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
         return token;
     }
     velo_second_name_begins(header);
-    if (atomic_exchange(&header->second_counted, 1) == 0) {
+    if (atomic_exchange(&header->second_counted, 1) == 0)
         atomic_store(&header->second_put_due, 1);
-        velo_escape(region, VELO_ESCAPE_MOUNT);
-    }
     return 0;
 }
 

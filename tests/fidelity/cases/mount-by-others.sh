@@ -1,9 +1,9 @@
 #custom somebody outside mounts while the command runs: below a hosted directory, and a second name of it
 # needs: root
 mkdir -p build/m mnt; mkfifo go done; trap 'umount -lq build/m mnt' EXIT
-seen() { # the server has heard of it
+seen() { # the server has heard of it, and has put the tree
     [ $SIDE = native ] || for _ in {1..200}; do
-        "$VELO" status --json | python3 -c 'import json, sys; sys.exit(json.load(sys.stdin)["escapes"]["mount"] < 2)' && break
+        "$VELO" status --json | python3 -c 'import json, sys; sys.exit(json.load(sys.stdin)["escapes"]["mount"] < 2)' && [ -e mnt/first ] && break
     done
 }
 $RUN sh -c 'echo first > build/first; echo below > build/m/below; echo > done; read x < go
