@@ -35,10 +35,13 @@ HEADERS = sorted(
     glob.glob("interpose/**/*.h", recursive=True) + glob.glob("interpose/**/*.def", recursive=True)
 )
 MODULE = sorted(glob.glob("interpose/_core*.c"))
-CORE = sorted(glob.glob("interpose/core/*.c"))
-PRELOAD = sorted(glob.glob("interpose/preload/*.c"))
-# The module and the library ask the router through one ZMTP client.
-CLIENT = [path for path in PRELOAD if os.path.basename(path).startswith("zmtp")]
+# Folders are floors (ARCHITECTURE.md); both objects have all but the preload library's own.
+SHARED = [
+    path
+    for floor in ("kernel", "wire", "core")
+    for path in sorted(glob.glob(f"interpose/{floor}/**/*.c", recursive=True))
+]
+PRELOAD = sorted(glob.glob("interpose/preload/**/*.c", recursive=True))
 EXPORTS = "interpose/preload/symbols.map"
 
 
@@ -79,13 +82,15 @@ setup(
     ext_modules=[
         Extension(
             "velo.interpose._core",
-            sources=[*MODULE, *CORE, *CLIENT],
+            sources=[*MODULE, *SHARED],
+            include_dirs=["interpose"],
             depends=HEADERS,
             extra_compile_args=COMMON,
         ),
         Extension(
             "velo.interpose.libvelo",
-            sources=CORE + PRELOAD,
+            sources=SHARED + PRELOAD,
+            include_dirs=["interpose"],
             depends=[*HEADERS, EXPORTS],
             extra_compile_args=COMMON + LIBRARY,
             extra_link_args=[f"-Wl,--version-script={EXPORTS}", *LIBRARY_LINK],

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/lock.h"
+#include "core/arena/lock.h"
 
 
 #define SCAN_COUNT_MAX 512u

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "preload/zmtp.h"
+#include "wire/zmtp.h"
 
 #define PAYLOAD_COUNT_MAX 8
 #define REPLY_BYTES_MAX (1u << 20)

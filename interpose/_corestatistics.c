@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "core/layout.h"
+#include "core/arena/layout.h"
 
 /* Add `value` (stolen) to `dict`; 0 keeps the chain of calls going, -1 ends it. */
 static int put_item(PyObject *dict, const char *key, PyObject *value)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "core/trace.h"
+#include "core/arena/trace.h"
 
 /* trace_topics(bits) -> the bits until now. */
 PyObject *velo_region_trace_topics(PyObject *self, PyObject *args)

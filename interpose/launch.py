@@ -24,7 +24,7 @@ GRACE = "VELO_GRACE_MS"  # how long a program waits for a server that is gone
 GRACE_DEFAULT_MS = 5000  # the library's own (preload.c)
 PT_LOAD, PT_DYNAMIC, PT_INTERP, DT_NEEDED, DT_STRTAB = 1, 2, 3, 1, 5  # elf(5)
 HEAD_BYTES, SCRIPT_DEPTH_MAX = 4096, 5
-NEEDED_MAX, SANITIZER_BYTES_MAX = 4, 32  # as in preload/sanitizer.c
+NEEDED_MAX, SANITIZER_BYTES_MAX = 4, 32  # as in preload/program/sanitizer.c
 
 
 class LibraryMissing(Exception):
@@ -63,7 +63,7 @@ def loadable_path(library: str, directory: str) -> str:
 
 
 def is_entered(program: str) -> bool:
-    """Can the library be preloaded into `program`? What preload/opaque.c judges for all others.
+    """Can the library be preloaded into `program`? As preload/program/opaque.c judges the others.
 
     Not into one that is static, of another machine, gains privileges, or has another loader and so
     another libc. A script is what its interpreter is. What cannot be read is left to the kernel.
@@ -111,7 +111,7 @@ def sanitizer_of(program: str) -> str | None:
     """The library of AddressSanitizer that an ELF `program` is linked with, or None.
 
     It refuses to start when another comes before it, so LD_PRELOAD names it before ours. What
-    preload/sanitizer.c does for all other programs is done here for the first.
+    preload/program/sanitizer.c does for all other programs is done here for the first.
     """
     try:
         with open(program, "rb") as file:

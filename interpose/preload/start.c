@@ -1,16 +1,16 @@
 /* start.c - what happens in a process before its program runs: it enlists, and learns what it is.
  *
  * Of the library's constructors this is the first (101). The next give what was inherited its due: streams
- * (wrap_io.c), the environment (environment.c). */
+ * (wrap/io.c), the environment (environment.c). */
 #include <stdlib.h>
 
-#include "dispatch.h"
-#include "environment.h"
-#include "hint.h"
-#include "objects.h"
-#include "opaque.h"
-#include "signals.h"
-#include "sites.h"
+#include "preload/sud/dispatch.h"
+#include "preload/program/environment.h"
+#include "preload/write/hint.h"
+#include "preload/base/objects.h"
+#include "preload/program/opaque.h"
+#include "preload/sud/signals.h"
+#include "preload/sud/sites.h"
 
 /* Libraries that audit the loader have a libc of their own, and see the tree before we do. */
 static bool is_audited(void)

@@ -11,7 +11,7 @@
 #ifndef VELO_TESTS_CORE_CHECK_H
 #define VELO_TESTS_CORE_CHECK_H
 
-#include "velo.h"
+#include "core/velo.h"
 
 #include <errno.h>
 #include <fcntl.h>

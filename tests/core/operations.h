@@ -4,7 +4,7 @@
 
 #include "store.h"
 
-#include "layout.h"
+#include "core/arena/layout.h"
 
 #define NAME_60 "a-name-that-does-not-fit-into-a-slot-and-goes-on-in-chunks.."
 

@@ -7,9 +7,9 @@
  * disk's own file open: a copy in memory would leave those behind with the past. */
 #include "check.h"
 
-#include "copy.h"
-#include "file.h"
-#include "layout.h"
+#include "core/disk/copy.h"
+#include "core/calls/file.h"
+#include "core/arena/layout.h"
 
 #include <sched.h>
 #include <sys/mman.h>

@@ -1,7 +1,7 @@
 /* test_open.c - open and its flags, who may do what, files that are unlinked while open. */
 #include "both.h"
 
-#include "layout.h"
+#include "core/arena/layout.h"
 
 #include <grp.h>
 #include <sys/mman.h>

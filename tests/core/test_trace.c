@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "trace.h"
+#include "core/arena/trace.h"
 
 #define WRITERS 3
 #define EVENTS_EACH 20000u

@@ -5,7 +5,7 @@
  *                     commas between, or "-"); out: 1 when it makes system calls that name files
  *
  * What the code under test sees ends where its malloc ends, so that ASan sees one byte too many. */
-#include "../../interpose/preload/sites.h"
+#include "preload/sud/sites.h"
 
 #include <stdio.h>
 #include <stdlib.h>

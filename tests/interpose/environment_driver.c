@@ -13,7 +13,7 @@
  *
  * The arena is /dev/shm/a. It is compiled with environment.c, to put back
  * what `leave` does for good. Every environment and every result is its own malloc of the exact size. */
-#include "../../interpose/preload/environment.c"
+#include "preload/program/environment.c"
 
 #include <stdio.h>
 #include <stdlib.h>

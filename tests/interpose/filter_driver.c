@@ -6,7 +6,7 @@
  *                           and what the kernel answers in a child that has it: 0x50000 + errno
  *
  * It is compiled with filter.c, to reach the function that reads filters. */
-#include "../../interpose/preload/filter.c"
+#include "preload/sud/filter.c"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -126,7 +126,7 @@ LARGE_TEXTS = {
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     to = tmp_path_factory.mktemp("code") / "driver"
-    return compiled(to, "code_driver.c", "instruction.c", "sites.c")
+    return compiled(to, "code_driver.c", "sud/instruction.c", "sud/sites.c")
 
 
 def test_an_instruction_is_as_long_as_the_manual_says(driver: Path) -> None:

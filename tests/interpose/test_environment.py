@@ -135,7 +135,7 @@ PRELOADS = {
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     to = tmp_path_factory.mktemp("environment") / "driver"
-    return compiled(to, "environment_driver.c", "sanitizer.c")
+    return compiled(to, "environment_driver.c", "program/sanitizer.c")
 
 
 def given(

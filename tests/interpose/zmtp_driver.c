@@ -8,7 +8,7 @@
  * Every buffer that the code under test sees is its own malloc of the exact size, so that ASan
  * sees one byte too many.  Any broken promise ends the driver with a sentence on stderr. */
 #define _GNU_SOURCE
-#include "../../interpose/preload/zmtp.h"
+#include "wire/zmtp.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "../../interpose/preload/zmtp_codec.h"
+#include "wire/zmtp_codec.h"
 
 enum { FRAMES_MAX = 64, ERRNO_MARK = 4242, UNTOUCHED = 77777 };
 

@@ -19,7 +19,7 @@ LIMIT_S = 120
 
 def compiled(to: Path, driver: str, *files: str) -> Path:
     sources = [HERE / driver, *(PRELOAD / name for name in files)]
-    subprocess.run(["cc", *STRICT, *SANITIZE, *sources, "-o", to], check=True)
+    subprocess.run(["cc", *STRICT, *SANITIZE, "-I", PRELOAD.parent, *sources, "-o", to], check=True)
     return to
 
 

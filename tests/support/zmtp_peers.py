@@ -22,9 +22,9 @@ from pathlib import Path
 import zmq
 
 HERE = Path(__file__).parents[1] / "interpose"
-PRELOAD = HERE.parents[1] / "interpose" / "preload"
-SOURCES = [PRELOAD / "zmtp.c", PRELOAD / "zmtp_codec.c"]
-STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+INTERPOSE = HERE.parents[1] / "interpose"
+SOURCES = [INTERPOSE / "wire/zmtp.c", INTERPOSE / "wire/zmtp_codec.c"]
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-I", str(INTERPOSE)]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 PEER_LIMIT_S = 60  # a peer or driver that takes longer is stuck

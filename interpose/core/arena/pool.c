@@ -1,0 +1,342 @@
+/* pool.c - slots of nodes, names and chunks: taking, giving back, growing.
+ *
+ * Growth commits pages first (fallocate of the meta file), so a full tmpfs is -ENOSPC for one
+ * program and never SIGBUS for another.
+ *
+ * The one rule for callers: within one change, take slots before giving any back.  A slot taken is
+ * filled with plain stores (nobody reaches it yet), so one that was given back a moment ago in the
+ * same change could not be restored by undoing. */
+#include "pool.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "kernel/os.h"
+#include "kernel/text.h"
+
+#define COMMIT_BYTES (256u * 1024u)
+
+static int commit_more(struct velo_region *region, struct velo_pool *pool)
+{
+    char path[sizeof region->directory + 8];
+    const size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/meta", 6);
+    const int fd = velo_os_open(path, O_RDWR | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    const uint64_t start = pool->offset + (uint64_t)pool->committed * pool->slot_bytes;
+    uint32_t slots = COMMIT_BYTES / pool->slot_bytes;
+    if (slots > pool->capacity - pool->committed)
+        slots = pool->capacity - pool->committed;
+    const int rc = velo_os_fallocate(fd, (off_t)start, (off_t)slots * pool->slot_bytes);
+    velo_os_close(fd);
+    if (rc == 0) /* not through velo_set: committed pages stay so whatever becomes of this change */
+        __atomic_store_n(&pool->committed, pool->committed + slots, __ATOMIC_RELAXED);
+    return rc;
+}
+
+static uint32_t *slot_link(struct velo_region *region, struct velo_pool *pool, uint32_t slot)
+{
+    return (uint32_t *)(void *)(region->base + pool->offset + (uint64_t)slot * pool->slot_bytes);
+}
+
+static uint32_t slot_take_locked(struct velo_region *region, struct velo_pool *pool)
+{
+    const uint32_t slot = pool->free_head;
+    if (slot != 0) {
+        velo_set32(region, &pool->free_head, *slot_link(region, pool, slot));
+        velo_set32(region, &pool->free_count, pool->free_count - 1);
+        return slot;
+    }
+    if (pool->used >= pool->capacity)
+        return 0;
+    if (pool->used >= pool->committed && commit_more(region, pool) != 0)
+        return 0;
+    const uint32_t fresh = pool->used;
+    velo_set32(region, &pool->used, fresh + 1);
+    return fresh;
+}
+
+static void slot_give_locked(struct velo_region *region, struct velo_pool *pool, uint32_t slot)
+{
+    velo_set32(region, slot_link(region, pool, slot), pool->free_head);
+    velo_set32(region, &pool->free_head, slot);
+    velo_set32(region, &pool->free_count, pool->free_count + 1);
+}
+
+uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type)
+{
+    const uint32_t index = slot_take_locked(region, &region->header->nodes);
+    if (index == 0)
+        return 0;
+    struct velo_node *node = velo_node_at(region, index);
+    /* A slot that is free has no content to save: only the link (kept) and the generation. A crash
+     * before commit leaves rubbish in a free slot, which is what free slots hold. */
+    const uint32_t generation = node->generation + 1;
+    velo_slot_wipe(node, sizeof *node);
+    VELO_INIT(node->generation, generation);
+    velo_type_set_locked(region, index, type); /* noted: a free slot must not look alive */
+    return index;
+}
+
+static void name_slot_free_locked(struct velo_region *region, uint32_t index);
+
+void velo_node_free_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    velo_identity_clear_locked(region, index, VELO_ID_ARENA);
+    velo_identity_clear_locked(region, index, VELO_ID_DISK);
+    if ((node->flags & VELO_NODE_PENDING) != 0)
+        velo_set32(region, &region->header->programs_pending,
+                   region->header->programs_pending - 1);
+    if (node->target != 0)
+        velo_text_free_locked(region, node->target);
+    if (node->last_name != 0)
+        name_slot_free_locked(region, node->last_name);
+    if (node->charged != 0)
+        velo_charge_set_locked(region, index, 0);
+    velo_type_set_locked(region, index, VELO_NONE);
+    slot_give_locked(region, &region->header->nodes, index);
+}
+
+static uint32_t chunk_count(size_t length)
+{
+    return (uint32_t)((length + VELO_CHUNK_BYTES - 1) / VELO_CHUNK_BYTES);
+}
+
+uint32_t velo_text_new_locked(struct velo_region *region, const char *text, size_t length)
+{
+    uint32_t first = 0, previous = 0;
+    for (uint32_t left = chunk_count(length); left > 0; left--) {
+        const uint32_t slot = slot_take_locked(region, &region->header->chunks);
+        if (slot == 0)
+            return 0; /* the caller aborts, which gives all of them back */
+        struct velo_chunk *chunk = velo_chunk_at(region, slot);
+        const size_t part = length < VELO_CHUNK_BYTES ? length : VELO_CHUNK_BYTES;
+        velo_slot_wipe(chunk, sizeof *chunk);
+        velo_slot_write(chunk->bytes, text, part);
+        text += part;
+        length -= part;
+        velo_set32(region, &chunk->next, 0);
+        if (previous == 0)
+            first = slot;
+        else
+            velo_set32(region, &velo_chunk_at(region, previous)->next, slot);
+        previous = slot;
+    }
+    return first;
+}
+
+void velo_text_free_locked(struct velo_region *region, uint32_t first)
+{
+    struct velo_pool *pool = &region->header->chunks;
+    uint32_t last = first, count = 1;
+    for (uint32_t next; (next = velo_chunk_at(region, last)->next) != 0 && count < pool->capacity;
+         count++)
+        last = next;
+    velo_set32(region, &velo_chunk_at(region, last)->next, pool->free_head);
+    velo_set32(region, &pool->free_head, first);
+    velo_set32(region, &pool->free_count, pool->free_count + count);
+}
+
+static size_t text_read(const struct velo_region *region, uint32_t chunk, char *out, size_t length)
+{
+    size_t done = 0;
+    while (done < length && chunk != 0) {
+        const struct velo_chunk *from = velo_chunk_at(region, chunk);
+        const size_t part = length - done < VELO_CHUNK_BYTES ? length - done : VELO_CHUNK_BYTES;
+        velo_slot_read(from->bytes, out + done, part);
+        done += part;
+        chunk = VELO_READ(from->next);
+    }
+    return done;
+}
+
+long velo_target_read(const struct velo_region *region, const struct velo_node *node, char *out,
+                      size_t size)
+{
+    const uint64_t length = VELO_READ(node->size);
+    if (length > VELO_TARGET_MAX || length >= size)
+        return -ENAMETOOLONG;
+    if (text_read(region, VELO_READ(node->target), out, length) != length)
+        return -ENAMETOOLONG; /* torn: the caller's read_retry will say so */
+    out[length] = 0;
+    return (long)length;
+}
+
+size_t velo_name_text(const struct velo_region *region, const struct velo_name *name,
+                      char out[VELO_NAME_MAX + 1])
+{
+    size_t length = __atomic_load_n(&name->length, __ATOMIC_RELAXED);
+    if (length > VELO_NAME_MAX)
+        length = VELO_NAME_MAX;
+    const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
+    velo_slot_read(name->text, out, inlined);
+    const size_t rest = text_read(region, VELO_READ(name->more), out + inlined, length - inlined);
+    out[inlined + rest] = 0;
+    return inlined + rest;
+}
+
+static uint32_t name_slot_new_locked(struct velo_region *region, const char *text, size_t length)
+{
+    const uint32_t index = slot_take_locked(region, &region->header->names);
+    if (index == 0)
+        return 0;
+    struct velo_name *name = velo_name_at(region, index);
+    velo_slot_wipe(name, sizeof *name);
+    VELO_INIT(name->length, (uint16_t)length);
+    const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
+    velo_slot_write(name->text, text, inlined);
+    if (length > inlined) {
+        VELO_INIT(name->more, velo_text_new_locked(region, text + inlined, length - inlined));
+        if (name->more == 0)
+            return 0;
+    }
+    return index;
+}
+
+static void name_slot_free_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    if (name->more != 0)
+        velo_text_free_locked(region, name->more);
+    velo_set32(region, &name->node, 0);
+    velo_set32(region, &name->parent, 0);
+    slot_give_locked(region, &region->header->names, index);
+}
+
+/* ---- names: in three lists each (hash chain, directory, node) -------------------------------- */
+
+static int same_text(const struct velo_region *region, const struct velo_name *name,
+                     const char *text, size_t length)
+{
+    if (__atomic_load_n(&name->length, __ATOMIC_RELAXED) != length)
+        return 0;
+    const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
+    if (!velo_slot_equals(name->text, text, inlined))
+        return 0;
+    if (length == inlined)
+        return 1;
+    char all[VELO_NAME_MAX + 1];
+    return velo_name_text(region, name, all) == length && memcmp(all, text, length) == 0;
+}
+
+uint32_t velo_name_find(const struct velo_region *region, uint32_t parent, const char *text,
+                        size_t length)
+{
+    const uint32_t hash = velo_hash(parent, text, length);
+    uint32_t index = VELO_READ(*velo_name_bucket(region, hash));
+    /* The bound ends a walk through a chain that is being changed; the caller retries then. */
+    for (uint32_t steps = 0; index != 0 && steps < region->header->names.capacity; steps++) {
+        const struct velo_name *name = velo_name_at(region, index);
+        if (VELO_READ(name->hash) == hash && VELO_READ(name->parent) == parent &&
+            same_text(region, name, text, length))
+            return index;
+        index = VELO_READ(name->next_hash);
+    }
+    return 0;
+}
+
+static void count_entry_locked(struct velo_region *region, uint32_t parent, uint32_t node, int add)
+{
+    struct velo_node *directory = velo_node_at(region, parent);
+    velo_set32(region, &directory->entries, directory->entries + (uint32_t)add);
+    if (velo_node_at(region, node)->type == VELO_DIRECTORY)
+        velo_set32(region, &directory->subdirectories, directory->subdirectories + (uint32_t)add);
+}
+
+uint32_t velo_name_enter_locked(struct velo_region *region, uint32_t parent, const char *text,
+                                size_t length, uint32_t node_index)
+{
+    const uint32_t index = name_slot_new_locked(region, text, length);
+    if (index == 0)
+        return 0;
+    struct velo_name *name = velo_name_at(region, index);
+    struct velo_node *directory = velo_node_at(region, parent);
+    struct velo_node *node = velo_node_at(region, node_index);
+    const uint32_t hash = velo_hash(parent, text, length);
+    uint32_t *bucket = velo_name_bucket(region, hash);
+    /* Still unreachable: plain stores, a crash makes it a free slot again. */
+    VELO_INIT(name->parent, parent);
+    VELO_INIT(name->node, node_index);
+    VELO_INIT(name->hash, hash);
+    VELO_INIT(name->next_hash, *bucket);
+    VELO_INIT(name->next_entry, directory->first_entry);
+    VELO_INIT(name->next_of_node, node->first_name);
+    if (directory->first_entry != 0)
+        velo_set32(region, &velo_name_at(region, directory->first_entry)->previous_entry, index);
+    velo_set32(region, &directory->first_entry, index);
+    velo_set32(region, &node->first_name, index);
+    velo_set32(region, &node->links, node->links + 1);
+    if (node->type == VELO_DIRECTORY)
+        velo_set32(region, &node->parent, parent);
+    count_entry_locked(region, parent, node_index, 1);
+    velo_set32(region, bucket, index);
+    return index;
+}
+
+static void unchain_locked(struct velo_region *region, uint32_t *head, uint32_t index,
+                           size_t link_offset)
+{
+    while (*head != 0 && *head != index)
+        head = (uint32_t *)(void *)((unsigned char *)velo_name_at(region, *head) + link_offset);
+    if (*head == index)
+        velo_set32(region, head,
+                   *(uint32_t *)(void *)((unsigned char *)velo_name_at(region, index) +
+                                         link_offset));
+}
+
+/* Somebody may have the file open: its last name leaves all lists, but is not forgotten. */
+static void keep_last_locked(struct velo_region *region, struct velo_node *node, uint32_t index,
+                             uint32_t parent)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    velo_set32(region, &name->next_entry, parent);
+    velo_set32(region, &name->previous_entry, velo_node_at(region, parent)->generation);
+    velo_set32(region, &name->parent, 0);
+    velo_set32(region, &name->node, 0);
+    velo_set32(region, &node->last_name, index);
+}
+
+void velo_name_remove_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    struct velo_node *directory = velo_node_at(region, name->parent);
+    struct velo_node *node = velo_node_at(region, name->node);
+    unchain_locked(region, velo_name_bucket(region, name->hash), index,
+                   offsetof(struct velo_name, next_hash));
+    unchain_locked(region, &node->first_name, index, offsetof(struct velo_name, next_of_node));
+    if (name->previous_entry != 0)
+        velo_set32(region, &velo_name_at(region, name->previous_entry)->next_entry,
+                   name->next_entry);
+    else
+        velo_set32(region, &directory->first_entry, name->next_entry);
+    if (name->next_entry != 0)
+        velo_set32(region, &velo_name_at(region, name->next_entry)->previous_entry,
+                   name->previous_entry);
+    velo_set32(region, &node->links, node->links - 1);
+    count_entry_locked(region, name->parent, name->node, -1);
+    if (node->links == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED)
+        keep_last_locked(region, node, index, name->parent);
+    else
+        name_slot_free_locked(region, index);
+}
+
+int velo_last_name_locked(struct velo_region *region, uint32_t index, uint32_t parent,
+                          const char *text, size_t length)
+{
+    const uint32_t name = name_slot_new_locked(region, text, length);
+    if (name == 0)
+        return -ENOSPC;
+    keep_last_locked(region, velo_node_at(region, index), name, parent);
+    return 0;
+}
+
+void velo_last_name_forget_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->last_name != 0)
+        name_slot_free_locked(region, node->last_name);
+    velo_set32(region, &node->last_name, 0);
+}

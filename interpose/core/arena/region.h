@@ -1,0 +1,10 @@
+/* region.h - mapping an arena, without what the floors above add (recover.c). */
+#ifndef VELO_CORE_REGION_H
+#define VELO_CORE_REGION_H
+
+#include "core/velo.h"
+
+/* As velo_region_attach, but nobody recovers yet: the lock may not be taken. */
+int velo_region_map(struct velo_region *region, const char *directory);
+
+#endif

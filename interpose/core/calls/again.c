@@ -1,0 +1,37 @@
+/* again.c - a place whose truth may be of a moment ago, looked at once more. */
+#include "file.h"
+
+#include <string.h>
+
+#include "core/tree/tree.h"
+
+int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place)
+{
+    char text[PATH_MAX];
+    const int slash = place->must_be_directory && place->path_length + 1u < PATH_MAX;
+    memcpy(text, place->path, (size_t)place->path_length + 1);
+    if (slash) {
+        text[place->path_length] = '/';
+        text[place->path_length + 1] = 0;
+    }
+    const int base = place->base;
+    const char *given = place->given;
+    const int rc = velo_walk(region, text, flags, place);
+    place->base = base;
+    place->given = given;
+    return rc;
+}
+
+int velo_fresh_path(struct velo_region *region, struct velo_place *place)
+{
+    /* The name stands at the end of place->path, so it is kept aside while the path is rebuilt. */
+    char name[VELO_NAME_MAX + 1];
+    memcpy(name, place->name, place->name_length);
+    const int length =
+        velo_name_path(region, place->parent, name, place->name_length, place->path);
+    if (length < 0)
+        return length;
+    place->path_length = (uint16_t)length;
+    place->name = place->path + length - place->name_length;
+    return 0;
+}

@@ -1,0 +1,131 @@
+/* exchange.c - RENAME_EXCHANGE within hosted directories.
+ *
+ * Both files are put first, so that both names stand on disk; then the kernel exchanges those and the
+ * namespace its own, in one hold of the lock.  Who has one of the files open keeps it. */
+#include "move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "core/disk/disk_names.h"
+#include "file.h"
+#include "core/disk/leave.h"
+#include "kernel/os.h"
+#include "core/disk/put.h"
+
+enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */
+
+static int is_directory(const struct velo_region *region, uint32_t node)
+{
+    return velo_node_at(region, node)->type == VELO_DIRECTORY;
+}
+
+/* Which is a directory if the path ends in a slash; and neither may come to lie below itself. */
+static int check_locked(const struct velo_move *m)
+{
+    const struct velo_region *region = m->region;
+    if (m->victim == 0)
+        return -ENOENT;
+    if ((m->from->must_be_directory && !is_directory(region, m->node)) ||
+        (m->to->must_be_directory && !is_directory(region, m->victim)))
+        return -ENOTDIR;
+    if ((is_directory(region, m->node) && velo_is_below(region, m->to->parent, m->node)) ||
+        (is_directory(region, m->victim) && velo_is_below(region, m->from->parent, m->victim)))
+        return -EINVAL;
+    return 0;
+}
+
+struct names {
+    uint32_t at_from, at_to;
+};
+
+/* Slots are taken before any is given back (pool.c), and before the disk does its half. */
+static int make_names_locked(struct velo_move *m, struct names *made)
+{
+    struct velo_region *region = m->region;
+    made->at_to = velo_name_enter_locked(region, m->to->parent, m->to->name, m->to->name_length,
+                                         m->node);
+    made->at_from = velo_name_enter_locked(region, m->from->parent, m->from->name,
+                                           m->from->name_length, m->victim);
+    return made->at_to == 0 || made->at_from == 0 ? -ENOSPC : 0;
+}
+
+/* `old` is the name that the node had, `place` where it is now. */
+static void take_place_locked(struct velo_region *region, uint32_t old, uint32_t made,
+                              const struct velo_place *place)
+{
+    struct stat disk;
+    const uint32_t index = velo_name_at(region, old)->node;
+    const uint64_t version = velo_name_at(region, old)->disk_version;
+    if (velo_os_lstat(place->path, &disk) == 0)
+        velo_moved_locked(region, made, index, version, &disk);
+    velo_name_remove_locked(region, old);
+    velo_took_place_locked(region, index, place);
+}
+
+static void exchange_in_tree_locked(struct velo_move *m, const struct names *made)
+{
+    take_place_locked(m->region, m->from_name, made->at_to, m->to);
+    take_place_locked(m->region, m->to_name, made->at_from, m->from);
+}
+
+static int both_on_disk(const struct velo_move *m)
+{
+    return (velo_name_at(m->region, m->from_name)->flags & VELO_NAME_ON_DISK) != 0 &&
+           (velo_name_at(m->region, m->to_name)->flags & VELO_NAME_ON_DISK) != 0;
+}
+
+/* Who may is the kernel's to say: it does the same to the same owners and modes. */
+static int exchange_locked(struct velo_move *m, struct velo_hold *hold)
+{
+    struct velo_region *region = m->region;
+    struct names made;
+    int rc = velo_move_find_locked(m, hold);
+    if (rc == 0)
+        rc = check_locked(m);
+    if (rc != 0 || m->node == m->victim) /* two names of one file: nothing happens */
+        return rc;
+    if (!both_on_disk(m))
+        return VELO_AGAIN;
+    rc = velo_move_paths_locked(m);
+    if (rc == 0)
+        rc = make_names_locked(m, &made);
+    if (rc != 0)
+        return rc;
+    velo_ctime_seen_locked(region, m->node, m->from->path);
+    velo_ctime_seen_locked(region, m->victim, m->to->path);
+    velo_moving_announce(region, VELO_MOVING_EXCHANGE, m->from_name, m->to);
+    rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, EXCHANGE);
+    if (rc == 0)
+        exchange_in_tree_locked(m, &made);
+    return rc;
+}
+
+int velo_exchange(struct velo_region *region, struct velo_place *from, struct velo_place *to)
+{
+    struct velo_move move = {.region = region, .from = from, .to = to};
+    struct velo_hold hold;
+    if (to->type == VELO_NONE)
+        return -ENOENT;
+    int rc = velo_put_place(region, from);
+    if (rc >= 0) /* while somebody writes it, it is put as it is */
+        rc = velo_put_place(region, to);
+    if (rc < 0)
+        return rc;
+    velo_arrives(region, from, to);
+    velo_arrives(region, to, from);
+    velo_begin(region, &hold);
+    rc = velo_finish(region, &hold, exchange_locked(&move, &hold));
+    return rc == VELO_DEEPER ? velo_rename_across(region, from, to, EXCHANGE, 1) : rc;
+}
+
+int velo_exchange_recover(struct velo_move *move)
+{
+    struct names made;
+    if (move->victim == 0)
+        return 0;
+    const int rc = make_names_locked(move, &made);
+    if (rc == 0)
+        exchange_in_tree_locked(move, &made);
+    return rc;
+}

@@ -1,0 +1,358 @@
+/* file.c - opening regular files that exist, and velo_open, the door to all of it.
+ *
+ * The bytes of a BACKED file are a tmpfs file that has the hosted file's own mode, owner and times,
+ * made by openat with the program's own mode: umask, O_APPEND, permissions and stamps are the
+ * kernel's.  A program that opens for writing opens first, and then, under the lock, looks whether
+ * the node still means that tmpfs file (if not, it closes and starts over) and raises its version.
+ * Who settles, puts or evicts notes the version, asks the kernel for writers, and believes the
+ * answer only if the version is the same afterwards: it saw us open, or it sees the version. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "core/disk/copy.h"
+#include "core/disk/leave.h"
+#include "kernel/os.h"
+#include "core/disk/poison.h"
+#include "core/disk/reconcile.h"
+#include "core/tree/snapshot.h"
+#include "core/disk/space.h"
+#include "core/tree/tree.h"
+#include "core/presence/watch.h"
+
+#define ATTEMPTS_MAX 1000
+
+/* What of the program's flags may be said to a file that exists already. */
+#define REOPEN_MASK (~(O_CREAT | O_EXCL | O_DIRECTORY)) /* F_GETFL shows the others */
+
+static int writes(int flags)
+{
+    return (flags & O_PATH) == 0 &&
+           ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
+}
+
+static int still(struct velo_region *region, uint32_t index, const struct velo_look *look)
+{
+    struct velo_look now;
+    return velo_look_at(region, index, &now) == 0 && now.generation == look->generation &&
+           now.state == look->state && now.backing == look->backing;
+}
+
+/* ---- files that exist ------------------------------------------------------------------------ */
+
+/* Raise the version for a change that is possible from now on. 0, or VELO_AGAIN when the node is
+ * not what `look` saw. */
+static int announce(struct velo_region *region, uint32_t index, const struct velo_look *look)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, index);
+    int rc = VELO_AGAIN;
+    if (node->generation == look->generation && node->state == look->state &&
+        node->backing == look->backing) {
+        velo_dirty_locked(region, index);
+        velo_poison_put_locked(region, index);
+        rc = 0;
+    }
+    return velo_finish(region, &hold, rc);
+}
+
+/* A program that runs may not be written, and what runs is the disk's copy. */
+static int is_running(struct velo_region *region, const struct velo_place *place)
+{
+    if ((VELO_READ(velo_node_at(region, place->node)->flags) & VELO_NODE_PROGRAM) == 0)
+        return 0;
+    const int fd = velo_os_open(place->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd >= 0)
+        velo_os_close(fd);
+    return fd == -ETXTBSY;
+}
+
+static void say_pathed(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    if ((VELO_READ(node->flags) & VELO_NODE_PATHED) != 0)
+        return;
+    velo_begin(region, &hold);
+    if (node->type == VELO_REGULAR)
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_PATHED);
+    velo_commit(region, &hold);
+}
+
+/* O_NONBLOCK met a lease that is not a program's: of a shard that is just looking, perhaps one that
+ * does not get a processor for a while.  A plain open waits for it; to the program it never was. */
+static int open_past_lease(const char *path, int flags)
+{
+    const int fd = velo_os_open(path, flags & ~O_NONBLOCK, 0);
+    if (fd >= 0)
+        velo_sys3(SYS_fcntl, fd, F_SETFL, velo_sys3(SYS_fcntl, fd, F_GETFL, 0) | O_NONBLOCK);
+    return fd;
+}
+
+static int open_backed(struct velo_region *region, struct velo_place *place,
+                       const struct velo_look *look, int flags)
+{
+    char path[320];
+    velo_backing_path(region, look->backing, path);
+    const int writing = writes(flags);
+    if (writing && is_running(region, place))
+        return -ETXTBSY;
+    if (writing)
+        velo_space_for_open(region, look->home, 0); /* as there is; the file is here already */
+    if ((flags & O_PATH) != 0)
+        say_pathed(region, place->node);
+    if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
+        return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
+    int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
+    if (fd == -EAGAIN && !velo_is_leased(region, place->node))
+        fd = open_past_lease(path, flags & REOPEN_MASK);
+    if (fd == -ENOENT)
+        return VELO_AGAIN;
+    if (fd == -EAGAIN)
+        return fd;
+    if (fd >= 0 && (writing ? announce(region, place->node, look) != 0
+                            : !still(region, place->node, look))) {
+        velo_os_close(fd);
+        return VELO_AGAIN;
+    }
+    velo_tick(region, place->node);
+    return fd;
+}
+
+/* What stands on disk is opened by the namespace's path. The kernel asks less for a relative one: no
+ * right to search the directories above, nor that none of them is being renamed. */
+static int open_standing(const struct velo_place *place, int flags)
+{
+    const int fd = velo_os_open(place->path, flags, 0);
+    if ((fd != -EACCES && fd != -ENOENT) || place->given == NULL)
+        return fd;
+    return velo_os_openat(place->base, place->given, flags, 0);
+}
+
+/* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has
+ * the name by now. */
+static int open_the_disks(struct velo_region *region, const struct velo_place *place, int flags)
+{
+    struct stat stat;
+    int fd = open_standing(place, flags & REOPEN_MASK);
+    if (fd == -EAGAIN && !velo_is_leased(region, place->node))
+        fd = open_past_lease(place->path, flags & REOPEN_MASK);
+    if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 &&
+                   stat.st_ino == VELO_READ(velo_node_at(region, place->node)
+                                                ->identity[VELO_ID_DISK].inode)))
+        return fd;
+    velo_os_close(fd);
+    return -ENOENT;
+}
+
+/* Write to the file on disk itself: no memory, and nobody who could make room; or others have it
+ * open there.  Opened first and announced then, as in memory: who copies it up meanwhile either is
+ * refused the lease (copy.c) or was first, and then we start over.  So nothing is truncated before
+ * that is known. */
+static int open_direct(struct velo_region *region, struct velo_place *place,
+                       const struct velo_look *look, int flags)
+{
+    const int truncates = (flags & O_TRUNC) != 0;
+    const int only_truncates = truncates && (flags & O_ACCMODE) == O_RDONLY;
+    if (truncates && velo_belongs_on_disk(region, place->node)) { /* nobody copies that up */
+        velo_escape(region, VELO_ESCAPE_DIRECT);
+        const int announced = announce(region, place->node, look);
+        return announced != 0 ? announced : open_the_disks(region, place, flags);
+    }
+    int fd = open_the_disks(region, place,
+                            only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
+    if (fd < 0)
+        return fd;
+    int rc = announce(region, place->node, look);
+    if (rc == 0)
+        velo_escape(region, VELO_ESCAPE_DIRECT);
+    if (rc == 0 && truncates)
+        rc = velo_os_ftruncate(fd, 0);
+    if (rc == 0 && !only_truncates)
+        return fd;
+    velo_os_close(fd);
+    return rc != 0 ? rc : open_the_disks(region, place, flags & ~O_TRUNC);
+}
+
+/* Hardly in memory it would have to leave again, and everything else before it. */
+static int too_large(const struct velo_region *region, const struct stat *disk, int flags)
+{
+    return (flags & O_TRUNC) == 0 &&
+           (uint64_t)disk->st_size > velo_limit_bytes(region) / 2;
+}
+
+static int open_disk_to_write(struct velo_region *region, struct velo_place *place,
+                              const struct velo_look *look, int flags)
+{
+    struct stat disk;
+    /* All that the open will need, before anything is truncated or copied for it. */
+    const int rights = (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK | W_OK;
+    int rc = velo_os_access(place->path, rights, AT_EACCESS);
+    if (rc == -EACCES && place->given != NULL &&
+        velo_os_accessat(place->base, place->given, rights, AT_EACCESS) == 0)
+        return open_direct(region, place, look, flags); /* it is the way that is closed */
+    if (rc != 0)
+        return rc;
+    rc = velo_os_lstat(place->path, &disk);
+    if (rc != 0)
+        return rc;
+    if (velo_has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
+        return open_direct(region, place, look, flags);
+    rc = velo_space_for_open(region, look->home,
+                             (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);
+    if (rc == 0)
+        rc = velo_copy_up(region, place, look, (flags & O_TRUNC) != 0);
+    if (rc == -ENOSPC || rc == -EBUSY)
+        return open_direct(region, place, look, flags);
+    return rc == 0 ? VELO_AGAIN : rc;
+}
+
+/* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it
+ * behind our back. By comparison under the lock: a client may have put another file there since. */
+static int gone_from_disk(struct velo_region *region, const struct velo_place *place,
+                          const struct velo_look *look)
+{
+    if (still(region, place->node, look))
+        velo_directory_refresh(region, place->parent);
+    return VELO_AGAIN;
+}
+
+static int open_disk(struct velo_region *region, struct velo_place *place,
+                     const struct velo_look *look, int flags)
+{
+    if (writes(flags)) {
+        const int rc = open_disk_to_write(region, place, look, flags);
+        return rc == -ENOENT ? gone_from_disk(region, place, look) : rc;
+    }
+    const int fd = open_the_disks(region, place, flags);
+    if (fd >= 0 && still(region, place->node, look))
+        return fd;
+    if (fd >= 0)
+        velo_os_close(fd);
+    else if (fd != -ENOENT)
+        return fd;
+    return gone_from_disk(region, place, look);
+}
+
+static int open_regular(struct velo_region *region, struct velo_place *place, int flags)
+{
+    struct velo_look look;
+    const int rc = velo_look_at(region, place->node, &look);
+    if (rc != 0 || look.generation != place->generation || look.links == 0)
+        return VELO_AGAIN;
+    switch (look.state) {
+    case VELO_BACKED:
+        if (writes(flags) && velo_belongs_on_disk(region, place->node) &&
+            velo_leave_memory(region, place->node) == 0)
+            return VELO_AGAIN;
+        return open_backed(region, place, &look, flags);
+    case VELO_DISK:
+        return open_disk(region, place, &look, flags);
+    case VELO_COLD: {
+        const int loaded = velo_load(region, place->node);
+        return loaded == 0 ? VELO_AGAIN : loaded;
+    }
+    default:
+        return -EIO;
+    }
+}
+
+/* A directory, symlink, socket, FIFO or device stands on disk, so the kernel opens it. Without O_CREAT:
+ * it may have gone since the walk, and what the kernel made in its place would be nobody's. */
+static int open_other(struct velo_region *region, const struct velo_place *place, int flags)
+{
+    if ((flags & O_CREAT) != 0 && place->type == VELO_DIRECTORY)
+        return -EISDIR;
+    const int fd = open_standing(place, flags & ~O_CREAT);
+    if (fd != -ENOENT || place->parent == 0)
+        return fd;
+    if (VELO_READ(velo_node_at(region, place->node)->generation) == place->generation)
+        velo_directory_refresh(region, place->parent); /* removed behind our back */
+    return VELO_AGAIN;
+}
+
+static int open_existing(struct velo_region *region, struct velo_place *place, int flags)
+{
+    if ((flags & O_CREAT) != 0 && (flags & O_DIRECTORY) != 0)
+        return -EINVAL;
+    if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
+        return -EISDIR;
+    if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0)
+        return -EEXIST;
+    if (place->type != VELO_REGULAR)
+        return open_other(region, place, flags);
+    if (place->must_be_directory || (flags & O_DIRECTORY) != 0)
+        return -ENOTDIR;
+    return open_regular(region, place, flags);
+}
+
+int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
+{
+    if (place->too_long)
+        return -ENAMETOOLONG;
+    const unsigned walk = (flags & O_NOFOLLOW) != 0 ||
+                                  (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
+                              ? VELO_WALK_NOFOLLOW
+                              : 0;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        int fd;
+        if (place->kind == VELO_OUTSIDE)
+            return velo_os_open(place->path, flags, mode);
+        if (place->type != VELO_NONE)
+            fd = open_existing(region, place, flags);
+        else if ((flags & O_CREAT) != 0)
+            fd = velo_create(region, place, flags, mode);
+        else
+            return -ENOENT;
+        if (fd != VELO_AGAIN)
+            return fd;
+        const int rc = velo_walk_again(region, walk, place);
+        if (rc != 0)
+            return rc;
+    }
+    return -EIO;
+}
+
+/* 0: the disk's own path, announced. */
+static int path_to_write(struct velo_region *region, struct velo_place *place,
+                         const struct velo_look *look)
+{
+    const int rc = velo_copy_up(region, place, look, 0);
+    if (rc == -EBUSY || rc == -ENOSPC)
+        return announce(region, place->node, look);
+    return rc == -ENOENT ? gone_from_disk(region, place, look) : VELO_AGAIN;
+}
+
+int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
+                     char path[PATH_MAX])
+{
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        struct velo_look look;
+        if (place->kind == VELO_OUTSIDE || place->type != VELO_REGULAR)
+            break;
+        int rc = velo_look_at(region, place->node, &look);
+        if (rc == 0 && look.state == VELO_BACKED && for_writing)
+            rc = announce(region, place->node, &look);
+        else if (rc == 0 && look.state == VELO_DISK && for_writing)
+            rc = path_to_write(region, place, &look);
+        else if (rc == 0 && look.state == VELO_COLD)
+            rc = velo_load(region, place->node) == 0 ? VELO_AGAIN : -EIO;
+        if (rc == 0 && look.state == VELO_BACKED) {
+            velo_backing_path(region, look.backing, path);
+            return 0;
+        }
+        if (rc == 0)
+            break;
+        if (rc != VELO_AGAIN)
+            return rc;
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
+        if (rc != 0)
+            return rc;
+    }
+    if (path != place->path)
+        memcpy(path, place->path, (size_t)place->path_length + 1);
+    return place->kind == VELO_HOSTED && place->type == VELO_NONE ? -ENOENT : 0;
+}

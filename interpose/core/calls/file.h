@@ -1,0 +1,25 @@
+/* file.h - steps of opening and copying files that other parts of the core use too. */
+#ifndef VELO_CORE_FILE_H
+#define VELO_CORE_FILE_H
+
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
+
+/* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */
+int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+/* The same by mknod, at its real path: nothing is opened. 0 or -errno. */
+int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode);
+/* border.c: the next node after `after` that has a name below `directory` and is not on disk as it is
+ * now: somebody writes it, or the disk refused it. 0 when there is none. */
+uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
+/* The kernel's inode of a node that is not in memory is another now, or has other links. */
+void velo_unbacked_changed(struct velo_region *region, uint32_t node, int times);
+/* Walk place's own path once more: after somebody changed the tree. */
+int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place);
+/* Under the lock: place->path as it is now; an ancestor may have been renamed since the walk. */
+int velo_fresh_path(struct velo_region *region, struct velo_place *place);
+/* Whether exec or dlopen may want a file of this name and mode at its real path. */
+int velo_looks_like_program(const char *name, size_t length, mode_t mode);
+
+#endif

@@ -1,0 +1,443 @@
+/* name.c - operations on names: mkdir, rmdir, unlink, rename, link, symlink, mknod, readlink.
+ *
+ * Regular files that live in memory change in the namespace alone.  Everything that stands on disk
+ * under the name (directories, symlinks, other types, and regular files once put there) changes on
+ * disk and in the namespace within one hold of the lock, disk first; `disk_step` tells recovery
+ * which directory to look at again if the process dies between the two. */
+#include "core/tree/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "core/disk/disk_names.h"
+#include "file.h"
+#include "core/disk/leave.h"
+#include "core/disk/litter.h"
+#include "kernel/os.h"
+#include "core/disk/poison.h"
+#include "core/arena/process.h"
+#include "core/disk/put.h"
+#include "core/disk/reconcile.h"
+#include "core/tree/stamps.h"
+#include "core/presence/watch.h"
+
+/* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
+static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, uint32_t name)
+{
+    struct velo_name *entry = velo_name_at(region, name);
+    const uint32_t putter = entry->putter;
+    if (putter == 0)
+        return 0;
+    if (!velo_putter_alive(region, putter)) {
+        velo_putter_died_locked(region, name, NULL);
+        return 0;
+    }
+    velo_abort(region, hold);
+    velo_os_pause(VELO_PUTTER_PAUSE_NS);
+    velo_begin(region, hold);
+    return VELO_AGAIN;
+}
+
+/* Find the place's name under the lock, with no put in flight. 0 or -ENOENT. */
+static int find_locked(struct velo_region *region, struct velo_hold *hold,
+                       const struct velo_place *place, uint32_t *name)
+{
+    for (int waits = 0; waits < VELO_PUTTER_WAITS_MAX; waits++) {
+        *name = velo_name_find(region, place->parent, place->name, place->name_length);
+        if (*name == 0)
+            return -ENOENT;
+        if (wait_for_putter(region, hold, *name) == 0)
+            return 0;
+    }
+    return -EBUSY;
+}
+
+static int alive_directory(const struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return node->type == VELO_DIRECTORY && node->links > 0;
+}
+
+/* ---- things that are born on disk ------------------------------------------------------------ */
+
+typedef int (*birth)(const struct velo_place *place, const void *argument);
+
+static int enter_born_locked(struct velo_region *region, struct velo_place *place,
+                             const char *target)
+{
+    struct stat disk;
+    const int rc = velo_os_lstat(place->path, &disk);
+    if (rc != 0)
+        return rc;
+    const enum velo_type type = S_ISDIR(disk.st_mode)   ? VELO_DIRECTORY
+                                : S_ISLNK(disk.st_mode) ? VELO_SYMLINK
+                                                        : VELO_OTHER;
+    const uint32_t index = velo_node_new_locked(region, type);
+    if (index == 0)
+        return -ENOSPC;
+    struct velo_node *node = velo_node_at(region, index);
+    velo_take_stat_locked(region, index, &disk);
+    VELO_INIT(node->btime_ns, node->ctime_ns);
+    velo_raise_floor(region, node->ctime_ns);
+    if (target != NULL) {
+        VELO_INIT(node->target, velo_text_new_locked(region, target, velo_length(target)));
+        if (node->target == 0)
+            return -ENOSPC;
+    }
+    if (type == VELO_DIRECTORY) /* the kernel gave it its parent's default ACL */
+        VELO_INIT(node->flags, velo_node_at(region, place->parent)->flags & VELO_NODE_ACL);
+    velo_identity_set_locked(region, index, VELO_ID_DISK, disk.st_dev, disk.st_ino);
+    const uint32_t name =
+        velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
+    if (name == 0)
+        return -ENOSPC;
+    velo_name_disk_locked(region, name, 0, &disk);
+    velo_touch_locked(region, place->parent);
+    place->node = index;
+    place->type = type;
+    return 0;
+}
+
+/* What the namespace has no room for must not stay on disk. */
+static int make_known_locked(struct velo_region *region, struct velo_place *place,
+                             const char *target)
+{
+    const int rc = enter_born_locked(region, place, target);
+    if (rc == -ENOSPC && velo_os_unlink(place->path) == -EISDIR)
+        velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    return rc;
+}
+
+static int born(struct velo_region *region, struct velo_place *place, birth make,
+                const void *argument, const char *target)
+{
+    if (place->too_long)
+        return -ENAMETOOLONG;
+    if (place->type != VELO_NONE || place->through_link)
+        return -EEXIST;
+    int rc = velo_may(region, velo_node_at(region, place->parent), 3);
+    if (rc != 0)
+        return rc;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    if (!alive_directory(region, place->parent))
+        rc = -ENOENT;
+    else if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+        rc = -EEXIST;
+    else
+        rc = velo_fresh_path(region, place);
+    if (rc == 0) {
+        velo_disk_step_locked(region, place->parent, 0);
+        rc = make(place, argument);
+        if (rc == 0)
+            rc = make_known_locked(region, place, target);
+    }
+    const int stray = rc == -EEXIST &&
+                      velo_name_find(region, place->parent, place->name, place->name_length) == 0;
+    velo_finish(region, &hold, rc);
+    if (stray) /* something of an outsider stands there: now we know */
+        velo_directory_refresh(region, place->parent);
+    return rc;
+}
+
+static int make_directory(const struct velo_place *place, const void *argument)
+{
+    return velo_os_mkdir(place->path, *(const mode_t *)argument);
+}
+
+int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode)
+{
+    return born(region, place, make_directory, &mode, NULL);
+}
+
+static int make_symlink(const struct velo_place *place, const void *argument)
+{
+    return velo_os_symlink(argument, place->path);
+}
+
+int velo_symlink(struct velo_region *region, const char *target, struct velo_place *place)
+{
+    if (target[0] == 0)
+        return -ENOENT;
+    if (place->must_be_directory && !place->too_long)
+        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
+    return born(region, place, make_symlink, target, target);
+}
+
+struct device {
+    mode_t mode;
+    dev_t device;
+};
+
+static int make_device(const struct velo_place *place, const void *argument)
+{
+    const struct device *device = argument;
+    return velo_os_mknod(place->path, device->mode, device->device);
+}
+
+int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device)
+{
+    if (place->must_be_directory && !place->too_long)
+        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
+    if ((mode & S_IFMT) == S_IFREG || (mode & S_IFMT) == 0) {
+        if (place->type == VELO_NONE && !place->too_long && !place->through_link &&
+            velo_is_watched(region, place->parent)) /* by path: a watcher would hear of a close */
+            return velo_make_on_disk(region, place, mode);
+        const int fd = velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
+                                 mode & 07777);
+        if (fd < 0)
+            return fd;
+        velo_os_close(fd);
+        return 0;
+    }
+    const struct device argument = {mode, device};
+    return born(region, place, make_device, &argument, NULL);
+}
+
+/* ---- removal --------------------------------------------------------------------------------- */
+
+static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
+                         struct velo_place *place)
+{
+    uint32_t name;
+    int rc = find_locked(region, hold, place, &name);
+    if (rc != 0)
+        return rc;
+    const uint32_t node = velo_name_at(region, name)->node;
+    rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    if (rc != 0)
+        return rc;
+    if (velo_node_at(region, node)->type == VELO_DIRECTORY)
+        return -EISDIR;
+    if ((velo_name_at(region, name)->flags & VELO_NAME_ON_DISK) != 0) {
+        rc = velo_fresh_path(region, place);
+        if (rc == 0) {
+            if (velo_node_at(region, node)->links > 1)
+                velo_ctime_seen_locked(region, node, place->path);
+            velo_disk_step_locked(region, place->parent, 0);
+            rc = velo_os_unlink(place->path);
+        }
+        if (rc != 0 && rc != -ENOENT)
+            return rc;
+    }
+    const uint64_t copy = velo_name_at(region, name)->disk_inode;
+    velo_name_remove_locked(region, name);
+    velo_lose_link_locked(region, node);
+    velo_copy_lost_locked(region, place->parent, copy);
+    velo_touch_locked(region, place->parent);
+    return 0;
+}
+
+int velo_unlink(struct velo_region *region, struct velo_place *place)
+{
+    if (place->too_long)
+        return -ENAMETOOLONG;
+    if (place->through_link)
+        return -ENOTDIR;
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->type == VELO_DIRECTORY && (place->must_be_directory || place->dots != 0))
+        return -EISDIR;
+    if (place->must_be_directory)
+        return -ENOTDIR;
+    if (place->node == place->root) /* a directory: the kernel says why not */
+        return velo_os_unlink(place->path);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold, unlink_locked(region, &hold, place));
+}
+
+static int rmdir_root(struct velo_region *region, struct velo_place *place)
+{
+    if (velo_node_at(region, place->node)->entries != 0)
+        return -ENOTEMPTY;
+    const int rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    if (rc == 0)
+        velo_root_forget(region, place->node);
+    return rc;
+}
+
+static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
+                        struct velo_place *place)
+{
+    uint32_t name;
+    int rc = find_locked(region, hold, place, &name);
+    if (rc != 0)
+        return rc;
+    const uint32_t node = velo_name_at(region, name)->node;
+    rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    if (rc == 0 && velo_node_at(region, node)->type != VELO_DIRECTORY)
+        rc = -ENOTDIR;
+    if (rc == 0 && velo_node_at(region, node)->entries != 0)
+        rc = -ENOTEMPTY;
+    if (rc == 0)
+        rc = velo_fresh_path(region, place);
+    if (rc != 0)
+        return rc;
+    velo_disk_step_locked(region, place->parent, 0);
+    rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    if (rc != 0 && rc != -ENOENT)
+        return rc;
+    velo_name_remove_locked(region, name);
+    velo_node_free_locked(region, node);
+    velo_touch_locked(region, place->parent);
+    return 0;
+}
+
+int velo_rmdir(struct velo_region *region, struct velo_place *place)
+{
+    if (place->too_long)
+        return -ENAMETOOLONG;
+    if (place->through_link)
+        return -ENOTDIR;
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->dots != 0)
+        return place->dots == 1 ? -EINVAL : -ENOTEMPTY;
+    if (place->type == VELO_DIRECTORY && velo_opaque_runs(region))
+        velo_directory_refresh(region, place->node); /* is it empty? */
+    if (place->node == place->root)
+        return rmdir_root(region, place);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    int rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
+    if (rc == -ENOTEMPTY && velo_node_at(region, place->node)->entries == 0) {
+        /* On disk it has more than we know: files being put whose names went, or an outsider's. */
+        velo_litter_of_directory(region, place->node);
+        velo_directory_refresh(region, place->node);
+        velo_begin(region, &hold);
+        rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
+    }
+    return rc;
+}
+
+/* ---- link ------------------------------------------------------------------------------------ */
+
+static int link_locked(struct velo_region *region, struct velo_hold *hold, struct velo_place *from,
+                       struct velo_place *to)
+{
+    uint32_t name;
+    int rc = find_locked(region, hold, from, &name);
+    if (rc != 0)
+        return rc;
+    if (!alive_directory(region, to->parent))
+        return -ENOENT;
+    if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
+        return -EEXIST;
+    const uint32_t node = velo_name_at(region, name)->node;
+    struct stat disk;
+    /* Before the disk's half, which an abort does not take back. */
+    const uint32_t made =
+        velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
+    if (made == 0)
+        return -ENOSPC;
+    const int native = velo_node_at(region, node)->type != VELO_REGULAR ||
+                       velo_node_at(region, node)->state == VELO_DISK;
+    if (native) {
+        rc = velo_fresh_path(region, from);
+        rc = rc != 0 ? rc : velo_fresh_path(region, to);
+        if (rc != 0)
+            return rc;
+        velo_ctime_seen_locked(region, node, from->path);
+        velo_moving_announce(region, VELO_MOVING_LINK, name, to);
+        rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
+        rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
+        if (rc != 0)
+            return rc;
+        velo_name_disk_locked(region, made, velo_node_at(region, node)->version, &disk);
+        velo_names_seen_locked(region, node, &disk);
+    } else {
+        velo_poison_put_locked(region, node);
+    }
+    velo_renamed_locked(region, node);
+    if (velo_looks_like_program(to->name, to->name_length, 0))
+        velo_set32(region, &velo_node_at(region, node)->flags,
+                   velo_node_at(region, node)->flags | VELO_NODE_PROGRAM);
+    velo_program_locked(region, node);
+    velo_touch_locked(region, to->parent);
+    return 0;
+}
+
+/* Who watches the directory looks there before we tell the namespace. 1: marked, to be taken back. */
+static int be_looked_at(struct velo_region *region, uint32_t directory)
+{
+    struct velo_hold hold;
+    if (!velo_is_watched(region, directory))
+        return 0;
+    velo_begin(region, &hold);
+    const int marked = velo_stale_locked(region, directory);
+    velo_commit(region, &hold);
+    return marked;
+}
+
+/* Across the border both names must be the disk's: the file leaves memory for good (file.c opens a
+ * file with names outside at its real path). While somebody has it open it cannot: -EXDEV. */
+static int link_natively(struct velo_region *region, struct velo_place *from,
+                         struct velo_place *to)
+{
+    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
+        const int put = velo_put_place(region, from);
+        const int evicted = put == 0 ? velo_evict(region, from->node) : -EBUSY;
+        if (evicted != 0 &&
+            VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
+            return -EXDEV;
+    }
+    const uint64_t recoveries = atomic_load(&region->header->recoveries);
+    const int stale = to->kind == VELO_HOSTED && be_looked_at(region, to->parent);
+    const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
+    if (rc == 0 && to->kind == VELO_HOSTED)
+        velo_revalidate(region, to);
+    if (stale)
+        velo_not_stale(region, to->parent, recoveries);
+    if (rc == 0 && from->kind == VELO_HOSTED)
+        velo_place_changed(region, from);
+    return rc;
+}
+
+int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to)
+{
+    struct stat stat;
+    int rc = 0;
+    if (from->kind == VELO_OUTSIDE)
+        rc = velo_os_lstat(from->path, &stat);
+    else if (from->type == VELO_NONE)
+        rc = -ENOENT;
+    else if (from->must_be_directory && from->type != VELO_DIRECTORY)
+        rc = -ENOTDIR;
+    if (rc != 0)
+        return rc;
+    if (to->too_long)
+        return -ENAMETOOLONG;
+    if (to->kind == VELO_HOSTED && (to->type != VELO_NONE || to->through_link))
+        return -EEXIST;
+    if (to->kind == VELO_OUTSIDE && velo_os_lstat(to->path, &stat) == 0)
+        return -EEXIST;
+    if (to->must_be_directory)
+        return -ENOENT;
+    if (from->kind != to->kind)
+        return link_natively(region, from, to);
+    if (from->kind == VELO_OUTSIDE)
+        return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
+    rc = velo_may_link(velo_node_at(region, from->node));
+    if (rc == 0)
+        rc = velo_may(region, velo_node_at(region, to->parent), 3);
+    if (rc != 0 || from->type == VELO_DIRECTORY)
+        return rc != 0 ? rc : -EPERM;
+    velo_arrives(region, from, to);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    return velo_finish(region, &hold, link_locked(region, &hold, from, to));
+}
+
+ssize_t velo_readlink(struct velo_region *region, struct velo_place *place, char *out, size_t size)
+{
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->type != VELO_SYMLINK)
+        return -EINVAL;
+    if (size == 0)
+        return -EINVAL;
+    (void)region; /* a symlink is always on disk too, and this call is rare */
+    return velo_os_readlinkat(AT_FDCWD, place->path, out, size);
+}

@@ -1,0 +1,404 @@
+/* rename.c - rename within hosted directories; across their border see border.c.
+ *
+ * One change of the namespace; what of the two names stands on disk is renamed there in the same hold
+ * of the lock.  See name.c for how disk and namespace stay one. */
+#include "move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "core/disk/disk_names.h"
+#include "file.h"
+#include "kernel/lease.h"
+#include "core/disk/leave.h"
+#include "core/disk/litter.h"
+#include "kernel/os.h"
+#include "core/arena/process.h"
+#include "core/disk/reconcile.h"
+#include "core/tree/stamps.h"
+#include "core/presence/watch.h"
+
+#define ATTEMPTS_MAX 1000
+
+enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
+
+static int busy(const struct velo_region *region, uint32_t name)
+{
+    const uint32_t putter = name == 0 ? 0 : velo_name_at(region, name)->putter;
+    return putter != 0 && velo_putter_alive(region, putter);
+}
+
+int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
+{
+    struct velo_region *region = m->region;
+    for (int waits = 0;; waits++) {
+        m->from_name =
+            velo_name_find(region, m->from->parent, m->from->name, m->from->name_length);
+        m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
+        if (!busy(region, m->from_name) && !busy(region, m->to_name))
+            break;
+        if (waits == VELO_PUTTER_WAITS_MAX)
+            return -EBUSY;
+        velo_abort(region, hold);
+        velo_os_pause(VELO_PUTTER_PAUSE_NS);
+        velo_begin(region, hold);
+    }
+    if (m->from_name == 0)
+        return -ENOENT;
+    velo_putter_died_locked(region, m->from_name, NULL);
+    if (m->to_name != 0)
+        velo_putter_died_locked(region, m->to_name, NULL);
+    m->node = velo_name_at(region, m->from_name)->node;
+    m->victim = m->to_name == 0 ? 0 : velo_name_at(region, m->to_name)->node;
+    return 0;
+}
+
+/* What the kernel refuses before it asks who may: text and shape of the two paths. */
+static int check_paths(const struct velo_move *m)
+{
+    const struct velo_region *region = m->region;
+    const int directory = velo_node_at(region, m->node)->type == VELO_DIRECTORY;
+    if (m->victim != 0 && (m->flags & NOREPLACE) != 0)
+        return -EEXIST;
+    if (!directory && (m->from->must_be_directory || m->to->must_be_directory))
+        return -ENOTDIR;
+    if (directory && velo_is_below(region, m->to->parent, m->node))
+        return -EINVAL;
+    if (m->victim != 0 && velo_is_below(region, m->from->parent, m->victim))
+        return -ENOTEMPTY;
+    return 0;
+}
+
+static int check_types(const struct velo_move *m)
+{
+    const struct velo_node *victim = velo_node_at(m->region, m->victim);
+    const int directory = velo_node_at(m->region, m->node)->type == VELO_DIRECTORY;
+    if (m->victim == 0)
+        return 0;
+    if (directory && victim->type != VELO_DIRECTORY)
+        return -ENOTDIR;
+    if (!directory && victim->type == VELO_DIRECTORY)
+        return -EISDIR;
+    return directory && victim->entries != 0 ? -ENOTEMPTY : 0;
+}
+
+static int check_rights(const struct velo_move *m)
+{
+    const struct velo_region *region = m->region;
+    const struct velo_node *to = velo_node_at(region, m->to->parent);
+    int rc = velo_may_remove(region, velo_node_at(region, m->from->parent),
+                             velo_node_at(region, m->node));
+    if (rc == 0)
+        rc = m->victim != 0 ? velo_may_remove(region, to, velo_node_at(region, m->victim))
+                            : velo_may(region, to, 3);
+    return rc;
+}
+
+int velo_move_paths_locked(struct velo_move *m)
+{
+    struct velo_region *region = m->region;
+    int rc = velo_fresh_path(region, m->from);
+    if (rc == 0)
+        rc = velo_fresh_path(region, m->to);
+    const size_t from = m->from->path_length, to = m->to->path_length;
+    if (rc == 0 && ((to > from && to + velo_longest_below(region, m->node) >= PATH_MAX) ||
+                    (from > to && from + velo_longest_below(region, m->victim) >= PATH_MAX)))
+        return VELO_DEEPER; /* and could not be put any more */
+    return rc;
+}
+
+void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
+                          const struct velo_place *to)
+{
+    struct velo_header *header = region->header;
+    struct velo_moving *moving = &header->moving;
+    const struct velo_name *from = velo_name_at(region, from_name);
+    moving->node = from->node;
+    moving->to_parent = to->parent;
+    moving->to_length = to->name_length;
+    moving->kind = (uint8_t)kind;
+    moving->inode = from->disk_inode;
+    memcpy(moving->to_text, to->name, to->name_length);
+    moving->to_text[to->name_length] = 0;
+    atomic_store(&moving->from_name, from_name);
+    velo_disk_step_locked(region, from->parent, to->parent);
+}
+
+/* A file on disk that somebody has open, or may have. */
+static int is_open(const char *path)
+{
+    const int fd = velo_os_open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd != -ENOENT;
+    velo_sys3(SYS_fcntl, fd, F_SETSIG, SIGURG);
+    const long rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, F_WRLCK);
+    if (rc == 0)
+        velo_lease_leave(fd);
+    velo_os_close(fd);
+    return rc == -EAGAIN;
+}
+
+/* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
+ * of that, but not when other names share it and lose a link, nor when somebody has it open and may
+ * see that it has a name still. */
+static int must_go(const struct velo_move *m)
+{
+    const struct velo_node *victim = velo_node_at(m->region, m->victim);
+    return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_SHARED) != 0 ||
+           victim->links > 1 || (victim->state == VELO_DISK && is_open(m->to->path));
+}
+
+static int remove_copy(const char *path)
+{
+    const int rc = velo_os_unlink(path);
+    return rc == -ENOENT ? 0 : rc; /* somebody else did */
+}
+
+/* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
+static int rename_on_disk(struct velo_move *m, int *moved)
+{
+    struct velo_region *region = m->region;
+    const struct velo_name *from = velo_name_at(region, m->from_name);
+    const struct velo_name *to = velo_name_at(region, m->to_name);
+    const int to_on_disk = m->to_name != 0 && (to->flags & VELO_NAME_ON_DISK) != 0;
+    *moved = (from->flags & VELO_NAME_ON_DISK) != 0;
+    if (!*moved && !to_on_disk)
+        return 0;
+    int rc = velo_move_paths_locked(m);
+    if (rc != 0)
+        return rc;
+    m->goes = !*moved && must_go(m);
+    if (!*moved && !m->goes)
+        return 0;
+    velo_moving_announce(region, *moved ? VELO_MOVING_RENAME : VELO_MOVING_UNLINK, m->from_name,
+                         m->to);
+    if (!*moved) /* it gives way to a file that lives in memory only */
+        return remove_copy(m->to->path);
+    velo_ctime_seen_locked(region, m->node, m->from->path);
+    velo_ctime_seen_locked(region, m->victim, m->to->path);
+    rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
+    if (rc == 0 && to_on_disk && to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
+        velo_os_unlink(m->from->path);
+    if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
+        *moved = 0; /* somebody removed the old copy; the bytes are here */
+        m->goes = to_on_disk && must_go(m);
+        rc = m->goes ? remove_copy(m->to->path) : 0;
+    }
+    return rc;
+}
+
+/* The old file still stands on disk under the name: an older version of what has it now. */
+static void inherit_copy_locked(struct velo_region *region, uint32_t name,
+                                const struct velo_name *from)
+{
+    struct velo_name *to = velo_name_at(region, name);
+    velo_set64(region, &to->disk_inode, from->disk_inode);
+    velo_set64(region, &to->disk_size, from->disk_size);
+    velo_set_time(region, &to->disk_mtime_ns, from->disk_mtime_ns);
+    velo_set_time(region, &to->disk_ctime_ns, from->disk_ctime_ns);
+    velo_name_flags_locked(region, name, from->flags);
+}
+
+void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node, uint64_t version,
+                       const struct stat *disk)
+{
+    velo_name_disk_locked(region, name, version, disk);
+    velo_names_seen_locked(region, node, disk);
+    const uint32_t owner = velo_identity_find(region, disk->st_dev, disk->st_ino);
+    if (owner != 0 && owner != node) /* what moved is a link of theirs: an older version */
+        velo_names_seen_locked(region, owner, disk);
+}
+
+void velo_took_place_locked(struct velo_region *region, uint32_t index,
+                            const struct velo_place *place)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    if (node->type == VELO_DIRECTORY)
+        velo_set32(region, &node->parent, place->parent);
+    if (velo_looks_like_program(place->name, place->name_length, 0))
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
+    velo_renamed_locked(region, index);
+    if (node->type == VELO_REGULAR)
+        velo_program_locked(region, index);
+    velo_touch_locked(region, place->parent);
+}
+
+/* Before the disk's half, which nothing takes back; and before a slot is given back (pool.c). */
+static int make_name(struct velo_move *m)
+{
+    m->made = velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length,
+                                     m->node);
+    return m->made == 0 ? -ENOSPC : 0;
+}
+
+static void rename_in_tree(struct velo_move *m, int moved)
+{
+    struct velo_region *region = m->region;
+    const struct velo_name before = *velo_name_at(region, m->from_name);
+    const struct velo_name victim = *velo_name_at(region, m->to_name);
+    struct stat disk;
+    const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
+    const int copy_lost = on_disk || m->goes;
+    const uint32_t made = m->made;
+    if (on_disk) {
+        velo_moved_locked(region, made, m->node, before.disk_version, &disk);
+    } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
+               !m->goes) {
+        inherit_copy_locked(region, made, &victim);
+    }
+    velo_name_remove_locked(region, m->from_name);
+    if (m->to_name != 0) {
+        velo_name_remove_locked(region, m->to_name);
+        if (velo_node_at(region, m->victim)->type == VELO_DIRECTORY)
+            velo_node_free_locked(region, m->victim);
+        else
+            velo_lose_link_locked(region, m->victim);
+        if (copy_lost)
+            velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
+    }
+    velo_touch_locked(region, m->from->parent);
+    velo_took_place_locked(region, m->node, m->to);
+}
+
+/* Links of one copy: to rename them did nothing, and the removal of the old name was still to come. */
+static void remove_twin(struct velo_region *region, uint32_t from_name, const struct stat *to)
+{
+    static char text[VELO_NAME_MAX + 1], path[PATH_MAX];
+    const struct velo_name *from = velo_name_at(region, from_name);
+    struct stat disk;
+    if (velo_name_path(region, from->parent, text, velo_name_text(region, from, text), path) > 0 &&
+        velo_os_lstat(path, &disk) == 0 && disk.st_ino == to->st_ino && disk.st_dev == to->st_dev)
+        velo_os_unlink(path); /* not of a directory: it would be one under two names */
+}
+
+static int name_from(struct velo_move *m)
+{
+    static char text[VELO_NAME_MAX + 1];
+    struct velo_place *from = m->from;
+    const size_t size = velo_name_text(m->region, velo_name_at(m->region, m->from_name), text);
+    const int length = velo_name_path(m->region, from->parent, text, size, from->path);
+    if (length < 0)
+        return 0;
+    from->name_length = (uint16_t)size;
+    from->name = from->path + length - size;
+    return 1;
+}
+
+int velo_rename_recover(struct velo_region *region)
+{
+    static struct velo_place from, to; /* too large for a stranger's stack; the lock guards them */
+    const struct velo_moving *moving = &region->header->moving;
+    struct velo_move m = {.region = region, .from = &from, .to = &to};
+    struct stat disk;
+    m.from_name = atomic_load(&moving->from_name);
+    const struct velo_name *name = velo_name_at(region, m.from_name);
+    if (m.from_name == 0 || name->node != moving->node || name->parent == 0)
+        return 0; /* none, or it had come to its end */
+    from.parent = name->parent;
+    to.parent = moving->to_parent;
+    const int length =
+        velo_name_path(region, to.parent, moving->to_text, moving->to_length, to.path);
+    if (length < 0)
+        return 0;
+    to.name = to.path + length - moving->to_length;
+    to.name_length = moving->to_length;
+    const int rc = velo_os_lstat(to.path, &disk);
+    if (moving->kind == VELO_MOVING_UNLINK ? rc != -ENOENT
+                                           : rc != 0 || disk.st_ino != moving->inode)
+        return 0; /* the disk has not done its half */
+    m.node = moving->node;
+    m.to_name = velo_name_find(region, to.parent, to.name, to.name_length);
+    if (moving->kind == VELO_MOVING_LINK) {
+        if (m.to_name == 0 && velo_os_unlink(to.path) == 0)
+            velo_copy_lost_locked(region, to.parent, moving->inode);
+        return 0;
+    }
+    m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
+    if (moving->kind == VELO_MOVING_EXCHANGE)
+        return name_from(&m) ? velo_exchange_recover(&m) : 0;
+    if (moving->kind == VELO_MOVING_RENAME)
+        remove_twin(region, m.from_name, &disk);
+    m.goes = moving->kind == VELO_MOVING_UNLINK;
+    const int made = make_name(&m);
+    if (made == 0)
+        rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
+    return made;
+}
+
+static int rename_locked(struct velo_move *m, struct velo_hold *hold)
+{
+    int rc = velo_move_find_locked(m, hold);
+    if (rc == 0 && velo_node_at(m->region, m->to->parent)->links == 0)
+        rc = -ENOENT;
+    if (rc == 0)
+        rc = check_paths(m);
+    if (rc != 0 || m->node == m->victim) /* two names of one file: POSIX says do nothing */
+        return rc;
+    rc = check_rights(m);
+    if (rc == 0)
+        rc = check_types(m);
+    if (rc != 0)
+        return rc;
+    int moved = 0;
+    rc = make_name(m);
+    if (rc == 0)
+        rc = rename_on_disk(m, &moved);
+    if (rc == 0)
+        rename_in_tree(m, moved);
+    return rc;
+}
+
+static int rename_once(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                       unsigned flags)
+{
+    if (from->dots != 0 || to->dots != 0)
+        return from->dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
+    if (from->too_long)
+        return -ENAMETOOLONG;
+    if (from->kind == VELO_HOSTED && from->type == VELO_NONE)
+        return -ENOENT;
+    struct stat stat;
+    if (to->too_long)
+        return from->kind == VELO_OUTSIDE && velo_os_lstat(from->path, &stat) != 0 ? -ENOENT
+                                                                                   : -ENAMETOOLONG;
+    if (from->through_link || to->through_link) /* walked without VELO_WALK_LAST */
+        return -ENOTDIR;
+    if (from->node != 0 && from->node == to->node && from->type != VELO_DIRECTORY &&
+        (flags & NOREPLACE) == 0 && (from->must_be_directory || to->must_be_directory))
+        return -ENOTDIR;
+    if (from->node != 0 && from->node == to->node) /* also two links of one file: nothing happens */
+        return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
+    const int roots = (from->node != 0 && from->node == from->root) ||
+                      (to->node != 0 && to->node == to->root);
+    if (flags == EXCHANGE && from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && !roots)
+        return velo_exchange(region, from, to);
+    if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
+        return velo_rename_across(region, from, to, flags, from->kind != to->kind);
+    if (from->kind == VELO_OUTSIDE)
+        return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
+    if (to->type == VELO_DIRECTORY && velo_opaque_runs(region))
+        velo_directory_refresh(region, to->node); /* is it empty? */
+    velo_arrives(region, from, to);
+    struct velo_move move = {.region = region, .from = from, .to = to, .flags = flags};
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = velo_finish(region, &hold, rename_locked(&move, &hold));
+    return rc == VELO_DEEPER ? velo_rename_across(region, from, to, flags, 1) : rc;
+}
+
+int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                unsigned flags)
+{
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        int rc = rename_once(region, from, to, flags);
+        if (rc != VELO_AGAIN)
+            return rc;
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, from);
+        if (rc == 0)
+            rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, to);
+        if (rc != 0)
+            return rc;
+    }
+    return -EIO;
+}

@@ -1,0 +1,68 @@
+/* truncate.c - the length of a file that is named by its path. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "file.h"
+#include "kernel/os.h"
+#include "core/tree/tree.h"
+#include "core/presence/watch.h"
+
+/* Somebody may have looked at the file between the announcement and the change. */
+static void has_changed(struct velo_region *region, const struct velo_place *place)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (node->generation == place->generation && node->type == VELO_REGULAR &&
+        node->state == VELO_BACKED)
+        velo_dirty_locked(region, place->node);
+    velo_commit(region, &hold);
+}
+
+/* By path: a watcher would hear of a descriptor. */
+__attribute__((noinline)) static int truncate_watched(struct velo_region *region,
+                                                      struct velo_place *place, off_t length)
+{
+    char path[PATH_MAX];
+    int rc = velo_kernel_path(region, place, 1, path);
+    if (rc == 0)
+        rc = (int)velo_sys2(SYS_truncate, velo_word(path), length);
+    if (rc == 0)
+        has_changed(region, place);
+    return rc;
+}
+
+/* There is no room for it: at its real path, or where others would notice, as far as the kernel goes. */
+static int elsewhere(struct velo_region *region, uint32_t node, uint64_t length, int *fd)
+{
+    const int disk = velo_spill(region, node, *fd);
+    if (disk < 0)
+        return velo_charge_beyond(region, node, length);
+    velo_os_close(*fd);
+    *fd = disk;
+    return 0;
+}
+
+int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
+{
+    if (length < 0)
+        return -EINVAL;
+    if (place->kind == VELO_HOSTED && place->type == VELO_DIRECTORY)
+        return -EISDIR;
+    if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
+        return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
+    if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
+        (velo_belongs_on_disk(region, place->node) || velo_is_locked(region, place->node) ||
+         velo_keeps_lock(region, place->node)))
+        return truncate_watched(region, place, length);
+    int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    int rc = velo_charge(region, place->node, (uint64_t)length);
+    if (rc != 0)
+        rc = elsewhere(region, place->node, (uint64_t)length, &fd);
+    if (rc == 0)
+        rc = velo_os_ftruncate(fd, length);
+    velo_os_close(fd);
+    return rc;
+}

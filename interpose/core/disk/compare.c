@@ -1,0 +1,362 @@
+/* compare.c - one name: what the namespace believes against what lstat says, and who is right.
+ *
+ * Equal is decided without the lock; all else is looked at again under it.  See reconcile.c. */
+#include "pass.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "disk_names.h"
+#include "follow.h"
+#include "litter.h"
+#include "mounts.h"
+#include "kernel/os.h"
+#include "poison.h"
+#include "core/arena/process.h"
+#include "reconcile.h"
+#include "core/tree/tree.h"
+
+void velo_enqueue(struct velo_pass *pass, uint32_t directory)
+{
+    if (pass->tail < VELO_QUEUE_MAX)
+        pass->queue[pass->tail++] = directory;
+}
+
+static enum velo_type type_of(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return VELO_REGULAR;
+    if (S_ISDIR(mode))
+        return VELO_DIRECTORY;
+    return S_ISLNK(mode) ? VELO_SYMLINK : VELO_OTHER;
+}
+
+static int same_as_put(const struct velo_name *name, const struct velo_node *node,
+                       const struct stat *disk)
+{
+    /* An older version may have names of other files, too, whose every step is a new ctime. */
+    const int older = VELO_READ(node->type) == VELO_REGULAR &&
+                      VELO_READ(node->identity[VELO_ID_DISK].inode) != disk->st_ino;
+    return (VELO_READ(name->flags) & VELO_NAME_ON_DISK) != 0 &&
+           VELO_READ(name->disk_inode) == disk->st_ino &&
+           VELO_READ(name->disk_size) == (uint64_t)disk->st_size &&
+           VELO_READ(name->disk_mtime_ns) == velo_ns(&disk->st_mtim) &&
+           (older || VELO_READ(name->disk_ctime_ns) == velo_ns(&disk->st_ctim));
+}
+
+/* Nothing to do for this name? Directories are compared by identity: their times are ours. */
+static int unchanged(const struct velo_region *region, uint32_t index, const struct stat *disk)
+{
+    const struct velo_name *name = velo_name_at(region, index);
+    const struct velo_node *node = velo_node_at(region, VELO_READ(name->node));
+    const int poison =
+        VELO_READ(node->type) == VELO_REGULAR && velo_is_poison(region, disk);
+    if (VELO_READ(node->type) != type_of(disk->st_mode) && !poison)
+        return 0;
+    if (VELO_READ(node->type) == VELO_DIRECTORY)
+        return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
+               VELO_READ(node->mode) == disk->st_mode &&
+               VELO_READ(node->uid) == disk->st_uid && VELO_READ(node->gid) == disk->st_gid;
+    return same_as_put(name, node, disk);
+}
+
+int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
+                size_t length, int there, const struct stat *disk)
+{
+    const uint32_t index = velo_name_find(region, directory, text, length);
+    const struct velo_name *name = velo_name_at(region, index);
+    if (index == 0)
+        return there != 0;
+    if (velo_busy_put(region, name) || (there != 0 && there != -ENOENT))
+        return 1;
+    return there == 0 ? unchanged(region, index, disk)
+                      : (VELO_READ(name->flags) & VELO_NAME_ON_DISK) == 0; /* in memory only */
+}
+
+static int leads_to(struct velo_pass *pass, const struct velo_name *name, const struct stat *disk)
+{
+    char text[VELO_NAME_MAX + 1];
+    struct stat now;
+    const size_t length = velo_name_text(pass->region, name, text);
+    return velo_name_path(pass->region, name->parent, text, length, pass->target) > 0 &&
+           velo_os_lstat(pass->target, &now) == 0 && now.st_ino == disk->st_ino &&
+           now.st_dev == disk->st_dev;
+}
+
+/* A file's identity on disk may be of the past, and the disk have given its number again; so one of
+ * its names must lead there, to what the file is now. */
+static int has_copy(struct velo_pass *pass, const struct velo_node *node, const struct stat *disk)
+{
+    uint32_t count = 0;
+    int leads = 0;
+    for (uint32_t index = node->first_name; index != 0 && node->state != VELO_COLD;
+         index = velo_name_at(pass->region, index)->next_of_node) {
+        const struct velo_name *name = velo_name_at(pass->region, index);
+        if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != disk->st_ino)
+            continue;
+        if (count++ == 0)
+            leads = (node->state == VELO_DISK || name->disk_version == node->version) &&
+                    leads_to(pass, name, disk);
+    }
+    /* In memory it has no names outside (copy.c). */
+    return leads && (node->state == VELO_DISK || disk->st_nlink == count + 1);
+}
+
+static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)
+{
+    if (S_ISDIR(disk->st_mode) || disk->st_nlink < 2)
+        return 0;
+    const uint32_t index = velo_identity_find(pass->region, disk->st_dev, disk->st_ino);
+    const struct velo_node *node = velo_node_at(pass->region, index);
+    if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
+        return 0;
+    const int same = node->type != VELO_REGULAR ||
+                     (node->state == VELO_DISK && (node->flags & VELO_NODE_SHARED) != 0) ||
+                     has_copy(pass, node, disk);
+    return same ? index : 0;
+}
+
+static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
+                                const char *text, size_t length, const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    const uint32_t index = velo_node_new_locked(region, type_of(disk->st_mode));
+    if (index == 0)
+        return 0;
+    struct velo_node *node = velo_node_at(region, index);
+    const int path = velo_name_path(region, parent, text, length, pass->target);
+    velo_take_stat_locked(region, index, disk);
+    VELO_INIT(node->btime_ns, node->ctime_ns);
+    if (path == -ENAMETOOLONG)
+        velo_set32(region, &node->flags, VELO_NODE_DEEP);
+    if (node->type == VELO_SYMLINK) {
+        const long got = velo_os_readlinkat(dirfd, text, pass->target, PATH_MAX - 1);
+        if (got <= 0)
+            return 0;
+        velo_set64(region, &node->size, (uint64_t)got);
+        velo_set32(region, &node->target,
+                   velo_text_new_locked(region, pass->target, (size_t)got));
+        if (node->target == 0)
+            return 0;
+    } else if (node->type == VELO_REGULAR) {
+        const uint32_t home = path < 0 ? 0 : velo_home_of(region, pass->target, (size_t)path);
+        VELO_INIT(node->home, (uint16_t)home);
+        velo_state_set_locked(region, index, VELO_DISK);
+        velo_set64(region, &node->version, 1);
+        velo_set64(region, &node->settled, !pass->unsure);
+    }
+    velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
+    return index;
+}
+
+/* Enter a name that the disk has and the namespace has not. 0 or -ENOSPC. */
+static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+                         size_t length, const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    uint32_t node = other_name_of(pass, disk);
+    if (node == 0)
+        node = new_node_locked(pass, dirfd, parent, text, length, disk);
+    const uint32_t name =
+        node == 0 ? 0 : velo_name_enter_locked(region, parent, text, length, node);
+    if (name == 0)
+        return -ENOSPC;
+    velo_name_disk_locked(region, name, velo_node_at(region, node)->version, disk);
+    velo_shared_locked(region, node, disk);
+    velo_unshared_locked(region, node, disk);
+    VELO_INIT(velo_name_at(region, name)->mark, pass->mark);
+    pass->result.ingested++;
+    if (S_ISDIR(disk->st_mode))
+        velo_enqueue(pass, node);
+    return 0;
+}
+
+void velo_file_gone_locked(struct velo_region *region, uint32_t name)
+{
+    const uint32_t node = velo_name_at(region, name)->node;
+    velo_name_remove_locked(region, name);
+    if (velo_node_at(region, node)->links == 0)
+        velo_node_drop_locked(region, node);
+}
+
+int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
+{
+    const struct velo_name *name = velo_name_at(region, index);
+    const struct velo_node *node = velo_node_at(region, name->node);
+    return node->type == VELO_REGULAR && node->state != VELO_DISK &&
+           name->disk_version != node->version;
+}
+
+enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3, FOLLOW = 4 };
+
+/* The name exists in both and differs. */
+static int changed_locked(struct velo_pass *pass, uint32_t index, const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    struct velo_name *name = velo_name_at(region, index);
+    struct velo_node *node = velo_node_at(region, name->node);
+    VELO_INIT(name->mark, pass->mark);
+    if (node->type == VELO_DIRECTORY && S_ISDIR(disk->st_mode)) {
+        if (node->identity[VELO_ID_DISK].inode != disk->st_ino) /* another one, with other entries */
+            velo_enqueue(pass, name->node);
+        velo_take_stat_locked(region, name->node, disk);
+        velo_identity_set_locked(region, name->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
+        velo_name_disk_locked(region, index, 0, disk);
+        return DONE;
+    }
+    if (node->type == VELO_DIRECTORY)
+        return FORGET_TREE;
+    if (node->type == VELO_REGULAR && node->state == VELO_DISK && S_ISREG(disk->st_mode) &&
+        name->disk_inode == disk->st_ino) { /* written in place, maybe by us (open_direct) */
+        pass->result.changed -= node->settled != node->version;
+        velo_set64(region, &node->stored, 0);
+        velo_take_stat_locked(region, name->node, disk);
+        velo_names_seen_locked(region, name->node, disk);
+        velo_shared_locked(region, name->node, disk);
+        return DONE;
+    }
+    if (velo_is_dirty_file(region, index)) { /* memory wins; what is there is older */
+        velo_name_disk_locked(region, index, 0, disk);
+        return velo_is_poison(region, disk) ? DONE : REPORT;
+    }
+    if (node->type == VELO_REGULAR && node->state == VELO_BACKED && S_ISREG(disk->st_mode) &&
+        name->disk_inode == disk->st_ino)
+        return FOLLOW; /* changed in place: it stays the same file, also to who has it open */
+    velo_file_gone_locked(region, index);
+    return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
+}
+
+static int look_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+                             size_t length)
+{
+    struct velo_region *region = pass->region;
+    struct stat disk;
+    const uint32_t index = velo_name_find(region, parent, text, length);
+    if (index != 0 && velo_busy_put(region, velo_name_at(region, index))) {
+        VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
+        return DONE;
+    }
+    const int rc = velo_os_lstatat(dirfd, text, &disk);
+    if (rc != 0)
+        return DONE; /* it went: the sweep of unmarked names decides */
+    if (index != 0)
+        velo_putter_died_locked(region, index, &disk);
+    if (index == 0)
+        return ingest_locked(pass, dirfd, parent, text, length, &disk);
+    VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
+    if (unchanged(region, index, &disk))
+        return DONE;
+    pass->result.changed++;
+    const int verdict = changed_locked(pass, index, &disk);
+    return verdict == REPLACED ? ingest_locked(pass, dirfd, parent, text, length, &disk) : verdict;
+}
+
+static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text, size_t length,
+                       const struct stat *disk)
+{
+    struct velo_region *region = pass->region;
+    const uint64_t sequence = velo_read_begin(region);
+    const uint32_t index = velo_name_find(region, parent, text, length);
+    if ((sequence & 1) != 0 || index == 0 || !unchanged(region, index, disk))
+        return 0;
+    const uint32_t node = VELO_READ(velo_name_at(region, index)->node);
+    if (velo_read_retry(region, sequence))
+        return 0;
+    __atomic_store_n(&velo_name_at(region, index)->mark, pass->mark, __ATOMIC_RELAXED);
+    if (pass->deep && S_ISDIR(disk->st_mode))
+        velo_enqueue(pass, node);
+    return 1;
+}
+
+static void report(struct velo_pass *pass, uint32_t parent, const char *text, size_t length)
+{
+    pass->result.conflicts++;
+    char directory[VELO_NAME_MAX + 1];
+    memcpy(directory, text, length + 1); /* text may lie in pass->dents: keep it */
+    if (pass->conflict != NULL &&
+        velo_name_path(pass->region, parent, directory, length, pass->target) > 0)
+        pass->conflict(pass->context, pass->target);
+}
+
+int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+{
+    const size_t length = velo_length(text);
+    struct stat disk;
+    pass->result.seen++;
+    const int mounted = velo_mounted_name(pass, dirfd, parent, text);
+    if (mounted != 0)
+        return mounted < 0 ? mounted : 0;
+    if (length > VELO_NAME_MAX || velo_os_lstatat(dirfd, text, &disk) != 0)
+        return 0;
+    if (quick_equal(pass, parent, text, length, &disk))
+        return 0;
+    for (int again = 0; again < 3; again++) {
+        struct velo_hold hold;
+        velo_begin(pass->region, &hold);
+        const int verdict = look_again_locked(pass, dirfd, parent, text, length);
+        const uint32_t name = velo_name_find(pass->region, parent, text, length);
+        const uint32_t node = name != 0 ? velo_name_at(pass->region, name)->node : 0;
+        const int known_directory =
+            pass->deep && node != 0 &&
+            velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
+            (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
+        velo_finish(pass->region, &hold, verdict < 0 ? verdict : 0);
+        const int crowded = verdict == -ENOSPC && again == 0; /* without the old one there is room */
+        if (verdict < 0 && !crowded)
+            return verdict;
+        if (verdict == FORGET_TREE || crowded) {
+            velo_forget(pass->region, parent, text, length);
+            continue;
+        }
+        if (verdict == FOLLOW) {
+            if (velo_evict(pass->region, node) != 0 &&
+                velo_follow_disk(pass->region, node, dirfd, text) != 0)
+                velo_forget(pass->region, parent, text, length);
+            continue;
+        }
+        if (verdict == REPORT)
+            report(pass, parent, text, length);
+        if (known_directory)
+            velo_enqueue(pass, node);
+        return 0;
+    }
+    return 0;
+}
+
+/* One try. FORGET_TREE: what has the name is to be forgotten first, which takes longer than a hold; or
+ * wait for who is putting it. */
+static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+                          size_t length)
+{
+    struct velo_region *region = pass->region;
+    struct stat disk;
+    const uint32_t index = velo_name_find(region, parent, text, length);
+    const int there = velo_os_lstatat(dirfd, text, &disk) == 0;
+    if (index != 0) {
+        const uint32_t node = velo_name_at(region, index)->node;
+        if (velo_node_at(region, node)->type == VELO_DIRECTORY ||
+            velo_busy_put(region, velo_name_at(region, index)))
+            return FORGET_TREE;
+        if (there && !velo_is_dirty_file(region, index) && unchanged(region, index, &disk))
+            return DONE; /* somebody was here before us */
+        velo_file_gone_locked(region, index);
+    }
+    return there ? ingest_locked(pass, dirfd, parent, text, length, &disk) : DONE;
+}
+
+int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+{
+    const size_t length = velo_length(text);
+    const int mounted = velo_mounted_name(pass, dirfd, parent, text);
+    if (mounted != 0)
+        return mounted < 0 ? mounted : 0;
+    for (int again = 0;; again++) {
+        struct velo_hold hold;
+        velo_begin(pass->region, &hold);
+        const int rc = replace_locked(pass, dirfd, parent, text, length);
+        velo_finish(pass->region, &hold, rc < 0 ? rc : 0);
+        if (rc == DONE || again > 1)
+            return rc < 0 ? rc : 0;
+        velo_forget(pass->region, parent, text, length);
+    }
+}

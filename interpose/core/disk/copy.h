@@ -1,0 +1,31 @@
+/* copy.h - bytes and attributes from one place to another: copy up from disk, load from the store. */
+#ifndef VELO_CORE_COPY_H
+#define VELO_CORE_COPY_H
+
+#include "core/tree/snapshot.h"
+
+/* All bytes of one file to another, which is empty; holes stay holes. 0 or -errno; EINTR and EAGAIN are
+ * retried. */
+int velo_copy_bytes(int from, int to);
+/* Owner, extended attributes of `from` (-1: none), mode and times; what of `attributes` a caller without
+ * the right cannot set stays as the kernel made it. 0, or -errno of velo_copy_xattrs. */
+int velo_copy_attributes(int from, int to, const struct stat *attributes);
+/* Extended attributes: 0, or -errno when one cannot be had or set there; whether there are any. Labels
+ * of security modules do not count. */
+int velo_copy_xattrs(int from, int to);
+int velo_has_xattrs(int fd);
+/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (somebody has the
+ * disk's file open, and must go on seeing what becomes of it) or -errno. */
+int velo_copy_up(struct velo_region *region, struct velo_place *place,
+                 const struct velo_look *look, int truncate);
+/* COLD -> BACKED, by its shard. 0 also when it was not COLD; -errno: it cannot come back now. */
+int velo_load(struct velo_region *region, uint32_t node);
+/* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
+int velo_fetch(struct velo_region *region, struct velo_place *place);
+
+/* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach
+ * them, too. */
+int velo_has_outside_names(const struct velo_region *region, uint32_t node,
+                           const struct stat *disk);
+
+#endif

@@ -1,0 +1,26 @@
+/* leave.c - a regular file leaves memory for its place on disk, now.  See leave.h. */
+#include "leave.h"
+
+#include <errno.h>
+
+#include "copy.h"
+#include "core/arena/lock.h"
+#include "core/presence/watch.h"
+
+int velo_leave_memory(struct velo_region *region, uint32_t index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    int rc = velo_load(region, index); /* only what is in memory can be put */
+    if (rc != 0 || VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_BACKED)
+        return rc;
+    rc = velo_put(region, index, 0);
+    return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
+}
+
+void velo_arrives(struct velo_region *region, const struct velo_place *from,
+                  const struct velo_place *to)
+{
+    if (from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
+        velo_takes_watched_name(region, to))
+        velo_leave_memory(region, from->node);
+}

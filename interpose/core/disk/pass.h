@@ -1,0 +1,39 @@
+/* pass.h - one comparison of the namespace with the disk: its working memory, its steps.
+ *
+ * reconcile.c chooses directories and walks them, compare.c decides about one name. */
+#ifndef VELO_CORE_PASS_H
+#define VELO_CORE_PASS_H
+
+#include "core/arena/layout.h"
+
+#define VELO_QUEUE_MAX (4u << 20) /* directories waiting; untouched pages of it cost nothing */
+#define VELO_DENTS_BYTES 32768
+
+/* Working memory of one pass: mapped, because the caller may have a 64 KiB stack. */
+struct velo_pass {
+    struct velo_region *region;
+    velo_conflict conflict;
+    void *context;
+    struct velo_reconcile_result result;
+    uint32_t mark;
+    int deep; /* go into directories that were known before, too */
+    int unsure; /* somebody may be writing what is found: its size and times are not believed */
+    uint32_t head, tail;
+    char path[PATH_MAX], target[PATH_MAX];
+    _Alignas(8) char dents[VELO_DENTS_BYTES];
+    uint32_t queue[VELO_QUEUE_MAX];
+};
+
+/* `directory` will be looked at, too. */
+void velo_enqueue(struct velo_pass *pass, uint32_t directory);
+/* Make the namespace's `text` in `parent` what lstat says of it now. 0 or -ENOSPC. */
+int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text);
+/* The kernel put something else there: the same, and what memory has of the old one counts no more. Where
+ * that is no directory, the name is never missing in between. */
+int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text);
+/* The name's file has a version in memory (or the store) that the disk has not. */
+int velo_is_dirty_file(const struct velo_region *region, uint32_t name);
+/* Take the name of a file out; free the file with its last one. */
+void velo_file_gone_locked(struct velo_region *region, uint32_t name);
+
+#endif

@@ -1,0 +1,69 @@
+/* poison.c - putting poison where the disk's copy of a hosted file is missing or old.  See poison.h.
+ *
+ * The record of a name changes without the intent log, as velo_names_seen_locked does: the disk has
+ * its half whatever becomes of us, and a file may have more names than the log has room.  Before the
+ * disk changes the record says "no known version", so whoever finds us killed keeps what is in
+ * memory. */
+#include "poison.h"
+
+#include <errno.h>
+
+#include "disk_names.h"
+#include "core/arena/lock.h"
+#include "kernel/os.h"
+#include "pass.h"
+#include "core/tree/tree.h"
+#include "core/presence/watch.h"
+
+static int poison_at(const struct velo_name *name, const char *path)
+{
+    struct stat disk;
+    const int there = velo_os_lstat(path, &disk);
+    if (there == 0 && disk.st_ino != name->disk_inode)
+        return -EEXIST; /* an outsider's: reconcile tells of it */
+    if (there == 0 && velo_os_unlink(path) != 0)
+        return -EACCES;
+    return velo_os_mknod(path, S_IFSOCK, 0);
+}
+
+static void record(struct velo_region *region, uint32_t index, const char *path)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    struct stat disk;
+    if (velo_os_lstat(path, &disk) != 0)
+        return;
+    VELO_INIT(name->disk_inode, disk.st_ino);
+    VELO_INIT(name->disk_size, (uint64_t)disk.st_size);
+    VELO_INIT(name->disk_mtime_ns, velo_ns(&disk.st_mtim));
+    VELO_INIT(name->disk_ctime_ns, velo_ns(&disk.st_ctim));
+    VELO_INIT(name->flags, (uint8_t)(VELO_NAME_ON_DISK | VELO_NAME_POISON));
+}
+
+static void poison_name_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_name *name = velo_name_at(region, index);
+    char path[PATH_MAX], text[VELO_NAME_MAX + 1];
+    if ((name->flags & VELO_NAME_POISON) != 0 || velo_busy_put(region, name))
+        return;
+    const size_t length = velo_name_text(region, name, text);
+    if (velo_name_path(region, name->parent, text, length, path) < 0)
+        return;
+    const uint64_t replaced = name->disk_inode;
+    VELO_INIT(name->disk_version, 0);
+    velo_disk_step_locked(region, name->parent, 0);
+    if (poison_at(name, path) != 0)
+        return;
+    record(region, index, path);
+    if (replaced != 0)
+        velo_copy_lost_locked(region, name->parent, replaced);
+}
+
+void velo_poison_put_locked(struct velo_region *region, uint32_t node)
+{
+    const struct velo_node *file = velo_node_at(region, node);
+    if (region->header->poison == 0 || file->type != VELO_REGULAR || file->state != VELO_BACKED)
+        return;
+    for (uint32_t index = file->first_name; index != 0;
+         index = velo_name_at(region, index)->next_of_node)
+        poison_name_locked(region, index);
+}

@@ -1,0 +1,271 @@
+/* reconcile.c - making the namespace agree with what others left on disk.
+ *
+ * One comparison per name: what velo put (or found) there last, against what lstat says now.  Equal
+ * is decided without the lock; anything else is looked at again under the lock, where disk and
+ * namespace change together (lock.h, L3), so a file that a client creates meanwhile is never
+ * mistaken for an outside change.  First sight is the same walk with nothing known yet. */
+#include "reconcile.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "disk_names.h"
+#include "xattr.h"
+#include "litter.h"
+#include "loosen.h"
+#include "mounts.h"
+#include "kernel/os.h"
+#include "pass.h"
+#include "core/tree/tree.h"
+#include "core/presence/watch.h"
+
+#define REMOVALS_A_LOCK 16
+
+static struct velo_pass *pass_new(struct velo_region *region, int deep)
+{
+    const long address = velo_os_map(sizeof(struct velo_pass));
+    if (address < 0 && address > -4096)
+        return NULL;
+    struct velo_pass *pass = (struct velo_pass *)address;
+    pass->region = region;
+    pass->deep = deep;
+    pass->mark = atomic_fetch_add(&region->header->mark, 1) + 1;
+    return pass;
+}
+
+static void pass_free(struct velo_pass *pass)
+{
+    velo_os_unmap(velo_word(pass), sizeof *pass);
+}
+
+/* ---- one directory --------------------------------------------------------------------------- */
+
+static int vanished_locked(struct velo_pass *pass, int dirfd, uint32_t index)
+{
+    struct velo_name *name = velo_name_at(pass->region, index);
+    char text[VELO_NAME_MAX + 1];
+    struct stat disk;
+    if (VELO_READ(name->mark) == pass->mark || (name->flags & VELO_NAME_ON_DISK) == 0 ||
+        velo_busy_put(pass->region, name))
+        return 0;
+    velo_name_text(pass->region, name, text);
+    return velo_os_lstatat(dirfd, text, &disk) == -ENOENT;
+}
+
+/* Take out names that the disk had and has no more. Returns 1 to be called again. */
+static int drop_vanished(struct velo_pass *pass, int dirfd, uint32_t directory)
+{
+    struct velo_region *region = pass->region;
+    char tree[VELO_NAME_MAX + 1];
+    size_t tree_length = 0;
+    int removed = 0;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    uint32_t next = velo_node_at(region, directory)->first_entry;
+    while (next != 0 && removed < REMOVALS_A_LOCK && tree_length == 0) {
+        const uint32_t index = next;
+        next = velo_name_at(region, index)->next_entry;
+        if (!vanished_locked(pass, dirfd, index))
+            continue;
+        pass->result.vanished++;
+        removed++;
+        if (velo_node_at(region, velo_name_at(region, index)->node)->type == VELO_DIRECTORY)
+            tree_length = velo_name_text(region, velo_name_at(region, index), tree);
+        else if (velo_is_dirty_file(region, index))
+            velo_name_disk_locked(region, index, 0, NULL); /* the newer version lives on */
+        else
+            velo_file_gone_locked(region, index);
+    }
+    velo_commit(region, &hold);
+    if (tree_length != 0)
+        velo_forget(region, directory, tree, tree_length);
+    return removed != 0;
+}
+
+struct dent { /* struct linux_dirent64 */
+    uint64_t inode;
+    int64_t next;
+    uint16_t record_bytes;
+    unsigned char type;
+    char name[];
+};
+
+static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
+{
+    struct velo_region *region = pass->region;
+    for (;;) {
+        const long got = velo_sys3(SYS_getdents64, dirfd, velo_word(pass->dents), VELO_DENTS_BYTES);
+        if (got <= 0)
+            return got == -ENOENT ? 0 : (int)got; /* removed meanwhile: nothing is in it */
+        for (long at = 0; at < got;) {
+            const struct dent *dent = (const struct dent *)(const void *)(pass->dents + at);
+            at += dent->record_bytes;
+            const char *name = dent->name;
+            if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)))
+                continue;
+            if (velo_is_temporary(name)) {
+                velo_litter_found(region, directory, dirfd, name);
+                continue;
+            }
+            const int rc = velo_compare_name(pass, dirfd, directory, name);
+            if (rc != 0)
+                return rc;
+        }
+    }
+}
+
+/* The directory itself, or what an outsider has put in its place. */
+static int open_to_search(struct velo_pass *pass, uint32_t directory)
+{
+    const int fd = velo_open_directory(pass->region, directory);
+    if (fd != -ESTALE || velo_path_of(pass->region, directory, pass->path) < 0)
+        return fd;
+    return velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
+static int scan_directory(struct velo_pass *pass, uint32_t directory)
+{
+    struct velo_region *region = pass->region;
+    if ((velo_has_mounts(region) && velo_is_covered(region, directory)) ||
+        velo_path_of(region, directory, pass->path) < 0)
+        return 0; /* out of sight, or it went meanwhile */
+    velo_default_acl_look(region, directory, pass->path);
+    const int dirfd = velo_read_directory(open_to_search(pass, directory));
+    if (dirfd < 0)
+        return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;
+    const int rc = scan_names(pass, dirfd, directory);
+    if (rc == 0) {
+        while (drop_vanished(pass, dirfd, directory)) {
+        }
+    }
+    velo_os_close(dirfd);
+    return rc;
+}
+
+static int run(struct velo_pass *pass)
+{
+    int rc = 0;
+    while (rc == 0 && pass->head < pass->tail)
+        rc = scan_directory(pass, pass->queue[pass->head++]);
+    return rc;
+}
+
+int velo_stale_locked(struct velo_region *region, uint32_t directory)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    if (directory == 0 || node->type != VELO_DIRECTORY || (node->flags & VELO_NODE_STALE) != 0)
+        return 0;
+    velo_set32(region, &node->flags, node->flags | VELO_NODE_STALE);
+    return 1;
+}
+
+/* After the look, so that nobody who is killed looking takes the mark away; and not when somebody
+ * else was killed meanwhile, perhaps in this very directory. */
+void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, directory);
+    if (node->type == VELO_DIRECTORY && atomic_load(&region->header->recoveries) == recoveries)
+        velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_STALE);
+    velo_commit(region, &hold);
+}
+
+int velo_directory_refresh(struct velo_region *region, uint32_t directory)
+{
+    struct velo_pass *pass = pass_new(region, 0);
+    if (pass == NULL)
+        return -ENOMEM;
+    const uint64_t recoveries = atomic_load(&region->header->recoveries);
+    velo_enqueue(pass, directory);
+    const int rc = run(pass);
+    pass_free(pass);
+    if (rc == 0)
+        velo_not_stale(region, directory, recoveries);
+    return rc;
+}
+
+int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char *text,
+                        size_t length)
+{
+    char name[VELO_NAME_MAX + 1];
+    if (length > VELO_NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, text, length);
+    name[length] = 0;
+    struct velo_pass *pass = pass_new(region, 0);
+    const int dirfd = pass == NULL ? -ENOMEM : open_to_search(pass, parent);
+    int rc = dirfd;
+    if (dirfd < 0)
+        velo_forget(region, parent, name, length);
+    if (pass == NULL)
+        return -ENOMEM;
+    if (dirfd >= 0) {
+        rc = velo_replace_name(pass, dirfd, parent, name);
+        velo_os_close(dirfd);
+        pass->unsure = 1; /* who wrote below a directory before it was renamed in goes on */
+        if (rc == 0)
+            rc = run(pass);
+    }
+    pass_free(pass);
+    return rc < 0 ? rc : 0;
+}
+
+int velo_tree_take_in(struct velo_region *region, uint32_t directory)
+{
+    struct velo_pass *pass = pass_new(region, 1);
+    if (pass == NULL)
+        return -ENOMEM;
+    velo_enqueue(pass, directory);
+    const int rc = run(pass);
+    pass_free(pass);
+    return rc;
+}
+
+/* ---- everything ------------------------------------------------------------------------------ */
+
+static int reconcile_root(struct velo_pass *pass, uint32_t slot)
+{
+    struct velo_region *region = pass->region;
+    const struct velo_root *root = &region->header->roots[slot];
+    struct stat disk;
+    if (velo_has_mounts(region) && velo_mounted_root(region, root))
+        return 0;
+    const int rc = velo_os_lstat(root->path, &disk);
+    if (rc != 0 || !S_ISDIR(disk.st_mode)) {
+        pass->result.vanished++;
+        velo_root_forget(region, root->node);
+        return 0;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    velo_identity_set_locked(region, root->node, VELO_ID_DISK, disk.st_dev, disk.st_ino);
+    velo_set32(region, &velo_node_at(region, root->node)->mode, disk.st_mode);
+    velo_commit(region, &hold);
+    velo_enqueue(pass, root->node);
+    return run(pass);
+}
+
+int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *context,
+                   struct velo_reconcile_result *result)
+{
+    struct velo_pass *pass = pass_new(region, 1);
+    if (pass == NULL)
+        return -ENOMEM;
+    velo_watchers_reap(region);
+    pass->conflict = conflict;
+    pass->context = context;
+    const uint32_t over = velo_mounts_look(region, NULL, 0);
+    velo_links_unsure(region); /* who changed these directories may have been elsewhere, too */
+    int rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
+    if (rc == 0) {
+        for (uint32_t i = 0; i < region->header->root_count && rc == 0; i++)
+            if (region->header->roots[i].node != 0)
+                rc = reconcile_root(pass, i);
+        velo_baton_leave(region);
+    }
+    velo_mounts_over(region, over);
+    *result = pass->result;
+    pass_free(pass);
+    return rc;
+}

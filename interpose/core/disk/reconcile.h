@@ -1,0 +1,57 @@
+/* reconcile.h - taking in what the disk holds: first sight of a hosted directory, changes made by
+ * others, one name after an exotic call.  The doors inside the core; velo_reconcile is in velo.h. */
+#ifndef VELO_CORE_RECONCILE_H
+#define VELO_CORE_RECONCILE_H
+
+#include "core/arena/layout.h"
+#include "core/velo.h"
+
+#define VELO_BATON_PATIENCE_MS 60000
+
+/* Does velo.toml name the directory `path`? */
+int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length);
+/* The node of that root, or 0. */
+uint32_t velo_root_find(const struct velo_region *region, const char *path, size_t length);
+/* Make `path` (of `length` bytes) a root and take in its tree: names and stats only. -ENOENT,
+ * -ENOTDIR when it is no directory (a symlink is none), -ENOSPC when there is no slot left. */
+int velo_root_attach(struct velo_region *region, const char *path, size_t length);
+/* Forget a root and everything below, in memory only. */
+void velo_root_forget(struct velo_region *region, uint32_t root);
+/* Take in the tree below `directory`, which nobody sees yet; the caller holds the baton. */
+int velo_tree_take_in(struct velo_region *region, uint32_t directory);
+/* Compare one directory (not what is below, but for new directories) with the disk. */
+int velo_directory_refresh(struct velo_region *region, uint32_t directory);
+/* Until the namespace has taken in what the kernel did in `directory`, whoever comes looks at the disk.
+ * Whether it was not marked before. */
+int velo_stale_locked(struct velo_region *region, uint32_t directory);
+/* What was marked STALE is compared: take the mark away, unless somebody was killed since header.recoveries
+ * was `recoveries`. */
+void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries);
+/* Make the namespace's `text` in `parent` what the disk has there now, whatever it was. */
+int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char *text,
+                        size_t length);
+/* Does the namespace say of a name what the disk says? `there` is what lstat answered about it,
+ * 0 or -errno; `directory` and `text` name it. */
+int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
+                size_t length, int there, const struct stat *disk);
+
+/* While opaque programs run (opaque.c): compare everything when one has ended, and the path that a
+ * walk just came along, with what it answered. True when something was taken in: walk again. */
+struct velo_walked {
+    uint32_t start; /* hosted directory, or 0: text is absolute */
+    const char *text;
+    unsigned flags;
+    int links;   /* symlinks followed */
+    int answer;  /* 0 with *place, or -errno */
+    int attempt; /* from 0 */
+};
+void velo_opaque_poll(struct velo_region *region);
+/* One more of that name, when it is not watched yet. */
+void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally);
+/* orphans.c: enter what the program in `slot`, which ended, left running. */
+void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
+int velo_opaque_compare(struct velo_region *region, const struct velo_walked *walked,
+                        const struct velo_place *place);
+#define VELO_WALK_A_PREFIX 0x1000u /* walk.c passes it on to velo_opaque_compare, which said it */
+
+#endif

@@ -1,0 +1,198 @@
+/* root.c - hosted directories: found by their path, taken in before anybody sees them, forgotten.
+ *
+ * A root is built unpublished (velo_root.building) with the baton held: whoever is killed over it
+ * leaves a tree that the next to come goes on with. */
+#include "reconcile.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "mounts.h"
+#include "kernel/os.h"
+#include "core/tree/tree.h"
+
+/* ---- by the text of a path -------------------------------------------------------------------- */
+
+int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length)
+{
+    const size_t base = header->workspace_length;
+    const int inside = length > base && memcmp(path, header->workspace, base) == 0 &&
+                       path[base] == '/';
+    for (uint32_t i = 0; i < header->pattern_count; i++) {
+        const size_t want = header->patterns[i].length;
+        const char *text = header->patterns[i].text;
+        if (header->patterns[i].absolute) {
+            if (length == want && memcmp(path, text, want) == 0)
+                return 1;
+        } else if (inside && header->patterns[i].anchored) {
+            if (length == base + 1 + want && memcmp(path + base + 1, text, want) == 0)
+                return 1;
+        } else if (inside && length > want && path[length - want - 1] == '/' &&
+                   memcmp(path + length - want, text, want) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+uint32_t velo_root_find(const struct velo_region *region, const char *path, size_t length)
+{
+    const struct velo_header *header = region->header;
+    const uint32_t hash = velo_hash(0, path, length);
+    const uint32_t count = VELO_READ(header->root_count);
+    for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
+        const struct velo_root *root = &header->roots[i];
+        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 &&
+            root->length == length && memcmp(root->path, path, length) == 0)
+            return VELO_READ(root->node);
+    }
+    return 0;
+}
+
+int velo_may_host(const struct velo_region *region, const char *text)
+{
+    const struct velo_header *header = region->header;
+    const size_t base = header->workspace_length, alias = header->alias_length;
+    if (strncmp(text, header->workspace, base) == 0)
+        return 1;
+    if (alias > 0 && strncmp(text, header->alias, alias) == 0)
+        return 1;
+    for (uint32_t i = 0; i < header->pattern_count; i++)
+        if (header->patterns[i].absolute &&
+            strncmp(text, header->patterns[i].text, header->patterns[i].length) == 0)
+            return 1;
+    /* "//ws" and "/./ws" are spellings too; they are rare, so the full walk may decide. */
+    return text[0] == '/' && (text[1] == '/' || text[1] == '.');
+}
+
+/* ---- taken in ---------------------------------------------------------------------------------- */
+
+static struct velo_root *root_slot_for(struct velo_region *region, const char *path, size_t length)
+{
+    struct velo_header *header = region->header;
+    struct velo_root *free = NULL;
+    for (uint32_t i = 0; i < header->root_count; i++) {
+        struct velo_root *root = &header->roots[i];
+        if (root->length == length && memcmp(root->path, path, length) == 0)
+            return root;
+        if (root->node == 0 && root->building == 0 && free == NULL)
+            free = root;
+    }
+    if (free == NULL && header->root_count < VELO_ROOTS_MAX)
+        free = &header->roots[header->root_count];
+    return free;
+}
+
+/* The unpublished root for `path`: new, or what a killed process began. */
+static int root_begin(struct velo_region *region, const char *path, size_t length,
+                      const struct stat *disk, struct velo_root **out)
+{
+    struct velo_header *header = region->header;
+    struct velo_hold hold;
+    int rc = 0;
+    velo_begin(region, &hold);
+    struct velo_root *root = root_slot_for(region, path, length);
+    if (root == NULL || length >= sizeof root->path) {
+        rc = root == NULL ? -ENOSPC : -ENAMETOOLONG;
+    } else if (root->node == 0) {
+        const uint32_t slot = (uint32_t)(root - header->roots);
+        if (root->building == 0) {
+            const uint32_t node = velo_node_new_locked(region, VELO_DIRECTORY);
+            if (node != 0) {
+                velo_set32(region, &velo_node_at(region, node)->links, 1);
+                velo_set32(region, &velo_node_at(region, node)->root_slot, slot + 1);
+                memcpy(root->path, path, length); /* nobody reads it before node is set */
+                root->path[length] = 0;
+                root->length = (uint16_t)length;
+                velo_set32(region, &root->hash, velo_hash(0, path, length));
+                velo_set32(region, &root->building, node);
+                if (slot == header->root_count)
+                    velo_set32(region, &header->root_count, slot + 1);
+            }
+            rc = node == 0 ? -ENOSPC : 0;
+        }
+        if (rc == 0) {
+            velo_take_stat_locked(region, root->building, disk);
+            velo_identity_set_locked(region, root->building, VELO_ID_DISK, disk->st_dev,
+                                     disk->st_ino);
+        }
+    }
+    velo_finish(region, &hold, rc);
+    *out = root;
+    return rc;
+}
+
+static void root_publish(struct velo_region *region, struct velo_root *root)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    velo_set32(region, &root->node, root->building);
+    velo_set32(region, &root->building, 0);
+    velo_commit(region, &hold);
+}
+
+static int attach_with_baton(struct velo_region *region, const char *path, size_t length,
+                             const struct stat *disk)
+{
+    struct velo_root *root = NULL;
+    int rc = root_begin(region, path, length, disk, &root);
+    if (rc != 0 || root->node != 0) /* somebody else was first */
+        return rc;
+    rc = velo_tree_take_in(region, root->building);
+    if (rc == 0)
+        root_publish(region, root);
+    return rc;
+}
+
+/* Nonzero when `node` is another directory than the root of `path`, which may be in the making:
+ * by somebody who holds the baton, or who was killed with it. */
+static int is_hosted_elsewhere(const struct velo_region *region, uint32_t node, const char *path,
+                               size_t length)
+{
+    const uint32_t slot = node == 0 ? 0 : VELO_READ(velo_node_at(region, node)->root_slot);
+    if (node == 0 || slot > VELO_ROOTS_MAX)
+        return 0;
+    const struct velo_root *root = slot == 0 ? NULL : &region->header->roots[slot - 1];
+    return root == NULL || root->length != length || memcmp(root->path, path, length) != 0;
+}
+
+int velo_root_attach(struct velo_region *region, const char *path, size_t length)
+{
+    struct stat disk;
+    int rc = velo_os_lstat(path, &disk);
+    if (rc != 0)
+        return rc == -EACCES ? -ENOENT : rc;
+    if (!S_ISDIR(disk.st_mode))
+        return -ENOTDIR;
+    if (is_hosted_elsewhere(region, velo_node_of(region, &disk), path, length))
+        return -ENOTDIR; /* a second way to a directory that is hosted already: the kernel's */
+    if (velo_is_read_only(path))
+        return -ENOTDIR;
+    velo_mounts_look(region, path, length);
+    rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
+    if (rc != 0)
+        return rc;
+    rc = attach_with_baton(region, path, length, &disk);
+    velo_baton_leave(region);
+    return rc;
+}
+
+void velo_root_forget(struct velo_region *region, uint32_t root)
+{
+    char text[VELO_NAME_MAX + 1];
+    for (size_t length = 1; length != 0;) {
+        struct velo_hold hold;
+        velo_begin(region, &hold);
+        const uint32_t first = velo_node_at(region, root)->first_entry;
+        length = first == 0 ? 0 : velo_name_text(region, velo_name_at(region, first), text);
+        if (length == 0) {
+            const uint32_t slot = velo_node_at(region, root)->root_slot;
+            if (slot != 0)
+                velo_set32(region, &region->header->roots[slot - 1].node, 0);
+            velo_node_free_locked(region, root);
+        }
+        velo_commit(region, &hold);
+        if (length != 0)
+            velo_forget(region, root, text, length);
+    }
+}

@@ -1,0 +1,10 @@
+/* space.h - room for what grows, and for files to come (space.c, put.c). */
+#ifndef VELO_CORE_SPACE_H
+#define VELO_CORE_SPACE_H
+
+#include "core/arena/layout.h"
+
+/* Before a file that holds `bytes` grows: 0, or -ENOSPC: memory is full and nobody made room in time. */
+int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes);
+
+#endif

@@ -1,0 +1,72 @@
+/* xattr.c - extended attributes, access control lists among them, go with the bytes from memory to
+ * disk and back.  The store keeps bytes only: a file with attributes leaves memory for the disk.
+ *
+ * What a directory's default ACL makes of a new file's mode is the kernel's to say: such files are
+ * born on disk. */
+#include "xattr.h"
+
+#include <errno.h>
+#include <linux/limits.h>
+#include <string.h>
+
+#include "kernel/os.h"
+#include "core/tree/tree.h"
+
+/* Labels of security modules: a file has them where it is, whether it is given them or not. */
+static int is_label(const char *name)
+{
+    return strncmp(name, "security.", 9) == 0 && strcmp(name + 9, "capability") != 0;
+}
+
+static int copy_each(int from, int to, const char *names, long length, char *value)
+{
+    int rc = 0;
+    for (long at = 0; at < length; at += (long)velo_length(names + at) + 1) {
+        long done = velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value),
+                              XATTR_SIZE_MAX);
+        if (done >= 0)
+            done = velo_sys5(SYS_fsetxattr, to, velo_word(names + at), velo_word(value), done, 0);
+        if (done < 0 && !is_label(names + at))
+            rc = (int)done;
+    }
+    return rc;
+}
+
+int velo_copy_xattrs(int from, int to)
+{
+    if (velo_sys3(SYS_flistxattr, from, 0, 0) <= 0) /* none, or a disk that has none */
+        return 0;
+    const long names = velo_os_map(XATTR_LIST_MAX + XATTR_SIZE_MAX);
+    if (names < 0 && names > -4096)
+        return (int)names;
+    const long length = velo_sys3(SYS_flistxattr, from, names, XATTR_LIST_MAX);
+    const int rc = copy_each(from, to, (char *)names, length, (char *)names + XATTR_LIST_MAX);
+    velo_os_unmap(names, XATTR_LIST_MAX + XATTR_SIZE_MAX);
+    return rc;
+}
+
+int velo_has_xattrs(int fd)
+{
+    char names[1024];
+    const long length = velo_sys3(SYS_flistxattr, fd, velo_word(names), sizeof names);
+    for (long at = 0; at < length; at += (long)velo_length(names + at) + 1)
+        if (!is_label(names + at))
+            return 1;
+    return length == -ERANGE;
+}
+
+void velo_default_acl_look(struct velo_region *region, uint32_t directory, const char *path)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    const uint32_t now =
+        velo_sys4(SYS_lgetxattr, velo_word(path), velo_word("system.posix_acl_default"), 0, 0) > 0
+            ? VELO_NODE_ACL
+            : 0;
+    struct velo_hold hold;
+    if ((VELO_READ(node->flags) & VELO_NODE_ACL) == now)
+        return;
+    velo_begin(region, &hold);
+    if (node->type == VELO_DIRECTORY)
+        velo_set32(region, &node->flags, (node->flags & ~(uint32_t)VELO_NODE_ACL) | now);
+    velo_commit(region, &hold);
+}

@@ -1,0 +1,22 @@
+/* watch.h - who watches (inotify, fanotify), and what is watched: watch.c.  What follows from it for a
+ * file's bytes: leave.c.  The calls themselves: watching.c. */
+#ifndef VELO_CORE_WATCH_H
+#define VELO_CORE_WATCH_H
+
+#include "core/arena/layout.h"
+
+/* Is this directory or file watched? */
+int velo_is_watched(const struct velo_region *region, uint32_t node);
+/* The disk's side of these directories (0: none) is changed next, and the namespace in the same hold: for
+ * whoever finds us dead (lock.h, L3); and who watches them will look there as soon as it hears. */
+void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other);
+/* Must the bytes of this file be where its names are? */
+int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
+/* Will a file that gets this name be announced? */
+int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
+/* Free the slots of watchers that are dead. */
+void velo_watchers_reap(struct velo_region *region);
+/* This process watches from now on. 0 or -ENOSPC. */
+int velo_watcher_enter_locked(struct velo_header *header);
+
+#endif

@@ -1,0 +1,266 @@
+/* path.c - from a node to the text of its path, and who may look or change there.
+ *
+ * Both only read; they are right under the lock or between velo_read_begin and velo_read_retry.  A
+ * path is of now: whoever uses it outside the lock must expect that it leads elsewhere. */
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "kernel/os.h"
+
+/* ---- paths --------------------------------------------------------------------------------- */
+
+/* Paths are built from their end: the deepest name is known first. */
+static int prepend(char path[PATH_MAX], size_t *start, const char *text, size_t length)
+{
+    if (length + 1 > *start)
+        return -ENAMETOOLONG;
+    *start -= length;
+    memcpy(path + *start, text, length);
+    path[--*start] = '/';
+    return 0;
+}
+
+int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX])
+{
+    size_t start = PATH_MAX - 1;
+    char text[VELO_NAME_MAX + 1];
+    for (unsigned depth = 0; depth < VELO_DEPTH_MAX; depth++) {
+        const struct velo_node *node = velo_node_at(region, directory);
+        const uint32_t slot = VELO_READ(node->root_slot);
+        if (slot > VELO_ROOTS_MAX || VELO_READ(node->type) != VELO_DIRECTORY)
+            return -ENOENT;
+        if (slot != 0) {
+            const struct velo_root *root = &region->header->roots[slot - 1];
+            const size_t length = root->length;
+            if (length > start || length >= sizeof root->path)
+                return -ENAMETOOLONG;
+            memmove(path + length, path + start, PATH_MAX - 1 - start);
+            memcpy(path, root->path, length);
+            path[length + PATH_MAX - 1 - start] = 0;
+            return (int)(length + PATH_MAX - 1 - start);
+        }
+        const uint32_t index = VELO_READ(node->first_name);
+        if (index == 0)
+            return -ENOENT;
+        const struct velo_name *name = velo_name_at(region, index);
+        const size_t length = velo_name_text(region, name, text);
+        if (prepend(path, &start, text, length) != 0)
+            return -ENAMETOOLONG;
+        directory = VELO_READ(name->parent);
+    }
+    return -ELOOP;
+}
+
+int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+                   size_t length, char path[PATH_MAX])
+{
+    const int above = velo_directory_path(region, parent, path);
+    if (above < 0)
+        return above;
+    if ((size_t)above + 1 + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    path[above] = '/';
+    memmove(path + above + 1, text, length);
+    path[(size_t)above + 1 + length] = 0;
+    return above + 1 + (int)length;
+}
+
+static int node_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (VELO_READ(node->type) == VELO_DIRECTORY)
+        return velo_directory_path(region, index, path);
+    const uint32_t first = VELO_READ(node->first_name);
+    if (index == 0 || first == 0)
+        return -ENOENT;
+    char text[VELO_NAME_MAX + 1];
+    const struct velo_name *name = velo_name_at(region, first);
+    const size_t length = velo_name_text(region, name, text);
+    return velo_name_path(region, VELO_READ(name->parent), text, length, path);
+}
+
+/* Where a file without a name had its last one; -ENOENT also when that directory is gone. */
+static int last_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+{
+    const uint32_t last = VELO_READ(velo_node_at(region, index)->last_name);
+    const struct velo_name *name = velo_name_at(region, last);
+    const uint32_t directory = VELO_READ(name->next_entry);
+    const struct velo_node *above = velo_node_at(region, directory);
+    if (last == 0 || VELO_READ(above->generation) != VELO_READ(name->previous_entry) ||
+        VELO_READ(above->type) != VELO_DIRECTORY)
+        return -ENOENT;
+    char text[VELO_NAME_MAX + 1];
+    const size_t length = velo_name_text(region, name, text);
+    return velo_name_path(region, directory, text, length, path);
+}
+
+typedef int (*path_reader)(const struct velo_region *region, uint32_t index, char path[PATH_MAX]);
+
+static int read_steadily(struct velo_region *region, path_reader reader, uint32_t node,
+                         char path[PATH_MAX])
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        const uint64_t sequence = velo_read_begin(region);
+        if ((sequence & 1) != 0)
+            break;
+        const int rc = reader(region, node, path);
+        if (!velo_read_retry(region, sequence))
+            return rc;
+    }
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int rc = reader(region, node, path);
+    velo_commit(region, &hold);
+    return rc;
+}
+
+int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+{
+    return read_steadily(region, node_path, node, path);
+}
+
+int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+{
+    return read_steadily(region, last_path, node, path);
+}
+
+void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320])
+{
+    size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/i/", 3);
+    length += 3;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        path[length++] = "0123456789abcdef"[backing >> shift & 15];
+    path[length] = 0;
+}
+
+uint64_t velo_backing_new(struct velo_region *region)
+{
+    /* The creator's pid is in the name, so a sweep knows whether a file that no node refers to is
+     * an orphan or about to be published. */
+    const uint64_t pid = (uint64_t)velo_sys0(SYS_getpid);
+    return pid << 40 | (atomic_fetch_add(&region->header->next_backing, 1) & 0xffffffffff);
+}
+
+/* ---- permissions --------------------------------------------------------------------------- */
+
+static int in_group(uint32_t gid, uint32_t own)
+{
+    if (own == gid)
+        return 1;
+    gid_t groups[64];
+    const long count = velo_sys2(SYS_getgroups, 64, velo_word(groups));
+    for (long i = 0; i < count; i++)
+        if (groups[i] == gid)
+            return 1;
+    return 0;
+}
+
+static int may_as(const struct velo_node *directory, unsigned wanted, int real)
+{
+    const uint32_t mode = VELO_READ(directory->mode);
+    if (((mode & mode >> 3 & mode >> 6) & wanted) == wanted)
+        return 0; /* everybody may: no need to ask who we are */
+    const uint32_t uid = (uint32_t)velo_sys0(real ? SYS_getuid : SYS_geteuid);
+    if (uid == 0)
+        return 0;
+    unsigned granted = mode & 7;
+    if (uid == VELO_READ(directory->uid))
+        granted = mode >> 6 & 7;
+    else if (in_group(VELO_READ(directory->gid),
+                      (uint32_t)velo_sys0(real ? SYS_getgid : SYS_getegid)))
+        granted = mode >> 3 & 7;
+    return (granted & wanted) == wanted ? 0 : -EACCES;
+}
+
+int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted)
+{
+    (void)region;
+    return may_as(directory, wanted, 0);
+}
+
+int velo_may_search(const struct velo_node *directory, unsigned walk_flags)
+{
+    return may_as(directory, 1, (walk_flags & VELO_WALK_REAL) != 0);
+}
+
+int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+                    const struct velo_node *node)
+{
+    const int rc = velo_may(region, directory, 3);
+    if (rc != 0 || (directory->mode & S_ISVTX) == 0)
+        return rc;
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    return uid == 0 || uid == directory->uid || uid == node->uid ? 0 : -EPERM;
+}
+
+/* fs.protected_hardlinks, see proc(5): most systems set it. */
+static int links_are_protected(void)
+{
+    static _Atomic int known; /* 1: no, 2: yes */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        char text = '0';
+        const int fd = velo_os_open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC, 0);
+        if (fd >= 0) {
+            velo_sys3(SYS_read, fd, velo_word(&text), 1);
+            velo_os_close(fd);
+        }
+        answer = text != '0' ? 2 : 1;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 2;
+}
+
+int velo_may_link(const struct velo_node *node)
+{
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid), mode = VELO_READ(node->mode);
+    if (uid == 0 || uid == VELO_READ(node->uid) || !links_are_protected())
+        return 0;
+    const int plain = S_ISREG(mode) && (mode & S_ISUID) == 0 &&
+                      (mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP);
+    return plain && may_as(node, 6, 0) == 0 ? 0 : -EPERM;
+}
+
+int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)
+{
+    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        if (directory == ancestor)
+            return 1;
+        directory = velo_node_at(region, directory)->parent;
+    }
+    return 0;
+}
+
+size_t velo_longest_below(const struct velo_region *region, uint32_t top)
+{
+    size_t length = 0, longest = 0;
+    uint32_t directory = top;
+    if (velo_node_at(region, top)->type != VELO_DIRECTORY)
+        return 0;
+    uint32_t at = velo_node_at(region, top)->first_entry;
+    while (at != 0 || directory != top) {
+        if (at == 0) { /* up again, to what follows */
+            const struct velo_name *above =
+                velo_name_at(region, velo_node_at(region, directory)->first_name);
+            length -= 1u + above->length;
+            directory = above->parent;
+            at = above->next_entry;
+            continue;
+        }
+        const struct velo_name *name = velo_name_at(region, at);
+        const struct velo_node *node = velo_node_at(region, name->node);
+        const size_t here = length + 1 + name->length;
+        longest = here > longest ? here : longest;
+        at = name->next_entry;
+        if (node->type == VELO_DIRECTORY) {
+            directory = name->node;
+            length = here;
+            at = node->first_entry;
+        }
+    }
+    return longest;
+}

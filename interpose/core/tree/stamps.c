@@ -1,0 +1,69 @@
+/* stamps.c - times to give, in one order with the kernel's.  See stamps.h. */
+#include "stamps.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/os.h"
+#include "kernel/text.h"
+
+void velo_raise_floor(struct velo_region *region, int64_t ns)
+{
+    _Atomic int64_t *floor = &region->header->time_floor_ns;
+    int64_t seen = atomic_load_explicit(floor, memory_order_relaxed);
+    while (ns > seen && !atomic_compare_exchange_weak_explicit(
+                            floor, &seen, ns, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* A time from the kernel itself: since 6.13 it gives a file that was looked at a stamp later than
+ * all it gave before, and one only it knows. */
+static int64_t kernel_stamp(struct velo_region *region)
+{
+    char path[sizeof region->directory + 8];
+    const size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/clock", 7);
+    struct stat stat;
+    /* That it was looked at is what the last call here did, the time before. */
+    if (velo_os_utimensat(AT_FDCWD, path, NULL, 0) != 0 || velo_os_lstat(path, &stat) != 0)
+        return 0;
+    return velo_ns(&stat.st_mtim);
+}
+
+int64_t velo_stamp(struct velo_region *region, int fine)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    int64_t stamp = velo_ns(&now);
+    const int64_t floor =
+        atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
+    if (floor > stamp && floor - stamp < 1000000000) /* further ahead: somebody set the clock back */
+        stamp = floor;
+    if (fine) {
+        int64_t kernel = kernel_stamp(region);
+        if (kernel <= stamp) /* nobody had looked at the clock before: now we have */
+            kernel = kernel_stamp(region);
+        if (kernel > stamp)
+            stamp = kernel;
+        velo_raise_floor(region, stamp);
+    }
+    return stamp;
+}
+
+int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns)
+{
+    const int64_t ours = VELO_READ(node->ctime_ns);
+    return kernel_ns == VELO_READ(node->copied_ns) || ours > kernel_ns ? ours : kernel_ns;
+}
+
+void velo_touch_locked(struct velo_region *region, uint32_t index)
+{
+    struct velo_node *directory = velo_node_at(region, index);
+    const int64_t now = velo_stamp(region, (directory->flags & VELO_NODE_QUERIED) != 0);
+    velo_set_time(region, &directory->mtime_ns, now);
+    velo_set_time(region, &directory->ctime_ns, now);
+    velo_set32(region, &directory->flags,
+               (directory->flags | VELO_NODE_TIMES) & ~(uint32_t)VELO_NODE_QUERIED);
+}

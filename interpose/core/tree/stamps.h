@@ -1,0 +1,17 @@
+/* stamps.h - the times that files and directories get, and the floor below all of them. */
+#ifndef VELO_CORE_STAMPS_H
+#define VELO_CORE_STAMPS_H
+
+#include "core/arena/lock.h"
+
+/* Stamp a directory: its entries changed. */
+void velo_touch_locked(struct velo_region *region, uint32_t directory);
+/* A time for a new stamp: never before one that anybody was shown, with `fine` later than all. */
+int64_t velo_stamp(struct velo_region *region, int fine);
+/* The ctime to show of a file whose tmpfs file has `kernel_ns`. Link and rename change it in the
+ * node only, a copy into memory in the kernel only. */
+int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);
+/* Something was shown: later stamps are not earlier. */
+void velo_raise_floor(struct velo_region *region, int64_t ns);
+
+#endif

@@ -1,0 +1,87 @@
+/* tree.h - slots, names, links and identities: the locked steps that every operation is made of.
+ *
+ * Functions that end in _locked need the namespace lock (velo_begin) and store only through
+ * velo_set; a caller that meets an error later undoes them all with velo_abort.  The others read,
+ * and are right either under the lock or between velo_read_begin and velo_read_retry. */
+#ifndef VELO_CORE_TREE_H
+#define VELO_CORE_TREE_H
+
+#include "core/arena/pool.h"
+#include "kernel/text.h"
+
+#include <sys/stat.h>
+
+/* ---- names --------------------------------------------------------------------------------- */
+void velo_name_flags_locked(struct velo_region *region, uint32_t name, unsigned flags);
+/* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
+void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t version,
+                           const struct stat *stat);
+/* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no change of
+ * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
+ * and a file may have more names than the intent log has room. */
+void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
+/* Who meets a name between a putter's rename and its record looks again after a pause, for half a
+ * minute: that rename may wait for a journal. */
+#define VELO_PUTTER_PAUSE_NS 50000
+#define VELO_PUTTER_WAITS_MAX 600000
+/* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
+ * them open until velo_settle finds nobody. */
+void velo_node_drop_locked(struct velo_region *region, uint32_t node);
+/* Take a name out with everything below it, in memory only. Takes and leaves the lock once per
+ * entry, so a kill in the middle leaves a whole, smaller tree. */
+void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
+
+/* `directory` is `ancestor` or below it. */
+int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
+/* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
+size_t velo_longest_below(const struct velo_region *region, uint32_t top);
+/* border.c: a rename of which one end is outside, or that only the kernel can do. `leaves`: what is
+ * moved is on disk only afterwards, at least in part. */
+int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                       unsigned flags, int leaves);
+/* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
+void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
+                          const struct velo_place *to);
+/* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.
+ * 0, or -ENOSPC: to be undone. */
+int velo_rename_recover(struct velo_region *region);
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+/* Copy mode, owner, size and times of a kernel stat into the node. */
+void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
+/* `disk` is of a DISK file, or of a symlink and the like: has it names outside, too? Then it is asked
+ * each time from now on, until all its names are found here. */
+void velo_shared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
+void velo_unshared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
+/* A change of content or attributes of a regular file that is or will be. */
+void velo_dirty_locked(struct velo_region *region, uint32_t node);
+/* Keep header.programs_pending true for this file. */
+void velo_program_locked(struct velo_region *region, uint32_t node);
+/* True when each name of the file has its current version on disk; of a DISK file always. */
+int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
+/* ---- paths --------------------------------------------------------------------------------- */
+/* Real path of a directory or of a name in it, under the lock. Length or -errno. */
+int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX]);
+int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+                   size_t length, char path[PATH_MAX]);
+/* "<arena>/i/<id>". */
+void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320]);
+uint64_t velo_backing_new(struct velo_region *region);
+
+/* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */
+int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted);
+/* On the way of a walk with these flags: may the caller search it? */
+int velo_may_search(const struct velo_node *directory, unsigned walk_flags);
+/* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
+int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+                    const struct velo_node *node);
+/* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */
+int velo_may_link(const struct velo_node *node);
+
+/* What lstat says of a name under which the namespace has a regular file: is it poison? */
+static inline int velo_is_poison(const struct velo_region *region, const struct stat *disk)
+{
+    return region->header->poison != 0 && S_ISSOCK(disk->st_mode);
+}
+
+#endif

@@ -1,0 +1,169 @@
+/* check.c - is the tree whole?  Walks everything under the lock and names the first invariant of
+ * layout.h that does not hold.  Each walk has a bound, so a cycle is a finding and not a hang. */
+#include "core/tree/tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "kernel/os.h"
+
+struct finding {
+    char *out;
+    size_t size;
+    int broken;
+};
+
+static void put_text(struct finding *finding, size_t *at, const char *text)
+{
+    while (*text != 0 && *at + 1 < finding->size)
+        finding->out[(*at)++] = *text++;
+}
+
+static int broken(struct finding *finding, const char *what, uint32_t where)
+{
+    char digits[12];
+    size_t at = 0, first = sizeof digits - 1;
+    digits[first] = 0;
+    do
+        digits[--first] = (char)('0' + where % 10);
+    while ((where /= 10) != 0);
+    put_text(finding, &at, what);
+    put_text(finding, &at, ", slot ");
+    put_text(finding, &at, digits + first);
+    if (finding->size > 0)
+        finding->out[at] = 0;
+    finding->broken = 1;
+    return -EUCLEAN;
+}
+
+static int check_pool(struct velo_region *region, const struct velo_pool *pool,
+                      struct finding *finding)
+{
+    if (pool->used > pool->committed && pool->used > 1)
+        return broken(finding, "I6: used slots beyond the committed ones", pool->used);
+    uint32_t slot = pool->free_head, count = 0;
+    for (; slot != 0 && count <= pool->used; count++) {
+        if (slot >= pool->used)
+            return broken(finding, "I6: free list leaves the pool", slot);
+        slot = *(uint32_t *)(void *)(region->base + pool->offset +
+                                     (uint64_t)slot * pool->slot_bytes);
+    }
+    if (count != pool->free_count)
+        return broken(finding, "I6: free list is not as long as counted", count);
+    return 0;
+}
+
+static int check_names_of(struct velo_region *region, uint32_t index, struct finding *finding)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    uint32_t count = 0;
+    for (uint32_t name = node->first_name; name != 0;
+         name = velo_name_at(region, name)->next_of_node) {
+        if (velo_name_at(region, name)->node != index || ++count > region->header->names.used)
+            return broken(finding, "I2: a node's list holds another node's name", index);
+    }
+    const uint32_t expected = node->root_slot != 0 ? node->links - 1 : node->links;
+    if (count != expected)
+        return broken(finding, "I3: links differ from the list of names", index);
+    if (node->type == VELO_DIRECTORY && node->links != 1)
+        return broken(finding, "I3: a directory has more than one name", index);
+    return 0;
+}
+
+static int check_directory(struct velo_region *region, uint32_t index, struct finding *finding)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    uint32_t count = 0, directories = 0, previous = 0;
+    char text[VELO_NAME_MAX + 1];
+    for (uint32_t name = node->first_entry; name != 0;) {
+        const struct velo_name *entry = velo_name_at(region, name);
+        const struct velo_node *child = velo_node_at(region, entry->node);
+        if (entry->parent != index || entry->previous_entry != previous ||
+            ++count > region->header->names.used)
+            return broken(finding, "I2: a directory's list is torn", index);
+        if (child->type == VELO_NONE)
+            return broken(finding, "I1: a name leads to a free node", name);
+        if (child->type == VELO_DIRECTORY && child->parent != index)
+            return broken(finding, "I3: a directory does not know its parent", entry->node);
+        directories += child->type == VELO_DIRECTORY;
+        const size_t length = velo_name_text(region, entry, text);
+        if (velo_name_find(region, index, text, length) != name)
+            return broken(finding, "I2: a name is not found by its text", name);
+        previous = name;
+        name = entry->next_entry;
+    }
+    if (count != node->entries)
+        return broken(finding, "I4: entries differ from the list", index);
+    if (directories != node->subdirectories)
+        return broken(finding, "I4: subdirectories differ from the list", index);
+    return 0;
+}
+
+static int check_identity(struct velo_region *region, uint32_t index, struct finding *finding)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    for (unsigned which = 0; which < 2; which++) {
+        const struct velo_identity *identity = &node->identity[which];
+        if (identity->linked &&
+            velo_identity_find(region, identity->device, identity->inode) == 0)
+            return broken(finding, "I5: an identity is not in its table", index);
+    }
+    if (node->type == VELO_REGULAR && node->state == VELO_BACKED &&
+        (!node->identity[VELO_ID_ARENA].linked || node->backing == 0))
+        return broken(finding, "I5: a file in memory has no identity there", index);
+    return 0;
+}
+
+static int check_nodes(struct velo_region *region, struct finding *finding)
+{
+    struct velo_header *header = region->header;
+    uint64_t charged[VELO_SHARDS_MAX] = {0};
+    uint32_t live = 0, names = 0, pending = 0;
+    for (uint32_t index = 1; index < header->nodes.used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (node->type == VELO_NONE)
+            continue;
+        live++;
+        int rc = check_names_of(region, index, finding);
+        if (rc == 0 && node->type == VELO_DIRECTORY)
+            rc = check_directory(region, index, finding);
+        if (rc == 0)
+            rc = check_identity(region, index, finding);
+        if (rc != 0)
+            return rc;
+        names += (node->root_slot != 0 ? 0 : node->links) + (node->last_name != 0);
+        charged[node->home % VELO_SHARDS_MAX] += node->charged;
+        pending += (node->flags & VELO_NODE_PENDING) != 0;
+    }
+    if (live + header->nodes.free_count + 1 != header->nodes.used)
+        return broken(finding, "I6: a node is neither free nor alive", live);
+    if (names + header->names.free_count + 1 != header->names.used)
+        return broken(finding, "I6: a name is neither free nor used", names);
+    if (pending != header->programs_pending)
+        return broken(finding, "I8: programs pending differ from the count", pending);
+    for (uint32_t i = 0; i < VELO_SHARDS_MAX; i++)
+        if (charged[i] != header->slices[i].used_bytes)
+            return broken(finding, "I8: a slice's charge differs from its files'", i);
+    return 0;
+}
+
+int velo_check(struct velo_region *region, char *why, size_t why_size)
+{
+    struct finding finding = {.out = why, .size = why_size};
+    struct velo_header *header = region->header;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    int rc = 0;
+    if (atomic_load(&header->intent_count) != 0 || (atomic_load(&header->sequence) & 1) != 0)
+        rc = broken(&finding, "I7: intents are left after recovery", 0);
+    if (rc == 0)
+        rc = check_pool(region, &header->nodes, &finding);
+    if (rc == 0)
+        rc = check_pool(region, &header->names, &finding);
+    if (rc == 0)
+        rc = check_pool(region, &header->chunks, &finding);
+    if (rc == 0)
+        rc = check_nodes(region, &finding);
+    velo_commit(region, &hold);
+    return rc;
+}

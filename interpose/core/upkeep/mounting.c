@@ -1,0 +1,67 @@
+/* mounting.c - while a hosted directory has a second name: the tree is on disk, and the end is looked for.
+ *
+ * What there is, mounts.c finds. */
+#include "core/disk/mounts.h"
+
+#include "kernel/proc.h"
+#include "core/disk/reconcile.h"
+
+#define LOOK_NS 100000000ull /* a look costs some 30 us */
+
+static void put_all(struct velo_region *region)
+{
+    struct velo_put_result result;
+    velo_put_cold(region);
+    velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
+}
+
+void velo_mounts_settle(struct velo_region *region)
+{
+    if (atomic_load_explicit(&region->header->second_put_due, memory_order_relaxed) != 0 &&
+        atomic_exchange(&region->header->second_put_due, 0) != 0) {
+        put_all(region);
+        velo_escape(region, VELO_ESCAPE_MOUNT); /* counted when all of the tree can be seen there */
+    }
+}
+
+void velo_mounts_poll(struct velo_region *region)
+{
+    struct velo_header *header = region->header;
+    struct velo_reconcile_result result;
+    if (atomic_load_explicit(&header->second_names, memory_order_relaxed) == 0)
+        return;
+    velo_mounts_settle(region);
+    const uint64_t now_ns = velo_boottime_ns();
+    uint64_t due_ns = atomic_load(&header->mounts_look_ns);
+    if (now_ns < due_ns ||
+        !atomic_compare_exchange_strong(&header->mounts_look_ns, &due_ns, now_ns + LOOK_NS))
+        return;
+    if (velo_mounts_look(region, NULL, 0) != 0)
+        velo_reconcile(region, NULL, NULL, &result); /* looks again, and ends it */
+}
+
+/* ---- who mounts ------------------------------------------------------------------------------ */
+
+void velo_mount_begin(struct velo_region *region)
+{
+    velo_second_name_begins(region->header); /* first: what is made from now on is on disk */
+    put_all(region);
+}
+
+void velo_mount_end(struct velo_region *region)
+{
+    struct velo_reconcile_result result;
+    atomic_fetch_add(&region->header->mounts_serial, 1);
+    velo_reconcile(region, NULL, NULL, &result);
+    velo_mounts_settle(region);
+}
+
+void velo_mounts_changed(struct velo_region *region)
+{
+    const struct velo_header *header = region->header;
+    struct velo_reconcile_result result;
+    const uint32_t below = atomic_load(&header->mounts_below);
+    if (velo_mounts_look(region, NULL, 0) != 0 || atomic_load(&header->mounts_below) != below)
+        velo_reconcile(region, NULL, NULL, &result);
+    velo_mounts_settle(region);
+}

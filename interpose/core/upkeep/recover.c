@@ -1,0 +1,51 @@
+/* recover.c - the steps of recovery, in order; and attaching, which says that these are the steps.
+ *
+ * The lock finds a dead owner and calls up to here through velo_region.recover, for what has to be
+ * repaired belongs to floors above it: renames, and rights that were lent. */
+#include "recover.h"
+
+#include "core/arena/lock.h"
+#include "core/disk/loosen.h"
+#include "core/disk/reconcile.h"
+#include "core/arena/region.h"
+#include "core/arena/trace.h"
+#include "core/tree/tree.h"
+
+static void mark_stale(struct velo_region *region, uint32_t directory)
+{
+    struct velo_node *node = velo_node_at(region, directory);
+    if (directory != 0 && node->type == VELO_DIRECTORY)
+        __atomic_store_n(&node->flags, node->flags | VELO_NODE_STALE, __ATOMIC_RELAXED);
+}
+
+/* May itself be cut short anywhere: each step is right when it is done again. */
+void velo_recover_locked(struct velo_region *region)
+{
+    struct velo_header *header = region->header;
+    VELO_TRACE(region, RECOVERED, 0, 0);
+    velo_undo_locked(region);
+    velo_readers_go_on(header);
+    const uint32_t loosened = atomic_load(&header->loosened),
+                   other = atomic_load(&header->loosened_other);
+    if (velo_rename_recover(region) != 0)
+        velo_undo_locked(region);
+    velo_readers_go_on(header);
+    atomic_store(&header->loosened_other, other); /* the rename may have lent rights of its own */
+    atomic_store(&header->loosened, loosened);
+    velo_loosened_recover(region);
+    mark_stale(region, atomic_load(&header->disk_step));
+    mark_stale(region, atomic_load(&header->disk_step_other));
+    velo_disk_step_over(header);
+    atomic_fetch_add_explicit(&header->recoveries, 1, memory_order_relaxed);
+}
+
+int velo_region_attach(struct velo_region *region, const char *directory)
+{
+    const int rc = velo_region_map(region, directory);
+    if (rc == 0) {
+        region->recover = velo_recover_locked;
+        region->poll = velo_opaque_poll;
+        region->fresh = velo_opaque_compare;
+    }
+    return rc;
+}

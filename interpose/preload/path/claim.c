@@ -1,0 +1,417 @@
+/* claim.c - from a directory descriptor and a text to a place, or to "not ours".
+ *
+ * The working directory is remembered: as a node where it is hosted (a rename above it changes
+ * nothing then), else as text. A descriptor is asked for its identity, one fstat; the text of a
+ * descriptor outside is read from /proc only when the path has a component that velo.toml names,
+ * since nothing else leads from outside to a hosted directory.
+ *
+ * Invariants
+ *   C1  what `cwd` says is believed only while cwd.epoch == cwd_epoch; each chdir ends an epoch; and
+ *       while nothing is mounted: what had a path may have none, and another may be there
+ *   C2  `cwd` is written only by who made cwd.sequence odd, and never in a vfork child, whose
+ *       directory is its own although its memory is its parent's
+ *   C3  a hosted directory in `cwd` is believed only while its slot has the same generation */
+#include "claim.h"
+
+#include "core/arena/layout.h"
+#include "outside.h"
+#include "preload/base/raw.h"
+
+static struct {
+    _Atomic uint32_t sequence; /* odd while written; pairs with the fence in cwd_recall */
+    uint32_t epoch;            /* 0: nothing remembered */
+    uint32_t mounts;           /* number of changes of mounts until then */
+    uint32_t node, generation; /* of a hosted directory, else 0 */
+    uint32_t length;           /* of the text of one outside */
+    char text[PATH_MAX];
+} cwd;
+static _Atomic uint32_t cwd_epoch = 1;
+static _Atomic int cwd_unknowable;
+
+void velo_cwd_changed(void)
+{
+    if (atomic_fetch_add(&cwd_epoch, 1) == UINT32_MAX)
+        atomic_store(&cwd_epoch, 1);
+}
+
+void velo_cwd_unknowable(void)
+{
+    atomic_store(&cwd_unknowable, 1);
+}
+
+/* ---- which texts can lead in ----------------------------------------------------------------- */
+
+static bool is_last_of_pattern(const struct velo_header *header, const char *name, size_t length)
+{
+    for (uint32_t i = 0; i < header->pattern_count; i++) {
+        const size_t whole = header->patterns[i].length;
+        const char *text = header->patterns[i].text;
+        if (whole < length || memcmp(text + whole - length, name, length) != 0)
+            continue;
+        if (whole == length || text[whole - length - 1] == '/')
+            return true;
+    }
+    return false;
+}
+
+/* Does a component of `text` end a pattern? From outside nothing else leads into a hosted
+ * directory, because those begin where the collapsed text of a path matches one. */
+static bool names_a_pattern(const struct velo_region *region, const char *text)
+{
+    while (*text != 0) {
+        while (*text == '/')
+            text++;
+        size_t length = 0;
+        while (text[length] != 0 && text[length] != '/')
+            length++;
+        if (length > 0 && is_last_of_pattern(region->header, text, length))
+            return true;
+        text += length;
+    }
+    return false;
+}
+
+/* velo_may_host does not know "..": gcc's "/usr/lib/gcc/../../include" is everyday. */
+bool velo_may_lead_in(const struct velo_region *region, const char *text)
+{
+    return (velo_may_host(region, text) != 0 || strstr(text, "/..") != NULL) &&
+           names_a_pattern(region, text);
+}
+
+/* ---- the working directory ------------------------------------------------------------------- */
+
+struct base { /* where a relative path starts */
+    uint32_t node;   /* hosted directory, or 0: then by text */
+    uint32_t length; /* of the text; no trailing slash, so 0 for "/" */
+    bool remembered; /* may be out of date: others can rename directories */
+};
+
+static bool still_there(const struct velo_region *region, uint32_t node, uint32_t generation)
+{
+    const struct velo_node *slot = velo_node_at(region, node);
+    return slot->type == VELO_DIRECTORY && slot->generation == generation;
+}
+
+/* True when `text` and *base are what was remembered and still holds. */
+static bool cwd_recall(const struct velo_region *region, struct base *base, char text[PATH_MAX])
+{
+    if (velo_vfork_child || atomic_load_explicit(&cwd_unknowable, memory_order_relaxed))
+        return false;
+    const uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_acquire);
+    if ((sequence & 1) != 0 || cwd.epoch != atomic_load(&cwd_epoch) ||
+        cwd.mounts != velo_mount_changes(region))
+        return false;
+    *base = (struct base){.node = cwd.node, .length = cwd.length, .remembered = true};
+    const uint32_t generation = cwd.generation;
+    if (base->length >= PATH_MAX)
+        return false;
+    memcpy(text, cwd.text, base->length + 1);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&cwd.sequence, memory_order_relaxed) != sequence)
+        return false;
+    return base->node == 0 || still_there(region, base->node, generation);
+}
+
+static void cwd_remember(const struct base *base, uint32_t generation, const char *text,
+                         uint32_t epoch, uint32_t mounts)
+{
+    uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_relaxed);
+    if (velo_vfork_child || (sequence & 1) != 0 ||
+        !atomic_compare_exchange_strong(&cwd.sequence, &sequence, sequence + 1))
+        return;
+    atomic_thread_fence(memory_order_release);
+    cwd.epoch = epoch;
+    cwd.mounts = mounts;
+    cwd.node = base->node;
+    cwd.generation = generation;
+    cwd.length = base->length;
+    memcpy(cwd.text, text, base->length + 1);
+    atomic_store_explicit(&cwd.sequence, sequence + 2, memory_order_release);
+}
+
+/* Ask the kernel; `scratch` is the caller's place, not filled yet. 0, or -errno: nothing hosted
+ * can be reached from here (the directory was removed). */
+static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH_MAX],
+                   struct velo_place *scratch)
+{
+    const uint32_t epoch = atomic_load(&cwd_epoch), mounts = velo_mount_changes(region);
+    const long size = raw_getcwd(text, PATH_MAX);
+    if (size < 0)
+        return (int)size;
+    if (text[0] != '/')
+        return -ENOENT; /* "(unreachable)" */
+    uint32_t generation = 0;
+    *base = (struct base){.length = (uint32_t)size - 1};
+    if (velo_may_lead_in(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
+        scratch->kind == VELO_HOSTED && scratch->type == VELO_DIRECTORY) {
+        base->node = scratch->node;
+        base->length = 0;
+        generation = scratch->generation;
+    }
+    if (base->length == 1)
+        base->length = 0;
+    text[base->length] = 0;
+    cwd_remember(base, generation, text, epoch, mounts);
+    return 0;
+}
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+uint32_t velo_node_of_fd(struct velo_region *region, int fd)
+{
+    struct stat stat;
+    return raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : 0;
+}
+
+int velo_place_of_node(struct velo_region *region, uint32_t node, struct velo_place *place)
+{
+    char path[PATH_MAX];
+    const int length = velo_path_of(region, node, path);
+    return length < 0 ? length : velo_walk(region, path, VELO_WALK_NOFOLLOW, place);
+}
+
+/* The number up to `end`, or -1. */
+static int digits(const char *text, char end)
+{
+    int value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9' && value < 100000000; at++)
+        value = value * 10 + (*at - '0');
+    return at > text && *at == end ? value : -1;
+}
+
+/* What follows "/proc/self/" in other spellings, too, or NULL. */
+static const char *of_ourselves(const char *path)
+{
+    if (strncmp(path, "/proc/", 6) != 0)
+        return NULL;
+    const char *who = path + 6, *end = strchr(who, '/');
+    if (end == NULL)
+        return NULL;
+    if (strncmp(who, "self/", 5) != 0 && strncmp(who, "thread-self/", 12) != 0 &&
+        digits(who, '/') != velo_sys0(SYS_getpid))
+        return NULL;
+    return end + 1;
+}
+
+int velo_fd_of_path(const char *path)
+{
+    static const char *const standard[] = {"stdin", "stdout", "stderr"};
+    if (strncmp(path, "/dev/fd/", 8) == 0)
+        return digits(path + 8, 0);
+    if (strncmp(path, "/dev/std", 8) == 0)
+        for (int fd = 0; fd < 3; fd++)
+            if (strcmp(path + 5, standard[fd]) == 0)
+                return fd;
+    const char *of = of_ourselves(path);
+    return of != NULL && strncmp(of, "fd/", 3) == 0 ? digits(of + 3, 0) : -1;
+}
+
+/* A directory named by a link of /proc, with more text after it: *fd (or AT_FDCWD) and that text,
+ * which is not empty; or NULL. */
+static const char *behind_magic_link(const char *path, int *fd)
+{
+    const char *of = strncmp(path, "/dev/fd/", 8) == 0 ? path + 5 : of_ourselves(path);
+    if (of == NULL)
+        return NULL;
+    if (strncmp(of, "cwd/", 4) == 0) {
+        *fd = AT_FDCWD;
+        of += 4;
+    } else if (strncmp(of, "fd/", 3) == 0 && (*fd = digits(of + 3, '/')) >= 0) {
+        of = strchr(of + 3, '/') + 1;
+    } else {
+        return NULL;
+    }
+    while (*of == '/')
+        of++;
+    return *of == 0 ? NULL : of;
+}
+
+static char *write_number(char *end, unsigned number)
+{
+    char reversed[12];
+    size_t count = 0;
+    for (; count == 0 || number > 0; number /= 10)
+        reversed[count++] = (char)('0' + number % 10);
+    while (count > 0)
+        *end++ = reversed[--count];
+    *end = 0;
+    return end;
+}
+
+void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX])
+{
+    char *end = stpcpy(out, "/proc/");
+    end = pid == VELO_SELF ? stpcpy(end, "self") : write_number(end, (unsigned)pid);
+    write_number(stpcpy(end, "/fd/"), (unsigned)fd);
+}
+
+/* The text of a directory outside; 0, or -errno: leave the call to the kernel. */
+static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
+{
+    char link[VELO_FD_PATH_MAX];
+    velo_path_of_fd(VELO_SELF, fd, link);
+    const long length = raw_readlink(AT_FDCWD, link, text, PATH_MAX - 1);
+    if (length <= 0 || text[0] != '/')
+        return length == -ENAMETOOLONG ? -ENAMETOOLONG : -ENOENT;
+    *base = (struct base){.length = length == 1 ? 0 : (uint32_t)length};
+    text[base->length] = 0;
+    return 0;
+}
+
+/* ---- the claim ------------------------------------------------------------------------------- */
+
+/* Through hosted names and out again (place->crossed) is not ours either: the directories and
+ * symlinks on the way stand on disk, so the kernel finds the same end from the program's text. */
+static int judge(int rc, const struct velo_place *place)
+{
+    if (rc != 0)
+        return rc;
+    return place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
+}
+
+/* An absolute text, of which `path` is what the program said: the rest is a directory's real path,
+ * in which nothing is a symlink. */
+static int by_text(struct velo_region *region, const char *text, const char *path, unsigned flags,
+                   bool any, struct velo_place *place)
+{
+    int by_directory = VELO_NOT_OURS;
+    if (velo_may_lead_in(region, text)) {
+        const bool asks = velo_goes_up_inside(path);
+        if (asks)
+            by_directory = velo_claim_by_directory(region, text, flags, place);
+        if (by_directory == VELO_OURS)
+            return by_directory;
+        const int rc = judge(velo_walk(region, text, flags, place), place);
+        if (rc == VELO_NOT_OURS && !any)
+            return velo_claim_outside(region, AT_FDCWD, text, 0, flags, place);
+        if (!asks || any || rc < 0)
+            return rc;
+        return by_directory; /* the kernel found another directory, or none */
+    }
+    const int claimed = velo_claim_outside(region, AT_FDCWD, text, 0, flags, place);
+    if (claimed != VELO_NOT_OURS || !any)
+        return claimed;
+    return judge(velo_walk(region, text, flags, place), place);
+}
+
+static int walk_from(struct velo_region *region, const struct base *base, char text[PATH_MAX],
+                     const char *path, unsigned flags, bool any, struct velo_place *place)
+{
+    if (base->node != 0)
+        return judge(velo_walk_at(region, base->node, path, flags, place), place);
+    const size_t length = strlen(path);
+    if (base->length + 1 + length >= PATH_MAX)
+        return any ? -ENAMETOOLONG : VELO_NOT_OURS;
+    text[base->length] = '/';
+    memcpy(text + base->length + 1, path, length + 1);
+    return by_text(region, text, path, flags, any, place);
+}
+
+/* The working directory was removed; for the kernel its ".." still leads where it stood. */
+static int claim_above_removed(struct velo_region *region, const char *path, unsigned flags,
+                               struct velo_place *place)
+{
+    struct stat stat;
+    if (path[0] != '.' || path[1] != '.' || (path[2] != '/' && path[2] != 0) ||
+        raw_statat(AT_FDCWD, "..", &stat, 0) != 0)
+        return VELO_NOT_OURS;
+    const uint32_t node = velo_node_of(region, &stat);
+    const char *rest = path + 2;
+    while (*rest == '/')
+        rest++;
+    if (node == 0)
+        return VELO_NOT_OURS;
+    return judge(velo_walk_at(region, node, *rest != 0 ? rest : ".", flags, place), place);
+}
+
+/* From the working directory. When an outside one seems to lead nowhere, perhaps another process
+ * renamed it: then the kernel's answer decides. */
+static int claim_at_cwd(struct velo_region *region, const char *path, unsigned flags, bool any,
+                        struct velo_place *place)
+{
+    struct base base;
+    char text[PATH_MAX];
+    if (cwd_recall(region, &base, text)) {
+        const int claimed = walk_from(region, &base, text, path, flags, any, place);
+        if (claimed != -ENOENT || base.node != 0)
+            return claimed;
+    }
+    const int rc = cwd_ask(region, &base, text, place);
+    if (rc != 0)
+        return any ? rc : claim_above_removed(region, path, flags, place);
+    return walk_from(region, &base, text, path, flags, any, place);
+}
+
+static int claim_at_fd(struct velo_region *region, int fd, const char *path, unsigned flags,
+                       bool any, struct velo_place *place)
+{
+    struct stat stat;
+    const long failed = raw_fstat(fd, &stat);
+    if (failed != 0 || !S_ISDIR(stat.st_mode)) /* EBADF, ENOTDIR: the kernel says it best */
+        return !any ? VELO_NOT_OURS : failed != 0 ? (int)failed : -ENOTDIR;
+    struct base base = {.node = velo_node_of(region, &stat)};
+    if (base.node != 0)
+        return judge(velo_walk_at(region, base.node, path, flags, place), place);
+    if (!any && !names_a_pattern(region, path))
+        return strchr(path, '/') == NULL
+                   ? velo_claim_entry(region, fd, &stat, path, flags, place)
+                   : velo_claim_outside(region, fd, path, stat.st_ino ^ stat.st_dev << 32, flags,
+                                        place);
+    char text[PATH_MAX];
+    const int rc = text_of_fd(fd, &base, text);
+    if (rc != 0)
+        return any ? rc : VELO_NOT_OURS;
+    return walk_from(region, &base, text, path, flags, any, place);
+}
+
+/* "/proc/self/fd/N" of a hosted file that has a name: that is what is opened, asked or changed. */
+static bool claim_magic_link(struct velo_region *region, const char *path,
+                             struct velo_place *place)
+{
+    const int fd = velo_fd_of_path(path);
+    const uint32_t node = fd < 0 ? 0 : velo_node_of_fd(region, fd);
+    return node != 0 && velo_place_of_node(region, node, place) == 0 &&
+           place->type == VELO_REGULAR;
+}
+
+static int claim(int dirfd, const char *path, unsigned flags, bool any, struct velo_place *place)
+{
+    struct velo_region *region = velo_here();
+    if (region == NULL)
+        return any ? -ENOENT : VELO_NOT_OURS;
+    if (velo_cannot_read_text(path))
+        return any ? -EFAULT : VELO_NOT_OURS;
+    if (path[0] == 0)
+        return any ? -ENOENT : VELO_NOT_OURS;
+    const bool magic = path[0] == '/' && (path[1] == 'p' || path[1] == 'd'); /* /proc, /dev */
+    if (magic && (flags & VELO_WALK_NOFOLLOW) == 0 && claim_magic_link(region, path, place))
+        return VELO_OURS;
+    const char *behind = magic ? behind_magic_link(path, &dirfd) : NULL;
+    if (behind != NULL) {
+        path = behind;
+    } else if (path[0] == '/') {
+        return by_text(region, path, path, flags, any, place);
+    }
+    place->overlong = 0;
+    const int claimed = dirfd == AT_FDCWD
+                            ? claim_at_cwd(region, path, flags, any, place)
+                            : claim_at_fd(region, dirfd, path, flags, any, place);
+    if (claimed == VELO_OURS) {
+        place->base = dirfd;
+        place->given = path;
+    }
+    /* Deeper than an absolute path can say: nothing of ours is there, and the kernel finds its way. */
+    return claimed == -ENAMETOOLONG && place->overlong && !any ? VELO_NOT_OURS : claimed;
+}
+
+int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)
+{
+    return claim(dirfd, path, walk_flags, false, place);
+}
+
+int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)
+{
+    const int claimed = claim(dirfd, path, walk_flags, true, place);
+    return claimed < 0 ? claimed : 0;
+}

@@ -1,0 +1,60 @@
+/* claim.h - the one question of every wrapper: is this path ours?
+ *
+ * In    what the program named: a directory descriptor and a text
+ * Out   a place for the core, or "not ours": make the program's own call
+ * Never a system call for an absolute path, but one stat for each directory outside (outside.h); for
+ *       a relative one only when the working directory is not known yet. */
+#ifndef VELO_PRELOAD_CLAIM_H
+#define VELO_PRELOAD_CLAIM_H
+
+#include "preload/base/pointers.h"
+#include "preload/base/preload.h"
+
+enum velo_claimed {
+    VELO_NOT_OURS = 0, /* the place is not filled */
+    VELO_OURS = 1,     /* hosted; the name itself may be missing */
+};
+
+/* One of the above, or a negative errno that is the call's answer.
+ * walk_flags  0 or VELO_WALK_NOFOLLOW, as the call treats a symlink at the end */
+int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
+
+/* The place of any path, outside too, for calls of which another path is ours. 0 or -errno. */
+int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
+
+/* The hosted node that `fd` is open on, or 0. One fstat. */
+uint32_t velo_node_of_fd(struct velo_region *region, int fd);
+
+/* The place of a hosted node that is known by a descriptor only. 0 or -errno. */
+int velo_place_of_node(struct velo_region *region, uint32_t node, struct velo_place *place);
+
+/* The working directory is, or may be, another one now. */
+void velo_cwd_changed(void);
+/* The working directory may change without our seeing it from now on: ask the kernel each time. */
+void velo_cwd_unknowable(void);
+
+/* /proc/self/fd/N, /proc/<pid>/fd/N and /dev/fd/N: N, or -1. For our own descriptors only. */
+int velo_fd_of_path(const char *path);
+/* "/proc/self/fd/N", or another process's. */
+#define VELO_FD_PATH_MAX 48
+void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX]);
+#define VELO_SELF 0
+
+static inline bool velo_is_empty(const char *path)
+{
+    return !velo_cannot_read(path, 1) && path[0] == 0;
+}
+
+/* "" with AT_EMPTY_PATH and no descriptor is the working directory. */
+static inline const char *velo_or_cwd(int dirfd, const char *path, int at_flags)
+{
+    const bool cwd = dirfd == AT_FDCWD && velo_is_empty(path);
+    return cwd && (at_flags & AT_EMPTY_PATH) != 0 ? "." : path;
+}
+
+static inline unsigned velo_walk_flags(int at_flags)
+{
+    return (at_flags & AT_SYMLINK_NOFOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
+}
+
+#endif

@@ -1,0 +1,274 @@
+/* opaque.c - telling from its first bytes whether a program can be entered, before it is run.
+ *
+ * Entered are dynamic programs of our own ELF class, machine and libc, without privileges to gain;
+ * the loader ignores LD_PRELOAD for all others, and some loaders complain about it. Those see the
+ * disk, so the disk is brought up to date first. */
+#include "opaque.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "preload/path/claim.h"
+#include "environment.h"
+#include "preload/write/hint.h"
+#include "preload/base/objects.h"
+#include "preload/base/raw.h"
+
+#define HEAD_BYTES 2048u
+#define SCRIPT_DEPTH_MAX 5 /* the kernel's limit on interpreters of interpreters */
+#define PUT_TIMEOUT_MS 60000u
+#define INTERPRETER_BYTES 256u
+
+#if defined(__x86_64__)
+#define OUR_MACHINE EM_X86_64
+#else
+#define OUR_MACHINE EM_AARCH64
+#endif
+
+enum program { PROGRAM_UNKNOWN, PROGRAM_ENTERED, PROGRAM_OPAQUE, PROGRAM_SCRIPT };
+
+/* ---- one file -------------------------------------------------------------------------------- */
+
+/* The loader that runs here, too, brings the libc that we were built for. Another one, also of glibc's,
+ * has a libc of its own beside it, which may be older than what we need. */
+static bool is_our_loader(const char *path)
+{
+    struct stat theirs, ours;
+    const char *own = velo_own_loader();
+    return own != NULL &&
+           (strcmp(own, path) == 0 ||
+            (raw_statat(AT_FDCWD, path, &theirs, 0) == 0 &&
+             raw_statat(AT_FDCWD, own, &ours, 0) == 0 && theirs.st_dev == ours.st_dev &&
+             theirs.st_ino == ours.st_ino));
+}
+
+static void put_programs(struct velo_region *region)
+{
+    struct velo_put_result result;
+    if (velo_programs_pending(region) != 0)
+        velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
+}
+
+static enum program of_another_libc(void)
+{
+    velo_escape(velo_here(), VELO_ESCAPE_LIBC);
+    return PROGRAM_OPAQUE;
+}
+
+/* The loader that the file names (PT_INTERP) is read from the file itself when it lies beyond the
+ * first bytes. */
+static enum program judge_loader(int fd, const Elf64_Phdr *segment)
+{
+    char path[INTERPRETER_BYTES] = "";
+    const size_t size = segment->p_filesz < sizeof path - 1 ? segment->p_filesz : sizeof path - 1;
+    if (velo_sys4(SYS_pread64, fd, velo_word(path), size, segment->p_offset) != (long)size)
+        return PROGRAM_UNKNOWN;
+    return is_our_loader(path) ? PROGRAM_ENTERED : of_another_libc();
+}
+
+/* They follow the file's head as a rule; what edits programs (patchelf) may put them at its end, from where
+ * they are read over the head. False: there are none, or too many. */
+static bool find_segments(int fd, const Elf64_Ehdr *file, unsigned char head[HEAD_BYTES],
+                          size_t size, struct velo_segments *out)
+{
+    const size_t bytes = (size_t)file->e_phnum * file->e_phentsize;
+    *out = (struct velo_segments){head, file->e_phnum, file->e_phentsize};
+    if (file->e_phentsize < sizeof(Elf64_Phdr) || bytes > HEAD_BYTES)
+        return false;
+    if (file->e_phoff <= size && bytes <= size - file->e_phoff) {
+        out->first = head + file->e_phoff;
+        return true;
+    }
+    return velo_sys4(SYS_pread64, fd, velo_word(head), bytes, file->e_phoff) == (long)bytes;
+}
+
+static enum program judge_elf(int fd, unsigned char head[HEAD_BYTES], size_t size,
+                              char first[VELO_SANITIZER_MAX])
+{
+    Elf64_Ehdr file;
+    Elf64_Phdr segment;
+    struct velo_segments all;
+    if (head[EI_CLASS] != ELFCLASS64 || head[EI_DATA] != ELFDATA2LSB || size < sizeof file)
+        return of_another_libc();
+    memcpy(&file, head, sizeof file);
+    if (file.e_machine != OUR_MACHINE)
+        return of_another_libc();
+    if (!find_segments(fd, &file, head, size, &all))
+        return PROGRAM_UNKNOWN;
+    for (unsigned i = 0; velo_segment_at(&all, i, &segment); i++) {
+        if (segment.p_type != PT_INTERP)
+            continue;
+        velo_find_sanitizer(fd, &all, first);
+        if (velo_programs_pending(velo_here()) != 0 && velo_has_own_libraries(fd, &all))
+            put_programs(velo_here()); /* ld.so opens them before we are there */
+        return judge_loader(fd, &segment);
+    }
+    return PROGRAM_OPAQUE; /* static; ld.so itself, too, which costs a barrier and nothing else */
+}
+
+/* The interpreter of a "#!" line. */
+static enum program judge_script(const char *head, size_t size, char out[INTERPRETER_BYTES])
+{
+    size_t start = 2, end;
+    while (start < size && (head[start] == ' ' || head[start] == '\t'))
+        start++;
+    for (end = start; end < size && (unsigned char)head[end] > ' '; end++) {
+    }
+    if (end == start || end - start >= INTERPRETER_BYTES)
+        return PROGRAM_UNKNOWN;
+    memcpy(out, head + start, end - start);
+    out[end - start] = 0;
+    return PROGRAM_SCRIPT;
+}
+
+static bool gains_privileges(int fd)
+{
+    struct stat stat;
+    if (raw_fstat(fd, &stat) != 0)
+        return false;
+    const uid_t uid = (uid_t)velo_sys0(SYS_geteuid);
+    const gid_t gid = (gid_t)velo_sys0(SYS_getegid);
+    if ((stat.st_mode & S_ISUID) != 0 && stat.st_uid != uid)
+        return true;
+    if ((stat.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && stat.st_gid != gid)
+        return true;
+    return uid != 0 &&
+           velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
+}
+
+static enum program judge(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES],
+                          char first[VELO_SANITIZER_MAX])
+{
+    char head[HEAD_BYTES];
+    const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return PROGRAM_UNKNOWN;
+    const long size = velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);
+    enum program is = PROGRAM_UNKNOWN;
+    if (size > 2 && head[0] == '#' && head[1] == '!')
+        is = judge_script(head, (size_t)size, interpreter);
+    else if (size >= (long)sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
+        is = gains_privileges(fd) ? PROGRAM_OPAQUE
+                                  : judge_elf(fd, (unsigned char *)head, (size_t)size, first);
+    raw_close(fd);
+    return is;
+}
+
+/* ---- before it runs -------------------------------------------------------------------------- */
+
+/* A frame of its own: its place is gone from the stack before the file is looked at. 0, or
+ * -ETXTBSY. */
+__attribute__((noinline)) static int put_target(struct velo_region *region, int dirfd,
+                                                const char *path, bool libraries)
+{
+    struct velo_place place;
+    const bool hosted =
+        velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.type == VELO_REGULAR;
+    if (hosted || libraries)
+        put_programs(region);
+    return hosted && velo_put(region, place.node, 0) == 1 ? -ETXTBSY : 0;
+}
+
+/* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. */
+static bool is_audited(char *const environment[])
+{
+    const char *audit = velo_environment_get(environment, "LD_AUDIT");
+    if (audit == NULL || audit[0] == 0)
+        return false;
+    velo_escape(velo_here(), VELO_ESCAPE_UNREACHABLE);
+    return true;
+}
+
+int velo_before_program(int dirfd, const char *path, char *const environment[],
+                        char first[VELO_SANITIZER_MAX])
+{
+    struct velo_region *region = velo_here();
+    first[0] = 0;
+    if (region == NULL || velo_has_left() || velo_cannot_read_text(path))
+        return 0;
+    char interpreter[INTERPRETER_BYTES];
+    const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
+                           velo_environment_get(environment, "LD_AUDIT") != NULL ||
+                           velo_environment_preloads(environment);
+    const bool audited = is_audited(environment);
+    for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
+        if (put_target(region, dirfd, path, libraries) != 0)
+            return -ETXTBSY;
+        const enum program is = judge(dirfd, path, interpreter, first);
+        if (is != PROGRAM_SCRIPT)
+            return (is == PROGRAM_OPAQUE || (is == PROGRAM_ENTERED && audited)) &&
+                   raw_access(dirfd, path, X_OK) == 0;
+        path = interpreter;
+        dirfd = AT_FDCWD;
+    }
+    return 0;
+}
+
+static const char *last_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+void velo_run_opaque(const char *path)
+{
+    velo_opaque_begin(velo_here(), (pid_t)velo_sys0(SYS_getpid), last_of(path));
+}
+
+void velo_opaque_child(pid_t pid, const char *path)
+{
+    velo_opaque_started(velo_here(), (pid_t)velo_sys0(SYS_getpid), pid, last_of(path));
+}
+
+void velo_leave_namespace(struct velo_region *region)
+{
+    const int saved = errno;
+    velo_mark_gone(region);
+    velo_opaque_leaves(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
+    velo_spill_all(region);
+    velo_switch_off();
+    errno = saved;
+}
+
+/* Who walks next compares what is on disk. */
+void velo_return_to_namespace(int attachment)
+{
+    velo_mark_back(&velo_the_region);
+    velo_enlist_again(&velo_the_region);
+    atomic_store_explicit(&velo_attachment, attachment, memory_order_release);
+}
+
+void velo_put_library(struct velo_region *region, const char *path)
+{
+    struct velo_place place;
+    /* A bare name is searched along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
+    if (velo_programs_pending(region) != 0 &&
+        (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS))
+        put_programs(region);
+}
+
+/* ---- $PATH ----------------------------------------------------------------------------------- */
+
+bool velo_find_program(const char *file, char found[PATH_MAX])
+{
+    const size_t name = strlen(file);
+    const char *list = velo_environment_get(environ, "PATH");
+    if (list == NULL)
+        list = "/bin:/usr/bin";
+    while (name > 0) {
+        const size_t length = strcspn(list, ":");
+        if (length + 1 + name < PATH_MAX) {
+            memcpy(found, list, length);
+            found[length] = '/';
+            memcpy(found + length + (length > 0), file, name + 1);
+            if (access(found, X_OK) == 0)
+                return true;
+        }
+        if (list[length] == 0)
+            return false;
+        list += length + 1;
+    }
+    return false;
+}

@@ -1,0 +1,27 @@
+/* sandbox.h - steps into another view of the file systems. */
+#ifndef VELO_PRELOAD_SANDBOX_H
+#define VELO_PRELOAD_SANDBOX_H
+
+#include "preload/base/preload.h"
+
+/* Around a step of this process: the first makes it opaque, and says what it was; the second is told
+ * how the step ended, and takes it back when it failed. */
+int velo_step_begin(void);
+void velo_step_end(int was, long rc);
+
+/* Do these flags of clone(2), unshare(2) or setns(2) say so? */
+bool velo_is_another_view(uint64_t flags);
+
+/* Around a clone that copies memory, with these flags: true when the child is opaque from the start.
+ * Then the second is told what the kernel said, on both sides. */
+bool velo_child_begins(uint64_t flags);
+void velo_child_began(long rc);
+
+/* By number, and the call itself: is it such a one, whose child goes on from where it was called? */
+bool velo_number_leads_elsewhere(long number, long a, long b);
+long velo_clone_elsewhere(long number, long a, long b, long c, long d, long e);
+
+/* Before one that does not: parent and child have one memory, so both are opaque from here on. */
+void velo_before_shared_child(uint64_t flags);
+
+#endif

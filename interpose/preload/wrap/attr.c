@@ -1,0 +1,264 @@
+/* attr.c - mode, owner, times and length.
+ *
+ * By path the core changes the node. By descriptor the kernel changes the file that holds the
+ * bytes, and the core is told to look at it. */
+#include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "preload/path/claim.h"
+#include "preload/write/hint.h"
+#include "preload/base/raw.h"
+
+/* The kernel's own call on a descriptor, announced before and told of afterwards. */
+static long noticed(int fd, int hosted, long rc, int times)
+{
+    if (hosted && rc == 0)
+        velo_descriptor_changed(velo_here(), fd, times);
+    return rc;
+}
+
+static int announced(int fd)
+{
+    struct velo_region *region = velo_here();
+    return region != NULL && velo_descriptor_changing(region, fd);
+}
+
+/* In this order: the announcement is a statement of its own, arguments have none. */
+#define NOTICED(fd, call) NOTICED_AS(fd, call, 0)
+#define NOTICED_AS(fd, call, times)                                                                \
+    ({                                                                                             \
+        const int hosted_ = announced(fd);                                                         \
+        noticed(fd, hosted_, call, times);                                                         \
+    })
+
+static bool means_descriptor(int fd, const char *path, int flags)
+{
+    return fd >= 0 && (path == NULL || ((flags & AT_EMPTY_PATH) != 0 && velo_is_empty(path)));
+}
+
+#define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
+    struct velo_place place;                                                                       \
+    const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
+    if (claimed == VELO_NOT_OURS)                                                                  \
+        return plain;                                                                              \
+    return claimed < 0 ? claimed : hosted
+
+/* ---- mode ------------------------------------------------------------------------------------ */
+
+static long chmod_at(int dirfd, const char *path, mode_t mode)
+{
+    ONE_NAME(dirfd, path, 0, raw_chmod(dirfd, path, mode),
+             velo_chmod(velo_here(), &place, mode));
+}
+
+/* Without following: only symlinks are different, and their mode cannot be changed. */
+static int chmod_nofollow(int dirfd, const char *path, mode_t mode)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
+    if (claimed == VELO_NOT_OURS)
+        return NEXT(fchmodat)(dirfd, path, mode, AT_SYMLINK_NOFOLLOW);
+    if (claimed < 0)
+        return (int)velo_answer(claimed);
+    return (int)velo_answer(place.type == VELO_SYMLINK ? -EOPNOTSUPP
+                                                       : velo_chmod(velo_here(), &place, mode));
+}
+
+static long chmod_name(const char *path, mode_t mode)
+{
+    ONE_NAME(AT_FDCWD, path, 0, old_chmod(path, mode), velo_chmod(velo_here(), &place, mode));
+}
+
+EXPORT int chmod(const char *path, mode_t mode)
+{
+    return (int)velo_answer(chmod_name(path, mode));
+}
+
+EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
+{
+    if (flags == 0)
+        return (int)velo_answer(chmod_at(dirfd, path, mode));
+    if (flags == AT_SYMLINK_NOFOLLOW)
+        return chmod_nofollow(dirfd, path, mode);
+    return NEXT(fchmodat)(dirfd, path, mode, flags);
+}
+
+EXPORT int lchmod(const char *path, mode_t mode)
+{
+    return chmod_nofollow(AT_FDCWD, path, mode);
+}
+
+EXPORT int fchmod(int fd, mode_t mode)
+{
+    return (int)velo_answer(NOTICED(fd, velo_sys2(SYS_fchmod, fd, mode)));
+}
+
+/* ---- owner ----------------------------------------------------------------------------------- */
+
+static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    if (path != NULL && means_descriptor(dirfd, path, flags))
+        return NOTICED(dirfd, raw_chown(dirfd, path, uid, gid, flags));
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return raw_chown(dirfd, path, uid, gid, flags); /* refused before the path is read */
+    path = velo_or_cwd(dirfd, path, flags);
+    ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_chown(dirfd, path, uid, gid, flags),
+             velo_chown(velo_here(), &place, uid, gid));
+}
+
+static long chown_name(const char *path, uid_t uid, gid_t gid)
+{
+    ONE_NAME(AT_FDCWD, path, 0, old_chown(path, uid, gid),
+             velo_chown(velo_here(), &place, uid, gid));
+}
+
+static long lchown_name(const char *path, uid_t uid, gid_t gid)
+{
+    ONE_NAME(AT_FDCWD, path, VELO_WALK_NOFOLLOW, old_lchown(path, uid, gid),
+             velo_chown(velo_here(), &place, uid, gid));
+}
+
+EXPORT int chown(const char *path, uid_t uid, gid_t gid)
+{
+    return (int)velo_answer(chown_name(path, uid, gid));
+}
+
+EXPORT int lchown(const char *path, uid_t uid, gid_t gid)
+{
+    return (int)velo_answer(lchown_name(path, uid, gid));
+}
+
+EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    return (int)velo_answer(chown_at(dirfd, path, uid, gid, flags));
+}
+
+EXPORT int fchown(int fd, uid_t uid, gid_t gid)
+{
+    return (int)velo_answer(NOTICED(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
+}
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+static bool valid_time(const struct timespec *time)
+{
+    return time->tv_nsec == UTIME_NOW || time->tv_nsec == UTIME_OMIT ||
+           (time->tv_nsec >= 0 && time->tv_nsec < 1000000000);
+}
+
+static long utimens_hosted(struct velo_place *place, const struct timespec *times)
+{
+    static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    if (times == NULL)
+        times = now;
+    if (!valid_time(&times[0]) || !valid_time(&times[1]))
+        return -EINVAL;
+    return velo_utimens(velo_here(), place, times);
+}
+
+static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
+{
+    const bool unreadable = times != NULL && velo_cannot_read(times, 2 * sizeof *times);
+    const bool sets_mtime = times == NULL || unreadable || times[1].tv_nsec != UTIME_OMIT;
+    const bool nothing = !sets_mtime && times[0].tv_nsec == UTIME_OMIT;
+    if (!nothing && means_descriptor(dirfd, path, flags))
+        return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), sets_mtime);
+    if (nothing || unreadable || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return raw_utimens(dirfd, path, times, flags); /* answered before the path is read */
+    path = velo_or_cwd(dirfd, path, flags);
+    ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
+             utimens_hosted(&place, times));
+}
+
+/* The old calls in microseconds. */
+static long utimes_at(int dirfd, const char *path, const struct timeval times[2], int flags)
+{
+    if (times == NULL)
+        return utimens_at(dirfd, path, NULL, flags);
+    if (velo_cannot_read(times, 2 * sizeof *times))
+        return -EFAULT;
+    struct timespec precise[2];
+    for (int i = 0; i < 2; i++) {
+        if (times[i].tv_usec < 0 || times[i].tv_usec >= 1000000)
+            return -EINVAL;
+        precise[i] = (struct timespec){times[i].tv_sec, times[i].tv_usec * 1000};
+    }
+    return utimens_at(dirfd, path, precise, flags);
+}
+
+EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+    if (velo_as_given(path) == NULL && (flags & AT_EMPTY_PATH) == 0)
+        return (int)velo_answer(-EINVAL); /* as libc: only futimens means the descriptor */
+    return (int)velo_answer(utimens_at(dirfd, path, times, flags));
+}
+
+EXPORT int futimens(int fd, const struct timespec times[2])
+{
+    if (fd < 0)
+        return (int)velo_answer(-EBADF);
+    return (int)velo_answer(utimens_at(fd, NULL, times, 0));
+}
+
+EXPORT int utimes(const char *path, const struct timeval times[2])
+{
+    return (int)velo_answer(utimes_at(AT_FDCWD, path, times, 0));
+}
+
+EXPORT int lutimes(const char *path, const struct timeval times[2])
+{
+    return (int)velo_answer(utimes_at(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
+EXPORT int futimesat(int dirfd, const char *path, const struct timeval times[2])
+{
+    return (int)velo_answer(utimes_at(dirfd, path, times, 0));
+}
+
+EXPORT int futimes(int fd, const struct timeval times[2])
+{
+    if (fd < 0)
+        return (int)velo_answer(-EBADF);
+    return (int)velo_answer(utimes_at(fd, NULL, times, 0));
+}
+
+EXPORT int utime(const char *path, const struct utimbuf *times)
+{
+    if (times == NULL)
+        return (int)velo_answer(utimens_at(AT_FDCWD, path, NULL, 0));
+    if (velo_cannot_read(times, sizeof *times))
+        return (int)velo_answer(-EFAULT);
+    const struct timespec precise[2] = {{times->actime, 0}, {times->modtime, 0}};
+    return (int)velo_answer(utimens_at(AT_FDCWD, path, precise, 0));
+}
+
+/* ---- length ---------------------------------------------------------------------------------- */
+
+static long truncate_at(const char *path, off_t length)
+{
+    ONE_NAME(AT_FDCWD, path, 0, raw_truncate(path, length),
+             velo_truncate(velo_here(), &place, length));
+}
+
+EXPORT int truncate(const char *path, off_t length)
+{
+    return (int)velo_answer(truncate_at(path, length));
+}
+ALIAS(truncate64, truncate);
+
+/* A longer file is all hole, so its space is charged as it is written, not here; but one that is
+ * written through a mapping is charged by nobody else, hence the attempt. */
+EXPORT int ftruncate(int fd, off_t length)
+{
+    if (velo_hint(fd) != 0 && length > 0) {
+        (void)velo_hint_charge_to(fd, (uint64_t)length);
+        velo_hint_commit(fd, (uint64_t)length);
+    }
+    const bool began = velo_write_begin(fd);
+    const long rc = NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length));
+    velo_write_end(began);
+    return (int)velo_answer(rc);
+}
+ALIAS(ftruncate64, ftruncate);

@@ -1,0 +1,436 @@
+/* io.c - writes: not to carry them, the kernel does, but to charge the space they take.
+ *
+ * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
+ * still be written before its file has to be charged for more. Other descriptors pay for one load. */
+#include <linux/falloc.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/tree/snapshot.h"
+#include "preload/path/claim.h"
+#include "preload/write/hint.h"
+#include "preload/base/raw.h"
+
+#define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
+
+_Atomic uint32_t velo_hints[VELO_HINTS_MAX];
+
+/* The node behind a hinted descriptor and its size, or 0 and the hint is gone. */
+static uint32_t hinted_node(int fd, struct stat *stat)
+{
+    struct velo_region *region = velo_here();
+    uint32_t node = 0;
+    if (region != NULL && raw_fstat(fd, stat) == 0 && S_ISREG(stat->st_mode))
+        node = velo_node_of(region, stat);
+    if (node == 0)
+        velo_hint_set(fd, 0);
+    return node;
+}
+
+/* As velo_hint_charge; at `offset`, or AT_THE_END: beyond the end in the usual case, and an overwrite is
+ * charged too much, until a shard settles the file. */
+#define AT_THE_END (-1)
+
+static int charge(int fd, size_t count, off_t offset)
+{
+    const uint32_t credit = velo_hint(fd) - 1;
+    if (count <= credit) {
+        velo_hint_set(fd, credit - (uint32_t)count + 1);
+        return 0;
+    }
+    struct stat stat;
+    const uint32_t node = hinted_node(fd, &stat);
+    if (node == 0)
+        return 0;
+    const uint64_t size = (uint64_t)stat.st_size;
+    const uint64_t start = offset < 0 || offset > INT64_MAX / 2 ? size : (uint64_t)offset;
+    const uint64_t end = start + count > size ? start + count : size;
+    if (end == 0)
+        return 0;
+    if (velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) == 0)
+        return 0;
+    if (velo_charge_beyond(velo_here(), node, end) != 0)
+        return -ENOSPC;
+    velo_hint_set(fd, VELO_CHARGE_STEP - (uint32_t)((end - 1) % VELO_CHARGE_STEP));
+    return 0;
+}
+
+int velo_hint_charge(int fd, size_t count)
+{
+    return charge(fd, count, AT_THE_END);
+}
+
+int velo_hint_charge_to(int fd, uint64_t end)
+{
+    struct stat stat;
+    const uint32_t node = hinted_node(fd, &stat);
+    if (node == 0 || end <= (uint64_t)stat.st_size)
+        return 0;
+    if (velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) == 0)
+        return 0;
+    return velo_charge_beyond(velo_here(), node, end);
+}
+
+bool velo_find_room(int fd, size_t count)
+{
+    struct stat stat;
+    struct velo_region *region = velo_here();
+    const uint32_t node = hinted_node(fd, &stat);
+    struct velo_look look;
+    if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
+        return false;
+    if (velo_spill_descriptor(fd, node) == 0)
+        return true;
+    return region->ask != NULL &&
+           region->ask(region, VELO_ASK_SPACE, look.home, count + VELO_CHARGE_STEP) == 0;
+}
+
+/* tmpfs gives pages when they are first touched, and a program that touches one through a map when there is
+ * none is killed. So where memory is tight a file that is made longer gets them now, or goes to disk. */
+void velo_hint_commit(int fd, uint64_t end)
+{
+    struct stat stat;
+    if (velo_here() == NULL || !velo_is_tight(velo_here()))
+        return;
+    const uint32_t node = hinted_node(fd, &stat);
+    const off_t size = stat.st_size;
+    if (node != 0 && end > (uint64_t)size &&
+        velo_sys4(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, size, (off_t)end - size) == -ENOSPC)
+        velo_spill_descriptor(fd, node);
+}
+
+bool velo_write_again(int fd, size_t count, int saved)
+{
+    if (errno != ENOSPC || !velo_find_room(fd, count))
+        return false;
+    errno = saved;
+    return true;
+}
+
+static inline bool refused_at(int fd, size_t count, off_t offset)
+{
+    if (__builtin_expect(velo_hint(fd) == 0, 1) || charge(fd, count, offset) == 0)
+        return false;
+    errno = ENOSPC;
+    return true;
+}
+
+static inline bool refused(int fd, size_t count)
+{
+    return refused_at(fd, count, AT_THE_END);
+}
+
+static size_t total(const struct iovec *pieces, int count)
+{
+    size_t sum = 0;
+    for (int i = 0; i < count && i < 1024 && !velo_cannot_read(&pieces[i], sizeof *pieces); i++)
+        sum += pieces[i].iov_len;
+    return sum;
+}
+
+static inline bool refused_pieces(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+    return velo_hint(fd) != 0 && refused_at(fd, total(pieces, count), offset);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static bool hosted(int fd)
+{
+    struct stat stat;
+    return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
+           velo_node_of(velo_here(), &stat) != 0;
+}
+
+/* A file system that fills up takes a part; a program that never met a full disk may not go on. */
+static bool cut_short(int fd, size_t count, ssize_t done)
+{
+    return __builtin_expect(done > 0 && (size_t)done < count, 0) && velo_hint(fd) != 0 &&
+           hosted(fd) && velo_is_full(velo_here());
+}
+
+EXPORT ssize_t write(int fd, const void *bytes, size_t count)
+{
+    if (refused(fd, count))
+        return -1;
+    const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
+    if (!cut_short(fd, count, done))
+        return done;
+    const ssize_t more = write(fd, (const char *)bytes + done, count - (size_t)done);
+    return more < 0 ? done : done + more;
+}
+ALIAS(__write, write);
+
+EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    if (refused_at(fd, count, offset))
+        return -1;
+    const ssize_t done = WRITING(fd, count, NEXT(pwrite)(fd, bytes, count, offset));
+    if (!cut_short(fd, count, done))
+        return done;
+    const ssize_t more =
+        pwrite(fd, (const char *)bytes + done, count - (size_t)done, offset + done);
+    return more < 0 ? done : done + more;
+}
+ALIAS(pwrite64, pwrite);
+ALIAS(__pwrite64, pwrite);
+
+EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+    return refused_pieces(fd, pieces, count, AT_THE_END)
+               ? -1
+               : WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
+}
+
+EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+    return refused_pieces(fd, pieces, count, offset)
+               ? -1
+               : WRITING(fd, total(pieces, count), NEXT(pwritev)(fd, pieces, count, offset));
+}
+ALIAS(pwritev64, pwritev);
+
+/* Flags that disks know and tmpfs does not; in memory nothing waits, and nothing is cached twice. */
+#define VELO_RWF_DONTCACHE 0x80 /* Linux 6.14 */
+#define FOR_READING (RWF_NOWAIT | VELO_RWF_DONTCACHE)
+#define FOR_WRITING VELO_RWF_DONTCACHE /* most refuse to write without waiting */
+
+/* True: it was refused for such flags alone, which a disk's file would have taken. */
+static bool again_without(int flags, ssize_t done, int fd)
+{
+    return done < 0 && errno == EOPNOTSUPP && flags != 0 && hosted(fd);
+}
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+    if (refused_pieces(fd, pieces, count, offset))
+        return -1;
+    const int saved = errno;
+    const size_t bytes = total(pieces, count);
+    const ssize_t done = WRITING(fd, bytes, NEXT(pwritev2)(fd, pieces, count, offset, flags));
+    if (!again_without(flags & FOR_WRITING, done, fd))
+        return done;
+    errno = saved;
+    return WRITING(fd, bytes, NEXT(pwritev2)(fd, pieces, count, offset, flags & ~FOR_WRITING));
+}
+ALIAS(pwritev64v2, pwritev2);
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+    const int saved = errno;
+    const ssize_t done = NEXT(preadv2)(fd, pieces, count, offset, flags);
+    if (!again_without(flags & FOR_READING, done, fd))
+        return done;
+    errno = saved;
+    return NEXT(preadv2)(fd, pieces, count, offset, flags & ~FOR_READING);
+}
+ALIAS(preadv64v2, preadv2);
+
+/* ---- copying inside the kernel --------------------------------------------------------------- */
+
+/* Callers ask for "as much as there is", and once more at the end: what there is, is the rest of the
+ * source. */
+static bool refused_copy(int to, int from, const off_t *from_at, size_t count)
+{
+    struct stat source;
+    if (velo_hint(to) == 0)
+        return false;
+    if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode)) {
+        const off_t at = velo_cannot_read(from_at, sizeof *from_at) ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
+                                                  : *from_at;
+        const off_t left = source.st_size - at;
+        if (left <= 0)
+            return false;
+        count = count < (size_t)left ? count : (size_t)left;
+    }
+    return refused(to, count < 1ul << 40 ? count : 1u << 16);
+}
+
+/* From memory to a disk or back: two file systems to the kernel, one to the program. */
+static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t count)
+{
+    const off_t read_at = from_at != NULL ? *from_at : velo_sys3(SYS_lseek, from, 0, SEEK_CUR);
+    const off_t write_at = to_at != NULL ? *to_at : velo_sys3(SYS_lseek, to, 0, SEEK_CUR);
+    const long buffer = velo_sys6(SYS_mmap, 0, ACROSS_BYTES, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer < 0 && buffer > -4096)
+        return buffer;
+    long got = velo_sys4(SYS_pread64, from, buffer, count < ACROSS_BYTES ? count : ACROSS_BYTES,
+                         read_at);
+    if (got > 0)
+        got = velo_sys4(SYS_pwrite64, to, buffer, got, write_at);
+    velo_sys2(SYS_munmap, buffer, ACROSS_BYTES);
+    if (got <= 0)
+        return got;
+    if (from_at != NULL)
+        *from_at += got;
+    else
+        velo_sys3(SYS_lseek, from, read_at + got, SEEK_SET);
+    if (to_at != NULL)
+        *to_at += got;
+    else
+        velo_sys3(SYS_lseek, to, write_at + got, SEEK_SET);
+    return got;
+}
+
+EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
+                               unsigned flags)
+{
+    if (refused_copy(to, from, from_at, count))
+        return -1;
+    const int saved = errno;
+    const ssize_t done =
+        WRITING(to, count, NEXT(copy_file_range)(from, from_at, to, to_at, count, flags));
+    if (done >= 0 || errno != EXDEV || !(hosted(from) || hosted(to)))
+        return done;
+    errno = saved;
+    return WRITING(to, ACROSS_BYTES, velo_answer(copy_across(from, from_at, to, to_at, count)));
+}
+
+EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
+{
+    return refused_copy(to, from, offset, count)
+               ? -1
+               : WRITING(to, count,
+                         velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
+}
+ALIAS(sendfile64, sendfile);
+
+EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
+{
+    return refused_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20)
+               ? -1
+               : WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
+}
+
+/* ---- hints follow descriptors where that is cheap -------------------------------------------- */
+
+static long follow(int fd, long duplicate)
+{
+    if (duplicate >= 0) {
+        velo_hint_set((int)duplicate, velo_hint(fd) == 0 ? 0 : 1);
+        velo_lock_hint_set((int)duplicate, 0);
+    }
+    return duplicate;
+}
+
+EXPORT int dup(int fd)
+{
+    return (int)velo_answer(follow(fd, velo_sys1(SYS_dup, fd)));
+}
+
+/* A file that was written in memory since before an opaque program started: now it may look. */
+uint32_t velo_closing(int fd)
+{
+    struct velo_region *region = velo_hint(fd) != 0 ? velo_here() : NULL;
+    return region != NULL && velo_opaque_runs(region) ? velo_node_of_fd(region, fd) : 0;
+}
+
+void velo_closed(uint32_t node)
+{
+    if (node != 0)
+        velo_put(&velo_the_region, node, 0);
+}
+
+static long duplicated(int fd, long to, uint32_t closed)
+{
+    follow(fd, to);
+    velo_closed(closed);
+    return velo_answer(to);
+}
+
+EXPORT int dup3(int fd, int to, int flags)
+{
+    const uint32_t closed = velo_closing(to);
+    return (int)duplicated(fd, velo_sys3(SYS_dup3, fd, to, flags), closed);
+}
+
+#ifdef SYS_dup2
+static long duplicate_to(int fd, int to)
+{
+    return velo_sys2(SYS_dup2, fd, to);
+}
+#else
+static long duplicate_to(int fd, int to)
+{
+    long rc = fd == to ? velo_sys3(SYS_fcntl, fd, F_GETFD, 0) : -EBUSY;
+    if (fd == to)
+        return rc < 0 ? rc : to;
+    while (rc == -EBUSY)
+        rc = velo_sys3(SYS_dup3, fd, to, 0);
+    return rc;
+}
+#endif
+
+EXPORT int dup2(int fd, int to)
+{
+    const uint32_t closed = fd == to ? 0 : velo_closing(to);
+    return (int)duplicated(fd, duplicate_to(fd, to), closed);
+}
+ALIAS(__dup2, dup2);
+
+EXPORT int close(int fd)
+{
+    const uint32_t node = velo_closing(fd);
+    velo_hint_set(fd, 0);
+    const int rc = NEXT(close)(fd);
+    velo_closed(node);
+    return rc;
+}
+ALIAS(__close, close);
+
+/* Of those that are hinted; a handful at a time. */
+#define CLOSED_AT_ONCE 16
+
+static int close_hinted(unsigned first, unsigned last)
+{
+    uint32_t nodes[CLOSED_AT_ONCE];
+    int count = 0;
+    for (unsigned fd = first; fd <= last && fd < VELO_HINTS_MAX && count < CLOSED_AT_ONCE; fd++) {
+        nodes[count] = velo_closing((int)fd);
+        if (nodes[count] == 0)
+            continue;
+        count++;
+        raw_close((int)fd);
+        velo_hint_set((int)fd, 0);
+    }
+    for (int i = 0; i < count; i++)
+        velo_closed(nodes[i]);
+    return count;
+}
+
+static bool opaque_runs(void)
+{
+    return velo_here() != NULL && velo_opaque_runs(velo_here());
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+    if (flags == 0 && first <= last && opaque_runs())
+        while (close_hinted(first, last) == CLOSED_AT_ONCE) {
+        }
+    return (int)velo_answer(velo_sys3(SYS_close_range, first, last, flags));
+}
+
+EXPORT void closefrom(int first)
+{
+    if (opaque_runs())
+        while (close_hinted(first < 0 ? 0 : (unsigned)first, VELO_HINTS_MAX) == CLOSED_AT_ONCE) {
+        }
+    if (NEXT(closefrom) != NULL)
+        NEXT(closefrom)(first);
+    else
+        velo_sys3(SYS_close_range, first < 0 ? 0 : first, UINT32_MAX, 0);
+}
+
+/* What we were started with may be hosted: the shell's redirections. A wrong guess costs one
+ * fstat at the first write. */
+__attribute__((constructor(102))) static void hint_inherited(void)
+{
+    if (velo_here() != NULL)
+        for (int fd = 1; fd <= 2; fd++)
+            velo_hint_set(fd, 1);
+}

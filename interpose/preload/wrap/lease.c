@@ -1,0 +1,72 @@
+/* lease.c - fcntl, for the sake of one command: F_SETLEASE on a hosted file; and of seals, which
+ * tmpfs has and a disk has not.
+ *
+ * The kernel grants a lease only while nobody else has the file open, and tells its holder of whoever
+ * opens it. Shards open files to look after them; before a program asks, they are told to leave this
+ * one alone, and one that is just looking has a moment to go. */
+#include <fcntl.h>
+#include <stdarg.h>
+
+#include "kernel/os.h"
+#include "preload/path/claim.h"
+#include "preload/write/hint.h"
+#include "preload/write/locks.h"
+#include "preload/base/raw.h"
+
+#define PATIENCE_MS 5
+
+static uint32_t hosted_node(int fd)
+{
+    struct velo_region *region = velo_here();
+    return region == NULL ? 0 : velo_node_of_fd(region, fd);
+}
+
+static long set_lease(int fd, long kind)
+{
+    const uint32_t node = kind == F_UNLCK ? 0 : hosted_node(fd);
+    if (node != 0)
+        velo_lease_mark(velo_here(), node);
+    long rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
+    for (int waited_ms = 0; node != 0 && rc == -EAGAIN && waited_ms < PATIENCE_MS; waited_ms++) {
+        velo_os_pause(1000000);
+        rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
+    }
+    return rc;
+}
+
+/* Also to ask who has a lock: programs outside may. */
+static bool locks(int command)
+{
+    switch (command) {
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Whatever the command takes comes as one word; fcntl64 is what both names are in libc. */
+EXPORT int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    const long argument = va_arg(arguments, long);
+    va_end(arguments);
+    if ((command == F_GET_SEALS || command == F_ADD_SEALS) && hosted_node(fd) != 0)
+        return (int)velo_answer(-EINVAL);
+    if (locks(command))
+        velo_before_lock(fd);
+    if (command == F_SETLEASE)
+        return (int)velo_answer(set_lease(fd, argument));
+    const int rc = NEXT(fcntl64)(fd, command, argument);
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        velo_lock_hint_set(rc, 0);
+    return rc;
+}
+ALIAS(fcntl64, fcntl);
+ALIAS(__fcntl, fcntl);

@@ -1,0 +1,71 @@
+/* lock.c - flock and lockf; fcntl's locks come from wrap/lease.c.
+ *
+ * A lock belongs to a file, and the file in memory is not the disk's: a program outside that locks the same
+ * path would get it, too (cargo beside cargo, a database). So a file goes to the disk before it is locked,
+ * and stays there. Where that cannot be, because other processes have it open in memory, the lock holds
+ * among programs inside, and is counted. */
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/tree/snapshot.h"
+#include "preload/path/claim.h"
+#include "preload/write/hint.h"
+#include "preload/write/locks.h"
+#include "preload/base/raw.h"
+
+#define TRIED_MAX 64u
+
+/* Files that could not be led there, so that each lock of a database does not try again. A wrong guess
+ * costs a lock that programs outside do not see. */
+static _Atomic uint64_t tried[TRIED_MAX];
+
+_Atomic uint8_t velo_lock_hints[VELO_HINTS_MAX];
+
+static void lead_or_count(struct velo_region *region, int fd, uint32_t node, uint32_t generation)
+{
+    const uint64_t file = (uint64_t)generation << 32 | node;
+    if (atomic_load(&tried[node % TRIED_MAX]) == file)
+        return;
+    if (velo_spill_to_lock(fd, node) == 0) {
+        velo_lock_mark(region, node);
+        return;
+    }
+    velo_escape(region, VELO_ESCAPE_PEER);
+    if (velo_vfork_child)
+        return;
+    atomic_store(&tried[node % TRIED_MAX], file);
+    velo_lock_keep(region, node);
+}
+
+void velo_before_lock(int fd)
+{
+    struct velo_look look;
+    struct velo_region *region = velo_lock_hint(fd) ? NULL : velo_here();
+    if (region == NULL)
+        return;
+    const uint32_t node = velo_node_of_fd(region, fd);
+    velo_lock_hint_set(fd, 1);
+    if (node == 0 || velo_is_locked(region, node) || velo_look_at(region, node, &look) != 0)
+        return;
+    const int saved = errno;
+    if (look.state == VELO_BACKED)
+        lead_or_count(region, fd, node, look.generation);
+    else
+        velo_lock_mark(region, node);
+    errno = saved;
+}
+
+EXPORT int flock(int fd, int operation)
+{
+    if ((operation & LOCK_UN) == 0)
+        velo_before_lock(fd);
+    return NEXT(flock)(fd, operation);
+}
+
+EXPORT int lockf(int fd, int command, off_t length)
+{
+    if (command != F_ULOCK)
+        velo_before_lock(fd);
+    return NEXT(lockf)(fd, command, length);
+}
+ALIAS(lockf64, lockf);

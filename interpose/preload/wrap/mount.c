@@ -1,0 +1,81 @@
+/* mount.c - mount, umount and the newer calls for the same: the core hears of each, before and
+ * after (mounts.c).
+ *
+ * libc knows the newer ones since 2.36; programs with an older one make them by number. */
+#include <sys/mount.h>
+
+#include "preload/base/preload.h"
+#include "preload/base/raw.h"
+
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_fsconfig
+#define SYS_fsconfig 431
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+
+#define RECONFIGURE 7 /* a command of fsconfig: what is mounted becomes read-only, for instance */
+#define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
+
+/* A macro, because the calls have different numbers of arguments. */
+#define TOLD(call)                                                                                 \
+    ({                                                                                             \
+        struct velo_region *region_ = velo_has_left() ? NULL : velo_here();                                                 \
+        if (region_ != NULL)                                                                       \
+            velo_mount_begin(region_);                                                             \
+        const long rc_ = call;                                                                     \
+        if (region_ != NULL)                                                                       \
+            velo_mount_end(region_);                                                               \
+        (int)velo_answer(rc_);                                                                     \
+    })
+
+EXPORT int mount(const char *source, const char *target, const char *type, unsigned long flags,
+                 const void *data)
+{
+    if ((flags & PROPAGATION) != 0) /* changes nothing that is seen */
+        return (int)velo_answer(velo_sys5(SYS_mount, velo_word(source), velo_word(target),
+                                          velo_word(type), flags, velo_word(data)));
+    return TOLD(velo_sys5(SYS_mount, velo_word(source), velo_word(target), velo_word(type), flags,
+                          velo_word(data)));
+}
+
+EXPORT int umount2(const char *target, int flags)
+{
+    return TOLD(velo_sys2(SYS_umount2, velo_word(target), flags));
+}
+
+EXPORT int umount(const char *target)
+{
+    return umount2(target, 0);
+}
+
+int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
+int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux);
+int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,
+                  size_t size);
+
+EXPORT int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to,
+                      unsigned flags)
+{
+    return TOLD(velo_sys5(SYS_move_mount, from_dirfd, velo_word(from), to_dirfd, velo_word(to),
+                          flags));
+}
+
+EXPORT int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux)
+{
+    if (command == RECONFIGURE)
+        return TOLD(
+            velo_sys5(SYS_fsconfig, fd, command, velo_word(key), velo_word(value), aux));
+    return (int)velo_answer(
+        velo_sys5(SYS_fsconfig, fd, command, velo_word(key), velo_word(value), aux));
+}
+
+EXPORT int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,
+                         size_t size)
+{
+    return TOLD(
+        velo_sys5(SYS_mount_setattr, dirfd, velo_word(path), flags, velo_word(attr), size));
+}

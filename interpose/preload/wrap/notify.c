@@ -1,0 +1,72 @@
+/* notify.c - inotify and fanotify on hosted files.
+ *
+ * What is watched leaves memory first and stays on disk as long as the watcher lives (core/presence/watch.c), so
+ * the kernel announces it as in a plain directory. A regular file that somebody else has open at that
+ * moment is watched where its bytes are: in the tmpfs file that its writer writes. */
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+
+#include "core/tree/tree.h"
+#include "preload/path/claim.h"
+#include "preload/write/hint.h"
+#include "preload/base/raw.h"
+
+/* What only we have open, as who follows a log has, is led to the disk, too: there everybody writes. */
+static void watch_node(struct velo_place *place)
+{
+    struct velo_region *region = velo_here();
+    velo_watch(region, place->node);
+    if (place->type == VELO_REGULAR &&
+        VELO_READ(velo_node_at(region, place->node)->state) == VELO_BACKED)
+        (void)velo_spill_place(place, false);
+}
+
+static long watch(int fd, const char *path, uint32_t mask)
+{
+    struct velo_place place;
+    const unsigned walk = (mask & IN_DONT_FOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
+    const int claimed = velo_claim(AT_FDCWD, path, walk, &place);
+    if (claimed == VELO_NOT_OURS)
+        return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
+    const long judged = velo_sys3(SYS_inotify_add_watch, fd, velo_word(""), mask);
+    if (judged != -ENOENT) /* descriptor or mask, of which the kernel speaks before the path */
+        return judged;
+    if (claimed < 0)
+        return claimed;
+    if (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR)
+        watch_node(&place);
+    if (place.type != VELO_REGULAR)
+        return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
+    char kernel[PATH_MAX];
+    const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);
+    return rc < 0 ? rc : velo_sys3(SYS_inotify_add_watch, fd, velo_word(kernel), mask);
+}
+
+EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+    return (int)velo_answer(watch(fd, path, mask));
+}
+
+/* Marks on files only; those on mounts and file systems, which need privileges, see the disk. */
+static long mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)
+{
+    struct velo_place place;
+    const unsigned walk = (flags & FAN_MARK_DONT_FOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
+    const bool of_file = (flags & (FAN_MARK_MOUNT | FAN_MARK_FILESYSTEM)) == 0;
+    const int claimed = of_file ? velo_claim(dirfd, path, walk, &place) : VELO_NOT_OURS;
+    if (claimed < 0)
+        return claimed;
+    if (claimed == VELO_OURS && (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR))
+        watch_node(&place);
+    if (claimed == VELO_NOT_OURS || place.type != VELO_REGULAR)
+        return velo_sys5(SYS_fanotify_mark, fd, flags, mask, dirfd, velo_word(path));
+    char kernel[PATH_MAX];
+    const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);
+    return rc < 0 ? rc
+                  : velo_sys5(SYS_fanotify_mark, fd, flags, mask, AT_FDCWD, velo_word(kernel));
+}
+
+EXPORT int fanotify_mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)
+{
+    return (int)velo_answer(mark(fd, flags, mask, dirfd, path));
+}

@@ -1,0 +1,25 @@
+/* open.h - opening by the same rules from other wrappers: fopen, mkstemp, syscall. */
+#ifndef VELO_PRELOAD_WRAP_OPEN_H
+#define VELO_PRELOAD_WRAP_OPEN_H
+
+#include "preload/path/claim.h"
+
+/* Open a hosted place, walked with velo_open_walk_flags. A descriptor or -errno. */
+int velo_open_hosted(struct velo_place *place, int flags, mode_t mode);
+
+/* What stands on disk, a directory or a FIFO, at a hosted place. A descriptor or -errno. */
+int velo_open_standing(const struct velo_place *place, int flags, mode_t mode);
+
+/* wrap/openat2.c: as syscall(2) returns it. */
+struct open_how;
+long velo_openat2(int dirfd, const char *path, const struct open_how *how, size_t size);
+
+/* How open treats a symlink at the end. */
+static inline unsigned velo_open_walk_flags(int flags)
+{
+    const bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+    return ((flags & O_NOFOLLOW) != 0 || exclusive ? VELO_WALK_NOFOLLOW : 0) |
+           ((flags & O_CREAT) != 0 ? VELO_WALK_LAST : 0);
+}
+
+#endif

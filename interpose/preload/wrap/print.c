@@ -1,0 +1,230 @@
+/* print.c - what writes to streams: the space that it takes is charged, as of write (wrap/io.c).
+ *
+ * libc hands a stream's bytes to the kernel by calls of its own, which nobody can stand in front of, so
+ * what goes into the stream is charged. Of what is printed the length is known afterwards: most of
+ * it is in the stream's buffer then, and the rest is less than the reserve (core/disk/room.c). Wide
+ * characters are not charged: nobody writes a large file with them. */
+#include <features.h>
+#undef __USE_EXTERN_INLINES /* libc's headers would define some of these themselves */
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "preload/write/hint.h"
+#include "preload/base/raw.h"
+
+#undef fputs_unlocked
+#undef fwrite_unlocked
+#undef putc
+#undef putchar
+#undef fputc_unlocked
+#undef putc_unlocked
+#undef putchar_unlocked
+
+#define ERROR_SEEN 0x20 /* _IO_ERR_SEEN, what ferror looks at */
+
+static inline bool hinted(const FILE *stream)
+{
+    return !velo_is_nowhere(stream) && __builtin_expect(velo_hint(stream->_fileno) != 0, 0);
+}
+
+/* The stream's lock, as the others who write to it take it: they may not while its file is led away. */
+static void begin(FILE *stream, int *cancellable)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancellable); /* it would leave the lock taken */
+    flockfile(stream);
+}
+
+static void end(FILE *stream, int cancellable)
+{
+    funlockfile(stream);
+    pthread_setcancelstate(cancellable, NULL);
+}
+
+/* True: memory is full, and the stream has an error, as libc's own write would leave it. */
+static bool refused(FILE *stream, size_t count)
+{
+    if (velo_hint_charge(stream->_fileno, count) == 0)
+        return false;
+    errno = ENOSPC;
+    stream->_flags |= ERROR_SEEN; /* who looks at the end learns it */
+    return true;
+}
+
+/* `call` on a hinted stream, which takes `count` bytes; whoever calls has the lock, or needs none. */
+#define CHARGED_UNLOCKED(stream, count, otherwise, call)                                           \
+    ({                                                                                             \
+        __typeof__(call) done_ = otherwise;                                                        \
+        if (!refused(stream, count)) {                                                             \
+            const bool began_ = velo_write_begin(stream->_fileno);                                 \
+            done_ = call;                                                                          \
+            velo_write_end(began_);                                                                \
+        }                                                                                          \
+        done_;                                                                                     \
+    })
+#define CHARGED(stream, count, otherwise, call)                                                    \
+    ({                                                                                             \
+        int cancellable_ = PTHREAD_CANCEL_ENABLE;                                                  \
+        begin(stream, &cancellable_);                                                              \
+        __typeof__(call) all_ = CHARGED_UNLOCKED(stream, count, otherwise, call);                  \
+        end(stream, cancellable_);                                                                 \
+        all_;                                                                                      \
+    })
+
+EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
+{
+    return hinted(stream)
+               ? CHARGED(stream, size * count, 0, NEXT(fwrite)(bytes, size, count, stream))
+               : NEXT(fwrite)(bytes, size, count, stream);
+}
+ALIAS(_IO_fwrite, fwrite);
+
+EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
+                              FILE *restrict stream)
+{
+    return hinted(stream)
+               ? CHARGED_UNLOCKED(stream, size * count, 0,
+                                  NEXT(fwrite_unlocked)(bytes, size, count, stream))
+               : NEXT(fwrite_unlocked)(bytes, size, count, stream);
+}
+
+EXPORT int fputs(const char *restrict text, FILE *restrict stream)
+{
+    return hinted(stream) ? CHARGED(stream, strlen(text), EOF, NEXT(fputs)(text, stream))
+                          : NEXT(fputs)(text, stream);
+}
+
+EXPORT int fputs_unlocked(const char *restrict text, FILE *restrict stream)
+{
+    return hinted(stream)
+               ? CHARGED_UNLOCKED(stream, strlen(text), EOF, NEXT(fputs_unlocked)(text, stream))
+               : NEXT(fputs_unlocked)(text, stream);
+}
+
+EXPORT int puts(const char *text)
+{
+    return hinted(stdout) ? CHARGED(stdout, strlen(text) + 1, EOF, NEXT(puts)(text))
+                          : NEXT(puts)(text);
+}
+
+/* ---- characters ------------------------------------------------------------------------------- */
+
+EXPORT int fputc(int byte, FILE *stream)
+{
+    return hinted(stream) ? CHARGED(stream, 1, EOF, NEXT(fputc)(byte, stream))
+                          : NEXT(fputc)(byte, stream);
+}
+ALIAS(putc, fputc);
+ALIAS(_IO_putc, fputc);
+
+EXPORT int putchar(int byte)
+{
+    return fputc(byte, stdout);
+}
+
+EXPORT int fputc_unlocked(int byte, FILE *stream)
+{
+    return hinted(stream) ? CHARGED_UNLOCKED(stream, 1, EOF, NEXT(fputc_unlocked)(byte, stream))
+                          : NEXT(fputc_unlocked)(byte, stream);
+}
+ALIAS(putc_unlocked, fputc_unlocked);
+
+EXPORT int putchar_unlocked(int byte)
+{
+    return fputc_unlocked(byte, stdout);
+}
+
+/* What the macros call when the buffer is full, which it then is charged for. */
+int __overflow(FILE *stream, int byte);
+
+EXPORT int __overflow(FILE *stream, int byte)
+{
+    if (!hinted(stream))
+        return NEXT(__overflow)(stream, byte);
+    const size_t buffer = (size_t)(stream->_IO_buf_end - stream->_IO_buf_base);
+    return CHARGED_UNLOCKED(stream, buffer + 1, EOF, NEXT(__overflow)(stream, byte));
+}
+
+/* ---- formats ---------------------------------------------------------------------------------- */
+
+/* `call` prints to a hinted stream; it is charged for what it has printed. */
+#define PRINTED(stream, call)                                                                      \
+    ({                                                                                             \
+        int cancellable_ = PTHREAD_CANCEL_ENABLE;                                                  \
+        begin(stream, &cancellable_);                                                              \
+        const bool began_ = velo_write_begin(stream->_fileno);                                     \
+        int done_ = call;                                                                          \
+        velo_write_end(began_);                                                                    \
+        const int saved_ = errno;                                                                  \
+        if (done_ > 0 && refused(stream, (size_t)done_))                                           \
+            done_ = EOF;                                                                           \
+        else                                                                                       \
+            errno = saved_;                                                                        \
+        end(stream, cancellable_);                                                                 \
+        done_;                                                                                     \
+    })
+
+int __vfprintf_chk(FILE *restrict stream, int flag, const char *restrict format, va_list values);
+int __fprintf_chk(FILE *restrict stream, int flag, const char *restrict format, ...);
+int __vprintf_chk(int flag, const char *restrict format, va_list values);
+int __printf_chk(int flag, const char *restrict format, ...);
+
+EXPORT int vfprintf(FILE *restrict stream, const char *restrict format, va_list values)
+{
+    return hinted(stream) ? PRINTED(stream, NEXT(vfprintf)(stream, format, values))
+                          : NEXT(vfprintf)(stream, format, values);
+}
+
+EXPORT int __vfprintf_chk(FILE *restrict stream, int flag, const char *restrict format,
+                          va_list values)
+{
+    return hinted(stream) ? PRINTED(stream, NEXT(__vfprintf_chk)(stream, flag, format, values))
+                          : NEXT(__vfprintf_chk)(stream, flag, format, values);
+}
+
+EXPORT int fprintf(FILE *restrict stream, const char *restrict format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    const int done = vfprintf(stream, format, values);
+    va_end(values);
+    return done;
+}
+
+EXPORT int __fprintf_chk(FILE *restrict stream, int flag, const char *restrict format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    const int done = __vfprintf_chk(stream, flag, format, values);
+    va_end(values);
+    return done;
+}
+
+EXPORT int vprintf(const char *restrict format, va_list values)
+{
+    return vfprintf(stdout, format, values);
+}
+
+EXPORT int __vprintf_chk(int flag, const char *restrict format, va_list values)
+{
+    return __vfprintf_chk(stdout, flag, format, values);
+}
+
+EXPORT int printf(const char *restrict format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    const int done = vfprintf(stdout, format, values);
+    va_end(values);
+    return done;
+}
+
+EXPORT int __printf_chk(int flag, const char *restrict format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    const int done = __vfprintf_chk(stdout, flag, format, values);
+    va_end(values);
+    return done;
+}

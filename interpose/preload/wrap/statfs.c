@@ -1,0 +1,105 @@
+/* statfs.c - which file system holds a path or a descriptor: the disk's, whatever memory the
+ * bytes are in, because that is where programs will find them. */
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "core/arena/lock.h"
+#include "preload/path/claim.h"
+#include "preload/base/raw.h"
+
+/* Where to ask about the file system of `path`: `path` itself, or something on the same one that
+ * is surely on disk, written to place->path. NULL with *failed set when there is no such file. */
+static const char *stand_in(const char *path, struct velo_place *place, int *failed)
+{
+    const int claimed = velo_claim(AT_FDCWD, path, 0, place);
+    if (claimed == VELO_NOT_OURS)
+        return path;
+    *failed = claimed < 0 ? claimed : place->type == VELO_NONE ? -ENOENT : 0;
+    if (*failed != 0)
+        return NULL;
+    if (claimed == VELO_OURS && place->type == VELO_REGULAR)
+        *failed = velo_path_of(velo_here(), place->root, place->path) < 0 ? -ENOENT : 0;
+    return *failed == 0 ? place->path : NULL;
+}
+
+#define ASK_BELOW(call)                                                                            \
+    struct velo_place place;                                                                       \
+    int failed = 0;                                                                                \
+    const char *there = stand_in(path, &place, &failed);                                           \
+    return there == NULL ? (int)velo_answer(failed) : call
+
+EXPORT int statfs(const char *path, struct statfs *out)
+{
+    ASK_BELOW((int)velo_answer(velo_sys2(SYS_statfs, velo_word(there), velo_word(out))));
+}
+ALIAS(statfs64, statfs);
+ALIAS(__statfs, statfs);
+
+EXPORT int statvfs(const char *path, struct statvfs *out)
+{
+    ASK_BELOW(NEXT(statvfs)(there, out));
+}
+ALIAS(statvfs64, statvfs);
+
+EXPORT long pathconf(const char *path, int name)
+{
+    struct velo_place place;
+    int failed = 0;
+    const char *there = stand_in(path, &place, &failed);
+    /* Some limits libc knows without a look at the path; of what is missing here it finds none. */
+    const long limit = NEXT(pathconf)(there == NULL ? path : there, name);
+    if (limit < 0 && there == NULL && errno == ENOENT)
+        velo_answer(failed);
+    return limit;
+}
+
+/* Cut `path` down to the hosted directory that it is in: those below may be closed to the caller, who
+ * has a descriptor. */
+static void cut_to_root(struct velo_region *region, char *path)
+{
+    for (uint32_t i = 0; i < VELO_READ(region->header->root_count); i++) {
+        const struct velo_root *root = &region->header->roots[i];
+        const size_t length = strnlen(root->path, PATH_MAX);
+        if (VELO_READ(root->node) != 0 && strncmp(path, root->path, length) == 0 &&
+            (path[length] == '/' || path[length] == 0))
+            path[length] = 0;
+    }
+}
+
+/* The directory on disk that a hosted descriptor's file belongs to. False: not hosted, ask the
+ * descriptor itself. */
+static bool stand_in_fd(int fd, char path[PATH_MAX])
+{
+    struct velo_region *region = velo_here();
+    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
+    int length = node == 0 ? 0 : velo_path_of(region, node, path);
+    if (length < 0) /* unlinked: any hosted directory is on the same disk */
+        length = velo_path_of(region, region->header->roots[0].node, path);
+    if (length <= 0)
+        return false;
+    cut_to_root(region, path);
+    return true;
+}
+
+EXPORT int fstatfs(int fd, struct statfs *out)
+{
+    char path[PATH_MAX];
+    if (stand_in_fd(fd, path))
+        return (int)velo_answer(velo_sys2(SYS_statfs, velo_word(path), velo_word(out)));
+    return (int)velo_answer(velo_sys2(SYS_fstatfs, fd, velo_word(out)));
+}
+ALIAS(fstatfs64, fstatfs);
+
+EXPORT int fstatvfs(int fd, struct statvfs *out)
+{
+    char path[PATH_MAX];
+    return stand_in_fd(fd, path) ? NEXT(statvfs)(path, out) : NEXT(fstatvfs)(fd, out);
+}
+ALIAS(fstatvfs64, fstatvfs);
+
+EXPORT long fpathconf(int fd, int name)
+{
+    char path[PATH_MAX];
+    return stand_in_fd(fd, path) ? NEXT(pathconf)(path, name) : NEXT(fpathconf)(fd, name);
+}

@@ -1,0 +1,137 @@
+/* xattr.c - extended attributes: they live with the bytes, in the file that holds them now.
+ *
+ * Attributes of a hosted regular file are those of its tmpfs file (or of its disk file while that
+ * is where the bytes are); directories and symlinks have theirs on disk. */
+#include <sys/xattr.h>
+
+#include "preload/path/claim.h"
+#include "preload/base/raw.h"
+
+/* The path to give to the l...xattr call. 0 with *there set (place->path, of a regular file where
+ * its bytes are, or `path`), or -errno. */
+static int find(const char *path, unsigned walk_flags, int writes, struct velo_place *place,
+                const char **there)
+{
+    const int claimed = velo_claim(AT_FDCWD, path, walk_flags, place);
+    *there = path;
+    if (claimed <= 0)
+        return claimed;
+    *there = place->path;
+    if (place->type != VELO_REGULAR && place->type != VELO_NONE)
+        return 0;
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    const int rc = velo_kernel_path(velo_here(), place, writes, place->path);
+    return rc < 0 ? rc : 0;
+}
+
+/* The tmpfs file's attributes are changed: a new version to put on disk. */
+static void changed(const char *there)
+{
+    const long fd = raw_openat(AT_FDCWD, there, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return;
+    velo_descriptor_changed(velo_here(), (int)fd, 0);
+    raw_close((int)fd);
+}
+
+/* A name that cannot be read may be what the kernel finds first, also where there is no file.
+ * `walk` tells a symlink at the end from its target; either way the found path is final, except
+ * when it is the program's own text: then its own call is made. */
+static long read_attribute(const char *path, unsigned walk, long plain, long final,
+                           const char *name, void *value, size_t size)
+{
+    struct velo_place place;
+    const char *there;
+    const int rc = find(path, walk, 0, &place, &there);
+    const bool lists = final == SYS_llistxattr;
+    if (rc != 0 && (lists || !velo_cannot_read_text(name)))
+        return rc;
+    const long number = there == path ? plain : final;
+    if (lists)
+        return velo_sys3(number, velo_word(there), velo_word(value), size);
+    return velo_sys4(number, velo_word(there), velo_word(name), velo_word(value), size);
+}
+
+static long write_attribute(const char *path, unsigned walk, long plain, long final,
+                            const char *name, const void *value, size_t size, int flags)
+{
+    struct velo_place place;
+    const char *there;
+    int rc = find(path, walk, 1, &place, &there);
+    if (rc != 0 && !velo_cannot_read_text(name))
+        return rc;
+    rc = (int)velo_sys5(there == path ? plain : final, velo_word(there), velo_word(name),
+                        velo_word(value), size, flags);
+    if (rc != 0 || there == path)
+        return rc;
+    if (place.type == VELO_REGULAR)
+        changed(there);
+    else /* an ACL changes the mode */
+        velo_place_changed(velo_here(), &place);
+    return 0;
+}
+
+EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
+{
+    return velo_answer(read_attribute(path, 0, SYS_getxattr, SYS_lgetxattr, name, value, size));
+}
+
+EXPORT ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
+{
+    return velo_answer(read_attribute(path, VELO_WALK_NOFOLLOW, SYS_lgetxattr, SYS_lgetxattr, name,
+                                      value, size));
+}
+
+EXPORT ssize_t listxattr(const char *path, char *list, size_t size)
+{
+    return velo_answer(read_attribute(path, 0, SYS_listxattr, SYS_llistxattr, NULL, list, size));
+}
+
+EXPORT ssize_t llistxattr(const char *path, char *list, size_t size)
+{
+    return velo_answer(read_attribute(path, VELO_WALK_NOFOLLOW, SYS_llistxattr, SYS_llistxattr,
+                                      NULL, list, size));
+}
+
+EXPORT int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+    return (int)velo_answer(
+        write_attribute(path, 0, SYS_setxattr, SYS_lsetxattr, name, value, size, flags));
+}
+
+EXPORT int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+    return (int)velo_answer(write_attribute(path, VELO_WALK_NOFOLLOW, SYS_lsetxattr, SYS_lsetxattr,
+                                            name, value, size, flags));
+}
+
+EXPORT int removexattr(const char *path, const char *name)
+{
+    return (int)velo_answer(
+        write_attribute(path, 0, SYS_removexattr, SYS_lremovexattr, name, NULL, 0, 0));
+}
+
+EXPORT int lremovexattr(const char *path, const char *name)
+{
+    return (int)velo_answer(write_attribute(path, VELO_WALK_NOFOLLOW, SYS_lremovexattr,
+                                            SYS_lremovexattr, name, NULL, 0, 0));
+}
+
+/* By descriptor the kernel has the right file already; only the change must be noticed. */
+EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+    const long rc =
+        velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
+    if (rc == 0 && velo_here() != NULL)
+        velo_descriptor_changed(velo_here(), fd, 0);
+    return (int)velo_answer(rc);
+}
+
+EXPORT int fremovexattr(int fd, const char *name)
+{
+    const long rc = velo_sys2(SYS_fremovexattr, fd, velo_word(name));
+    if (rc == 0 && velo_here() != NULL)
+        velo_descriptor_changed(velo_here(), fd, 0);
+    return (int)velo_answer(rc);
+}

@@ -1,0 +1,139 @@
+/* hint.h - which descriptors may grow a hosted file, and by how much before the next charge.
+ *
+ * A hint is never needed for correctness: a missing one means that a shard learns of the growth
+ * later, a stale one costs one fstat and is then gone. So descriptors may be closed, duplicated
+ * and inherited behind our back. */
+#ifndef VELO_PRELOAD_HINT_H
+#define VELO_PRELOAD_HINT_H
+
+#include "preload/base/preload.h"
+
+#define VELO_HINTS_MAX 4096u /* descriptors above are not hinted */
+
+/* 0: not hosted; else bytes that may still be written without a charge, plus one. */
+extern _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
+
+static inline void velo_hint_set(int fd, uint32_t hint)
+{
+    if ((unsigned)fd < VELO_HINTS_MAX && !velo_vfork_child) /* the table is the parent's */
+        atomic_store_explicit(&velo_hints[fd], hint, memory_order_relaxed);
+}
+
+static inline uint32_t velo_hint(int fd)
+{
+    return (unsigned)fd < VELO_HINTS_MAX
+               ? atomic_load_explicit(&velo_hints[fd], memory_order_relaxed)
+               : 0;
+}
+
+/* 1: what is behind the descriptor needs nothing when it is locked (wrap/lock.c). Cleared when a number
+ * comes to mean a hosted file, not when it is closed, which libc does unseen. A stale one costs a lock that
+ * programs outside do not see. */
+extern _Atomic uint8_t velo_lock_hints[VELO_HINTS_MAX];
+
+static inline void velo_lock_hint_set(int fd, uint8_t hint)
+{
+    if ((unsigned)fd < VELO_HINTS_MAX && !velo_vfork_child)
+        atomic_store_explicit(&velo_lock_hints[fd], hint, memory_order_relaxed);
+}
+
+static inline bool velo_lock_hint(int fd)
+{
+    return (unsigned)fd < VELO_HINTS_MAX &&
+           atomic_load_explicit(&velo_lock_hints[fd], memory_order_relaxed) != 0;
+}
+
+/* A hosted file was opened with `flags`. */
+static inline void velo_hint_open(int fd, int flags)
+{
+    velo_lock_hint_set(fd, 0);
+    if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+        velo_hint_set(fd, 1);
+}
+
+/* `fd` is hinted: charge before it writes `count` bytes (velo_hint_charge) or will have at least
+ * `end` bytes (velo_hint_charge_to). 0 or -ENOSPC; a stale hint is dropped and gives 0. */
+int velo_hint_charge(int fd, size_t count);
+int velo_hint_charge_to(int fd, uint64_t end);
+/* `fd` is hinted and its file is about to have `end` bytes, most of them a hole. */
+void velo_hint_commit(int fd, uint64_t end);
+/* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
+ * puts it. The node to tell of, or 0. */
+uint32_t velo_closing(int fd);
+void velo_closed(uint32_t node);
+/* While a file is led to the disk no other thread of this process writes to a hinted descriptor: each says
+ * when it begins and ends. Who was cancelled in between is missed; then no file is led for its sake. */
+extern _Atomic uint32_t velo_writers;
+extern _Atomic uint32_t velo_leading; /* 1: wait */
+extern const char *velo_single_threaded; /* __libc_single_threaded of glibc 2.32, or NULL */
+void pthread_testcancel(void) __attribute__((weak)); /* an older libc has it where there are threads */
+/* Not the newest version of it, which would keep us from programs with an older libc. */
+#if defined(__x86_64__)
+__asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.2.5");
+#else
+__asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.17");
+#endif
+void velo_wait_to_write(void);
+void velo_writers_forked(void); /* in the child: it has none of them */
+
+static inline bool velo_write_begin(int fd)
+{
+    if (velo_hint(fd) == 0 || (velo_single_threaded != NULL && *velo_single_threaded))
+        return false;
+    atomic_fetch_add(&velo_writers, 1);
+    if (__builtin_expect(atomic_load(&velo_leading) != 0, 0))
+        velo_wait_to_write();
+    return true;
+}
+
+/* Where a thread may be cancelled: rather now than in the middle. */
+static inline void velo_point_of_cancellation(void)
+{
+    if (pthread_testcancel != NULL)
+        pthread_testcancel();
+}
+
+static inline void velo_write_end(bool began)
+{
+    if (began)
+        atomic_fetch_sub(&velo_writers, 1);
+}
+
+/* The kernel said ENOSPC, which a hosted file's disk would not: others fill the arena's file system. True:
+ * there is room for `count` bytes now, at the real path or because something left. */
+bool velo_find_room(int fd, size_t count);
+/* errno is ENOSPC, but the call may be made again. It is `saved` then. */
+bool velo_write_again(int fd, size_t count, int saved);
+
+/* The kernel's call, of which whoever leads the file away waits for the end; -1 and errno on failure. As
+ * often as it is refused for a lack of space in memory that then is found: once or twice. */
+#define WRITING_TRIES 3
+#define WRITING(fd, count, call)                                                                   \
+    ({                                                                                             \
+        ssize_t done_;                                                                             \
+        const int saved_ = errno;                                                                  \
+        int tries_ = 0;                                                                            \
+        do {                                                                                       \
+            if (velo_hint(fd) != 0)                                                                \
+                velo_point_of_cancellation();                                                      \
+            const bool began_ = velo_write_begin(fd);                                              \
+            done_ = (ssize_t)(call);                                                               \
+            velo_write_end(began_);                                                                \
+        } while (__builtin_expect(done_ < 0, 0) && velo_hint(fd) != 0 &&                           \
+                 ++tries_ < WRITING_TRIES && velo_write_again(fd, count, saved_));                 \
+        done_;                                                                                     \
+    })
+
+/* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
+ * path (spill.c). 0, or -ENOSPC: others would notice. */
+int velo_spill_descriptor(int fd, uint32_t node);
+/* The same because it is about to be locked: waits a moment only. */
+int velo_spill_to_lock(int fd, uint32_t node);
+/* The same for whatever descriptors of this process have the file open, or a file below the directory;
+ * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
+ * 0 or -errno. */
+int velo_spill_place(const struct velo_place *place, bool waits);
+/* All that may be written, as far as nobody else has it: this process will look at the disk. */
+void velo_spill_all(struct velo_region *region);
+
+#endif

@@ -1,0 +1,104 @@
+/* locks.c - locks that this process has, as the kernel tells of a descriptor, and taking them again.
+ *
+ * Who locked a file in memory before it could be led to the disk keeps the lock there. What a program
+ * outside has locked meanwhile is lost to us: that is counted. */
+#include "locks.h"
+
+#include <sys/file.h>
+
+#include "preload/base/raw.h"
+
+/* "/proc/self/fdinfo/" and the number. */
+static void path_of_information(int fd, char path[40])
+{
+    char digits[12], *at = digits + sizeof digits - 1;
+    *at = 0;
+    do
+        *--at = (char)('0' + fd % 10);
+    while ((fd /= 10) != 0);
+    memcpy(path, "/proc/self/fdinfo/", 18);
+    memcpy(path + 18, at, strlen(at) + 1);
+}
+
+static const char *next_word(const char *at)
+{
+    while (*at != ' ' && *at != 0)
+        at++;
+    while (*at == ' ')
+        at++;
+    return at;
+}
+
+static off_t number(const char *text)
+{
+    off_t value = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        value = value * 10 + (*text - '0');
+    return value;
+}
+
+/* "1: POSIX  ADVISORY  WRITE 77 00:1a:567 0 EOF", after its "lock:". False: of a kind that stays. */
+static bool parse(const char *line, struct velo_locks *out)
+{
+    const char *kind = next_word(line), *mode = next_word(next_word(kind));
+    const char *start = next_word(next_word(next_word(mode))), *end = next_word(start);
+    struct flock *range = &out->all[out->count].range;
+    *range = (struct flock){.l_type = mode[0] == 'W' ? F_WRLCK : F_RDLCK,
+                            .l_whence = SEEK_SET,
+                            .l_start = number(start)};
+    range->l_len = *end == 'E' ? 0 : number(end) - range->l_start + 1;
+    out->all[out->count].kind = kind[0] == 'F'   ? VELO_LOCK_FLOCK
+                                : kind[0] == 'O' ? VELO_LOCK_OFD
+                                                 : VELO_LOCK_POSIX;
+    return kind[0] == 'F' || kind[0] == 'O' || kind[0] == 'P';
+}
+
+static long read_all(const char *path, char *text, size_t size)
+{
+    const long fd = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    long have = fd < 0 ? fd : 0;
+    for (long got; fd >= 0 && (size_t)have + 1 < size; have += got)
+        if ((got = velo_sys3(SYS_read, fd, velo_word(text + have), (long)size - 1 - have)) <= 0)
+            break;
+    if (fd >= 0)
+        raw_close((int)fd);
+    text[have > 0 ? have : 0] = 0;
+    return have;
+}
+
+bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out)
+{
+    char path[40];
+    out->count = 0;
+    path_of_information(fd, path);
+    const long have = read_all(path, text, size);
+    if (have < 0 || (size_t)have + 1 >= size)
+        return false;
+    for (char *at = text, *end; (at = strstr(at, "lock:\t")) != NULL; at = end) {
+        at += 6;
+        end = strchrnul(at, '\n');
+        end += *end != 0;
+        if (out->count == VELO_LOCKS_MAX)
+            return false;
+        out->count += parse(at, out);
+    }
+    return true;
+}
+
+static long take(int fd, int kind, struct flock *range)
+{
+    if (kind != VELO_LOCK_FLOCK)
+        return velo_sys3(SYS_fcntl, fd, kind == VELO_LOCK_OFD ? F_OFD_SETLK : F_SETLK,
+                         velo_word(range));
+    return velo_sys2(SYS_flock, fd, (range->l_type == F_WRLCK ? LOCK_EX : LOCK_SH) | LOCK_NB);
+}
+
+void velo_take_locks(int fd, const struct velo_locks *locks, bool open)
+{
+    for (unsigned i = 0; i < locks->count; i++) {
+        struct flock range = locks->all[i].range;
+        if ((locks->all[i].kind != VELO_LOCK_POSIX) == open &&
+            take(fd, (int)locks->all[i].kind, &range) != 0)
+            velo_escape(velo_here(), VELO_ESCAPE_PEER);
+    }
+}
