@@ -14,7 +14,6 @@
 
 #include "core/arena/lock.h"
 
-
 #define SCAN_COUNT_MAX 512u
 
 /* ---- making and leaving ---------------------------------------------------------------------- */
@@ -97,8 +96,8 @@ static PyObject *region_options(PyObject *self, PyObject *unused)
         /* "a/b/" is anchored by its inner slash, "/name/" by its first, an absolute one has it. */
         const int anchored = header->patterns[i].anchored && !header->patterns[i].absolute &&
                              strchr(header->patterns[i].text, '/') == NULL;
-        PyObject *text = PyUnicode_FromFormat("%s%.252s/", anchored ? "/" : "",
-                                              header->patterns[i].text);
+        PyObject *text =
+            PyUnicode_FromFormat("%s%.252s/", anchored ? "/" : "", header->patterns[i].text);
         if (text == NULL || PyList_Append(patterns, text) != 0) {
             Py_XDECREF(text);
             Py_DECREF(patterns);
@@ -124,8 +123,7 @@ static PyObject *info_tuple(const struct velo_node_info *info)
     return Py_BuildValue("IIIIINNIKKKLKN", info->node, info->generation, info->home, info->state,
                          info->links, PyBool_FromLong(info->dirty_disk != 0),
                          PyBool_FromLong(info->dirty_store != 0), info->mode,
-                         (unsigned long long)info->version,
-                         (unsigned long long)info->charged_bytes,
+                         (unsigned long long)info->version, (unsigned long long)info->charged_bytes,
                          (unsigned long long)info->size_bytes, (long long)info->mtime_ns,
                          (unsigned long long)info->access_tick, digest);
 }
@@ -191,8 +189,7 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
     if (home >= header->shard_count)
         return PyErr_Format(PyExc_ValueError, "shard %u of %u", home, header->shard_count);
     return Py_BuildValue(
-        "KKKKKN",
-        (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
+        "KKKKKN", (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
         (unsigned long long)VELO_READ(header->slices[home].used_bytes),
         (unsigned long long)header->slices[home].limit_bytes,
         (unsigned long long)velo_used_bytes(region), (unsigned long long)velo_limit_bytes(region),
@@ -214,17 +211,17 @@ static PyObject *region_check(PyObject *self, PyObject *unused)
 
 /* ---- one node ------------------------------------------------------------------------------------- */
 
-#define NODE_CALL(name, call, result)                            \
-    static PyObject *region_##name(PyObject *self, PyObject *args) \
-    {                                                            \
-        unsigned node;                                           \
-        int rc;                                                  \
-        if (!PyArg_ParseTuple(args, "I", &node))                 \
-            return NULL;                                         \
-        Py_BEGIN_ALLOW_THREADS                                   \
-        rc = call(region_of(self), node);                        \
-        Py_END_ALLOW_THREADS                                     \
-        return result(rc);                                       \
+#define NODE_CALL(name, call, result)                                                              \
+    static PyObject *region_##name(PyObject *self, PyObject *args)                                 \
+    {                                                                                              \
+        unsigned node;                                                                             \
+        int rc;                                                                                    \
+        if (!PyArg_ParseTuple(args, "I", &node))                                                   \
+            return NULL;                                                                           \
+        Py_BEGIN_ALLOW_THREADS                                                                     \
+        rc = call(region_of(self), node);                                                          \
+        Py_END_ALLOW_THREADS                                                                       \
+        return result(rc);                                                                         \
     }
 
 NODE_CALL(settle, velo_settle, number_or_error)

@@ -55,14 +55,22 @@ static int fill_statistics(PyObject *dict, const struct velo_statistics *s, uint
         const char *key;
         uint64_t value;
     } numbers[] = {
-        {"max_memory_bytes", s->max_memory_bytes}, {"used_bytes", s->used_bytes},
-        {"metadata_bytes", s->metadata_bytes},     {"directories", s->directories},
-        {"symlinks", s->symlinks},                 {"others", s->others},
-        {"unlinked", s->unlinked},                 {"dirty_files", s->dirty_files},
-        {"dirty_bytes", s->dirty_bytes},           {"unstored_files", s->unstored_files},
-        {"activity", s->activity},                 {"live_processes", s->live_processes},
-        {"puts", s->puts},                         {"evictions", s->evictions},
-        {"loads", s->loads},                       {"recoveries", s->recoveries},
+        {"max_memory_bytes", s->max_memory_bytes},
+        {"used_bytes", s->used_bytes},
+        {"metadata_bytes", s->metadata_bytes},
+        {"directories", s->directories},
+        {"symlinks", s->symlinks},
+        {"others", s->others},
+        {"unlinked", s->unlinked},
+        {"dirty_files", s->dirty_files},
+        {"dirty_bytes", s->dirty_bytes},
+        {"unstored_files", s->unstored_files},
+        {"activity", s->activity},
+        {"live_processes", s->live_processes},
+        {"puts", s->puts},
+        {"evictions", s->evictions},
+        {"loads", s->loads},
+        {"recoveries", s->recoveries},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (put_number(dict, numbers[i].key, numbers[i].value) != 0)

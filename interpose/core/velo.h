@@ -74,7 +74,8 @@ struct velo_options {
 
 /* ---- region.c ------------------------------------------------------------------------------ */
 int velo_region_create(const char *directory, const struct velo_options *options);
-int velo_region_attach(struct velo_region *region, const char *directory); /* -EPROTO: other build */
+int velo_region_attach(struct velo_region *region,
+                       const char *directory); /* -EPROTO: other build */
 void velo_region_detach(struct velo_region *region);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
@@ -101,10 +102,11 @@ enum velo_escape {
     VELO_ESCAPE_SYSCALL = 3, /* a raw system call that names files was handed over to us */
     VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
     VELO_ESCAPE_UNREACHABLE = 5, /* code of a process calls a libc past our symbols: it is opaque */
-    VELO_ESCAPE_PEER = 6,    /* a process that is not inside was asked to do something for one inside */
-    VELO_ESCAPE_MOUNT = 7,   /* a hosted directory under a second name, or a mount below one */
+    VELO_ESCAPE_PEER =
+        6, /* a process that is not inside was asked to do something for one inside */
+    VELO_ESCAPE_MOUNT = 7, /* a hosted directory under a second name, or a mount below one */
     VELO_ESCAPE_SANDBOX = 8, /* a program was started where the arena or the library is not */
-    VELO_ESCAPE_LIBC = 9,    /* a program with another C library or loader */
+    VELO_ESCAPE_LIBC = 9, /* a program with another C library or loader */
     VELO_ESCAPE_COUNT
 };
 void velo_escape(struct velo_region *region, enum velo_escape reason);
@@ -112,22 +114,22 @@ void velo_escape(struct velo_region *region, enum velo_escape reason);
 /* ---- walk.c: text to place ----------------------------------------------------------------- */
 enum velo_kind { VELO_OUTSIDE = 0, VELO_HOSTED = 1 };
 enum velo_type { /* of a node; 0 means the name does not exist */
-    VELO_NONE = 0,
-    VELO_REGULAR = 1,
-    VELO_DIRECTORY = 2,
-    VELO_SYMLINK = 3,
-    VELO_OTHER = 4, /* socket, FIFO, device: the kernel's, at its real path */
+                 VELO_NONE = 0,
+                 VELO_REGULAR = 1,
+                 VELO_DIRECTORY = 2,
+                 VELO_SYMLINK = 3,
+                 VELO_OTHER = 4, /* socket, FIFO, device: the kernel's, at its real path */
 };
 
 /* Where a path leads. `path` is the absolute real path with `.`, `..`, `//` and hosted symlinks
  * resolved: what a native call on disk would be made with. */
 struct velo_place {
     enum velo_kind kind;
-    enum velo_type type;   /* of the last component, VELO_NONE if it does not exist */
-    uint32_t root;         /* node of the hosted directory; == node for the hosted root itself */
-    uint32_t parent;       /* node of the directory that holds the last component (0: is a root) */
-    uint32_t node;         /* the last component, 0 if missing */
-    uint32_t generation;   /* of node, to notice reuse */
+    enum velo_type type; /* of the last component, VELO_NONE if it does not exist */
+    uint32_t root; /* node of the hosted directory; == node for the hosted root itself */
+    uint32_t parent; /* node of the directory that holds the last component (0: is a root) */
+    uint32_t node; /* the last component, 0 if missing */
+    uint32_t generation; /* of node, to notice reuse */
     uint16_t name_length;
     uint16_t path_length;
     uint8_t must_be_directory; /* the text ended in a slash */
@@ -135,10 +137,10 @@ struct velo_place {
                              making and removing names must not */
     uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `name` is no use */
     uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
-    uint8_t crossed;  /* OUTSIDE only: the walk passed through hosted names, so the program's own
+    uint8_t crossed; /* OUTSIDE only: the walk passed through hosted names, so the program's own
                          text may not work on disk; use `path` instead */
     uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
-    int base;          /* what the program said, where that was relative to a directory: `given`, */
+    int base; /* what the program said, where that was relative to a directory: `given`, */
     const char *given; /* else NULL. The kernel may reach by it what `path` does not (any more) */
     const char *name; /* last component, inside path */
     char path[PATH_MAX];
@@ -226,7 +228,7 @@ void velo_link_note(struct velo_region *region, const char *name, size_t length)
 int velo_link_known(const struct velo_region *region, const char *name, size_t length);
 /* What is known of a directory outside, after a stat of it. */
 enum velo_looked {
-    VELO_UNSEEN = 0,   /* nobody looked through it, or others may have been there since */
+    VELO_UNSEEN = 0, /* nobody looked through it, or others may have been there since */
     VELO_NO_LINKS = 1, /* also when no more can be remembered */
     VELO_LINKS = 2,
 };
@@ -280,7 +282,7 @@ uint64_t velo_used_bytes(const struct velo_region *region); /* of all slices, an
  * As of the last 10 ms or so. */
 uint64_t velo_limit_bytes(const struct velo_region *region);
 int velo_is_tight(const struct velo_region *region); /* it is less */
-int velo_is_full(const struct velo_region *region);  /* the kernel has hardly a page, asked now */
+int velo_is_full(const struct velo_region *region); /* the kernel has hardly a page, asked now */
 /* Memory is full and the file that `fd` writes is what fills it: put it, and let it go on at its real
  * path. Returns a new descriptor of it there with fd's flags, at offset 0; the file is DISK and the
  * caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open, it has no
@@ -294,7 +296,7 @@ void velo_stays_on_disk(struct velo_region *region, uint32_t node);
 /* ---- put.c: memory to the real tree ("materialise") ------------------------------------------ */
 enum {
     VELO_PUT_PROGRAMS = 1, /* only what exec and dlopen may need: executables, shared objects */
-    VELO_PUT_SYNC = 2,     /* fsync the file; of velo_put_all: one syncfs for each hosted root */
+    VELO_PUT_SYNC = 2, /* fsync the file; of velo_put_all: one syncfs for each hosted root */
 };
 /* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put and it
  * stays dirty); -errno of the disk. */
@@ -382,17 +384,17 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
 enum velo_state { VELO_STATE_NONE = 0, VELO_BACKED = 1, VELO_DISK = 2, VELO_COLD = 3 };
 struct velo_node_info { /* a copy, taken without a lock, of one regular file's state */
     uint32_t node, generation;
-    uint32_t home;       /* shard */
-    uint32_t state;      /* enum velo_state */
-    uint32_t links;      /* 0: unlinked, kept while somebody has it open */
+    uint32_t home; /* shard */
+    uint32_t state; /* enum velo_state */
+    uint32_t links; /* 0: unlinked, kept while somebody has it open */
     uint32_t dirty_disk; /* newer than the real path */
     uint32_t dirty_store; /* newer than the CAS */
     uint32_t mode;
-    uint64_t version;    /* counts content and attribute changes */
+    uint64_t version; /* counts content and attribute changes */
     uint64_t charged_bytes, size_bytes;
     int64_t mtime_ns;
     uint64_t access_tick; /* coarse; larger is more recent */
-    uint8_t digest[32];   /* valid when has_digest */
+    uint8_t digest[32]; /* valid when has_digest */
     uint32_t has_digest;
 };
 /* Regular files of one home shard (or all: UINT32_MAX), from node `*cursor` on, at most `capacity`.
@@ -421,7 +423,8 @@ int velo_sweep(struct velo_region *region);
 /* Everything `velo status` shows that the arena knows. Counters only grow while the arena lives. */
 struct velo_name_count {
     char name[32];
-    uint64_t count, nanoseconds; /* opaque only: what putting the tree before and comparing it after cost */
+    uint64_t count,
+        nanoseconds; /* opaque only: what putting the tree before and comparing it after cost */
 };
 #define VELO_NAMES_MAX 128
 struct velo_statistics {
@@ -430,7 +433,7 @@ struct velo_statistics {
     uint64_t directories, symlinks, others, unlinked;
     uint64_t files[4], file_bytes[4]; /* by enum velo_state */
     uint64_t dirty_files, dirty_bytes, unstored_files;
-    uint64_t activity;       /* changes whenever a client changes anything */
+    uint64_t activity; /* changes whenever a client changes anything */
     uint64_t live_processes; /* enlisted and still alive */
     uint64_t puts, evictions, loads, recoveries;
     uint64_t escapes[VELO_ESCAPE_COUNT];

@@ -63,7 +63,7 @@ static const char *path_field(char **at, size_t *length)
     char *text = field(at);
     *length = velo_length(text);
     if (*length == 1 && text[0] == '/')
-        text[*length = 0] = 0;
+        text[ *length = 0] = 0;
     return text;
 }
 

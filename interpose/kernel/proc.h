@@ -8,7 +8,7 @@ uint64_t velo_boottime_ns(void);
 /* What /proc says of a thread. 0, or -errno. */
 struct velo_thread {
     char state;
-    uint32_t parent;   /* process */
+    uint32_t parent; /* process */
     uint64_t start_ns; /* boot time, rounded down to a tick */
 };
 #define VELO_NS_PER_TICK 10000000ull /* USER_HZ is 100 on every Linux ABI we run on */

@@ -137,9 +137,10 @@ static int ask_netlink(int fd, unsigned char family, int datagrams, struct port 
     while (got > 0) {
         got = velo_sys6(SYS_recvfrom, fd, velo_word(answer), sizeof answer, 0, 0, 0);
         long left = got;
-        for (const struct nlmsghdr *at = (const void *)answer; left > 0 && NLMSG_OK(at, (unsigned)left);
+        for (const struct nlmsghdr *at = (const void *)answer;
+             left > 0 && NLMSG_OK(at, (unsigned)left);
              at = (const void *)((const char *)at + NLMSG_ALIGN(at->nlmsg_len)),
-             left = got - ((const char *)at - answer)) {
+                                   left = got - ((const char *)at - answer)) {
             if (at->nlmsg_type == NLMSG_DONE)
                 return 0;
             if (at->nlmsg_type == NLMSG_ERROR)
@@ -172,7 +173,8 @@ int velo_sockets_at(unsigned number, int datagrams, void (*each)(void *context, 
                     void *context)
 {
     struct port port = {number, datagrams ? WAITING_UDP : WAITING_TCP, each, context, 0};
-    const int fd = (int)velo_sys3(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    const int fd =
+        (int)velo_sys3(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     int rc = fd < 0 ? fd : ask_netlink(fd, AF_INET, datagrams, &port);
     if (rc == 0)
         rc = ask_netlink(fd, AF_INET6, datagrams, &port);
@@ -225,7 +227,8 @@ static int64_t ask_between(struct inet_diag_req_v2 ask)
     } request = {{sizeof request, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0}, ask};
     char answer[1024] __attribute__((aligned(8)));
     const struct nlmsghdr *head = (const void *)answer;
-    const int fd = (int)velo_sys3(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    const int fd =
+        (int)velo_sys3(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0)
         return -1;
     long got = velo_sys6(SYS_sendto, fd, velo_word(&request), sizeof request, 0, 0, 0);

@@ -37,8 +37,7 @@ static inline long velo_word(const volatile void *pointer)
 #ifdef VELO_GATED
 extern void *velo_gate __attribute__((visibility("hidden"))); /* "syscall; ret" */
 /* The call writes below the stack pointer, where a function without calls may keep its locals. */
-#define VELO_SYSCALL                                                                               \
-    "lea -128(%%rsp), %%rsp\n\tcall *velo_gate(%%rip)\n\tlea 128(%%rsp), %%rsp"
+#define VELO_SYSCALL "lea -128(%%rsp), %%rsp\n\tcall *velo_gate(%%rip)\n\tlea 128(%%rsp), %%rsp"
 #else
 #define VELO_SYSCALL "syscall"
 #endif

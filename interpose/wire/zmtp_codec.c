@@ -156,8 +156,8 @@ void velo_zmtp_sent(struct velo_zmtp *zmtp, size_t count)
     zmtp->payload_sent += count - from_out;
     while (in_request(zmtp)) {
         unsigned char head[9];
-        const size_t whole = frame_head(zmtp, zmtp->payload_next, head) +
-                             zmtp->payload[zmtp->payload_next].length;
+        const size_t whole =
+            frame_head(zmtp, zmtp->payload_next, head) + zmtp->payload[zmtp->payload_next].length;
         if (zmtp->payload_sent < whole)
             return;
         zmtp->payload_sent -= whole;
@@ -446,4 +446,3 @@ int velo_zmtp_input(struct velo_zmtp *zmtp, const unsigned char *bytes, size_t c
     }
     return rc;
 }
-

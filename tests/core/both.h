@@ -31,9 +31,10 @@ enum verb {
 };
 
 static const char *const verb_names[VERB_COUNT] = {
-    "mkdir", "rmdir", "unlink", "rename", "rename-noreplace", "link",     "symlink", "write", "open",
-    "read",  "stat",  "lstat",  "chmod",  "chown",            "truncate", "readlink", "access",
-    "mkfifo",
+    "mkdir",    "rmdir",   "unlink", "rename", "rename-noreplace",
+    "link",     "symlink", "write",  "open",   "read",
+    "stat",     "lstat",   "chmod",  "chown",  "truncate",
+    "readlink", "access",  "mkfifo",
 };
 
 struct step {
@@ -67,10 +68,10 @@ static inline long hash_stat(const struct stat *st)
 {
     char text[160];
     const int directory = S_ISDIR(st->st_mode);
-    const int length = snprintf(
-        text, sizeof text, "mode %o links %lu uid %u gid %u size %ld rdev %lu", st->st_mode,
-        (unsigned long)st->st_nlink, st->st_uid, st->st_gid, directory ? 0 : (long)st->st_size,
-        (unsigned long)st->st_rdev);
+    const int length =
+        snprintf(text, sizeof text, "mode %o links %lu uid %u gid %u size %ld rdev %lu",
+                 st->st_mode, (unsigned long)st->st_nlink, st->st_uid, st->st_gid,
+                 directory ? 0 : (long)st->st_size, (unsigned long)st->st_rdev);
     return hash_bytes(text, (size_t)length);
 }
 

@@ -176,7 +176,8 @@ static inline struct velo_node_info info_at(const char *relative)
 static inline int hosted_open(const char *relative, int flags, mode_t mode)
 {
     struct velo_place place;
-    const int last = (flags & O_NOFOLLOW) != 0 || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+    const int last =
+        (flags & O_NOFOLLOW) != 0 || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     const int rc = walk_to(relative, last ? VELO_WALK_NOFOLLOW : 0, &place);
     return rc != 0 ? rc : velo_open(&bench.region, &place, flags, mode);
 }
@@ -334,8 +335,8 @@ static inline uint64_t random_seed(void)
     const char *given = getenv("VELO_TEST_SEED");
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 0)
-                                        : (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
+    const uint64_t seed =
+        given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
     printf("  VELO_TEST_SEED=%llu\n", (unsigned long long)seed);
     fflush(stdout);
     return seed;

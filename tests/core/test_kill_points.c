@@ -74,7 +74,8 @@ static void look_into(struct snapshot *shot, const char *directory)
 /* What came out of the hosted directory, and its bytes. */
 static void look_outside(struct snapshot *shot)
 {
-    static const char *const names[] = {"plain/f", "plain/d/in", "plain/d/new", "plain/in", "plain/new"};
+    static const char *const names[] = {"plain/f", "plain/d/in", "plain/d/new", "plain/in",
+                                        "plain/new"};
     char bytes[200];
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         const int fd = open(in_workspace(names[i]), O_RDONLY | O_CLOEXEC);
@@ -83,8 +84,9 @@ static void look_outside(struct snapshot *shot)
         const ssize_t got = read(fd, bytes, sizeof bytes - 1);
         bytes[got < 0 ? 0 : got] = 0;
         close(fd);
-        shot->length += (size_t)snprintf(shot->text + shot->length, sizeof shot->text - shot->length,
-                                         "%s %s\n", names[i], bytes);
+        shot->length +=
+            (size_t)snprintf(shot->text + shot->length, sizeof shot->text - shot->length, "%s %s\n",
+                             names[i], bytes);
     }
 }
 

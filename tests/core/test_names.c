@@ -13,8 +13,9 @@ static void names_of_every_length_are_kept_apart(void)
            {WRITE, NAME_255, "255", O_WRONLY, 0644}, {WRITE, NAME_256, "256", O_WRONLY, 0644},
            {MKDIR, NAME_256, NULL, 0, 0755}, {RENAME, NAME_255, NAME_256, 0, 0},
            {RENAME, NAME_48, NAME_255, 0, 0}, {UNLINK, NAME_51, NULL, 0, 0},
-           {STAT, NAME_51, NULL, 0, 0}, {STAT, NAME_256, NULL, 0, 0}, {WRITE, "d/../f", "x", 1, 0644},
-           {MKDIR, NAME_51, NULL, 0, 0755}, {WRITE, NAME_51 "/" NAME_51, "in", O_WRONLY, 0600});
+           {STAT, NAME_51, NULL, 0, 0}, {STAT, NAME_256, NULL, 0, 0},
+           {WRITE, "d/../f", "x", 1, 0644}, {MKDIR, NAME_51, NULL, 0, 0755},
+           {WRITE, NAME_51 "/" NAME_51, "in", O_WRONLY, 0600});
 }
 
 static void directories_are_made_and_removed_as_the_kernel_does(void)
@@ -25,15 +26,16 @@ static void directories_are_made_and_removed_as_the_kernel_does(void)
            {MKDIR, "f/g", NULL, 0, 0755}, {RMDIR, "f", NULL, 0, 0}, {RMDIR, "f/", NULL, 0, 0},
            {RMDIR, "d", NULL, 0, 0}, {RMDIR, "no", NULL, 0, 0}, {RMDIR, "d/.", NULL, 0, 0},
            {RMDIR, "d/..", NULL, 0, 0}, {RMDIR, "d/e/", NULL, 0, 0}, {RMDIR, "d", NULL, 0, 0},
-           {UNLINK, "slash", NULL, 0, 0}, {UNLINK, "slash/", NULL, 0, 0}, {UNLINK, "f/", NULL, 0, 0},
-           {UNLINK, "no/", NULL, 0, 0}, {UNLINK, "no", NULL, 0, 0}, {UNLINK, "f", NULL, 0, 0});
+           {UNLINK, "slash", NULL, 0, 0}, {UNLINK, "slash/", NULL, 0, 0},
+           {UNLINK, "f/", NULL, 0, 0}, {UNLINK, "no/", NULL, 0, 0}, {UNLINK, "no", NULL, 0, 0},
+           {UNLINK, "f", NULL, 0, 0});
 }
 
 static void hard_links_share_everything_but_the_name(void)
 {
-    SCRIPT({WRITE, "a", "one", O_WRONLY, 0640}, {MKDIR, "d", NULL, 0, 0755},
-           {LINK, "a", "b", 0, 0}, {LINK, "a", "d/c", 0, 0}, {LINK, "a", "b", 0, 0},
-           {LINK, "d", "e", 0, 0}, {LINK, "no", "e", 0, 0}, {LINK, "a", "no/e", 0, 0},
+    SCRIPT({WRITE, "a", "one", O_WRONLY, 0640}, {MKDIR, "d", NULL, 0, 0755}, {LINK, "a", "b", 0, 0},
+           {LINK, "a", "d/c", 0, 0}, {LINK, "a", "b", 0, 0}, {LINK, "d", "e", 0, 0},
+           {LINK, "no", "e", 0, 0}, {LINK, "a", "no/e", 0, 0},
            {WRITE, "b", "two and more", O_WRONLY | O_TRUNC, 0}, {READ, "d/c", NULL, 0, 0},
            {CHMOD, "d/c", NULL, 0, 0600}, {UNLINK, "a", NULL, 0, 0}, {RENAME, "b", "d/c", 0, 0},
            {STAT, "b", NULL, 0, 0}, {UNLINK, "b", NULL, 0, 0}, {READ, "d/c", NULL, 0, 0},
@@ -59,17 +61,17 @@ static void rename_replaces_what_it_may_and_refuses_the_rest(void)
 static void symlinks_lead_where_they_say(void)
 {
     SCRIPT({MKDIR, "d", NULL, 0, 0755}, {WRITE, "d/f", "bytes", O_WRONLY, 0644},
-           {SYMLINK, "l", "d", 0, 0}, {SYMLINK, "m", "d/f", 0, 0}, {SYMLINK, "up", "d/../d/./f", 0, 0},
-           {SYMLINK, "d/back", "../d/f", 0, 0}, {SYMLINK, "dangling", "nowhere", 0, 0},
-           {SYMLINK, "slashed", "d/", 0, 0}, {SYMLINK, "l", "again", 0, 0},
-           {SYMLINK, "e", "", 0, 0}, {SYMLINK, "no/l", "d", 0, 0}, {SYMLINK, "x/", "d", 0, 0},
-           {READ, "l/f", NULL, 0, 0}, {READ, "m", NULL, 0, 0}, {READ, "up", NULL, 0, 0},
-           {READ, "l/back", NULL, 0, 0}, {READ, "dangling", NULL, 0, 0}, {STAT, "l", NULL, 0, 0},
-           {LSTAT, "l", NULL, 0, 0}, {LSTAT, "l/", NULL, 0, 0}, {LSTAT, "m/", NULL, 0, 0},
-           {STAT, "dangling", NULL, 0, 0}, {READ, "slashed/f", NULL, 0, 0},
-           {OPEN, "m", NULL, O_RDONLY | O_NOFOLLOW, 0}, {OPEN, "l", NULL, O_DIRECTORY, 0},
-           {OPEN, "l", NULL, O_DIRECTORY | O_NOFOLLOW, 0}, {READLINK, "l", NULL, 0, 0},
-           {READLINK, "l/", NULL, 0, 0}, {READLINK, "d/f", NULL, 0, 0},
+           {SYMLINK, "l", "d", 0, 0}, {SYMLINK, "m", "d/f", 0, 0},
+           {SYMLINK, "up", "d/../d/./f", 0, 0}, {SYMLINK, "d/back", "../d/f", 0, 0},
+           {SYMLINK, "dangling", "nowhere", 0, 0}, {SYMLINK, "slashed", "d/", 0, 0},
+           {SYMLINK, "l", "again", 0, 0}, {SYMLINK, "e", "", 0, 0}, {SYMLINK, "no/l", "d", 0, 0},
+           {SYMLINK, "x/", "d", 0, 0}, {READ, "l/f", NULL, 0, 0}, {READ, "m", NULL, 0, 0},
+           {READ, "up", NULL, 0, 0}, {READ, "l/back", NULL, 0, 0}, {READ, "dangling", NULL, 0, 0},
+           {STAT, "l", NULL, 0, 0}, {LSTAT, "l", NULL, 0, 0}, {LSTAT, "l/", NULL, 0, 0},
+           {LSTAT, "m/", NULL, 0, 0}, {STAT, "dangling", NULL, 0, 0},
+           {READ, "slashed/f", NULL, 0, 0}, {OPEN, "m", NULL, O_RDONLY | O_NOFOLLOW, 0},
+           {OPEN, "l", NULL, O_DIRECTORY, 0}, {OPEN, "l", NULL, O_DIRECTORY | O_NOFOLLOW, 0},
+           {READLINK, "l", NULL, 0, 0}, {READLINK, "l/", NULL, 0, 0}, {READLINK, "d/f", NULL, 0, 0},
            {WRITE, "dangling", "made through", O_WRONLY, 0644}, {READ, "nowhere", NULL, 0, 0},
            {WRITE, "m", "x", O_WRONLY | O_EXCL, 0644}, {LINK, "l", "hard", 0, 0},
            {READLINK, "hard", NULL, 0, 0}, {CHMOD, "m", NULL, 0, 0600}, {RENAME, "l", "l2", 0, 0},
@@ -110,9 +112,9 @@ static void forty_links_are_followed_and_not_one_more(void)
 {
     CHECK(through_links(40) > 0);
     CHECK_EQ(through_links(41), -ELOOP);
-    SCRIPT({SYMLINK, "self", "self", 0, 0}, {READ, "self", NULL, 0, 0}, {STAT, "self/x", NULL, 0, 0},
-           {SYMLINK, "a", "b", 0, 0}, {SYMLINK, "b", "a", 0, 0}, {WRITE, "a", "x", O_WRONLY, 0644},
-           {LSTAT, "a", NULL, 0, 0});
+    SCRIPT({SYMLINK, "self", "self", 0, 0}, {READ, "self", NULL, 0, 0},
+           {STAT, "self/x", NULL, 0, 0}, {SYMLINK, "a", "b", 0, 0}, {SYMLINK, "b", "a", 0, 0},
+           {WRITE, "a", "x", O_WRONLY, 0644}, {LSTAT, "a", NULL, 0, 0});
 }
 
 static void targets_of_up_to_4095_bytes_are_kept_and_followed(void)

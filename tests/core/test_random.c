@@ -20,7 +20,7 @@ static unsigned pick(unsigned limit)
 static void random_path(char *out, size_t size)
 {
     static const char *const parts[] = {
-        "a", "b", "c", "d", "e", "long-name-that-needs-more-than-the-forty-eight-bytes-of-a-slot",
+        "a",  "b", "c", "d", "e", "long-name-that-needs-more-than-the-forty-eight-bytes-of-a-slot",
         "..", ".",
     };
     size_t used = 0;
@@ -42,15 +42,20 @@ static void random_text(char *out, size_t size)
 
 static int random_flags(void)
 {
-    static const int flags[] = {O_WRONLY,           O_WRONLY | O_TRUNC,  O_RDWR,
-                                O_WRONLY | O_APPEND, O_WRONLY | O_EXCL,  O_WRONLY | O_TRUNC | O_EXCL,
+    static const int flags[] = {O_WRONLY,
+                                O_WRONLY | O_TRUNC,
+                                O_RDWR,
+                                O_WRONLY | O_APPEND,
+                                O_WRONLY | O_EXCL,
+                                O_WRONLY | O_TRUNC | O_EXCL,
                                 O_RDWR | O_TRUNC | O_NOFOLLOW};
     return flags[pick(sizeof flags / sizeof flags[0])];
 }
 
 static void random_target(char *out, size_t size)
 {
-    static const char *const targets[] = {"a", "b", "c/d", "../a", "d", "./b", "nowhere", "../../x"};
+    static const char *const targets[] = {"a", "b",   "c/d",     "../a",
+                                          "d", "./b", "nowhere", "../../x"};
     snprintf(out, size, "%s", targets[pick(7)]);
 }
 
@@ -82,10 +87,11 @@ static int leads_out(const char *name)
 
 static void random_step(void)
 {
-    static const enum verb verbs[] = {MKDIR,  MKDIR, RMDIR,    UNLINK, UNLINK,   RENAME,   RENAME,
-                                      RENAME, LINK,  LINK,     WRITE,  WRITE,    WRITE,    SYMLINK,
-                                      READ,   STAT,  LSTAT,    CHMOD,  TRUNCATE, READLINK, ACCESS,
-                                      OPEN,   MKFIFO, RENAME_NOREPLACE_, CHOWN};
+    static const enum verb verbs[] = {MKDIR,    MKDIR,    RMDIR,  UNLINK, UNLINK, RENAME,
+                                      RENAME,   RENAME,   LINK,   LINK,   WRITE,  WRITE,
+                                      WRITE,    SYMLINK,  READ,   STAT,   LSTAT,  CHMOD,
+                                      TRUNCATE, READLINK, ACCESS, OPEN,   MKFIFO, RENAME_NOREPLACE_,
+                                      CHOWN};
     static const mode_t modes[] = {0644, 0755, 0600, 01777};
     static char name[300], other[300], text[70000];
     struct step step = {.verb = verbs[pick(sizeof verbs / sizeof verbs[0])], .name = name};

@@ -15,7 +15,10 @@ enum { LINE_BYTES = 1 << 21, FUNCTIONS_MAX = 64, DESCRIPTION_BYTES = 16 };
 
 #if defined(__x86_64__)
 const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {
-    [SYS_open] = 1, [SYS_openat] = 1, [SYS_unlink] = 1, [SYS_mmap] = 2,
+    [SYS_open] = 1,
+    [SYS_openat] = 1,
+    [SYS_unlink] = 1,
+    [SYS_mmap] = 2,
 };
 #else
 const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {[SYS_openat] = 1, [SYS_mmap] = 2};
@@ -43,8 +46,8 @@ static size_t unhex(const char *text, unsigned char *out)
 /* "START:SIZE,START:SIZE" of functions whose code begins at `code`. */
 static void describe(char *text, const unsigned char *code, struct frames *table)
 {
-    *table = (struct frames){.version = 1, .pointer_encoding = 0x1b, .count_encoding = 0x03,
-                             .table_encoding = 0x3b};
+    *table = (struct frames){
+        .version = 1, .pointer_encoding = 0x1b, .count_encoding = 0x03, .table_encoding = 0x3b};
     for (char *each = strtok(text, ","); each != NULL && table->count < FUNCTIONS_MAX;
          each = strtok(NULL, ",")) {
         unsigned start = 0;
@@ -71,7 +74,8 @@ static void tell_length(char *line)
 
 /* The text with its table before it, or behind it: what is read outside of the text is outside of the
  * malloc once. */
-static int names_files(const char *functions, const unsigned char *bytes, size_t count, bool table_last)
+static int names_files(const char *functions, const unsigned char *bytes, size_t count,
+                       bool table_last)
 {
     char copy[1024];
     const bool described = functions[0] != '-';

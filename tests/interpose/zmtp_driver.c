@@ -318,9 +318,14 @@ static const char opening[] =
     "\4\x29\5READY\13Socket-Type\0\0\0\6ROUTER\10Identity\0\0\0\0"
     "\4\13\4PING\0\144abcd\4\14\11SUBSCRIBEab"
     "\1\5velo1\1\10otheridx\1\2ok\0\4late";
-static const char ok_reply[] = "\1\5velo1\1\10" "12345678" "\3\0\0\0\0\0\0\0\2ok"
+static const char ok_reply[] = "\1\5velo1\1\10"
+                               "12345678"
+                               "\3\0\0\0\0\0\0\0\2ok"
                                "\1\5hello\3\0\0\0\0\0\0\0\3abc\0\0";
-static const char error_reply[] = "\1\5velo1\1\10" "12345678" "\1\5error\1\2" "28"
+static const char error_reply[] = "\1\5velo1\1\10"
+                                  "12345678"
+                                  "\1\5error\1\2"
+                                  "28"
                                   "\0\12no space\xc3\xa9";
 
 static size_t write_sample(unsigned char *bytes, int is_error)

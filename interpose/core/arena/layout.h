@@ -82,7 +82,8 @@ struct velo_node {
     uint32_t target; /* first chunk */
     uint32_t mode, uid, gid; /* of BACKED files a copy, see `settled` */
     uint32_t flags;
-    uint32_t last_name; /* of a file in memory that has no name any more: the slot of its last, in no
+    uint32_t
+        last_name; /* of a file in memory that has no name any more: the slot of its last, in no
                            list, kept so that /proc/self/fd can say where it was */
     uint64_t rdev;
     uint64_t size, blocks; /* blocks of 512 bytes */
@@ -92,32 +93,33 @@ struct velo_node {
     /* regular files. `version` counts changes of content or attributes; what follows tells of which
      * version something is true (0: of none) */
     uint64_t version;
-    uint64_t settled;  /* size, times, mode above are those of this version: no need to ask */
-    uint64_t stored;   /* `digest` is of this version */
-    uint64_t backing;  /* name of the tmpfs file in i/, BACKED only */
-    uint64_t charged;  /* bytes counted in its slice */
+    uint64_t settled; /* size, times, mode above are those of this version: no need to ask */
+    uint64_t stored; /* `digest` is of this version */
+    uint64_t backing; /* name of the tmpfs file in i/, BACKED only */
+    uint64_t charged; /* bytes counted in its slice */
     _Atomic uint64_t access_tick;
     struct velo_identity identity[2];
     uint8_t digest[32];
 };
 
 enum {
-    VELO_NODE_PROGRAM = 1,    /* exec or dlopen may want it at its real path */
-    VELO_NODE_TIMES = 2,      /* directory: its times on disk are not those here */
-    VELO_NODE_QUERIED = 4,    /* directory: its stamp was seen, so the next must be finer (a hint) */
-    VELO_NODE_STALE = 8,      /* directory: a crash may have left the disk different; reconcile it */
-    VELO_NODE_PENDING = 16,   /* counted in header.programs_pending */
-    VELO_NODE_COLDHOLD = 32,  /* COLD because the tree could not be written */
-    VELO_NODE_LEASED = 128,   /* a program asked for a lease on it (a hint: leased.c) */
-    VELO_NODE_LINKABLE = 64,  /* born without a name, and may be given one */
-    VELO_NODE_PATHED = 512,   /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
+    VELO_NODE_PROGRAM = 1, /* exec or dlopen may want it at its real path */
+    VELO_NODE_TIMES = 2, /* directory: its times on disk are not those here */
+    VELO_NODE_QUERIED = 4, /* directory: its stamp was seen, so the next must be finer (a hint) */
+    VELO_NODE_STALE = 8, /* directory: a crash may have left the disk different; reconcile it */
+    VELO_NODE_PENDING = 16, /* counted in header.programs_pending */
+    VELO_NODE_COLDHOLD = 32, /* COLD because the tree could not be written */
+    VELO_NODE_LEASED = 128, /* a program asked for a lease on it (a hint: leased.c) */
+    VELO_NODE_LINKABLE = 64, /* born without a name, and may be given one */
+    VELO_NODE_PATHED = 512, /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
                                  lease tells of: it stays known by it after it left memory, for good */
-    VELO_NODE_WATCHED = 256,  /* a program hears of what happens here or in it (watch.c) */
-    VELO_NODE_SHARED = 1024,  /* no directory, on disk and stays there: has names outside, or had */
-    VELO_NODE_DEEP = 4096,    /* found where no absolute path leads: the kernel's, with all below it */
-    VELO_NODE_MOUNT = 8192,   /* something is mounted here: the kernel's, with all below it (mounted.c) */
+    VELO_NODE_WATCHED = 256, /* a program hears of what happens here or in it (watch.c) */
+    VELO_NODE_SHARED = 1024, /* no directory, on disk and stays there: has names outside, or had */
+    VELO_NODE_DEEP = 4096, /* found where no absolute path leads: the kernel's, with all below it */
+    VELO_NODE_MOUNT =
+        8192, /* something is mounted here: the kernel's, with all below it (mounted.c) */
     VELO_NODE_LOCKED = 16384, /* was locked by a program: on disk, and stays there (leased.c) */
-    VELO_NODE_ACL = 2048,     /* directory: it has a default ACL, so the kernel makes its files */
+    VELO_NODE_ACL = 2048, /* directory: it has a default ACL, so the kernel makes its files */
 };
 
 /* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and
@@ -133,9 +135,9 @@ struct velo_name {
     uint16_t length;
     uint8_t flags; /* VELO_NAME_... */
     uint8_t reserved;
-    uint32_t more;   /* chunks with the bytes after the first VELO_NAME_INLINE */
+    uint32_t more; /* chunks with the bytes after the first VELO_NAME_INLINE */
     uint32_t putter; /* pid of the process that is renaming a new version into place */
-    uint32_t mark;   /* reconcile pass that saw it; not part of the tree */
+    uint32_t mark; /* reconcile pass that saw it; not part of the tree */
     uint64_t disk_version; /* version of the node that this name has on disk, 0: nothing of ours */
     uint64_t disk_inode;
     int64_t disk_mtime_ns, disk_ctime_ns;
@@ -145,7 +147,7 @@ struct velo_name {
 
 enum {
     VELO_NAME_ON_DISK = 1, /* something stands at the real path, maybe an older version */
-    VELO_NAME_POISON = 2,  /* it is a socket of ours (poison.h) */
+    VELO_NAME_POISON = 2, /* it is a socket of ours (poison.h) */
 };
 
 struct velo_chunk {
@@ -156,7 +158,7 @@ struct velo_chunk {
 
 /* A hosted directory known so far, by the text of its path. */
 struct velo_root {
-    uint32_t node;     /* 0: not (or no longer) hosted */
+    uint32_t node; /* 0: not (or no longer) hosted */
     uint32_t building; /* its node while the disk's names are taken in, before anybody sees it */
     uint32_t hash;
     uint16_t length; /* 0: free */
@@ -165,7 +167,7 @@ struct velo_root {
 };
 
 struct velo_process {
-    _Atomic uint32_t pid;   /* 0: free */
+    _Atomic uint32_t pid; /* 0: free */
     uint32_t reserved;
     _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME when it enlisted: a process with this pid that
                                   started later is another one */
@@ -203,7 +205,7 @@ struct velo_peer {
 };
 #define VELO_PEERS_MAX 256u
 #define VELO_ENDPOINTS_MAX 1024u /* where processes inside wait to be asked, by hash */
-#define VELO_ASKERS_MAX 1024u    /* who inside has asked lately, by hash; an older one goes */
+#define VELO_ASKERS_MAX 1024u /* who inside has asked lately, by hash; an older one goes */
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
  * through for them.  A word says: directory (32 bits), its ctime (19), `outsiders` (12), has some. */
 #define VELO_LINKS_MAX 256u
@@ -243,7 +245,7 @@ struct velo_moving {
     _Atomic uint32_t from_name; /* stored last; 0: none */
     uint32_t node, to_parent;
     uint16_t to_length;
-    uint8_t kind;     /* RENAME, LINK: `inode` comes to the new name; UNLINK: that is cleared */
+    uint8_t kind; /* RENAME, LINK: `inode` comes to the new name; UNLINK: that is cleared */
     uint8_t reserved;
     uint64_t inode;
     char to_text[VELO_NAME_MAX + 1];
@@ -260,9 +262,9 @@ struct velo_putting {
 
 /* The namespace lock. One: held ~0.3 us for a change of the tree. */
 struct velo_lock {
-    _Atomic uint32_t word;      /* 0, or thread id of the owner | VELO_LOCK_WAITERS */
+    _Atomic uint32_t word; /* 0, or thread id of the owner | VELO_LOCK_WAITERS */
     uint32_t reserved;
-    _Atomic uint64_t since_ns;  /* CLOCK_BOOTTIME when it was taken, to notice a reused id */
+    _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME when it was taken, to notice a reused id */
 };
 
 /* One event of the trace ring (trace.h). `mark` is its number + 1, and 0 while it is written. */
@@ -284,14 +286,14 @@ struct velo_header {
     uint64_t fixed_bytes; /* header and tables: committed at creation */
     uint32_t shard_count, pattern_count;
     uint64_t pid_namespace; /* inode of the creator's: ids of another one mean nothing here */
-    uint64_t arena_device;  /* st_dev of the tmpfs files */
+    uint64_t arena_device; /* st_dev of the tmpfs files */
     char workspace[1024], alias[1024], socket[108];
     uint16_t workspace_length, alias_length;
     struct {
-        uint8_t anchored;  /* only right below the workspace */
-        uint8_t absolute;  /* text is a whole path */
+        uint8_t anchored; /* only right below the workspace */
+        uint8_t absolute; /* text is a whole path */
         uint16_t length;
-        char text[252];    /* no leading (unless absolute) and no trailing slash */
+        char text[252]; /* no leading (unless absolute) and no trailing slash */
     } patterns[VELO_PATTERNS_MAX];
 
     struct velo_lock lock;
@@ -306,7 +308,7 @@ struct velo_header {
 
     struct velo_pool nodes, names, chunks;
     uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
-    uint32_t name_table_size, identity_table_size;     /* powers of two */
+    uint32_t name_table_size, identity_table_size; /* powers of two */
     uint32_t root_count;
     _Atomic uint32_t loosened; /* modes on disk are ours for a step, from here upwards (loosen.h) */
     _Atomic uint32_t loosened_other;
@@ -319,15 +321,15 @@ struct velo_header {
     _Atomic uint32_t opaque_running;
     _Atomic uint32_t paused;
     _Atomic uint32_t mark; /* last reconcile pass */
-    _Atomic uint32_t link_count;    /* of `links`, hashes of names */
+    _Atomic uint32_t link_count; /* of `links`, hashes of names */
     _Atomic uint32_t outside_epoch; /* ends when a symlink is made outside */
-    _Atomic uint32_t watching;      /* how many of `watchers` are taken; read without the lock */
-    _Atomic uint32_t outsiders;     /* times that others than us may have made some */
+    _Atomic uint32_t watching; /* how many of `watchers` are taken; read without the lock */
+    _Atomic uint32_t outsiders; /* times that others than us may have made some */
     _Atomic uint32_t links[VELO_LINKS_MAX];
     _Atomic uint64_t activity;
     _Atomic uint64_t puts, evictions, loads, recoveries;
     _Atomic uint64_t room_bytes; /* what the file system allows us, at most max_memory (room.c) */
-    _Atomic int64_t room_ns;     /* CLOCK_MONOTONIC_COARSE of that look */
+    _Atomic int64_t room_ns; /* CLOCK_MONOTONIC_COARSE of that look */
     _Atomic uint64_t escapes[VELO_ESCAPE_COUNT];
     struct velo_slice slices[VELO_SHARDS_MAX];
     struct velo_process processes[VELO_PROCESSES_MAX];
@@ -336,14 +338,16 @@ struct velo_header {
     struct velo_peer peers[VELO_PEERS_MAX];
     _Atomic uint32_t peer_serial, peer_count; /* times one began; slots that were ever in use */
     _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
-    _Atomic uint64_t peers_look_ns;           /* boot time when the next look is due */
+    _Atomic uint64_t peers_look_ns; /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];
     _Atomic uint64_t askers[VELO_ASKERS_MAX];
-    _Atomic uint32_t mounts_below;   /* something is mounted at or below a hosted directory, or was: a
+    _Atomic uint32_t mounts_below; /* something is mounted at or below a hosted directory, or was: a
                                         number that tells what */
-    _Atomic uint32_t second_names;   /* one has another name: counted in opaque_running. 0, or a number */
+    _Atomic uint32_t
+        second_names; /* one has another name: counted in opaque_running. 0, or a number */
     _Atomic uint32_t second_counted; /* as an escape, since there were none */
-    _Atomic uint32_t second_put_due; /* there is one now, and the tree is not on disk yet (mounting.c) */
+    _Atomic uint32_t
+        second_put_due; /* there is one now, and the tree is not on disk yet (mounting.c) */
     _Atomic uint32_t mounts_serial;
     _Atomic uint64_t mounts_look_ns; /* boot time when the next look is due */
     struct velo_watcher watchers[VELO_WATCHERS_MAX];

@@ -207,8 +207,8 @@ int velo_baton_take(struct velo_region *region, uint32_t timeout_ms)
             break;
         if ((free & ~VELO_LOCK_WAITERS) == tid)
             return -EDEADLK;
-        if (timeout_ms == 0 && !velo_thread_dead(free & ~VELO_LOCK_WAITERS,
-                                                 atomic_load(&baton->since_ns)))
+        if (timeout_ms == 0 &&
+            !velo_thread_dead(free & ~VELO_LOCK_WAITERS, atomic_load(&baton->since_ns)))
             return -EAGAIN;
         if (take_slowly(baton, tid))
             break;

@@ -88,8 +88,7 @@ void velo_node_free_locked(struct velo_region *region, uint32_t index)
     velo_identity_clear_locked(region, index, VELO_ID_ARENA);
     velo_identity_clear_locked(region, index, VELO_ID_DISK);
     if ((node->flags & VELO_NODE_PENDING) != 0)
-        velo_set32(region, &region->header->programs_pending,
-                   region->header->programs_pending - 1);
+        velo_set32(region, &region->header->programs_pending, region->header->programs_pending - 1);
     if (node->target != 0)
         velo_text_free_locked(region, node->target);
     if (node->last_name != 0)
@@ -282,9 +281,9 @@ static void unchain_locked(struct velo_region *region, uint32_t *head, uint32_t 
     while (*head != 0 && *head != index)
         head = (uint32_t *)(void *)((unsigned char *)velo_name_at(region, *head) + link_offset);
     if (*head == index)
-        velo_set32(region, head,
-                   *(uint32_t *)(void *)((unsigned char *)velo_name_at(region, index) +
-                                         link_offset));
+        velo_set32(
+            region, head,
+            *(uint32_t *)(void *)((unsigned char *)velo_name_at(region, index) + link_offset));
 }
 
 /* Somebody may have the file open: its last name leaves all lists, but is not forgotten. */

@@ -118,8 +118,7 @@ void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdi
 int velo_putter_alive(const struct velo_region *region, uint32_t putter)
 {
     for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
-        const struct velo_putting *slot =
-            &region->header->putting[(putter + i) % VELO_PUTTING_MAX];
+        const struct velo_putting *slot = &region->header->putting[(putter + i) % VELO_PUTTING_MAX];
         if (atomic_load(&slot->thread) == putter)
             return !velo_thread_dead(putter, atomic_load(&slot->since_ns));
     }

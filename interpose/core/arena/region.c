@@ -64,8 +64,8 @@ static int join(char *out, size_t size, const char *directory, const char *tail)
 static uint64_t pid_namespace(void)
 {
     struct stat stat;
-    const long rc = velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word("/proc/self/ns/pid"),
-                              velo_word(&stat), 0);
+    const long rc =
+        velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word("/proc/self/ns/pid"), velo_word(&stat), 0);
     return rc == 0 ? stat.st_ino : 0;
 }
 
@@ -103,8 +103,7 @@ static void lay_out(struct velo_header *header, uint64_t max_memory_bytes)
     header->fixed_bytes = offset;
     offset = pool_lay(&header->nodes, offset, sizeof(struct velo_node), capacity);
     offset = pool_lay(&header->names, offset, sizeof(struct velo_name), capacity + capacity / 4);
-    header->size_bytes =
-        pool_lay(&header->chunks, offset, sizeof(struct velo_chunk), capacity);
+    header->size_bytes = pool_lay(&header->chunks, offset, sizeof(struct velo_chunk), capacity);
 }
 
 static int copy_text(char *out, size_t size, const char *text)

@@ -30,8 +30,7 @@ static int is_whole(const struct velo_event *event, uint64_t place, struct velo_
     out->id = __atomic_load_n(&event->id, __ATOMIC_RELAXED);
     out->a = __atomic_load_n(&event->a, __ATOMIC_RELAXED);
     out->b = __atomic_load_n(&event->b, __ATOMIC_RELAXED);
-    return __atomic_load_n(&event->sum, __ATOMIC_RELAXED) ==
-           sum_of(place, out->id, out->a, out->b);
+    return __atomic_load_n(&event->sum, __ATOMIC_RELAXED) == sum_of(place, out->id, out->a, out->b);
 }
 
 void velo_trace_write(struct velo_region *region, enum velo_event_id id, uint64_t a, uint64_t b)

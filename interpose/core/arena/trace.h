@@ -40,10 +40,10 @@ void velo_trace_write(struct velo_region *region, enum velo_event_id id, uint64_
 
 #define VELO_TRACE(region, id, a, b)                                                               \
     do {                                                                                           \
-        if (__builtin_expect((atomic_load_explicit(&(region)->header->traced,                      \
-                                                   memory_order_relaxed) &                         \
-                              VELO_TRACED_##id) != 0,                                              \
-                             0))                                                                   \
+        if (__builtin_expect(                                                                      \
+                (atomic_load_explicit(&(region)->header->traced, memory_order_relaxed) &           \
+                 VELO_TRACED_##id) != 0,                                                           \
+                0))                                                                                \
             velo_trace_write(region, VELO_EVENT_##id, (uint64_t)(a), (uint64_t)(b));               \
     } while (0)
 

@@ -27,8 +27,7 @@ int velo_fresh_path(struct velo_region *region, struct velo_place *place)
     /* The name stands at the end of place->path, so it is kept aside while the path is rebuilt. */
     char name[VELO_NAME_MAX + 1];
     memcpy(name, place->name, place->name_length);
-    const int length =
-        velo_name_path(region, place->parent, name, place->name_length, place->path);
+    const int length = velo_name_path(region, place->parent, name, place->name_length, place->path);
     if (length < 0)
         return length;
     place->path_length = (uint16_t)length;

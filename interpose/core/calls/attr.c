@@ -54,9 +54,8 @@ static void identify(const struct velo_region *region, uint32_t index, struct st
     const struct velo_node *node = velo_node_at(region, index);
     out->st_dev = device_of(region, index);
     out->st_ino = velo_inode_number(node, index);
-    out->st_nlink = VELO_READ(node->type) == VELO_DIRECTORY
-                        ? 2 + VELO_READ(node->subdirectories)
-                        : VELO_READ(node->links);
+    out->st_nlink = VELO_READ(node->type) == VELO_DIRECTORY ? 2 + VELO_READ(node->subdirectories)
+                                                            : VELO_READ(node->links);
     out->st_ctim = velo_timespec(velo_ctime_of(node, velo_ns(&out->st_ctim)));
 }
 
@@ -261,9 +260,10 @@ int velo_access(struct velo_region *region, struct velo_place *place, int mode, 
         int rc = velo_kernel_path(region, place, 0, path);
         if (rc != 0)
             return rc;
-        rc = velo_os_access(path, mode, place->type == VELO_SYMLINK
-                                            ? flags | AT_SYMLINK_NOFOLLOW /* the walk has not */
-                                            : flags & ~AT_SYMLINK_NOFOLLOW);
+        rc = velo_os_access(path, mode,
+                            place->type == VELO_SYMLINK
+                                ? flags | AT_SYMLINK_NOFOLLOW /* the walk has not */
+                                : flags & ~AT_SYMLINK_NOFOLLOW);
         if (rc != -ENOENT)
             return rc;
         rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);

@@ -89,8 +89,8 @@ static void leave_with(struct velo_region *region, uint32_t index, uint32_t dire
     struct velo_hold hold;
     velo_begin(region, &hold);
     const uint32_t generation = node->generation;
-    const int leaves = node->type != VELO_DIRECTORY && node->links > 1 &&
-                       has_name_below(region, node, directory);
+    const int leaves =
+        node->type != VELO_DIRECTORY && node->links > 1 && has_name_below(region, node, directory);
     velo_commit(region, &hold);
     if (!leaves)
         return;
@@ -150,8 +150,8 @@ static void believe_no_size(struct velo_region *region, struct velo_place *place
 {
     if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->type != VELO_REGULAR)
         return;
-    const int fd = velo_open_lent(region, place->node, VELO_ID_DISK, place->path,
-                                     O_NONBLOCK | O_NOFOLLOW);
+    const int fd =
+        velo_open_lent(region, place->node, VELO_ID_DISK, place->path, O_NONBLOCK | O_NOFOLLOW);
     const int quiet = fd >= 0 && velo_nobody_writes(fd);
     if (fd >= 0)
         velo_os_close(fd);
@@ -196,8 +196,7 @@ static int check_border(const struct velo_place *from, const struct velo_place *
         return directory < 0 ? directory : last;
     if ((!directory && from->must_be_directory) || (!last && to->must_be_directory))
         return -ENOTDIR;
-    if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED &&
-        to->type == VELO_REGULAR)
+    if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED && to->type == VELO_REGULAR)
         return (flags & NOREPLACE) != 0 ? -EEXIST : -ENOTDIR;
     return 0;
 }

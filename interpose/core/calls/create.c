@@ -156,8 +156,8 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const int rc = velo_finish(region, &hold,
-                               create_on_disk_locked(region, place, flags, mode, fd));
+    const int rc =
+        velo_finish(region, &hold, create_on_disk_locked(region, place, flags, mode, fd));
     if (rc == -EEXIST) { /* something of an outsider stands there: take it in, look again */
         velo_directory_refresh(region, place->parent);
         return VELO_AGAIN;
@@ -171,7 +171,8 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     return 0;
 }
 
-static int open_on_disk(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
+static int open_on_disk(struct velo_region *region, struct velo_place *place, int flags,
+                        mode_t mode)
 {
     int fd = -1;
     const int rc = create_on_disk(region, place, flags, mode, &fd);

@@ -43,8 +43,8 @@ struct names {
 static int make_names_locked(struct velo_move *m, struct names *made)
 {
     struct velo_region *region = m->region;
-    made->at_to = velo_name_enter_locked(region, m->to->parent, m->to->name, m->to->name_length,
-                                         m->node);
+    made->at_to =
+        velo_name_enter_locked(region, m->to->parent, m->to->name, m->to->name_length, m->node);
     made->at_from = velo_name_enter_locked(region, m->from->parent, m->from->name,
                                            m->from->name_length, m->victim);
     return made->at_to == 0 || made->at_from == 0 ? -ENOSPC : 0;

@@ -29,8 +29,7 @@
 
 static int writes(int flags)
 {
-    return (flags & O_PATH) == 0 &&
-           ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
+    return (flags & O_PATH) == 0 && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
 }
 
 static int still(struct velo_region *region, uint32_t index, const struct velo_look *look)
@@ -113,8 +112,8 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
         return VELO_AGAIN;
     if (fd == -EAGAIN)
         return fd;
-    if (fd >= 0 && (writing ? announce(region, place->node, look) != 0
-                            : !still(region, place->node, look))) {
+    if (fd >= 0 &&
+        (writing ? announce(region, place->node, look) != 0 : !still(region, place->node, look))) {
         velo_os_close(fd);
         return VELO_AGAIN;
     }
@@ -140,9 +139,9 @@ static int open_the_disks(struct velo_region *region, const struct velo_place *p
     int fd = open_standing(place, flags & REOPEN_MASK);
     if (fd == -EAGAIN && !velo_is_leased(region, place->node))
         fd = open_past_lease(place->path, flags & REOPEN_MASK);
-    if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 &&
-                   stat.st_ino == VELO_READ(velo_node_at(region, place->node)
-                                                ->identity[VELO_ID_DISK].inode)))
+    if (fd < 0 ||
+        (velo_os_fstat(fd, &stat) == 0 &&
+         stat.st_ino == VELO_READ(velo_node_at(region, place->node)->identity[VELO_ID_DISK].inode)))
         return fd;
     velo_os_close(fd);
     return -ENOENT;
@@ -162,8 +161,8 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
         const int announced = announce(region, place->node, look);
         return announced != 0 ? announced : open_the_disks(region, place, flags);
     }
-    int fd = open_the_disks(region, place,
-                            only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
+    int fd =
+        open_the_disks(region, place, only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
     if (fd < 0)
         return fd;
     int rc = announce(region, place->node, look);
@@ -180,8 +179,7 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
 /* Hardly in memory it would have to leave again, and everything else before it. */
 static int too_large(const struct velo_region *region, const struct stat *disk, int flags)
 {
-    return (flags & O_TRUNC) == 0 &&
-           (uint64_t)disk->st_size > velo_limit_bytes(region) / 2;
+    return (flags & O_TRUNC) == 0 && (uint64_t)disk->st_size > velo_limit_bytes(region) / 2;
 }
 
 static int open_disk_to_write(struct velo_region *region, struct velo_place *place,
@@ -293,10 +291,10 @@ int velo_open(struct velo_region *region, struct velo_place *place, int flags, m
 {
     if (place->too_long)
         return -ENAMETOOLONG;
-    const unsigned walk = (flags & O_NOFOLLOW) != 0 ||
-                                  (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
-                              ? VELO_WALK_NOFOLLOW
-                              : 0;
+    const unsigned walk =
+        (flags & O_NOFOLLOW) != 0 || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
+            ? VELO_WALK_NOFOLLOW
+            : 0;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         int fd;
         if (place->kind == VELO_OUTSIDE)

@@ -184,8 +184,8 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
         if (place->type == VELO_NONE && !place->too_long && !place->through_link &&
             velo_is_watched(region, place->parent)) /* by path: a watcher would hear of a close */
             return velo_make_on_disk(region, place, mode);
-        const int fd = velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
-                                 mode & 07777);
+        const int fd =
+            velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode & 07777);
         if (fd < 0)
             return fd;
         velo_os_close(fd);
@@ -373,14 +373,12 @@ static int be_looked_at(struct velo_region *region, uint32_t directory)
 
 /* Across the border both names must be the disk's: the file leaves memory for good (file.c opens a
  * file with names outside at its real path). While somebody has it open it cannot: -EXDEV. */
-static int link_natively(struct velo_region *region, struct velo_place *from,
-                         struct velo_place *to)
+static int link_natively(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
         const int put = velo_put_place(region, from);
         const int evicted = put == 0 ? velo_evict(region, from->node) : -EBUSY;
-        if (evicted != 0 &&
-            VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
+        if (evicted != 0 && VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
             return -EXDEV;
     }
     const uint64_t recoveries = atomic_load(&region->header->recoveries);

@@ -52,8 +52,7 @@ static int enter_locked(struct velo_region *region, const struct velo_place *pla
     return velo_last_name_locked(region, index, place->node, text, length);
 }
 
-int velo_open_nameless(struct velo_region *region, struct velo_place *place, int flags,
-                       mode_t mode)
+int velo_open_nameless(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
 {
     if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_CREAT) != 0)
         return -EINVAL;
@@ -69,9 +68,8 @@ int velo_open_nameless(struct velo_region *region, struct velo_place *place, int
     char path[320];
     struct stat stat;
     velo_backing_path(region, backing, path);
-    const int fd = velo_os_open(path, (flags & ~(O_TMPFILE | O_EXCL | O_NOFOLLOW | O_TRUNC)) |
-                                          O_CREAT | O_EXCL,
-                                mode);
+    const int fd = velo_os_open(
+        path, (flags & ~(O_TMPFILE | O_EXCL | O_NOFOLLOW | O_TRUNC)) | O_CREAT | O_EXCL, mode);
     if (fd == -ENOSPC)
         return velo_os_open(place->path, flags, mode);
     if (fd < 0)
@@ -108,7 +106,8 @@ static int link_locked(struct velo_region *region, uint32_t index, uint32_t gene
     velo_set32(region, &node->flags, flags);
     if (velo_name_enter_locked(region, to->parent, to->name, to->name_length, index) == 0)
         return -ENOSPC;
-    velo_last_name_forget_locked(region, index); /* slots are taken before any is given back (pool.c) */
+    velo_last_name_forget_locked(region,
+                                 index); /* slots are taken before any is given back (pool.c) */
     velo_dirty_locked(region, index);
     velo_renamed_locked(region, index);
     velo_program_locked(region, index);

@@ -33,8 +33,7 @@ int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
 {
     struct velo_region *region = m->region;
     for (int waits = 0;; waits++) {
-        m->from_name =
-            velo_name_find(region, m->from->parent, m->from->name, m->from->name_length);
+        m->from_name = velo_name_find(region, m->from->parent, m->from->name, m->from->name_length);
         m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
         if (!busy(region, m->from_name) && !busy(region, m->to_name))
             break;
@@ -178,7 +177,8 @@ static int rename_on_disk(struct velo_move *m, int *moved)
     velo_ctime_seen_locked(region, m->node, m->from->path);
     velo_ctime_seen_locked(region, m->victim, m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
-    if (rc == 0 && to_on_disk && to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
+    if (rc == 0 && to_on_disk &&
+        to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
         velo_os_unlink(m->from->path);
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
         *moved = 0; /* somebody removed the old copy; the bytes are here */
@@ -227,8 +227,8 @@ void velo_took_place_locked(struct velo_region *region, uint32_t index,
 /* Before the disk's half, which nothing takes back; and before a slot is given back (pool.c). */
 static int make_name(struct velo_move *m)
 {
-    m->made = velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length,
-                                     m->node);
+    m->made =
+        velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length, m->node);
     return m->made == 0 ? -ENOSPC : 0;
 }
 
@@ -243,8 +243,7 @@ static void rename_in_tree(struct velo_move *m, int moved)
     const uint32_t made = m->made;
     if (on_disk) {
         velo_moved_locked(region, made, m->node, before.disk_version, &disk);
-    } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 &&
-               !m->goes) {
+    } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 && !m->goes) {
         inherit_copy_locked(region, made, &victim);
     }
     velo_name_remove_locked(region, m->from_name);
@@ -369,8 +368,8 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
         return -ENOTDIR;
     if (from->node != 0 && from->node == to->node) /* also two links of one file: nothing happens */
         return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
-    const int roots = (from->node != 0 && from->node == from->root) ||
-                      (to->node != 0 && to->node == to->root);
+    const int roots =
+        (from->node != 0 && from->node == from->root) || (to->node != 0 && to->node == to->root);
     if (flags == EXCHANGE && from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && !roots)
         return velo_exchange(region, from, to);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)

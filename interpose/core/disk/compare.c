@@ -49,14 +49,13 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
 {
     const struct velo_name *name = velo_name_at(region, index);
     const struct velo_node *node = velo_node_at(region, VELO_READ(name->node));
-    const int poison =
-        VELO_READ(node->type) == VELO_REGULAR && velo_is_poison(region, disk);
+    const int poison = VELO_READ(node->type) == VELO_REGULAR && velo_is_poison(region, disk);
     if (VELO_READ(node->type) != type_of(disk->st_mode) && !poison)
         return 0;
     if (VELO_READ(node->type) == VELO_DIRECTORY)
         return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
-               VELO_READ(node->mode) == disk->st_mode &&
-               VELO_READ(node->uid) == disk->st_uid && VELO_READ(node->gid) == disk->st_gid;
+               VELO_READ(node->mode) == disk->st_mode && VELO_READ(node->uid) == disk->st_uid &&
+               VELO_READ(node->gid) == disk->st_gid;
     return same_as_put(name, node, disk);
 }
 
@@ -134,8 +133,7 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
         if (got <= 0)
             return 0;
         velo_set64(region, &node->size, (uint64_t)got);
-        velo_set32(region, &node->target,
-                   velo_text_new_locked(region, pass->target, (size_t)got));
+        velo_set32(region, &node->target, velo_text_new_locked(region, pass->target, (size_t)got));
         if (node->target == 0)
             return 0;
     } else if (node->type == VELO_REGULAR) {
@@ -197,7 +195,8 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     struct velo_node *node = velo_node_at(region, name->node);
     VELO_INIT(name->mark, pass->mark);
     if (node->type == VELO_DIRECTORY && S_ISDIR(disk->st_mode)) {
-        if (node->identity[VELO_ID_DISK].inode != disk->st_ino) /* another one, with other entries */
+        if (node->identity[VELO_ID_DISK].inode !=
+            disk->st_ino) /* another one, with other entries */
             velo_enqueue(pass, name->node);
         velo_take_stat_locked(region, name->node, disk);
         velo_identity_set_locked(region, name->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
@@ -296,12 +295,12 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
         const int verdict = look_again_locked(pass, dirfd, parent, text, length);
         const uint32_t name = velo_name_find(pass->region, parent, text, length);
         const uint32_t node = name != 0 ? velo_name_at(pass->region, name)->node : 0;
-        const int known_directory =
-            pass->deep && node != 0 &&
-            velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
-            (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
+        const int known_directory = pass->deep && node != 0 &&
+                                    velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
+                                    (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
         velo_finish(pass->region, &hold, verdict < 0 ? verdict : 0);
-        const int crowded = verdict == -ENOSPC && again == 0; /* without the old one there is room */
+        const int crowded =
+            verdict == -ENOSPC && again == 0; /* without the old one there is room */
         if (verdict < 0 && !crowded)
             return verdict;
         if (verdict == FORGET_TREE || crowded) {

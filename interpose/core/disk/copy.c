@@ -116,8 +116,7 @@ static int publish_load(struct velo_region *region, uint32_t index, const struct
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold,
-                       publish_locked(region, index, look, backing, stat, 0));
+    return velo_finish(region, &hold, publish_locked(region, index, look, backing, stat, 0));
 }
 
 int velo_has_outside_names(const struct velo_region *region, uint32_t index,
@@ -176,8 +175,8 @@ static int real_path(struct velo_region *region, uint32_t index, char path[PATH_
     return rc < 0 ? rc : 0;
 }
 
-int velo_copy_up(struct velo_region *region, struct velo_place *place,
-                   const struct velo_look *look, int truncate)
+int velo_copy_up(struct velo_region *region, struct velo_place *place, const struct velo_look *look,
+                 int truncate)
 {
     /* An opaque program could not see what is in memory, a watcher would not hear of it; and what is
      * known by a descriptor of its former memory (VELO_NODE_PATHED) would get another one. */
@@ -196,8 +195,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     int rc = velo_fstat_unlent(region, from, &stat);
     if (rc == 0 && velo_has_outside_names(region, place->node, &stat))
         rc = -EBUSY;
-    const int to = rc != 0 ? rc
-                           : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    const int to = rc != 0 ? rc : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     rc = to < 0 ? to : 0;
     if (to >= 0) {
         if (!truncate)
@@ -275,8 +273,7 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
         rc = real_path(region, index, path);
     else
         rc = -EAGAIN;
-    int fd = rc != 0 ? rc
-                     : velo_open_lent(region, index, which, path, O_NOATIME | O_NONBLOCK);
+    int fd = rc != 0 ? rc : velo_open_lent(region, index, which, path, O_NOATIME | O_NONBLOCK);
     struct stat stat;
     if (fd >= 0 && which == VELO_ID_DISK &&
         (velo_os_fstat(fd, &stat) != 0 || !is_the_disks(region, index, &stat))) {

@@ -99,9 +99,8 @@ static int64_t kernel_renamed(struct velo_region *region, const struct velo_node
     if (special && velo_os_lstat(path, &stat) != 0) /* a write has perhaps taken the bits since */
         return 0;
     const long rc =
-        special
-            ? velo_sys3(SYS_fchmodat, AT_FDCWD, velo_word(path), stat.st_mode & 07777)
-            : velo_sys5(SYS_fchownat, AT_FDCWD, velo_word(path), (uid_t)-1, (gid_t)-1, 0);
+        special ? velo_sys3(SYS_fchmodat, AT_FDCWD, velo_word(path), stat.st_mode & 07777)
+                : velo_sys5(SYS_fchownat, AT_FDCWD, velo_word(path), (uid_t)-1, (gid_t)-1, 0);
     return rc == 0 && velo_os_lstat(path, &stat) == 0 ? velo_ns(&stat.st_ctim) : 0;
 }
 

@@ -63,7 +63,8 @@ static int follow_locked(struct velo_region *region, uint32_t index, int from, i
     velo_dirty_locked(region, index); /* another version, which is on disk already */
     /* Without the intent log, which has no room for many names: who finds us killed here has a version
      * less, of which no name is on disk, so what is in memory is put again. */
-    for (uint32_t name = node->first_name; name != 0; name = velo_name_at(region, name)->next_of_node)
+    for (uint32_t name = node->first_name; name != 0;
+         name = velo_name_at(region, name)->next_of_node)
         if (velo_name_at(region, name)->disk_inode == disk.st_ino)
             VELO_INIT(velo_name_at(region, name)->disk_version, node->version);
     velo_names_seen_locked(region, index, &disk);
@@ -106,8 +107,7 @@ int velo_follow_disk(struct velo_region *region, uint32_t index, int dirfd, cons
     char path[320];
     if (velo_look_at(region, index, &look) != 0 || look.state != VELO_BACKED)
         return -EBUSY;
-    const int from =
-        velo_os_openat(dirfd, text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    const int from = velo_os_openat(dirfd, text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (from < 0)
         return from;
     velo_backing_path(region, look.backing, path);

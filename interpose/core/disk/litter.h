@@ -13,8 +13,7 @@ struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t nod
                                         uint32_t directory);
 void velo_putting_end(struct velo_putting *putting);
 /* Remove one; names that share its bytes (a further link on its way) learn their new ctime. */
-int velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd,
-                       const char *name);
+int velo_litter_remove(struct velo_region *region, uint32_t directory, int dirfd, const char *name);
 /* Remove what dead putters noted down. */
 void velo_litter_of_the_dead(struct velo_region *region);
 /* Remove `name` in dirfd, found in `directory`, if its writer is dead. */

@@ -40,8 +40,7 @@ static void take_from(const char *path, mode_t lent, mode_t mode)
         velo_os_chmod(path, mode);
 }
 
-static void set_mode(struct velo_region *region, const struct chain *chain, uint32_t at,
-                     int loose)
+static void set_mode(struct velo_region *region, const struct chain *chain, uint32_t at, int loose)
 {
     const struct velo_node *node = velo_node_at(region, chain->directories[at]);
     const mode_t mode = node->mode & 07777, wanted = at == 0 ? chain->last : MAY_SEARCH;
@@ -181,8 +180,7 @@ static int open_nameless(const struct step *s)
 
 int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path)
 {
-    return loosely(region, directory, 0, MAY_CHANGE, open_nameless,
-                   &(struct step){.name = path});
+    return loosely(region, directory, 0, MAY_CHANGE, open_nameless, &(struct step){.name = path});
 }
 
 static int open_name(const struct step *s)
@@ -254,8 +252,7 @@ int velo_loose_lstat_locked(struct velo_region *region, uint32_t directory, cons
 {
     const struct step step = {.name = path, .out = out};
     const int rc = look_at(&step);
-    return rc != -EACCES ? rc
-                         : loosely_locked(region, directory, 0, MAY_SEARCH, look_at, &step);
+    return rc != -EACCES ? rc : loosely_locked(region, directory, 0, MAY_SEARCH, look_at, &step);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

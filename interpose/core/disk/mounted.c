@@ -64,8 +64,7 @@ static int enter_locked(struct velo_pass *pass, uint32_t parent, const char *tex
         return -ENOSPC;
     velo_take_stat_locked(region, node, disk);
     mark_locked(region, node, 1);
-    const uint32_t name =
-        velo_name_enter_locked(region, parent, text, velo_length(text), node);
+    const uint32_t name = velo_name_enter_locked(region, parent, text, velo_length(text), node);
     if (name == 0)
         return -ENOSPC;
     velo_name_disk_locked(region, name, 0, disk);
@@ -77,8 +76,8 @@ static int look_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const
 {
     struct velo_region *region = pass->region;
     struct stat disk;
-    const int is = look(dirfd, text, velo_node_at(region, parent)->identity[VELO_ID_DISK].device,
-                        &disk);
+    const int is =
+        look(dirfd, text, velo_node_at(region, parent)->identity[VELO_ID_DISK].device, &disk);
     const uint32_t name = velo_name_find(region, parent, text, velo_length(text));
     if (is < 0)
         return 0;

@@ -155,8 +155,8 @@ static int lists_kin(const struct view *view, const struct velo_mount *mount, co
 
 static int is_overlay(const struct view *view, const struct velo_mount *mount)
 {
-    static const char *const layers[] = {"lowerdir=", "lowerdir+=", "datadir+=", "upperdir=",
-                                         "workdir="};
+    static const char *const layers[] = {
+        "lowerdir=", "lowerdir+=", "datadir+=", "upperdir=", "workdir="};
     if (strcmp(mount->type, "overlay") != 0 || mount == view->holder)
         return 0;
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
@@ -168,10 +168,10 @@ static int is_overlay(const struct view *view, const struct velo_mount *mount)
 /* FUSE servers that show no directories of this machine, or only as something else (an archive, what
  * is encrypted): all others are taken to show any, when they do not say what. */
 static const char *const strangers[] = {
-    "gvfsd-fuse", "portal",   "lxcfs",  "snapfuse",     "squashfuse", "squashfuse_ll",
-    "sshfs",      "rclone",   "s3fs",   "gcsfuse",      "dwarfs",     "archivemount",
+    "gvfsd-fuse", "portal",    "lxcfs", "snapfuse",     "squashfuse", "squashfuse_ll",
+    "sshfs",      "rclone",    "s3fs",  "gcsfuse",      "dwarfs",     "archivemount",
     "ratarmount", "gocryptfs", "encfs", "cryfs",        "curlftpfs",  "jmtpfs",
-    "ifuse",      "ntfs-3g",  "davfs",  "simple-mtpfs", "glusterfs",  "ceph-fuse",
+    "ifuse",      "ntfs-3g",   "davfs", "simple-mtpfs", "glusterfs",  "ceph-fuse",
 };
 
 static int is_stranger(const char *type)
@@ -218,8 +218,8 @@ static void look_for(const struct velo_mounts *mounts, const char *path, size_t 
         if (velo_text_is_below(mount->point, mount->point_length, path, length))
             found->below = (found->below + mount->id * 2654435761u) | NONE_BELOW << 1;
         if (found->second == 0)
-            found->second = (known && is_bind(view, mount)) || is_overlay(view, mount) ||
-                            is_fuse(view, mount);
+            found->second =
+                (known && is_bind(view, mount)) || is_overlay(view, mount) || is_fuse(view, mount);
     }
 }
 

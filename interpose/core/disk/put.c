@@ -315,7 +315,8 @@ int velo_put(struct velo_region *region, uint32_t node, unsigned flags)
 {
     struct errand errand;
     uint32_t snapshots = 0, waits = 0;
-    if (VELO_READ(velo_node_at(region, node)->state) == VELO_DISK) /* whoever writes, writes there */
+    if (VELO_READ(velo_node_at(region, node)->state) ==
+        VELO_DISK) /* whoever writes, writes there */
         return 0;
     if (velo_is_leased(region, node))
         return 1;

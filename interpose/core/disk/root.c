@@ -16,8 +16,8 @@
 int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length)
 {
     const size_t base = header->workspace_length;
-    const int inside = length > base && memcmp(path, header->workspace, base) == 0 &&
-                       path[base] == '/';
+    const int inside =
+        length > base && memcmp(path, header->workspace, base) == 0 && path[base] == '/';
     for (uint32_t i = 0; i < header->pattern_count; i++) {
         const size_t want = header->patterns[i].length;
         const char *text = header->patterns[i].text;
@@ -42,8 +42,8 @@ uint32_t velo_root_find(const struct velo_region *region, const char *path, size
     const uint32_t count = VELO_READ(header->root_count);
     for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
         const struct velo_root *root = &header->roots[i];
-        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 &&
-            root->length == length && memcmp(root->path, path, length) == 0)
+        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 && root->length == length &&
+            memcmp(root->path, path, length) == 0)
             return VELO_READ(root->node);
     }
     return 0;

@@ -128,8 +128,7 @@ static int known_by_path(const struct velo_region *region, uint32_t index, int f
     return known;
 }
 
-static void take_settled_locked(struct velo_region *region, uint32_t index,
-                                const struct stat *stat)
+static void take_settled_locked(struct velo_region *region, uint32_t index, const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
     const int64_t changed = velo_ctime_of(node, velo_ns(&stat->st_ctim));
@@ -201,8 +200,8 @@ int velo_stored(struct velo_region *region, uint32_t index, uint64_t version,
     return velo_finish(region, &hold, rc);
 }
 
-static int evict_locked(struct velo_region *region, uint32_t index, const struct seen *seen,
-                        int fd, const struct stat *stat)
+static int evict_locked(struct velo_region *region, uint32_t index, const struct seen *seen, int fd,
+                        const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (!same_as_seen(node, seen) || node->version != seen->version || node->links == 0)

@@ -89,7 +89,8 @@ int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
             return 0;
         if (region->ask == NULL ||
             region->ask(region, VELO_ASK_SPACE, shard,
-                        end - VELO_READ(velo_node_at(region, index)->charged) + VELO_CHARGE_STEP) != 0)
+                        end - VELO_READ(velo_node_at(region, index)->charged) + VELO_CHARGE_STEP) !=
+                0)
             break;
     }
     return charge_once(region, index, end, velo_limit_bytes(region), &shard);

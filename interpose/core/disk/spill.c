@@ -15,8 +15,7 @@
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
 
-#define STATUS_FLAGS \
-    (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_NOATIME | O_NOFOLLOW)
+#define STATUS_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_NOATIME | O_NOFOLLOW)
 
 /* No other open file description. The descriptor is the program's: who gets its signals is put
  * back as it was. */
@@ -80,8 +79,8 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     rc = velo_os_fstat(fd, &memory);
     if (rc == 0)
         rc = velo_os_fstat(to, &disk);
-    if (rc == 0 && (memory.st_size != disk.st_size ||
-                    velo_ns(&memory.st_mtim) != velo_ns(&before.st_mtim)))
+    if (rc == 0 &&
+        (memory.st_size != disk.st_size || velo_ns(&memory.st_mtim) != velo_ns(&before.st_mtim)))
         rc = -EBUSY;
     if (rc == 0) {
         velo_begin(region, &hold);

@@ -22,8 +22,8 @@ static int copy_each(int from, int to, const char *names, long length, char *val
 {
     int rc = 0;
     for (long at = 0; at < length; at += (long)velo_length(names + at) + 1) {
-        long done = velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value),
-                              XATTR_SIZE_MAX);
+        long done =
+            velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value), XATTR_SIZE_MAX);
         if (done >= 0)
             done = velo_sys5(SYS_fsetxattr, to, velo_word(names + at), velo_word(value), done, 0);
         if (done < 0 && !is_label(names + at))

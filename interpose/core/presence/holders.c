@@ -41,8 +41,8 @@ static int each_number(struct search *s, const char *directory, char *buffer,
     int rc = 0;
     if (fd < 0)
         return fd;
-    for (long got; rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer),
-                                               DENTS_BYTES)) > 0;)
+    for (long got;
+         rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), DENTS_BYTES)) > 0;)
         for (long at = 0; at < got && rc == 0;) {
             const struct dent *dent = (const struct dent *)(const void *)(buffer + at);
             at += dent->record_bytes;
@@ -107,8 +107,7 @@ static int search_all(struct search *s)
     return rc > 0 ? each_number(s, "/proc", s->processes, look_at_process) : rc;
 }
 
-int velo_holders(const struct velo_region *region, const char *file, velo_holder see,
-                 void *context)
+int velo_holders(const struct velo_region *region, const char *file, velo_holder see, void *context)
 {
     const long address = velo_os_map(sizeof(struct search));
     if (address < 0 && address > -4096)

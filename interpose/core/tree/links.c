@@ -46,8 +46,8 @@ int velo_link_known(const struct velo_region *region, const char *name, size_t l
         return count != 0;
     const uint32_t hash = hash_of(name, length);
     for (uint32_t i = 0; i < VELO_LINKS_MAX; i++) {
-        const uint32_t seen = atomic_load_explicit(&header->links[(hash + i) % VELO_LINKS_MAX],
-                                                   memory_order_relaxed);
+        const uint32_t seen =
+            atomic_load_explicit(&header->links[(hash + i) % VELO_LINKS_MAX], memory_order_relaxed);
         if (seen == hash || seen == 0)
             return seen == hash;
     }
@@ -85,9 +85,9 @@ enum velo_looked velo_looked_find(const struct velo_region *region, const struct
     const uint64_t of_ctime = ((1ull << CTIME_BITS) - 1) << (OUTSIDERS_BITS + 1);
     const uint64_t of_outsiders = ((1ull << OUTSIDERS_BITS) - 1) << 1;
     for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
-        const uint64_t word = atomic_load_explicit(
-            &region->header->looked[(now.directory + probe) % VELO_LOOKED_MAX],
-            memory_order_relaxed);
+        const uint64_t word =
+            atomic_load_explicit(&region->header->looked[(now.directory + probe) % VELO_LOOKED_MAX],
+                                 memory_order_relaxed);
         if (word == 0)
             return VELO_UNSEEN;
         if (word >> 32 != now.directory)
@@ -104,8 +104,7 @@ void velo_looked_keep(struct velo_region *region, const struct stat *directory,
 {
     const struct seen now = seen_now(region, directory);
     for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
-        _Atomic uint64_t *slot =
-            &region->header->looked[(now.directory + probe) % VELO_LOOKED_MAX];
+        _Atomic uint64_t *slot = &region->header->looked[(now.directory + probe) % VELO_LOOKED_MAX];
         uint64_t word = atomic_load(slot);
         while (word == 0 || word >> 32 == now.directory) {
             /* Once some were there, some may be: who notes one and who looks may be two. */

@@ -2,7 +2,6 @@
 #ifndef VELO_CORE_OUTCOME_H
 #define VELO_CORE_OUTCOME_H
 
-
 /* Beside 0 and -errno. */
 enum {
     VELO_AGAIN = -6000,  /* the node changed under us: look again */

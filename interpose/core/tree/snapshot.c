@@ -45,6 +45,6 @@ void velo_tick(struct velo_region *region, uint32_t index)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    atomic_store_explicit(&velo_node_at(region, index)->access_tick,
-                          (uint64_t)velo_ns(&now), memory_order_relaxed);
+    atomic_store_explicit(&velo_node_at(region, index)->access_tick, (uint64_t)velo_ns(&now),
+                          memory_order_relaxed);
 }

@@ -39,7 +39,8 @@ int64_t velo_stamp(struct velo_region *region, int fine)
     int64_t stamp = velo_ns(&now);
     const int64_t floor =
         atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
-    if (floor > stamp && floor - stamp < 1000000000) /* further ahead: somebody set the clock back */
+    if (floor > stamp &&
+        floor - stamp < 1000000000) /* further ahead: somebody set the clock back */
         stamp = floor;
     if (fine) {
         int64_t kernel = kernel_stamp(region);

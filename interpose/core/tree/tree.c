@@ -31,9 +31,10 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t 
     velo_set_time(region, &name->disk_ctime_ns, stat != NULL ? velo_ns(&stat->st_ctim) : 0);
     const int poisoned = stat != NULL && velo_is_poison(region, stat) &&
                          velo_node_at(region, name->node)->type == VELO_REGULAR;
-    velo_name_flags_locked(region, index, stat == NULL ? 0
-                                          : poisoned   ? VELO_NAME_ON_DISK | VELO_NAME_POISON
-                                                       : VELO_NAME_ON_DISK);
+    velo_name_flags_locked(region, index,
+                           stat == NULL ? 0
+                           : poisoned   ? VELO_NAME_ON_DISK | VELO_NAME_POISON
+                                        : VELO_NAME_ON_DISK);
 }
 
 void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat)
@@ -161,8 +162,7 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
         if (top != 0) {
             const uint32_t leaf = leaf_below(region, top);
             const uint32_t putter = velo_name_at(region, leaf)->putter;
-            if (putter != 0 && waits++ < FORGET_WAITS_MAX &&
-                velo_putter_alive(region, putter)) {
+            if (putter != 0 && waits++ < FORGET_WAITS_MAX && velo_putter_alive(region, putter)) {
                 velo_commit(region, &hold);
                 velo_os_pause(VELO_PUTTER_PAUSE_NS);
                 continue;

@@ -45,8 +45,8 @@ static int check_pool(struct velo_region *region, const struct velo_pool *pool,
     for (; slot != 0 && count <= pool->used; count++) {
         if (slot >= pool->used)
             return broken(finding, "I6: free list leaves the pool", slot);
-        slot = *(uint32_t *)(void *)(region->base + pool->offset +
-                                     (uint64_t)slot * pool->slot_bytes);
+        slot =
+            *(uint32_t *)(void *)(region->base + pool->offset + (uint64_t)slot * pool->slot_bytes);
     }
     if (count != pool->free_count)
         return broken(finding, "I6: free list is not as long as counted", count);
@@ -104,8 +104,7 @@ static int check_identity(struct velo_region *region, uint32_t index, struct fin
     const struct velo_node *node = velo_node_at(region, index);
     for (unsigned which = 0; which < 2; which++) {
         const struct velo_identity *identity = &node->identity[which];
-        if (identity->linked &&
-            velo_identity_find(region, identity->device, identity->inode) == 0)
+        if (identity->linked && velo_identity_find(region, identity->device, identity->inode) == 0)
             return broken(finding, "I5: an identity is not in its table", index);
     }
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED &&

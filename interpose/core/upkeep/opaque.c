@@ -123,8 +123,7 @@ static int is_over(const struct velo_region *region, const struct velo_opaque_sl
 {
     const uint64_t since_ns = atomic_load(&slot->since_ns);
     const int ours = pid == (uint32_t)velo_sys0(SYS_getpid) && atomic_load(&slot->stays) == 0;
-    return ours || velo_enlisted_since(region, pid) > since_ns ||
-           velo_thread_dead(pid, since_ns);
+    return ours || velo_enlisted_since(region, pid) > since_ns || velo_thread_dead(pid, since_ns);
 }
 
 void velo_opaque_poll(struct velo_region *region)
@@ -164,8 +163,7 @@ static int absolute(struct velo_region *region, uint32_t start, const char *text
 
 /* What the kernel says of the path that was walked. A frame of its own: PATH_MAX bytes. */
 __attribute__((noinline)) static int ask_kernel(struct velo_region *region,
-                                                const struct velo_walked *walked,
-                                                struct stat *out)
+                                                const struct velo_walked *walked, struct stat *out)
 {
     char path[PATH_MAX];
     const int follow = (walked->flags & VELO_WALK_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0;

@@ -100,8 +100,7 @@ static struct words words_of(struct search *search, uint32_t pid)
 {
     struct words words = {0, 0, 0, 0};
     const int fd = open_of(pid, "environ");
-    const long got =
-        fd < 0 ? fd : velo_sys3(SYS_read, fd, velo_word(search->text), TEXT_BYTES - 1);
+    const long got = fd < 0 ? fd : velo_sys3(SYS_read, fd, velo_word(search->text), TEXT_BYTES - 1);
     if (fd >= 0)
         velo_os_close(fd);
     words.readable = got >= 0;
@@ -150,8 +149,8 @@ static int is_inside(struct search *search, uint32_t pid, int preloaded)
         if (got <= 0)
             break;
         search->text[got] = 0;
-        found |= strstr(search->text, search->inode) != NULL ||
-                 (loads && names_loader(search->text));
+        found |=
+            strstr(search->text, search->inode) != NULL || (loads && names_loader(search->text));
         gone = strstr(search->text, search->gone) != NULL;
     }
     velo_os_close(fd);
@@ -236,8 +235,7 @@ static int prepare(struct search *search)
     const char *directory = search->region->directory;
     memcpy(search->arena, "VELO_ARENA=", 11);
     memcpy(search->arena + 11, directory, velo_length(directory) + 1);
-    return inode_text(search, "/meta", search->inode) &&
-           inode_text(search, "/clock", search->gone);
+    return inode_text(search, "/meta", search->inode) && inode_text(search, "/clock", search->gone);
 }
 
 void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slot *slot)
@@ -327,8 +325,8 @@ void velo_descendants_enter(struct velo_region *region, uint32_t peer, uint64_t 
 {
     char dents[4096];
     const int fd = velo_os_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    for (long got; fd >= 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(dents),
-                                               sizeof dents)) > 0;)
+    for (long got;
+         fd >= 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(dents), sizeof dents)) > 0;)
         for (long at = 0; at < got;) {
             const struct dirent64 *entry = (const void *)(dents + at);
             at += entry->d_reclen;

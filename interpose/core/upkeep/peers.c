@@ -22,7 +22,7 @@
 #include "core/disk/reconcile.h"
 #include "kernel/sockets.h"
 
-#define LOOK_NS 20000000ull     /* between two looks, by whoever walks */
+#define LOOK_NS 20000000ull /* between two looks, by whoever walks */
 #define LINGER_NS 1000000000ull /* tmux starts a shell 30 ms after its client has gone */
 #define ENDPOINT_PROBES 8u
 
@@ -102,8 +102,7 @@ void velo_peer_known(struct velo_region *region, int slot, uint32_t peer, const 
     if (slot < 0)
         return;
     struct velo_peer *is = &header->peers[slot];
-    atomic_fetch_add_explicit(&tally->nanoseconds,
-                              velo_boottime_ns() - atomic_load(&is->since_ns),
+    atomic_fetch_add_explicit(&tally->nanoseconds, velo_boottime_ns() - atomic_load(&is->since_ns),
                               memory_order_relaxed);
     atomic_store(&is->tally, (uint32_t)(tally - header->opaque));
     atomic_store(&is->waiting, waiting);
@@ -146,8 +145,8 @@ int velo_peer_is_inside(struct velo_region *region, uint32_t pid)
     if (pid == (uint32_t)velo_sys0(SYS_getpid))
         return 1;
     const uint64_t since_ns = pid == 0 ? 0 : velo_enlisted_since(region, pid);
-    if (since_ns != 0 && (velo_thread_look(pid, &thread) != 0 ||
-                          thread.start_ns <= since_ns + VELO_NS_PER_TICK))
+    if (since_ns != 0 &&
+        (velo_thread_look(pid, &thread) != 0 || thread.start_ns <= since_ns + VELO_NS_PER_TICK))
         return 1; /* or it was, and is dead: its children have the socket */
     return pid != 0 && velo_maps_arena(region, pid);
 }

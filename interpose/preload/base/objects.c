@@ -12,25 +12,46 @@ static const void *located(uintptr_t base, uintptr_t value)
     return (const void *)(value < base ? value + base : value);
 }
 
-static void read_entry(struct velo_object *object, const ElfW(Dyn) *entry, size_t *soname)
+static void read_entry(struct velo_object *object, const ElfW(Dyn) * entry, size_t *soname)
 {
     const void *place = located(object->base, entry->d_un.d_ptr);
     switch (entry->d_tag) {
-    case DT_SYMTAB: object->symbols = place; break;
-    case DT_STRTAB: object->strings = place; break;
-    case DT_GNU_HASH: object->gnu_hash = place; break;
-    case DT_HASH: object->sysv_hash = place; break;
-    case DT_VERSYM: object->versions = place; break;
-    case DT_RELA: object->relocations[0] = place; break;
-    case DT_JMPREL: object->relocations[1] = place; break;
-    case DT_RELASZ: object->relocation_count[0] = entry->d_un.d_val / sizeof(ElfW(Rela)); break;
-    case DT_PLTRELSZ: object->relocation_count[1] = entry->d_un.d_val / sizeof(ElfW(Rela)); break;
-    case DT_SONAME: *soname = entry->d_un.d_val; break;
-    default: break;
+    case DT_SYMTAB:
+        object->symbols = place;
+        break;
+    case DT_STRTAB:
+        object->strings = place;
+        break;
+    case DT_GNU_HASH:
+        object->gnu_hash = place;
+        break;
+    case DT_HASH:
+        object->sysv_hash = place;
+        break;
+    case DT_VERSYM:
+        object->versions = place;
+        break;
+    case DT_RELA:
+        object->relocations[0] = place;
+        break;
+    case DT_JMPREL:
+        object->relocations[1] = place;
+        break;
+    case DT_RELASZ:
+        object->relocation_count[0] = entry->d_un.d_val / sizeof(ElfW(Rela));
+        break;
+    case DT_PLTRELSZ:
+        object->relocation_count[1] = entry->d_un.d_val / sizeof(ElfW(Rela));
+        break;
+    case DT_SONAME:
+        *soname = entry->d_un.d_val;
+        break;
+    default:
+        break;
     }
 }
 
-static void read_dynamic(struct velo_object *object, const ElfW(Dyn) *entry)
+static void read_dynamic(struct velo_object *object, const ElfW(Dyn) * entry)
 {
     size_t soname = 0;
     for (; entry->d_tag != DT_NULL; entry++)
@@ -51,11 +72,12 @@ void velo_object_read(struct velo_object *object, const struct dl_phdr_info *inf
             read_dynamic(object, (const void *)(object->base + object->segments[i].p_vaddr));
 }
 
-const ElfW(Phdr) *velo_object_segment(const struct velo_object *object, uintptr_t address)
+const ElfW(Phdr) * velo_object_segment(const struct velo_object *object, uintptr_t address)
 {
     for (unsigned i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
-        if (segment->p_type == PT_LOAD && address - object->base - segment->p_vaddr < segment->p_memsz)
+        if (segment->p_type == PT_LOAD &&
+            address - object->base - segment->p_vaddr < segment->p_memsz)
             return segment;
     }
     return NULL;
@@ -159,13 +181,15 @@ bool velo_object_at(const void *address, struct velo_object *object)
 /* Before 2.34 threads and the loader's functions were libraries of their own. */
 bool velo_object_is_libc(const struct velo_object *object)
 {
-    return velo_begins(object->soname, "libc.so.") || velo_begins(object->soname, "libpthread.so.") ||
+    return velo_begins(object->soname, "libc.so.") ||
+           velo_begins(object->soname, "libpthread.so.") ||
            velo_begins(object->soname, "libdl.so.") || velo_begins(object->soname, "librt.so.");
 }
 
 /* ---- ourselves ------------------------------------------------------------------------------- */
 
-extern const ElfW(Ehdr) velo_own_header __asm__("__ehdr_start") __attribute__((visibility("hidden")));
+extern const ElfW(Ehdr) velo_own_header __asm__("__ehdr_start")
+    __attribute__((visibility("hidden")));
 
 static void read_ourselves(struct velo_object *object)
 {

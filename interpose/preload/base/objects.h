@@ -14,14 +14,14 @@
 /* One object's dynamic section; a pointer is NULL where there is no such table. */
 struct velo_object {
     uintptr_t base; /* what its own addresses count from */
-    const ElfW(Phdr) *segments;
+    const ElfW(Phdr) * segments;
     unsigned segment_count;
     const char *path, *soname;
-    const ElfW(Sym) *symbols;
+    const ElfW(Sym) * symbols;
     const char *strings;
     const uint32_t *gnu_hash, *sysv_hash; /* one may be NULL */
     const uint16_t *versions;
-    const ElfW(Rela) *relocations[2]; /* data, procedures */
+    const ElfW(Rela) * relocations[2]; /* data, procedures */
     size_t relocation_count[2];
 };
 
@@ -49,7 +49,7 @@ int velo_each_object(velo_for_each_object *visit, void *context);
 
 void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info);
 /* The segment that holds `address`, or NULL. */
-const ElfW(Phdr) *velo_object_segment(const struct velo_object *object, uintptr_t address);
+const ElfW(Phdr) * velo_object_segment(const struct velo_object *object, uintptr_t address);
 /* The function of that name that the object defines, in its default version, or NULL. */
 void *velo_object_function(const struct velo_object *object, const char *name);
 /* The object that holds `address`. False: none. */

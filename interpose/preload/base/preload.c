@@ -50,7 +50,8 @@ static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t 
     const char *word = verb == VELO_ASK_LOAD  ? "LOAD"
                        : verb == VELO_ASK_PUT ? "MATERIALISE"
                                               : "SPACE";
-    const int rc = velo_request(socket, word, &payload, 1, ASK_TIMEOUT_MS, reply, sizeof reply, &length);
+    const int rc =
+        velo_request(socket, word, &payload, 1, ASK_TIMEOUT_MS, reply, sizeof reply, &length);
     if (rc <= 0)
         return rc;
     return rc < 200 ? -rc : -EIO;

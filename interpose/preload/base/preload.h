@@ -76,7 +76,7 @@ extern _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec
 bool velo_has_left(void);
 
 /* What a child needs in its environment, kept from our own (environment.c). */
-extern char velo_library_path[1024];        /* how the loader was told to find us; "" if unknown */
+extern char velo_library_path[1024]; /* how the loader was told to find us; "" if unknown */
 extern char velo_arena_assignment[256 + 16]; /* "VELO_ARENA=/dev/shm/..." */
 
 /* ---- the next function ----------------------------------------------------------------------- */

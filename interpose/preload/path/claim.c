@@ -366,13 +366,11 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
 }
 
 /* "/proc/self/fd/N" of a hosted file that has a name: that is what is opened, asked or changed. */
-static bool claim_magic_link(struct velo_region *region, const char *path,
-                             struct velo_place *place)
+static bool claim_magic_link(struct velo_region *region, const char *path, struct velo_place *place)
 {
     const int fd = velo_fd_of_path(path);
     const uint32_t node = fd < 0 ? 0 : velo_node_of_fd(region, fd);
-    return node != 0 && velo_place_of_node(region, node, place) == 0 &&
-           place->type == VELO_REGULAR;
+    return node != 0 && velo_place_of_node(region, node, place) == 0 && place->type == VELO_REGULAR;
 }
 
 static int claim(int dirfd, const char *path, unsigned flags, bool any, struct velo_place *place)
@@ -394,9 +392,8 @@ static int claim(int dirfd, const char *path, unsigned flags, bool any, struct v
         return by_text(region, path, path, flags, any, place);
     }
     place->overlong = 0;
-    const int claimed = dirfd == AT_FDCWD
-                            ? claim_at_cwd(region, path, flags, any, place)
-                            : claim_at_fd(region, dirfd, path, flags, any, place);
+    const int claimed = dirfd == AT_FDCWD ? claim_at_cwd(region, path, flags, any, place)
+                                          : claim_at_fd(region, dirfd, path, flags, any, place);
     if (claimed == VELO_OURS) {
         place->base = dirfd;
         place->given = path;

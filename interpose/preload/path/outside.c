@@ -129,8 +129,8 @@ static int claim_link_in(struct velo_region *region, int at, const char *path, u
             const int rc = velo_walk(region, text, flags, place);
             return rc != 0 ? rc : place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
         }
-        const int claimed = claim_in_directory(region, AT_FDCWD, text, velo_last_of(text), 0,
-                                               flags, place, &links);
+        const int claimed =
+            claim_in_directory(region, AT_FDCWD, text, velo_last_of(text), 0, flags, place, &links);
         if (claimed != VELO_NOT_OURS)
             return claimed;
     }
@@ -180,7 +180,8 @@ static int claim_in_directory(struct velo_region *region, int at, const char *pa
         return VELO_NOT_OURS;
     size_t known = last;
     long node = directory_of(region, at, path, known, links);
-    while (node < 0 && (known = before(path, known)) > 1) { /* a file in memory is none to the kernel */
+    while (node < 0 &&
+           (known = before(path, known)) > 1) { /* a file in memory is none to the kernel */
         bool above = false;
         node = directory_of(region, at, path, known, &above);
         if (node == 0 && above)

@@ -102,8 +102,8 @@ static void asked_by_name(struct velo_region *region, int got)
 {
     const uint32_t pid = velo_credentials_of(got);
     struct stat stat;
-    if (pid != 0 && (velo_asker_known(region, velo_key_of_process(pid), 0) ||
-                     velo_is_inside(region, pid)))
+    if (pid != 0 &&
+        (velo_asker_known(region, velo_key_of_process(pid), 0) || velo_is_inside(region, pid)))
         return;
     if (raw_fstat(got, &stat) == 0)
         velo_peer_asks(region, got, stat.st_ino, pid, "a socket");

@@ -14,8 +14,8 @@
 
 static const char *value_of(const char *entry, const char *name)
 {
-    if (velo_cannot_read(entry, 1) || ((uintptr_t)entry % 4096 > 4096 - NAME_MAX_BYTES &&
-                                       velo_cannot_read_text(entry)))
+    if (velo_cannot_read(entry, 1) ||
+        ((uintptr_t)entry % 4096 > 4096 - NAME_MAX_BYTES && velo_cannot_read_text(entry)))
         return NULL;
     while (*name != 0 && *entry == *name) {
         entry++;
@@ -26,7 +26,8 @@ static const char *value_of(const char *entry, const char *name)
 
 const char *velo_environment_get(char *const environment[], const char *name)
 {
-    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL; environment++) {
+    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL;
+         environment++) {
         const char *value = value_of(*environment, name);
         if (value != NULL)
             return value;
@@ -38,7 +39,8 @@ const char *velo_environment_get(char *const environment[], const char *name)
 static const char *preload_list(char *const environment[])
 {
     const char *list = NULL;
-    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL; environment++) {
+    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL;
+         environment++) {
         const char *value = value_of(*environment, "LD_PRELOAD");
         if (value != NULL)
             list = value;
@@ -118,7 +120,8 @@ static bool is_us(const char *item, size_t length)
 bool velo_environment_preloads(char *const environment[])
 {
     const char *item = preload_list(environment);
-    for (size_t length = 0; item != NULL && (item = next_item(item, &length)) != NULL; item += length)
+    for (size_t length = 0; item != NULL && (item = next_item(item, &length)) != NULL;
+         item += length)
         if (!is_us(item, length))
             return true;
     return false;

@@ -28,9 +28,9 @@ void velo_environment_leave(void);
 /* Declares `there`, a pointer that lives until the function returns. */
 #define VELO_ENVIRONMENT(there, environment, enter, first)                                         \
     const size_t there##_bytes = velo_environment_bytes(environment, enter, first);                \
-    char *const *there = there##_bytes == 0                                                        \
-                             ? (environment)                                                       \
-                             : velo_environment_make(environment, enter, first,                    \
-                                                     __builtin_alloca(there##_bytes))
+    char *const *there =                                                                           \
+        there##_bytes == 0                                                                         \
+            ? (environment)                                                                        \
+            : velo_environment_make(environment, enter, first, __builtin_alloca(there##_bytes))
 
 #endif

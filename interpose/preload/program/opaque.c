@@ -37,11 +37,10 @@ static bool is_our_loader(const char *path)
 {
     struct stat theirs, ours;
     const char *own = velo_own_loader();
-    return own != NULL &&
-           (strcmp(own, path) == 0 ||
-            (raw_statat(AT_FDCWD, path, &theirs, 0) == 0 &&
-             raw_statat(AT_FDCWD, own, &ours, 0) == 0 && theirs.st_dev == ours.st_dev &&
-             theirs.st_ino == ours.st_ino));
+    return own != NULL && (strcmp(own, path) == 0 ||
+                           (raw_statat(AT_FDCWD, path, &theirs, 0) == 0 &&
+                            raw_statat(AT_FDCWD, own, &ours, 0) == 0 &&
+                            theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino));
 }
 
 static void put_programs(struct velo_region *region)
@@ -134,8 +133,7 @@ static bool gains_privileges(int fd)
         return true;
     if ((stat.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && stat.st_gid != gid)
         return true;
-    return uid != 0 &&
-           velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
+    return uid != 0 && velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
 }
 
 static enum program judge(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES],

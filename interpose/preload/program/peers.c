@@ -149,8 +149,8 @@ static bool meet_at_port(int fd, unsigned port, struct velo_meeting *meeting)
     struct waiting waiting = {0, 0};
     if (velo_is_exempt_port(port))
         return true;
-    const int found = velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM,
-                                      see_waiting, &waiting);
+    const int found =
+        velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM, see_waiting, &waiting);
     if (found > 0 && waiting.stranger == 0) { /* ours alone, who will ask who we are (asked.c) */
         meeting->how = VELO_MEETS_OURS;
         meeting->port = port;
@@ -203,7 +203,8 @@ static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int
 }
 
 /* What a socket is told by connect it is told once; a message may be one of thousands. */
-static bool is_settled(int fd, const struct sockaddr *any, uint64_t key, struct velo_meeting *meeting)
+static bool is_settled(int fd, const struct sockaddr *any, uint64_t key,
+                       struct velo_meeting *meeting)
 {
     if (!meeting->by_message && velo_is_recent(velo_mix(key, VELO_MEETS_OURS))) {
         meeting->how = VELO_MEETS_OURS;

@@ -45,8 +45,7 @@ static void read_dynamic(int fd, const struct velo_segments *all, const Elf64_Ph
                          struct dynamic *out)
 {
     Elf64_Dyn entries[ENTRIES_MAX];
-    const size_t wanted =
-        segment->p_filesz < sizeof entries ? segment->p_filesz : sizeof entries;
+    const size_t wanted = segment->p_filesz < sizeof entries ? segment->p_filesz : sizeof entries;
     const long got = velo_sys4(SYS_pread64, fd, velo_word(entries), wanted, segment->p_offset);
     for (long i = 0; i < got / (long)sizeof *entries && entries[i].d_tag != DT_NULL; i++) {
         if (entries[i].d_tag == DT_NEEDED)

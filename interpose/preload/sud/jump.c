@@ -95,8 +95,8 @@ __attribute__((used)) void *velo_before_clone(struct clone_call *call)
     __asm__(".globl " #name "\n.type " #name ", @function\n" #name ":\n"                           \
             "    endbr64\n"                                                                        \
             "    push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"                         \
-            "    push %r8\n    push %r9\n    sub $8, %rsp\n" prepare                               \
-            "    call velo_before_" #name "\n"                                                     \
+            "    push %r8\n    push %r9\n    sub $8, %rsp\n" prepare "    call velo_before_" #name \
+            "\n"                                                                                   \
             "    add $8, %rsp\n    pop %r9\n    pop %r8\n"                                         \
             "    pop %rcx\n    pop %rdx\n    pop %rsi\n    pop %rdi\n"                             \
             "    jmp *%rax\n"                                                                      \
@@ -113,7 +113,7 @@ __asm__(".globl vfork\n.type vfork, @function\n"
         "    mov %fs:(%rdx), %esi\n"
         "    movl $1, %fs:(%rdx)\n"
         "    mov velo_selector@gottpoff(%rip), %r8\n" /* not through the gate: no return address */
-        "    movzbl %fs:(%r8), %r9d\n"                /* may lie on the stack */
+        "    movzbl %fs:(%r8), %r9d\n" /* may lie on the stack */
         "    movb $0, %fs:(%r8)\n"
         "    mov $58, %eax\n"
         "    syscall\n"

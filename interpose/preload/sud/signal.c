@@ -33,8 +33,8 @@ static bool named_for(int signal, bool set, bool named)
     const uint64_t bit = 1ull << ((unsigned)(signal - 1) & 63u);
     if (!set)
         return (atomic_load(&masks_naming_it) & bit) != 0;
-    const uint64_t before = named ? atomic_fetch_or(&masks_naming_it, bit)
-                                  : atomic_fetch_and(&masks_naming_it, ~bit);
+    const uint64_t before =
+        named ? atomic_fetch_or(&masks_naming_it, bit) : atomic_fetch_and(&masks_naming_it, ~bit);
     return (before & bit) != 0;
 }
 
@@ -66,8 +66,7 @@ static int change_action(int signal, const struct sigaction *wanted, struct siga
 
 EXPORT int sigaction(int signal, const struct sigaction *wanted, struct sigaction *before)
 {
-    return ours() ? change_action(signal, wanted, before)
-                  : NEXT(sigaction)(signal, wanted, before);
+    return ours() ? change_action(signal, wanted, before) : NEXT(sigaction)(signal, wanted, before);
 }
 ALIAS(__sigaction, sigaction);
 

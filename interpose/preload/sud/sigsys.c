@@ -88,8 +88,8 @@ static long ask_ourselves(const struct call *call)
         return ask_kernel(call);
     velo_escape(region, VELO_ESCAPE_SYSCALL);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    const long result = velo_route_call(call->number, call->a, call->b, call->c, call->d, call->e,
-                                        call->f);
+    const long result =
+        velo_route_call(call->number, call->a, call->b, call->c, call->d, call->e, call->f);
     const long answer = result == -1 ? -errno : result;
     pthread_setcancelstate(state, NULL);
     return answer;
@@ -282,9 +282,9 @@ static bool is_foreign(const siginfo_t *info, long number)
 static void hand_over(const siginfo_t *info, ucontext_t *context)
 {
     greg_t *registers = context->uc_mcontext.gregs;
-    const struct call call = {registers[REG_RAX], registers[REG_RDI], registers[REG_RSI],
-                              registers[REG_RDX], registers[REG_R10], registers[REG_R8],
-                              registers[REG_R9],  context};
+    const struct call call = {
+        registers[REG_RAX], registers[REG_RDI], registers[REG_RSI], registers[REG_RDX],
+        registers[REG_R10], registers[REG_R8],  registers[REG_R9],  context};
     if (is_foreign(info, call.number))
         make_in_place(&call);
     else if (is_loader((uintptr_t)registers[REG_RIP]))

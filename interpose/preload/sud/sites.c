@@ -75,13 +75,13 @@ struct registers {
     long value[16];
     const unsigned char *named; /* the last load of a number that names files into eax, or NULL */
     const unsigned char *pushed; /* the last instruction, when it pushed a byte, else NULL */
-    bool fourth;                /* r10 was written: a system call takes its fourth argument there */
+    bool fourth; /* r10 was written: a system call takes its fourth argument there */
 };
 
 static bool is_routed(long number)
 {
-    return number == COMPUTED ||
-           (number >= 0 && number < VELO_NUMBERS_MAX && velo_syscall_is_routed[number] == VELO_ROUTED_FILES);
+    return number == COMPUTED || (number >= 0 && number < VELO_NUMBERS_MAX &&
+                                  velo_syscall_is_routed[number] == VELO_ROUTED_FILES);
 }
 
 static void set(struct registers *is, unsigned which, long number, const unsigned char *code)
@@ -100,7 +100,8 @@ static void follow(struct registers *is, const unsigned char *code, size_t lengt
     while (*at == 0x66 || *at == 0xf2 || *at == 0xf3)
         at++;
     const unsigned rex = (*at & 0xf0) == 0x40 ? *at++ : 0u;
-    const unsigned into = (at[1] >> 3 & 7u) | (rex & 4u) << 1, memory = (at[1] & 7u) | (rex & 1u) << 3;
+    const unsigned into = (at[1] >> 3 & 7u) | (rex & 4u) << 1, memory = (at[1] & 7u) | (rex & 1u)
+                                                                                           << 3;
     int32_t number = 0;
     if (length >= 5)
         memcpy(&number, code + length - 4, sizeof number);
@@ -124,8 +125,8 @@ static void follow(struct registers *is, const unsigned char *code, size_t lengt
 }
 
 /* Read instructions from `start`; true when one begins exactly at `site`. */
-static bool reaches(const unsigned char *start, const unsigned char *site,
-                    const unsigned char *end, struct registers *is)
+static bool reaches(const unsigned char *start, const unsigned char *site, const unsigned char *end,
+                    struct registers *is)
 {
     for (unsigned i = 0; i < 16; i++)
         is->value[i] = COMPUTED;

@@ -92,9 +92,8 @@ EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *rest
 {
     if (!velo_is_watched())
         return create(thread, attributes, function, argument);
-    struct start *start = prepare(&(struct start){.function = function,
-                                                  .argument = argument,
-                                                  .sigsys_blocked = velo_sigsys_blocked});
+    struct start *start = prepare(&(struct start){
+        .function = function, .argument = argument, .sigsys_blocked = velo_sigsys_blocked});
     if (start == NULL)
         return EAGAIN;
     const int rc = create(thread, attributes, begin, start);

@@ -66,7 +66,8 @@ static void read_notes(const unsigned char *at, size_t size, uint64_t *key, bool
     while (size >= sizeof(Elf64_Nhdr)) {
         Elf64_Nhdr note;
         memcpy(&note, at, sizeof note);
-        const size_t name = padded(note.n_namesz), whole = sizeof note + name + padded(note.n_descsz);
+        const size_t name = padded(note.n_namesz),
+                     whole = sizeof note + name + padded(note.n_descsz);
         if (name > size || whole > size)
             return;
         const unsigned char *text = at + sizeof note;

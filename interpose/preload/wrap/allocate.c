@@ -176,8 +176,8 @@ static long shift_with_buffer(int fd, int mode, off_t offset, off_t length, off_
 {
     struct mover m = {.fd = fd, .step = length < BUFFER_BYTES ? length : BUFFER_BYTES};
     uint64_t all = ~0ull, before = 0;
-    m.buffer = velo_sys6(SYS_mmap, 0, m.step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                         -1, 0);
+    m.buffer =
+        velo_sys6(SYS_mmap, 0, m.step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m.buffer < 0 && m.buffer > -4096)
         return m.buffer;
     velo_sys4(SYS_rt_sigprocmask, SIG_BLOCK, velo_word(&all), velo_word(&before), sizeof all);

@@ -49,8 +49,7 @@ static bool means_descriptor(int fd, const char *path, int flags)
 
 static long chmod_at(int dirfd, const char *path, mode_t mode)
 {
-    ONE_NAME(dirfd, path, 0, raw_chmod(dirfd, path, mode),
-             velo_chmod(velo_here(), &place, mode));
+    ONE_NAME(dirfd, path, 0, raw_chmod(dirfd, path, mode), velo_chmod(velo_here(), &place, mode));
 }
 
 /* Without following: only symlinks are different, and their mode cannot be changed. */

@@ -19,7 +19,7 @@
 
 #define FIRST_BYTES 4096u
 /* Another one when the directory was removed and its slot is used again. */
-#define GENERATION(node)                                                                      \
+#define GENERATION(node)                                                                           \
     __atomic_load_n(&velo_node_at(velo_here(), node)->generation, __ATOMIC_RELAXED)
 
 struct stream {
@@ -42,8 +42,8 @@ static struct stream *ours(DIR *directory)
     struct stream *stream = (void *)directory;
     if (stream == NULL || stream->never_a_descriptor != VELO_NEVER_A_DESCRIPTOR)
         return NULL;
-    const bool is =
-        stream->mark == VELO_STREAM_MARK && stream->owner == &stream_owner && stream->self == stream;
+    const bool is = stream->mark == VELO_STREAM_MARK && stream->owner == &stream_owner &&
+                    stream->self == stream;
     return is ? stream : NULL;
 }
 

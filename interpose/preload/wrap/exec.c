@@ -25,9 +25,8 @@ static long run(int dirfd, const char *path, char *const argv[], char *const env
     if (opaque)
         velo_run_opaque(path);
     velo_dispatch_before_exec();
-    const long rc = flags == PLAIN_EXECVE
-                        ? raw_execve(path, argv, environment)
-                        : raw_execveat(dirfd, path, argv, environment, flags);
+    const long rc = flags == PLAIN_EXECVE ? raw_execve(path, argv, environment)
+                                          : raw_execveat(dirfd, path, argv, environment, flags);
     velo_dispatch_after_exec();
     return rc;
 }
@@ -100,8 +99,7 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
     struct velo_region *region = velo_has_left() ? NULL : velo_here();
     const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
     struct velo_place place;
-    if (node == 0 || velo_place_of_node(region, node, &place) != 0 ||
-        place.type != VELO_REGULAR) {
+    if (node == 0 || velo_place_of_node(region, node, &place) != 0 || place.type != VELO_REGULAR) {
         velo_path_of_fd(VELO_SELF, fd, place.path);
         return run_number(fd, place.path, argv, envp, flags);
     }

@@ -150,8 +150,8 @@ struct listing {
 /* With FTS_NOSTAT only directories are asked, and no more of them than links to this one say. */
 static void plan(struct listing *listing, enum velo_fts_reason reason)
 {
-    const bool lazy = velo_fts_has(listing->all, FTS_NOSTAT) &&
-                      velo_fts_has(listing->all, FTS_PHYSICAL);
+    const bool lazy =
+        velo_fts_has(listing->all, FTS_NOSTAT) && velo_fts_has(listing->all, FTS_PHYSICAL);
     const long dots = velo_fts_has(listing->all, FTS_SEEDOT) ? 0 : 2;
     listing->by_type = lazy && reason != VELO_FTS_NAMES;
     listing->asks = reason == VELO_FTS_NAMES ? 0
@@ -170,8 +170,8 @@ static void look(struct listing *listing, FTSENT *entry, unsigned char type)
     if (by_path)
         memcpy(all->fts.fts_path + listing->base, entry->fts_name, entry->fts_namelen + 1u);
     entry->fts_info = velo_fts_ask(all, entry, false);
-    const bool is_directory = entry->fts_info == FTS_D || entry->fts_info == FTS_DC ||
-                              entry->fts_info == FTS_DOT;
+    const bool is_directory =
+        entry->fts_info == FTS_D || entry->fts_info == FTS_DC || entry->fts_info == FTS_DOT;
     if (listing->asks > 0 && is_directory)
         listing->asks--;
 }

@@ -25,7 +25,7 @@
 struct level {
     struct level *inner; /* the one inside it that is being walked */
     DIR *stream;         /* NULL: it was read to its end */
-    char *rest;          /* then the names that are left, one behind the other, and an empty one */
+    char *rest; /* then the names that are left, one behind the other, and an empty one */
 };
 
 struct walk {
@@ -35,9 +35,9 @@ struct walk {
     dev_t device; /* where it began (FTW_MOUNT) */
     int open_count, open_max;
     struct level *outermost; /* of those with an open stream; deeper ones have one, too */
-    void *known;             /* directories met, a tree of struct identity; not with FTW_PHYS */
-    char *path;              /* what the program is told */
-    size_t size;             /* of its memory */
+    void *known; /* directories met, a tree of struct identity; not with FTW_PHYS */
+    char *path; /* what the program is told */
+    size_t size; /* of its memory */
     struct FTW at;
 };
 
@@ -278,8 +278,8 @@ static void step_out(struct walk *walk, int base)
 /* Is there more to come after this result? */
 static bool goes_on(const struct walk *walk, int result)
 {
-    return result == 0 || ((walk->flags & FTW_ACTIONRETVAL) != 0 && result != -1 &&
-                           result != FTW_STOP);
+    return result == 0 ||
+           ((walk->flags & FTW_ACTIONRETVAL) != 0 && result != -1 && result != FTW_STOP);
 }
 
 static int change_back(const struct walk *walk, const struct level *outer)
@@ -326,7 +326,8 @@ static int begin(struct walk *walk)
     struct stat stat;
     const int kind = look(walk, NULL, &stat);
     int result = -1;
-    if (kind == FTW_SLN && errno == EACCES) /* where it leads cannot be asked: not a name for libc */
+    if (kind == FTW_SLN &&
+        errno == EACCES) /* where it leads cannot be asked: not a name for libc */
         return -1;
     if (kind == FTW_D) {
         walk->device = stat.st_dev;

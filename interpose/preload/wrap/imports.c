@@ -41,8 +41,7 @@ void velo_loaded_now(struct velo_loaded *loaded)
 static bool is_exempt(const struct velo_object *object)
 {
     return object->symbols == NULL || object->strings == NULL || velo_object_is_libc(object) ||
-           velo_begins(object->soname, "ld-linux") ||
-           velo_begins(object->soname, "linux-vdso") ||
+           velo_begins(object->soname, "ld-linux") || velo_begins(object->soname, "linux-vdso") ||
            velo_object_segment(object, (uintptr_t)&is_exempt) != NULL;
 }
 
@@ -59,7 +58,7 @@ static int defines_too(struct dl_phdr_info *info, size_t size, void *context)
 
 /* What `slot` should hold, or NULL: it is right, or, with !*done, nobody knows. No dlsym here: the list of
  * objects is locked. */
-static void *replacement(const struct velo_object *object, const ElfW(Rela) *relocation,
+static void *replacement(const struct velo_object *object, const ElfW(Rela) * relocation,
                          const uintptr_t *slot, bool *done)
 {
     const unsigned type = (unsigned)ELF64_R_TYPE(relocation->r_info);

@@ -239,8 +239,9 @@ static bool refused_copy(int to, int from, const off_t *from_at, size_t count)
     if (velo_hint(to) == 0)
         return false;
     if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode)) {
-        const off_t at = velo_cannot_read(from_at, sizeof *from_at) ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
-                                                  : *from_at;
+        const off_t at = velo_cannot_read(from_at, sizeof *from_at)
+                             ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
+                             : *from_at;
         const off_t left = source.st_size - at;
         if (left <= 0)
             return false;
@@ -258,8 +259,8 @@ static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t c
                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (buffer < 0 && buffer > -4096)
         return buffer;
-    long got = velo_sys4(SYS_pread64, from, buffer, count < ACROSS_BYTES ? count : ACROSS_BYTES,
-                         read_at);
+    long got =
+        velo_sys4(SYS_pread64, from, buffer, count < ACROSS_BYTES ? count : ACROSS_BYTES, read_at);
     if (got > 0)
         got = velo_sys4(SYS_pwrite64, to, buffer, got, write_at);
     velo_sys2(SYS_munmap, buffer, ACROSS_BYTES);

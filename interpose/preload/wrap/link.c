@@ -111,7 +111,8 @@ static void left(enum velo_type type, const struct velo_place *to, int to_fd, co
 }
 
 /* Out of memory while it is being written? Then its descriptors are to leave it, too. */
-static bool goes_on_outside(const struct velo_place *from, const struct velo_place *to, unsigned flags)
+static bool goes_on_outside(const struct velo_place *from, const struct velo_place *to,
+                            unsigned flags)
 {
     const bool first = velo_spill_place(from, true) == 0;
     return (flags == RENAME_EXCHANGE && velo_spill_place(to, true) == 0) || first;
@@ -129,9 +130,8 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
 {
     const unsigned flags = called == BY_NAMES ? 0 : called;
     struct velo_place a, b;
-    const int claimed = refused(flags)
-                            ? VELO_NOT_OURS
-                            : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
+    const int claimed =
+        refused(flags) ? VELO_NOT_OURS : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return moved_outside(rename_plain(fd, from, to_fd, to, called), from, to_fd, to);
     if (claimed < 0)
@@ -188,9 +188,7 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
         return claimed;
     if (node != 0) {
         const int named = velo_place_of_node(region, node, &a);
-        const int rc = claimed == VELO_NOT_OURS
-                           ? velo_resolve(to_fd, to, THE_NAME, &b)
-                           : 0;
+        const int rc = claimed == VELO_NOT_OURS ? velo_resolve(to_fd, to, THE_NAME, &b) : 0;
         if (rc != 0)
             return rc;
         return named == 0 ? velo_link(region, &a, &b) : velo_link_nameless(region, node, &b);
@@ -231,8 +229,7 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
 static long link_names(const char *from, const char *to)
 {
     struct velo_place a, b;
-    const int claimed =
-        claim_two(AT_FDCWD, from, VELO_WALK_NOFOLLOW, true, &a, AT_FDCWD, to, &b);
+    const int claimed = claim_two(AT_FDCWD, from, VELO_WALK_NOFOLLOW, true, &a, AT_FDCWD, to, &b);
     if (claimed == VELO_NOT_OURS)
         return moved_outside(old_link(from, to), from, AT_FDCWD, to);
     return claimed < 0 ? claimed : link_places(&a, &b, AT_FDCWD, to);
@@ -306,8 +303,7 @@ static long symlink_at(const char *target, int dirfd, const char *path)
 {
     if (velo_cannot_read_text(target)) /* read before the path */
         return raw_symlink(target, dirfd, path);
-    ONE_NAME(dirfd, path, THE_NAME,
-             symlink_outside(raw_symlink(target, dirfd, path), dirfd, path),
+    ONE_NAME(dirfd, path, THE_NAME, symlink_outside(raw_symlink(target, dirfd, path), dirfd, path),
              velo_symlink(velo_here(), target, &place));
 }
 

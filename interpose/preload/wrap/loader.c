@@ -49,7 +49,8 @@ void *velo_after_dlsym(void *found, void *handle, const char *name);
 static bool has_shadow_stack(void)
 {
     register uint64_t top __asm__("rax") = 0;
-    __asm__ volatile(".byte 0xf3, 0x48, 0x0f, 0x1e, 0xc8" : "+r"(top)); /* rdsspq: nothing where none is */
+    __asm__ volatile(".byte 0xf3, 0x48, 0x0f, 0x1e, 0xc8"
+                     : "+r"(top)); /* rdsspq: nothing where none is */
     return top != 0;
 }
 
@@ -110,15 +111,50 @@ static void go_past(void)
 static bool names_no_file(const char *name)
 {
     static const char *const harmless[] = {
-        "__close",  "__fcntl",     "__pwrite64",      "__sigaction",        "__sigsuspend",
-        "__write",  "_Fork",       "_IO_fclose",       "_IO_fwrite",       "bsd_signal",      "close",              "close_range",
-        "closefrom", "copy_file_range", "dirfd",      "dlsym",              "dlvsym",
-        "dup",      "dup2",        "dup3",            "__dup2",             "epoll_pwait",
-        "fcntl",    "fcntl64",     "fwrite",          "ppoll",              "prctl",
-        "preadv2",  "pselect",     "pthread_create",  "pthread_sigmask",    "pwrite",
-        "pwrite64", "pwritev",     "sendfile",        "sendfile64",         "sigaction",
-        "signal",   "sigprocmask", "sigsuspend",      "splice",             "thrd_create",
-        "write",    "writev",
+        "__close",
+        "__fcntl",
+        "__pwrite64",
+        "__sigaction",
+        "__sigsuspend",
+        "__write",
+        "_Fork",
+        "_IO_fclose",
+        "_IO_fwrite",
+        "bsd_signal",
+        "close",
+        "close_range",
+        "closefrom",
+        "copy_file_range",
+        "dirfd",
+        "dlsym",
+        "dlvsym",
+        "dup",
+        "dup2",
+        "dup3",
+        "__dup2",
+        "epoll_pwait",
+        "fcntl",
+        "fcntl64",
+        "fwrite",
+        "ppoll",
+        "prctl",
+        "preadv2",
+        "pselect",
+        "pthread_create",
+        "pthread_sigmask",
+        "pwrite",
+        "pwrite64",
+        "pwritev",
+        "sendfile",
+        "sendfile64",
+        "sigaction",
+        "signal",
+        "sigprocmask",
+        "sigsuspend",
+        "splice",
+        "thrd_create",
+        "write",
+        "writev",
     };
     for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
         if (velo_same_text(name, harmless[i]))

@@ -23,7 +23,7 @@
 /* A macro, because the calls have different numbers of arguments. */
 #define TOLD(call)                                                                                 \
     ({                                                                                             \
-        struct velo_region *region_ = velo_has_left() ? NULL : velo_here();                                                 \
+        struct velo_region *region_ = velo_has_left() ? NULL : velo_here();                        \
         if (region_ != NULL)                                                                       \
             velo_mount_begin(region_);                                                             \
         const long rc_ = call;                                                                     \
@@ -60,15 +60,14 @@ int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr
 EXPORT int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to,
                       unsigned flags)
 {
-    return TOLD(velo_sys5(SYS_move_mount, from_dirfd, velo_word(from), to_dirfd, velo_word(to),
-                          flags));
+    return TOLD(
+        velo_sys5(SYS_move_mount, from_dirfd, velo_word(from), to_dirfd, velo_word(to), flags));
 }
 
 EXPORT int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux)
 {
     if (command == RECONFIGURE)
-        return TOLD(
-            velo_sys5(SYS_fsconfig, fd, command, velo_word(key), velo_word(value), aux));
+        return TOLD(velo_sys5(SYS_fsconfig, fd, command, velo_word(key), velo_word(value), aux));
     return (int)velo_answer(
         velo_sys5(SYS_fsconfig, fd, command, velo_word(key), velo_word(value), aux));
 }
@@ -76,6 +75,5 @@ EXPORT int fsconfig(int fd, unsigned command, const char *key, const void *value
 EXPORT int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,
                          size_t size)
 {
-    return TOLD(
-        velo_sys5(SYS_mount_setattr, dirfd, velo_word(path), flags, velo_word(attr), size));
+    return TOLD(velo_sys5(SYS_mount_setattr, dirfd, velo_word(path), flags, velo_word(attr), size));
 }

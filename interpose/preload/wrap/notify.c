@@ -62,8 +62,7 @@ static long mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *p
         return velo_sys5(SYS_fanotify_mark, fd, flags, mask, dirfd, velo_word(path));
     char kernel[PATH_MAX];
     const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);
-    return rc < 0 ? rc
-                  : velo_sys5(SYS_fanotify_mark, fd, flags, mask, AT_FDCWD, velo_word(kernel));
+    return rc < 0 ? rc : velo_sys5(SYS_fanotify_mark, fd, flags, mask, AT_FDCWD, velo_word(kernel));
 }
 
 EXPORT int fanotify_mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)

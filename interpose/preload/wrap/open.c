@@ -179,11 +179,9 @@ static int try_temporary(const char *path, enum temporary kind, int flags)
         return claimed == VELO_OURS ? velo_mkdir(velo_here(), &place, 0700)
                                     : (int)raw_mkdir(AT_FDCWD, place.path, 0700);
     if (kind == TEMPORARY_FILE)
-        return velo_open_hosted(&place, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL,
-                                 0600);
-    const bool free_name = claimed == VELO_OURS
-                               ? place.type == VELO_NONE
-                               : raw_access(AT_FDCWD, place.path, F_OK) == -ENOENT;
+        return velo_open_hosted(&place, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
+    const bool free_name = claimed == VELO_OURS ? place.type == VELO_NONE
+                                                : raw_access(AT_FDCWD, place.path, F_OK) == -ENOENT;
     return free_name ? 0 : -EEXIST;
 }
 

@@ -22,8 +22,8 @@
 #define FOLLOWED_MAX 40 /* the kernel's limit */
 
 enum { /* instead of a descriptor; below all errnos */
-    OWN_CALL = -5000, /* the program's: nothing of ours is concerned */
-    LOOK_AGAIN = -5001,
+       OWN_CALL = -5000, /* the program's: nothing of ours is concerned */
+       LOOK_AGAIN = -5001,
 };
 
 struct search { /* mapped: a thread's stack may be small */
@@ -75,8 +75,7 @@ static bool find_place(struct search *s, int fd)
 static long open_found(struct search *s, int fd)
 {
     const bool hosted = find_place(s, fd);
-    const bool nameless =
-        (s->flags & O_TMPFILE) == O_TMPFILE && s->place.type == VELO_DIRECTORY;
+    const bool nameless = (s->flags & O_TMPFILE) == O_TMPFILE && s->place.type == VELO_DIRECTORY;
     raw_close(fd);
     if (!hosted || (s->place.type != VELO_REGULAR && !nameless))
         return OWN_CALL;
@@ -181,8 +180,8 @@ static long search(struct search *s)
 static long open_resolved(int dirfd, const char *path, const struct open_how *how)
 {
     const size_t length = strnlen(path, PATH_MAX);
-    const bool made_with_slash = (how->flags & O_CREAT) != 0 && length > 0 &&
-                                 path[length - 1] == '/';
+    const bool made_with_slash =
+        (how->flags & O_CREAT) != 0 && length > 0 && path[length - 1] == '/';
     if (length == 0 || length == PATH_MAX || made_with_slash)
         return OWN_CALL; /* refused */
     const long at = velo_os_map(sizeof(struct search));
@@ -225,8 +224,8 @@ __attribute__((noinline)) static long open_as_ever(int dirfd, const char *path, 
 /* Below another root the text alone does not say where a path leads. */
 static long open_ours(int dirfd, const char *path, const struct open_how *given, size_t size)
 {
-    if (velo_here() == NULL || size < sizeof *given ||
-        velo_cannot_read_text(path) || velo_cannot_read(given, sizeof *given))
+    if (velo_here() == NULL || size < sizeof *given || velo_cannot_read_text(path) ||
+        velo_cannot_read(given, sizeof *given))
         return OWN_CALL;
     const struct open_how how = *given;
     if ((how.resolve & RESOLVE_IN_ROOT) == 0 && !leads_in(dirfd, path, (int)how.flags))
@@ -234,9 +233,8 @@ static long open_ours(int dirfd, const char *path, const struct open_how *given,
     const long rc = check(dirfd, given, size);
     if (rc != -ENOENT)
         return rc;
-    return UNCACHED(how.resolve) == 0
-               ? open_as_ever(dirfd, path, (int)how.flags, (mode_t)how.mode)
-               : open_resolved(dirfd, path, &how);
+    return UNCACHED(how.resolve) == 0 ? open_as_ever(dirfd, path, (int)how.flags, (mode_t)how.mode)
+                                      : open_resolved(dirfd, path, &how);
 }
 
 long velo_openat2(int dirfd, const char *path, const struct open_how *how, size_t size)

@@ -83,10 +83,9 @@ ALIAS(_IO_fwrite, fwrite);
 EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
                               FILE *restrict stream)
 {
-    return hinted(stream)
-               ? CHARGED_UNLOCKED(stream, size * count, 0,
-                                  NEXT(fwrite_unlocked)(bytes, size, count, stream))
-               : NEXT(fwrite_unlocked)(bytes, size, count, stream);
+    return hinted(stream) ? CHARGED_UNLOCKED(stream, size * count, 0,
+                                             NEXT(fwrite_unlocked)(bytes, size, count, stream))
+                          : NEXT(fwrite_unlocked)(bytes, size, count, stream);
 }
 
 EXPORT int fputs(const char *restrict text, FILE *restrict stream)

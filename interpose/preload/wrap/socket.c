@@ -18,8 +18,8 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
                             char path[sizeof(struct sockaddr_un) + 1])
 {
     const size_t head = offsetof(struct sockaddr_un, sun_path);
-    if (length <= head || length - head > sizeof(struct sockaddr_un) || velo_cannot_read(any, length) ||
-        any->sa_family != AF_UNIX)
+    if (length <= head || length - head > sizeof(struct sockaddr_un) ||
+        velo_cannot_read(any, length) || any->sa_family != AF_UNIX)
         return false;
     memcpy(path, (const char *)any + head, length - head);
     path[length - head] = 0;
@@ -169,7 +169,8 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
     struct velo_meeting meeting = {.by_message = true};
-    if (count == 0 || velo_cannot_read(messages, sizeof *messages) || messages->msg_hdr.msg_name == NULL)
+    if (count == 0 || velo_cannot_read(messages, sizeof *messages) ||
+        messages->msg_hdr.msg_name == NULL)
         return NEXT(sendmmsg)(fd, messages, count, flags);
     velo_meet(fd, messages->msg_hdr.msg_name, messages->msg_hdr.msg_namelen, &meeting);
     const int done = NEXT(sendmmsg)(fd, messages, count, flags);

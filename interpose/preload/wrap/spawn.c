@@ -55,10 +55,10 @@ struct held {
 #define ELSEWHERE (-1) /* in a directory outside that it opens itself */
 
 struct preparation {
-    int directory;     /* where the child stands after the actions so far, AT_FDCWD, or ELSEWHERE */
+    int directory; /* where the child stands after the actions so far, AT_FDCWD, or ELSEWHERE */
     int own_directory; /* the same if we opened it, else -1 */
-    int beyond;        /* a number above all that the list mentions */
-    bool closed_all;   /* a CLOSEFROM came before: what we hold is closed in the child */
+    int beyond; /* a number above all that the list mentions */
+    bool closed_all; /* a CLOSEFROM came before: what we hold is closed in the child */
 };
 
 static void stand_in(struct preparation *with, int directory, int own)
@@ -115,7 +115,8 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
 
 /* The child's descriptor as ours: what an action before `at` opened or duplicated is another number
  * here. */
-static int number_here(const struct __spawn_action *actions, const struct held *held, int at, int fd)
+static int number_here(const struct __spawn_action *actions, const struct held *held, int at,
+                       int fd)
 {
     while (at-- > 0) {
         if (actions[at].tag == ACTION_OPEN && actions[at].open.fd == fd)
@@ -136,8 +137,8 @@ static int prepare_one(struct preparation *with, struct __spawn_action *actions,
     if (action->tag == ACTION_OPEN)
         return prepare_open(with, action, &held[at]);
     if (action->tag == ACTION_CHDIR && (with->directory != ELSEWHERE || action->path[0] == '/')) {
-        const int directory = (int)raw_openat(with->directory, action->path,
-                                              O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+        const int directory =
+            (int)raw_openat(with->directory, action->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
         if (directory < 0)
             return directory;
         stand_in(with, directory, directory);
@@ -177,7 +178,7 @@ static int start(const struct order *order, int directory, const posix_spawn_fil
     const int rc =
         order->next(&started, order->file, list, order->attributes, order->argv, environment);
     if (opaque)
-        velo_opaque_child(rc != 0                    ? 0
+        velo_opaque_child(rc != 0                   ? 0
                           : order->wants_descriptor ? NEXT(pidfd_getpid)(started)
                                                     : started,
                           order->path);
@@ -254,8 +255,7 @@ int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t 
                  const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);
 
 EXPORT int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes, char *const argv[],
-                       char *const envp[])
+                       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
     if (NEXT(pidfd_spawn) == NULL)
         return ENOSYS; /* this libc has none, and found us */
@@ -266,8 +266,7 @@ EXPORT int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_acti
 }
 
 EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t *actions,
-                        const posix_spawnattr_t *attributes, char *const argv[],
-                        char *const envp[])
+                        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
     if (NEXT(pidfd_spawnp) == NULL)
         return ENOSYS; /* this libc has none, and found us */

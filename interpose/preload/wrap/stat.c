@@ -94,8 +94,8 @@ static long stat_cwd(const char *path, struct stat *out, int flags)
 /* Answered before the path is read. */
 static bool refused(int flags)
 {
-    return (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
-                      AT_STATX_SYNC_TYPE)) != 0;
+    return (flags &
+            ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) != 0;
 }
 
 static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
@@ -112,7 +112,8 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
         return stat_plain(dirfd, path, out, flags);
     if (claimed < 0)
         return claimed;
-    return velo_cannot_write(out, sizeof *out) ? stat_nowhere(&place) : velo_stat(velo_here(), &place, out);
+    return velo_cannot_write(out, sizeof *out) ? stat_nowhere(&place)
+                                               : velo_stat(velo_here(), &place, out);
 }
 
 EXPORT int stat(const char *path, struct stat *out)
@@ -202,8 +203,7 @@ static void statx_from_stat(struct statx *out, const struct stat *stat)
 }
 
 /* When the file was made, which no stat says; the kernel's inode may be a copy that is younger. */
-static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask,
-                        struct statx *out)
+static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask, struct statx *out)
 {
     if ((mask & STATX_BTIME) == 0)
         return;
@@ -290,8 +290,7 @@ EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
     if (claimed == VELO_NOT_OURS)
         return flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
                           : NEXT(faccessat)(dirfd, path, mode, flags);
-    return (int)velo_answer(claimed < 0 ? claimed
-                                        : velo_access(velo_here(), &place, mode, flags));
+    return (int)velo_answer(claimed < 0 ? claimed : velo_access(velo_here(), &place, mode, flags));
 }
 
 EXPORT int access(const char *path, int mode)

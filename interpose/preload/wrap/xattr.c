@@ -79,8 +79,8 @@ EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t 
 
 EXPORT ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
 {
-    return velo_answer(read_attribute(path, VELO_WALK_NOFOLLOW, SYS_lgetxattr, SYS_lgetxattr, name,
-                                      value, size));
+    return velo_answer(
+        read_attribute(path, VELO_WALK_NOFOLLOW, SYS_lgetxattr, SYS_lgetxattr, name, value, size));
 }
 
 EXPORT ssize_t listxattr(const char *path, char *list, size_t size)
@@ -90,8 +90,8 @@ EXPORT ssize_t listxattr(const char *path, char *list, size_t size)
 
 EXPORT ssize_t llistxattr(const char *path, char *list, size_t size)
 {
-    return velo_answer(read_attribute(path, VELO_WALK_NOFOLLOW, SYS_llistxattr, SYS_llistxattr,
-                                      NULL, list, size));
+    return velo_answer(
+        read_attribute(path, VELO_WALK_NOFOLLOW, SYS_llistxattr, SYS_llistxattr, NULL, list, size));
 }
 
 EXPORT int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
@@ -121,8 +121,7 @@ EXPORT int lremovexattr(const char *path, const char *name)
 /* By descriptor the kernel has the right file already; only the change must be noticed. */
 EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
-    const long rc =
-        velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
+    const long rc = velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
     if (rc == 0 && velo_here() != NULL)
         velo_descriptor_changed(velo_here(), fd, 0);
     return (int)velo_answer(rc);

@@ -66,7 +66,8 @@ void velo_closed(uint32_t node);
 extern _Atomic uint32_t velo_writers;
 extern _Atomic uint32_t velo_leading; /* 1: wait */
 extern const char *velo_single_threaded; /* __libc_single_threaded of glibc 2.32, or NULL */
-void pthread_testcancel(void) __attribute__((weak)); /* an older libc has it where there are threads */
+void pthread_testcancel(void)
+    __attribute__((weak)); /* an older libc has it where there are threads */
 /* Not the newest version of it, which would keep us from programs with an older libc. */
 #if defined(__x86_64__)
 __asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.2.5");

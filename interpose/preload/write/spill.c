@@ -48,8 +48,8 @@ static bool mapped(struct scratch *s)
     bool found = fd < 0;
     size_t kept = 0;
     while (!found) {
-        const long got = velo_sys3(SYS_read, fd, velo_word(s->maps + kept),
-                                   SCRATCH_BYTES - 1 - kept);
+        const long got =
+            velo_sys3(SYS_read, fd, velo_word(s->maps + kept), SCRATCH_BYTES - 1 - kept);
         if (got <= 0)
             break;
         const size_t have = kept + (size_t)got;
@@ -299,8 +299,7 @@ void velo_spill_all(struct velo_region *region)
 {
     for (int fd = 0; fd < (int)VELO_HINTS_MAX; fd++) {
         const uint32_t node = velo_hint(fd) == 0 ? 0 : velo_node_of_fd(region, fd);
-        const struct velo_place place = {
-            .kind = VELO_HOSTED, .type = VELO_REGULAR, .node = node};
+        const struct velo_place place = {.kind = VELO_HOSTED, .type = VELO_REGULAR, .node = node};
         if (node != 0)
             velo_spill_place(&place, false);
     }

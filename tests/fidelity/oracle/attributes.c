@@ -87,8 +87,8 @@ static void op_eaccess(struct context *c, char **a)
 
 static void op_faccessat(struct context *c, char **a)
 {
-    say_result(c, faccessat(fd_of(c, a[0]), path_of(c, a[1]), (int)number(a[2]),
-                            (int)number(a[3])));
+    say_result(c,
+               faccessat(fd_of(c, a[0]), path_of(c, a[1]), (int)number(a[2]), (int)number(a[3])));
 }
 
 static void op_chmod(struct context *c, char **a)
@@ -103,8 +103,8 @@ static void op_fchmod(struct context *c, char **a)
 
 static void op_fchmodat(struct context *c, char **a)
 {
-    say_result(c, fchmodat(fd_of(c, a[0]), path_of(c, a[1]), (mode_t)number(a[2]),
-                           (int)number(a[3])));
+    say_result(c,
+               fchmodat(fd_of(c, a[0]), path_of(c, a[1]), (mode_t)number(a[2]), (int)number(a[3])));
 }
 
 static void op_chown(struct context *c, char **a)

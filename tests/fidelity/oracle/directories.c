@@ -81,9 +81,9 @@ static void add_entry(int fd, const struct dirent *entry)
     struct stat st;
     const int known = fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0;
     snprintf(line, sizeof line, "%s:%u%s", entry->d_name, entry->d_type,
-             !known                         ? ":gone"
+             !known                      ? ":gone"
              : st.st_ino != entry->d_ino ? ":other"
-                                            : "");
+                                         : "");
     add_line(line);
 }
 

@@ -94,8 +94,8 @@ static void op_readv(struct context *c, char **a)
 static void op_preadv2(struct context *c, char **a)
 {
     struct iovec pair[2];
-    const long got = preadv2(fd_of(c, a[0]), halves(length_of(a[1]), pair), 2, number(a[2]),
-                             (int)number(a[3]));
+    const long got =
+        preadv2(fd_of(c, a[0]), halves(length_of(a[1]), pair), 2, number(a[2]), (int)number(a[3]));
     say_data(c, data, got);
 }
 
@@ -182,8 +182,8 @@ static void op_fdatasync(struct context *c, char **a)
 
 static void op_sync_file_range(struct context *c, char **a)
 {
-    say_result(c, sync_file_range(fd_of(c, a[0]), number(a[1]), number(a[2]),
-                                  (unsigned)number(a[3])));
+    say_result(c,
+               sync_file_range(fd_of(c, a[0]), number(a[1]), number(a[2]), (unsigned)number(a[3])));
 }
 
 static void op_fadvise(struct context *c, char **a)

@@ -78,8 +78,8 @@ static void op_mmap(struct context *c, char **a)
     if (map->address != NULL)
         munmap(map->address, map->length);
     map->length = (size_t)number(a[5]);
-    map->address = mmap(NULL, map->length, (int)number(a[2]), (int)number(a[3]), fd_of(c, a[1]),
-                        number(a[4]));
+    map->address =
+        mmap(NULL, map->length, (int)number(a[2]), (int)number(a[3]), fd_of(c, a[1]), number(a[4]));
     if (map->address == MAP_FAILED) {
         map->address = NULL;
         say_result(c, -1);
@@ -219,19 +219,9 @@ static void op_events(struct context *c, char **a)
 }
 
 const struct operation_name lock_operations[] = {
-    {"flock", 2, op_flock},
-    {"lock", 5, op_lock},
-    {"lockf", 3, op_lockf},
-    {"fcntl", 3, op_fcntl},
-    {"mmap", 6, op_mmap},
-    {"mread", 3, op_mread},
-    {"mwrite", 4, op_mwrite},
-    {"msync", 2, op_msync},
-    {"madvise", 2, op_madvise},
-    {"mremap", 2, op_mremap},
-    {"munmap", 1, op_munmap},
-    {"inotify", 1, op_inotify},
-    {"watch", 3, op_watch},
-    {"events", 1, op_events},
-    {NULL, 0, NULL},
+    {"flock", 2, op_flock},   {"lock", 5, op_lock},     {"lockf", 3, op_lockf},
+    {"fcntl", 3, op_fcntl},   {"mmap", 6, op_mmap},     {"mread", 3, op_mread},
+    {"mwrite", 4, op_mwrite}, {"msync", 2, op_msync},   {"madvise", 2, op_madvise},
+    {"mremap", 2, op_mremap}, {"munmap", 1, op_munmap}, {"inotify", 1, op_inotify},
+    {"watch", 3, op_watch},   {"events", 1, op_events}, {NULL, 0, NULL},
 };

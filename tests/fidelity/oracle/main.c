@@ -26,9 +26,9 @@ static struct context context;
 /* ---- one line -------------------------------------------------------------------------------- */
 
 static const struct operation_name *const tables[] = {
-    file_operations, name_operations,  attribute_operations, directory_operations,
-    lock_operations, stdio_operations, transfer_operations,  process_operations,
-    walk_operations,
+    file_operations,      name_operations,    attribute_operations,
+    directory_operations, lock_operations,    stdio_operations,
+    transfer_operations,  process_operations, walk_operations,
 };
 
 static const struct operation_name *find(const char *name)
@@ -149,8 +149,7 @@ static void become(uid_t uid)
     if (uid == 0)
         return;
     if (chown(shared->base, uid, uid) != 0 || chown(shared->outside, uid, uid) != 0 ||
-        setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 ||
-        setresuid(uid, uid, uid) != 0) {
+        setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) {
         fprintf(stderr, "oracle: cannot be user %u\n", uid);
         _exit(3);
     }
@@ -224,10 +223,10 @@ static void one_script(const char *name, uid_t uid, int keep)
     audit_script();
     if (!keep)
         remove_tree(shared->base), remove_tree(shared->outside);
-    const int left = !keep && (access(shared->base, F_OK) == 0 || access(shared->outside, F_OK) == 0);
+    const int left =
+        !keep && (access(shared->base, F_OK) == 0 || access(shared->outside, F_OK) == 0);
     const int length = snprintf(done, sizeof done, "done %s %d%s\n", name,
-                                WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-                                                    : WEXITSTATUS(status),
+                                WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
                                 left ? " and something is left" : "");
     if (write(FD_OUT, done, (size_t)length) != length)
         exit(4);

@@ -150,8 +150,9 @@ static void op_readlinkat(struct context *c, char **a)
 {
     char text[8192];
     const size_t size = (size_t)number(a[2]);
-    say_link(c, text, readlinkat(fd_of(c, a[0]), path_of(c, a[1]), text,
-                                 size < sizeof text ? size : sizeof text));
+    say_link(c, text,
+             readlinkat(fd_of(c, a[0]), path_of(c, a[1]), text,
+                        size < sizeof text ? size : sizeof text));
 }
 
 /* Where the kernel says a descriptor is; of a file, which may have several names, it knows which one

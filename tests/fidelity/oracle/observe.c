@@ -140,8 +140,7 @@ static struct seen *find_seen(struct observed *o, const struct statx *st)
     const int64_t device = (int64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
     for (uint32_t i = o->count; i-- > 0;)
         if (o->seen[i].inode == st->stx_ino && o->seen[i].device == device &&
-            o->seen[i].birth_ns == in_ns(&st->stx_btime) &&
-            !o->seen[i].gone)
+            o->seen[i].birth_ns == in_ns(&st->stx_btime) && !o->seen[i].gone)
             return &o->seen[i];
     return NULL;
 }
@@ -164,7 +163,8 @@ void before_removal(struct context *c, int dirfd, const char *path)
 
 long after_removal(struct context *c, long result)
 {
-    if (result == 0 && c->doomed != NULL) /* a file on disk may have another number then (docs/limits.md) */
+    if (result == 0 &&
+        c->doomed != NULL) /* a file on disk may have another number then (docs/limits.md) */
         c->doomed->gone = 1;
     return result;
 }
@@ -176,8 +176,8 @@ static uint32_t seen_number(struct observed *o, const struct statx *st, int64_t 
     if (known != NULL)
         return (uint32_t)(known - o->seen);
     const uint32_t index = o->count < SEEN_MAX - 1 ? o->count++ : SEEN_MAX - 1;
-    o->seen[index] = (struct seen){
-        .inode = st->stx_ino, .device = device, .birth_ns = in_ns(&st->stx_btime)};
+    o->seen[index] =
+        (struct seen){.inode = st->stx_ino, .device = device, .birth_ns = in_ns(&st->stx_btime)};
     return index;
 }
 

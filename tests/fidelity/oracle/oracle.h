@@ -45,7 +45,8 @@ struct seen {
     uint64_t inode;
     int64_t device, birth_ns, mtime_ns, ctime_ns;
     int64_t newest_ns; /* the latest time seen on any file when this one was last looked at */
-    int64_t gone; /* it lost its last name, or crossed a border: another one with that number is not it */
+    int64_t
+        gone; /* it lost its last name, or crossed a border: another one with that number is not it */
 };
 
 struct observed {
@@ -84,7 +85,8 @@ struct context {
     struct map maps[OTHERS];
     struct observed *observed;
     char *names; /* what `skip` read of a directory, one per line */
-    const char *lane; /* with others at the same time: "l0", else NULL; fd numbers are not printed */
+    const char
+        *lane; /* with others at the same time: "l0", else NULL; fd numbers are not printed */
     char *collected; /* what a lane printed so far */
     size_t collected_length, collected_size;
     int line;
@@ -129,7 +131,8 @@ void say(struct context *c, const char *format, ...) __attribute__((format(print
 void say_result(struct context *c, long result); /* the number, or the name of errno */
 void say_fd(struct context *c, const char *slot, int fd); /* and keep it in the slot */
 void say_data(struct context *c, const void *data, long length);
-void say_text(struct context *c, const char *text, size_t length); /* base becomes @, outside ^, above ~ */
+void say_text(struct context *c, const char *text,
+              size_t length); /* base becomes @, outside ^, above ~ */
 void say_stat(struct context *c, const struct stat *st, int dirfd, const char *path, int flags);
 void say_statx(struct context *c, const struct statx *st, unsigned wanted);
 /* Before a name is taken away, and after it was: the number it had may be used again at once, even

@@ -283,12 +283,7 @@ static void op_nothing(struct context *c, char **a)
 }
 
 const struct operation_name process_operations[] = {
-    {"join", 0, op_nothing},
-    {"lane", 0, op_nothing},
-    {"thread", 1, op_thread},
-    {"exec", 0, op_exec},
-    {"become", 1, op_become},
-    {"system", 2, op_system},
-    {"state", 2, op_state},
-    {NULL, 0, NULL},
+    {"join", 0, op_nothing}, {"lane", 0, op_nothing},  {"thread", 1, op_thread},
+    {"exec", 0, op_exec},    {"become", 1, op_become}, {"system", 2, op_system},
+    {"state", 2, op_state},  {NULL, 0, NULL},
 };

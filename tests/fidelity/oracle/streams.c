@@ -167,20 +167,10 @@ static void op_popen(struct context *c, char **a)
 }
 
 const struct operation_name stdio_operations[] = {
-    {"fopen", 3, op_fopen},
-    {"freopen", 3, op_freopen},
-    {"fdopen", 3, op_fdopen},
-    {"fclose", 1, op_fclose},
-    {"fread", 2, op_fread},
-    {"fwrite", 3, op_fwrite},
-    {"fgets", 2, op_fgets},
-    {"fprintf", 2, op_fprintf},
-    {"getline", 1, op_getline},
-    {"fseek", 3, op_fseek},
-    {"ftell", 1, op_ftell},
-    {"fflush", 1, op_fflush},
-    {"ungetc", 1, op_ungetc},
-    {"fileno", 2, op_fileno},
-    {"popen", 1, op_popen},
+    {"fopen", 3, op_fopen},   {"freopen", 3, op_freopen}, {"fdopen", 3, op_fdopen},
+    {"fclose", 1, op_fclose}, {"fread", 2, op_fread},     {"fwrite", 3, op_fwrite},
+    {"fgets", 2, op_fgets},   {"fprintf", 2, op_fprintf}, {"getline", 1, op_getline},
+    {"fseek", 3, op_fseek},   {"ftell", 1, op_ftell},     {"fflush", 1, op_fflush},
+    {"ungetc", 1, op_ungetc}, {"fileno", 2, op_fileno},   {"popen", 1, op_popen},
     {NULL, 0, NULL},
 };

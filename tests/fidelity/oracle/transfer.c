@@ -19,9 +19,8 @@ static void op_dup3(struct context *c, char **a)
 {
     const int to = c->fds[slot_of(a[0], SLOTS)];
     const int flags = (int)number(a[2]);
-    say_result(c, (flags == 0 ? dup2(fd_of(c, a[1]), to) : dup3(fd_of(c, a[1]), to, flags)) < 0
-                      ? -1
-                      : 0);
+    say_result(
+        c, (flags == 0 ? dup2(fd_of(c, a[1]), to) : dup3(fd_of(c, a[1]), to, flags)) < 0 ? -1 : 0);
 }
 
 /* redirect NUMBER SLOT: a standard stream, as a shell does. */

@@ -107,8 +107,8 @@ static int visit_of(const char *path, const struct stat *st, int kind, const cha
     else if (kind == FTW_NS)
         keep(text_of("%d", kind), path, NULL);
     else
-        keep(text_of("%d|%c%04o|n%lu|u%u|s%ld", kind, type_letter(st->st_mode),
-                     st->st_mode & 07777, (unsigned long)st->st_nlink, st->st_uid,
+        keep(text_of("%d|%c%04o|n%lu|u%u|s%ld", kind, type_letter(st->st_mode), st->st_mode & 07777,
+                     (unsigned long)st->st_nlink, st->st_uid,
                      S_ISDIR(st->st_mode) ? 0 : (long)st->st_size),
              path, NULL);
     if (walk.count >= VISITS_MAX)
@@ -200,24 +200,23 @@ static void children_of(FTS *fts, const FTSENT *parent)
 static int unlike(const FTSENT *entry)
 {
     const struct stat *st = entry->fts_statp;
-    return entry->fts_info == FTS_D && (entry->fts_ino != st->st_ino ||
-                                        entry->fts_dev != st->st_dev ||
-                                        entry->fts_nlink != st->st_nlink);
+    return entry->fts_info == FTS_D &&
+           (entry->fts_ino != st->st_ino || entry->fts_dev != st->st_dev ||
+            entry->fts_nlink != st->st_nlink);
 }
 
 static void visit_entry(FTS *fts, FTSENT *entry)
 {
     char room[PATH_BYTES];
-    const int has_stat = (walk.flags & FTS_NOSTAT) == 0 && entry->fts_info != FTS_NS &&
-                         entry->fts_info != FTS_NSOK;
-    char *text = text_of(
-        "%s|%d|%s|%s|%d|%s|%ld|%d|%d|%d|%s%s", entry->fts_path, entry->fts_info,
-        entry->fts_accpath, entry->fts_name, entry->fts_level,
-        entry->fts_errno != 0 ? error_name(entry->fts_errno) : "", entry->fts_number,
-        entry->fts_pathlen, entry->fts_namelen,
-        entry->fts_info == FTS_DC ? entry->fts_cycle->fts_level : 0,
-        (walk.flags & (FTS_NOCHDIR | FTS_LOGICAL)) == 0 ? here(room) : "",
-        has_stat && unlike(entry) ? " unlike" : "");
+    const int has_stat =
+        (walk.flags & FTS_NOSTAT) == 0 && entry->fts_info != FTS_NS && entry->fts_info != FTS_NSOK;
+    char *text = text_of("%s|%d|%s|%s|%d|%s|%ld|%d|%d|%d|%s%s", entry->fts_path, entry->fts_info,
+                         entry->fts_accpath, entry->fts_name, entry->fts_level,
+                         entry->fts_errno != 0 ? error_name(entry->fts_errno) : "",
+                         entry->fts_number, entry->fts_pathlen, entry->fts_namelen,
+                         entry->fts_info == FTS_DC ? entry->fts_cycle->fts_level : 0,
+                         (walk.flags & (FTS_NOCHDIR | FTS_LOGICAL)) == 0 ? here(room) : "",
+                         has_stat && unlike(entry) ? " unlike" : "");
     keep(text, entry->fts_path, has_stat ? entry->fts_statp : NULL);
     entry->fts_number = 100 + entry->fts_level;
     if ((walk.flags & ORACLE_CHILDREN) == 0)
@@ -237,8 +236,8 @@ static void op_fts(struct context *c, char **a)
         roots[count++] = strdup(path_of(c, word));
     begin(a, 2, (int)number(a[1]));
     here(before);
-    FTS *fts = fts_open(roots, walk.flags & ~OURS,
-                        (walk.flags & ORACLE_SORTED) != 0 ? by_name : NULL);
+    FTS *fts =
+        fts_open(roots, walk.flags & ~OURS, (walk.flags & ORACLE_SORTED) != 0 ? by_name : NULL);
     for (int i = 0; i < count; i++)
         free(roots[i]);
     if (fts == NULL) {
@@ -264,6 +263,6 @@ static void op_nofile(struct context *c, char **a)
 }
 
 const struct operation_name walk_operations[] = {
-    {"ftw", 1, op_ftw}, {"nftw", 3, op_nftw}, {"fts", 2, op_fts}, {"nofile", 1, op_nofile},
-    {NULL, 0, NULL},
+    {"ftw", 1, op_ftw},       {"nftw", 3, op_nftw}, {"fts", 2, op_fts},
+    {"nofile", 1, op_nofile}, {NULL, 0, NULL},
 };

@@ -24,36 +24,55 @@ static const struct {
     long value;
 } known[] = {
 #define N(name) {#name, (long)name},
-    N(O_RDONLY) N(O_WRONLY) N(O_RDWR) N(O_CREAT) N(O_EXCL) N(O_TRUNC) N(O_APPEND) N(O_DIRECTORY)
-    N(O_NOFOLLOW) N(O_PATH) N(O_TMPFILE) N(O_CLOEXEC) N(O_NONBLOCK) N(O_SYNC) N(O_DSYNC)
-    N(O_NOATIME) N(O_NOCTTY) N(AT_EMPTY_PATH) N(AT_SYMLINK_NOFOLLOW) N(AT_SYMLINK_FOLLOW)
-    N(AT_REMOVEDIR) N(AT_EACCESS) N(AT_NO_AUTOMOUNT) N(RENAME_NOREPLACE) N(RENAME_EXCHANGE)
-    N(RENAME_WHITEOUT) N(SEEK_SET) N(SEEK_CUR) N(SEEK_END) N(SEEK_DATA) N(SEEK_HOLE)
-    N(FALLOC_FL_KEEP_SIZE) N(FALLOC_FL_PUNCH_HOLE) N(FALLOC_FL_ZERO_RANGE)
-    N(FALLOC_FL_COLLAPSE_RANGE) N(FALLOC_FL_INSERT_RANGE) N(F_OK) N(R_OK) N(W_OK) N(X_OK)
-    N(PROT_NONE) N(PROT_READ) N(PROT_WRITE) N(PROT_EXEC) N(MAP_SHARED) N(MAP_PRIVATE)
-    N(MAP_SHARED_VALIDATE) N(MAP_POPULATE) N(MS_SYNC) N(MS_ASYNC) N(MS_INVALIDATE)
-    N(MADV_DONTNEED) N(MADV_WILLNEED) N(MADV_REMOVE) N(MREMAP_MAYMOVE) N(LOCK_SH) N(LOCK_EX)
-    N(LOCK_UN) N(LOCK_NB) N(F_GETLK) N(F_SETLK) N(F_OFD_GETLK) N(F_OFD_SETLK) N(F_RDLCK)
-    N(F_WRLCK) N(F_UNLCK) N(F_LOCK) N(F_TLOCK) N(F_ULOCK) N(F_TEST) N(F_GETFL) N(F_SETFL)
-    N(F_GETFD) N(F_SETFD) N(FD_CLOEXEC) N(F_DUPFD) N(F_DUPFD_CLOEXEC) N(F_SETLEASE) N(F_GETLEASE)
-    N(F_ADD_SEALS) N(F_GET_SEALS) N(F_GETPIPE_SZ) N(F_GET_RW_HINT) N(F_NOTIFY)
-    N(S_IFREG) N(S_IFIFO) N(S_IFSOCK) N(S_IFCHR) N(S_IFDIR)
-    N(XATTR_CREATE) N(XATTR_REPLACE) N(STATX_BASIC_STATS) N(STATX_ALL) N(STATX_TYPE) N(STATX_SIZE)
-    N(STATX_INO) N(STATX_MTIME) N(STATX_BTIME) N(STATX_MNT_ID) N(AT_STATX_FORCE_SYNC)
-    N(AT_STATX_DONT_SYNC) N(IN_ACCESS) N(IN_MODIFY) N(IN_ATTRIB) N(IN_CLOSE_WRITE)
-    N(IN_CLOSE_NOWRITE) N(IN_OPEN) N(IN_DELETE_SELF) N(IN_MOVE_SELF) N(IN_ALL_EVENTS)
-    N(IN_ONLYDIR) N(IN_CREATE) N(IN_DELETE) N(IN_MOVED_FROM) N(IN_MOVED_TO) N(FTW_PHYS)
-    N(FTW_DEPTH) N(FTW_MOUNT) N(FTW_CHDIR) N(FTW_ACTIONRETVAL) N(FTW_STOP) N(FTW_SKIP_SUBTREE)
-    N(FTW_SKIP_SIBLINGS) N(FTS_COMFOLLOW) N(FTS_LOGICAL) N(FTS_NOCHDIR) N(FTS_NOSTAT)
-    N(FTS_PHYSICAL) N(FTS_SEEDOT) N(FTS_XDEV) N(FTS_AGAIN) N(FTS_FOLLOW) N(FTS_NOINSTR) N(FTS_SKIP)
-    N(ORACLE_NAMED) N(ORACLE_SORTED) N(ORACLE_CHILDREN) N(ORACLE_NAMES) N(GLOB_MARK) N(GLOB_NOSORT) N(GLOB_BRACE) N(GLOB_NOCHECK) N(GLOB_ONLYDIR)
-    N(GLOB_PERIOD) N(FICLONE) N(FIONREAD) N(FIGETBSZ) N(RWF_APPEND) N(RWF_DSYNC) N(RWF_NOWAIT)
-    N(RWF_HIPRI) N(POSIX_FADV_DONTNEED) N(POSIX_FADV_WILLNEED) N(POSIX_FADV_SEQUENTIAL)
-    N(SYNC_FILE_RANGE_WRITE) N(SYNC_FILE_RANGE_WAIT_AFTER) N(_PC_NAME_MAX) N(_PC_PATH_MAX)
-    N(_PC_LINK_MAX) N(_PC_FILESIZEBITS) N(_PC_SYMLINK_MAX) N(_PC_NO_TRUNC) N(_PC_PIPE_BUF)
-    N(RESOLVE_NO_XDEV) N(RESOLVE_NO_MAGICLINKS) N(RESOLVE_NO_SYMLINKS) N(RESOLVE_BENEATH)
-    N(RESOLVE_IN_ROOT) N(RESOLVE_CACHED) N(_PC_CHOWN_RESTRICTED) N(_PC_2_SYMLINKS) N(_PC_REC_XFER_ALIGN)
+    N(O_RDONLY) N(O_WRONLY) N(O_RDWR) N(O_CREAT) N(O_EXCL) N(O_TRUNC) N(O_APPEND) N(O_DIRECTORY) N(
+        O_NOFOLLOW) N(O_PATH) N(O_TMPFILE) N(O_CLOEXEC) N(O_NONBLOCK) N(O_SYNC) N(O_DSYNC)
+        N(O_NOATIME) N(O_NOCTTY) N(AT_EMPTY_PATH) N(AT_SYMLINK_NOFOLLOW) N(AT_SYMLINK_FOLLOW) N(
+            AT_REMOVEDIR) N(AT_EACCESS) N(AT_NO_AUTOMOUNT) N(RENAME_NOREPLACE) N(RENAME_EXCHANGE)
+            N(RENAME_WHITEOUT) N(SEEK_SET) N(SEEK_CUR) N(SEEK_END) N(SEEK_DATA) N(SEEK_HOLE) N(
+                FALLOC_FL_KEEP_SIZE) N(FALLOC_FL_PUNCH_HOLE) N(FALLOC_FL_ZERO_RANGE) N(FALLOC_FL_COLLAPSE_RANGE)
+                N(FALLOC_FL_INSERT_RANGE) N(F_OK) N(R_OK) N(W_OK) N(X_OK) N(PROT_NONE) N(PROT_READ) N(PROT_WRITE) N(
+                    PROT_EXEC) N(MAP_SHARED) N(MAP_PRIVATE) N(MAP_SHARED_VALIDATE) N(MAP_POPULATE) N(MS_SYNC) N(MS_ASYNC) N(MS_INVALIDATE)
+                    N(MADV_DONTNEED) N(MADV_WILLNEED) N(MADV_REMOVE) N(MREMAP_MAYMOVE) N(LOCK_SH) N(LOCK_EX) N(LOCK_UN) N(
+                        LOCK_NB) N(F_GETLK) N(F_SETLK) N(F_OFD_GETLK) N(F_OFD_SETLK)
+                        N(F_RDLCK) N(F_WRLCK) N(F_UNLCK) N(F_LOCK) N(F_TLOCK) N(F_ULOCK) N(F_TEST) N(F_GETFL) N(
+                            F_SETFL) N(F_GETFD) N(F_SETFD) N(FD_CLOEXEC) N(F_DUPFD) N(F_DUPFD_CLOEXEC) N(F_SETLEASE) N(F_GETLEASE)
+                            N(F_ADD_SEALS) N(F_GET_SEALS) N(F_GETPIPE_SZ) N(F_GET_RW_HINT) N(F_NOTIFY) N(
+                                S_IFREG) N(S_IFIFO) N(S_IFSOCK) N(S_IFCHR) N(S_IFDIR) N(XATTR_CREATE)
+                                N(XATTR_REPLACE) N(STATX_BASIC_STATS) N(STATX_ALL) N(STATX_TYPE) N(
+                                    STATX_SIZE) N(STATX_INO) N(STATX_MTIME) N(STATX_BTIME) N(STATX_MNT_ID)
+                                    N(AT_STATX_FORCE_SYNC) N(AT_STATX_DONT_SYNC) N(IN_ACCESS) N(IN_MODIFY) N(
+                                        IN_ATTRIB) N(IN_CLOSE_WRITE) N(IN_CLOSE_NOWRITE) N(IN_OPEN)
+                                        N(IN_DELETE_SELF) N(IN_MOVE_SELF) N(IN_ALL_EVENTS) N(IN_ONLYDIR) N(
+                                            IN_CREATE) N(IN_DELETE) N(IN_MOVED_FROM) N(IN_MOVED_TO) N(FTW_PHYS)
+                                            N(FTW_DEPTH) N(FTW_MOUNT) N(FTW_CHDIR) N(FTW_ACTIONRETVAL) N(
+                                                FTW_STOP) N(FTW_SKIP_SUBTREE)
+                                                N(FTW_SKIP_SIBLINGS) N(FTS_COMFOLLOW) N(FTS_LOGICAL) N(
+                                                    FTS_NOCHDIR) N(FTS_NOSTAT) N(FTS_PHYSICAL)
+                                                    N(FTS_SEEDOT) N(FTS_XDEV) N(FTS_AGAIN) N(FTS_FOLLOW) N(
+                                                        FTS_NOINSTR) N(FTS_SKIP) N(ORACLE_NAMED) N(ORACLE_SORTED)
+                                                        N(ORACLE_CHILDREN) N(ORACLE_NAMES) N(
+                                                            GLOB_MARK) N(GLOB_NOSORT)
+                                                            N(GLOB_BRACE) N(GLOB_NOCHECK) N(GLOB_ONLYDIR) N(
+                                                                GLOB_PERIOD) N(FICLONE) N(FIONREAD) N(FIGETBSZ)
+                                                                N(RWF_APPEND) N(RWF_DSYNC) N(RWF_NOWAIT) N(
+                                                                    RWF_HIPRI) N(POSIX_FADV_DONTNEED)
+                                                                    N(POSIX_FADV_WILLNEED) N(
+                                                                        POSIX_FADV_SEQUENTIAL) N(SYNC_FILE_RANGE_WRITE)
+                                                                        N(SYNC_FILE_RANGE_WAIT_AFTER) N(
+                                                                            _PC_NAME_MAX) N(_PC_PATH_MAX)
+                                                                            N(
+                                                                                _PC_LINK_MAX) N(_PC_FILESIZEBITS)
+                                                                                N(_PC_SYMLINK_MAX) N(
+                                                                                    _PC_NO_TRUNC) N(_PC_PIPE_BUF)
+                                                                                    N(RESOLVE_NO_XDEV) N(
+                                                                                        RESOLVE_NO_MAGICLINKS)
+                                                                                        N(RESOLVE_NO_SYMLINKS) N(
+                                                                                            RESOLVE_BENEATH)
+                                                                                            N(RESOLVE_IN_ROOT) N(
+                                                                                                RESOLVE_CACHED)
+                                                                                                N(_PC_CHOWN_RESTRICTED)
+                                                                                                    N(_PC_2_SYMLINKS)
+                                                                                                        N(_PC_REC_XFER_ALIGN)
 #undef N
 };
 

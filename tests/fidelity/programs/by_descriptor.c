@@ -22,7 +22,8 @@ int main(void)
     if (getcwd(base, sizeof base) == NULL)
         return 1;
     char *argv[] = {"name", "argument", NULL};
-    write_file("script", "#!/bin/sh\necho script $1; case $0 in /dev/fd/*) echo by number;; esac\n");
+    write_file("script",
+               "#!/bin/sh\necho script $1; case $0 in /dev/fd/*) echo by number;; esac\n");
     chmod("script", 0755);
     IN_CHILD("script", {
         fexecve(open("script", O_RDONLY), argv, environ);

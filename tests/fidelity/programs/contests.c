@@ -28,8 +28,8 @@ static const char *const ways[WAYS] = {
 static int with_own(const char *own, int renames)
 {
     close(creat(own, 0600));
-    const int rc = renames ? renameat2(AT_FDCWD, own, AT_FDCWD, "lock", RENAME_NOREPLACE)
-                           : link(own, "lock");
+    const int rc =
+        renames ? renameat2(AT_FDCWD, own, AT_FDCWD, "lock", RENAME_NOREPLACE) : link(own, "lock");
     const int code = errno;
     if (!renames || rc != 0)
         unlink(own);
@@ -40,15 +40,24 @@ static int with_own(const char *own, int renames)
 static int take(enum way way, const char *inside, const char *outside)
 {
     switch (way) {
-    case BY_OPEN: return close(open("lock", O_CREAT | O_EXCL | O_WRONLY, 0600));
-    case BY_MKDIR: return mkdir("lock", 0700);
-    case BY_SYMLINK: return symlink("x", "lock");
-    case BY_MKNOD: return mknod("lock", S_IFREG | 0600, 0);
-    case BY_MKFIFO: return mkfifo("lock", 0600);
-    case BY_LINK: return with_own(inside, 0);
-    case BY_RENAME: return with_own(inside, 1);
-    case BY_LINK_IN: return with_own(outside, 0);
-    default: return with_own(outside, 1);
+    case BY_OPEN:
+        return close(open("lock", O_CREAT | O_EXCL | O_WRONLY, 0600));
+    case BY_MKDIR:
+        return mkdir("lock", 0700);
+    case BY_SYMLINK:
+        return symlink("x", "lock");
+    case BY_MKNOD:
+        return mknod("lock", S_IFREG | 0600, 0);
+    case BY_MKFIFO:
+        return mkfifo("lock", 0600);
+    case BY_LINK:
+        return with_own(inside, 0);
+    case BY_RENAME:
+        return with_own(inside, 1);
+    case BY_LINK_IN:
+        return with_own(outside, 0);
+    default:
+        return with_own(outside, 1);
     }
 }
 

@@ -25,7 +25,8 @@ static void show(const char *path)
     }
     printf("%s: mode %o", path, now.st_mode);
     printf(", access %ld", (long)getxattr(path, "system.posix_acl_access", value, sizeof value));
-    printf(", default %ld\n", (long)getxattr(path, "system.posix_acl_default", value, sizeof value));
+    printf(", default %ld\n",
+           (long)getxattr(path, "system.posix_acl_default", value, sizeof value));
 }
 
 static void make(const char *path, mode_t mode)

@@ -29,7 +29,8 @@ static void make_mo(const char *path)
     const unsigned original[2] = {5, 44}, translated[2] = {7, 50};
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (write(fd, head, 28) + write(fd, original, 8) + write(fd, translated, 8) +
-            write(fd, "hello", 6) + write(fd, "bonjour", 8) != 58)
+            write(fd, "hello", 6) + write(fd, "bonjour", 8) !=
+        58)
         perror(path);
     close(fd);
 }

@@ -21,9 +21,7 @@ int main(void)
     SAY(fcntl(fd, F_GETLEASE));
     IN_CHILD("a reader does not break it", show_file("f"));
     printf("broken %d\n", broken);
-    IN_CHILD("a writer does", {
-        SAY(open("f", O_WRONLY | O_NONBLOCK));
-    });
+    IN_CHILD("a writer does", { SAY(open("f", O_WRONLY | O_NONBLOCK)); });
     printf("broken %d, now %d\n", broken, fcntl(fd, F_GETLEASE));
     SAY(fcntl(fd, F_SETLEASE, F_UNLCK));
     IN_CHILD("after it", {
@@ -39,9 +37,7 @@ int main(void)
             break;
     }
     printf("broken %d, now %d\n", broken, fcntl(writer, F_GETLEASE));
-    IN_CHILD("a reader breaks that", {
-        SAY(open("g", O_RDONLY | O_NONBLOCK));
-    });
+    IN_CHILD("a reader breaks that", { SAY(open("g", O_RDONLY | O_NONBLOCK)); });
     printf("broken %d\n", broken);
     SAY(fcntl(writer, F_SETLEASE, F_UNLCK));
     const int other = open("g", O_RDONLY);

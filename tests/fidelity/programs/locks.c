@@ -17,7 +17,7 @@ static void who(int fd, int command, short type, pid_t expected)
         say("who", -1);
     else
         printf("held by %s: type %d, %ld+%ld\n",
-               range.l_type == F_UNLCK        ? "nobody"
+               range.l_type == F_UNLCK   ? "nobody"
                : range.l_pid == expected ? "parent"
                : range.l_pid == -1       ? "an open file"
                                          : "somebody",

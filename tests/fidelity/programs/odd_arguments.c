@@ -40,7 +40,8 @@ static void positions(void)
     long at[20];
     int count = 0;
     DIR *directory = opendir("d");
-    for (struct dirent *entry; at[count] = telldir(directory), (entry = readdir(directory)) != NULL;)
+    for (struct dirent *entry;
+         at[count] = telldir(directory), (entry = readdir(directory)) != NULL;)
         snprintf(first[count++], 32, "%.31s", entry->d_name);
     rewinddir(directory);
     for (int i = count; i-- > 0;) {
@@ -75,12 +76,14 @@ static int takes(int fd, int writes, int flags)
 
 static void flags_of_a_disk(int hosted)
 {
-    static const int flags[] = {RWF_NOWAIT, RWF_DONTCACHE, RWF_HIPRI, RWF_DSYNC, RWF_APPEND, 0x4000};
+    static const int flags[] = {RWF_NOWAIT, RWF_DONTCACHE, RWF_HIPRI,
+                                RWF_DSYNC,  RWF_APPEND,    0x4000};
     const int plain = open("../src/plain", O_RDWR | O_CREAT, 0600);
     write(plain, "abcd", 4);
     write(hosted, "abcd", 4);
     for (int i = 0; i < 12; i++) {
-        const int there = takes(plain, i % 2, flags[i / 2]), here = takes(hosted, i % 2, flags[i / 2]);
+        const int there = takes(plain, i % 2, flags[i / 2]),
+                  here = takes(hosted, i % 2, flags[i / 2]);
         if (here != there && there != EAGAIN)
             printf("flags %x: %s, not %s\n", flags[i / 2], strerror(here), strerror(there));
     }

@@ -107,10 +107,10 @@ static void fortified(void)
     SAY(__readlink_chk("link", target, sizeof target, sizeof target));
     printf("%s\n", target);
     SAY(__readlinkat_chk(AT_FDCWD, "file", target, sizeof target, sizeof target));
-    printf("%s\n", __realpath_chk("link", target, sizeof target) == NULL
-                       ? strerrorname_np(errno)
-                       : strrchr(target, '/'));
-    IN_CHILD("overflow", (freopen("/dev/null", "w", stderr), __readlink_chk("link", target, 10L, 4L)));
+    printf("%s\n", __realpath_chk("link", target, sizeof target) == NULL ? strerrorname_np(errno)
+                                                                         : strrchr(target, '/'));
+    IN_CHILD("overflow",
+             (freopen("/dev/null", "w", stderr), __readlink_chk("link", target, 10L, 4L)));
 }
 
 #pragma GCC diagnostic push
@@ -195,18 +195,42 @@ static void run_by(int which, const char *path)
     char *argv[] = {"tool", "word", NULL}, *envp[] = {"VALUE=given", "PATH=/usr/bin:/bin", NULL};
     fflush(stdout);
     switch (which) {
-    case 0: execl(path, "tool", "l", NULL); break;
-    case 1: execle(path, "tool", "le", NULL, envp); break;
-    case 2: execlp("tool", "tool", "lp", NULL); break;
-    case 3: execv(path, argv); break;
-    case 4: execvp("tool", argv); break;
-    case 5: execvpe("tool", argv, envp); break;
-    case 6: execve(path, argv, envp); break;
-    case 7: execveat(open("bin", O_PATH | O_CLOEXEC), "tool", argv, envp, 0); break;
-    case 8: execveat(open(path, O_PATH), "", argv, envp, AT_EMPTY_PATH); break;
-    case 9: fexecve(open(path, O_RDONLY), argv, envp); break;
-    case 10: execvp("none", argv); break;
-    default: execlp("sub/none", "none", NULL); break;
+    case 0:
+        execl(path, "tool", "l", NULL);
+        break;
+    case 1:
+        execle(path, "tool", "le", NULL, envp);
+        break;
+    case 2:
+        execlp("tool", "tool", "lp", NULL);
+        break;
+    case 3:
+        execv(path, argv);
+        break;
+    case 4:
+        execvp("tool", argv);
+        break;
+    case 5:
+        execvpe("tool", argv, envp);
+        break;
+    case 6:
+        execve(path, argv, envp);
+        break;
+    case 7:
+        execveat(open("bin", O_PATH | O_CLOEXEC), "tool", argv, envp, 0);
+        break;
+    case 8:
+        execveat(open(path, O_PATH), "", argv, envp, AT_EMPTY_PATH);
+        break;
+    case 9:
+        fexecve(open(path, O_RDONLY), argv, envp);
+        break;
+    case 10:
+        execvp("none", argv);
+        break;
+    default:
+        execlp("sub/none", "none", NULL);
+        break;
     }
     _exit(errno == ENOENT ? 2 : 3);
 }

@@ -32,7 +32,8 @@ static char *before_the_end(size_t count)
     return at + PAGE - count;
 }
 
-static void *volatile none, *volatile gone, *volatile readable, *volatile short_of, *volatile text_cut;
+static void *volatile none, *volatile gone, *volatile readable, *volatile short_of,
+                                                                    *volatile text_cut;
 
 #define BAD(call)                                                                                  \
     do {                                                                                           \

@@ -26,8 +26,7 @@ static void say(const char *what, long result)
     fflush(stdout);
 }
 #define SAY(call) (errno = 0, say(#call, (long)(call)))
-#define SAY_OPEN(variable, call)                                                                   \
-    (variable = (call), say(#call, variable < 0 ? -1 : 0))
+#define SAY_OPEN(variable, call) (variable = (call), say(#call, variable < 0 ? -1 : 0))
 
 static __attribute__((unused)) void write_file(const char *path, const char *text)
 {

@@ -14,8 +14,8 @@ static int give(int channel, int fd)
 {
     char room[CMSG_SPACE(sizeof fd)] = {0}, byte = 'x';
     struct iovec piece = {&byte, 1};
-    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room,
-                             .msg_controllen = sizeof room};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
@@ -28,8 +28,8 @@ static int take(int channel)
 {
     char room[CMSG_SPACE(sizeof(int))], byte;
     struct iovec piece = {&byte, 1};
-    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room,
-                             .msg_controllen = sizeof room};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     int fd = -1;
     if (recvmsg(channel, &message, 0) == 1)
         memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
@@ -92,8 +92,8 @@ int main(void)
     const int got = take(channel[1]), again = take(channel[1]);
     struct stat stat_of_got;
     fstat(got, &stat_of_got);
-    printf("links %ld, size %ld, mode %o\n", (long)stat_of_got.st_nlink,
-           (long)stat_of_got.st_size, stat_of_got.st_mode);
+    printf("links %ld, size %ld, mode %o\n", (long)stat_of_got.st_nlink, (long)stat_of_got.st_size,
+           stat_of_got.st_mode);
     memset(text, 0, sizeof text);
     SAY(read(got, text, 10));
     printf("read \"%s\"\n", text);

@@ -51,12 +51,24 @@ static void wait_for(int mask)
 static void make(int kind, const char *path)
 {
     switch (kind) {
-    case 0: close(open(path, O_CREAT | O_EXCL | O_WRONLY, 0600)); break;
-    case 1: mknod(path, S_IFREG | 0600, 0); break;
-    case 2: mkdir(path, 0700); break;
-    case 3: symlink("a", path); break;
-    case 4: close(creat("made", 0600)), rename("made", path); break;
-    default: link("../src/plain", path); break;
+    case 0:
+        close(open(path, O_CREAT | O_EXCL | O_WRONLY, 0600));
+        break;
+    case 1:
+        mknod(path, S_IFREG | 0600, 0);
+        break;
+    case 2:
+        mkdir(path, 0700);
+        break;
+    case 3:
+        symlink("a", path);
+        break;
+    case 4:
+        close(creat("made", 0600)), rename("made", path);
+        break;
+    default:
+        link("../src/plain", path);
+        break;
     }
 }
 

@@ -62,11 +62,13 @@ int main(void)
     show_events(fd, "end1");
     run("cp before copy; mv copy d/moved; mv d/x .; sed -i s/one/1/ a; echo > d/end2");
     show_events(fd, "end2");
-    run("ln a hard; ln -s a soft; rm a; chmod 600 hard; touch -d '2001-01-01' hard; mkdir sub; : > end3");
+    run("ln a hard; ln -s a soft; rm a; chmod 600 hard; touch -d '2001-01-01' hard; mkdir sub; : > "
+        "end3");
     show_events(fd, "end3");
     run("cat old/a > before; dd if=old/b of=before conv=notrunc status=none; rm -r d; : > end4");
     show_events(fd, "end4");
-    run("tar -cf t.tar old; tar -xf t.tar --one-top-level=sub; cat sub/old/a before hard; rm t.tar; : > end5");
+    run("tar -cf t.tar old; tar -xf t.tar --one-top-level=sub; cat sub/old/a before hard; rm "
+        "t.tar; : > end5");
     show_events(fd, "end5");
     SAY(inotify_add_watch(fd, "old/a", IN_MODIFY | IN_CLOSE_WRITE));
     run("echo more >> old/a; : > end6");

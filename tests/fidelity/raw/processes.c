@@ -90,8 +90,9 @@ static long raw_thread(void *top)
                      "syscall\n\t"
                      "1:"
                      : "=a"(result)
-                     : "0"((long)SYS_clone), "D"((long)(CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD)),
-                       "S"(top), "m"(arrived), "d"(0l), "r"(r10), "r"(r8)
+                     : "0"((long)SYS_clone),
+                       "D"((long)(CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD)), "S"(top),
+                       "m"(arrived), "d"(0l), "r"(r10), "r"(r8)
                      : "rcx", "r11", "memory", "cc");
     return result;
 }

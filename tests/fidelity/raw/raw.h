@@ -19,7 +19,8 @@
 #define RAW_(n, a, b, c, d, e, f, ...)                                                             \
     raw_call((long)(n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-__attribute__((always_inline)) static inline long raw_call(long number, long a, long b, long c, long d, long e, long f)
+__attribute__((always_inline)) static inline long raw_call(long number, long a, long b, long c,
+                                                           long d, long e, long f)
 {
     long result;
     register long r10 __asm__("r10") = d;
