@@ -137,6 +137,8 @@ class Worker:
         mounts = _descriptor_of_mounts() if self.shard.index == 0 else None
         if mounts is not None:
             poller.register(mounts, zmq.POLLPRI)
+            # A command may have begun, and somebody have mounted, before this shard was there.
+            self._background.submit(None, self.shard.region.mounts_changed)
         self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
         while not self._ending:
             events = dict(poller.poll(int(self._sleep_s() * 1000)))

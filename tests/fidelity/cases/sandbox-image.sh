@@ -2,7 +2,7 @@
 # an image builder: mounts in a root file system that it makes, and steps into it; then sandboxes of many kinds
 r=build/rootfs; trap 'umount -lRq $r/proc $r/dev $r/src $r/sys' EXIT
 mkdir -p $r/bin $r/proc $r/dev $r/src $r/sys $r/etc $r/tmp; cp $(which busybox) $r/bin/; for n in sh ls cat mkdir mount umount id touch rm; do ln -s busybox $r/bin/$n; done
-echo conf > $r/etc/conf; echo 'echo hook; cat /etc/conf; echo made > /etc/made; ls /' > $r/hook; 
+echo conf > $r/etc/conf; echo 'echo hook; cat /etc/conf; echo made > /etc/made; ls /' > $r/hook;
 mount -t proc proc $r/proc; mount --bind /dev $r/dev; mount --bind . $r/src
 chroot $r /bin/sh /hook; cat $r/etc/made; ls $r/proc/self > /dev/null && echo proc
 chroot $r /bin/sh -c 'ls /src/build/rootfs/etc; echo x > /src/build/from-inside; cat /src/build/rootfs/etc/made; cat /proc/self/comm; test -c /dev/null && echo null'
@@ -15,7 +15,7 @@ if pid == 0:
 os.waitpid(pid, 0); print(open("build/rootfs/etc/py").read())'
 umount $r/proc $r/dev $r/src; ls $r/proc $r/src $r/dev
 tar cf build/image.tar -C $r --sort=name --mtime=@0 . ; tar tf build/image.tar; rm build/image.tar
-rm -rf $r/src $r/tmp; (cd $r; find . | sort); 
+rm -rf $r/src $r/tmp; (cd $r; find . | sort);
 bwrap --bind $r / --proc /proc --dev /dev /bin/sh -c 'cat /etc/conf; echo b > /etc/bwrap; ls /etc'; cat $r/etc/bwrap
 bwrap --ro-bind / / --bind build build --tmpfs /dev/shm --chdir $PWD sh -c 'echo s > build/shm; cat build/shm; ls /dev/shm' ; cat build/shm
 bwrap --unshare-all --ro-bind / / --dev /dev --proc /proc --bind $PWD $PWD --chdir $PWD sh -c 'echo all > build/all; gcc --version > /dev/null && cat build/all; ls build'; cat build/all
