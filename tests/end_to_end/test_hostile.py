@@ -14,7 +14,7 @@ import pytest
 from support.harness import Velo, wait_for
 from velo.interpose import core
 
-CROWD = Path(__file__).parents[1] / "router" / "hostile.py"
+CROWD = Path(__file__).parents[1] / "support" / "hostile.py"
 READY_S = 60.0
 BUILD = "i=0; while [ $i -lt 300 ]; do echo $i > build/$i; mv build/$i build/f$i; i=$((i+1)); done;"
 WAIT = "touch built; until [ -e enough ]; do sleep 0.05; done"
@@ -67,6 +67,7 @@ def test_a_build_goes_on_beside_a_hostile_crowd(velo, workspace, limit):
         (place / "enough").touch()
         velo.finish(guard, timeout_s=300)
     finally:
+        (place / "enough").touch()
         for each in people:
             each.stdin.close()
         for each in people:
