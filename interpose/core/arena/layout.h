@@ -189,13 +189,14 @@ struct velo_opaque_slot {
     uint32_t reserved;
 };
 #define VELO_OPAQUE_MAX 64u
+#define VELO_OPAQUE_CLAIMED UINT32_MAX /* `pid` of a slot that is being filled */
 /* A connection with a process that is not inside (peers.c).
  * Life     free -begin-> TRYING -known-> LIVES -poll-> ended, lingers -poll-> free
  * Owner    `owner`: the process inside that made it, and a serial number, so that who ends a connection
  *          ends no later one of the same process
- * Guards   the rest is written by the owner before `inode`, which makes it LIVES */
+ * Guards   the rest is written while `owner` has no process; `inode`, which comes last, makes it LIVES */
 struct velo_peer {
-    _Atomic uint64_t owner; /* serial << 32 | pid; 0: free */
+    _Atomic uint64_t owner; /* serial << 32 | pid (0: it is being filled); 0: free */
     _Atomic uint64_t inode; /* of the socket inside; 0: TRYING */
     _Atomic uint64_t waiting; /* of the socket that waits at a port, 0: not known by one */
     _Atomic uint64_t network; /* namespace, by its inode */
@@ -343,11 +344,9 @@ struct velo_header {
     _Atomic uint64_t askers[VELO_ASKERS_MAX];
     _Atomic uint32_t mounts_below; /* something is mounted at or below a hosted directory, or was: a
                                         number that tells what */
-    _Atomic uint32_t
-        second_names; /* one has another name: counted in opaque_running. 0, or a number */
+    _Atomic uint32_t second_names; /* counted in opaque_running. 0: there are none, or a number */
     _Atomic uint32_t second_counted; /* as an escape, since there were none */
-    _Atomic uint32_t
-        second_put_due; /* there is one now, and the tree is not on disk yet (mounting.c) */
+    _Atomic uint32_t second_put_due; /* there is one, and the tree is not on disk yet */
     _Atomic uint32_t mounts_serial;
     _Atomic uint64_t mounts_look_ns; /* boot time when the next look is due */
     struct velo_watcher watchers[VELO_WATCHERS_MAX];

@@ -127,19 +127,12 @@ static int is_kin(const struct view *view, const struct velo_mount *mount, const
            velo_text_is_below(view->path, view->length, path, length);
 }
 
-/* The list behind "NAME=" among options: paths with colons between, escaped by a backslash. */
-static int lists_kin(const struct view *view, const struct velo_mount *mount, const char *name)
+/* What "NAME=" at `at` lists: paths with colons between, escaped by a backslash. */
+static int lists_kin(const struct view *view, const struct velo_mount *mount, const char *name,
+                     const char *at)
 {
-    const size_t length = velo_length(name);
-    const char *at = mount->options;
-    while (strncmp(at, name, length) != 0) {
-        at = strchr(at, ',');
-        if (at == NULL)
-            return 0;
-        at++;
-    }
     char path[PATH_MAX];
-    for (at += length; *at != 0 && *at != ',';) {
+    for (at += velo_length(name); *at != 0 && *at != ',';) {
         size_t used = 0;
         for (; *at != 0 && *at != ',' && *at != ':'; at++) {
             at += *at == '\\' && at[1] != 0;
@@ -159,9 +152,13 @@ static int is_overlay(const struct view *view, const struct velo_mount *mount)
         "lowerdir=", "lowerdir+=", "datadir+=", "upperdir=", "workdir="};
     if (strcmp(mount->type, "overlay") != 0 || mount == view->holder)
         return 0;
-    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
-        if (lists_kin(view, mount, layers[i]))
-            return 1;
+    for (const char *at = mount->options; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+            if (strncmp(at, layers[i], velo_length(layers[i])) == 0 &&
+                lists_kin(view, mount, layers[i], at))
+                return 1;
+    }
     return 0;
 }
 
@@ -245,8 +242,11 @@ static struct found look(const struct velo_region *region, const char *path, siz
 void velo_second_name_begins(struct velo_header *header)
 {
     const uint32_t token = atomic_fetch_add(&header->mounts_serial, 1) * 2 + 1; /* never 0 */
-    if (atomic_exchange(&header->second_names, token) == 0)
-        atomic_fetch_add(&header->opaque_running, 1);
+    atomic_fetch_add(&header->opaque_running,
+                     1); /* before: who is killed leaves too much, not too little */
+    velo_kill_point();
+    if (atomic_exchange(&header->second_names, token) != 0)
+        atomic_fetch_sub(&header->opaque_running, 1);
 }
 
 uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t length)
@@ -276,8 +276,10 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
 
 void velo_mounts_over(struct velo_region *region, uint32_t token)
 {
-    if (token != 0 && atomic_compare_exchange_strong(&region->header->second_names, &token, 0))
-        atomic_fetch_sub(&region->header->opaque_running, 1);
+    if (token == 0 || !atomic_compare_exchange_strong(&region->header->second_names, &token, 0))
+        return;
+    velo_kill_point();
+    atomic_fetch_sub(&region->header->opaque_running, 1);
 }
 
 uint32_t velo_mount_changes(const struct velo_region *region)

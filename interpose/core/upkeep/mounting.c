@@ -17,11 +17,11 @@ static void put_all(struct velo_region *region)
 
 void velo_mounts_settle(struct velo_region *region)
 {
-    if (atomic_load_explicit(&region->header->second_put_due, memory_order_relaxed) != 0 &&
-        atomic_exchange(&region->header->second_put_due, 0) != 0) {
-        put_all(region);
+    if (atomic_load_explicit(&region->header->second_put_due, memory_order_relaxed) == 0)
+        return;
+    put_all(region); /* owed until it is done: several may, and one may be killed at it */
+    if (atomic_exchange(&region->header->second_put_due, 0) != 0)
         velo_escape(region, VELO_ESCAPE_MOUNT); /* counted when all of the tree can be seen there */
-    }
 }
 
 void velo_mounts_poll(struct velo_region *region)

@@ -28,20 +28,25 @@
 
 /* ---- who runs -------------------------------------------------------------------------------- */
 
+/* Who is killed in these leaves too much behind: a slot, or a program that seems to run, which is slow.
+ * Never too little: a program that seems not to run would see another tree. */
 static void enter(struct velo_header *header, uint32_t pid, const struct velo_tally *tally,
                   int stays)
 {
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         uint32_t seen = 0;
-        if (!atomic_compare_exchange_strong(&slot->pid, &seen, pid))
+        if (!atomic_compare_exchange_strong(&slot->pid, &seen, VELO_OPAQUE_CLAIMED))
             continue;
         atomic_store(&slot->stays, (uint32_t)stays);
         atomic_store(&slot->since_ns, velo_boottime_ns());
         atomic_store(&slot->group, (uint32_t)velo_sys1(SYS_getpgid, pid));
         atomic_store(&slot->session, (uint32_t)velo_sys1(SYS_getsid, pid));
         atomic_store(&slot->tally, (uint32_t)(tally - header->opaque));
+        velo_kill_point();
         atomic_fetch_add(&header->opaque_running, 1);
+        velo_kill_point();
+        atomic_store(&slot->pid, pid);
         return;
     }
     /* No slot: nobody will notice its end; the next velo exec reconciles. */
@@ -49,8 +54,10 @@ static void enter(struct velo_header *header, uint32_t pid, const struct velo_ta
 
 static void leave(struct velo_header *header, struct velo_opaque_slot *slot, uint32_t pid)
 {
-    if (atomic_compare_exchange_strong(&slot->pid, &pid, 0))
-        atomic_fetch_sub(&header->opaque_running, 1);
+    if (!atomic_compare_exchange_strong(&slot->pid, &pid, 0))
+        return;
+    velo_kill_point();
+    atomic_fetch_sub(&header->opaque_running, 1);
 }
 
 static void add_time(struct velo_tally *tally, uint64_t since_ns)
@@ -134,7 +141,7 @@ void velo_opaque_poll(struct velo_region *region)
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++) {
         struct velo_opaque_slot *slot = &header->opaque_slots[i];
         const uint32_t pid = atomic_load(&slot->pid);
-        if (pid == 0 || !is_over(region, slot, pid))
+        if (pid == 0 || pid == VELO_OPAQUE_CLAIMED || !is_over(region, slot, pid))
             continue;
         velo_orphans_enter(region, slot); /* before it leaves: somebody is watched all the time */
         struct velo_reconcile_result result;

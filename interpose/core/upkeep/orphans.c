@@ -44,23 +44,10 @@ struct search {
 
 /* ---- /proc ----------------------------------------------------------------------------------- */
 
-static size_t put_number(char *out, uint64_t value)
-{
-    char reversed[20];
-    size_t count = 0, length = 0;
-    do
-        reversed[count++] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    while (count > 0)
-        out[length++] = reversed[--count];
-    out[length] = 0;
-    return length;
-}
-
 static int open_of(uint32_t pid, const char *name)
 {
     char path[40] = "/proc/";
-    size_t length = 6 + put_number(path + 6, pid);
+    size_t length = 6 + velo_put_decimal(path + 6, pid);
     path[length++] = '/';
     memcpy(path + length, name, velo_length(name) + 1);
     return velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
@@ -224,7 +211,7 @@ static int inode_text(struct search *search, const char *name, char out[24])
     if (velo_os_lstat(search->text, &stat) != 0)
         return 0;
     out[0] = ' ';
-    const size_t end = 1 + put_number(out + 1, stat.st_ino);
+    const size_t end = 1 + velo_put_decimal(out + 1, stat.st_ino);
     out[end] = ' ';
     out[end + 1] = 0;
     return 1;

@@ -44,7 +44,13 @@ static void fill(struct velo_peer *slot, int fd)
     atomic_store(&slot->network, velo_network());
 }
 
-/* A free one, or one whose connection has ended: who watches whom that left is then lost, but the
+static uint64_t being_filled(uint64_t owner)
+{
+    return owner & ~(uint64_t)UINT32_MAX;
+}
+
+/* As in opaque.c, who is killed leaves too much behind, never too little.
+ * A free one, or one whose connection has ended: who watches whom that left is then lost, but the
  * connections are many. */
 static int claim(struct velo_header *header, uint64_t owner, int fd)
 {
@@ -54,11 +60,16 @@ static int claim(struct velo_header *header, uint64_t owner, int fd)
         const int is_free = seen == 0;
         if (!is_free && (i < VELO_PEERS_MAX || atomic_load(&slot->ended_ns) == 0))
             continue;
-        if (!atomic_compare_exchange_strong(&slot->owner, &seen, owner))
+        if (pid_of(seen) == 0 && !is_free)
+            continue;
+        if (!atomic_compare_exchange_strong(&slot->owner, &seen, being_filled(owner)))
             continue;
         fill(slot, fd);
+        velo_kill_point();
         if (is_free)
             atomic_fetch_add(&header->opaque_running, 1);
+        velo_kill_point();
+        atomic_store(&slot->owner, owner);
         uint32_t count = atomic_load(&header->peer_count);
         while (count <= i % VELO_PEERS_MAX &&
                !atomic_compare_exchange_weak(&header->peer_count, &count, i + 1)) {
@@ -71,8 +82,10 @@ static int claim(struct velo_header *header, uint64_t owner, int fd)
 
 static void leave(struct velo_header *header, struct velo_peer *slot, uint64_t owner)
 {
-    if (atomic_compare_exchange_strong(&slot->owner, &owner, 0))
-        atomic_fetch_sub(&header->opaque_running, 1);
+    if (!atomic_compare_exchange_strong(&slot->owner, &owner, 0))
+        return;
+    velo_kill_point();
+    atomic_fetch_sub(&header->opaque_running, 1);
 }
 
 int velo_peer_begin(struct velo_region *region, int fd, uint64_t inode)
@@ -132,7 +145,7 @@ int velo_peer_has(const struct velo_region *region, uint64_t inode)
         return 0;
     for (uint32_t i = 0; i < atomic_load(&header->peer_count) && i < VELO_PEERS_MAX; i++)
         if (atomic_load(&header->peers[i].inode) == inode &&
-            atomic_load(&header->peers[i].owner) != 0)
+            pid_of(atomic_load(&header->peers[i].owner)) != 0)
             return 1;
     return 0;
 }
@@ -252,7 +265,7 @@ static void end(struct velo_region *region, struct velo_peer *slot, uint64_t own
 static void look_at(struct velo_region *region, struct velo_peer *slot, uint64_t now_ns)
 {
     const uint64_t owner = atomic_load(&slot->owner);
-    if (owner == 0)
+    if (pid_of(owner) == 0) /* free, or being filled */
         return;
     const uint64_t ended_ns = atomic_load(&slot->ended_ns);
     if (ended_ns == 0 && !lives(slot, owner))
