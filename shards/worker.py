@@ -234,6 +234,8 @@ class Worker:
     def _answer_finished(self) -> None:
         for tag, outcome in self._background.finished():
             if tag is None:
+                if isinstance(outcome, Exception):
+                    as_velo_error(outcome)  # nobody waits for it; the log does
                 continue
             if isinstance(tag, int):
                 self._idle_flush_ended(tag, outcome)

@@ -52,7 +52,8 @@ struct velo_region {
     int (*fresh)(struct velo_region *region, const struct velo_walked *walked,
                  const struct velo_place *place);
     /* Files in memory that this process has locked (leased.c): it closes none of them on its own. */
-    uint32_t kept[VELO_KEPT_MAX], kept_count;
+    uint32_t kept[VELO_KEPT_MAX];
+    _Atomic uint32_t kept_count; /* more than there is room for: all are taken for such */
 };
 
 enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_PUT = 3 };

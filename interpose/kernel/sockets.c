@@ -135,7 +135,9 @@ static int ask_netlink(int fd, unsigned char family, int datagrams, struct port 
     char answer[4096] __attribute__((aligned(8)));
     long got = velo_sys6(SYS_sendto, fd, velo_word(&request), sizeof request, 0, 0, 0);
     while (got > 0) {
-        got = velo_sys6(SYS_recvfrom, fd, velo_word(answer), sizeof answer, 0, 0, 0);
+        got = velo_sys6(SYS_recvfrom, fd, velo_word(answer), sizeof answer, MSG_TRUNC, 0, 0);
+        if (got > (long)sizeof answer) /* large pages make large answers */
+            return -EMSGSIZE;
         long left = got;
         for (const struct nlmsghdr *at = (const void *)answer;
              left > 0 && NLMSG_OK(at, (unsigned)left);
@@ -182,6 +184,7 @@ int velo_sockets_at(unsigned number, int datagrams, void (*each)(void *context, 
         velo_os_close(fd);
     if (rc == 0)
         return port.count;
+    port.count = 0; /* as far as it came */
     rc = read_table(datagrams ? "/proc/self/net/udp" : "/proc/self/net/tcp", see_port, &port);
     read_table(datagrams ? "/proc/self/net/udp6" : "/proc/self/net/tcp6", see_port, &port);
     return rc < 0 ? rc : port.count;
@@ -258,31 +261,19 @@ uint64_t velo_socket_between(const struct sockaddr *theirs, const struct sockadd
 
 /* ---- processes -------------------------------------------------------------------------------- */
 
-static size_t put_number(char *out, uint64_t value)
-{
-    char digits[20], *at = digits + sizeof digits;
-    do
-        *--at = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    const size_t length = (size_t)(digits + sizeof digits - at);
-    memcpy(out, at, length);
-    out[length] = 0;
-    return length;
-}
-
 void velo_socket_text(uint64_t inode, char text[40])
 {
     memcpy(text, "socket:[", 8);
-    const size_t end = 8 + put_number(text + 8, inode);
+    const size_t end = 8 + velo_put_decimal(text + 8, inode);
     memcpy(text + end, "]", 2);
 }
 
 int velo_has_socket(uint32_t pid, int fd, uint64_t inode)
 {
     char path[48] = "/proc/", wanted[40], link[40];
-    size_t length = 6 + put_number(path + 6, pid);
+    size_t length = 6 + velo_put_decimal(path + 6, pid);
     memcpy(path + length, "/fd/", 4);
-    put_number(path + length + 4, (uint64_t)fd);
+    velo_put_decimal(path + length + 4, (uint64_t)fd);
     velo_socket_text(inode, wanted);
     const long got = velo_os_readlinkat(AT_FDCWD, path, link, sizeof link);
     return got == (long)velo_length(wanted) && memcmp(link, wanted, (size_t)got) == 0;
@@ -300,7 +291,7 @@ uint64_t velo_network(void)
 void velo_process_name(uint32_t pid, char name[32])
 {
     char path[32] = "/proc/";
-    const size_t length = 6 + put_number(path + 6, pid);
+    const size_t length = 6 + velo_put_decimal(path + 6, pid);
     memcpy(path + length, "/comm", 6);
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
     const long got = fd < 0 ? fd : velo_sys3(SYS_read, fd, velo_word(name), 31);

@@ -86,7 +86,10 @@ int velo_is_locked(const struct velo_region *region, uint32_t index)
 /* A process's POSIX locks of a file end when it closes any descriptor of it: so we must not. */
 int velo_keeps_lock(const struct velo_region *region, uint32_t index)
 {
-    for (uint32_t i = 0; i < region->kept_count && i < VELO_KEPT_MAX; i++)
+    const uint32_t count = atomic_load_explicit(&region->kept_count, memory_order_acquire);
+    if (count > VELO_KEPT_MAX)
+        return 1;
+    for (uint32_t i = 0; i < count; i++)
         if (region->kept[i] == index)
             return 1;
     return 0;
@@ -94,8 +97,13 @@ int velo_keeps_lock(const struct velo_region *region, uint32_t index)
 
 void velo_lock_keep(struct velo_region *region, uint32_t index)
 {
-    if (!velo_keeps_lock(region, index))
-        region->kept[region->kept_count++ % VELO_KEPT_MAX] = index;
+    if (velo_keeps_lock(region, index))
+        return;
+    const uint32_t at = atomic_fetch_add(&region->kept_count, 1);
+    if (at < VELO_KEPT_MAX)
+        region->kept[at] = index;
+    else
+        atomic_store(&region->kept_count, VELO_KEPT_MAX + 1); /* never round to 0 */
 }
 
 static int ends_in(const char *end, size_t length, const char *word, size_t size)

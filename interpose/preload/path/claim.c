@@ -14,6 +14,7 @@
 #include "claim.h"
 
 #include "core/arena/layout.h"
+#include "kernel/text.h"
 #include "outside.h"
 #include "preload/base/raw.h"
 
@@ -227,23 +228,14 @@ static const char *behind_magic_link(const char *path, int *fd)
     return *of == 0 ? NULL : of;
 }
 
-static char *write_number(char *end, unsigned number)
-{
-    char reversed[12];
-    size_t count = 0;
-    for (; count == 0 || number > 0; number /= 10)
-        reversed[count++] = (char)('0' + number % 10);
-    while (count > 0)
-        *end++ = reversed[--count];
-    *end = 0;
-    return end;
-}
-
 void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX])
 {
     char *end = stpcpy(out, "/proc/");
-    end = pid == VELO_SELF ? stpcpy(end, "self") : write_number(end, (unsigned)pid);
-    write_number(stpcpy(end, "/fd/"), (unsigned)fd);
+    if (pid == VELO_SELF)
+        end = stpcpy(end, "self");
+    else
+        end += velo_put_decimal(end, (uint64_t)pid);
+    velo_put_decimal(stpcpy(end, "/fd/"), (uint64_t)fd);
 }
 
 /* The text of a directory outside; 0, or -errno: leave the call to the kernel. */

@@ -59,15 +59,10 @@ void velo_asked_at(int fd)
         atomic_store_explicit(&waits[fd], look(fd), memory_order_relaxed);
 }
 
-static uint8_t how_asked(int fd)
+static uint8_t known(int fd)
 {
-    uint8_t how = (unsigned)fd < WAITING_MAX
-                      ? atomic_load_explicit(&waits[fd], memory_order_relaxed)
-                      : UNKNOWN;
-    if (how != UNKNOWN)
-        return how;
-    velo_asked_at(fd); /* it was inherited */
-    return look(fd);
+    return (unsigned)fd < WAITING_MAX ? atomic_load_explicit(&waits[fd], memory_order_relaxed)
+                                      : UNKNOWN;
 }
 
 /* ---- who -------------------------------------------------------------------------------------- */
@@ -132,13 +127,14 @@ static void asked_at_port(struct velo_region *region, int got)
 
 void velo_accepted(int fd, int got)
 {
-    const uint8_t how =
-        (unsigned)fd < WAITING_MAX ? atomic_load_explicit(&waits[fd], memory_order_relaxed) : 0;
+    const uint8_t how = known(fd);
     struct velo_region *region = how == ASKED_BY_NOBODY ? NULL : velo_here();
     if (region == NULL)
         return;
     const int saved = errno;
-    switch (how_asked(fd)) {
+    if (how == UNKNOWN) /* it was inherited */
+        velo_asked_at(fd);
+    switch (how == UNKNOWN ? look(fd) : how) {
     case ASKED_BY_NAME:
         asked_by_name(region, got);
         break;

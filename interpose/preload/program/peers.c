@@ -16,6 +16,7 @@
 
 #include "core/arena/layout.h"
 #include "kernel/sockets.h"
+#include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "preload/write/recent.h"
 
@@ -188,10 +189,12 @@ static bool is_own_address(int fd, const struct sockaddr *any, socklen_t length,
 
 /* ---- before and after -------------------------------------------------------------------------- */
 
-/* Two sockets that send to one address are two: each has its peer. 0: too long to remember. */
+/* Two sockets that send to one address are two: each has its peer. 0: it cannot be remembered. */
 static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int message_fd)
 {
-    const size_t size = any->sa_family == AF_INET ? offsetof(struct sockaddr_in, sin_zero) : length;
+    const size_t size = any->sa_family == AF_INET    ? offsetof(struct sockaddr_in, sin_zero)
+                        : any->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                     : length;
     uint64_t key = velo_mix(0x61646472, (uint64_t)(message_fd + 1)), word = 0;
     if (size > sizeof(struct sockaddr_un) || size > length)
         return 0;
@@ -265,13 +268,8 @@ static void met_at_port(struct velo_region *region, const struct velo_meeting *m
         velo_peer_none(region, meeting->slot - 1);
         return;
     }
-    char name[24] = "port ", digits[8], *at = digits + sizeof digits - 1;
-    unsigned rest = meeting->port;
-    *at = 0;
-    do
-        *--at = (char)('0' + rest % 10);
-    while ((rest /= 10) != 0);
-    memcpy(name + 5, at, strlen(at) + 1);
+    char name[5 + VELO_DECIMAL_MAX] = "port ";
+    velo_put_decimal(name + 5, meeting->port);
     velo_peer_known(region, meeting->slot - 1, pid, name, meeting->waiting);
 }
 

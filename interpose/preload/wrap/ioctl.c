@@ -23,7 +23,7 @@ __attribute__((noinline)) static void lead_to_disk(unsigned long request, const 
     const int fd = request == LOOP_CONFIGURE ? *(const int *)argument : (int)(intptr_t)argument;
     const uint32_t node = velo_node_of_fd(region, fd);
     if (node != 0) {
-        velo_spill_to_lock(fd, node);
+        velo_spill_soon(fd, node);
         velo_stays_on_disk(region, node);
     }
     errno = saved;

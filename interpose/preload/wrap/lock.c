@@ -26,7 +26,7 @@ static void lead_or_count(struct velo_region *region, int fd, uint32_t node, uin
     const uint64_t file = (uint64_t)generation << 32 | node;
     if (atomic_load(&tried[node % TRIED_MAX]) == file)
         return;
-    if (velo_spill_to_lock(fd, node) == 0) {
+    if (velo_spill_soon(fd, node) == 0) {
         velo_lock_mark(region, node);
         return;
     }

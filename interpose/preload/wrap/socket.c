@@ -128,22 +128,26 @@ static void hand_over(int fd, const struct msghdr *message)
 {
     struct velo_region *region = velo_here();
     struct velo_look look;
-    if (region == NULL || velo_cannot_read(message->msg_control, message->msg_controllen) ||
+    if (region == NULL || message->msg_controllen == 0 ||
+        velo_cannot_read(message->msg_control, message->msg_controllen) ||
         !velo_talks_to_outside(fd))
         return;
     const int saved = errno;
+    const char *end = (const char *)message->msg_control + message->msg_controllen;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
          head = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, head)) {
         if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= head->cmsg_len; at += sizeof(int)) {
+        const size_t left = (size_t)(end - (const char *)head); /* the kernel refuses more */
+        const size_t size = head->cmsg_len < left ? head->cmsg_len : left;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= size; at += sizeof(int)) {
             int given;
             memcpy(&given, (const char *)head + at, sizeof given);
             const uint32_t node = velo_node_of_fd(region, given);
             if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
                 continue;
             velo_escape(region, VELO_ESCAPE_PEER);
-            if (velo_spill_to_lock(given, node) != 0)
+            if (velo_spill_soon(given, node) != 0)
                 velo_put(region, node, 0);
         }
     }
@@ -155,8 +159,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     struct velo_meeting meeting = {.by_message = true};
     if (velo_cannot_read(message, sizeof *message))
         return NEXT(sendmsg)(fd, message, flags);
-    if (message->msg_controllen != 0)
-        hand_over(fd, message);
+    hand_over(fd, message);
     if (message->msg_name == NULL)
         return NEXT(sendmsg)(fd, message, flags);
     velo_meet(fd, message->msg_name, message->msg_namelen, &meeting);
@@ -169,6 +172,8 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
     struct velo_meeting meeting = {.by_message = true};
+    for (unsigned i = 0; i < count && !velo_cannot_read(&messages[i], sizeof *messages); i++)
+        hand_over(fd, &messages[i].msg_hdr);
     if (count == 0 || velo_cannot_read(messages, sizeof *messages) ||
         messages->msg_hdr.msg_name == NULL)
         return NEXT(sendmmsg)(fd, messages, count, flags);

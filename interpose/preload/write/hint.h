@@ -128,8 +128,9 @@ bool velo_write_again(int fd, size_t count, int saved);
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (spill.c). 0, or -ENOSPC: others would notice. */
 int velo_spill_descriptor(int fd, uint32_t node);
-/* The same because it is about to be locked: waits a moment only. */
-int velo_spill_to_lock(int fd, uint32_t node);
+/* The same because somebody outside is to meet it (a lock, a handed descriptor, a device): waits a moment
+ * only. */
+int velo_spill_soon(int fd, uint32_t node);
 /* The same for whatever descriptors of this process have the file open, or a file below the directory;
  * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
  * 0 or -errno. */

@@ -6,19 +6,8 @@
 
 #include <sys/file.h>
 
+#include "kernel/text.h"
 #include "preload/base/raw.h"
-
-/* "/proc/self/fdinfo/" and the number. */
-static void path_of_information(int fd, char path[40])
-{
-    char digits[12], *at = digits + sizeof digits - 1;
-    *at = 0;
-    do
-        *--at = (char)('0' + fd % 10);
-    while ((fd /= 10) != 0);
-    memcpy(path, "/proc/self/fdinfo/", 18);
-    memcpy(path + 18, at, strlen(at) + 1);
-}
 
 static const char *next_word(const char *at)
 {
@@ -68,9 +57,9 @@ static long read_all(const char *path, char *text, size_t size)
 
 bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out)
 {
-    char path[40];
+    char path[18 + VELO_DECIMAL_MAX] = "/proc/self/fdinfo/";
     out->count = 0;
-    path_of_information(fd, path);
+    velo_put_decimal(path + 18, (uint64_t)fd);
     const long have = read_all(path, text, size);
     if (have < 0 || (size_t)have + 1 >= size)
         return false;

@@ -32,14 +32,14 @@ static inline _Atomic uint64_t *velo_recent_slot(uint64_t key)
 static inline bool velo_is_recent(uint64_t key)
 {
     const uint64_t word = atomic_load_explicit(velo_recent_slot(key), memory_order_relaxed);
-    if ((word ^ key) >> 16 != 0)
+    if (key == 0 || (word ^ key) >> 16 != 0)
         return false;
     return (word & 0xffff) == VELO_FOR_EVER || (word & 0xffff) == velo_moment();
 }
 
 static inline void velo_recent_note(uint64_t key, bool for_ever)
 {
-    if (!velo_vfork_child)
+    if (key != 0 && !velo_vfork_child)
         atomic_store_explicit(velo_recent_slot(key),
                               (key & ~0xffffull) | (for_ever ? VELO_FOR_EVER : velo_moment()),
                               memory_order_relaxed);

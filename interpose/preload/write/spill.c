@@ -22,7 +22,7 @@
 #define DESCRIPTORS_MAX 64u
 #define SCRATCH_BYTES (1u << 16)
 #define ATTEMPTS_MAX 200
-#define ATTEMPTS_FOR_A_LOCK 5
+#define ATTEMPTS_SOON 5
 #define PAUSE_NS 10000000l
 #define GLANCES 50 /* of a shard: microseconds, but it may have to wait for a core */
 #define GLANCE_NS 1000000l
@@ -253,9 +253,9 @@ int velo_spill_descriptor(int fd, uint32_t node)
     return lead(fd, node, ATTEMPTS_MAX);
 }
 
-int velo_spill_to_lock(int fd, uint32_t node)
+int velo_spill_soon(int fd, uint32_t node)
 {
-    return lead(fd, node, ATTEMPTS_FOR_A_LOCK);
+    return lead(fd, node, ATTEMPTS_SOON);
 }
 
 static int spill_node(struct velo_region *region, uint32_t node, struct scratch *s, bool waits)
