@@ -6,6 +6,10 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
+#endif
+
 #include "preload/base/pointers.h"
 #include "kernel/sys.h"
 
@@ -46,7 +50,7 @@ EXPORT int pkey_mprotect(void *at, size_t size, int protection, int key)
 EXPORT void *mremap(void *at, size_t size, size_t wanted, int flags, ...)
 {
     void *to = NULL;
-    if ((flags & MREMAP_FIXED) != 0) {
+    if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0) {
         va_list arguments;
         va_start(arguments, flags);
         to = va_arg(arguments, void *);
@@ -54,7 +58,7 @@ EXPORT void *mremap(void *at, size_t size, size_t wanted, int flags, ...)
     }
     const long rc = velo_sys5(SYS_mremap, velo_word(at), size, wanted, flags, velo_word(to));
     velo_forget_pages(at, size);
-    return (void *)with_pages_forgotten(rc, to, to == NULL ? 0 : wanted);
+    return (void *)with_pages_forgotten(rc, (void *)rc, wanted);
 }
 
 EXPORT int shmdt(const void *at)

@@ -27,7 +27,7 @@ static const char *stand_in(const char *path, struct velo_place *place, int *fai
     struct velo_place place;                                                                       \
     int failed = 0;                                                                                \
     const char *there = stand_in(path, &place, &failed);                                           \
-    return there == NULL ? (int)velo_answer(failed) : call
+    return failed != 0 ? (int)velo_answer(failed) : call
 
 EXPORT int statfs(const char *path, struct statfs *out)
 {
@@ -48,8 +48,8 @@ EXPORT long pathconf(const char *path, int name)
     int failed = 0;
     const char *there = stand_in(path, &place, &failed);
     /* Some limits libc knows without a look at the path; of what is missing here it finds none. */
-    const long limit = NEXT(pathconf)(there == NULL ? path : there, name);
-    if (limit < 0 && there == NULL && errno == ENOENT)
+    const long limit = NEXT(pathconf)(failed != 0 ? path : there, name);
+    if (limit < 0 && failed != 0 && errno == ENOENT)
         velo_answer(failed);
     return limit;
 }

@@ -57,96 +57,12 @@ static void *volatile none, *volatile gone, *volatile readable, *volatile short_
         SAY(call);                                                                                 \
     } while (0)
 
-static char *const arguments[] = {"./a", NULL}, *const *no_environment = NULL;
+#define EACH_TEXT BAD_TEXT
+#define EACH_ANSWER BAD_ANSWER
+#include "pointer_calls.h"
 
-static void paths(void)
+static void short_buffers(void)
 {
-    struct stat st;
-    struct statx stx;
-    BAD_TEXT(open(p, O_RDONLY));
-    BAD_TEXT(open(p, O_RDWR | O_CREAT, 0644));
-    BAD_TEXT(openat(AT_FDCWD, p, O_RDONLY | O_DIRECTORY));
-    BAD_TEXT(creat(p, 0644));
-    BAD_TEXT(stat(p, &st));
-    BAD_TEXT(lstat(p, &st));
-    BAD_TEXT(fstatat(AT_FDCWD, p, &st, AT_SYMLINK_NOFOLLOW));
-    BAD_TEXT(syscall(SYS_newfstatat, AT_FDCWD, p, &st, AT_EMPTY_PATH));
-    BAD_TEXT(statx(AT_FDCWD, p, AT_EMPTY_PATH, STATX_BASIC_STATS, &stx));
-    BAD_TEXT(statx(AT_FDCWD, p, 0, STATX_BASIC_STATS, &stx));
-    BAD_TEXT(access(p, F_OK));
-    BAD_TEXT(faccessat(AT_FDCWD, p, R_OK, AT_EACCESS));
-    BAD_TEXT(chmod(p, 0600));
-    BAD_TEXT(fchmodat(AT_FDCWD, p, 0600, 0));
-    BAD_TEXT(chown(p, 0, 0));
-    BAD_TEXT(lchown(p, 0, 0));
-    BAD_TEXT(fchownat(AT_FDCWD, p, 0, 0, AT_EMPTY_PATH));
-    BAD_TEXT(utimensat(AT_FDCWD, p, NULL, 0));
-    BAD_TEXT(truncate(p, 0));
-    BAD_TEXT(mkdir(p, 0755));
-    BAD_TEXT(rmdir(p));
-    BAD_TEXT(unlink(p));
-    BAD_TEXT(unlinkat(AT_FDCWD, p, AT_REMOVEDIR));
-    BAD_TEXT(remove(p));
-    BAD_TEXT(mknod(p, S_IFIFO | 0600, 0));
-    BAD_TEXT(chdir(p));
-    BAD_TEXT(chroot(p));
-    BAD_TEXT(readlink(p, (char *)&stx, sizeof stx));
-    BAD_TEXT(getxattr(p, "user.x", NULL, 0));
-    BAD_TEXT(setxattr(p, "user.x", "y", 1, 0));
-    BAD_TEXT(listxattr(p, NULL, 0));
-    BAD_TEXT(removexattr(p, "user.x"));
-    BAD_TEXT(execve(p, arguments, no_environment));
-    BAD_TEXT(statfs(p, (struct statfs *)&stx));
-    BAD_TEXT(inotify_add_watch(inotify_init(), p, IN_CREATE));
-    BAD_TEXT((long)fopen(p, "r"));
-    BAD_TEXT(syscall(SYS_utime, p, NULL));
-    BAD_TEXT(syscall(SYS_openat2, AT_FDCWD, p, &(struct open_how){0}, sizeof(struct open_how)));
-    BAD_TEXT(syscall(SYS_openat2, AT_FDCWD, p, &(struct open_how){.resolve = RESOLVE_IN_ROOT},
-                     sizeof(struct open_how)));
-}
-
-static void pairs(void)
-{
-    BAD_TEXT(rename(p, "to"));
-    BAD_TEXT(rename("old/a", p));
-    BAD_TEXT(rename("old/missing", p));
-    BAD_TEXT(rename(p, "/tmp"));
-    BAD_TEXT(renameat2(AT_FDCWD, "old/a", AT_FDCWD, p, RENAME_NOREPLACE));
-    BAD_TEXT(link(p, "to"));
-    BAD_TEXT(link("old/a", p));
-    BAD_TEXT(link("old/missing", p));
-    BAD_TEXT(linkat(AT_FDCWD, p, AT_FDCWD, "to", AT_EMPTY_PATH));
-    BAD_TEXT(linkat(AT_FDCWD, p, AT_FDCWD, "to", AT_SYMLINK_FOLLOW));
-    BAD_TEXT(symlink(p, "to"));
-    BAD_TEXT(symlink("x", p));
-}
-
-/* Of files in memory, on disk, in the way, missing, and outside. */
-static void answers(void)
-{
-    BAD_ANSWER(stat("new", p));
-    BAD_ANSWER(stat("old/a", p));
-    BAD_ANSWER(stat("missing", p));
-    BAD_ANSWER(stat("old/a/b", p));
-    BAD_ANSWER(stat(".", p));
-    BAD_ANSWER(stat("/", p));
-    BAD_ANSWER(lstat("link", p));
-    BAD_ANSWER(fstatat(AT_FDCWD, "new", p, 0));
-    BAD_ANSWER(syscall(SYS_stat, "new", p));
-    const int fd = open("new", O_RDONLY);
-    BAD_ANSWER(fstat(fd, p));
-    BAD_ANSWER(fstatat(fd, "", p, AT_EMPTY_PATH));
-    close(fd);
-    BAD_ANSWER(statx(AT_FDCWD, "new", 0, STATX_BASIC_STATS, p));
-    BAD_ANSWER(statx(AT_FDCWD, "old/a", 0, STATX_BASIC_STATS, p));
-    BAD_ANSWER(statx(AT_FDCWD, "missing", 0, STATX_BASIC_STATS, p));
-    BAD_ANSWER(statfs("new", p));
-    BAD_ANSWER(readlink("new", p, 10));
-    BAD_ANSWER(readlink("missing", p, 10));
-    BAD_ANSWER(readlink("link", p, 10));
-    BAD_ANSWER(readlink("link", p, 1));
-    BAD_ANSWER(readlink("link", p, PATH_MAX));
-    BAD_ANSWER(syscall(SYS_getdents64, open(".", O_RDONLY), p, 1024));
     char *end = before_the_end(4);
     SAY(readlink("link", end, PATH_MAX));
     printf("%.3s\n", end);
@@ -253,6 +169,7 @@ int main(void)
     paths();
     pairs();
     answers();
+    short_buffers();
     others();
     programs();
     changing();
