@@ -26,6 +26,29 @@
 #include <stdint.h>
 #include <sys/syscall.h> /* the SYS_ numbers */
 
+/* Of the same value on both machines; headers may be older than the kernel. */
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_fsconfig
+#define SYS_fsconfig 431
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
 /* A pointer as a system call's argument, where the cast should be seen. */
 static inline long velo_word(const volatile void *pointer)
 {

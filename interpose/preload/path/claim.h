@@ -19,6 +19,15 @@ enum velo_claimed {
  * walk_flags  0 or VELO_WALK_NOFOLLOW, as the call treats a symlink at the end */
 int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
 
+/* A call on one name, as the body of a function: `plain` is the program's own call, `hosted` the core's on
+ * `place`. */
+#define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
+    struct velo_place place;                                                                       \
+    const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
+    if (claimed == VELO_NOT_OURS)                                                                  \
+        return plain;                                                                              \
+    return claimed < 0 ? claimed : hosted
+
 /* The place of any path, outside too, for calls of which another path is ours. 0 or -errno. */
 int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
 

@@ -48,23 +48,27 @@ static const char *preload_list(char *const environment[])
     return list;
 }
 
-/* Where in a list of libraries (spaces or colons between) one is named, or NULL. */
-static const char *find_library(const char *list, const char *name)
+/* The next item of a list of libraries (spaces or colons between), and its length; NULL behind the last. */
+static const char *next_item(const char *list, size_t *length)
 {
-    const size_t length = strlen(name);
-    while (length > 0 && list != NULL && *list != 0) {
-        const size_t item = strcspn(list, ": ");
-        if (item == length && memcmp(list, name, item) == 0)
-            return list;
-        list += item;
-        list += strspn(list, ": ");
-    }
-    return NULL;
+    list += strspn(list, ": ");
+    *length = strcspn(list, ": ");
+    return *length == 0 ? NULL : list;
 }
 
+static bool is_us(const char *item, size_t length)
+{
+    return length == strlen(velo_library_path) && memcmp(item, velo_library_path, length) == 0;
+}
+
+/* Where in a list we are named, or NULL. */
 static const char *find_ourselves(const char *list)
 {
-    return find_library(list, velo_library_path);
+    for (size_t length = 0; list != NULL && (list = next_item(list, &length)) != NULL;
+         list += length)
+        if (is_us(list, length))
+            return list;
+    return NULL;
 }
 
 /* Libraries behind us would not be asked for a hosted path: those that change what a call says or does
@@ -102,19 +106,6 @@ static bool is_whole(char *const environment[])
         if (*environment++ == NULL)
             return true;
     return false;
-}
-
-/* The next item of a list, and its length; NULL behind the last. */
-static const char *next_item(const char *list, size_t *length)
-{
-    list += strspn(list, ": ");
-    *length = strcspn(list, ": ");
-    return *length == 0 ? NULL : list;
-}
-
-static bool is_us(const char *item, size_t length)
-{
-    return length == strlen(velo_library_path) && memcmp(item, velo_library_path, length) == 0;
 }
 
 bool velo_environment_preloads(char *const environment[])

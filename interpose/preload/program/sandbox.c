@@ -14,10 +14,6 @@
 #include "preload/base/pointers.h"
 #include "preload/base/raw.h"
 
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-
 #define ANOTHER_VIEW (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER)
 
 bool velo_is_another_view(uint64_t flags)

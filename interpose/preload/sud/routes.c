@@ -1,17 +1,6 @@
 /* routes.c - which system calls go to a function of ours, by number. */
-#include <sys/syscall.h>
-
+#include "kernel/sys.h"
 #include "sites.h"
-
-#ifndef SYS_faccessat2
-#define SYS_faccessat2 439
-#endif
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452
-#endif
 
 velo_routed *velo_route_call;
 

@@ -35,9 +35,6 @@
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
 #define X32_BIT 0x40000000
 #define SYSCALL_BYTES 2 /* of the instruction, as of int $0x80 */
 

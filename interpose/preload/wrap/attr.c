@@ -38,13 +38,6 @@ static bool means_descriptor(int fd, const char *path, int flags)
     return fd >= 0 && (path == NULL || ((flags & AT_EMPTY_PATH) != 0 && velo_is_empty(path)));
 }
 
-#define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
-    struct velo_place place;                                                                       \
-    const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
-    if (claimed == VELO_NOT_OURS)                                                                  \
-        return plain;                                                                              \
-    return claimed < 0 ? claimed : hosted
-
 /* ---- mode ------------------------------------------------------------------------------------ */
 
 static long chmod_at(int dirfd, const char *path, mode_t mode)

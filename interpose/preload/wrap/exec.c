@@ -14,21 +14,28 @@
 
 #define PLAIN_EXECVE (-1)
 
-/* Run it; only failure returns, as -errno. */
-static long run(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
+/* Run what `dirfd`, `path` and `flags` say, which is the program at `judged_dirfd` and `judged`; only failure
+ * returns, as -errno. */
+static long run_as(int judged_dirfd, const char *judged, int dirfd, const char *path,
+                   char *const argv[], char *const envp[], int flags)
 {
     char first[VELO_SANITIZER_MAX];
-    const int opaque = velo_before_program(dirfd, path, envp, first);
+    const int opaque = velo_before_program(judged_dirfd, judged, envp, first);
     if (opaque < 0)
         return opaque;
     VELO_ENVIRONMENT(environment, envp, !opaque, first);
     if (opaque)
-        velo_run_opaque(path);
+        velo_run_opaque(judged);
     velo_dispatch_before_exec();
     const long rc = flags == PLAIN_EXECVE ? raw_execve(path, argv, environment)
                                           : raw_execveat(dirfd, path, argv, environment, flags);
     velo_dispatch_after_exec();
     return rc;
+}
+
+static long run(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    return run_as(dirfd, path, dirfd, path, argv, envp, flags);
 }
 
 static int execute(const char *path, char *const argv[], char *const envp[])
@@ -48,20 +55,10 @@ EXPORT int execv(const char *path, char *const argv[])
 
 /* ---- by descriptor --------------------------------------------------------------------------- */
 
-/* Run what `fd` has open, by number. */
+/* Run what `fd` has open, by number: the program at `path`. */
 static long run_number(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    char first[VELO_SANITIZER_MAX];
-    const int opaque = velo_before_program(AT_FDCWD, path, envp, first);
-    if (opaque < 0)
-        return opaque;
-    VELO_ENVIRONMENT(environment, envp, !opaque, first);
-    if (opaque)
-        velo_run_opaque(path);
-    velo_dispatch_before_exec();
-    const long rc = raw_execveat(fd, "", argv, environment, flags | AT_EMPTY_PATH);
-    velo_dispatch_after_exec();
-    return rc;
+    return run_as(AT_FDCWD, path, fd, "", argv, envp, flags | AT_EMPTY_PATH);
 }
 
 static bool is_script(const char *path)

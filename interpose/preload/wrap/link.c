@@ -16,14 +16,6 @@
 
 #define THE_NAME (VELO_WALK_NOFOLLOW | VELO_WALK_LAST)
 
-/* One name: `plain` is the program's own call, `hosted` the core's on `place`. */
-#define ONE_NAME(dirfd, path, walk, plain, hosted)                                                 \
-    struct velo_place place;                                                                       \
-    const int claimed = velo_claim(dirfd, path, walk, &place);                                     \
-    if (claimed == VELO_NOT_OURS)                                                                  \
-        return plain;                                                                              \
-    return claimed < 0 ? claimed : hosted
-
 /* ---- two names ------------------------------------------------------------------------------- */
 
 /* What the kernel would say of the directories on the way to a path outside, or of all of it. */

@@ -7,16 +7,6 @@
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
 
-#ifndef SYS_move_mount
-#define SYS_move_mount 429
-#endif
-#ifndef SYS_fsconfig
-#define SYS_fsconfig 431
-#endif
-#ifndef SYS_mount_setattr
-#define SYS_mount_setattr 442
-#endif
-
 #define RECONFIGURE 7 /* a command of fsconfig: what is mounted becomes read-only, for instance */
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
 

@@ -11,9 +11,6 @@
 #include "preload/base/raw.h"
 #include "open.h"
 
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20
 #endif

@@ -30,25 +30,6 @@
 #include "preload/sud/sites.h"
 #include "open.h"
 
-#ifndef SYS_faccessat2
-#define SYS_faccessat2 439
-#endif
-#ifndef SYS_move_mount
-#define SYS_move_mount 429
-#endif
-#ifndef SYS_fsconfig
-#define SYS_fsconfig 431
-#endif
-#ifndef SYS_mount_setattr
-#define SYS_mount_setattr 442
-#endif
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452
-#endif
-
 int pivot_root(const char *root, const char *old); /* in no header of libc's */
 int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
 int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux);
