@@ -216,3 +216,7 @@ class FakeRegion:
 
     def _disk(self, node: int) -> Path:
         return Path(self.workspace) / self.files[node].name
+
+
+def states(region) -> dict[str, int]:
+    return {file.name: file.state for file in region.files.values()}

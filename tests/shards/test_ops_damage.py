@@ -1,0 +1,126 @@
+"""The verbs where something is wrong: damaged blobs, holes, names that cannot be said."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from support.arena import states
+from velo.interpose.core import COLD
+from velo.shards import flush, ops
+from velo.shards.errors import FilesLost, TreeRefused
+
+
+def flipped(blob):
+    whole = bytearray(blob.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    blob.write_bytes(whole)
+
+
+def cut(blob):
+    blob.write_bytes(blob.read_bytes()[:-3])
+
+
+def missing(blob):
+    blob.unlink()
+
+
+def damage_blob(shard, data: bytes, damage) -> None:
+    blob = shard.store.find(hashlib.sha256(data).digest())
+    blob.chmod(0o600)
+    damage(blob)
+
+
+def cold(region, shard, name: str, data: bytes) -> int:
+    """A file that is in the store only."""
+    node = region.write(name, data)
+    flush.store_files(region, shard.store, [region.info(node)])
+    region.evict(node)
+    assert states(region)[name] == COLD
+    return node
+
+
+@pytest.mark.parametrize("damage", [flipped, cut, missing])
+def test_files_whose_blobs_are_lost_are_named_and_keep_no_other_from_the_disk(
+    region, shard, damage
+):
+    lost = [cold(region, shard, name, name.encode() * 500) for name in ("lost1", "lost2")]
+    cold(region, shard, "kept", b"kept" * 500)
+    region.write("warm", b"warm")
+    for name in ("lost1", "lost2"):
+        damage_blob(shard, name.encode() * 500, damage)
+
+    with pytest.raises(FilesLost) as caught:
+        ops.barrier(shard)
+
+    assert all(region.path_of(node) in str(caught.value) for node in lost)
+    assert Path(region.workspace, "kept").read_bytes() == b"kept" * 500
+    assert Path(region.workspace, "warm").read_bytes() == b"warm"
+
+
+@pytest.mark.parametrize("damage", [flipped, cut])
+def test_a_damaged_blob_is_not_relied_on_when_it_would_be_the_only_copy(region, shard, damage):
+    # Given a store with a blob that is rubbish, and a new file of the bytes that it should have
+    data = b"0123456789" * 9500
+    first = region.write("first", data)
+    flush.store_files(region, shard.store, [region.info(first)])
+    del region.files[first]
+    damage_blob(shard, data, damage)
+    node = region.write("again", data)
+    region.refuse_put = errno.ENOSPC
+
+    # when the file leaves memory for the store alone
+    ops.space(shard, 50_000)
+
+    # then it comes back as it was
+    assert states(region) == {"again": COLD}
+    ops.load(shard, node)
+    assert region.read(node) == data
+
+
+def test_a_file_that_is_mostly_hole_is_on_disk_and_not_hashed(region, shard):
+    node = region.write("image", b"data")
+    small = region.write("small", b"small")
+    os.truncate(region._memory(node), 1 << 41)
+    region.files[node].disk_version = region.files[node].version  # it was put; not by this fake
+
+    began = time.monotonic()
+    ops.sync(shard)
+
+    assert time.monotonic() - began < 20
+    assert region.info(node).dirty_store and not region.info(small).dirty_store
+    assert ops.status(shard)["mostly_hole_files"] == 1
+
+
+def test_a_path_that_cannot_be_said_stops_nothing(region, shard, monkeypatch):
+    node = region.write("deep", b"deep")
+    short = region.write("short", b"short")
+    say = region.path_of
+
+    def path_of(asked):
+        if asked == node:
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        return say(asked)
+
+    def open_bytes(asked):
+        if asked == node:
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        return opened(asked)
+
+    opened = region.open_bytes
+    monkeypatch.setattr(region, "path_of", path_of)
+    monkeypatch.setattr(region, "open_bytes", open_bytes)
+
+    ops.sync(shard)
+    ops.unload(shard)
+
+    assert shard.recorder._manifest().paths() == {os.fsencode(say(short))}
+    region.rewrite(node, b"more")
+    region.refuse_put = errno.ENOSPC
+    with pytest.raises(TreeRefused, match="File name too long"):
+        ops.barrier(shard)
