@@ -64,8 +64,8 @@ static uint32_t published(void)
     const struct velo_header *header = bench.region.header;
     uint32_t count = header->second_names != 0;
     for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++)
-        count += header->opaque_slots[i].pid != 0 &&
-                 header->opaque_slots[i].pid != VELO_OPAQUE_CLAIMED;
+        count +=
+            header->opaque_slots[i].pid != 0 && header->opaque_slots[i].pid != VELO_OPAQUE_CLAIMED;
     for (uint32_t i = 0; i < VELO_PEERS_MAX; i++)
         count += (uint32_t)header->peers[i].owner != 0;
     return count;

@@ -61,7 +61,7 @@ static void paths(void)
     EACH_TEXT(syscall(SYS_utime, p, NULL));
     EACH_TEXT(syscall(SYS_openat2, AT_FDCWD, p, &(struct open_how){0}, sizeof(struct open_how)));
     EACH_TEXT(syscall(SYS_openat2, AT_FDCWD, p, &(struct open_how){.resolve = RESOLVE_IN_ROOT},
-                     sizeof(struct open_how)));
+                      sizeof(struct open_how)));
 }
 
 static void pairs(void)
