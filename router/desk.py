@@ -4,13 +4,12 @@
                                            expired()                  ---> ToClient (error)
                                            lost(), found()            ---> ToShard again
 
-One request concerns one shard (LOAD, MATERIALISE), one after the other until one can (SPACE), or
-all at once (BARRIER, SYNC, UNLOAD, STATUS, PAUSE, RESUME). Every verb may be repeated harmlessly,
-so a shard that died is simply asked again when it is back.
+A request concerns one shard, one after the other until one can, or all at once: the table of verbs
+(velo/shards/verbs.py) says which. A shard that died is simply asked again when it is back.
 
-What concerns all shards and says nothing more (JOINED) is done once for all who ask while it is
-under way: they wait together for one that begins after they asked. So fifty builds that end at the
-same moment, or a program that asks for a flush ten thousand times, cost two.
+What is `joined` is done once for all who ask while it is under way: they wait together for one that
+begins after they asked. So fifty builds that end at the same moment, or a program that asks for a
+flush ten thousand times, cost two.
 
 In: decoded requests and replies, and the time. Out: what to send. Never: a socket, a clock, a
 request that is neither answered nor counted; at most `REQUESTS_MAX` are under way. [pure]
@@ -23,6 +22,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from velo.shards.errors import UnknownVerb, VeloError
+from velo.shards.verbs import VERBS, Audience, Verb
 from velo.shards.wire import (
     Reply,
     Request,
@@ -36,14 +36,7 @@ from . import ring
 from .errors import DeadlinePassed, NoSuchShard, Overloaded, ShardGone
 
 REQUESTS_MAX = 4096
-ONE = {"LOAD": 60.0, "MATERIALISE": 120.0}  # verb: seconds until the desk answers ETIMEDOUT
-FIRST_ABLE = {"SPACE": 60.0}
-ALL = {"BARRIER": 600.0, "SYNC": 1800.0, "UNLOAD": 1800.0, "PAUSE": 10.0, "RESUME": 10.0}
-JOINED = frozenset(("BARRIER", "SYNC", "UNLOAD", "STATUS"))
-TELLING = ("SYNC", "UNLOAD")
 NOTICES_MAX = 12  # frames in one answer
-PARTIAL = {"STATUS": 3.0}  # all, but who does not answer in time is left out
-DEADLINES_S = {**ONE, **FIRST_ABLE, **ALL, **PARTIAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +66,7 @@ class Case:
 
     client: Hashable
     request: Request
+    verb: Verb
     asked_at: float
     deadline: float
     others: list[tuple[Hashable, Request]] = field(default_factory=list)  # get the same answer
@@ -92,7 +86,7 @@ class Desk:
         self.shard_count = shard_count
         self._cases: set[Case] = set()
         self._by_id: dict[bytes, tuple[Case, int]] = {}
-        self._running: dict[str, Case] = {}  # of JOINED, the one under way
+        self._running: dict[str, Case] = {}  # of what is joined, the one under way
         self._parked: dict[str, Case] = {}  # the one that follows, with all who asked meanwhile
         self._gone: dict[int, int] = {}
         self._asked = 0
@@ -105,16 +99,17 @@ class Desk:
         Raises:
             VeloError: it cannot be begun; nothing is kept of it, the caller answers.
         """
-        if request.verb not in DEADLINES_S:
+        verb = VERBS.get(request.verb)
+        if verb is None or verb.audience is Audience.SERVER:
             raise UnknownVerb(request.verb)
-        joins = request.verb in JOINED and not request.payload
+        joins = verb.joined and not request.payload
         if joins and request.verb in self._parked:
             self._parked[request.verb].others.append((client, request))
             return []
         if len(self._cases) >= REQUESTS_MAX:
             raise Overloaded(limit=REQUESTS_MAX)
-        first, untried = self._audience(request)
-        case = Case(client, request, now, now + DEADLINES_S[request.verb], untried=untried)
+        first, untried = self._audience(verb, request)
+        case = Case(client, request, verb, now, now + verb.deadline_s, untried=untried)
         if joins and request.verb in self._running:
             self._parked[request.verb] = case
             return []
@@ -137,7 +132,7 @@ class Desk:
         late += [case for case in self._cases if case.deadline <= now]
         for case in late:
             self.expired_count += 1
-            if case.request.verb in PARTIAL:
+            if case.verb.audience is Audience.PARTIAL:
                 out += self._close(case, self._joined(case))
             else:
                 waited = DeadlinePassed(
@@ -189,13 +184,13 @@ class Desk:
         assert self._parked.keys() <= self._running.keys(), "parked behind nothing"
         assert set(self._running.values()) <= self._cases, "what runs is not under way"
 
-    def _audience(self, request: Request) -> tuple[Iterable[int], list[int]]:
-        if request.verb in ALL or request.verb in PARTIAL:
+    def _audience(self, verb: Verb, request: Request) -> tuple[Iterable[int], list[int]]:
+        if verb.audience in (Audience.ALL, Audience.PARTIAL):
             return range(self.shard_count), []
         shard, _ = shard_and_number(request.payload)
         if shard >= self.shard_count:
             raise NoSuchShard(shard=shard, shards=self.shard_count)
-        if request.verb in FIRST_ABLE:
+        if verb.audience is Audience.FIRST_ABLE:
             return [shard], list(ring.others(shard, self.shard_count))
         return [shard], []
 
@@ -238,9 +233,9 @@ class Desk:
         SYNC, UNLOAD: the first shard's error, else what any shard has to say.
         The rest: the first shard's error, else the first shard's payload.
         """
-        if case.request.verb in PARTIAL:
+        if case.verb.audience is Audience.PARTIAL:
             return [_status_list(case.replies, self.shard_count)]
-        if case.request.verb in FIRST_ABLE:
+        if case.verb.audience is Audience.FIRST_ABLE:
             able = [reply for reply in case.replies.values() if not reply.error]
             chosen = able[0] if able else next(iter(case.replies.values()))
         else:
@@ -249,7 +244,7 @@ class Desk:
         if chosen.error:
             code, message = chosen.error
             return VeloError(message, code=code)
-        if case.request.verb in TELLING:
+        if case.verb.tells:
             said = (part for reply in ordered for part in reply.payload)
             return list(dict.fromkeys(said))[:NOTICES_MAX]
         return list(chosen.payload)
@@ -282,7 +277,7 @@ class Desk:
             return []
         self._running[verb] = following
         self._cases.add(following)
-        return self._send(following, self._audience(following.request)[0])
+        return self._send(following, self._audience(following.verb, following.request)[0])
 
 
 def _status_list(replies: dict[int, Reply], shard_count: int) -> bytes:

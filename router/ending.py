@@ -1,76 +1,191 @@
-"""What keeps an arena: whether everything in it is on disk, and which files are not, by path.
+"""How a server ends: from serving over the last flush to an arena that is left or removed.
 
-    the last flush was answered -> look -> Kept: nothing (the arena may go), or paths
-                                        -> lost: in the store only, and the store has them no more
+    SERVING --stop, a signal, idle--> FLUSHING --flushed--> REMOVED  all is on disk, nobody inside
+       ^                                 |  |-------------> LEFT     it is not, or somebody is
+       +-------- velo stop refused ------+  +-- a second signal, the arena vanished --> LEFT
 
-In: the arena, what the flush said, where the store is. Out: numbers, paths, sentences. Never: an
-arena let go that holds the only copy of anything; bytes that are nowhere keep nobody for ever:
-'velo stop --force' drops their names and says them.
+*Cleanly*: nobody is inside, everything is in the store and on disk, and whoever ran the server may
+remove the arena. *Leaving it*: somebody is inside, or the disk refused, or the user was in a hurry;
+then the arena stays, the kernel keeps every byte, and the next server adopts it.
+
+In: what happened, and when the last flush was answered what it said. Out: the flush that is asked
+for, the answer to `velo stop`, and why the arena stays. Never: an end that removes the only copy of
+anything; a `velo stop` without an answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
 
-from velo.shards import depot
-from velo.shards.errors import named
+from velo.interpose.core import Region
+from velo.shards.errors import VeloError, named
+from velo.shards.wire import Request, encode_error, encode_ok
 
-if TYPE_CHECKING:
-    from velo.interpose.core import Region
+from . import kept, sessions
+from .arena import Arena
+from .errors import ArenaVanished, FlushNotEnded, InUse, Leaving, NotStopped
 
-LAST_PUT_MS = 60_000
+
+class State(Enum):
+    """Where a server is in its life."""
+
+    SERVING = auto()  # anybody may come in
+    FLUSHING = auto()  # nobody may; the last flush is under way
+    LEFT = auto()  # it ends, and the arena stays
+    REMOVED = auto()  # it ends, and whoever ran it removes the arena
 
 
-class Kept(NamedTuple):
-    """What is not on disk."""
+class Ending:
+    """The end of one server; what its loop hears of it comes here. One thread.
 
-    files: int
-    paths: list[str]
-    lost: list[str]  # those of `paths` whose bytes are nowhere
+    Invariant: `left` is set exactly in LEFT; the door of the arena is open exactly in SERVING.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        region: Region,
+        *,
+        store: str,
+        flush: Callable[[], None],
+        reply: Callable[[Any, list[bytes]], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.state = State.SERVING
+        self.left: VeloError | None = None  # why the arena stays
+        self._arena = arena
+        self._region = region
+        self._store = store
+        self._flush = flush  # asks the shards for the last flush; a VeloError says why not
+        self._reply = reply
+        self._say = say
+        self._stop: tuple[Any, Request] | None = None  # who asked for the end, to be answered
+        self._force = False  # they said --force
+        self._told: list[bytes] = []  # what they should hear all the same
 
     @property
-    def only_lost(self) -> bool:
-        """True when nothing is left that could still be saved."""
-        return bool(self.lost) and len(self.lost) == len(self.paths)
+    def done(self) -> bool:
+        """Nothing is left to do but to end."""
+        return self.state in (State.LEFT, State.REMOVED)
 
-    def sentence(self) -> str:
-        """All of it, for the user."""
-        text = f"{self.files} files are not on disk"
-        if self.paths:
-            text += f" ({named(self.paths)})"
-        if self.lost:
-            text += (
-                f"; of {len(self.lost)} the bytes are gone from the store: make them again, or"
-                " 'velo stop --force' drops their names"
-            )
-        return text
+    # ---- what begins it -----------------------------------------------------------------------
 
+    def stop(self, client: Any, request: Request) -> None:
+        """`velo stop`: `client` is answered when it is decided.
 
-def look(region: Region, store: str) -> Kept:
-    """What of `region` is not on disk now."""
-    from velo.interpose.core import COLD
+        Raises:
+            Leaving: it ends already.
+        """
+        if self.state is not State.SERVING:
+            raise Leaving
+        self._force = request.payload == (b"force",)
+        self._stop = client, request
+        inside = self._inside()
+        if inside is not None and not self._force:
+            self._refuse(inside)
+        else:
+            self._begin("velo stop")
 
-    found = region.statistics()
-    count = found["dirty_files"] + found["files"]["cold"]
-    if not count:
-        return Kept(0, [], [])
-    paths, lost = [], []
-    for info in region.scan():
-        if not info.links or not (info.dirty_disk or info.state == COLD):
-            continue
+    def signalled(self, name: str) -> None:
+        """A signal that ends a server came; the second one does not wait for the flush."""
+        if self.state is State.SERVING:
+            self._inside()
+            self._begin(name)
+        elif self.state is State.FLUSHING:
+            self._say("in a hurry: leaving the arena in place")
+            self._leave("a second signal came")
+
+    def idle(self) -> None:
+        """Nobody used the server for long: it ends, unless somebody came in meanwhile."""
+        if self._inside() is None:
+            self._begin("nobody uses it")
+        else:
+            sessions.opened(self._arena)
+
+    def vanished(self) -> None:
+        """Somebody removed the arena: there is nothing to flush."""
+        self.left = ArenaVanished(path=self._arena.directory)
+        self.state = State.LEFT
+
+    # ---- how it goes on -----------------------------------------------------------------------
+
+    def flushed(self, frames: list[bytes], *, ok: bool) -> None:
+        """The last flush was answered with `frames`."""
+        if self.done:
+            return
+        reason = self._why_left(frames, ok=ok)
+        if reason is None:
+            self.state = State.REMOVED
+            self._answer()
+        else:
+            self._not_clean(reason)
+
+    def _begin(self, why: str) -> None:
+        """Nobody is let in any more: flush everything, and wait for `flushed`."""
+        self.state = State.FLUSHING
+        self._say(f"ending ({why}): flushing")
         try:
-            path = region.path_of(info.node)
-        except FileNotFoundError:
-            continue
-        except OSError as error:  # longer than PATH_MAX
-            path = f"file {info.node} ({error.strerror})"
-        paths.append(path)
-        if info.state == COLD and not (info.digest and depot.has_blob(store, info.digest)):
-            lost.append(path)
-    return Kept(len(paths) or count, sorted(paths), sorted(lost))
+            self._flush()
+        except VeloError as error:
+            self._not_clean(str(error))
 
+    def _inside(self) -> InUse | None:
+        """Close the door; an error when somebody is still inside."""
+        pids = sessions.close(self._arena)
+        live = int(self._region.statistics()["live_processes"])
+        count = max(live, len(pids))
+        return InUse(count=count, pids=pids) if count else None
 
-def put_what_is_left(region: Region) -> bool:
-    """The shards could not: put everything here, durably. True when all of it is on disk."""
-    result = region.put_all(sync=True, timeout_ms=LAST_PUT_MS)
-    return result is not None and not result.failed and not result.first_error
+    def _why_left(self, frames: list[bytes], *, ok: bool) -> str | None:
+        """Why the arena has to stay, now that the last flush was answered; None: it may go.
+
+        What is wrong with the store, a manifest or a shard keeps nobody when the tree is whole.
+        """
+        refusal = None if ok else frames[4].decode(errors="replace")
+        durable = ok or kept.put_what_is_left(self._region)
+        self._told = list(frames[3:]) if ok else []
+        found = kept.look(self._region, self._store)
+        if found.files and not (self._force and found.only_lost):
+            return found.sentence() if refusal is None else f"{found.sentence()}: {refusal}"
+        if found.lost:
+            self._told.append(f"dropped, as asked: {named(found.lost)}".encode())
+        elif refusal is not None and not durable:
+            return refusal
+        elif refusal is not None:
+            self._told.append(f"everything is on disk, but {refusal}".encode())
+        pids = sessions.close(self._arena) or sessions.alive(self._arena)
+        live = self._region.statistics()["live_processes"]
+        if (pids or live) and not self._force:
+            return f"{max(len(pids), live)} processes still run in it"
+        return None
+
+    # ---- what becomes of it -------------------------------------------------------------------
+
+    def _not_clean(self, reason: str) -> None:
+        """Something keeps the arena: `velo stop` without --force fails, and the server goes on."""
+        if self._stop is not None and not self._force:
+            self._refuse(NotStopped(reason=reason))
+        else:
+            self._leave(reason)
+
+    def _leave(self, reason: str) -> None:
+        self.left = FlushNotEnded(path=self._arena.directory, reason=reason)
+        self.state = State.LEFT
+        self._answer()
+
+    def _refuse(self, error: VeloError) -> None:
+        assert self._stop is not None
+        client, request = self._stop
+        self._stop, self.state = None, State.SERVING
+        sessions.opened(self._arena)  # before the answer: who reads it may come in at once
+        self._reply(client, encode_error(request.id, error))
+
+    def _answer(self) -> None:
+        for notice in self._told:
+            self._say(notice.decode(errors="replace"))
+        if self._stop is not None:
+            client, request = self._stop
+            error = self.left and encode_error(request.id, self.left)
+            self._reply(client, error or encode_ok(request.id, *self._told))

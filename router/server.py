@@ -6,10 +6,8 @@
 
 It answers from the first moment; what a shard is not there for yet waits for it.
 
-It ends in one of two ways. *Cleanly*: nobody is inside, everything is in the store and on disk,
-and whoever ran it may remove the arena. *Leaving it*: somebody is inside, or the disk refused, or
-the user was in a hurry; then the arena stays, the kernel keeps every byte, and the next server
-adopts it. Never: end cleanly while the arena holds the only copy of anything.
+In: messages, signals, deaths, the time. Out: answers, and why the arena stays when it ends
+(`ending.py`). Never: a request without an answer, an exception of one that ends the loop.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from typing import Any
 
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
-from velo.shards.errors import ProtocolError, VeloError, named
+from velo.shards.errors import ProtocolError, VeloError
 from velo.shards.wire import (
     MAGIC,
     READY,
@@ -39,12 +37,13 @@ from velo.shards.wire import (
     pid_and_name,
 )
 
-from . import ending, opening, sessions
+from . import opening, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .desk import Desk, Outgoing, ToClient, ToShard
 from .door import Connection, Door, connections_that_fit
-from .errors import ArenaVanished, FlushNotEnded, InUse, Leaving, NotStopped, ShardGone
+from .ending import Ending, State
+from .errors import Leaving, ShardGone
 from .quantity import format_size
 from .report import assemble
 from .supervisor import Supervisor
@@ -57,7 +56,6 @@ SHARDS_READY_S = 30.0
 LINGER_S = 1.0
 MYSELF = None  # the client of the server's own requests
 OWN_ID = bytes(8)
-IDLE = "nobody uses it"
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -101,13 +99,21 @@ class Server:
         self._made = opening.recorded_settings(arena, region)
         self._announced = False
         self._used_at = time.monotonic()
-        self._ending: str | None = None  # why, once the last flush has begun
-        self._stop: tuple[Connection, Request] | None = None  # the STOP to answer
-        self._force = False
-        self._hurried = False
-        self._left: VeloError | None = None  # why the arena stays
-        self._told: list[bytes] = []  # what whoever stops it should hear all the same
-        self._done = False
+        self._by_itself: dict[str, Callable[[Connection, Request], None]] = {
+            "HELLO": self._on_hello,
+            "STOP": lambda client, request: self.ending.stop(client, request),
+            "OPAQUE": self._on_opaque,
+            "PAUSE": self._on_pause,
+            "RESUME": self._on_pause,
+        }
+        self.ending = Ending(
+            arena,
+            region,
+            store=settings.cas_dir,
+            flush=self._ask_for_last_flush,
+            reply=self._reply,
+            say=say,
+        )
 
     # ---- life ---------------------------------------------------------------------------------
 
@@ -127,7 +133,7 @@ class Server:
                 self.supervisor.start()
                 self._loop(wakeup_read)
             self.supervisor.end()
-            return self._left
+            return self.ending.left
         finally:
             self.supervisor.end(timeout_s=0)
             self._close_doors()
@@ -159,7 +165,7 @@ class Server:
         for readable in (self.front, self.back, wakeup):
             poller.register(readable, select.POLLIN)
         watched: set[int] = set()
-        while not self._done:
+        while not self.ending.done:
             descriptors = set(self.supervisor.descriptors())
             for descriptor in watched - descriptors:
                 poller.unregister(descriptor)
@@ -195,8 +201,8 @@ class Server:
             missing = sorted(set(range(self.region.shards)) - self._names.keys())
             self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
         if not self._still_ours():
-            self._left, self._done = ArenaVanished(path=self.arena.directory), True
-        elif self.background and self._ending is None:
+            self.ending.vanished()
+        elif self.background and self.ending.state is State.SERVING:
             self._maybe_idle(now)
 
     def _maybe_idle(self, now: float) -> None:
@@ -204,7 +210,7 @@ class Server:
             return
         self._used_at = now
         if not sessions.alive(self.arena) and not self.region.statistics()["live_processes"]:
-            self._begin_end(IDLE)
+            self.ending.idle()
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -225,16 +231,21 @@ class Server:
         return True
 
     def _serve(self, client: Connection, request: Request) -> None:
-        if request.verb == "HELLO":
-            if self._ending is not None:
-                raise Leaving
-            self._reply(client, encode_ok(request.id, json.dumps(self.hello()).encode()))
-        elif request.verb == "STOP":
-            self._on_stop(client, request)
-        elif request.verb == "OPAQUE":
-            self._on_opaque(client, request)
+        own = self._by_itself.get(request.verb)
+        if own is not None:
+            own(client, request)
         else:
             self._send(self.desk.ask(client, request, time.monotonic()))
+
+    def _on_hello(self, client: Connection, request: Request) -> None:
+        if self.ending.state is not State.SERVING:
+            raise Leaving
+        self._reply(client, encode_ok(request.id, json.dumps(self.hello()).encode()))
+
+    def _on_pause(self, client: Connection, request: Request) -> None:
+        """Stop or resume flushing in the background; what is asked for is done all the same."""
+        self.region.pause(request.verb == "PAUSE")
+        self._reply(client, encode_ok(request.id))
 
     def _on_opaque(self, client: Connection, request: Request) -> None:
         """A program inside could not attach: it waits for the tree, and its end is watched."""
@@ -292,7 +303,7 @@ class Server:
             if isinstance(item, ToShard):
                 self._to_shard(item)
             elif item.client is MYSELF:
-                self._flush_answered(item)
+                self.ending.flushed(item.frames, ok=item.ok)
             else:
                 self._reply(item.client, self._finished(item))
 
@@ -302,8 +313,6 @@ class Server:
                 shards = json.loads(item.frames[3])
                 self._status = item.frames[3], json.dumps(self.status(shards)).encode()
             return [*item.frames[:3], self._status[1]]
-        if item.request.verb in ("PAUSE", "RESUME") and item.ok:
-            self.region.pause(item.request.verb == "PAUSE")
         return item.frames
 
     def status(self, shards: list[Any]) -> dict[str, Any]:
@@ -365,94 +374,11 @@ class Server:
 
     def _on_signals(self, numbers: bytes) -> None:
         for number in numbers:
-            if number not in ENDING_SIGNALS:
-                continue
-            if self._ending is None:
-                self._begin_end(signal.Signals(number).name)
-            elif not self._hurried:
-                self._hurried = True
-                self.say("in a hurry: leaving the arena in place")
-                self._end("a second signal came")
+            if number in ENDING_SIGNALS:
+                self.ending.signalled(signal.Signals(number).name)
 
-    def _on_stop(self, client: Connection, request: Request) -> None:
-        if self._ending is not None:
-            raise Leaving
-        self._force = request.payload == (b"force",)
-        self._stop = client, request
-        self._begin_end("velo stop")
-
-    def _begin_end(self, why: str) -> None:
-        """Let nobody in, and flush everything; `_flush_answered` goes on from there."""
-        inside = self._inside()
-        if inside is not None and why == IDLE:
-            sessions.opened(self.arena)
-            return
-        if inside is not None and self._stop is not None and not self._force:
-            self._refuse_stop(inside)
-            return
-        self._ending = why
-        self.say(f"ending ({why}): flushing")
-        try:
-            self._send(self.desk.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
-        except VeloError as error:
-            self._end(str(error))
-
-    def _inside(self) -> InUse | None:
-        """Close the door; an error when somebody is still inside."""
-        pids = sessions.close(self.arena)
-        live = int(self.region.statistics()["live_processes"])
-        count = max(live, len(pids))
-        return InUse(count=count, pids=pids) if count else None
-
-    def _flush_answered(self, item: ToClient) -> None:
-        if self._done:
-            return
-        self._end(self._why_left(item))
-
-    def _why_left(self, item: ToClient) -> str | None:
-        """Why the arena has to stay, now that the last flush was answered; None: it may go.
-
-        What is wrong with the store, a manifest or a shard keeps nobody when the tree is whole.
-        """
-        refusal = None if item.ok else item.frames[4].decode(errors="replace")
-        durable = item.ok or ending.put_what_is_left(self.region)
-        self._told = list(item.frames[3:]) if item.ok else []
-        kept = ending.look(self.region, self.settings.cas_dir)
-        if kept.files and not (self._force and kept.only_lost):
-            return kept.sentence() if refusal is None else f"{kept.sentence()}: {refusal}"
-        if kept.lost:
-            self._told.append(f"dropped, as asked: {named(kept.lost)}".encode())
-        elif refusal is not None and not durable:
-            return refusal
-        elif refusal is not None:
-            self._told.append(f"everything is on disk, but {refusal}".encode())
-        pids = sessions.close(self.arena) or sessions.alive(self.arena)
-        live = self.region.statistics()["live_processes"]
-        if (pids or live) and not self._force:
-            return f"{max(len(pids), live)} processes still run in it"
-        return None
-
-    def _end(self, reason: str | None) -> None:
-        """End now; `reason` is why the arena stays. A failed `velo stop` keeps the server."""
-        if reason and self._stop is not None and not self._force and not self._hurried:
-            self._refuse_stop(NotStopped(reason=reason))
-            return
-        if reason:
-            self._left = FlushNotEnded(path=self.arena.directory, reason=reason)
-        self._done = True
-        for notice in self._told:
-            self.say(notice.decode(errors="replace"))
-        if self._stop is not None:
-            client, request = self._stop
-            answer = encode_ok(request.id, *self._told)
-            self._reply(client, encode_error(request.id, self._left) if self._left else answer)
-
-    def _refuse_stop(self, error: VeloError) -> None:
-        assert self._stop is not None
-        client, request = self._stop
-        self._stop, self._ending = None, None
-        sessions.opened(self.arena)  # before the answer: who reads it may come in at once
-        self._reply(client, encode_error(request.id, error))
+    def _ask_for_last_flush(self) -> None:
+        self._send(self.desk.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
 
 
 def installed_version() -> str:

@@ -1,6 +1,6 @@
 """What a shard can be asked: one function for each verb, and the only code that changes state.
 
-    main thread         space, load, materialise, status, pause, make_room      (milliseconds)
+    main thread         space, load, materialise, status, make_room      (milliseconds)
     background thread   barrier, sync, unload, idle_flush                        (seconds)
 
 In: a Shard, numbers from a request. Out: None or a status object; a VeloError says why not. Never:
@@ -411,8 +411,3 @@ def status(shard: Shard) -> dict[str, Any]:
         trouble=shard.flushing.as_json() or shard.evicting.as_json(),
         notices=list(shard.recorder.notices),  # until a sync has told them
     )
-
-
-def pause(shard: Shard, paused: bool) -> None:
-    """Stop or resume flushing in the background; what is asked for is done all the same."""
-    shard.region.pause(paused)

@@ -30,6 +30,7 @@ from .background import Background
 from .errors import BatonBusy, UnknownVerb, VeloError
 from .ops import Shard
 from .pace import Pace
+from .verbs import VERBS, Audience, Thread, Verb
 
 JOIN_S = 1800.0  # as long as the router waits for a SYNC
 ORPHAN_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
@@ -38,62 +39,9 @@ EVICT_SLICE_S = 0.05  # unasked eviction works so long before it looks for messa
 SEND_LINGER_MS = 1000
 RECEIVE_MAX = 256  # messages handled before the clock is looked at
 
-TOLD = "told"  # the outcome of what a user asked for
 
-
-def sync(shard: Shard) -> str:
-    """SYNC."""
-    ops.sync(shard)
-    return TOLD
-
-
-def unload(shard: Shard) -> str:
-    """UNLOAD."""
-    ops.unload(shard)
-    return TOLD
-
-
-BACKGROUND_VERBS: dict[str, Callable[[Shard], str | None]] = {
-    "BARRIER": ops.barrier,
-    "SYNC": sync,
-    "UNLOAD": unload,
-}
-
-
-def load(shard: Shard, payload: tuple[bytes, ...]) -> None:
-    """LOAD."""
-    _, node = wire.shard_and_number(payload)
-    ops.load(shard, node)
-
-
-def materialise(shard: Shard, payload: tuple[bytes, ...]) -> None:
-    """MATERIALISE."""
-    _, node = wire.shard_and_number(payload)
-    ops.materialise(shard, node)
-
-
-def status(shard: Shard, _payload: tuple[bytes, ...]) -> bytes:
-    """STATUS."""
-    return json.dumps(ops.status(shard)).encode()
-
-
-def pause(shard: Shard, _payload: tuple[bytes, ...]) -> None:
-    """PAUSE."""
-    ops.pause(shard, True)
-
-
-def resume(shard: Shard, _payload: tuple[bytes, ...]) -> None:
-    """RESUME."""
-    ops.pause(shard, False)
-
-
-QUICK_VERBS: dict[str, Callable[[Shard, tuple[bytes, ...]], bytes | None]] = {
-    "LOAD": load,
-    "MATERIALISE": materialise,
-    "STATUS": status,
-    "PAUSE": pause,
-    "RESUME": resume,
-}
+# Of the second thread's jobs: who asked what; the activity when an idle flush began; nobody.
+Tag = tuple[bytes, Verb] | int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +66,7 @@ class Worker:
         self.shard = shard
         self.arena = arena
         self._socket = socket
-        self._background: Background[bytes | int | None] = Background(f"shard-{shard.index}")
+        self._background: Background[Tag] = Background(f"shard-{shard.index}")
         self._pace = Pace(
             shards=shard.region.shards, idle_flush_s=idle_flush_s, now=time.monotonic()
         )
@@ -175,20 +123,21 @@ class Worker:
             return  # nobody could tell what the answer belongs to
         try:
             request = wire.decode_request(frames)
-            if request.verb in BACKGROUND_VERBS:
-                work = partial(BACKGROUND_VERBS[request.verb], self.shard)
-                self._background.submit(id, partial(self._named, request.verb.lower(), work))
-                return
-            if request.verb == "SPACE":
+            verb = VERBS.get(request.verb)
+            if verb is None or verb.audience is Audience.SERVER:
+                raise UnknownVerb(request.verb)
+            if verb.thread is Thread.LOOP:
                 self._wants_space(request)
                 return
-            if request.verb not in QUICK_VERBS:
-                raise UnknownVerb(request.verb)
-            payload = QUICK_VERBS[request.verb](self.shard, request.payload)
+            work = work_of(verb, self.shard, request)
+            if verb.thread is Thread.WORKER:
+                self._background.submit((id, verb), partial(self._named, verb.name.lower(), work))
+                return
+            said = work()
         except Exception as error:  # a door: whatever went wrong is the answer
             self._send(wire.encode_error(id, as_velo_error(error)))
         else:
-            self._send(wire.encode_ok(id, *([] if payload is None else [payload])))
+            self._send(wire.encode_ok(id, *([] if said is None else [json.dumps(said).encode()])))
 
     def _wants_space(self, request: wire.Request) -> None:
         """SPACE: any shard may be asked, whichever shard needs it; each evicts its own.
@@ -236,21 +185,21 @@ class Worker:
             if tag is None:
                 if isinstance(outcome, Exception):
                     as_velo_error(outcome)  # nobody waits for it; the log does
-                continue
-            if isinstance(tag, int):
+            elif isinstance(tag, int):
                 self._idle_flush_ended(tag, outcome)
-            elif isinstance(outcome, Exception):
-                self._send(wire.encode_error(tag, as_velo_error(outcome)))
             else:
-                self._send(wire.encode_ok(tag, *self._notices(outcome)))
+                self._send(self._answer(*tag, outcome))
 
-    def _notices(self, outcome: object) -> list[bytes]:
-        """What whoever asked for a flush should hear, once; a barrier is asked for by programs."""
-        notices, told = self.shard.recorder.notices, outcome is TOLD
-        said = [notice.encode() for notice in notices] if told else []
-        if told:
-            notices.clear()
-        return said
+    def _answer(self, id: bytes, verb: Verb, outcome: object) -> list[bytes]:
+        """What whoever asked hears; of the notices once, and only if a user asked."""
+        if isinstance(outcome, Exception):
+            return wire.encode_error(id, as_velo_error(outcome))
+        if not verb.tells:
+            return wire.encode_ok(id)
+        notices = self.shard.recorder.notices
+        said = [notice.encode() for notice in notices]
+        notices.clear()
+        return wire.encode_ok(id, *said)
 
     def _send(self, frames: list[bytes]) -> None:
         try:
@@ -348,6 +297,19 @@ class Worker:
         self._answer_finished()
         self.shard.store.close()
         self.shard.recorder.close()
+
+
+def work_of(verb: Verb, shard: Shard, request: wire.Request) -> Callable[[], object]:
+    """What `request` asks of `shard`: the function of `ops` that is called as `verb` is.
+
+    Raises:
+        ProtocolError: its payload is not one of `verb`.
+    """
+    work: Callable[..., object] = getattr(ops, verb.name.lower())
+    if not verb.numbered:
+        return partial(work, shard)
+    _, number = wire.shard_and_number(request.payload)
+    return partial(work, shard, number)
 
 
 def as_velo_error(error: Exception) -> VeloError:

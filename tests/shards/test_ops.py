@@ -392,11 +392,3 @@ def test_a_disk_that_fills_up_half_way_keeps_the_first_half(region, shard, monke
         flush.store_files(region, shard.store, shard.mine())
 
     assert [info.dirty_store for info in region.scan()] == [False, False, True, True]
-
-
-def test_pause_and_resume_reach_everybody(region, shard):
-    ops.pause(shard, True)
-    assert ops.status(shard)["paused"]
-
-    ops.pause(shard, False)
-    assert not ops.status(shard)["paused"]

@@ -229,7 +229,7 @@ def test_while_somebody_is_inside_files_rest_for_idle_flush_seconds(inside, tmp_
 
 
 def test_paused_nothing_is_flushed_but_what_is_asked_for_is_done(inside, router):
-    router.ok("PAUSE")
+    inside.region.pause(True)
     inside.write("a", b"hello")
     until(lambda: router.status()["background"] == "idle")
     time.sleep(1.5)  # longer than the look that would have flushed; nothing can be waited for
@@ -237,7 +237,7 @@ def test_paused_nothing_is_flushed_but_what_is_asked_for_is_done(inside, router)
     assert inside.named("a").dirty_disk and not (inside.build / "a").exists()
     router.ok("BARRIER")
     assert (inside.build / "a").exists()
-    router.ok("RESUME")
+    inside.region.pause(False)
     until(lambda: not inside.named("a").dirty_store)
 
 
@@ -248,7 +248,7 @@ def test_files_unlinked_while_open_are_freed_after_they_are_closed(inside, route
 
 
 def test_a_killed_shard_comes_back_and_finds_its_work(inside, router, tmp_path):
-    router.ok("PAUSE")
+    inside.region.pause(True)
     inside.write("a", b"hello")
     router.process.kill()
     router.process.wait()
