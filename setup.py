@@ -14,6 +14,7 @@ for each of the two, because they are compiled differently.
 import copy
 import glob
 import os
+import re
 import tempfile
 
 from setuptools import Extension, setup
@@ -42,7 +43,7 @@ SHARED = [
     for path in sorted(glob.glob(f"interpose/{floor}/**/*.c", recursive=True))
 ]
 PRELOAD = sorted(glob.glob("interpose/preload/**/*.c", recursive=True))
-EXPORTS = "interpose/preload/symbols.map"
+CALLS = "interpose/preload/calls.def"
 
 
 class BuildApart(build_ext):
@@ -61,7 +62,23 @@ class BuildApart(build_ext):
         alone.compiler.linker_so = [
             word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")
         ]
+        if ext.name == "velo.interpose.libvelo":
+            ext.extra_link_args.append(f"-Wl,--version-script={self._exports()}")
         super(BuildApart, alone).build_extension(ext)
+
+    def _exports(self):
+        """What libvelo exports: the functions of libc in calls.def, and nothing else.
+
+        No version name: a versioned definition would not meet programs' references to GLIBC_2.x.
+        """
+        with open(CALLS) as file:
+            rows = re.findall(r"^LIBC\((\w[^)]*)\)", file.read(), re.M)
+        names = [name.strip() for row in rows for name in row.split(",")]
+        path = os.path.join(self.build_temp, "symbols.map")
+        self.mkpath(self.build_temp)
+        with open(path, "w") as file:
+            file.write(f"{{ global: {'; '.join(names)}; local: *; }};\n")
+        return path
 
 
 class BuildLauncher(build_scripts):
@@ -91,9 +108,9 @@ setup(
             "velo.interpose.libvelo",
             sources=SHARED + PRELOAD,
             include_dirs=["interpose"],
-            depends=[*HEADERS, EXPORTS],
+            depends=HEADERS,
             extra_compile_args=COMMON + LIBRARY,
-            extra_link_args=[f"-Wl,--version-script={EXPORTS}", *LIBRARY_LINK],
+            extra_link_args=LIBRARY_LINK,
         ),
     ],
 )

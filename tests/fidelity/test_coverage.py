@@ -1,6 +1,6 @@
 """Every door of libc that leads to a file is watched, or left open on purpose.
 
-In: coverage.toml (the reviewed reasons), symbols.map (what libvelo.so stands in front of), and what
+In: coverage.toml (the reviewed reasons), calls.def (what libvelo.so stands in front of), and what
 this machine really has: its libc, its build tools and the libraries they load. Out: one failure per
 name that nobody has looked at. Never: a name taken for granted because no tool uses it today.
 """
@@ -22,11 +22,10 @@ from pathlib import Path
 
 import pytest
 
-from support.harness import tool
+from support.harness import exports, tool
 from velo.interpose import launch
 
 HERE = Path(__file__).parent
-MAP = HERE.parent.parent / "interpose/preload/symbols.map"
 
 # What a build runs. Compilers and linkers must be there; of the others, what the machine has.
 NEEDED_TOOLS = "gcc cc1 collect2 as ld ar make dash bash python3 git tar cp"
@@ -80,9 +79,7 @@ def libc() -> dict[str, set[str]]:
 
 @cache
 def covered() -> frozenset[str]:
-    text = re.search(r"global:(.*?)local:", MAP.read_text(), re.S)
-    assert text, "symbols.map has no global: section"
-    return frozenset(text[1].replace(";", " ").split())
+    return frozenset(exports())
 
 
 class Table:

@@ -7,6 +7,7 @@ without a limit, or signal a process that does not belong to the root.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,14 @@ def tool(name: str) -> str:
         pytest.skip(f"needs {name}: package {TOOLS[name]}")
     assert found, f"{name} is missing; install it, or pip install -e '.[test]'"
     return found
+
+
+def exports() -> list[str]:
+    """The functions of libc that libvelo.so stands in front of: the LIBC rows of calls.def."""
+    text = (Path(__file__).parents[2] / "interpose/preload/calls.def").read_text()
+    rows = re.findall(r"^LIBC\((\w[^)]*)\)", text, re.M)
+    assert rows, "calls.def has no LIBC rows"
+    return [name.strip() for row in rows for name in row.split(",")]
 
 
 def processes_of(root: Path) -> list[int]:

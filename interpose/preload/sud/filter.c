@@ -27,16 +27,8 @@
 
 /* What the core and the wrappers may call for a hosted path that the program named. */
 static const uint16_t needed[] = {
-    SYS_bind,      SYS_clock_gettime,  SYS_close,       SYS_connect,    SYS_dup,
-    SYS_faccessat, SYS_fallocate,      SYS_fchmod,      SYS_fchmodat,   SYS_fchown,
-    SYS_fchownat,  SYS_fcntl,          SYS_fsetxattr,   SYS_fstat,      SYS_fsync,
-    SYS_ftruncate, SYS_futex,          SYS_getcwd,      SYS_getdents64, SYS_getegid,
-    SYS_geteuid,   SYS_getgroups,      SYS_getpid,      SYS_getrandom,  SYS_gettid,
-    SYS_kill,      SYS_linkat,         SYS_lseek,       SYS_madvise,    SYS_mkdirat,
-    SYS_mmap,      SYS_munmap,         SYS_nanosleep,   SYS_newfstatat, SYS_openat,
-    SYS_ppoll,     SYS_pread64,        SYS_read,        SYS_readlinkat, SYS_recvfrom,
-    SYS_renameat2, SYS_rt_sigprocmask, SYS_sched_yield, SYS_sendfile,   SYS_sendmsg,
-    SYS_socket,    SYS_statfs,         SYS_symlinkat,   SYS_unlinkat,   SYS_utimensat,
+#define NEEDS(name) SYS_##name,
+#include "preload/calls.def"
 };
 
 /* ---- what a filter says ---------------------------------------------------------------------- */

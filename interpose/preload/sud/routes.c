@@ -8,5 +8,5 @@ velo_routed *velo_route_call;
 __attribute__((used)) const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX] = {
 #define FILES(name, call) [SYS_##name] = VELO_ROUTED_FILES,
 #define OTHER(name, call) [SYS_##name] = VELO_ROUTED_OTHER,
-#include "calls.def"
+#include "preload/calls.def"
 };

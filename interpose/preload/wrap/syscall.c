@@ -74,7 +74,7 @@ __attribute__((used)) long velo_syscall_routed(long number, long a, long b, long
     switch (number) {
 #define FILES CASE
 #define OTHER CASE
-#include "preload/sud/calls.def"
+#include "preload/calls.def"
     case SYS_clone:
     case SYS_clone3:
         return velo_answer(velo_clone_elsewhere(number, a, b, c, d, e));
