@@ -372,7 +372,7 @@ static PyObject *region_opaque_watch(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* meets(fd, pid): the process at the other end of a socket that this process has is outside. Whether. */
+/* meets(fd, pid): the process at the other end of a socket or FIFO that this process has is outside. Whether. */
 static PyObject *region_meets(PyObject *self, PyObject *args)
 {
     int fd, pid, outside;
@@ -383,11 +383,20 @@ static PyObject *region_meets(PyObject *self, PyObject *args)
         return raise_errno(-errno);
     Py_BEGIN_ALLOW_THREADS
     outside = pid == 0 || !velo_peer_is_inside(region_of(self), (uint32_t)pid);
-    if (outside)
-        velo_peer_known(region_of(self), velo_peer_begin(region_of(self), fd, stat.st_ino),
-                        (uint32_t)pid, "a socket", 0);
+    if (outside) {
+        const uint64_t inode = stat.st_ino | (S_ISFIFO(stat.st_mode) ? VELO_PEER_FIFO : 0);
+        velo_peer_known(region_of(self), velo_peer_begin(region_of(self), fd, inode), (uint32_t)pid,
+                        S_ISFIFO(stat.st_mode) ? "a FIFO" : "a socket", 0);
+    }
     Py_END_ALLOW_THREADS
     return PyBool_FromLong(outside);
+}
+
+static PyObject *region_heed_fifos(PyObject *self, PyObject *none)
+{
+    (void)none;
+    velo_fifos_heed(region_of(self));
+    Py_RETURN_NONE;
 }
 
 static PyObject *region_pause(PyObject *self, PyObject *args)
@@ -425,6 +434,7 @@ static PyMethodDef region_methods[] = {
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
     {"meets", region_meets, METH_VARARGS, NULL},
+    {"heed_fifos", region_heed_fifos, METH_NOARGS, NULL},
     {"opaque_watch", region_opaque_watch, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -294,6 +294,11 @@ class Region:
         """Something was mounted or unmounted: look whether it concerns hosted directories."""
         self._mapped.mounts_changed()
 
+    def heed_fifos(self) -> None:
+        """Some stand outside of hosted directories: programs look whether a file that they open is
+        one, and who has its other end. For the life of the arena."""
+        self._mapped.heed_fifos()
+
     def pause(self, paused: bool) -> None:
         """Stop or resume background flushing, for every shard and every later one."""
         self._mapped.pause(paused)

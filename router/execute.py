@@ -122,6 +122,8 @@ class _Run:
             self._take_in_changes()
             for fd, pid in inherited.peers():
                 self._region.meets(fd, pid)
+            if inherited.fifos_stand_in(self._settings.workspace):
+                self._region.heed_fifos()
             self._before = hosting.look(self._region)
             program = running.look_up(command[0], os.environ)
             if not launch.is_entered(program):

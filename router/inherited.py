@@ -1,9 +1,11 @@
-"""Sockets that a command inherits: who is at the other end, from before velo was there.
+"""What leads a command to others from the start: descriptors that it inherits, and FIFOs.
 
-In: this process's descriptors. Out: those whose peer may work for the command, with its pid.
+In: this process's descriptors, a few directories. Out: sockets and FIFOs whose other end somebody
+may have who works for the command, with his pid; whether there are FIFOs.
 Never: what the standard streams lead to (a terminal, a CI runner or an editor reads those, and
 looks into no tree on their behalf), unless two of them are one socket, as when a server of
-connections started the command; and nothing is read, written or closed.
+connections started the command; pipes that go one way, which carry logs; make's jobserver; and
+nothing is read, written or closed.
 
 Most commands inherit none, so what knows sockets is loaded for those that do.
 """
@@ -11,40 +13,112 @@ Most commands inherit none, so what knows sockets is loaded for those that do.
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
 
 STANDARD_STREAMS = 3
+ENTRIES_MAX = 4096  # of a directory: a command should not wait for a large one
+JOBSERVER = re.compile(r"--jobserver-(?:auth|fds)=(\d+),(\d+)")
 
 
 def peers() -> Iterator[tuple[int, int]]:
-    """Each socket that is connected on this machine, with the pid of its peer, 0 where that is
-    not known. One of its descriptors, if it has several."""
+    """Each socket that is connected on this machine, and each FIFO, with the pid of its peer, 0
+    where that is not known. One of its descriptors, if it has several."""
     for fd in _inherited_sockets():
         with suppress(OSError):  # it is not connected
             pid = _peer_of(fd)
             if pid is not None:
                 yield fd, pid
+    for fd in _inherited_pipes():
+        for pid in _at_other_end(fd):
+            yield fd, pid
 
 
-def _inherited_sockets() -> list[int]:
+def fifos_stand_in(workspace: str | os.PathLike[str]) -> bool:
+    """Is there a FIFO where people put such: in the workspace, or beside other temporary files?
+    Of make's own nobody outside makes anything."""
+    places = (workspace, "/tmp", os.environ.get("TMPDIR"), os.environ.get("XDG_RUNTIME_DIR"))
+    return any(_has_fifo(place) for place in dict.fromkeys(places) if place)
+
+
+def _has_fifo(place: str | os.PathLike[str]) -> bool:
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in islice(entries, ENTRIES_MAX):
+            is_other = not (
+                entry.is_file(follow_symlinks=False)
+                or entry.is_dir(follow_symlinks=False)
+                or entry.is_symlink()
+            )
+            if is_other and not entry.name.startswith("GMfifo"):
+                with suppress(OSError):
+                    if stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
+                        return True
+    return False
+
+
+def _inherited(is_kind: Callable[[int], bool]) -> list[list[int]]:
     found: dict[int, list[int]] = {}  # inode: descriptors
     for fd in sorted(int(name) for name in os.listdir("/proc/self/fd")):
         with suppress(OSError):  # the listing itself
             state = os.fstat(fd)
-            if stat.S_ISSOCK(state.st_mode) and os.get_inheritable(fd):
+            if is_kind(state.st_mode) and os.get_inheritable(fd):
                 found.setdefault(state.st_ino, []).append(fd)
-    return [fds[0] for fds in found.values() if _is_for_words(fds)]
+    return list(found.values())
+
+
+def _inherited_sockets() -> list[int]:
+    return [fds[0] for fds in _inherited(stat.S_ISSOCK) if _is_for_words(fds)]
 
 
 def _is_for_words(fds: list[int]) -> bool:
     """No standard stream, or the one that it reads is the one that it answers by."""
     return fds[0] >= STANDARD_STREAMS or {0, 1} <= set(fds)
+
+
+def _inherited_pipes() -> list[int]:
+    """FIFOs with a name, and pipes of which some are there to ask and some to answer."""
+    jobserver = JOBSERVER.search(os.environ.get("MAKEFLAGS", ""))
+    tokens = {int(fd) for fd in jobserver.groups()} if jobserver else set()
+    apart = [fds[0] for fds in _inherited(stat.S_ISFIFO) if fds[0] >= STANDARD_STREAMS]
+    apart = [fd for fd in apart if fd not in tokens and "/GMfifo" not in _name_of(fd)]
+    named = [fd for fd in apart if not _name_of(fd).startswith("pipe:")]
+    pipes = [fd for fd in apart if fd not in named]
+    two_ways = {_rights_of("self", fd) for fd in pipes} >= {os.O_RDONLY, os.O_WRONLY}
+    return [*named, *(pipes if two_ways else ())]
+
+
+def _name_of(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
+def _rights_of(pid: int | str, fd: int | str) -> int:
+    mode = os.lstat(f"/proc/{pid}/fd/{fd}").st_mode & 0o600
+    return {0o400: os.O_RDONLY, 0o200: os.O_WRONLY}.get(mode, os.O_RDWR)
+
+
+def _at_other_end(fd: int) -> list[int]:
+    """One process that has the end that `fd` is not, if there is one. Where `fd` is both, our
+    parent is none: it only hands on what it opened."""
+    name, ours = _name_of(fd), _rights_of("self", fd)
+    theirs = {os.O_RDONLY, os.O_WRONLY, os.O_RDWR} - ({ours} - {os.O_RDWR})
+    passed_over = {os.getpid(), os.getppid() if ours == os.O_RDWR else 0}
+    for pid in sorted({int(pid) for pid in os.listdir("/proc") if pid.isdigit()} - passed_over):
+        with suppress(OSError):  # it has ended, or is not to be looked into
+            held = [at for at in os.listdir(f"/proc/{pid}/fd") if _leads_to(pid, at, name)]
+            if any(_rights_of(pid, at) in theirs for at in held):
+                return [pid]
+    return []
+
+
+def _leads_to(pid: int, fd: str, name: str) -> bool:
+    return os.readlink(f"/proc/{pid}/fd/{fd}") == name
 
 
 def _peer_of(fd: int) -> int | None:

@@ -279,6 +279,17 @@ int velo_has_socket(uint32_t pid, int fd, uint64_t inode)
     return got == (long)velo_length(wanted) && memcmp(link, wanted, (size_t)got) == 0;
 }
 
+int velo_has_fifo(uint32_t pid, int fd, uint64_t inode)
+{
+    char path[48] = "/proc/";
+    struct stat stat;
+    const size_t length = 6 + velo_put_decimal(path + 6, pid);
+    memcpy(path + length, "/fd/", 4);
+    velo_put_decimal(path + length + 4, (uint64_t)fd);
+    return velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word(path), velo_word(&stat), 0) == 0 &&
+           S_ISFIFO(stat.st_mode) && stat.st_ino == inode;
+}
+
 uint64_t velo_network(void)
 {
     struct stat stat;

@@ -16,6 +16,8 @@ int velo_sockets_at(unsigned port, int datagrams, void (*each)(void *context, ui
 uint64_t velo_socket_between(const struct sockaddr *theirs, const struct sockaddr *ours);
 /* Does descriptor `fd` of that process hold the socket? */
 int velo_has_socket(uint32_t pid, int fd, uint64_t inode);
+/* The same of a FIFO or pipe. */
+int velo_has_fifo(uint32_t pid, int fd, uint64_t inode);
 /* Inode of our network namespace, or 0. */
 uint64_t velo_network(void);
 /* "comm" of a process, or "" */

@@ -197,7 +197,7 @@ struct velo_opaque_slot {
  * Guards   the rest is written while `owner` has no process; `inode`, which comes last, makes it LIVES */
 struct velo_peer {
     _Atomic uint64_t owner; /* serial << 32 | pid (0: it is being filled); 0: free */
-    _Atomic uint64_t inode; /* of the socket inside; 0: TRYING */
+    _Atomic uint64_t inode; /* of the socket inside, or of a FIFO | VELO_PEER_FIFO; 0: TRYING */
     _Atomic uint64_t waiting; /* of the socket that waits at a port, 0: not known by one */
     _Atomic uint64_t network; /* namespace, by its inode */
     _Atomic uint64_t since_ns, ended_ns; /* boot time; 0: it lives */
@@ -205,6 +205,7 @@ struct velo_peer {
     uint32_t reserved;
 };
 #define VELO_PEERS_MAX 256u
+#define VELO_PEER_FIFO (1ull << 63)
 #define VELO_ENDPOINTS_MAX 1024u /* where processes inside wait to be asked, by hash */
 #define VELO_ASKERS_MAX 1024u /* who inside has asked lately, by hash; an older one goes */
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
@@ -338,6 +339,7 @@ struct velo_header {
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
     struct velo_peer peers[VELO_PEERS_MAX];
     _Atomic uint32_t peer_serial, peer_count; /* times one began; slots that were ever in use */
+    _Atomic uint32_t fifos; /* some stand outside of hosted directories: who opens a file looks */
     _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
     _Atomic uint64_t peers_look_ns; /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];

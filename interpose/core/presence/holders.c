@@ -29,6 +29,8 @@ struct search { /* mapped: the caller may have a small stack */
     void *context;
     int self; /* the process looked at is this one */
     int any;  /* who cannot be looked into is passed over */
+    velo_stranger is_wanted;
+    void *wanted; /* its context */
     uint32_t pid;
     char own[16], path[300], link[PATH_MAX], processes[DENTS_BYTES], descriptors[DENTS_BYTES];
 };
@@ -124,11 +126,18 @@ int velo_holders(const struct velo_region *region, const char *file, velo_holder
 
 static int is_one(void *context, int self, int fd)
 {
-    (void)context, (void)self, (void)fd;
-    return 1;
+    const struct search *s = context;
+    (void)self;
+    return s->is_wanted == NULL || s->is_wanted(s->wanted, s->pid, fd);
 }
 
 uint32_t velo_holder_of(const struct velo_region *region, const char *file)
+{
+    return velo_holder_that(region, file, NULL, NULL);
+}
+
+uint32_t velo_holder_that(const struct velo_region *region, const char *file,
+                          velo_stranger is_wanted, void *context)
 {
     const long address = velo_os_map(sizeof(struct search));
     if (address < 0 && address > -4096)
@@ -137,6 +146,9 @@ uint32_t velo_holder_of(const struct velo_region *region, const char *file)
     s->region = region;
     s->file = file;
     s->see = is_one;
+    s->context = s;
+    s->is_wanted = is_wanted;
+    s->wanted = context;
     s->any = 1;
     const uint32_t pid = search_all(s) == 1 ? s->pid : 0;
     velo_os_unmap(address, sizeof *s);
@@ -148,18 +160,20 @@ static int is_other(void *context, int self, int fd)
     return !self || fd != *(const int *)context;
 }
 
+int velo_holders_name(int fd, char file[PATH_MAX])
+{
+    char path[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
+    velo_put_decimal(path + 14, (uint64_t)fd);
+    const long length = velo_os_readlinkat(AT_FDCWD, path, file, PATH_MAX - 1);
+    if (length >= 0)
+        file[length] = 0;
+    return length < 0 ? (int)length : 0;
+}
+
 int velo_somebody_has(const struct velo_region *region, int fd)
 {
-    char path[32] = "/proc/self/fd/", digits[12], file[PATH_MAX], *at = digits + sizeof digits - 1;
-    unsigned rest = (unsigned)fd;
-    *at = 0;
-    do
-        *--at = (char)('0' + rest % 10);
-    while ((rest /= 10) != 0);
-    memcpy(path + 14, at, velo_length(at) + 1);
-    const long length = velo_os_readlinkat(AT_FDCWD, path, file, PATH_MAX - 1);
-    if (length < 0)
+    char file[PATH_MAX];
+    if (velo_holders_name(fd, file) != 0)
         return 1;
-    file[length] = 0;
     return velo_holders(region, file, is_other, &fd) != 0; /* also when it cannot be known */
 }

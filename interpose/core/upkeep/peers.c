@@ -23,6 +23,7 @@
 #include "kernel/sockets.h"
 
 #define LOOK_NS 20000000ull /* between two looks, by whoever walks */
+#define LINGER_FIFO_NS 10000000000ull /* `echo words >fifo` is over before the work begins */
 #define LINGER_NS 1000000000ull /* tmux starts a shell 30 ms after its client has gone */
 #define ENDPOINT_PROBES 8u
 
@@ -229,6 +230,39 @@ void velo_peer_asks(struct velo_region *region, int fd, uint64_t inode, uint32_t
         atomic_store(&region->header->peers[slot].peer, 0);
 }
 
+/* ---- FIFOs ------------------------------------------------------------------------------------ */
+
+struct ends {
+    struct velo_region *region;
+    uint32_t self;
+    int fd, kin;
+};
+
+static int is_stranger(void *context, uint32_t pid, int fd)
+{
+    struct ends *ends = context;
+    if (pid != ends->self && !velo_peer_is_inside(ends->region, pid))
+        return 1;
+    ends->kin |= pid != ends->self || fd != ends->fd;
+    return 0;
+}
+
+uint32_t velo_peer_at_fifo(struct velo_region *region, int fd, int *kin)
+{
+    char file[PATH_MAX];
+    struct ends ends = {region, (uint32_t)velo_sys0(SYS_getpid), fd, 0};
+    if (velo_holders_name(fd, file) != 0)
+        return 0;
+    const uint32_t pid = velo_holder_that(region, file, is_stranger, &ends);
+    *kin = ends.kin;
+    return pid;
+}
+
+void velo_fifos_heed(struct velo_region *region)
+{
+    atomic_store(&region->header->fifos, 1);
+}
+
 /* ---- its end ---------------------------------------------------------------------------------- */
 
 static int lives(const struct velo_peer *slot, uint64_t owner)
@@ -237,6 +271,8 @@ static int lives(const struct velo_peer *slot, uint64_t owner)
     const uint32_t pid = pid_of(owner);
     if (inode == 0) /* it is just being made */
         return !velo_thread_dead(pid, atomic_load(&slot->since_ns));
+    if ((inode & VELO_PEER_FIFO) != 0)
+        return velo_has_fifo(pid, (int)atomic_load(&slot->fd), inode & ~VELO_PEER_FIFO);
     return velo_has_socket(pid, (int)atomic_load(&slot->fd), inode) ||
            velo_network() != atomic_load(&slot->network) || /* we cannot know */
            velo_socket_exists(inode);
@@ -262,6 +298,11 @@ static void end(struct velo_region *region, struct velo_peer *slot, uint64_t own
     velo_peers_settle(region);
 }
 
+static uint64_t linger_of(const struct velo_peer *slot)
+{
+    return (atomic_load(&slot->inode) & VELO_PEER_FIFO) != 0 ? LINGER_FIFO_NS : LINGER_NS;
+}
+
 static void look_at(struct velo_region *region, struct velo_peer *slot, uint64_t now_ns)
 {
     const uint64_t owner = atomic_load(&slot->owner);
@@ -270,7 +311,7 @@ static void look_at(struct velo_region *region, struct velo_peer *slot, uint64_t
     const uint64_t ended_ns = atomic_load(&slot->ended_ns);
     if (ended_ns == 0 && !lives(slot, owner))
         atomic_store(&slot->ended_ns, now_ns);
-    else if (ended_ns != 0 && now_ns - ended_ns > LINGER_NS)
+    else if (ended_ns != 0 && now_ns - ended_ns > linger_of(slot))
         end(region, slot, owner);
 }
 

@@ -49,6 +49,12 @@ void velo_asks_ours(int fd, unsigned port);
 /* Is that process inside? Of one that was a moment ago it is believed. */
 bool velo_is_inside(struct velo_region *region, uint32_t pid);
 
+/* fifo.c: `fd` is what stands at `path`, which may be a FIFO; that was opened outside of hosted directories; one
+ * was made there. Keep errno. */
+void velo_fifo_opened(int fd, const char *path);
+void velo_maybe_fifo_opened(int fd, const char *path, int flags);
+void velo_fifo_made(int dirfd, const char *path);
+
 /* Of addresses, in peers.c. `name`: a path, or "@" and an abstract name, whose zero bytes are shown as "@",
  * too; false: none. */
 #define VELO_ADDRESS_NAME (sizeof(struct sockaddr_un) + 2)

@@ -13,6 +13,7 @@
 #include "preload/write/hint.h"
 #include "preload/path/outside.h"
 #include "preload/base/raw.h"
+#include "preload/program/peers.h"
 
 #define THE_NAME (VELO_WALK_NOFOLLOW | VELO_WALK_LAST)
 
@@ -339,7 +340,7 @@ EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
     return (int)velo_answer(mkdir_at(dirfd, path, mode));
 }
 
-static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
+static long make_node(int dirfd, const char *path, mode_t mode, dev_t device)
 {
     const mode_t type = mode & S_IFMT; /* what cannot be made is refused before the path is read */
     if (type != 0 && type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO &&
@@ -347,6 +348,14 @@ static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
         return raw_mknod(dirfd, path, mode, device);
     ONE_NAME(dirfd, path, THE_NAME, raw_mknod(dirfd, path, mode, device),
              velo_mknod(velo_here(), &place, mode, device));
+}
+
+static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
+{
+    const long rc = make_node(dirfd, path, mode, device);
+    if (rc == 0 && (mode & S_IFMT) == S_IFIFO)
+        velo_fifo_made(dirfd, path);
+    return rc;
 }
 
 EXPORT int mknod(const char *path, mode_t mode, dev_t device)

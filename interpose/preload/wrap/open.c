@@ -11,6 +11,7 @@
 
 #include "preload/write/hint.h"
 #include "preload/base/raw.h"
+#include "preload/program/peers.h"
 
 #define TEMPORARY_TRIES 1000
 
@@ -24,6 +25,8 @@ int velo_open_standing(const struct velo_place *place, int flags, mode_t mode)
         fd = NEXT(openat)(place->base, place->given, flags, mode);
     const int rc = fd < 0 ? -errno : fd;
     errno = saved;
+    if (place->type == VELO_OTHER)
+        velo_fifo_opened(fd, place->path);
     return rc;
 }
 
@@ -61,6 +64,12 @@ static int open_claimed(int claimed, struct velo_place *place, int flags, mode_t
     return (int)velo_answer(claimed < 0 ? claimed : velo_open_hosted(place, flags, mode));
 }
 
+static int opened_outside(int fd, const char *path, int flags)
+{
+    velo_maybe_fifo_opened(fd, path, flags);
+    return fd;
+}
+
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct velo_place place;
@@ -70,7 +79,7 @@ static int open_at(int dirfd, const char *path, int flags, mode_t mode)
     const int claimed =
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
-        return NEXT(openat)(dirfd, path, flags, mode);
+        return opened_outside(NEXT(openat)(dirfd, path, flags, mode), path, flags);
     return open_claimed(claimed, &place, flags, mode);
 }
 
@@ -126,7 +135,7 @@ EXPORT int creat(const char *path, mode_t mode)
     struct velo_place place;
     const int flags = O_CREAT | O_WRONLY | O_TRUNC;
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
-    return claimed == VELO_NOT_OURS ? NEXT(creat)(path, mode)
+    return claimed == VELO_NOT_OURS ? opened_outside(NEXT(creat)(path, mode), path, flags)
                                     : open_claimed(claimed, &place, flags, mode);
 }
 ALIAS(creat64, creat);

@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 
 #include "kernel/os.h"
+#include "preload/program/peers.h"
 #include "preload/base/raw.h"
 #include "open.h"
 
@@ -237,5 +238,10 @@ static long open_ours(int dirfd, const char *path, const struct open_how *given,
 long velo_openat2(int dirfd, const char *path, const struct open_how *how, size_t size)
 {
     const long rc = open_ours(dirfd, path, how, size);
-    return velo_answer(rc == OWN_CALL ? raw_openat2(dirfd, path, how, size) : rc);
+    if (rc != OWN_CALL)
+        return velo_answer(rc);
+    const long fd = raw_openat2(dirfd, path, how, size);
+    if (fd >= 0)
+        velo_maybe_fifo_opened((int)fd, path, (int)how->flags);
+    return velo_answer(fd);
 }

@@ -6,6 +6,7 @@
 
 #include "preload/write/hint.h"
 #include "preload/base/raw.h"
+#include "preload/program/peers.h"
 #include "open.h"
 
 /* The flags of open for a mode of fopen, or -1 when it is none. */
@@ -84,6 +85,13 @@ static FILE *open_plain(int fd, const char *mode, int flags)
     return stream;
 }
 
+static FILE *opened_outside(FILE *stream, const char *path, int flags)
+{
+    if (stream != NULL)
+        velo_maybe_fifo_opened(stream->_fileno, path, flags);
+    return stream;
+}
+
 EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
     struct velo_place place;
@@ -92,7 +100,7 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
         return NEXT(fopen)(path, mode);
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS)
-        return NEXT(fopen)(path, mode);
+        return opened_outside(NEXT(fopen)(path, mode), path, flags);
     const int fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags, 0666);
     if (velo_answer(fd) < 0)
         return NULL;
@@ -168,8 +176,10 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
     const int claimed = meant == NULL || flags < 0
                             ? VELO_NOT_OURS
                             : velo_claim(AT_FDCWD, meant, velo_open_walk_flags(flags), &place);
-    if (claimed == VELO_NOT_OURS || (claimed < 0 && path == NULL))
-        return NEXT(freopen)(path, mode, stream);
+    if (claimed == VELO_NOT_OURS || (claimed < 0 && path == NULL)) {
+        FILE *again = NEXT(freopen)(path, mode, stream);
+        return path == NULL ? again : opened_outside(again, path, flags);
+    }
     flockfile(stream); /* between the two files another thread would write to neither */
     FILE *again = reopen_hosted(&place, claimed, mode, flags, stream);
     funlockfile(stream);

@@ -1,0 +1,116 @@
+/* fifo.c - a FIFO was opened: does a process outside have its other end?
+ *
+ * In    a descriptor that may be one
+ * Out   the tree on disk before a word goes through it, a slot that lives as long as the descriptor and
+ *       some seconds longer
+ * Never a look for make's jobserver, which every compiler of a build may open
+ *
+ * A FIFO says of nobody who he is, so all of /proc is looked through: milliseconds, each time one is opened.
+ * Whoever waited in his open for ours may not have it yet, so there are several looks, and who is found by
+ * none is taken for outside. Who opens without waiting may be the first: one that somebody inside made is
+ * then nobody's, any other is taken for outside, too. */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/arena/layout.h"
+#include "kernel/os.h"
+#include "preload/base/raw.h"
+#include "preload/program/environment.h"
+#include "preload/program/peers.h"
+
+#define LOOKS_MAX 6
+#define PAUSE_NS 1000000l
+
+/* "/tmp/GMfifo77", or what MAKEFLAGS says: "... --jobserver-auth=fifo:/tmp/GMfifo77 ..." */
+static bool is_jobserver(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (strncmp(slash == NULL ? path : slash + 1, "GMfifo", 6) == 0)
+        return true;
+    const char *flags = velo_environment_get(environ, "MAKEFLAGS");
+    const char *at = flags == NULL ? NULL : strstr(flags, "=fifo:");
+    const size_t length = strlen(path);
+    return at != NULL && strncmp(at + 6, path, length) == 0 &&
+           (at[6 + length] == 0 || at[6 + length] == ' ');
+}
+
+static uint64_t key_of(const struct stat *stat)
+{
+    return velo_mix(velo_key_of_inode(stat->st_ino), stat->st_dev) | 1;
+}
+
+void velo_fifo_made(int dirfd, const char *path)
+{
+    struct velo_region *region = velo_here();
+    struct stat stat;
+    if (region == NULL || is_jobserver(path) ||
+        raw_statat(dirfd, path, &stat, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    velo_fifos_heed(region);
+    velo_endpoint_note(region, key_of(&stat));
+}
+
+/* Whose is the other end? False: nobody's outside. */
+static bool find_stranger(struct velo_region *region, int fd, const struct stat *stat,
+                          uint32_t *pid)
+{
+    const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0);
+    const bool waited = (flags & O_NONBLOCK) == 0 && (flags & O_ACCMODE) != O_RDWR;
+    for (int looks = 0; looks < LOOKS_MAX; looks++) {
+        int kin = 0;
+        *pid = velo_peer_at_fifo(region, fd, &kin);
+        if (*pid != 0 || kin != 0)
+            return *pid != 0;
+        if (!waited)
+            return !velo_endpoint_known(region, key_of(stat));
+        velo_os_pause(PAUSE_NS);
+    }
+    return true;
+}
+
+static void look_at(struct velo_region *region, int fd, const struct stat *stat)
+{
+    uint32_t pid = 0;
+    velo_fifos_heed(region);
+    if (!find_stranger(region, fd, stat, &pid))
+        return;
+    const int slot = velo_peer_begin(region, fd, stat->st_ino | VELO_PEER_FIFO);
+    velo_peer_known(region, slot, pid, "a FIFO", 0);
+}
+
+void velo_fifo_opened(int fd, const char *path)
+{
+    struct velo_region *region = velo_here();
+    struct stat stat;
+    if (region == NULL || fd < 0 || raw_fstat(fd, &stat) != 0 || !S_ISFIFO(stat.st_mode) ||
+        is_jobserver(path))
+        return;
+    const int saved = errno;
+    look_at(region, fd, &stat);
+    errno = saved;
+}
+
+/* What no FIFO stands in is not asked for one. */
+static bool is_of_the_system(const char *path)
+{
+    return strncmp(path, "/usr/", 5) == 0 || strncmp(path, "/lib", 4) == 0 ||
+           strncmp(path, "/etc/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 ||
+           strncmp(path, "/sys/", 5) == 0 || strcmp(path, "/dev/null") == 0 ||
+           strcmp(path, "/dev/tty") == 0;
+}
+
+static bool heeds_fifos(void)
+{
+    return atomic_load_explicit(&velo_the_region.header->fifos, memory_order_relaxed) != 0;
+}
+
+/* A system call more for each header would be much: until somebody inside has met a FIFO, only who writes is
+ * asked. */
+void velo_maybe_fifo_opened(int fd, const char *path, int flags)
+{
+    if (fd < 0 || velo_here() == NULL || (flags & (O_PATH | O_DIRECTORY)) != 0 ||
+        ((flags & O_ACCMODE) == O_RDONLY && !heeds_fifos()) || is_of_the_system(path))
+        return;
+    velo_fifo_opened(fd, path);
+}
