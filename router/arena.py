@@ -208,6 +208,11 @@ class Lock:
         with suppress(OSError):
             os.rmdir(os.path.dirname(self.path))
 
+    def sweep(self) -> None:
+        """Remove what a killed holder left; does nothing when somebody holds it."""
+        if os.path.exists(self.path) and self.take(timeout_s=0):
+            self.release()
+
     def is_ours(self) -> bool:
         """False when not held, or when somebody removed the file, or the whole root, by hand."""
         try:

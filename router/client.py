@@ -155,6 +155,7 @@ def stop(
     Raises:
         Refused: it cannot end cleanly (in use, disk full) and goes on.
         ServerSilent: the flush did not end in time, or the server did not; it may still.
+        ServerNotRunning: there was none, or it was killed before it removed the arena.
     """
     lock = Lock(arena.server_lock)
     said = ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
@@ -163,6 +164,9 @@ def stop(
         if time.monotonic() > deadline:
             raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
         time.sleep(POLL_S)
+        lock.sweep()
+    if os.path.exists(arena.meta):  # killed after its answer: the next one removes it
+        raise ServerNotRunning(workspace="this workspace")
     return said
 
 

@@ -8,7 +8,7 @@ import time
 import click
 
 from . import client
-from .arena import Arena
+from .arena import Arena, Lock
 from .cmd_sync import TIMEOUT_S, tell
 from .config import find_workspace, load
 from .errors import Leaving, ServerNotRunning
@@ -36,6 +36,8 @@ def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
         try:
             pid = _server(arena, place)
             if pid is None:
+                for left in (arena.start_lock, arena.server_lock):
+                    Lock(left).sweep()
                 click.echo("velo: no server runs", err=True)
                 return
             tell(client.stop(arena, force=force, timeout_s=timeout_s, pid=pid))

@@ -70,6 +70,7 @@ def serve(
         left = server.run(ready=lambda: ready(found.damage))
         if left is None:
             arena.remove()
+            Lock(arena.start_lock).sweep()  # of a command that was killed while it started us
         elif lock.is_ours():
             _forget_sockets(arena)
             say(str(left))

@@ -132,6 +132,25 @@ def test_a_stale_socket_is_no_obstacle(velo: Velo, workspace) -> None:
     assert (place / "build/file").read_text() == "new\n"
 
 
+@pytest.mark.parametrize("served", [True, False], ids=["a server runs", "none runs"])
+def test_stop_removes_what_a_command_killed_while_it_started_a_server_left(
+    velo: Velo, workspace, served: bool
+) -> None:
+    place = workspace()
+    velo.exec("true", cwd=place)
+    left = [velo.arena().with_suffix(".start")]
+    if not served:
+        left.append(velo.arena().with_suffix(".lock"))
+        velo.stop(cwd=place)
+        velo.root.mkdir(mode=0o700, exist_ok=True)
+    for path in left:
+        path.touch()
+
+    velo.stop(cwd=place)
+
+    assert not velo.root.exists()
+
+
 def _wait_until_half_built(velo: Velo, building: subprocess.Popen[str]) -> None:
     """Until some object files are in memory or on disk, and the build still runs."""
     started = len(_files(velo))
