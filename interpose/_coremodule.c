@@ -12,8 +12,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/arena/lock.h"
-
 #define SCAN_COUNT_MAX 512u
 
 /* ---- making and leaving ---------------------------------------------------------------------- */
@@ -87,17 +85,14 @@ static PyObject *core_layout_hash(PyObject *module, PyObject *unused)
 /* What serve decided: workspace, socket, shard count, max_memory, patterns. */
 static PyObject *region_options(PyObject *self, PyObject *unused)
 {
-    const struct velo_header *header = region_of(self)->header;
+    const struct velo_region *region = region_of(self);
+    char pattern[VELO_PATTERN_TEXT];
     (void)unused;
     PyObject *patterns = PyList_New(0);
     if (patterns == NULL)
         return NULL;
-    for (uint32_t i = 0; i < header->pattern_count && i < VELO_PATTERNS_MAX; i++) {
-        /* "a/b/" is anchored by its inner slash, "/name/" by its first, an absolute one has it. */
-        const int anchored = header->patterns[i].anchored && !header->patterns[i].absolute &&
-                             strchr(header->patterns[i].text, '/') == NULL;
-        PyObject *text =
-            PyUnicode_FromFormat("%s%.252s/", anchored ? "/" : "", header->patterns[i].text);
+    for (uint32_t i = 0; velo_pattern_text(region, i, pattern); i++) {
+        PyObject *text = PyUnicode_FromString(pattern);
         if (text == NULL || PyList_Append(patterns, text) != 0) {
             Py_XDECREF(text);
             Py_DECREF(patterns);
@@ -105,8 +100,9 @@ static PyObject *region_options(PyObject *self, PyObject *unused)
         }
         Py_DECREF(text);
     }
-    return Py_BuildValue("ssIKN", header->workspace, header->socket, header->shard_count,
-                         (unsigned long long)header->max_memory_bytes, patterns);
+    return Py_BuildValue("ssIKN", velo_workspace_of(region), velo_socket_of(region),
+                         velo_shard_count(region), (unsigned long long)velo_max_memory(region),
+                         patterns);
 }
 
 /* ---- looking ---------------------------------------------------------------------------------- */
@@ -185,15 +181,13 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "I", &home))
         return NULL;
     const struct velo_region *region = region_of(self);
-    struct velo_header *header = region->header;
-    if (home >= header->shard_count)
-        return PyErr_Format(PyExc_ValueError, "shard %u of %u", home, header->shard_count);
+    struct velo_pulse pulse;
+    if (velo_pulse(region, home, &pulse) != 0)
+        return PyErr_Format(PyExc_ValueError, "shard %u of %u", home, velo_shard_count(region));
     return Py_BuildValue(
-        "KKKKKN", (unsigned long long)atomic_load_explicit(&header->activity, memory_order_relaxed),
-        (unsigned long long)VELO_READ(header->slices[home].used_bytes),
-        (unsigned long long)header->slices[home].limit_bytes,
-        (unsigned long long)velo_used_bytes(region), (unsigned long long)velo_limit_bytes(region),
-        PyBool_FromLong(atomic_load_explicit(&header->paused, memory_order_relaxed) != 0));
+        "KKKKKN", (unsigned long long)pulse.activity, (unsigned long long)pulse.used_bytes,
+        (unsigned long long)pulse.limit_bytes, (unsigned long long)velo_used_bytes(region),
+        (unsigned long long)velo_limit_bytes(region), PyBool_FromLong(pulse.paused));
 }
 
 static PyObject *region_check(PyObject *self, PyObject *unused)

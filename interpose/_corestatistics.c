@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#include "core/arena/layout.h"
-
 /* Add `value` (stolen) to `dict`; 0 keeps the chain of calls going, -1 ends it. */
 static int put_item(PyObject *dict, const char *key, PyObject *value)
 {
@@ -97,8 +95,7 @@ PyObject *velo_region_statistics(PyObject *self, PyObject *unused)
     rc = velo_statistics(region_of(self), statistics);
     Py_END_ALLOW_THREADS
     PyObject *dict = rc < 0 ? raise_errno(rc) : PyDict_New();
-    if (dict != NULL &&
-        fill_statistics(dict, statistics, region_of(self)->header->shard_count) != 0)
+    if (dict != NULL && fill_statistics(dict, statistics, velo_shard_count(region_of(self))) != 0)
         Py_CLEAR(dict);
     PyMem_Free(statistics);
     return dict;

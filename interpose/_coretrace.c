@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#include "core/arena/trace.h"
-
 /* trace_topics(bits) -> the bits until now. */
 PyObject *velo_region_trace_topics(PyObject *self, PyObject *args)
 {
@@ -48,9 +46,9 @@ PyObject *velo_region_trace_program(PyObject *self, PyObject *args)
     unsigned index;
     if (!PyArg_ParseTuple(args, "I", &index))
         return NULL;
-    const struct velo_tally *tally = &region_of(self)->header->opaque[index % VELO_NAMES_MAX];
-    const size_t length = strnlen(tally->name, sizeof tally->name);
-    return PyUnicode_DecodeUTF8(tally->name, (Py_ssize_t)length, "replace");
+    size_t length;
+    const char *name = velo_opaque_name(region_of(self), index, &length);
+    return PyUnicode_DecodeUTF8(name, (Py_ssize_t)length, "replace");
 }
 
 /* trace_events() -> [(topic, text)...], by id. */

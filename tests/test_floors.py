@@ -31,7 +31,8 @@ FLOORS = [
     "preload/wrap",
     "preload",
 ]
-DOORS = {"core/velo.h"}  # declares what several floors define
+DOOR = "core/velo.h"  # all that callers of the core include
+DOORS = {DOOR, "core/facts.h"}  # declare what several floors define; the door includes the other
 CIRCLE_MAX = 3
 FILES_MIN = 150
 
@@ -175,3 +176,19 @@ def test_a_new_arrow_up_is_named() -> None:
         "core/tree/path.c is on the floor core/tree and uses velo_reconcile of "
         "core/disk/reconcile.c, on a floor above"
     ]
+
+
+def test_the_core_has_one_door() -> None:
+    outside = {path: text for path, text in read().items() if _is_outside(path)}
+    assert len(outside) > FILES_MIN / 3, "the search finds no callers of the core"
+    found = [
+        f"{path} includes {header}, which is not the core's door"
+        for path, text in outside.items()
+        for header in re.findall(r'#include "(core/[^"]+)"', text)
+        if header != DOOR
+    ]
+    assert not found, "\n".join(found)
+
+
+def _is_outside(path: str) -> bool:
+    return path.startswith("preload/") or "/" not in path

@@ -357,8 +357,6 @@ void velo_peer_known(struct velo_region *region, int slot, uint32_t peer, const 
 void velo_peer_none(struct velo_region *region, int slot);
 /* A process outside that has open what this process has as `fd`, 0: nobody. `kin`: somebody inside has. */
 uint32_t velo_peer_at_fifo(struct velo_region *region, int fd, int *kin);
-/* FIFOs outside of hosted directories are to be heeded, too. */
-void velo_fifos_heed(struct velo_region *region);
 /* The socket with this inode is one that has a peer already. */
 int velo_peer_has(const struct velo_region *region, uint64_t inode);
 /* Who waits on the socket of that inode at a port, by a look through all processes; 0: nobody knows. */
@@ -452,5 +450,7 @@ void velo_pause(struct velo_region *region, int paused);
 /* ---- check.c --------------------------------------------------------------------------------- */
 /* Walk everything under the lock; 0, or -EUCLEAN with the first broken invariant in `why`. */
 int velo_check(struct velo_region *region, char *why, size_t why_size);
+
+#include "core/facts.h"
 
 #endif

@@ -205,7 +205,6 @@ struct velo_peer {
     uint32_t reserved;
 };
 #define VELO_PEERS_MAX 256u
-#define VELO_PEER_FIFO (1ull << 63)
 #define VELO_ENDPOINTS_MAX 1024u /* where processes inside wait to be asked, by hash */
 #define VELO_ASKERS_MAX 1024u /* who inside has asked lately, by hash; an older one goes */
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked

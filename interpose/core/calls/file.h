@@ -10,9 +10,6 @@
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
 /* The same by mknod, at its real path: nothing is opened. 0 or -errno. */
 int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode);
-/* border.c: the next node after `after` that has a name below `directory` and is not on disk as it is
- * now: somebody writes it, or the disk refused it. 0 when there is none. */
-uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
 /* The kernel's inode of a node that is not in memory is another now, or has other links. */
 void velo_unbacked_changed(struct velo_region *region, uint32_t node, int times);
 /* Walk place's own path once more: after somebody changed the tree. */

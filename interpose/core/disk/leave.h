@@ -4,8 +4,6 @@
 
 #include "core/velo.h"
 
-/* BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it open; -errno. */
-int velo_leave_memory(struct velo_region *region, uint32_t node);
 /* A file moves or gets a name: if that is in a watched directory, it is on disk first. */
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to);

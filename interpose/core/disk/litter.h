@@ -6,7 +6,6 @@
 
 /* The name under which this thread writes `node` before it is renamed into place. */
 void velo_temporary_name(uint32_t node, char out[64]);
-int velo_is_temporary(const char *name);
 /* Note down, before it exists, the temporary file of `node` in `directory`; NULL when too many put
  * at once. `end` after it is gone or in place. */
 struct velo_putting *velo_putting_begin(struct velo_region *region, uint32_t node,

@@ -356,3 +356,10 @@ void velo_loosened_recover(struct velo_region *region)
         loosely_locked(region, directory, atomic_load(&region->header->loosened_other), MAY_CHANGE,
                        nothing, NULL);
 }
+
+int velo_reopen_in_memory(struct velo_region *region, uint32_t node, int flags)
+{
+    char path[320];
+    velo_backing_path(region, VELO_READ(velo_node_at(region, node)->backing), path);
+    return velo_open_lent(region, node, VELO_ID_ARENA, path, flags);
+}

@@ -19,8 +19,6 @@ int velo_loose_open(struct velo_region *region, uint32_t directory, const char *
 int velo_open_directory(struct velo_region *region, uint32_t directory);
 /* Its names, too: `fd` of that (or its error, which is returned) becomes one to read. */
 int velo_read_directory(int fd);
-/* An O_TMPFILE file in it, to read and write. */
-int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path);
 int velo_loose_look(struct velo_region *region, uint32_t directory, int dirfd, const char *name);
 int velo_loose_create(struct velo_region *region, uint32_t directory, int dirfd, const char *name);
 int velo_loose_unlink(struct velo_region *region, uint32_t directory, int dirfd, const char *name);

@@ -12,8 +12,6 @@ int velo_is_watched(const struct velo_region *region, uint32_t node);
 void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other);
 /* Must the bytes of this file be where its names are? */
 int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
-/* Will a file that gets this name be announced? */
-int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
 /* Free the slots of watchers that are dead. */
 void velo_watchers_reap(struct velo_region *region);
 /* This process watches from now on. 0 or -ENOSPC. */

@@ -11,7 +11,5 @@ int64_t velo_stamp(struct velo_region *region, int fine);
 /* The ctime to show of a file whose tmpfs file has `kernel_ns`. Link and rename change it in the
  * node only, a copy into memory in the kernel only. */
 int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);
-/* Something was shown: later stamps are not earlier. */
-void velo_raise_floor(struct velo_region *region, int64_t ns);
 
 #endif

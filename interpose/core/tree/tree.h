@@ -65,7 +65,6 @@ int velo_directory_path(const struct velo_region *region, uint32_t directory, ch
 int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
                    size_t length, char path[PATH_MAX]);
 /* "<arena>/i/<id>". */
-void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320]);
 uint64_t velo_backing_new(struct velo_region *region);
 
 /* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */

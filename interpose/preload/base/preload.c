@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/arena/layout.h"
 #include "objects.h"
 #include "raw.h"
 #include "wire/zmtp.h"
@@ -64,7 +63,7 @@ static uint32_t grace_ms = ASK_GRACE_MS;
 static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument)
 {
     static _Atomic int gave_up;
-    const char *socket = region->header->socket;
+    const char *socket = velo_socket_of(region);
     const uint32_t patience_ms = atomic_load(&gave_up) ? 0 : grace_ms;
     for (uint32_t waited_ms = 0;; waited_ms += ASK_RETRY_MS) {
         const int rc = ask_once(socket, verb, shard, argument);

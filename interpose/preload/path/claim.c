@@ -13,7 +13,6 @@
  *   C3  a hosted directory in `cwd` is believed only while its slot has the same generation */
 #include "claim.h"
 
-#include "core/arena/layout.h"
 #include "kernel/text.h"
 #include "outside.h"
 #include "preload/base/raw.h"
@@ -42,19 +41,6 @@ void velo_cwd_unknowable(void)
 
 /* ---- which texts can lead in ----------------------------------------------------------------- */
 
-static bool is_last_of_pattern(const struct velo_header *header, const char *name, size_t length)
-{
-    for (uint32_t i = 0; i < header->pattern_count; i++) {
-        const size_t whole = header->patterns[i].length;
-        const char *text = header->patterns[i].text;
-        if (whole < length || memcmp(text + whole - length, name, length) != 0)
-            continue;
-        if (whole == length || text[whole - length - 1] == '/')
-            return true;
-    }
-    return false;
-}
-
 /* Does a component of `text` end a pattern? From outside nothing else leads into a hosted
  * directory, because those begin where the collapsed text of a path matches one. */
 static bool names_a_pattern(const struct velo_region *region, const char *text)
@@ -65,7 +51,7 @@ static bool names_a_pattern(const struct velo_region *region, const char *text)
         size_t length = 0;
         while (text[length] != 0 && text[length] != '/')
             length++;
-        if (length > 0 && is_last_of_pattern(region->header, text, length))
+        if (length > 0 && velo_ends_pattern(region, text, length))
             return true;
         text += length;
     }
@@ -87,12 +73,6 @@ struct base { /* where a relative path starts */
     bool remembered; /* may be out of date: others can rename directories */
 };
 
-static bool still_there(const struct velo_region *region, uint32_t node, uint32_t generation)
-{
-    const struct velo_node *slot = velo_node_at(region, node);
-    return slot->type == VELO_DIRECTORY && slot->generation == generation;
-}
-
 /* True when `text` and *base are what was remembered and still holds. */
 static bool cwd_recall(const struct velo_region *region, struct base *base, char text[PATH_MAX])
 {
@@ -110,7 +90,7 @@ static bool cwd_recall(const struct velo_region *region, struct base *base, char
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&cwd.sequence, memory_order_relaxed) != sequence)
         return false;
-    return base->node == 0 || still_there(region, base->node, generation);
+    return base->node == 0 || velo_is_directory(region, base->node, generation);
 }
 
 static void cwd_remember(const struct base *base, uint32_t generation, const char *text,

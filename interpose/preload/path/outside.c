@@ -10,7 +10,6 @@
  * leads in (look.c), of the names that such links have (core/tree/links.c). */
 #include "outside.h"
 
-#include "core/arena/layout.h"
 #include "kernel/os.h"
 #include "preload/base/raw.h"
 
@@ -26,8 +25,7 @@ static uint64_t key_of(const struct velo_region *region, uint64_t seed, const ch
                        size_t length)
 {
     const uint64_t factor = 0x9e3779b97f4a7c15u;
-    uint64_t key = seed ^ length * factor ^
-                   atomic_load_explicit(&region->header->outside_epoch, memory_order_relaxed);
+    uint64_t key = seed ^ length * factor ^ velo_outside_epoch(region);
     for (; length > 0;) {
         uint64_t word = 0;
         const size_t part = length < sizeof word ? length : sizeof word;
@@ -268,7 +266,7 @@ void velo_link_made(struct velo_region *region, int dirfd, const char *path)
     if (velo_resolve(dirfd, path, VELO_WALK_NOFOLLOW, &link) == 0 &&
         velo_leads_in(region, link.path))
         note(region, link.path);
-    atomic_fetch_add(&region->header->outside_epoch, 1);
+    velo_outside_changed(region);
 }
 
 void velo_link_moved(struct velo_region *region, const char *from, int to_fd, const char *to)
@@ -279,5 +277,5 @@ void velo_link_moved(struct velo_region *region, const char *from, int to_fd, co
         return;
     if (velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, &place) == 0)
         note(region, place.path);
-    atomic_fetch_add(&region->header->outside_epoch, 1);
+    velo_outside_changed(region);
 }

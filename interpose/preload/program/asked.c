@@ -8,8 +8,6 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include "core/upkeep/peers.h"
-#include "core/presence/holders.h"
 #include "kernel/sockets.h"
 #include "peers.h"
 #include "preload/base/raw.h"

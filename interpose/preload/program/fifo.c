@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/arena/layout.h"
 #include "kernel/os.h"
 #include "preload/base/raw.h"
 #include "preload/program/environment.h"
@@ -100,17 +99,13 @@ static bool is_of_the_system(const char *path)
            strcmp(path, "/dev/tty") == 0;
 }
 
-static bool heeds_fifos(void)
-{
-    return atomic_load_explicit(&velo_the_region.header->fifos, memory_order_relaxed) != 0;
-}
-
 /* A system call more for each header would be much: until somebody inside has met a FIFO, only who writes is
  * asked. */
 void velo_maybe_fifo_opened(int fd, const char *path, int flags)
 {
     if (fd < 0 || velo_here() == NULL || (flags & (O_PATH | O_DIRECTORY)) != 0 ||
-        ((flags & O_ACCMODE) == O_RDONLY && !heeds_fifos()) || is_of_the_system(path))
+        ((flags & O_ACCMODE) == O_RDONLY && !velo_fifos_heeded(&velo_the_region)) ||
+        is_of_the_system(path))
         return;
     velo_fifo_opened(fd, path);
 }

@@ -14,7 +14,6 @@
 #include <stddef.h>
 #include <sys/un.h>
 
-#include "core/arena/layout.h"
 #include "kernel/sockets.h"
 #include "kernel/text.h"
 #include "preload/base/raw.h"
@@ -71,7 +70,7 @@ static uint64_t key_of_name(const char *name)
 
 static bool is_velos_own(const struct velo_region *region, const char *name)
 {
-    return strcmp(name, region->header->socket) == 0 ||
+    return strcmp(name, velo_socket_of(region)) == 0 ||
            strncmp(name, region->directory, strlen(region->directory)) == 0;
 }
 

@@ -11,10 +11,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "core/calls/file.h"
-#include "core/arena/layout.h"
-#include "core/disk/loosen.h"
-#include "core/tree/tree.h"
 #include "preload/path/claim.h"
 #include "preload/write/hint.h"
 #include "preload/base/raw.h"
@@ -39,10 +35,11 @@ static long punch(int fd, off_t offset, off_t length)
 static long nameless_anywhere(struct velo_region *region)
 {
     long fd = -ENOENT;
-    for (uint32_t i = 0; fd < 0 && i < region->header->root_count; i++)
-        if (region->header->roots[i].node != 0)
-            fd = raw_openat(AT_FDCWD, region->header->roots[i].path, O_TMPFILE | O_RDWR | O_CLOEXEC,
-                            0600);
+    for (uint32_t i = 0; fd < 0 && i < velo_root_count(region); i++) {
+        const char *root = velo_root_path(region, i);
+        if (root != NULL)
+            fd = raw_openat(AT_FDCWD, root, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    }
     return fd;
 }
 
@@ -60,9 +57,9 @@ __attribute__((noinline)) static long nameless_above(struct velo_region *region,
         denied = denied || fd == -EACCES;
     }
     if (fd < 0 && denied) { /* the owner may give himself the right, for a moment */
-        const struct velo_name *name = velo_name_at(region, velo_node_at(region, node)->first_name);
-        if (velo_path_of(region, name->parent, path) > 0)
-            fd = velo_loose_nameless(region, name->parent, path);
+        const uint32_t parent = velo_parent_of(region, node);
+        if (velo_path_of(region, parent, path) > 0)
+            fd = velo_loose_nameless(region, parent, path);
     }
     return fd;
 }
@@ -192,9 +189,7 @@ static long shift_with_buffer(int fd, int mode, off_t offset, off_t length, off_
 static long shift(uint32_t node, int mode, off_t offset, off_t length, off_t size)
 {
     struct velo_region *region = velo_here();
-    char path[320];
-    velo_backing_path(region, velo_node_at(region, node)->backing, path);
-    const int own = velo_open_lent(region, node, VELO_ID_ARENA, path, O_RDWR | O_NOATIME);
+    const int own = velo_reopen_in_memory(region, node, O_RDWR | O_NOATIME);
     if (own < 0)
         return -EOPNOTSUPP;
     const long rc = shift_with_buffer(own, mode, offset, length, size);
@@ -211,7 +206,7 @@ static uint32_t node_in_memory(int fd, struct stat *stat)
     if (region == NULL || raw_fstat(fd, stat) != 0 || !S_ISREG(stat->st_mode))
         return 0;
     const uint32_t node = velo_node_of(region, stat);
-    return node != 0 && velo_node_at(region, node)->state == VELO_BACKED ? node : 0;
+    return node != 0 && velo_is_in_memory(region, node) ? node : 0;
 }
 
 /* tmpfs has looked at all arguments and does not know such a mode. */

@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <stdlib.h>
 
-#include "core/arena/layout.h"
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
 #include "dir.h"
@@ -19,8 +18,7 @@
 
 #define FIRST_BYTES 4096u
 /* Another one when the directory was removed and its slot is used again. */
-#define GENERATION(node)                                                                           \
-    __atomic_load_n(&velo_node_at(velo_here(), node)->generation, __ATOMIC_RELAXED)
+#define GENERATION(node) velo_generation_of(velo_here(), node)
 
 struct stream {
     int32_t never_a_descriptor; /* libc has the descriptor here */
@@ -283,7 +281,7 @@ static void correct(struct velo_region *region, uint32_t directory, struct diren
     if (velo_walk_at(region, directory, entry->d_name, VELO_WALK_NOFOLLOW, &place) != 0 ||
         place.kind != VELO_HOSTED || place.node == 0)
         return;
-    entry->d_ino = velo_inode_number(velo_node_at(region, place.node), place.node);
+    entry->d_ino = velo_inode_of(region, place.node);
     if (place.type != VELO_OTHER)
         entry->d_type = types[place.type];
 }
@@ -297,7 +295,7 @@ static long correct_all(struct velo_region *region, uint32_t directory, unsigned
         struct dirent64 *entry = (struct dirent64 *)(void *)(buffer + at);
         const unsigned short length = entry->d_reclen;
         at += length;
-        if (strncmp(entry->d_name, VELO_TEMPORARY_PREFIX, sizeof VELO_TEMPORARY_PREFIX - 1) == 0)
+        if (velo_is_temporary(entry->d_name))
             continue;
         correct(region, directory, entry);
         memmove(buffer + kept, entry, length);

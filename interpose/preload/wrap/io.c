@@ -9,7 +9,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/tree/snapshot.h"
 #include "preload/path/claim.h"
 #include "preload/write/hint.h"
 #include "preload/base/raw.h"

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/calls/file.h"
-#include "core/disk/leave.h"
-#include "core/presence/watch.h"
 #include "preload/path/claim.h"
 #include "preload/write/hint.h"
 #include "preload/path/outside.h"

@@ -7,7 +7,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "core/tree/snapshot.h"
 #include "preload/path/claim.h"
 #include "preload/write/hint.h"
 #include "preload/write/locks.h"

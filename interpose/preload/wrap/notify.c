@@ -6,7 +6,6 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 
-#include "core/tree/tree.h"
 #include "preload/path/claim.h"
 #include "preload/write/hint.h"
 #include "preload/base/raw.h"
@@ -16,8 +15,7 @@ static void watch_node(struct velo_place *place)
 {
     struct velo_region *region = velo_here();
     velo_watch(region, place->node);
-    if (place->type == VELO_REGULAR &&
-        VELO_READ(velo_node_at(region, place->node)->state) == VELO_BACKED)
+    if (place->type == VELO_REGULAR && velo_is_in_memory(region, place->node))
         (void)velo_spill_place(place, false);
 }
 

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "core/tree/snapshot.h"
 #include "preload/path/claim.h"
 #include "preload/write/hint.h"
 #include "preload/program/peers.h"

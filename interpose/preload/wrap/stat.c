@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include "kernel/os.h"
-#include "core/tree/stamps.h"
-#include "core/tree/tree.h"
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
 
@@ -207,7 +205,7 @@ static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask
 {
     if ((mask & STATX_BTIME) == 0)
         return;
-    out->stx_btime = statx_time(velo_timespec(VELO_READ(velo_node_at(region, node)->btime_ns)));
+    out->stx_btime = statx_time(velo_timespec(velo_birth_of(region, node)));
     out->stx_mask |= STATX_BTIME;
 }
 

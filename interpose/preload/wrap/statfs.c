@@ -4,7 +4,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "core/arena/lock.h"
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
 
@@ -54,14 +53,25 @@ EXPORT long pathconf(const char *path, int name)
     return limit;
 }
 
+/* The path of some hosted directory that is there: its length, or -ENOENT. */
+static int any_root(const struct velo_region *region, char path[PATH_MAX])
+{
+    for (uint32_t i = 0; i < velo_root_count(region); i++) {
+        const char *root = velo_root_path(region, i);
+        if (root != NULL)
+            return (int)(stpcpy(path, root) - path);
+    }
+    return -ENOENT;
+}
+
 /* Cut `path` down to the hosted directory that it is in: those below may be closed to the caller, who
  * has a descriptor. */
 static void cut_to_root(struct velo_region *region, char *path)
 {
-    for (uint32_t i = 0; i < VELO_READ(region->header->root_count); i++) {
-        const struct velo_root *root = &region->header->roots[i];
-        const size_t length = strnlen(root->path, PATH_MAX);
-        if (VELO_READ(root->node) != 0 && strncmp(path, root->path, length) == 0 &&
+    for (uint32_t i = 0; i < velo_root_count(region); i++) {
+        const char *root = velo_root_path(region, i);
+        const size_t length = root == NULL ? 0 : strlen(root);
+        if (length != 0 && strncmp(path, root, length) == 0 &&
             (path[length] == '/' || path[length] == 0))
             path[length] = 0;
     }
@@ -75,7 +85,7 @@ static bool stand_in_fd(int fd, char path[PATH_MAX])
     const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
     int length = node == 0 ? 0 : velo_path_of(region, node, path);
     if (length < 0) /* unlinked: any hosted directory is on the same disk */
-        length = velo_path_of(region, region->header->roots[0].node, path);
+        length = any_root(region, path);
     if (length <= 0)
         return false;
     cut_to_root(region, path);

@@ -9,11 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "core/calls/file.h"
-#include "core/presence/holders.h"
 #include "kernel/os.h"
-#include "core/tree/snapshot.h"
-#include "core/tree/tree.h"
 #include "preload/path/claim.h"
 #include "hint.h"
 #include "locks.h"

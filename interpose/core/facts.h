@@ -1,0 +1,92 @@
+/* facts.h - part of velo.h, which includes it: what callers may know of an arena and of a node without
+ * their layout, and steps of other floors that wrappers take one by one.
+ *
+ * In    an attached region, a node number that a call of velo.h gave
+ * Out   numbers and texts as they are at this moment; texts live as long as the mapping */
+#ifndef VELO_CORE_FACTS_H
+#define VELO_CORE_FACTS_H
+
+/* ---- of an arena: tree/facts.c --------------------------------------------------------------- */
+const char *velo_socket_of(const struct velo_region *region); /* of the router */
+const char *velo_workspace_of(const struct velo_region *region);
+uint32_t velo_shard_count(const struct velo_region *region);
+uint64_t velo_max_memory(const struct velo_region *region);
+/* Hosted directory number `index`, below velo_root_count: its path, or NULL when it is not there (any more). */
+uint32_t velo_root_count(const struct velo_region *region);
+const char *velo_root_path(const struct velo_region *region, uint32_t index);
+/* The pattern number `index` as velo.toml has it; false: there are no more. */
+#define VELO_PATTERN_TEXT 260
+int velo_pattern_text(const struct velo_region *region, uint32_t index,
+                      char text[VELO_PATTERN_TEXT]);
+/* Is `name` the last component of a pattern? */
+int velo_ends_pattern(const struct velo_region *region, const char *name, size_t length);
+/* Another one when somebody made a symlink outside of what is hosted. */
+uint32_t velo_outside_epoch(const struct velo_region *region);
+void velo_outside_changed(struct velo_region *region);
+/* In what stands for a socket's inode (velo_peer_begin): it is a FIFO's. */
+#define VELO_PEER_FIFO (1ull << 63)
+/* FIFOs stand outside of hosted directories: who opens a file looks. Once and for all (upkeep/peers.c). */
+int velo_fifos_heeded(const struct velo_region *region);
+void velo_fifos_heed(struct velo_region *region);
+/* The program in that place of the table of opaque ones; not always ended by 0. */
+const char *velo_opaque_name(const struct velo_region *region, uint32_t index, size_t *length);
+
+struct velo_pulse {
+    uint64_t activity; /* changes whenever a client changes anything */
+    uint64_t used_bytes, limit_bytes; /* of the slice */
+    int paused;
+};
+/* A few relaxed loads. -EINVAL: there is no such shard. */
+int velo_pulse(const struct velo_region *region, uint32_t home, struct velo_pulse *out);
+
+/* ---- of a node: tree/facts.c, tree/snapshot.c, tree/stamps.c --------------------------------- */
+/* A consistent copy of what open needs to know of a node. */
+struct velo_look {
+    enum velo_state state;
+    uint32_t generation, links, home;
+    uint64_t backing, version;
+};
+/* 0, or -ENOENT when the node is no regular file (any more). */
+int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *out);
+
+uint32_t velo_generation_of(const struct velo_region *region, uint32_t node);
+uint64_t velo_inode_of(const struct velo_region *region, uint32_t node); /* as st_ino */
+int64_t velo_birth_of(const struct velo_region *region, uint32_t node); /* ns */
+uint32_t velo_parent_of(const struct velo_region *region, uint32_t node); /* of its first name */
+int velo_is_in_memory(const struct velo_region *region, uint32_t node);
+int velo_is_directory(const struct velo_region *region, uint32_t node, uint32_t generation);
+void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320]);
+/* A file on its way to its real path, which nobody is shown. */
+int velo_is_temporary(const char *name);
+/* Something was shown: later stamps are not earlier. */
+void velo_raise_floor(struct velo_region *region, int64_t ns);
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+/* presence/holders.c: whoever has `file` open, as /proc spells it. `see` is told whether it is this
+ * process, and the descriptor; what it returns ends the search when not 0, and is the result.
+ * -errno: a process that may have it cannot be looked into. */
+typedef int (*velo_holder)(void *context, int self, int fd);
+int velo_holders(const struct velo_region *region, const char *file, velo_holder see,
+                 void *context);
+/* Some process that has the file (as links in /proc/PID/fd name it), or 0. */
+uint32_t velo_holder_of(const struct velo_region *region, const char *file);
+/* What /proc calls the file that this process has as `fd`. 0 or -errno. */
+int velo_holders_name(int fd, char file[PATH_MAX]);
+/* The same, of those for whom `is_wanted` says so. */
+typedef int (*velo_stranger)(void *context, uint32_t pid, int fd);
+uint32_t velo_holder_that(const struct velo_region *region, const char *file,
+                          velo_stranger is_wanted, void *context);
+/* presence/watch.c: will a file that gets this name be announced? */
+int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
+/* disk/leave.c: BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it
+ * open; -errno. */
+int velo_leave_memory(struct velo_region *region, uint32_t node);
+/* disk/loosen.c: an O_TMPFILE file in a hosted directory at `path`, to read and write. */
+int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path);
+/* Its bytes in memory once more, by a description of velo's own. A descriptor or -errno. */
+int velo_reopen_in_memory(struct velo_region *region, uint32_t node, int flags);
+/* calls/border.c: the next node after `after` that has a name below `directory` and is not on disk as
+ * it is now: somebody writes it, or the disk refused it. 0 when there is none. */
+uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
+
+#endif

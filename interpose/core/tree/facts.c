@@ -1,0 +1,142 @@
+/* facts.c - what callers may know of an arena and of a node: the loads behind core/facts.h.
+ *
+ * Never the lock; each is right at some moment of the call. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/arena/lock.h"
+
+/* ---- of an arena ----------------------------------------------------------------------------- */
+
+const char *velo_socket_of(const struct velo_region *region)
+{
+    return region->header->socket;
+}
+
+const char *velo_workspace_of(const struct velo_region *region)
+{
+    return region->header->workspace;
+}
+
+uint32_t velo_shard_count(const struct velo_region *region)
+{
+    return region->header->shard_count;
+}
+
+uint64_t velo_max_memory(const struct velo_region *region)
+{
+    return region->header->max_memory_bytes;
+}
+
+uint32_t velo_root_count(const struct velo_region *region)
+{
+    return VELO_READ(region->header->root_count);
+}
+
+const char *velo_root_path(const struct velo_region *region, uint32_t index)
+{
+    const struct velo_root *root = &region->header->roots[index];
+    return VELO_READ(root->node) != 0 ? root->path : NULL;
+}
+
+/* "a/b/" is anchored by its inner slash, "/name/" by its first, an absolute one has it. */
+int velo_pattern_text(const struct velo_region *region, uint32_t index,
+                      char text[VELO_PATTERN_TEXT])
+{
+    const struct velo_header *header = region->header;
+    if (index >= header->pattern_count || index >= VELO_PATTERNS_MAX)
+        return 0;
+    const char *body = header->patterns[index].text;
+    const int slash = header->patterns[index].anchored && !header->patterns[index].absolute &&
+                      strchr(body, '/') == NULL;
+    const size_t length = strnlen(body, VELO_PATTERN_TEXT - 3);
+    char *end = text;
+    if (slash)
+        *end++ = '/';
+    memcpy(end, body, length);
+    memcpy(end + length, "/", 2);
+    return 1;
+}
+
+int velo_ends_pattern(const struct velo_region *region, const char *name, size_t length)
+{
+    const struct velo_header *header = region->header;
+    for (uint32_t i = 0; i < header->pattern_count; i++) {
+        const size_t whole = header->patterns[i].length;
+        const char *text = header->patterns[i].text;
+        if (whole < length || memcmp(text + whole - length, name, length) != 0)
+            continue;
+        if (whole == length || text[whole - length - 1] == '/')
+            return 1;
+    }
+    return 0;
+}
+
+uint32_t velo_outside_epoch(const struct velo_region *region)
+{
+    return atomic_load_explicit(&region->header->outside_epoch, memory_order_relaxed);
+}
+
+void velo_outside_changed(struct velo_region *region)
+{
+    atomic_fetch_add(&region->header->outside_epoch, 1);
+}
+
+int velo_fifos_heeded(const struct velo_region *region)
+{
+    return atomic_load_explicit(&region->header->fifos, memory_order_relaxed) != 0;
+}
+
+const char *velo_opaque_name(const struct velo_region *region, uint32_t index, size_t *length)
+{
+    const struct velo_tally *tally = &region->header->opaque[index % VELO_NAMES_MAX];
+    *length = strnlen(tally->name, sizeof tally->name);
+    return tally->name;
+}
+
+int velo_pulse(const struct velo_region *region, uint32_t home, struct velo_pulse *out)
+{
+    struct velo_header *header = region->header;
+    if (home >= header->shard_count)
+        return -EINVAL;
+    *out = (struct velo_pulse){
+        .activity = atomic_load_explicit(&header->activity, memory_order_relaxed),
+        .used_bytes = VELO_READ(header->slices[home].used_bytes),
+        .limit_bytes = header->slices[home].limit_bytes,
+        .paused = atomic_load_explicit(&header->paused, memory_order_relaxed) != 0,
+    };
+    return 0;
+}
+
+/* ---- of a node ------------------------------------------------------------------------------- */
+
+uint32_t velo_generation_of(const struct velo_region *region, uint32_t node)
+{
+    return VELO_READ(velo_node_at(region, node)->generation);
+}
+
+uint64_t velo_inode_of(const struct velo_region *region, uint32_t node)
+{
+    return velo_inode_number(velo_node_at(region, node), node);
+}
+
+int64_t velo_birth_of(const struct velo_region *region, uint32_t node)
+{
+    return VELO_READ(velo_node_at(region, node)->btime_ns);
+}
+
+uint32_t velo_parent_of(const struct velo_region *region, uint32_t node)
+{
+    return velo_name_at(region, velo_node_at(region, node)->first_name)->parent;
+}
+
+int velo_is_in_memory(const struct velo_region *region, uint32_t node)
+{
+    return VELO_READ(velo_node_at(region, node)->state) == VELO_BACKED;
+}
+
+int velo_is_directory(const struct velo_region *region, uint32_t node, uint32_t generation)
+{
+    const struct velo_node *slot = velo_node_at(region, node);
+    return slot->type == VELO_DIRECTORY && slot->generation == generation;
+}
