@@ -4,8 +4,8 @@ In: this process's descriptors, a few directories. Out: sockets and FIFOs whose 
 may have who works for the command, with his pid; whether there are FIFOs.
 Never: what the standard streams lead to (a terminal, a CI runner or an editor reads those, and
 looks into no tree on their behalf), unless two of them are one socket, as when a server of
-connections started the command; pipes that go one way, which carry logs; make's jobserver; and
-nothing is read, written or closed.
+connections started the command; pipes without a name, which carry logs, or the words of who only
+drives the command; make's jobserver; and nothing is read, written or closed.
 
 Most commands inherit none, so what knows sockets is loaded for those that do.
 """
@@ -13,7 +13,6 @@ Most commands inherit none, so what knows sockets is loaded for those that do.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 STANDARD_STREAMS = 3
 ENTRIES_MAX = 4096  # of a directory: a command should not wait for a large one
-JOBSERVER = re.compile(r"--jobserver-(?:auth|fds)=(\d+),(\d+)")
 
 
 def peers() -> Iterator[tuple[int, int]]:
@@ -36,7 +34,7 @@ def peers() -> Iterator[tuple[int, int]]:
             pid = _peer_of(fd)
             if pid is not None:
                 yield fd, pid
-    for fd in _inherited_pipes():
+    for fd in _inherited_fifos():
         for pid in _at_other_end(fd):
             yield fd, pid
 
@@ -82,16 +80,13 @@ def _is_for_words(fds: list[int]) -> bool:
     return fds[0] >= STANDARD_STREAMS or {0, 1} <= set(fds)
 
 
-def _inherited_pipes() -> list[int]:
-    """FIFOs with a name, and pipes of which some are there to ask and some to answer."""
-    jobserver = JOBSERVER.search(os.environ.get("MAKEFLAGS", ""))
-    tokens = {int(fd) for fd in jobserver.groups()} if jobserver else set()
+def _inherited_fifos() -> list[int]:
+    """Those that have a name."""
     apart = [fds[0] for fds in _inherited(stat.S_ISFIFO) if fds[0] >= STANDARD_STREAMS]
-    apart = [fd for fd in apart if fd not in tokens and "/GMfifo" not in _name_of(fd)]
-    named = [fd for fd in apart if not _name_of(fd).startswith("pipe:")]
-    pipes = [fd for fd in apart if fd not in named]
-    two_ways = {_rights_of("self", fd) for fd in pipes} >= {os.O_RDONLY, os.O_WRONLY}
-    return [*named, *(pipes if two_ways else ())]
+    names = {fd: _name_of(fd) for fd in apart}
+    return [
+        fd for fd, name in names.items() if not name.startswith("pipe:") and "/GMfifo" not in name
+    ]
 
 
 def _name_of(fd: int) -> str:

@@ -25,6 +25,7 @@
 #define LOOK_NS 20000000ull /* between two looks, by whoever walks */
 #define LINGER_FIFO_NS 10000000000ull /* `echo words >fifo` is over before the work begins */
 #define LINGER_NS 1000000000ull /* tmux starts a shell 30 ms after its client has gone */
+#define ANCESTORS_MAX 64u
 #define ENDPOINT_PROBES 8u
 
 static uint32_t pid_of(uint64_t owner)
@@ -238,10 +239,25 @@ struct ends {
     int fd, kin;
 };
 
+/* It, or who started it, is known to see the disk already. */
+static int is_opaque(const struct velo_header *header, uint32_t pid)
+{
+    struct velo_thread thread = {.parent = pid};
+    for (uint32_t steps = 0; steps < ANCESTORS_MAX && thread.parent > 1; steps++) {
+        for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++)
+            if (atomic_load(&header->opaque_slots[i].pid) == thread.parent)
+                return 1;
+        if (velo_thread_look(thread.parent, &thread) != 0)
+            return 0;
+    }
+    return 0;
+}
+
 static int is_stranger(void *context, uint32_t pid, int fd)
 {
     struct ends *ends = context;
-    if (pid != ends->self && !velo_peer_is_inside(ends->region, pid))
+    if (pid != ends->self && !velo_peer_is_inside(ends->region, pid) &&
+        !is_opaque(ends->region->header, pid))
         return 1;
     ends->kin |= pid != ends->self || fd != ends->fd;
     return 0;

@@ -7,8 +7,7 @@
  *
  * A FIFO says of nobody who he is, so all of /proc is looked through: milliseconds, each time one is opened.
  * Whoever waited in his open for ours may not have it yet, so there are several looks, and who is found by
- * none is taken for outside. Who opens without waiting may be the first: one that somebody inside made is
- * then nobody's, any other is taken for outside, too. */
+ * none is taken for outside. One that was opened without waiting, before anybody else, is nobody's. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,35 +33,23 @@ static bool is_jobserver(const char *path)
            (at[6 + length] == 0 || at[6 + length] == ' ');
 }
 
-static uint64_t key_of(const struct stat *stat)
-{
-    return velo_mix(velo_key_of_inode(stat->st_ino), stat->st_dev) | 1;
-}
-
-void velo_fifo_made(int dirfd, const char *path)
+void velo_fifo_made(const char *path)
 {
     struct velo_region *region = velo_here();
-    struct stat stat;
-    if (region == NULL || is_jobserver(path) ||
-        raw_statat(dirfd, path, &stat, AT_SYMLINK_NOFOLLOW) != 0)
-        return;
-    velo_fifos_heed(region);
-    velo_endpoint_note(region, key_of(&stat));
+    if (region != NULL && !is_jobserver(path))
+        velo_fifos_heed(region);
 }
 
 /* Whose is the other end? False: nobody's outside. */
-static bool find_stranger(struct velo_region *region, int fd, const struct stat *stat,
-                          uint32_t *pid)
+static bool find_stranger(struct velo_region *region, int fd, uint32_t *pid)
 {
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0);
     const bool waited = (flags & O_NONBLOCK) == 0 && (flags & O_ACCMODE) != O_RDWR;
     for (int looks = 0; looks < LOOKS_MAX; looks++) {
         int kin = 0;
         *pid = velo_peer_at_fifo(region, fd, &kin);
-        if (*pid != 0 || kin != 0)
+        if (*pid != 0 || kin != 0 || !waited)
             return *pid != 0;
-        if (!waited)
-            return !velo_endpoint_known(region, key_of(stat));
         velo_os_pause(PAUSE_NS);
     }
     return true;
@@ -72,7 +59,7 @@ static void look_at(struct velo_region *region, int fd, const struct stat *stat)
 {
     uint32_t pid = 0;
     velo_fifos_heed(region);
-    if (!find_stranger(region, fd, stat, &pid))
+    if (!find_stranger(region, fd, &pid))
         return;
     const int slot = velo_peer_begin(region, fd, stat->st_ino | VELO_PEER_FIFO);
     velo_peer_known(region, slot, pid, "a FIFO", 0);

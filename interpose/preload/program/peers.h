@@ -53,7 +53,7 @@ bool velo_is_inside(struct velo_region *region, uint32_t pid);
  * was made there. Keep errno. */
 void velo_fifo_opened(int fd, const char *path);
 void velo_maybe_fifo_opened(int fd, const char *path, int flags);
-void velo_fifo_made(int dirfd, const char *path);
+void velo_fifo_made(const char *path);
 
 /* Of addresses, in peers.c. `name`: a path, or "@" and an abstract name, whose zero bytes are shown as "@",
  * too; false: none. */

@@ -351,7 +351,7 @@ static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
 {
     const long rc = make_node(dirfd, path, mode, device);
     if (rc == 0 && (mode & S_IFMT) == S_IFIFO)
-        velo_fifo_made(dirfd, path);
+        velo_fifo_made(path);
     return rc;
 }
 
