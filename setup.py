@@ -32,6 +32,9 @@ LIBRARY = ["-U_FORTIFY_SOURCE", "-ftls-model=initial-exec", "-fno-plt", "-fno-st
 LIBRARY += ["-fno-delete-null-pointer-checks", "-Wno-nonnull-compare", "-DVELO_GATED"]
 LIBRARY_LINK = ["-Wl,--as-needed", "-Wl,-Bsymbolic-functions", "-Wl,-z,noseparate-code"]
 LIBRARY_LINK += ["-Wl,--hash-style=gnu", "-Wl,-z,now", "-Wl,--no-undefined"]
+# Each arena holds a copy, which counts: 0.4 MB without what debuggers read, 2.7 MB with it. Names
+# of functions stay; interpose/Makefile builds the same with everything.
+LIBRARY_LINK += ["-Wl,--strip-debug"]
 HEADERS = sorted(
     glob.glob("interpose/**/*.h", recursive=True) + glob.glob("interpose/**/*.def", recursive=True)
 )

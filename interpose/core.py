@@ -31,6 +31,11 @@ ESCAPE_NAMES = (
     *("unreachable", "peer", "mount", "sandbox", "libc"),
 )
 
+# enum velo_residency, in its order
+RESIDENCY_NAMES = (
+    *("in memory", "watched", "access control lists", "a lock", "an opaque program runs"),
+    *("written unseen", "no space", "open there"),
+)
 
 TRACE_TOPICS = ("opaque", "disk", "lock", "space", "sud")  # enum velo_topic, in its order
 

@@ -86,6 +86,9 @@ SPOKEN: dict[str, Callable[[core.Region, int], str]] = {
     "escape": lambda _region, reason: (
         core.ESCAPE_NAMES[reason] if reason < len(core.ESCAPE_NAMES) else str(reason)
     ),
+    "residency": lambda _region, reason: (
+        core.RESIDENCY_NAMES[reason] if reason < len(core.RESIDENCY_NAMES) else str(reason)
+    ),
     "ms": lambda _region, ns: f"{ns / 1e6:.1f}",
     "bytes": lambda _region, count: format_size(count),
     "error": lambda _region, code: os.strerror(code),

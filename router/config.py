@@ -30,7 +30,7 @@ TRUST_TABLE, TRUST_KEY = "trust", "workspaces"  # in the user's own file only
 SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
 PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
 PATTERN_BYTES_MAX = 250
-MEMORY_BYTES_MIN = 1 << 20
+MEMORY_BYTES_MIN = 2_000_000  # tables, the library and the first names are 1.5 MB
 MEMORY_BYTES_MAX = 1 << 50
 
 
@@ -286,7 +286,7 @@ def _xdg(variable: str, default: str) -> str:
 def _memory(value: Any) -> int:
     size_bytes = parse_size(value)
     if size_bytes < MEMORY_BYTES_MIN:
-        raise ValueError(f"{value!r} is below the least, 1MiB")
+        raise ValueError(f"{value!r} is below the least, 2MB")
     if size_bytes > MEMORY_BYTES_MAX:
         raise ValueError(f"{str(value)[:20]!r} is more than 1 PiB")
     return size_bytes

@@ -141,6 +141,8 @@ struct velo_place {
     uint8_t crossed; /* OUTSIDE only: the walk passed through hosted names, so the program's own
                          text may not work on disk; use `path` instead */
     uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
+    uint8_t unmovable; /* set by the caller: once open, nobody could move the file. The descriptor
+                          is for another program, or others may open the file, too */
     int base; /* what the program said, where that was relative to a directory: `given`, */
     const char *given; /* else NULL. The kernel may reach by it what `path` does not (any more) */
     const char *name; /* last component, inside path */
@@ -273,11 +275,15 @@ uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_ev
                          void *context);
 
 /* ---- space.c ------------------------------------------------------------------------------- */
-/* `fd` (hosted, open for writing) will have at least `end` bytes. Waits for space. 0 or -ENOSPC. */
-int velo_charge(struct velo_region *region, uint32_t node, uint64_t end);
-/* The same for one that cannot go anywhere else: up to max_memory, even where the file system has less
- * for us than that. Does not wait. */
-int velo_charge_beyond(struct velo_region *region, uint32_t node, uint64_t end);
+/* A file in memory will hold at least `bytes`, holes not counted. Waits for space. 0 or -ENOSPC. */
+int velo_charge(struct velo_region *region, uint32_t node, uint64_t bytes);
+uint64_t velo_charged(const struct velo_region *region, uint32_t node);
+/* The same for one that cannot go anywhere else: beyond the limit, which others will have to make up
+ * for. Does not wait. A program must not meet a full disk that is not full. */
+void velo_charge_anyway(struct velo_region *region, uint32_t node, uint64_t bytes);
+/* Is there so much room that a file may be handed to somebody whose writes we do not see, or shared, so that
+ * it cannot be moved any more? */
+int velo_has_grant(const struct velo_region *region);
 uint64_t velo_used_bytes(const struct velo_region *region); /* of all slices, and the metadata */
 /* room.c: what all of the arena may hold now: max_memory, or less where others fill its file system.
  * As of the last 10 ms or so. */
@@ -285,9 +291,9 @@ uint64_t velo_limit_bytes(const struct velo_region *region);
 int velo_is_tight(const struct velo_region *region); /* it is less */
 int velo_is_full(const struct velo_region *region); /* the kernel has hardly a page, asked now */
 /* Memory is full and the file that `fd` writes is what fills it: put it, and let it go on at its real
- * path. Returns a new descriptor of it there with fd's flags, at offset 0; the file is DISK and the
- * caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open, it has no
- * name or several; -errno of the disk. */
+ * path, or without a name if it has none. Returns a new descriptor of it there with fd's flags, at offset 0; the
+ * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open,
+ * -EMLINK: it has several names; -errno of the disk. */
 int velo_spill(struct velo_region *region, uint32_t node, int fd);
 /* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
 void velo_stays_on_disk(struct velo_region *region, uint32_t node);

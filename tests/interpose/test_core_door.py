@@ -34,7 +34,7 @@ def test_an_arena_remembers_what_it_was_made_with(inside):
     again = Region.attach(str(inside.arena))
 
     assert again.workspace == str(inside.workspace)
-    assert (again.shards, again.max_memory, again.patterns) == (1, 64 * MIB, ("build/",))
+    assert (again.shards, again.max_memory, again.patterns) == (1, 256 * MIB, ("build/",))
     assert again.socket == str(inside.arena / "router.sock")
 
 
@@ -184,7 +184,7 @@ def test_statistics_have_the_names_that_status_shows(inside):
     found = inside.region.statistics()
 
     assert found["files"] == {"backed": 1, "disk": 0, "cold": 0}
-    assert found["dirty_files"] == 1 and found["max_memory_bytes"] == 64 * MIB
+    assert found["dirty_files"] == 1 and found["max_memory_bytes"] == 256 * MIB
     assert set(found["escapes"]) == set(core.ESCAPE_NAMES)
     assert found["interposed"]["cat"]["count"] >= 1
     assert len(found["slice_used_bytes"]) == 1

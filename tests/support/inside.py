@@ -70,7 +70,7 @@ class Inside:
 
 @contextmanager
 def arena(
-    directory: Path, *, shards: int = 1, max_memory: int = 64 * MIB, socket: str = ""
+    directory: Path, *, shards: int = 1, max_memory: int = 256 * MIB, socket: str = ""
 ) -> Iterator[Inside]:
     """A new arena for workspace `directory`/tree with `build/` hosted."""
     root = Path("/dev/shm", f"velo-test-{secrets.token_hex(4)}")

@@ -285,6 +285,8 @@ struct velo_header {
     uint64_t size_bytes;
     uint64_t max_memory_bytes;
     uint64_t fixed_bytes; /* header and tables: committed at creation */
+    _Atomic int64_t refused_ns; /* when a shard last had nothing to evict (space.c) */
+    uint64_t library_bytes; /* the copy of the preload library beside it */
     uint32_t shard_count, pattern_count;
     uint64_t pid_namespace; /* inode of the creator's: ids of another one mean nothing here */
     uint64_t arena_device; /* st_dev of the tmpfs files */

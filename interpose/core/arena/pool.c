@@ -14,7 +14,17 @@
 #include "kernel/os.h"
 #include "kernel/text.h"
 
-#define COMMIT_BYTES (256u * 1024u)
+#define COMMIT_SHARE 64u /* of max_memory at a time, within these: */
+#define COMMIT_BYTES_MIN (64u * 1024u)
+#define COMMIT_BYTES_MAX (256u * 1024u)
+
+static uint32_t commit_bytes(const struct velo_header *header)
+{
+    const uint64_t share = header->max_memory_bytes / COMMIT_SHARE;
+    return share < COMMIT_BYTES_MIN   ? COMMIT_BYTES_MIN
+           : share > COMMIT_BYTES_MAX ? COMMIT_BYTES_MAX
+                                      : (uint32_t)share;
+}
 
 static int commit_more(struct velo_region *region, struct velo_pool *pool)
 {
@@ -26,7 +36,7 @@ static int commit_more(struct velo_region *region, struct velo_pool *pool)
     if (fd < 0)
         return fd;
     const uint64_t start = pool->offset + (uint64_t)pool->committed * pool->slot_bytes;
-    uint32_t slots = COMMIT_BYTES / pool->slot_bytes;
+    uint32_t slots = commit_bytes(region->header) / pool->slot_bytes;
     if (slots > pool->capacity - pool->committed)
         slots = pool->capacity - pool->committed;
     const int rc = velo_os_fallocate(fd, (off_t)start, (off_t)slots * pool->slot_bytes);

@@ -165,7 +165,17 @@ static int take_options(struct velo_header *header, const struct velo_options *o
     return length < 0 ? length : 0;
 }
 
-static int fill(int fd, const struct velo_options *options)
+/* What lies beside the table since before; a link leads to another file system. */
+static uint64_t library_bytes(const char *directory)
+{
+    char path[300];
+    struct stat stat;
+    if (join(path, sizeof path, directory, "/libvelo.so") != 0 || velo_os_lstat(path, &stat) != 0)
+        return 0;
+    return (uint64_t)stat.st_blocks * 512;
+}
+
+static int fill(int fd, const char *directory, const struct velo_options *options)
 {
     static struct velo_header plan; /* too large for a stack; one arena is made at a time */
     memset(&plan, 0, sizeof plan);
@@ -187,6 +197,7 @@ static int fill(int fd, const struct velo_options *options)
     struct stat stat = {0};
     rc = velo_os_fstat(fd, &stat);
     header->arena_device = stat.st_dev;
+    header->library_bytes = library_bytes(directory);
     if (rc == 0)
         rc = take_options(header, options);
     header->ready = 1;
@@ -215,7 +226,7 @@ int velo_region_create(const char *directory, const struct velo_options *options
     const int fd = velo_os_open(temporary, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return fd;
-    rc = fill(fd, options);
+    rc = fill(fd, directory, options);
     if (rc == 0)
         rc = velo_os_fchmod(fd, 0666); /* below a 0700 root, as above */
     velo_os_close(fd);

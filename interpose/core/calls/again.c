@@ -16,8 +16,10 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
     }
     const int base = place->base;
     const char *given = place->given;
+    const uint8_t unmovable = place->unmovable;
     const int rc = velo_walk(region, text, flags, place);
     place->base = base;
+    place->unmovable = unmovable;
     place->given = given;
     return rc;
 }

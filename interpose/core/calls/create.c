@@ -8,12 +8,12 @@
 #include "kernel/os.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
+#include "core/disk/residency.h"
+#include "core/presence/watch.h"
 #include "core/tree/snapshot.h"
-#include "core/disk/space.h"
 #include "core/tree/stamps.h"
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
-#include "core/presence/watch.h"
 
 int velo_looks_like_program(const char *name, size_t length, mode_t mode)
 {
@@ -152,7 +152,7 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
 /* No memory and nobody who could make room, or the kernel is to announce it or to say what rights it
  * has, or programs outside are to meet locks of it: the file is born at its real path. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
-                          mode_t mode, int *fd)
+                          mode_t mode, enum velo_residency reason, int *fd)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -165,17 +165,17 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     if (rc < 0)
         return rc;
     velo_escape(region, VELO_ESCAPE_DIRECT);
-    VELO_TRACE(region, BORN_ON_DISK, place->parent, 0);
+    VELO_TRACE(region, BORN_ON_DISK, place->parent, reason);
     place->node = (uint32_t)rc;
     place->type = VELO_REGULAR;
     return 0;
 }
 
 static int open_on_disk(struct velo_region *region, struct velo_place *place, int flags,
-                        mode_t mode)
+                        mode_t mode, enum velo_residency reason)
 {
     int fd = -1;
-    const int rc = create_on_disk(region, place, flags, mode, &fd);
+    const int rc = create_on_disk(region, place, flags, mode, reason, &fd);
     return rc != 0 ? rc : fd;
 }
 
@@ -184,7 +184,7 @@ int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode
     int none = -1;
     int rc = velo_may(region, velo_node_at(region, place->parent), 3);
     if (rc == 0)
-        rc = create_on_disk(region, place, ONLY_A_NAME, mode, &none);
+        rc = create_on_disk(region, place, ONLY_A_NAME, mode, VELO_DISK_WATCHED, &none);
     return rc == VELO_AGAIN ? -EEXIST : rc;
 }
 
@@ -197,12 +197,10 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
     const int rc = velo_may(region, velo_node_at(region, place->parent), 3);
     if (rc != 0)
         return rc;
-    const uint32_t home = velo_home_of(region, place->path, place->path_length);
-    const uint32_t acl = VELO_READ(velo_node_at(region, place->parent)->flags) & VELO_NODE_ACL;
-    const int is_lock = (flags & O_EXCL) == 0 && velo_names_a_lock(place);
-    if (velo_is_watched(region, place->parent) || acl != 0 || is_lock ||
-        velo_space_for_open(region, home, 0) != 0)
-        return open_on_disk(region, place, flags, mode);
+    const enum velo_residency residency =
+        velo_residency_of_new(region, place, place->parent, flags);
+    if (residency != VELO_IN_MEMORY)
+        return open_on_disk(region, place, flags, mode, residency);
     const int fd = create_in_memory(region, place, flags, mode);
-    return fd == -ENOSPC ? open_on_disk(region, place, flags, mode) : fd;
+    return fd == -ENOSPC ? open_on_disk(region, place, flags, mode, VELO_DISK_SPACE) : fd;
 }

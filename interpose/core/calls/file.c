@@ -17,6 +17,7 @@
 #include "kernel/os.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
+#include "core/disk/residency.h"
 #include "core/tree/snapshot.h"
 #include "core/disk/space.h"
 #include "core/tree/tree.h"
@@ -197,7 +198,8 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     rc = velo_os_lstat(place->path, &disk);
     if (rc != 0)
         return rc;
-    if (velo_has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
+    if (velo_residency_to_write(region, place, look) != VELO_IN_MEMORY ||
+        velo_has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
         return open_direct(region, place, look, flags);
     rc = velo_space_for_open(region, look->home,
                              (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);
@@ -243,7 +245,7 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
         return VELO_AGAIN;
     switch (look.state) {
     case VELO_BACKED:
-        if (writes(flags) && velo_belongs_on_disk(region, place->node) &&
+        if (writes(flags) && velo_residency_to_write(region, place, &look) != VELO_IN_MEMORY &&
             velo_leave_memory(region, place->node) == 0)
             return VELO_AGAIN;
         return open_backed(region, place, &look, flags);

@@ -11,7 +11,7 @@
 #include "core/disk/disk_names.h"
 #include "kernel/os.h"
 #include "core/disk/poison.h"
-#include "core/disk/space.h"
+#include "core/disk/residency.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
 
@@ -60,9 +60,7 @@ int velo_open_nameless(struct velo_region *region, struct velo_place *place, int
     int rc = velo_may(region, directory, 3);
     if (rc != 0)
         return rc;
-    const uint32_t home = velo_home_of(region, place->path, place->path_length);
-    if ((VELO_READ(directory->flags) & VELO_NODE_ACL) != 0 ||
-        velo_space_for_open(region, home, 0) != 0)
+    if (velo_residency_of_new(region, place, place->node, flags) != VELO_IN_MEMORY)
         return velo_os_open(place->path, flags, mode); /* the disk's own */
     const uint64_t backing = velo_backing_new(region);
     char path[320];

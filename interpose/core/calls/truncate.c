@@ -32,15 +32,15 @@ __attribute__((noinline)) static int truncate_watched(struct velo_region *region
     return rc;
 }
 
-/* There is no room for it: at its real path, or where others would notice, as far as the kernel goes. */
-static int elsewhere(struct velo_region *region, uint32_t node, uint64_t length, int *fd)
+/* There is no room for it: at its real path. Where others would notice it stays, and what is longer is a
+ * hole, which takes nothing. */
+static void elsewhere(struct velo_region *region, uint32_t node, int *fd)
 {
     const int disk = velo_spill(region, node, *fd);
     if (disk < 0)
-        return velo_charge_beyond(region, node, length);
+        return;
     velo_os_close(*fd);
     *fd = disk;
-    return 0;
 }
 
 int velo_truncate(struct velo_region *region, struct velo_place *place, off_t length)
@@ -58,11 +58,9 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
     int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
-    int rc = velo_charge(region, place->node, (uint64_t)length);
-    if (rc != 0)
-        rc = elsewhere(region, place->node, (uint64_t)length, &fd);
-    if (rc == 0)
-        rc = velo_os_ftruncate(fd, length);
+    if (velo_charge(region, place->node, (uint64_t)length) != 0)
+        elsewhere(region, place->node, &fd);
+    const int rc = velo_os_ftruncate(fd, length);
     velo_os_close(fd);
     return rc;
 }

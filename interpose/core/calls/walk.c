@@ -444,7 +444,7 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
                 struct velo_place *place)
 {
     struct walker w = {.region = region, .place = place, .flags = flags};
-    place->given = NULL, place->overlong = 0;
+    place->given = NULL, place->overlong = 0, place->unmovable = 0;
     if (text[0] == 0)
         return -ENOENT;
     if (strnlen(text, PATH_MAX) == PATH_MAX)

@@ -13,6 +13,7 @@
 #include "loosen.h"
 #include "kernel/os.h"
 #include "poison.h"
+#include "residency.h"
 #include "core/tree/snapshot.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
@@ -178,12 +179,7 @@ static int real_path(struct velo_region *region, uint32_t index, char path[PATH_
 int velo_copy_up(struct velo_region *region, struct velo_place *place, const struct velo_look *look,
                  int truncate)
 {
-    /* An opaque program could not see what is in memory, a watcher would not hear of it; and what is
-     * known by a descriptor of its former memory (VELO_NODE_PATHED) would get another one. */
-    const struct velo_node *node = velo_node_at(region, place->node);
-    if (velo_opaque_runs(region) || velo_belongs_on_disk(region, place->node) ||
-        velo_is_locked(region, place->node) || velo_names_a_lock(place) ||
-        VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
+    if (velo_residency_to_write(region, place, look) != VELO_IN_MEMORY)
         return -EBUSY;
     const int from = velo_open_lent(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
     if (from < 0)

@@ -5,20 +5,25 @@
  * (velo_settle).  Above 90 % of the whole the shards evict; a client that wants to open for writing
  * then waits for them, so what is in flight is bounded by the writers. */
 #include "core/arena/trace.h"
+#include "core/tree/stamps.h"
 #include "core/tree/tree.h"
 
 #include <errno.h>
 
+#include "kernel/os.h"
 #include "space.h"
 #include "core/arena/lock.h"
 
 #define WAIT_PERCENT 96u /* shards evict from 90 on by themselves; only beyond this we wait */
 #define OPEN_BYTES (128u * 1024u) /* room one new file should find */
+#define PAGE_BYTES 4096u
+#define REFUSED_NS 1000000000
+#define GRANT_BYTES (128ull << 20) /* what a file may grow by while nobody of us looks */
 
 uint64_t velo_metadata_bytes(const struct velo_region *region)
 {
     const struct velo_header *header = region->header;
-    return header->fixed_bytes +
+    return header->fixed_bytes + header->library_bytes +
            (uint64_t)VELO_READ(header->nodes.committed) * header->nodes.slot_bytes +
            (uint64_t)VELO_READ(header->names.committed) * header->names.slot_bytes +
            (uint64_t)VELO_READ(header->chunks.committed) * header->chunks.slot_bytes;
@@ -43,19 +48,40 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
     return velo_used_bytes(region) + bytes <= velo_limit_bytes(region) / 100 * percent;
 }
 
+/* A shard that has nothing to evict says so after half a second, and would say the same to the next: for a
+ * while nobody asks again, and what there is no room for goes to the disk at once. */
+static int ask(struct velo_region *region, uint32_t shard, uint64_t bytes)
+{
+    _Atomic int64_t *refused_ns = &region->header->refused_ns;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (region->ask == NULL ||
+        velo_ns(&now) - atomic_load_explicit(refused_ns, memory_order_relaxed) < REFUSED_NS)
+        return -ENOSPC;
+    VELO_TRACE(region, SPACE_ASKED, shard, bytes);
+    const int rc = region->ask(region, VELO_ASK_SPACE, shard, bytes);
+    if (rc != 0) {
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        atomic_store_explicit(refused_ns, velo_ns(&now), memory_order_relaxed);
+    }
+    return rc;
+}
+
 int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes)
 {
     bytes += OPEN_BYTES;
-    if (velo_opaque_runs(region)) /* it could not see what is in memory */
-        return -ENOSPC;
     if (fits(region, bytes, WAIT_PERCENT))
         return 0;
     if (never_fits(region, bytes))
         return -ENOSPC;
-    VELO_TRACE(region, SPACE_ASKED, shard, bytes);
-    if (region->ask != NULL && region->ask(region, VELO_ASK_SPACE, shard, bytes) == 0)
+    if (ask(region, shard, bytes) == 0)
         return 0;
     return fits(region, bytes, 100) ? 0 : -ENOSPC;
+}
+
+static uint64_t rounded(uint64_t bytes, uint64_t step)
+{
+    return (bytes + step - 1) / step * step;
 }
 
 /* `limit`: of all charges together. */
@@ -68,9 +94,12 @@ static int charge_once(struct velo_region *region, uint32_t index, uint64_t end,
     const struct velo_node *node = velo_node_at(region, index);
     *shard = node->home;
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED && end > node->charged) {
-        const uint64_t wanted = (end + VELO_CHARGE_STEP - 1) / VELO_CHARGE_STEP * VELO_CHARGE_STEP;
-        if (velo_used_bytes(region) + wanted - node->charged <= limit)
-            velo_charge_set_locked(region, index, wanted);
+        const uint64_t used = velo_used_bytes(region) - node->charged;
+        const uint64_t ahead = rounded(end, VELO_CHARGE_STEP), least = rounded(end, PAGE_BYTES);
+        if (used + ahead <= limit)
+            velo_charge_set_locked(region, index, ahead);
+        else if (used + least <= limit)
+            velo_charge_set_locked(region, index, least);
         else
             rc = -ENOSPC;
     }
@@ -87,17 +116,26 @@ int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
     for (int attempt = 0; attempt < 3; attempt++) {
         if (charge_once(region, index, end, velo_limit_bytes(region), &shard) == 0)
             return 0;
-        if (region->ask == NULL ||
-            region->ask(region, VELO_ASK_SPACE, shard,
-                        end - VELO_READ(velo_node_at(region, index)->charged) + VELO_CHARGE_STEP) !=
-                0)
+        if (ask(region, shard,
+                end - VELO_READ(velo_node_at(region, index)->charged) + VELO_CHARGE_STEP) != 0)
             break;
     }
     return charge_once(region, index, end, velo_limit_bytes(region), &shard);
 }
 
-int velo_charge_beyond(struct velo_region *region, uint32_t index, uint64_t end)
+uint64_t velo_charged(const struct velo_region *region, uint32_t index)
+{
+    return VELO_READ(velo_node_at(region, index)->charged);
+}
+
+void velo_charge_anyway(struct velo_region *region, uint32_t index, uint64_t end)
 {
     uint32_t shard = 0;
-    return charge_once(region, index, end, region->header->max_memory_bytes, &shard);
+    charge_once(region, index, end, UINT64_MAX, &shard);
+    VELO_TRACE(region, OVERDRAWN, index, end);
+}
+
+int velo_has_grant(const struct velo_region *region)
+{
+    return velo_used_bytes(region) + GRANT_BYTES <= velo_limit_bytes(region);
 }

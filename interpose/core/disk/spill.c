@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "copy.h"
 #include "kernel/lease.h"
 #include "loosen.h"
 #include "kernel/os.h"
@@ -55,6 +56,83 @@ static int spill_locked(struct velo_region *region, uint32_t index, const struct
     return 0;
 }
 
+/* ---- files without a name -------------------------------------------------------------------- */
+
+/* A file without a name on the disk of the last one, with fd's flags. */
+static int open_unnamed(struct velo_region *region, uint32_t index, int fd)
+{
+    char path[PATH_MAX];
+    const int linkable = (VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_LINKABLE) != 0;
+    const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
+    int length = velo_last_path_of(region, index, path);
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    if (length <= 0 || (flags & O_ACCMODE) == O_RDONLY)
+        return -EBUSY;
+    path[length] = 0;
+    return velo_os_open(path, (int)flags | O_TMPFILE | O_CLOEXEC | (linkable ? 0 : O_EXCL), 0600);
+}
+
+static int copy_unnamed(struct velo_region *region, uint32_t index, uint64_t backing, int to)
+{
+    char path[320];
+    struct stat stat;
+    velo_backing_path(region, backing, path);
+    const int from = velo_open_lent(region, index, VELO_ID_ARENA, path, O_NOATIME);
+    if (from < 0)
+        return from;
+    int rc = velo_copy_bytes(from, to);
+    if (rc == 0)
+        rc = velo_fstat_unlent(region, from, &stat);
+    if (rc == 0)
+        rc = velo_copy_attributes(from, to, &stat);
+    velo_os_close(from);
+    return rc;
+}
+
+/* To us it is a file like any other from then on: none of ours. */
+static int forget_locked(struct velo_region *region, uint32_t index, const struct velo_look *look,
+                         int fd, const struct stat *before)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    struct stat now;
+    if (node->generation != look->generation || node->state != VELO_BACKED ||
+        node->backing != look->backing || node->version != look->version || node->links != 0 ||
+        velo_os_fstat(fd, &now) != 0 || now.st_size != before->st_size ||
+        velo_ns(&now.st_mtim) != velo_ns(&before->st_mtim) || !only_description(fd))
+        return -EBUSY;
+    velo_node_free_locked(region, index);
+    return 0;
+}
+
+static int spill_unnamed(struct velo_region *region, uint32_t index, const struct velo_look *look,
+                         int fd)
+{
+    struct stat before;
+    struct velo_hold hold;
+    char path[320];
+    const int to = open_unnamed(region, index, fd);
+    if (to < 0)
+        return to;
+    int rc = velo_os_fstat(fd, &before);
+    if (rc == 0)
+        rc = copy_unnamed(region, index, look->backing, to);
+    if (rc == 0) {
+        velo_begin(region, &hold);
+        rc = velo_finish(region, &hold, forget_locked(region, index, look, fd, &before));
+    }
+    if (rc != 0) {
+        velo_os_close(to);
+        return rc;
+    }
+    velo_backing_path(region, look->backing, path);
+    velo_os_unlink(path);
+    velo_escape(region, VELO_ESCAPE_DIRECT);
+    return to;
+}
+
+/* ---- files with a name ----------------------------------------------------------------------- */
+
 int velo_spill(struct velo_region *region, uint32_t index, int fd)
 {
     struct velo_look look;
@@ -62,8 +140,12 @@ int velo_spill(struct velo_region *region, uint32_t index, int fd)
     struct velo_hold hold;
     char path[PATH_MAX];
     int rc = velo_look_at(region, index, &look);
-    if (rc != 0 || look.state != VELO_BACKED || look.links != 1)
+    if (rc != 0 || look.state != VELO_BACKED)
         return -EBUSY;
+    if (look.links > 1)
+        return -EMLINK;
+    if (look.links == 0)
+        return spill_unnamed(region, index, &look, fd);
     rc = velo_os_fstat(fd, &before);
     if (rc == 0)
         rc = velo_put(region, index, 0);

@@ -7,6 +7,7 @@
 #include "preload/path/claim.h"
 #include "dispatch.h"
 #include "preload/program/sandbox.h"
+#include "preload/write/share.h"
 
 /* Gets the arguments to change, where the stub stored them; the result is where to jump. */
 struct clone_call;
@@ -78,6 +79,8 @@ __attribute__((used)) void *velo_before_clone(struct clone_call *call)
     if (whole && velo_is_another_view(call->flags) && (call->flags & CLONE_VM) == 0)
         return (void *)clone_elsewhere;
     velo_before_shared_child(call->flags);
+    if ((call->flags & CLONE_FILES) == 0)
+        velo_before_child();
     if ((call->flags & CLONE_VM) != 0 && (call->flags & CLONE_FS) == 0)
         velo_cwd_unknowable();
     if (velo_is_watched() && !velo_vfork_child && whole) {
@@ -108,6 +111,9 @@ __asm__(".globl vfork\n.type vfork, @function\n"
         ".globl __vfork\n.type __vfork, @function\n"
         "vfork:\n__vfork:\n"
         "    endbr64\n"
+        "    sub $8, %rsp\n"
+        "    call velo_before_child\n"
+        "    add $8, %rsp\n"
         "    pop %rdi\n" /* the child will overwrite this stack slot */
         "    mov velo_vfork_child@gottpoff(%rip), %rdx\n"
         "    mov %fs:(%rdx), %esi\n"
@@ -153,6 +159,10 @@ __asm__(".globl vfork\n.type vfork, @function\n"
 __asm__(".globl vfork\n.type vfork, %function\n"
         ".globl __vfork\n.type __vfork, %function\n"
         "vfork:\n__vfork:\n"
+        "    stp x29, x30, [sp, #-16]!\n"
+        "    mov x29, sp\n"
+        "    bl velo_before_child\n"
+        "    ldp x29, x30, [sp], #16\n"
         "    adrp x2, :gottprel:velo_vfork_child\n"
         "    ldr x2, [x2, :gottprel_lo12:velo_vfork_child]\n"
         "    mrs x3, tpidr_el0\n"

@@ -223,8 +223,7 @@ static long instead_of_tmpfs(int fd, int mode, off_t offset, off_t length)
     if (rc != 0)
         return rc;
     if (mode == FALLOC_FL_INSERT_RANGE) {
-        if (velo_hint_charge_to(fd, (uint64_t)(stat.st_size + length)) != 0)
-            return -ENOSPC;
+        velo_hint_allocate(fd, (uint64_t)stat.st_size, (uint64_t)length);
         if (node_in_memory(fd, &stat) == 0) /* there was no room: it goes on at its real path */
             return raw_allocate(fd, mode, offset, length);
     }
@@ -232,21 +231,18 @@ static long instead_of_tmpfs(int fd, int mode, off_t offset, off_t length)
                         : shift(node, mode, offset, length, stat.st_size);
 }
 
-static int charge(int fd, int mode, off_t offset, off_t length)
+static void charge(int fd, int mode, off_t offset, off_t length)
 {
-    uint64_t end;
-    if (velo_hint(fd) == 0 || offset < 0 || length <= 0 || SHIFTS(mode) ||
-        (mode & FALLOC_FL_PUNCH_HOLE) != 0 ||
-        __builtin_add_overflow((uint64_t)offset, (uint64_t)length, &end))
-        return 0;
-    return velo_hint_charge_to(fd, end);
+    off_t end;
+    if (velo_hint(fd) != 0 && offset >= 0 && length > 0 && !SHIFTS(mode) &&
+        (mode & FALLOC_FL_PUNCH_HOLE) == 0 && !__builtin_add_overflow(offset, length, &end))
+        velo_hint_allocate(fd, (uint64_t)offset, (uint64_t)length);
 }
 
 static long allocate(int fd, int mode, off_t offset, off_t length)
 {
     struct velo_region *region = velo_here();
-    if (charge(fd, mode, offset, length) != 0)
-        return -ENOSPC;
+    charge(fd, mode, offset, length);
     const int hosted = region != NULL && velo_descriptor_changing(region, fd);
     long rc = raw_allocate(fd, mode, offset, length);
     if (rc == -ENOSPC && hosted && velo_find_room(fd, (size_t)length))

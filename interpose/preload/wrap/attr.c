@@ -245,7 +245,7 @@ ALIAS(truncate64, truncate);
 EXPORT int ftruncate(int fd, off_t length)
 {
     if (velo_hint(fd) != 0 && length > 0) {
-        (void)velo_hint_charge_to(fd, (uint64_t)length);
+        velo_hint_charge_to(fd, (uint64_t)length);
         velo_hint_commit(fd, (uint64_t)length);
     }
     const bool began = velo_write_begin(fd);

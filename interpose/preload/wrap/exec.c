@@ -10,6 +10,7 @@
 #include "preload/sud/dispatch.h"
 #include "preload/program/environment.h"
 #include "preload/program/opaque.h"
+#include "preload/write/share.h"
 #include "preload/base/raw.h"
 
 #define PLAIN_EXECVE (-1)
@@ -20,6 +21,7 @@ static long run_as(int judged_dirfd, const char *judged, int dirfd, const char *
                    char *const argv[], char *const envp[], int flags)
 {
     char first[VELO_SANITIZER_MAX];
+    velo_before_exec();
     const int opaque = velo_before_program(judged_dirfd, judged, envp, first);
     if (opaque < 0)
         return opaque;

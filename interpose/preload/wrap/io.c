@@ -2,7 +2,6 @@
  *
  * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
  * still be written before its file has to be charged for more. Other descriptors pay for one load. */
-#include <linux/falloc.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -15,111 +14,10 @@
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
 
-_Atomic uint32_t velo_hints[VELO_HINTS_MAX];
-
-/* The node behind a hinted descriptor and its size, or 0 and the hint is gone. */
-static uint32_t hinted_node(int fd, struct stat *stat)
+static inline void charge(int fd, size_t count, off_t offset)
 {
-    struct velo_region *region = velo_here();
-    uint32_t node = 0;
-    if (region != NULL && raw_fstat(fd, stat) == 0 && S_ISREG(stat->st_mode))
-        node = velo_node_of(region, stat);
-    if (node == 0)
-        velo_hint_set(fd, 0);
-    return node;
-}
-
-/* As velo_hint_charge; at `offset`, or AT_THE_END: beyond the end in the usual case, and an overwrite is
- * charged too much, until a shard settles the file. */
-#define AT_THE_END (-1)
-
-static int charge(int fd, size_t count, off_t offset)
-{
-    const uint32_t credit = velo_hint(fd) - 1;
-    if (count <= credit) {
-        velo_hint_set(fd, credit - (uint32_t)count + 1);
-        return 0;
-    }
-    struct stat stat;
-    const uint32_t node = hinted_node(fd, &stat);
-    if (node == 0)
-        return 0;
-    const uint64_t size = (uint64_t)stat.st_size;
-    const uint64_t start = offset < 0 || offset > INT64_MAX / 2 ? size : (uint64_t)offset;
-    const uint64_t end = start + count > size ? start + count : size;
-    if (end == 0)
-        return 0;
-    if (velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) == 0)
-        return 0;
-    if (velo_charge_beyond(velo_here(), node, end) != 0)
-        return -ENOSPC;
-    velo_hint_set(fd, VELO_CHARGE_STEP - (uint32_t)((end - 1) % VELO_CHARGE_STEP));
-    return 0;
-}
-
-int velo_hint_charge(int fd, size_t count)
-{
-    return charge(fd, count, AT_THE_END);
-}
-
-int velo_hint_charge_to(int fd, uint64_t end)
-{
-    struct stat stat;
-    const uint32_t node = hinted_node(fd, &stat);
-    if (node == 0 || end <= (uint64_t)stat.st_size)
-        return 0;
-    if (velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) == 0)
-        return 0;
-    return velo_charge_beyond(velo_here(), node, end);
-}
-
-bool velo_find_room(int fd, size_t count)
-{
-    struct stat stat;
-    struct velo_region *region = velo_here();
-    const uint32_t node = hinted_node(fd, &stat);
-    struct velo_look look;
-    if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
-        return false;
-    if (velo_spill_descriptor(fd, node) == 0)
-        return true;
-    return region->ask != NULL &&
-           region->ask(region, VELO_ASK_SPACE, look.home, count + VELO_CHARGE_STEP) == 0;
-}
-
-/* tmpfs gives pages when they are first touched, and a program that touches one through a map when there is
- * none is killed. So where memory is tight a file that is made longer gets them now, or goes to disk. */
-void velo_hint_commit(int fd, uint64_t end)
-{
-    struct stat stat;
-    if (velo_here() == NULL || !velo_is_tight(velo_here()))
-        return;
-    const uint32_t node = hinted_node(fd, &stat);
-    const off_t size = stat.st_size;
-    if (node != 0 && end > (uint64_t)size &&
-        velo_sys4(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, size, (off_t)end - size) == -ENOSPC)
-        velo_spill_descriptor(fd, node);
-}
-
-bool velo_write_again(int fd, size_t count, int saved)
-{
-    if (errno != ENOSPC || !velo_find_room(fd, count))
-        return false;
-    errno = saved;
-    return true;
-}
-
-static inline bool refused_at(int fd, size_t count, off_t offset)
-{
-    if (__builtin_expect(velo_hint(fd) == 0, 1) || charge(fd, count, offset) == 0)
-        return false;
-    errno = ENOSPC;
-    return true;
-}
-
-static inline bool refused(int fd, size_t count)
-{
-    return refused_at(fd, count, AT_THE_END);
+    if (__builtin_expect(velo_hint(fd) != 0, 0))
+        velo_hint_charge_at(fd, count, offset);
 }
 
 static size_t total(const struct iovec *pieces, int count)
@@ -130,9 +28,10 @@ static size_t total(const struct iovec *pieces, int count)
     return sum;
 }
 
-static inline bool refused_pieces(int fd, const struct iovec *pieces, int count, off_t offset)
+static inline void charge_pieces(int fd, const struct iovec *pieces, int count, off_t offset)
 {
-    return velo_hint(fd) != 0 && refused_at(fd, total(pieces, count), offset);
+    if (velo_hint(fd) != 0)
+        velo_hint_charge_at(fd, total(pieces, count), offset);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -153,8 +52,7 @@ static bool cut_short(int fd, size_t count, ssize_t done)
 
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
-    if (refused(fd, count))
-        return -1;
+    charge(fd, count, VELO_AT_THE_END);
     const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
     if (!cut_short(fd, count, done))
         return done;
@@ -165,8 +63,7 @@ ALIAS(__write, write);
 
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
-    if (refused_at(fd, count, offset))
-        return -1;
+    charge(fd, count, offset);
     const ssize_t done = WRITING(fd, count, NEXT(pwrite)(fd, bytes, count, offset));
     if (!cut_short(fd, count, done))
         return done;
@@ -179,16 +76,14 @@ ALIAS(__pwrite64, pwrite);
 
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
-    return refused_pieces(fd, pieces, count, AT_THE_END)
-               ? -1
-               : WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
+    charge_pieces(fd, pieces, count, VELO_AT_THE_END);
+    return WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
-    return refused_pieces(fd, pieces, count, offset)
-               ? -1
-               : WRITING(fd, total(pieces, count), NEXT(pwritev)(fd, pieces, count, offset));
+    charge_pieces(fd, pieces, count, offset);
+    return WRITING(fd, total(pieces, count), NEXT(pwritev)(fd, pieces, count, offset));
 }
 ALIAS(pwritev64, pwritev);
 
@@ -205,8 +100,7 @@ static bool again_without(int flags, ssize_t done, int fd)
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
 {
-    if (refused_pieces(fd, pieces, count, offset))
-        return -1;
+    charge_pieces(fd, pieces, count, offset);
     const int saved = errno;
     const size_t bytes = total(pieces, count);
     const ssize_t done = WRITING(fd, bytes, NEXT(pwritev2)(fd, pieces, count, offset, flags));
@@ -232,21 +126,21 @@ ALIAS(preadv64v2, preadv2);
 
 /* Callers ask for "as much as there is", and once more at the end: what there is, is the rest of the
  * source. */
-static bool refused_copy(int to, int from, const off_t *from_at, size_t count)
+static void charge_copy(int to, int from, const off_t *from_at, size_t count)
 {
     struct stat source;
     if (velo_hint(to) == 0)
-        return false;
+        return;
     if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode)) {
         const off_t at = velo_cannot_read(from_at, sizeof *from_at)
                              ? velo_sys3(SYS_lseek, from, 0, SEEK_CUR)
                              : *from_at;
         const off_t left = source.st_size - at;
         if (left <= 0)
-            return false;
+            return;
         count = count < (size_t)left ? count : (size_t)left;
     }
-    return refused(to, count < 1ul << 40 ? count : 1u << 16);
+    velo_hint_charge(to, count < 1ul << 40 ? count : 1u << 16);
 }
 
 /* From memory to a disk or back: two file systems to the kernel, one to the program. */
@@ -279,8 +173,7 @@ static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t c
 EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
                                unsigned flags)
 {
-    if (refused_copy(to, from, from_at, count))
-        return -1;
+    charge_copy(to, from, from_at, count);
     const int saved = errno;
     const ssize_t done =
         WRITING(to, count, NEXT(copy_file_range)(from, from_at, to, to_at, count, flags));
@@ -292,18 +185,16 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
-    return refused_copy(to, from, offset, count)
-               ? -1
-               : WRITING(to, count,
-                         velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
+    charge_copy(to, from, offset, count);
+    return WRITING(to, count,
+                   velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
 }
 ALIAS(sendfile64, sendfile);
 
 EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
 {
-    return refused_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20)
-               ? -1
-               : WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
+    charge_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20);
+    return WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
 }
 
 /* ---- hints follow descriptors where that is cheap -------------------------------------------- */

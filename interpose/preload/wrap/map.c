@@ -11,6 +11,7 @@
 #endif
 
 #include "preload/base/pointers.h"
+#include "preload/write/share.h"
 #include "kernel/sys.h"
 
 static long with_pages_forgotten(long rc, const void *at, size_t size)
@@ -21,6 +22,8 @@ static long with_pages_forgotten(long rc, const void *at, size_t size)
 
 EXPORT void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
+    if ((flags & MAP_ANONYMOUS) == 0)
+        velo_before_mapping(fd);
     const long rc = velo_sys6(SYS_mmap, velo_word(at), size, protection, flags, fd, offset);
     if ((flags & MAP_FIXED) == 0 && (protection & PROT_WRITE) != 0)
         return (void *)velo_answer(rc); /* where nothing was; it can do all that one may know */

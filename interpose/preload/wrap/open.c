@@ -49,6 +49,8 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     }
     if (place->type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
+    /* For a program that is about to run; or to be changed in place, by whoever else opens it, too. */
+    place->unmovable = velo_vfork_child || (place->type == VELO_REGULAR && (flags & O_TRUNC) == 0);
     const int fd = velo_open(velo_here(), place, flags, mode);
     velo_hint_open(fd, flags);
     return fd;

@@ -22,8 +22,6 @@
 #undef putc_unlocked
 #undef putchar_unlocked
 
-#define ERROR_SEEN 0x20 /* _IO_ERR_SEEN, what ferror looks at */
-
 static inline bool hinted(const FILE *stream)
 {
     return !velo_is_nowhere(stream) && __builtin_expect(velo_hint(stream->_fileno) != 0, 0);
@@ -42,76 +40,62 @@ static void end(FILE *stream, int cancellable)
     pthread_setcancelstate(cancellable, NULL);
 }
 
-/* True: memory is full, and the stream has an error, as libc's own write would leave it. */
-static bool refused(FILE *stream, size_t count)
-{
-    if (velo_hint_charge(stream->_fileno, count) == 0)
-        return false;
-    errno = ENOSPC;
-    stream->_flags |= ERROR_SEEN; /* who looks at the end learns it */
-    return true;
-}
-
 /* `call` on a hinted stream, which takes `count` bytes; whoever calls has the lock, or needs none. */
-#define CHARGED_UNLOCKED(stream, count, otherwise, call)                                           \
+#define CHARGED_UNLOCKED(stream, count, call)                                                      \
     ({                                                                                             \
-        __typeof__(call) done_ = otherwise;                                                        \
-        if (!refused(stream, count)) {                                                             \
-            const bool began_ = velo_write_begin(stream->_fileno);                                 \
-            done_ = call;                                                                          \
-            velo_write_end(began_);                                                                \
-        }                                                                                          \
+        velo_hint_charge(stream->_fileno, count);                                                  \
+        const bool began_ = velo_write_begin(stream->_fileno);                                     \
+        const __typeof__(call) done_ = call;                                                       \
+        velo_write_end(began_);                                                                    \
         done_;                                                                                     \
     })
-#define CHARGED(stream, count, otherwise, call)                                                    \
+#define CHARGED(stream, count, call)                                                               \
     ({                                                                                             \
         int cancellable_ = PTHREAD_CANCEL_ENABLE;                                                  \
         begin(stream, &cancellable_);                                                              \
-        __typeof__(call) all_ = CHARGED_UNLOCKED(stream, count, otherwise, call);                  \
+        const __typeof__(call) all_ = CHARGED_UNLOCKED(stream, count, call);                       \
         end(stream, cancellable_);                                                                 \
         all_;                                                                                      \
     })
 
 EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
 {
-    return hinted(stream)
-               ? CHARGED(stream, size * count, 0, NEXT(fwrite)(bytes, size, count, stream))
-               : NEXT(fwrite)(bytes, size, count, stream);
+    return hinted(stream) ? CHARGED(stream, size * count, NEXT(fwrite)(bytes, size, count, stream))
+                          : NEXT(fwrite)(bytes, size, count, stream);
 }
 ALIAS(_IO_fwrite, fwrite);
 
 EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
                               FILE *restrict stream)
 {
-    return hinted(stream) ? CHARGED_UNLOCKED(stream, size * count, 0,
+    return hinted(stream) ? CHARGED_UNLOCKED(stream, size * count,
                                              NEXT(fwrite_unlocked)(bytes, size, count, stream))
                           : NEXT(fwrite_unlocked)(bytes, size, count, stream);
 }
 
 EXPORT int fputs(const char *restrict text, FILE *restrict stream)
 {
-    return hinted(stream) ? CHARGED(stream, strlen(text), EOF, NEXT(fputs)(text, stream))
+    return hinted(stream) ? CHARGED(stream, strlen(text), NEXT(fputs)(text, stream))
                           : NEXT(fputs)(text, stream);
 }
 
 EXPORT int fputs_unlocked(const char *restrict text, FILE *restrict stream)
 {
     return hinted(stream)
-               ? CHARGED_UNLOCKED(stream, strlen(text), EOF, NEXT(fputs_unlocked)(text, stream))
+               ? CHARGED_UNLOCKED(stream, strlen(text), NEXT(fputs_unlocked)(text, stream))
                : NEXT(fputs_unlocked)(text, stream);
 }
 
 EXPORT int puts(const char *text)
 {
-    return hinted(stdout) ? CHARGED(stdout, strlen(text) + 1, EOF, NEXT(puts)(text))
-                          : NEXT(puts)(text);
+    return hinted(stdout) ? CHARGED(stdout, strlen(text) + 1, NEXT(puts)(text)) : NEXT(puts)(text);
 }
 
 /* ---- characters ------------------------------------------------------------------------------- */
 
 EXPORT int fputc(int byte, FILE *stream)
 {
-    return hinted(stream) ? CHARGED(stream, 1, EOF, NEXT(fputc)(byte, stream))
+    return hinted(stream) ? CHARGED(stream, 1, NEXT(fputc)(byte, stream))
                           : NEXT(fputc)(byte, stream);
 }
 ALIAS(putc, fputc);
@@ -124,7 +108,7 @@ EXPORT int putchar(int byte)
 
 EXPORT int fputc_unlocked(int byte, FILE *stream)
 {
-    return hinted(stream) ? CHARGED_UNLOCKED(stream, 1, EOF, NEXT(fputc_unlocked)(byte, stream))
+    return hinted(stream) ? CHARGED_UNLOCKED(stream, 1, NEXT(fputc_unlocked)(byte, stream))
                           : NEXT(fputc_unlocked)(byte, stream);
 }
 ALIAS(putc_unlocked, fputc_unlocked);
@@ -142,7 +126,7 @@ EXPORT int __overflow(FILE *stream, int byte)
     if (!hinted(stream))
         return NEXT(__overflow)(stream, byte);
     const size_t buffer = (size_t)(stream->_IO_buf_end - stream->_IO_buf_base);
-    return CHARGED_UNLOCKED(stream, buffer + 1, EOF, NEXT(__overflow)(stream, byte));
+    return CHARGED_UNLOCKED(stream, buffer + 1, NEXT(__overflow)(stream, byte));
 }
 
 /* ---- formats ---------------------------------------------------------------------------------- */
@@ -153,13 +137,12 @@ EXPORT int __overflow(FILE *stream, int byte)
         int cancellable_ = PTHREAD_CANCEL_ENABLE;                                                  \
         begin(stream, &cancellable_);                                                              \
         const bool began_ = velo_write_begin(stream->_fileno);                                     \
-        int done_ = call;                                                                          \
+        const int done_ = call;                                                                    \
         velo_write_end(began_);                                                                    \
         const int saved_ = errno;                                                                  \
-        if (done_ > 0 && refused(stream, (size_t)done_))                                           \
-            done_ = EOF;                                                                           \
-        else                                                                                       \
-            errno = saved_;                                                                        \
+        if (done_ > 0)                                                                             \
+            velo_hint_charge(stream->_fileno, (size_t)done_);                                      \
+        errno = saved_;                                                                            \
         end(stream, cancellable_);                                                                 \
         done_;                                                                                     \
     })

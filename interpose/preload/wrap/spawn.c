@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "preload/program/environment.h"
-#include "preload/write/hint.h"
+#include "preload/write/share.h"
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
 #include "open.h"
@@ -93,6 +93,7 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
         velo_claim(with->directory, action->open.path, velo_open_walk_flags(flags), &place);
     if (claimed <= 0)
         return claimed;
+    place.unmovable = 1;
     const int opened = velo_open_hosted(&place, flags | O_CLOEXEC, action->open.mode);
     if (opened < 0)
         return opened;
@@ -169,6 +170,7 @@ static int start(const struct order *order, int directory, const posix_spawn_fil
 {
     pid_t started = 0;
     char first[VELO_SANITIZER_MAX];
+    velo_before_child();
     const int opaque = velo_before_program(directory, order->path, order->envp, first);
     if (opaque < 0)
         return -opaque;

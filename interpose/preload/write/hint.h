@@ -12,11 +12,16 @@
 
 /* 0: not hosted; else bytes that may still be written without a charge, plus one. */
 extern _Atomic uint32_t velo_hints[VELO_HINTS_MAX];
+extern _Atomic int velo_hints_top; /* no descriptor from here on is hinted */
 
 static inline void velo_hint_set(int fd, uint32_t hint)
 {
-    if ((unsigned)fd < VELO_HINTS_MAX && !velo_vfork_child) /* the table is the parent's */
-        atomic_store_explicit(&velo_hints[fd], hint, memory_order_relaxed);
+    if ((unsigned)fd >= VELO_HINTS_MAX || velo_vfork_child) /* the table is the parent's */
+        return;
+    atomic_store_explicit(&velo_hints[fd], hint, memory_order_relaxed);
+    int top = atomic_load_explicit(&velo_hints_top, memory_order_relaxed);
+    while (hint != 0 && fd >= top && !atomic_compare_exchange_weak(&velo_hints_top, &top, fd + 1)) {
+    }
 }
 
 static inline uint32_t velo_hint(int fd)
@@ -51,10 +56,13 @@ static inline void velo_hint_open(int fd, int flags)
         velo_hint_set(fd, 1);
 }
 
-/* `fd` is hinted: charge before it writes `count` bytes (velo_hint_charge) or will have at least
- * `end` bytes (velo_hint_charge_to). 0 or -ENOSPC; a stale hint is dropped and gives 0. */
-int velo_hint_charge(int fd, size_t count);
-int velo_hint_charge_to(int fd, uint64_t end);
+/* `fd` is hinted: room before it writes `count` bytes at its end, or at `offset`; before it is made `end` bytes
+ * long; before `length` bytes are allocated (credit.c). A stale hint is dropped. */
+#define VELO_AT_THE_END (-1)
+void velo_hint_charge(int fd, size_t count);
+void velo_hint_charge_at(int fd, size_t count, off_t offset);
+void velo_hint_charge_to(int fd, uint64_t end);
+void velo_hint_allocate(int fd, uint64_t offset, uint64_t length);
 /* `fd` is hinted and its file is about to have `end` bytes, most of them a hole. */
 void velo_hint_commit(int fd, uint64_t end);
 /* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
@@ -99,6 +107,10 @@ static inline void velo_write_end(bool began)
     if (began)
         atomic_fetch_sub(&velo_writers, 1);
 }
+
+/* Did nobody manage to move the file away, a moment ago? */
+bool velo_is_stuck(uint32_t node);
+void velo_set_stuck(uint32_t node);
 
 /* The kernel said ENOSPC, which a hosted file's disk would not: others fill the arena's file system. True:
  * there is room for `count` bytes now, at the real path or because something left. */

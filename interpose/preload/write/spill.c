@@ -13,6 +13,7 @@
 #include "preload/path/claim.h"
 #include "hint.h"
 #include "locks.h"
+#include "share.h"
 #include "preload/base/raw.h"
 
 #define DESCRIPTORS_MAX 64u
@@ -162,7 +163,7 @@ void velo_writers_forked(void)
 __attribute__((constructor(105))) static void note_forks(void)
 {
     if (velo_here() != NULL)
-        pthread_atfork(NULL, NULL, velo_writers_forked);
+        pthread_atfork(velo_before_child, NULL, velo_writers_forked);
 }
 
 void velo_wait_to_write(void)

@@ -1,0 +1,56 @@
+/* residency.c - where may a file's bytes live?  See residency.h.
+ *
+ * Whoever is about to give a file a place asks here, so that no reason is forgotten in one of the ways. The
+ * cheap reasons come first; waiting for space is the last. */
+#include "residency.h"
+
+#include <fcntl.h>
+
+#include "core/presence/watch.h"
+#include "core/tree/tree.h"
+#include "space.h"
+
+/* Nobody can move a file that is shared by processes, or written where we do not see it: by a static program, by
+ * libc's own streams, through a map. So it stays in memory only where it has room to grow. */
+static int goes_unseen(const struct velo_region *region, const struct velo_place *place)
+{
+    return place->unmovable && !velo_has_grant(region);
+}
+
+enum velo_residency velo_residency_of_new(struct velo_region *region,
+                                          const struct velo_place *place, uint32_t directory,
+                                          int flags)
+{
+    if (velo_is_watched(region, directory))
+        return VELO_DISK_WATCHED;
+    if ((VELO_READ(velo_node_at(region, directory)->flags) & VELO_NODE_ACL) != 0)
+        return VELO_DISK_ACL;
+    if ((flags & (O_EXCL | O_TMPFILE)) == 0 && velo_names_a_lock(place))
+        return VELO_DISK_LOCK;
+    if (velo_opaque_runs(region))
+        return VELO_DISK_OPAQUE;
+    if (goes_unseen(region, place))
+        return VELO_DISK_UNSEEN;
+    const uint32_t home = velo_home_of(region, place->path, place->path_length);
+    return velo_space_for_open(region, home, 0) == 0 ? VELO_IN_MEMORY : VELO_DISK_SPACE;
+}
+
+enum velo_residency velo_residency_to_write(struct velo_region *region,
+                                            const struct velo_place *place,
+                                            const struct velo_look *look)
+{
+    if (velo_belongs_on_disk(region, place->node))
+        return VELO_DISK_WATCHED;
+    if (goes_unseen(region, place))
+        return VELO_DISK_UNSEEN;
+    if (look->state == VELO_BACKED)
+        return VELO_IN_MEMORY;
+    if (velo_opaque_runs(region))
+        return VELO_DISK_OPAQUE;
+    if (velo_is_locked(region, place->node) || velo_names_a_lock(place))
+        return VELO_DISK_LOCK;
+    /* What is known by a descriptor of its former memory (VELO_NODE_PATHED) would get another one. */
+    if (VELO_READ(velo_node_at(region, place->node)->identity[VELO_ID_ARENA].linked) != 0)
+        return VELO_DISK_OPEN;
+    return VELO_IN_MEMORY;
+}

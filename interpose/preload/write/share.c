@@ -1,0 +1,58 @@
+/* share.c - a file that is about to be shared or handed on goes to its real path first, where there is no room
+ * for it to grow unseen (velo_has_grant).
+ *
+ * Once two processes have a descriptor nobody can move the file any more, since nobody can change another
+ * process's descriptors; nor once it is mapped. And the next program may be static, or write through libc's own
+ * streams. So this is decided before: fork, vfork, clone, spawn, exec, mmap.
+ * With room to spare, which is the rule, it costs some 50 ns a fork. */
+#include <fcntl.h>
+
+#include "share.h"
+#include "preload/base/raw.h"
+#include "preload/path/claim.h"
+
+static bool is_cramped(void)
+{
+    const struct velo_region *region = velo_here();
+    return region != NULL && !velo_vfork_child && !velo_has_grant(region);
+}
+
+static void share(struct velo_region *region, int fd)
+{
+    struct velo_look look;
+    const uint32_t node = (uint32_t)velo_node_of_fd(region, fd);
+    if (node == 0)
+        velo_hint_set(fd, 0);
+    else if (velo_look_at(region, node, &look) == 0 && look.state == VELO_BACKED &&
+             !velo_is_stuck(node) && velo_spill_soon(fd, node) != 0)
+        velo_set_stuck(node);
+}
+
+/* A child may duplicate what exec would close; without a child, that is closed. */
+static void share_all(bool closes)
+{
+    const int saved = errno, top = atomic_load_explicit(&velo_hints_top, memory_order_relaxed);
+    if (top == 0 || !is_cramped())
+        return;
+    for (int fd = 0; fd < top; fd++)
+        if (velo_hint(fd) != 0 &&
+            !(closes && (velo_sys3(SYS_fcntl, fd, F_GETFD, 0) & FD_CLOEXEC) != 0))
+            share(velo_here(), fd);
+    errno = saved;
+}
+
+void velo_before_child(void)
+{
+    share_all(false);
+}
+
+void velo_before_exec(void)
+{
+    share_all(true);
+}
+
+void velo_before_mapping(int fd)
+{
+    if (velo_hint(fd) != 0 && is_cramped())
+        share(velo_here(), fd);
+}

@@ -1,0 +1,62 @@
+"""The cap is hard, whatever writes; and no program meets a full disk that is not full.
+
+The ways of writing, and the table of all of them at all caps, are support/cap.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import cap
+from support.harness import Velo, tool
+
+CAP_MIB, WRITTEN_MIB = 8, 24
+
+# One of each kind: seen and unseen, alone and shared, with and without a name, mapped.
+WAYS = (
+    *("write", "raw", "mapped-then-written", "shared-append", "own-append", "nameless"),
+    *("thirds-fprintf", "thirds-cp", "braces", "dash-braces", "static-braces", "python-run"),
+    *("awk", "no-pages-truncated"),
+)
+
+
+@pytest.fixture(scope="module")
+def writers(tmp_path_factory) -> Iterator[dict[str, str]]:
+    tool("gcc")
+    yield cap.build_writers(tmp_path_factory.mktemp("writers"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_cap_holds_whatever_writes(velo: Velo, workspace, writers, way: str) -> None:
+    # Goal: three times the cap, natively and hosted; the same words and bytes, and the arena's
+    # files never above max_memory + 1 MiB + 1 %.
+    place: Path = workspace()
+    (place / "build").mkdir(exist_ok=True)
+
+    found = cap.measure(
+        velo.executable,
+        place,
+        velo.root,
+        way,
+        writers=writers,
+        mib=WRITTEN_MIB,
+        cap_mib=CAP_MIB,
+    )
+
+    assert found.wrong == ""
+    assert found.over_bytes == 0, str(found)
+
+
+def test_the_smallest_cap_works_and_a_smaller_one_is_refused(velo: Velo, workspace) -> None:
+    place = workspace(toml='[live]\nmax_memory = "2MB"\naggressive_paths = ["build/"]\n')
+    script = "mkdir -p build; for i in $(seq 40); do seq 2000 > build/$i; seq 9 >> build/$i; done"
+
+    velo.exec("sh", "-c", script, cwd=place)
+    (place / "velo.toml").write_text('[live]\nmax_memory = "1MB"\n')
+    refused = velo.exec("true", cwd=place, check=False)
+
+    assert [len((place / f"build/{i}").read_text().split()) for i in range(1, 41)] == [2009] * 40
+    assert refused.returncode != 0 and "2MB" in refused.stderr

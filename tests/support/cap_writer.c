@@ -1,0 +1,223 @@
+/* cap_writer.c - writes `MIB` MiB to a file in one way: cap_writer WAY FILE MIB.
+ *
+ * What it writes says where in the file it stands, so that a byte at a wrong place shows. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { BLOCK = 1 << 16, WRITERS = 8, LINE = 64 };
+static char block[BLOCK];
+
+static void fail(const char *what)
+{
+    printf("%s: %s\n", what, strerrorname_np(errno));
+    fflush(stdout);
+    _exit(1);
+}
+
+static void fill(long at)
+{
+    for (long i = 0; i < BLOCK; i += LINE) {
+        char line[LINE + 1];
+        snprintf(line, sizeof line, "%0*ld\n", LINE - 1, at + i);
+        memcpy(block + i, line, LINE);
+    }
+}
+
+static int made(const char *path, int flags)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | flags, 0644);
+    if (fd < 0)
+        fail("open");
+    return fd;
+}
+
+static long raw_write(int fd, const void *bytes, size_t count)
+{
+#if defined(__x86_64__)
+    long rc;
+    __asm__ volatile("syscall"
+                     : "=a"(rc)
+                     : "a"(1), "D"(fd), "S"(bytes), "d"(count)
+                     : "rcx", "r11", "memory");
+    return rc;
+#else
+    return syscall(SYS_write, fd, bytes, count);
+#endif
+}
+
+enum { WRITE, PWRITE, WRITEV, RAW, SYSCALL };
+
+static void blocks(int how, int fd, long size)
+{
+    for (long at = 0; at < size; at += BLOCK) {
+        fill(at);
+        struct iovec piece = {block, BLOCK};
+        const long done = how == PWRITE    ? pwrite(fd, block, BLOCK, at)
+                          : how == WRITEV  ? writev(fd, &piece, 1)
+                          : how == RAW     ? raw_write(fd, block, BLOCK)
+                          : how == SYSCALL ? syscall(SYS_write, fd, block, (long)BLOCK)
+                                           : write(fd, block, BLOCK);
+        if (done != BLOCK) {
+            if (how == RAW && done < 0)
+                errno = (int)-done;
+            fail("write");
+        }
+    }
+}
+
+/* Streams: by lines, by characters, by large pieces. */
+static void stream(int how, const char *path, long size)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+    if (file == NULL)
+        fail("fopen");
+    for (long at = 0; at < size; at += BLOCK) {
+        fill(at);
+        for (long i = 0; i < BLOCK; i += LINE)
+            if (how == 0)
+                fprintf(file, "%.*s", LINE, block + i);
+            else if (how == 1)
+                for (int j = 0; j < LINE; j++)
+                    putc(block[i + j], file);
+            else
+                fwrite(block + i, LINE, 1, file);
+    }
+    if (ferror(file) || fclose(file) != 0)
+        fail("stream");
+}
+
+static void mapped(const char *path, long size, int allocates)
+{
+    const int fd = made(path, O_TRUNC);
+    const int rc = allocates ? posix_fallocate(fd, 0, size) : ftruncate(fd, size);
+    if (rc != 0) {
+        errno = allocates ? rc : errno;
+        fail("longer");
+    }
+    char *at = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        fail("mmap");
+    for (long i = 0; i < size; i += BLOCK) {
+        fill(i);
+        memcpy(at + i, block, BLOCK);
+    }
+    munmap(at, (size_t)size);
+}
+
+/* The first page stays mapped while the file grows. */
+static void mapped_then_written(const char *path, long size)
+{
+    const int fd = made(path, O_TRUNC);
+    fill(0);
+    if (write(fd, block, BLOCK) != BLOCK)
+        fail("write");
+    char *first = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    lseek(fd, 0, SEEK_SET);
+    blocks(WRITE, fd, size);
+    first[4] = 'x';
+    char seen = 0;
+    if (pread(fd, &seen, 1, 4) != 1 || seen != 'x')
+        fail("mapped");
+    first[4] = '0';
+}
+
+/* Eight processes, one descriptor or one each; lines in any order. */
+static void together(const char *path, long size, int shared)
+{
+    int fd = shared ? made(path, O_APPEND | O_TRUNC) : -1;
+    close(made(path, O_APPEND));
+    for (int writer = 0; writer < WRITERS; writer++) {
+        if (fork() != 0)
+            continue;
+        if (!shared)
+            fd = made(path, O_APPEND);
+        memset(block, '0' + writer, BLOCK);
+        block[BLOCK - 1] = '\n';
+        for (long at = 0; at < size / WRITERS; at += BLOCK)
+            if (write(fd, block, BLOCK) != BLOCK)
+                fail("write");
+        _exit(0);
+    }
+    for (int status, failed = 0; wait(&status) > 0 || failed;)
+        if (status != 0)
+            exit(1);
+}
+
+/* A block to each of many files that are open at once. */
+static void many_open(const char *path, long count)
+{
+    int *fds = calloc((size_t)count, sizeof *fds);
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    for (long i = 0; i < count; i++) {
+        char name[4200];
+        snprintf(name, sizeof name, "%s.%ld", path, i);
+        fds[i] = made(name, O_TRUNC);
+    }
+    fill(0);
+    for (int round = 0; round < 4; round++)
+        for (long i = 0; i < count; i++)
+            if (write(fds[i], block, 4096) != 4096)
+                fail("write");
+}
+
+/* No name, and larger than memory. */
+static void nameless(const char *path, long size)
+{
+    const int fd = made(path, O_TRUNC);
+    unlink(path);
+    blocks(WRITE, fd, size);
+    unsigned long sum = 0;
+    lseek(fd, 0, SEEK_SET);
+    for (long got; (got = read(fd, block, BLOCK)) > 0;)
+        for (long i = 0; i < got; i++)
+            sum = sum * 31 + (unsigned char)block[i];
+    printf("%lx\n", sum);
+}
+
+int main(int count, char **argv)
+{
+    if (count != 4)
+        return 2;
+    const char *way = argv[1], *path = argv[2];
+    const long size = atol(argv[3]) << 20;
+    const int out = strcmp(path, "-") == 0;
+    static const char *const ways[] = {"write", "pwrite", "writev", "raw", "syscall"};
+    for (int how = WRITE; how <= SYSCALL; how++)
+        if (strcmp(way, ways[how]) == 0)
+            blocks(how, out ? 1 : made(path, O_TRUNC), size);
+    static const char *const streams[] = {"fprintf", "putc", "fwrite"};
+    for (int how = 0; how < 3; how++)
+        if (strcmp(way, streams[how]) == 0)
+            stream(how, path, size);
+    if (strcmp(way, "append") == 0)
+        blocks(WRITE, made(path, O_APPEND), size);
+    if (strcmp(way, "mapped") == 0)
+        mapped(path, size, 0);
+    if (strcmp(way, "allocated") == 0)
+        mapped(path, size, 1);
+    if (strcmp(way, "mapped-then-written") == 0)
+        mapped_then_written(path, size);
+    if (strcmp(way, "shared-append") == 0)
+        together(path, size, 1);
+    if (strcmp(way, "own-append") == 0)
+        together(path, size, 0);
+    if (strcmp(way, "many-open") == 0)
+        many_open(path, size >> 20);
+    if (strcmp(way, "nameless") == 0)
+        nameless(path, size);
+    return 0;
+}
