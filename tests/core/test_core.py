@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from support import shared
+
 HERE = Path(__file__).parent
 MAKEFILE = HERE.parent.parent / "interpose" / "Makefile"
 PROGRAM_TIMEOUT_S = 300  # on a machine where ten such tests run at once; alone the longest takes 15
@@ -34,20 +36,20 @@ PROGRAMS = [
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
-    """Builds a program with a sanitizer once per session: `built("asan", "test_names")`."""
-    directory = tmp_path_factory.mktemp("core")
+    """Builds a program with a sanitizer once per run: `built("asan", "test_names")`."""
 
     def build(kind: str, name: str) -> Path:
-        program = directory / kind / name
-        made = subprocess.run(
-            [
-                *("make", "-s", "-j2", "-f", str(MAKEFILE), str(program)),
-                *(f"build={directory}", f"kind={kind}", f"sanitizer={SANITIZERS[kind]}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=PROGRAM_TIMEOUT_S,
-        )
+        with shared.held(tmp_path_factory, f"core-{kind}") as directory:
+            program = directory / kind / name
+            made = subprocess.run(
+                [
+                    *("make", "-s", "-j2", "-f", str(MAKEFILE), str(program)),
+                    *(f"build={directory}", f"kind={kind}", f"sanitizer={SANITIZERS[kind]}"),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=PROGRAM_TIMEOUT_S,
+            )
         assert made.returncode == 0, made.stderr
         return program
 

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from support.shared import made_once
 from support.zmtp_peers import SANITIZE, Driver, compile_driver
 
 
 @pytest.fixture(scope="module")
 def checked_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver(tmp_path_factory.mktemp("zmtp") / "checked", *SANITIZE)
+    return made_once(tmp_path_factory, "zmtp-checked", lambda to: compile_driver(to, *SANITIZE))
 
 
 @pytest.fixture(scope="module")
 def plain_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver(tmp_path_factory.mktemp("zmtp") / "plain", "-O2", "-Wl,-z,now")
+    options = ("-O2", "-Wl,-z,now")
+    return made_once(tmp_path_factory, "zmtp-plain", lambda to: compile_driver(to, *options))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 
 from support.drivers import answers, compiled
 from support.harness import tool
+from support.shared import made_once
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 machine")
 
@@ -125,8 +126,8 @@ LARGE_TEXTS = {
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    to = tmp_path_factory.mktemp("code") / "driver"
-    return compiled(to, "code_driver.c", "sud/instruction.c", "sud/sites.c")
+    files = ("code_driver.c", "sud/instruction.c", "sud/sites.c")
+    return made_once(tmp_path_factory, "code", lambda to: compiled(to, *files))
 
 
 def test_an_instruction_is_as_long_as_the_manual_says(driver: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.drivers import answers, compiled
+from support.shared import made_once
 
 US = "/v/libvelo.so"
 ARENA = "VELO_ARENA=/dev/shm/a"
@@ -134,8 +135,8 @@ PRELOADS = {
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    to = tmp_path_factory.mktemp("environment") / "driver"
-    return compiled(to, "environment_driver.c", "program/sanitizer.c")
+    files = ("environment_driver.c", "program/sanitizer.c")
+    return made_once(tmp_path_factory, "environment", lambda to: compiled(to, *files))
 
 
 def given(

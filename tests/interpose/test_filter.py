@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.drivers import answers, compiled
+from support.shared import made_once
 
 Line = tuple[int, int, int, int]
 Filter = list[Line]
@@ -141,7 +142,8 @@ def text(lines: Filter) -> str:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("filter") / "driver", "filter_driver.c")
+    files = ("filter_driver.c",)
+    return made_once(tmp_path_factory, "filter", lambda to: compiled(to, *files))
 
 
 @pytest.mark.parametrize(("state", "column"), [("attached", 1), ("watched", 2)])

@@ -7,6 +7,7 @@
     generate, sides               the oracle: scripts drawn, both sides performed and compared
     matrix, sources, registries, tools, table               real tools on real projects
     drivers, zmtp_peers           files of the library by themselves; the other end of its sockets
+    shared     what the workers of one run make once
     fakes, hostile, arena, inside                            stand-ins for shards, clients, regions
 
 Import it as `from support.harness import Velo`: `tests` is on pytest's path, and nothing else is.

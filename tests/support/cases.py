@@ -24,6 +24,7 @@ from .harness import Velo
 from .snapshot import Snapshot
 
 DIRECTORY = Path(__file__).parents[1] / "fidelity/cases"
+WAYS = Path(__file__).parents[2] / "docs/ways-around.md"
 CASES = sorted([*DIRECTORY.glob("*.sh"), *DIRECTORY.glob("*.py")])
 TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/", "target/"]\n'
 TIMEOUT_S = 300
@@ -82,3 +83,10 @@ def run(case: Path, place: Path, velo: Velo, *, hosted: bool) -> Outcome:
     )
     lines = done.stdout.decode(errors="backslashreplace").splitlines()
     return Outcome([*lines, f"exit status {done.returncode}"], Snapshot.of(place))
+
+
+def assert_same(velo: Velo, place: Path, native: Outcome, hosted: Outcome) -> None:
+    """The same lines, and the same tree once all of the hosted one is on disk."""
+    velo.run("stop", cwd=place, check=False)
+    assert hosted.lines == native.lines
+    assert Snapshot.of(place).differences(native.tree) == []
