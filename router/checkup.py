@@ -17,7 +17,7 @@ from velo.interpose import launch
 from velo.shards import depot
 from velo.shards.errors import NotAStore, VeloError
 
-from . import client, opening
+from . import cgroup, client, opening
 from .arena import Arena, ensure_runtime_root
 from .config import Settings
 from .errors import ServerNotRunning
@@ -130,6 +130,15 @@ def _memory(settings: Settings) -> Iterator[Finding]:
         yield Finding(FAIL, "memory", str(error))
         return
     yield _room(settings, arena)
+    of_group = cgroup.memory_that_fits(settings.shards)
+    if of_group is not None and of_group < settings.max_memory:
+        yield Finding(
+            NOTE,
+            "memory",
+            f"this container may have {format_size(cgroup.limit_bytes() or 0)} (a control group),"
+            f" so velo uses {format_size(of_group)} of max_memory"
+            f" {format_size(settings.max_memory)}; raise the container's limit for more",
+        )
     kind = _file_system_of(arena.root)
     if kind not in RAM_FILE_SYSTEMS:
         yield Finding(

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import cgroup
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .errors import ArenaDamaged, ArenaRefused, OtherVersion
@@ -168,6 +169,7 @@ def _create(settings: Settings, arena: Arena) -> Opened:
     from velo.interpose.core import Region
 
     max_memory = memory_that_fits(settings.max_memory, arena.root)
+    of_group = cgroup.memory_that_fits(settings.shards)  # no warning: a container is no mistake
     try:
         memory = arena.make()
         _install(memory)
@@ -178,7 +180,7 @@ def _create(settings: Settings, arena: Arena) -> Opened:
             socket=arena.router_socket,
             patterns=settings.aggressive_paths,
             shards=settings.shards,
-            max_memory=max_memory,
+            max_memory=max_memory if of_group is None else min(max_memory, of_group),
             poison=settings.poison,
         )
         with open(_record(arena), "w") as file:
