@@ -105,7 +105,7 @@ static PyObject *region_options(PyObject *self, PyObject *unused)
                          patterns);
 }
 
-/* ---- looking ---------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static PyObject *info_tuple(const struct velo_node_info *info)
 {
@@ -203,7 +203,7 @@ static PyObject *region_check(PyObject *self, PyObject *unused)
     return rc == -EUCLEAN ? PyUnicode_DecodeFSDefault(why) : raise_errno(rc);
 }
 
-/* ---- one node ------------------------------------------------------------------------------------- */
+/* ---- one node -------------------------------------------------------------------------------- */
 
 #define NODE_CALL(name, call, result)                                                              \
     static PyObject *region_##name(PyObject *self, PyObject *args)                                 \
@@ -218,7 +218,7 @@ static PyObject *region_check(PyObject *self, PyObject *unused)
         return result(rc);                                                                         \
     }
 
-NODE_CALL(settle, velo_settle, number_or_error)
+NODE_CALL(refresh_attributes, velo_refresh_attributes, number_or_error)
 NODE_CALL(open_bytes, velo_open_bytes, number_or_error)
 NODE_CALL(evict, velo_evict, none_or_error)
 
@@ -265,29 +265,29 @@ static PyObject *region_load_end(PyObject *self, PyObject *args)
     return none_or_error(rc);
 }
 
-/* ---- memory to disk and back ---------------------------------------------------------------------- */
+/* ---- memory to disk and back ----------------------------------------------------------------- */
 
-static PyObject *region_put(PyObject *self, PyObject *args)
+static PyObject *region_writeback(PyObject *self, PyObject *args)
 {
     unsigned node, flags;
     int rc;
     if (!PyArg_ParseTuple(args, "II", &node, &flags))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_put(region_of(self), node, flags);
+    rc = velo_writeback(region_of(self), node, flags);
     Py_END_ALLOW_THREADS
     return number_or_error(rc);
 }
 
-static PyObject *region_put_all(PyObject *self, PyObject *args)
+static PyObject *region_flush(PyObject *self, PyObject *args)
 {
     unsigned flags, timeout_ms;
-    struct velo_put_result done = {0};
+    struct velo_flush_result done = {0};
     int rc;
     if (!PyArg_ParseTuple(args, "II", &flags, &timeout_ms))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_put_all(region_of(self), flags, timeout_ms, &done);
+    rc = velo_flush(region_of(self), flags, timeout_ms, &done);
     Py_END_ALLOW_THREADS
     if (rc < 0)
         return raise_errno(rc);
@@ -326,7 +326,7 @@ static PyObject *region_reconcile(PyObject *self, PyObject *args)
         return NULL;
     call.thread = PyEval_SaveThread();
     const int rc = velo_reconcile(region_of(self), tell_conflict, &call, &done);
-    velo_mounts_settle(region_of(self));
+    velo_mounts_apply(region_of(self));
     PyEval_RestoreThread(call.thread);
     if (call.failed)
         return NULL;
@@ -356,13 +356,13 @@ static PyObject *region_sweep(PyObject *self, PyObject *unused)
     return number_or_error(rc);
 }
 
-static PyObject *region_opaque_watch(PyObject *self, PyObject *args)
+static PyObject *region_opaque_await_exit(PyObject *self, PyObject *args)
 {
     int pid;
     const char *name;
     if (!PyArg_ParseTuple(args, "is", &pid, &name))
         return NULL;
-    velo_opaque_watch(region_of(self), pid, name);
+    velo_opaque_await_exit(region_of(self), pid, name);
     Py_RETURN_NONE;
 }
 
@@ -402,7 +402,7 @@ static PyObject *region_pause(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static PyMethodDef region_methods[] = {
     {"options", region_options, METH_NOARGS, NULL},
@@ -415,21 +415,21 @@ static PyMethodDef region_methods[] = {
     {"trace_read", velo_region_trace_read, METH_VARARGS, NULL},
     {"trace_program", velo_region_trace_program, METH_VARARGS, NULL},
     {"check", region_check, METH_NOARGS, NULL},
-    {"settle", region_settle, METH_VARARGS, NULL},
+    {"refresh_attributes", region_refresh_attributes, METH_VARARGS, NULL},
     {"open_bytes", region_open_bytes, METH_VARARGS, NULL},
     {"stored", region_stored, METH_VARARGS, NULL},
     {"evict", region_evict, METH_VARARGS, NULL},
     {"load_begin", region_load_begin, METH_VARARGS, NULL},
     {"load_end", region_load_end, METH_VARARGS, NULL},
-    {"put", region_put, METH_VARARGS, NULL},
-    {"put_all", region_put_all, METH_VARARGS, NULL},
+    {"writeback", region_writeback, METH_VARARGS, NULL},
+    {"flush", region_flush, METH_VARARGS, NULL},
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
     {"mounts_changed", region_mounts_changed, METH_NOARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
     {"meets", region_meets, METH_VARARGS, NULL},
     {"heed_fifos", region_heed_fifos, METH_NOARGS, NULL},
-    {"opaque_watch", region_opaque_watch, METH_VARARGS, NULL},
+    {"opaque_await_exit", region_opaque_await_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -457,8 +457,8 @@ static int core_exec(PyObject *module)
     Py_DECREF(type);
     if (rc != 0)
         return -1;
-    return PyModule_AddIntConstant(module, "PUT_PROGRAMS", VELO_PUT_PROGRAMS) ||
-                   PyModule_AddIntConstant(module, "PUT_SYNC", VELO_PUT_SYNC) ||
+    return PyModule_AddIntConstant(module, "FLUSH_PROGRAMS", VELO_FLUSH_PROGRAMS) ||
+                   PyModule_AddIntConstant(module, "FLUSH_SYNC", VELO_FLUSH_SYNC) ||
                    PyModule_AddIntConstant(module, "SHARDS_MAX", VELO_SHARDS_MAX) ||
                    PyModule_AddIntConstant(module, "PATTERNS_MAX", VELO_PATTERNS_MAX)
                ? -1

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Add `value` (stolen) to `dict`; 0 keeps the chain of calls going, -1 ends it. */
-static int put_item(PyObject *dict, const char *key, PyObject *value)
+static int set_item(PyObject *dict, const char *key, PyObject *value)
 {
     if (value == NULL)
         return -1;
@@ -16,9 +16,9 @@ static int put_item(PyObject *dict, const char *key, PyObject *value)
     return rc;
 }
 
-static int put_number(PyObject *dict, const char *key, uint64_t value)
+static int write_number(PyObject *dict, const char *key, uint64_t value)
 {
-    return put_item(dict, key, PyLong_FromUnsignedLongLong(value));
+    return set_item(dict, key, PyLong_FromUnsignedLongLong(value));
 }
 
 static PyObject *number_list(const uint64_t *values, uint32_t count)
@@ -65,23 +65,23 @@ static int fill_statistics(PyObject *dict, const struct velo_statistics *s, uint
         {"unstored_files", s->unstored_files},
         {"activity", s->activity},
         {"live_processes", s->live_processes},
-        {"puts", s->puts},
+        {"writebacks", s->writebacks},
         {"evictions", s->evictions},
         {"loads", s->loads},
         {"recoveries", s->recoveries},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (put_number(dict, numbers[i].key, numbers[i].value) != 0)
+        if (write_number(dict, numbers[i].key, numbers[i].value) != 0)
             return -1;
-    return put_item(dict, "slice_used_bytes", number_list(s->slice_used_bytes, shards)) ||
-           put_item(dict, "slice_limit_bytes", number_list(s->slice_limit_bytes, shards)) ||
-           put_item(dict, "files", number_list(s->files, 4)) ||
-           put_item(dict, "file_bytes", number_list(s->file_bytes, 4)) ||
-           put_item(dict, "escapes", number_list(s->escapes, VELO_ESCAPE_COUNT)) ||
-           put_item(dict, "paused", PyBool_FromLong(s->paused != 0)) ||
-           put_item(dict, "interposed", name_counts(s->interposed, s->interposed_count)) ||
-           put_item(dict, "opaque", name_counts(s->opaque, s->opaque_count)) ||
-           put_item(dict, "raw", name_counts(s->raw, s->raw_count));
+    return set_item(dict, "slice_used_bytes", number_list(s->slice_used_bytes, shards)) ||
+           set_item(dict, "slice_limit_bytes", number_list(s->slice_limit_bytes, shards)) ||
+           set_item(dict, "files", number_list(s->files, 4)) ||
+           set_item(dict, "file_bytes", number_list(s->file_bytes, 4)) ||
+           set_item(dict, "escapes", number_list(s->escapes, VELO_ESCAPE_COUNT)) ||
+           set_item(dict, "paused", PyBool_FromLong(s->paused != 0)) ||
+           set_item(dict, "interposed", name_counts(s->interposed, s->interposed_count)) ||
+           set_item(dict, "opaque", name_counts(s->opaque, s->opaque_count)) ||
+           set_item(dict, "raw", name_counts(s->raw, s->raw_count));
 }
 
 PyObject *velo_region_statistics(PyObject *self, PyObject *unused)

@@ -27,7 +27,7 @@ BACKED, DISK, COLD = 1, 2, 3
 STATE_NAMES = ("none", "backed", "disk", "cold")
 # enum velo_escape, in its order
 ESCAPE_NAMES = (
-    *("opaque", "direct", "border", "syscall", "attach"),
+    *("opaque", "direct", "across", "syscall", "attach"),
     *("unreachable", "peer", "mount", "sandbox", "libc"),
 )
 
@@ -82,8 +82,8 @@ class NodeInfo(NamedTuple):
     digest: bytes | None
 
 
-class PutResult(NamedTuple):
-    """What one `put_all` did; `first_error` is a positive errno, or 0."""
+class FlushResult(NamedTuple):
+    """What one `flush` did; `first_error` is a positive errno, or 0."""
 
     files: int
     directories: int
@@ -192,10 +192,10 @@ class Region:
         """The numbers a tick of shard `home` looks at; costs less than a microsecond."""
         return Pulse._make(self._mapped.pulse(home))
 
-    def settle(self, node: int) -> bool:
+    def refresh_attributes(self, node: int) -> bool:
         """Refresh charge and attributes; True: it was unlinked and unused, and is now freed."""
         try:
-            return bool(self._mapped.settle(node) == 1)
+            return bool(self._mapped.refresh_attributes(node) == 1)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EBUSY, errno.EAGAIN, errno.ESTALE):
                 return False
@@ -235,27 +235,27 @@ class Region:
             raise
         self._mapped.load_end(node, token, fd)  # closes it
 
-    def put(self, node: int, *, sync: bool = False) -> bool:
+    def writeback(self, node: int, *, sync: bool = False) -> bool:
         """Put one file at its real path; False: a writer has it open, it stays dirty.
 
         Raises:
             OSError: what the disk said; the file stays dirty.
         """
-        return bool(self._mapped.put(node, _core.PUT_SYNC if sync else 0) == 0)
+        return bool(self._mapped.writeback(node, _core.FLUSH_SYNC if sync else 0) == 0)
 
-    def put_all(
+    def flush(
         self, *, programs: bool = False, sync: bool = False, timeout_ms: int = 0
-    ) -> PutResult | None:
-        """Put everything dirty on disk, oldest first; None: somebody else holds the baton.
+    ) -> FlushResult | None:
+        """Put everything dirty on disk, oldest first; None: somebody else holds the flush lock.
 
         Args:
             programs: only what exec and dlopen may need.
             sync: fsync each file and directory.
-            timeout_ms: how long to wait for the baton; 0 tries once.
+            timeout_ms: how long to wait for the flush lock; 0 tries once.
         """
-        flags = (_core.PUT_PROGRAMS if programs else 0) | (_core.PUT_SYNC if sync else 0)
+        flags = (_core.FLUSH_PROGRAMS if programs else 0) | (_core.FLUSH_SYNC if sync else 0)
         try:
-            return PutResult._make(self._mapped.put_all(flags, timeout_ms))
+            return FlushResult._make(self._mapped.flush(flags, timeout_ms))
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.ETIMEDOUT):
                 return None
@@ -280,12 +280,12 @@ class Region:
         """Remove tmpfs files that nothing refers to and whose creator is dead; how many."""
         return int(self._mapped.sweep())
 
-    def opaque_watch(self, pid: int, name: str) -> None:
+    def opaque_await_exit(self, pid: int, name: str) -> None:
         """The running process `pid` could not attach: reconcile when it has ended.
 
         The caller puts everything on disk before it lets the process go on.
         """
-        self._mapped.opaque_watch(pid, name)
+        self._mapped.opaque_await_exit(pid, name)
 
     def meets(self, fd: int, pid: int) -> bool:
         """The command inherits the socket `fd`, whose other end `pid` (0: unknown) has.

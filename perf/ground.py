@@ -67,7 +67,7 @@ class Ground:
     def __getitem__(self, side: str) -> Place:
         return self.places[side]
 
-    def settle(self) -> None:
+    def quiesce(self) -> None:
         """Let earlier writes reach the disk, so that they are not in the next measurement."""
         os.sync()
 

@@ -20,11 +20,11 @@ def lines(scenario: Scenario, samples: Samples) -> Iterator[str]:
     for side in samples.sides:
         yield f"  {side:<8} {_shown(samples.spread(side), scenario.unit)}{_against(samples, side)}"
     for target in scenario.targets:
-        yield f"  {verdict(scenario, target, samples)}"
+        yield f"  {finding(scenario, target, samples)}"
     yield f"  medians of {turns} alternating turns, [smallest .. largest]"
 
 
-def verdict(scenario: Scenario, target: Target, samples: Samples) -> str:
+def finding(scenario: Scenario, target: Target, samples: Samples) -> str:
     """One sentence: what was wanted, what it is, whether it holds."""
     word = "holds" if holds(target, samples) else "MISSED"
     if target.ratio is not None:
@@ -53,7 +53,7 @@ def as_object(scenario: Scenario, samples: Samples) -> dict[str, Any]:
             side: [round(value, 3) for value in samples.sides[side]] for side in samples.sides
         },
         "targets": [
-            {"text": verdict(scenario, target, samples), "holds": holds(target, samples)}
+            {"text": finding(scenario, target, samples), "holds": holds(target, samples)}
             for target in scenario.targets
         ],
     }

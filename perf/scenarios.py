@@ -69,7 +69,7 @@ def create(ground: Ground, turns: int, told: Told) -> Samples:
     def one(place: Place) -> Callable[[], float]:
         def work() -> float:
             place.clear()
-            ground.settle()
+            ground.quiesce()
             words = ("create", place.build, str(FILE_COUNT), str(FILE_BYTES))
             return float(place.run(probe, *words)) / 1e3
 
@@ -99,7 +99,7 @@ def build(ground: Ground, turns: int, told: Told) -> Samples:
         def work() -> float:
             place.clear()
             place.run("cmake", "-G", "Ninja", "-S", ".", "-B", "build")
-            ground.settle()
+            ground.quiesce()
             return seconds(lambda: place.run("ninja", "-C", "build"))
 
         return work

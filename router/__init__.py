@@ -4,19 +4,20 @@ One server process per workspace creates the arena, starts the shards, hands eac
 shard it is for and joins the answers of those that concern them all. The command line is the
 other half: it finds or starts that server, runs a program inside, and shows what happened.
 
-    velo CMD -> cli -> group -> cmd_* -> client --(router.sock)--> server -> desk --> shards
-    velo exec -> cli -> execute -> client, running                 server -> supervisor -^
+    velo CMD -> cli -> group -> commands -> client -(router.sock)-> server -> dispatcher -> shards
+    velo exec -> cli -> execute -> client, child                  server -> supervisor -^
 
-Doors:   cli.main, the `velo` command [process]; serving.serve, be a server [process]; background,
+Doors:   cli.main, the `velo` command [process]; lifecycle.serve, be a server [process]; daemon,
          the same, detached [process]; config.load, what the user asked for [reads files]; client,
          find or start a server and ask it; execute, `velo exec` step by step [process].
-Serving: server, the one loop; door, its sockets [sockets]; zmtp, what peers say [pure]; desk,
-         every request under way and who still has to answer [pure]; ring, path -> shard [pure];
-         supervisor, shards that die and come back [processes]; opening, an arena made or adopted;
-         arena, its paths and the locks on it [files]; sessions, who is inside [files].
-Asking:  group and cmd_*, one file per command; options, their flags; running, one program with
-         its signals [process]; nesting, velo inside velo; checkup, what doctor checks; report,
-         `velo status` as text [pure]; quantity, sizes and durations [pure]; errors [pure].
+Serving: server, the one loop; door, its sockets [sockets]; zmtp, what peers say [pure]; dispatcher,
+         every request under way and who still has to answer [pure]; shard_map,
+         path -> shard [pure]; supervisor, shards that die and come back [processes];
+         adoption, an arena made or adopted; arena, its paths and the locks on it [files];
+         sessions, who is inside [files].
+Asking:  group and commands/, one file per command; options, their flags; child, one program with
+         its signals [process]; reexec, velo inside velo; doctor, what it checks; report,
+         `velo status` as text [pure]; units, sizes and durations [pure]; errors [pure].
          The frames themselves are `velo.shards.wire`: the lowest room that needs them has them.
 
 Never:   open, read or write a hosted file; import zmq, sqlite or a shard on the way of `velo exec`.

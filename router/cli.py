@@ -11,12 +11,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from . import interrupts, nesting
+from . import interrupts, reexec
 
 
 def main() -> None:
     """The entry point of the `velo` program (interpose/launcher.c)."""
-    nesting.step_out()
+    reexec.step_out()
     try:
         interrupts.release()
         status = _run(sys.argv[1:])

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from velo.interpose import core, launch
 
-from . import config, limits, opening
+from . import adoption, config, limits
 from .arena import Arena, Lock
 from .config import Settings
 from .errors import (
@@ -61,7 +61,7 @@ class Served(NamedTuple):
     settings: dict[str, Any]
     version: str
     pid_namespace: int  # inode number; process ids of another one mean nothing here
-    background: bool  # started by a `velo exec`, not by a person
+    daemon: bool  # started by a `velo exec`, not by a person
 
 
 def ask(
@@ -102,7 +102,7 @@ def hello(arena: Arena, *, workspace: str) -> Served:
             settings=said["settings"],
             version=said["version"],
             pid_namespace=said["pid_namespace"],
-            background=said["background"],
+            daemon=said["daemon"],
         )
         layout = said["layout"]
     except ServerNotRunning:
@@ -138,9 +138,9 @@ def ensure(
                 raise
             time.sleep(POLL_S)
             continue
-        wanted = opening.fixed_settings(settings)
-        changed = opening.differences(wanted, served.settings)
-        if changed and not keep_settings and not served.background:
+        wanted = adoption.fixed_settings(settings)
+        changed = adoption.differences(wanted, served.settings)
+        if changed and not keep_settings and not served.daemon:
             _respect(settings, served, changed, say)
             return served
         if keep_settings or not changed or not _make_way(arena, served, changed, say):
@@ -176,7 +176,7 @@ def _respect(settings: Settings, served: Served, changed: str, say: Callable[[st
     Raises:
         SettingsDiffer: a flag says something else than the server has.
     """
-    wanted = opening.fixed_settings(settings)
+    wanted = adoption.fixed_settings(settings)
     asked = [
         name
         for name in wanted
@@ -186,7 +186,7 @@ def _respect(settings: Settings, served: Served, changed: str, say: Callable[[st
     if asked:
         asked_for = {name: served.settings.get(name) for name in wanted}
         asked_for.update({name: wanted[name] for name in asked})
-        differences = opening.differences(asked_for, served.settings)
+        differences = adoption.differences(asked_for, served.settings)
         raise SettingsDiffer(pid=served.pid, differences=differences)
     say(f"settings changed ({changed}) and take effect when 'velo serve' (pid {served.pid}) ends")
 
@@ -245,7 +245,7 @@ def _launch(settings: Settings, deadline: float) -> list[str]:
             [
                 *launch.PYTHON,
                 "-m",
-                "velo.router.background",
+                "velo.router.daemon",
                 "--ready-fd",
                 str(write),
                 json.dumps(said),
@@ -265,10 +265,10 @@ def _launch(settings: Settings, deadline: float) -> list[str]:
         os.close(read)
     with process:
         words = process.stderr.read(LAST_WORDS_BYTES) if process.stderr else b""
-    return _judge(answer, words.decode(errors="replace").strip())
+    return _conclude(answer, words.decode(errors="replace").strip())
 
 
-def _judge(answer: str, last_words: str) -> list[str]:
+def _conclude(answer: str, last_words: str) -> list[str]:
     if answer.split("\n")[0] == "ready":
         return answer.splitlines()[1:]
     kind, _, rest = answer.partition(" ")

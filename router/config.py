@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from . import trust
 from .errors import BadConfiguration, NotTrusted
-from .quantity import parse_duration, parse_size
+from .units import parse_duration, parse_size
 
 FILE_NAME = "velo.toml"
 COMMAND_LINE = "command line"  # an origin

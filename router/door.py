@@ -316,7 +316,7 @@ class Door:
             connection.owed += 1
             connection.guest.owed += 1
             if connection.guest.owed == self._owed_max:
-                self._look_at_all(connection.guest)
+                self._probe_all(connection.guest)
 
     def _pay(self, connection: Connection) -> None:
         """One answer less is owed; who had too many to come is heard again."""
@@ -324,12 +324,12 @@ class Door:
             connection.owed -= 1
             connection.guest.owed -= 1
             if connection.guest.owed == self._owed_max - 1:
-                self._look_at_all(connection.guest)
+                self._probe_all(connection.guest)
             self._forget(connection.guest)
 
-    def _look_at_all(self, guest: Guest) -> None:
+    def _probe_all(self, guest: Guest) -> None:
         for each in guest.connections.values():
-            self._look(each)
+            self._probe(each)
 
     def _speak(self, connection: Connection) -> bool:
         """Send what the socket takes; True while something is left."""
@@ -341,10 +341,10 @@ class Door:
             pass
         except OSError:
             self._close(connection)
-        self._look(connection)
+        self._probe(connection)
         return connection.socket is not None and bool(out)
 
-    def _look(self, connection: Connection) -> None:
+    def _probe(self, connection: Connection) -> None:
         """Poll for what is wanted of this connection now."""
         if connection.socket is None:
             return

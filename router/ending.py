@@ -144,9 +144,9 @@ class Ending:
         What is wrong with the store, a manifest or a shard keeps nobody when the tree is whole.
         """
         refusal = None if ok else frames[4].decode(errors="replace")
-        durable = ok or kept.put_what_is_left(self._region)
+        durable = ok or kept.flush_what_is_left(self._region)
         self._told = list(frames[3:]) if ok else []
-        found = kept.look(self._region, self._store)
+        found = kept.examine(self._region, self._store)
         if found.files and not (self._force and found.only_lost):
             return found.sentence() if refusal is None else f"{found.sentence()}: {refusal}"
         if found.lost:

@@ -164,7 +164,7 @@ class NoSuchShard(RouterError):
 
 
 class Overloaded(RouterError):
-    """More requests are under way than the desk holds."""
+    """More requests are under way than the dispatcher holds."""
 
     code = 11  # EAGAIN
 

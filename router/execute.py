@@ -23,7 +23,7 @@ from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
 
-from . import client, config, hosting, inherited, limits, running, topics
+from . import child, client, config, hosting, inherited, limits, topics
 from .arena import Arena
 from .config import Settings
 from .errors import (
@@ -41,7 +41,7 @@ ENTER_TRIES = 50
 STAND_IN = ("env", "--")
 BARRIER_MS = 610_000  # a little more than the router gives its shards
 BARRIER_TRIES = 12  # two hours of a disk that is slow but moves
-PUT_ALL_MS = 600_000
+FLUSH_MS = 600_000
 ETIMEDOUT = 110
 
 
@@ -65,8 +65,8 @@ def execute_here(
     try:
         settings = config.load(flags, start=start)
         if os.environ.get(launch.DISABLE) == "1":
-            running.replace(command, os.environ)
-        running.look_up(command[0], os.environ)
+            child.replace(command, os.environ)
+        child.find_program(command[0], os.environ)
         run = _Run(settings, quiet=quiet)
         try:
             with limits.lifted():
@@ -76,7 +76,7 @@ def execute_here(
                 raise
             if not quiet:
                 say(f"{error}; {os.path.basename(command[0])} runs natively, nothing is hosted")
-            running.replace(command, os.environ)
+            child.replace(command, os.environ)
         return run.execute(command, wait=wait)
     except CommandRefused as error:
         say(str(error))
@@ -124,25 +124,25 @@ class _Run:
                 self._region.meets(fd, pid)
             if inherited.fifos_stand_in(self._settings.workspace):
                 self._region.heed_fifos()
-            self._before = hosting.look(self._region)
-            program = running.look_up(command[0], os.environ)
+            self._before = hosting.examine(self._region)
+            program = child.find_program(command[0], os.environ)
             if not launch.is_entered(program):
                 # A program that is entered judges it, puts the tree on disk and becomes it.
-                program = running.look_up(STAND_IN[0], os.environ)
+                program = child.find_program(STAND_IN[0], os.environ)
                 command = [*STAND_IN, *command]
             environment = launch.environment(
                 self._served.arena.memory,
                 grace_ms=int(self._settings.grace * 1000),
                 program=program,
             )
-            status = running.run(command, environment, watch=self._watch)
+            status = child.run(command, environment, on_poll=self._on_poll)
             with limits.lifted():
                 flushed = not wait or _unless_interrupted(self._flush)
             if not self._quiet:
                 self._say_if_nothing_was_hosted()
         finally:
             self._session.leave()
-        code = running.end_like(status)
+        code = child.end_like(status)
         return code if flushed or code else EXIT_EXEC_FAILURE
 
     def enter(self) -> None:
@@ -196,7 +196,7 @@ class _Run:
         except (OSError, VeloError, NotStored) as error:
             return f"the other one could not be stored ({error})"
 
-    def _watch(self) -> None:
+    def _on_poll(self) -> None:
         """While we run there is a server: memory may have to be freed."""
         if start_time(self._served.pid) is None:
             with suppress(VeloError):
@@ -210,7 +210,7 @@ class _Run:
             if isinstance(error, client.Refused) and error.code != Leaving.code:
                 say(str(error))
                 return False
-        return self._put_all()
+        return self._flush_all()
 
     def _barrier(self) -> bool:
         for _ in range(BARRIER_TRIES):
@@ -220,16 +220,16 @@ class _Run:
             except client.ServerNotRunning:
                 self._served = client.ensure(self._settings, say=say)
             except client.ServerSilent:
-                self._watch()
+                self._on_poll()
             except client.Refused as error:
                 if error.code != ETIMEDOUT:
                     raise
         raise FlushNotEnded(path=self._served.arena.directory, reason="the disk is too slow")
 
-    def _put_all(self) -> bool:
+    def _flush_all(self) -> bool:
         """No server is to be had: do its work here. The core is the same."""
         for _ in range(BARRIER_TRIES):
-            result = self._region.put_all(timeout_ms=PUT_ALL_MS)
+            result = self._region.flush(timeout_ms=FLUSH_MS)
             if result is None:
                 continue
             if result.failed:
@@ -260,5 +260,5 @@ def _unless_interrupted(work: Callable[[], bool]) -> bool:
         done.acquire()
     except KeyboardInterrupt:
         say("interrupted: files are still being put on disk; 'velo sync' waits for them")
-        running.end_like(signal.SIGINT)
+        child.end_like(signal.SIGINT)
     return bool(results and results[0])

@@ -39,7 +39,7 @@ class Lazy(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS and name not in HIDDEN:
             return None
-        module = importlib.import_module(f".cmd_{HIDDEN.get(name, name)}", __package__)
+        module = importlib.import_module(f".commands.{HIDDEN.get(name, name)}", __package__)
         command = getattr(module, name if name != "exec" else "execute_")
         assert isinstance(command, click.Command)
         return command

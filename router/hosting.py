@@ -32,7 +32,7 @@ class Before(NamedTuple):
     time_ns: int
 
 
-def look(region: Region) -> Before:
+def examine(region: Region) -> Before:
     """The beginning of a command."""
     return Before(region.pulse(0).activity, time.time_ns() - TICK_NS)
 

@@ -1,7 +1,8 @@
 """What keeps an arena: whether everything in it is on disk, and which files are not, by path.
 
-    the last flush was answered -> look -> Kept: nothing (the arena may go), or paths
-                                        -> lost: in the store only, and the store has them no more
+    the last flush was answered -> examine -> Kept: nothing (the arena may go), or paths
+                                           -> lost: in the store only, and the store has them no
+                                           more
 
 In: the arena, what the flush said, where the store is. Out: numbers, paths, sentences. Never: an
 arena let go that holds the only copy of anything; bytes that are nowhere keep nobody for ever:
@@ -18,7 +19,7 @@ from velo.shards.errors import named
 if TYPE_CHECKING:
     from velo.interpose.core import Region
 
-LAST_PUT_MS = 60_000
+LAST_FLUSH_MS = 60_000
 
 
 class Kept(NamedTuple):
@@ -46,7 +47,7 @@ class Kept(NamedTuple):
         return text
 
 
-def look(region: Region, store: str) -> Kept:
+def examine(region: Region, store: str) -> Kept:
     """What of `region` is not on disk now."""
     from velo.interpose.core import COLD
 
@@ -70,7 +71,7 @@ def look(region: Region, store: str) -> Kept:
     return Kept(len(paths) or count, sorted(paths), sorted(lost))
 
 
-def put_what_is_left(region: Region) -> bool:
+def flush_what_is_left(region: Region) -> bool:
     """The shards could not: put everything here, durably. True when all of it is on disk."""
-    result = region.put_all(sync=True, timeout_ms=LAST_PUT_MS)
+    result = region.flush(sync=True, timeout_ms=LAST_FLUSH_MS)
     return result is not None and not result.failed and not result.first_error

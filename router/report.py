@@ -9,36 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .quantity import format_duration, format_size
+from .units import format_duration, format_size
 
 NAMES_SHOWN = 12
+SCHEMA = 2  # of the status object: raised when a key gets another name or meaning
 
 
 def assemble(
     *,
     hello: Mapping[str, Any],
     uptime_s: float,
-    background: bool,
+    daemon: bool,
     arena: str,
     statistics: Mapping[str, Any],
     processes: Sequence[Mapping[str, Any]],
     shards: Sequence[Mapping[str, Any] | None],
-    desk: Mapping[str, int],
+    dispatcher: Mapping[str, int],
     sessions: Sequence[int],
 ) -> dict[str, Any]:
     """The status object out of its sources; see `velo status --help` for its parts."""
     s = statistics
     return {
+        "schema": SCHEMA,
         "workspace": hello["workspace"],
         "server": {
             "pid": hello["pid"],
             "version": hello["version"],
             "arena": arena,
             "uptime_s": round(uptime_s, 3),
-            "background": background,
+            "daemon": daemon,
             "paused": bool(s["paused"]),
             "settings": hello["settings"],
-            "requests": dict(desk),
+            "requests": dict(dispatcher),
         },
         "memory": {
             "used_bytes": s["used_bytes"],
@@ -57,7 +59,7 @@ def assemble(
             "bytes": s["dirty_bytes"],
             "unstored_files": s["unstored_files"],
         },
-        "flushes": s["puts"],
+        "writebacks": s["writebacks"],
         "evictions": s["evictions"],
         "loads": s["loads"],
         "recoveries": s["recoveries"],
@@ -102,7 +104,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"dirty       {dirty['files']} files, {format_size(dirty['bytes'])}"
     yield (
-        f"traffic     {status['flushes']} flushes, {status['evictions']} evictions,"
+        f"traffic     {status['writebacks']} writebacks, {status['evictions']} evictions,"
         f" {status['loads']} loads, {status['recoveries']} recoveries"
     )
     yield f"running     {status['processes']['live']} processes, {len(status['sessions'])} commands"

@@ -1,7 +1,7 @@
 """The router's process: one thread, one poll, everything that happens to a server.
 
     clients --DEALER-- router.sock --+                        +-- shards.<pid>.sock -- shards
-                                     +-- desk (who owes what) +
+                                     +-- dispatcher (who owes what) +
     signals, deaths, timers ---------+                        +-- arena, sessions
 
 It answers from the first moment; what a shard is not there for yet waits for it.
@@ -37,16 +37,16 @@ from velo.shards.wire import (
     pid_and_name,
 )
 
-from . import opening, sessions
+from . import adoption, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
-from .desk import Desk, Outgoing, ToClient, ToShard
+from .dispatcher import Dispatcher, Outgoing, ToClient, ToShard
 from .door import Connection, Door, connections_that_fit
 from .ending import Ending, State
 from .errors import Leaving, ShardGone
-from .quantity import format_size
 from .report import assemble
 from .supervisor import Supervisor
+from .units import format_size
 
 QUESTION_BYTES_MAX = 1 << 16  # from clients; all that they ask is far smaller
 ANSWER_BYTES_MAX = 1 << 24  # from shards
@@ -72,19 +72,19 @@ class Server:
         region: Region,
         *,
         still_ours: Callable[[], bool] = lambda: True,
-        background: bool,
+        daemon: bool,
         say: Callable[[str], None],
         shard_command: Callable[[int], Sequence[str]] | None = None,
     ) -> None:
         self.settings = settings
         self.arena = arena
         self.region = region
-        self.background = background
+        self.daemon = daemon
         self.say = say
         self._still_ours = still_ours
         self.shards_socket = arena.shards_socket(os.getpid())
         self.started_at = time.monotonic()
-        self.desk = Desk(region.shards)
+        self.dispatcher = Dispatcher(region.shards)
         self.front: Door
         self.back: Door
         self.supervisor = Supervisor(
@@ -96,7 +96,7 @@ class Server:
         )
         self._names: dict[int, Connection] = {}  # shard: its connection to the back door
         self._status: tuple[bytes, bytes] = b"", b""  # what the shards said last, what became of it
-        self._made = opening.recorded_settings(arena, region)
+        self._made = adoption.recorded_settings(arena, region)
         self._announced = False
         self._used_at = time.monotonic()
         self._by_itself: dict[str, Callable[[Connection, Request], None]] = {
@@ -164,18 +164,18 @@ class Server:
         poller = select.poll()
         for readable in (self.front, self.back, wakeup):
             poller.register(readable, select.POLLIN)
-        watched: set[int] = set()
+        polled: set[int] = set()
         while not self.ending.done:
             descriptors = set(self.supervisor.descriptors())
-            for descriptor in watched - descriptors:
+            for descriptor in polled - descriptors:
                 poller.unregister(descriptor)
-            for descriptor in descriptors - watched:
+            for descriptor in descriptors - polled:
                 poller.register(descriptor, select.POLLIN)
-            watched = descriptors
+            polled = descriptors
             events = dict(poller.poll(self._wait_ms()))
-            for descriptor in watched & events.keys():
+            for descriptor in polled & events.keys():
                 poller.unregister(descriptor)
-                watched = watched - {descriptor}
+                polled = polled - {descriptor}
                 self.supervisor.reap(descriptor)
             if wakeup in events:
                 self._on_signals(os.read(wakeup, 64))
@@ -185,7 +185,7 @@ class Server:
 
     def _wait_ms(self) -> int:
         now = time.monotonic()
-        times = [now + TICK_S, self.desk.next_deadline(), self.supervisor.next_start()]
+        times = [now + TICK_S, self.dispatcher.next_deadline(), self.supervisor.next_start()]
         waits = [time - now for time in times if time is not None]
         waits += [
             wait for wait in (self.front.wait_s(now), self.back.wait_s(now)) if wait is not None
@@ -194,7 +194,7 @@ class Server:
         return int(shortest * 1000) + 1 if shortest > 0 else 0
 
     def _on_time(self, now: float) -> None:
-        self._send(self.desk.expired(now))
+        self._send(self.dispatcher.expired(now))
         self.supervisor.due(now)
         if not self._announced and now - self.started_at > SHARDS_READY_S:
             self._announced = True
@@ -202,7 +202,7 @@ class Server:
             self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
         if not self._still_ours():
             self.ending.vanished()
-        elif self.background and self.ending.state is State.SERVING:
+        elif self.daemon and self.ending.state is State.SERVING:
             self._maybe_idle(now)
 
     def _maybe_idle(self, now: float) -> None:
@@ -235,7 +235,7 @@ class Server:
         if own is not None:
             own(client, request)
         else:
-            self._send(self.desk.ask(client, request, time.monotonic()))
+            self._send(self.dispatcher.ask(client, request, time.monotonic()))
 
     def _on_hello(self, client: Connection, request: Request) -> None:
         if self.ending.state is not State.SERVING:
@@ -250,9 +250,9 @@ class Server:
     def _on_opaque(self, client: Connection, request: Request) -> None:
         """A program inside could not attach: it waits for the tree, and its end is watched."""
         pid, name = pid_and_name(request.payload)
-        self.region.opaque_watch(pid, name)
+        self.region.opaque_await_exit(pid, name)
         barrier = Request(request.id, "BARRIER")
-        self._send(self.desk.ask(client, barrier, time.monotonic()))
+        self._send(self.dispatcher.ask(client, barrier, time.monotonic()))
 
     def hello(self) -> dict[str, Any]:
         """Who serves what: enough for a client to decide whether it may come in."""
@@ -261,7 +261,7 @@ class Server:
             "layout": layout_hash(),
             "pid": os.getpid(),
             "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
-            "background": self.background,
+            "daemon": self.daemon,
             "workspace": self.region.workspace,
             "shards": self.region.shards,
             "max_memory": self.region.max_memory,
@@ -276,7 +276,7 @@ class Server:
         if shard is None:
             return False
         try:
-            self._send(self.desk.answered(shard, decode_reply(frames)))
+            self._send(self.dispatcher.answered(shard, decode_reply(frames)))
         except ProtocolError as error:
             self.say(f"shard {shard} sent nonsense: {error}")
         return False
@@ -290,7 +290,7 @@ class Server:
             return
         self._names[shard] = peer
         self.supervisor.works(shard)
-        self._send(self.desk.found(shard))
+        self._send(self.dispatcher.found(shard))
         if not self._announced and len(self._names) == self.region.shards:
             self._announced = True
             self.say(
@@ -320,12 +320,12 @@ class Server:
         return assemble(
             hello=self.hello(),
             uptime_s=time.monotonic() - self.started_at,
-            background=self.background,
+            daemon=self.daemon,
             arena=self.arena.directory,
             statistics=self.region.statistics(),
             processes=self.supervisor.statistics(),
             shards=shards,
-            desk={**self.desk.statistics(), **self.front.statistics()},
+            dispatcher={**self.dispatcher.statistics(), **self.front.statistics()},
             sessions=sessions.alive(self.arena),
         )
 
@@ -368,7 +368,7 @@ class Server:
 
     def _shard_given_up(self, shard: int, deaths: int) -> None:
         self.say(str(ShardGone(index=shard, restarts=deaths)))
-        self._send(self.desk.gave_up(shard, deaths))
+        self._send(self.dispatcher.gave_up(shard, deaths))
 
     # ---- the end ------------------------------------------------------------------------------
 
@@ -378,7 +378,7 @@ class Server:
                 self.ending.signalled(signal.Signals(number).name)
 
     def _ask_for_last_flush(self) -> None:
-        self._send(self.desk.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
+        self._send(self.dispatcher.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
 
 
 def installed_version() -> str:

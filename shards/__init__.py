@@ -5,13 +5,14 @@ write the shared memory themselves; a shard makes room in it, brings back what w
 dirty files at their real paths and into the store, and frees what dead processes left.
 
     frame in -> wire.decode -> ops.<verb> (lru, flush <-> core -> cas, manifest) -> frame out
-    clock    -> pace ---------^
+    clock    -> schedule -----^
 
 Doors:   worker.main, run one shard [process]; wire, the frames [pure]; errors [pure];
          cas.Store, the content-addressed store [touches disk]; depot, whose its directory is.
-Behind:  ops, one function per verb, alone changes state; lru, who leaves first [pure]; pace, what
-         is due when [pure]; flush, to the tree and the store; manifest, one sqlite each; reaper,
-         what the dead left; background, the second thread; stats, the shard's part of status.
+Behind:  ops, one function per verb, alone changes state; lru, who leaves first [pure];
+         schedule, what is due when [pure];
+         flush, to the tree and the store; manifest, one sqlite each; reaper,
+         what the dead left; worker_thread, the second thread; stats, the shard's part of status.
 
 Never:   the only copy of anything. A shard that is killed is started again and finds in the arena
          what it needs to know: states, versions, ticks, digests.

@@ -150,7 +150,7 @@ class FilesLost(VeloError):
         )
 
 
-class BatonBusy(VeloError):
+class FlushLockBusy(VeloError):
     """Another process is putting the tree on disk and did not end within the deadline."""
 
     code = errno.ETIMEDOUT

@@ -1,7 +1,7 @@
 """Flush: what memory has and the disk has not, brought to the real tree and into the store.
 
-    put_tree      everything dirty of all shards -> real paths, oldest mtime first, under the baton
-    put_older     the same, only up to a given mtime: what an eviction needs
+    flush_tree    everything dirty of all shards -> real paths, oldest mtime first, one at a time
+    flush_older   the same, only up to a given mtime: what an eviction needs
     store_files   this shard's files the store has not -> CAS -> the core learns the digest
     record        this shard's files -> manifest
 
@@ -24,17 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, PutResult, Region
+from velo.interpose.core import BACKED, COLD, DISK, FlushResult, NodeInfo, Region
 
 from .cas import Batch, FileChanged, MostlyHole, NotStored, Store
-from .errors import BatonBusy, ManifestDamaged, TreeRefused, VeloError
+from .errors import FlushLockBusy, ManifestDamaged, TreeRefused, VeloError
 
 if TYPE_CHECKING:
     from .manifest import Entry, Manifest
 
 BATCH_FILES_MAX = 512
 BATCH_BYTES_MAX = 256 << 20
-BATON_TURN_MS = 1000  # how long one wait for the baton blocks before the caller may give up
+FLUSH_LOCK_TURN_MS = (
+    1000  # how long one wait for the flush lock blocks before the caller may give up
+)
 
 
 def never() -> bool:
@@ -45,22 +47,22 @@ def never() -> bool:
 # ---- the tree ------------------------------------------------------------------------------------
 
 
-def put_tree(
+def flush_tree(
     region: Region, *, timeout_ms: int, sync: bool = False, stop: Callable[[], bool] = never
-) -> PutResult:
+) -> FlushResult:
     """Put everything dirty, of all shards, at its real path; with `sync`, durably.
 
     `sync` covers what was put earlier, too: it is one syncfs for each hosted directory.
 
     Raises:
-        BatonBusy: somebody else was putting for `timeout_ms` (0: right now); ask again.
+        FlushLockBusy: somebody else was putting for `timeout_ms` (0: right now); ask again.
         TreeRefused: the disk refused some files; they stay dirty, the others are on disk.
     """
     deadline = time.monotonic() + timeout_ms / 1000
-    turn_ms = min(timeout_ms, BATON_TURN_MS)
-    while (result := region.put_all(sync=sync, timeout_ms=turn_ms)) is None:
+    turn_ms = min(timeout_ms, FLUSH_LOCK_TURN_MS)
+    while (result := region.flush(sync=sync, timeout_ms=turn_ms)) is None:
         if stop() or time.monotonic() >= deadline:
-            raise BatonBusy(waited_ms=timeout_ms)
+            raise FlushLockBusy(waited_ms=timeout_ms)
     if result.failed or result.first_error:
         reason = os.strerror(result.first_error)
         raise TreeRefused(paths=not_on_disk(region), reason=reason)
@@ -81,7 +83,7 @@ def named_path(region: Region, info: NodeInfo) -> str:
         return f"file {info.node} ({error.strerror})"
 
 
-def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = never) -> int:
+def flush_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = never) -> int:
     """Put every dirty file, of all shards, whose mtime is at most `newest_ns`, oldest first.
 
     So the disk stays a prefix of the build's history even when files leave memory early. A file
@@ -92,12 +94,12 @@ def put_older(region: Region, newest_ns: int, *, stop: Callable[[], bool] = neve
     """
     for info in region.scan():
         if info.dirty_disk:
-            region.settle(info.node)  # the kernel may know a later mtime
+            region.refresh_attributes(info.node)  # the kernel may know a later mtime
     dirty = [info for info in region.scan() if info.dirty_disk and info.mtime_ns <= newest_ns]
     done = 0
     for info in sorted(dirty, key=_history):
         if info.links and info.state == BACKED and not _is_being_written(region, info.node):
-            done += region.put(info.node)
+            done += region.writeback(info.node)
         if stop():
             break
     return done
@@ -196,13 +198,13 @@ def refill(
             for info in group:
                 if stop():
                     return done
-                done += _put_back(region, batch, info)
+                done += _store_again(region, batch, info)
             batch.commit()
     store.vanished = False
     return done
 
 
-def _put_back(region: Region, batch: Batch, info: NodeInfo) -> bool:
+def _store_again(region: Region, batch: Batch, info: NodeInfo) -> bool:
     try:
         fd = region.open_bytes(info.node)
     except OSError:
@@ -217,7 +219,7 @@ def _put_back(region: Region, batch: Batch, info: NodeInfo) -> bool:
 
 def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | None:
     """Stage one file; (node, version, digest), or None when it is being written or is gone."""
-    region.settle(node)  # the kernel may know of writes that nobody counted yet
+    region.refresh_attributes(node)  # the kernel may know of writes that nobody counted yet
     info = region.info(node)
     if info is None or not info.dirty_store:
         return None

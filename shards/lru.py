@@ -47,7 +47,7 @@ class Lru:
         for node in self._by_node.keys() - seen:
             self._forget(node)
 
-    def victims(self, look: Callable[[int], NodeInfo | None]) -> Iterator[NodeInfo]:
+    def victims(self, probe: Callable[[int], NodeInfo | None]) -> Iterator[NodeInfo]:
         """Each candidate once, the least recently used first, taken off the list as it is given.
 
         A candidate that was used since it was noted goes back to its new place and comes again
@@ -58,7 +58,7 @@ class Lru:
                 return
             candidate = self._order[0]
             self._forget(candidate.node)
-            info = look(candidate.node)
+            info = probe(candidate.node)
             if info is None or info.state != BACKED or info.generation != candidate.generation:
                 continue
             if info.access_tick > candidate.access_tick:

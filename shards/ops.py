@@ -1,7 +1,7 @@
 """What a shard can be asked: one function for each verb, and the only code that changes state.
 
-    main thread         space, load, materialise, status, make_room      (milliseconds)
-    background thread   barrier, sync, unload, idle_flush                        (seconds)
+    main thread         space, load, writeback, status, make_room      (milliseconds)
+    worker thread       barrier, sync, unload, idle_flush                        (seconds)
 
 In: a Shard, numbers from a request. Out: None or a status object; a VeloError says why not. Never:
 bytes lost: a file leaves memory only when the core agrees that it is on disk or in the store.
@@ -41,7 +41,7 @@ SYNC_ROUNDS_MAX = 3  # a file that changes while it is stored is tried so often
 class Shard:
     """One shard's doors and notes.
 
-    `lru` is used under `evicting_now` by both threads, `recorder` by the background thread only;
+    `lru` is used under `evicting_now` by both threads, `recorder` by the worker thread only;
     the rest may be used by both at any time.
     """
 
@@ -54,7 +54,7 @@ class Shard:
     flushing: Trouble = field(default_factory=Trouble)
     evicting: Trouble = field(default_factory=Trouble)
     evicting_now: threading.Lock = field(default_factory=threading.Lock)
-    background: str = "idle"  # what the other thread does now
+    worker_thread: str = "idle"  # what the other thread does now
 
     @classmethod
     def open(cls, *, arena: str, index: int, cas_dir: Path, manifest: Path) -> Shard:
@@ -108,7 +108,7 @@ def make_space(shard: Shard, wanted: list[int]) -> list[bool]:
     if all(fitting):
         return fitting
     # Charges run ahead of what is written; the other shards' may be what is in the way.
-    shard.counters.freed_files += reaper.settle(shard.region, shard.region.scan())
+    shard.counters.freed_files += reaper.refresh_attributes(shard.region, shard.region.scan())
     return [_fits(shard, wanted_bytes, 1.0) for wanted_bytes in wanted]
 
 
@@ -138,7 +138,7 @@ def make_room(
 
 
 def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[[], bool]) -> None:
-    shard.counters.freed_files += reaper.settle(shard.region, shard.mine())
+    shard.counters.freed_files += reaper.refresh_attributes(shard.region, shard.mine())
     shard.lru.refresh(shard.mine())
     dirty = []
     for info in shard.lru.victims(shard.region.info):
@@ -160,7 +160,7 @@ def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) ->
     """Bring dirty files out: to the tree, and where the tree refuses, into the store."""
     newest_ns = max(info.mtime_ns for info in group)
     try:
-        shard.counters.put_files += flush.put_older(shard.region, newest_ns, stop=stop)
+        shard.counters.writeback_files += flush.flush_older(shard.region, newest_ns, stop=stop)
         shard.evicting.is_over()
         return
     except OSError as error:
@@ -247,14 +247,14 @@ def _fill(shard: Shard, digest: bytes, fd: int, size_bytes: int) -> None:
     shard.store.read_into(digest, fd)
 
 
-def materialise(shard: Shard, node: int) -> None:
+def writeback(shard: Shard, node: int) -> None:
     """Put one file at its real path; a file that is open for writing is put as it is now.
 
     Raises:
         TreeRefused: the disk refused; it stays dirty.
     """
     try:
-        shard.region.put(node)
+        shard.region.writeback(node)
     except FileNotFoundError:
         return  # removed meanwhile: nothing is what should be there
     except OSError as error:
@@ -274,28 +274,28 @@ def barrier(shard: Shard) -> None:
     """Everything dirty, of all shards, is at its real path.
 
     Raises:
-        BatonBusy, TreeRefused: as `flush.put_tree`.
+        FlushLockBusy, TreeRefused: as `flush.flush_tree`.
         FilesLost, ShardFull: files that are in the store only could not be brought back; all
             others are on disk.
     """
-    _put_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
+    _flush_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
 
 
-def _put_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> None:
+def _flush_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> None:
     lost: list[LoadFailed] = []
     problem: VeloError | None = None
     for info in sorted(shard.mine(), key=lambda info: info.mtime_ns):
         if flush.is_stranded(info):
             try:
                 load(shard, info.node)
-                materialise(shard, info.node)
+                writeback(shard, info.node)
             except LoadFailed as error:
                 lost.append(error)
             except VeloError as error:
                 problem = problem or error
-    done = flush.put_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
-    shard.counters.put_files += done.files
-    shard.counters.put_bytes += done.bytes
+    done = flush.flush_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
+    shard.counters.writeback_files += done.files
+    shard.counters.writeback_bytes += done.bytes
     shard.evicting.is_over()  # what can be put can leave
     if problem is not None:
         raise problem
@@ -342,7 +342,7 @@ def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
     """Flush in the background, giving way when `stop` says that somebody works again.
 
     Raises:
-        BatonBusy: another shard is putting; the store part was done.
+        FlushLockBusy: another shard is putting; the store part was done.
         TreeRefused, StoreFull, StoreUnusable: everything is kept, try again later.
     """
     mine = shard.mine()
@@ -350,7 +350,7 @@ def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
         return
     problem: VeloError | None = None
     try:
-        _put_everything(shard, timeout_ms=0)
+        _flush_everything(shard, timeout_ms=0)
     except VeloError as error:
         problem = error
     _store_all(shard, stop=stop)
@@ -378,7 +378,7 @@ def _store_all(shard: Shard, *, stop: Callable[[], bool] = never) -> None:
 
 
 def _sync_tree(shard: Shard) -> None:
-    _put_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS, sync=True)
+    _flush_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS, sync=True)
 
 
 def _record(shard: Shard) -> None:
@@ -398,7 +398,7 @@ def status(shard: Shard) -> dict[str, Any]:
         used_bytes=pulse.slice_used_bytes,
         limit_bytes=pulse.slice_limit_bytes,
         paused=pulse.paused,
-        background=shard.background,
+        worker_thread=shard.worker_thread,
         candidates=len(shard.lru),
         store={
             "directory": str(shard.store.directory),

@@ -15,9 +15,9 @@ from contextlib import suppress
 from velo.interpose.core import BACKED, NodeInfo, Region
 
 
-def settle(region: Region, infos: Iterable[NodeInfo]) -> int:
+def refresh_attributes(region: Region, infos: Iterable[NodeInfo]) -> int:
     """Refresh the charge and attributes of each BACKED file; how many were freed."""
-    return sum(region.settle(info.node) for info in infos if info.state == BACKED)
+    return sum(region.refresh_attributes(info.node) for info in infos if info.state == BACKED)
 
 
 def anybody_inside(region: Region, arena: str) -> bool:

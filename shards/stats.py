@@ -26,8 +26,8 @@ class Counters:
     stored_files: int = 0
     changed_while_stored: int = 0
     mostly_hole_files: int = 0  # at the last flush: on disk only, see cas.MostlyHole
-    put_files: int = 0
-    put_bytes: int = 0
+    writeback_files: int = 0
+    writeback_bytes: int = 0
     freed_files: int = 0
     swept_files: int = 0
 

@@ -1,7 +1,7 @@
 """What can be asked of a server: one row a verb, for the router and for the shards.
 
     router/server.py   what the router answers by itself (SERVER)
-    router/desk.py     whom it asks otherwise, and how long it waits for them
+    router/dispatcher.py     whom it asks otherwise, and how long it waits for them
     shards/worker.py   which thread of a shard does it, and what the payload is
 
 What a shard does is the function of `ops` that has the verb's name in small letters. Every verb may
@@ -56,7 +56,7 @@ VERBS = {
         Verb("PAUSE", Audience.SERVER),
         Verb("RESUME", Audience.SERVER),
         Verb("LOAD", Audience.ONE, 60.0, numbered=True),
-        Verb("MATERIALISE", Audience.ONE, 120.0, numbered=True),
+        Verb("WRITEBACK", Audience.ONE, 120.0, numbered=True),
         Verb("SPACE", Audience.FIRST_ABLE, 60.0, Thread.LOOP, numbered=True),
         Verb("BARRIER", Audience.ALL, 600.0, Thread.WORKER, joined=True),
         Verb("SYNC", Audience.ALL, 1800.0, Thread.WORKER, joined=True, tells=True),

@@ -2,7 +2,7 @@
 
     shards.sock --DEALER--> wire.decode -> ops.<verb> ---------------> wire.encode --> shards.sock
                                         -> Background -> ops.<verb> -^
-    clock -> Pace -> settle, make_room, idle_flush
+    clock -> Schedule -> refresh, make_room, idle_flush
     SIGTERM, the parent's death -> finish what was asked for, exit
 
 In: requests from the router, one message each. Out: one reply to each, also to nonsense that has
@@ -26,14 +26,14 @@ from pathlib import Path
 import zmq
 
 from . import ops, reaper, wire
-from .background import Background
-from .errors import BatonBusy, UnknownVerb, VeloError
+from .errors import FlushLockBusy, UnknownVerb, VeloError
 from .ops import Shard
-from .pace import Pace
+from .schedule import Schedule
 from .verbs import VERBS, Audience, Thread, Verb
+from .worker_thread import WorkerThread
 
 JOIN_S = 1800.0  # as long as the router waits for a SYNC
-ORPHAN_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
+PARENT_DEAD_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
 TICKS_PER_S = 1e9  # access ticks are CLOCK_MONOTONIC in ns, as time.monotonic() is in s
 EVICT_SLICE_S = 0.05  # unasked eviction works so long before it looks for messages
 SEND_LINGER_MS = 1000
@@ -66,8 +66,8 @@ class Worker:
         self.shard = shard
         self.arena = arena
         self._socket = socket
-        self._background: Background[Tag] = Background(f"shard-{shard.index}")
-        self._pace = Pace(
+        self._worker_thread: WorkerThread[Tag] = WorkerThread(f"shard-{shard.index}")
+        self._schedule = Schedule(
             shards=shard.region.shards, idle_flush_s=idle_flush_s, now=time.monotonic()
         )
         self._idle_flush_runs = False
@@ -80,22 +80,22 @@ class Worker:
         self._catch_signals()
         parent_fd = _descriptor_of_parent(parent)
         poller = zmq.Poller()
-        for readable in (self._socket, self._background.wake_fd, parent_fd):
+        for readable in (self._socket, self._worker_thread.wake_fd, parent_fd):
             poller.register(readable, zmq.POLLIN)
         mounts = _descriptor_of_mounts() if self.shard.index == 0 else None
         if mounts is not None:
             poller.register(mounts, zmq.POLLPRI)
             # A command may have begun, and somebody have mounted, before this shard was there.
-            self._background.submit(None, self.shard.region.mounts_changed)
+            self._worker_thread.submit(None, self.shard.region.mounts_changed)
         self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
         while not self._ending:
             events = dict(poller.poll(int(self._sleep_s() * 1000)))
             if parent_fd in events or os.getppid() != parent:
                 self._ending = True
-                self._background.join(ORPHAN_JOIN_S)
+                self._worker_thread.join(PARENT_DEAD_JOIN_S)
                 return
             if mounts in events:
-                self._background.submit(None, self.shard.region.mounts_changed)
+                self._worker_thread.submit(None, self.shard.region.mounts_changed)
             self._answer_finished()
             self._receive()
             self._feed()
@@ -106,8 +106,8 @@ class Worker:
 
     def _sleep_s(self) -> float:
         if not self._hungry:
-            return self._pace.sleep_s()
-        return max(0.001, min(self._pace.sleep_s(), self._feed_at - time.monotonic()))
+            return self._schedule.sleep_s()
+        return max(0.001, min(self._schedule.sleep_s(), self._feed_at - time.monotonic()))
 
     def _receive(self) -> None:
         for _ in range(RECEIVE_MAX):
@@ -131,7 +131,9 @@ class Worker:
                 return
             work = work_of(verb, self.shard, request)
             if verb.thread is Thread.WORKER:
-                self._background.submit((id, verb), partial(self._named, verb.name.lower(), work))
+                self._worker_thread.submit(
+                    (id, verb), partial(self._named, verb.name.lower(), work)
+                )
                 return
             said = work()
         except Exception as error:  # a door: whatever went wrong is the answer
@@ -174,14 +176,14 @@ class Worker:
         self._feed_at = now + pause_s if self._hungry else 0.0
 
     def _named(self, name: str, work: Callable[[], object]) -> object:
-        self.shard.background = name
+        self.shard.worker_thread = name
         try:
             return work()
         finally:
-            self.shard.background = "idle"
+            self.shard.worker_thread = "idle"
 
     def _answer_finished(self) -> None:
-        for tag, outcome in self._background.finished():
+        for tag, outcome in self._worker_thread.finished():
             if tag is None:
                 if isinstance(outcome, Exception):
                     as_velo_error(outcome)  # nobody waits for it; the log does
@@ -213,21 +215,21 @@ class Worker:
         try:
             pulse = self.shard.region.pulse(self.shard.index)
             now = time.monotonic()
-            self._pace.see(pulse.activity, pressed=ops.is_pressed(self.shard, pulse))
-            if self._pace.settle_due(now):
-                self._settle(now)
-            if self._pace.evict_due(now):
+            self._schedule.see(pulse.activity, pressed=ops.is_pressed(self.shard, pulse))
+            if self._schedule.refresh_due(now):
+                self._refresh_attributes(now)
+            if self._schedule.evict_due(now):
                 self._evict(may_write=not pulse.paused)
             if not pulse.paused and self._flush_due(now):
                 self._start_idle_flush(pulse.activity)
         except Exception as error:  # a door: the loop goes on, and status tells
             self._trouble(error)
 
-    def _settle(self, now: float) -> None:
+    def _refresh_attributes(self, now: float) -> None:
         region, counters = self.shard.region, self.shard.counters
-        counters.freed_files += reaper.settle(region, self.shard.mine())
+        counters.freed_files += reaper.refresh_attributes(region, self.shard.mine())
         after = time.monotonic()
-        self._pace.settled(region.pulse(self.shard.index).activity, after - now, after)
+        self._schedule.refreshed(region.pulse(self.shard.index).activity, after - now, after)
 
     def _evict(self, *, may_write: bool) -> None:
         """Unasked, before clients have to ask; for a moment at a time."""
@@ -237,44 +239,44 @@ class Worker:
             self.shard, may_write=may_write, stop=lambda: time.monotonic() >= deadline
         )
         useful = fits or self.shard.counters.evicted_files != before
-        self._pace.evicted(useful, time.monotonic())
+        self._schedule.evicted(useful, time.monotonic())
 
     def _flush_due(self, now: float) -> bool:
-        if self._idle_flush_runs or not self._pace.looks_due(now):
+        if self._idle_flush_runs or not self._schedule.probe_due(now):
             return False
         if not reaper.anybody_inside(self.shard.region, self.arena):
             return True
-        if not self._pace.may_be_quiet(now):
+        if not self._schedule.may_be_quiet(now):
             return False
         ticks = (info.access_tick for info in self.shard.mine())
-        return self._pace.used(max(ticks, default=0) / TICKS_PER_S, now)
+        return self._schedule.used(max(ticks, default=0) / TICKS_PER_S, now)
 
     def _start_idle_flush(self, activity: int) -> None:
         self._idle_flush_runs = True
         flush = partial(ops.idle_flush, self.shard, stop=self._gives_way)
-        self._background.submit(activity, partial(self._named, "flush", flush))
+        self._worker_thread.submit(activity, partial(self._named, "flush", flush))
 
     def _gives_way(self) -> bool:
         """Background flushing ends early for a request that waits behind it, a pause, the end."""
         return (
             self._ending
-            or self._background.pending > 1
+            or self._worker_thread.pending > 1
             or self.shard.region.pulse(self.shard.index).paused
         )
 
     def _idle_flush_ended(self, activity: int, outcome: object) -> None:
         self._idle_flush_runs = False
         if not isinstance(outcome, Exception):
-            self._pace.flushed(activity)
+            self._schedule.flushed(activity)
             self.shard.flushing.is_over()
             self.shard.counters.swept_files += self.shard.region.sweep()
             return
-        self._pace.flush_failed(time.monotonic())
-        if not isinstance(outcome, BatonBusy):
+        self._schedule.flush_failed(time.monotonic())
+        if not isinstance(outcome, FlushLockBusy):
             self._trouble(outcome)
 
     def _trouble(self, error: Exception) -> None:
-        self._pace.flush_failed(time.monotonic())
+        self._schedule.flush_failed(time.monotonic())
         self.shard.flushing.happened(as_velo_error(error))
 
     # ---- the end ---------------------------------------------------------------------------------
@@ -283,7 +285,7 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the router
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody waits for a lease of ours
         signal.signal(signal.SIGTERM, self._end)
-        signal.set_wakeup_fd(self._background.wake_write_fd, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._worker_thread.wake_write_fd, warn_on_full_buffer=False)
 
     def _end(self, _number: int, _frame: object) -> None:
         self._ending = True
@@ -293,7 +295,7 @@ class Worker:
         self._receive()
         self._feed_at = 0.0
         self._feed()
-        self._background.join(JOIN_S)
+        self._worker_thread.join(JOIN_S)
         self._answer_finished()
         self.shard.store.close()
         self.shard.recorder.close()

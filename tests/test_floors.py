@@ -164,7 +164,7 @@ def test_no_name_is_defined_twice() -> None:
 
 def test_a_file_on_the_wrong_floor_is_named_in_one_sentence() -> None:
     sources = _inside(read())
-    sources["kernel/walk.c"] = sources.pop("core/calls/walk.c")
+    sources["kernel/walk.c"] = sources.pop("core/calls/resolve.c")
     found = [line for line in upward(sources) if "kernel/walk.c" in line]
     assert "kernel/walk.c is on the floor kernel and includes core/" in found[0]
 

@@ -41,13 +41,13 @@ int velo_pulse(const struct velo_region *region, uint32_t home, struct velo_puls
 
 /* ---- of a node: tree/facts.c, tree/snapshot.c, tree/stamps.c --------------------------------- */
 /* A consistent copy of what open needs to know of a node. */
-struct velo_look {
+struct velo_snapshot {
     enum velo_state state;
     uint32_t generation, links, home;
     uint64_t backing, version;
 };
 /* 0, or -ENOENT when the node is no regular file (any more). */
-int velo_look_at(struct velo_region *region, uint32_t node, struct velo_look *out);
+int velo_snapshot_take(struct velo_region *region, uint32_t node, struct velo_snapshot *out);
 
 uint32_t velo_generation_of(const struct velo_region *region, uint32_t node);
 uint64_t velo_inode_of(const struct velo_region *region, uint32_t node); /* as st_ino */
@@ -62,31 +62,31 @@ int velo_is_temporary(const char *name);
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 
 /* ---- steps ----------------------------------------------------------------------------------- */
-/* presence/holders.c: whoever has `file` open, as /proc spells it. `see` is told whether it is this
- * process, and the descriptor; what it returns ends the search when not 0, and is the result.
+/* presence/open_files.c: whoever has `file` open, as /proc spells it. `see` is told whether it is
+ * this process, and the descriptor; what it returns ends the search when not 0, and is the result.
  * -errno: a process that may have it cannot be looked into. */
-typedef int (*velo_holder)(void *context, int self, int fd);
-int velo_holders(const struct velo_region *region, const char *file, velo_holder see,
-                 void *context);
+typedef int (*velo_open_file_visit)(void *context, int self, int fd);
+int velo_open_files(const struct velo_region *region, const char *file, velo_open_file_visit see,
+                    void *context);
 /* Some process that has the file (as links in /proc/PID/fd name it), or 0. */
-uint32_t velo_holder_of(const struct velo_region *region, const char *file);
+uint32_t velo_open_by(const struct velo_region *region, const char *file);
 /* What /proc calls the file that this process has as `fd`. 0 or -errno. */
-int velo_holders_name(int fd, char file[PATH_MAX]);
+int velo_open_files_name(int fd, char file[PATH_MAX]);
 /* The same, of those for whom `is_wanted` says so. */
 typedef int (*velo_stranger)(void *context, uint32_t pid, int fd);
-uint32_t velo_holder_that(const struct velo_region *region, const char *file,
-                          velo_stranger is_wanted, void *context);
+uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
+                             velo_stranger is_wanted, void *context);
 /* presence/watch.c: will a file that gets this name be announced? */
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
 /* disk/leave.c: BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it
  * open; -errno. */
 int velo_leave_memory(struct velo_region *region, uint32_t node);
-/* disk/loosen.c: an O_TMPFILE file in a hosted directory at `path`, to read and write. */
-int velo_loose_nameless(struct velo_region *region, uint32_t directory, const char *path);
+/* disk/rights.c: an O_TMPFILE file in a hosted directory at `path`, to read and write. */
+int velo_tmpfile_with_rights(struct velo_region *region, uint32_t directory, const char *path);
 /* Its bytes in memory once more, by a description of velo's own. A descriptor or -errno. */
 int velo_reopen_in_memory(struct velo_region *region, uint32_t node, int flags);
-/* calls/border.c: the next node after `after` that has a name below `directory` and is not on disk as
- * it is now: somebody writes it, or the disk refused it. 0 when there is none. */
+/* calls/across.c: the next node after `after` that has a name below `directory` and is not on disk
+ * as it is now: somebody writes it, or the disk refused it. 0 when there is none. */
 uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
 
 #endif

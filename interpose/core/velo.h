@@ -39,7 +39,7 @@ struct velo_region {
     uint64_t size_bytes;    /* of the mapping */
     uint32_t process_index; /* our slot in the process table, VELO_NO_PROCESS before enlisting */
     char directory[256];    /* the arena, e.g. /dev/shm/velo-0/<id>; no trailing slash */
-    unsigned char *gone; /* a page that says that this process is outside (orphans.c), or NULL */
+    unsigned char *gone; /* says that this process is outside (opaque_children.c), or NULL */
     /* Asks a shard for something and waits; NULL means nobody can be asked.
      * verb is VELO_ASK_...; returns 0, -ENOSPC, -EIO, -ETIMEDOUT, -ECONNREFUSED. */
     int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
@@ -51,12 +51,13 @@ struct velo_region {
     void (*poll)(struct velo_region *region);
     int (*fresh)(struct velo_region *region, const struct velo_walked *walked,
                  const struct velo_place *place);
-    /* Files in memory that this process has locked (leased.c): it closes none of them on its own. */
+    /* Files in memory that this process has locked (program_leases.c): it closes none of them on
+       its own. */
     uint32_t kept[VELO_KEPT_MAX];
     _Atomic uint32_t kept_count; /* more than there is room for: all are taken for such */
 };
 
-enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_PUT = 3 };
+enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_WRITEBACK = 3 };
 #define VELO_NO_PROCESS UINT32_MAX
 #define VELO_SHARDS_MAX 64
 #define VELO_PATTERNS_MAX 64
@@ -86,20 +87,20 @@ void velo_enlist_again(struct velo_region *region);
 /* This process makes system calls without libc and is watched for them: counted by name. */
 void velo_enlist_raw(struct velo_region *region, const char *name);
 /* What was found out about a program or shared object, remembered for all processes. `key` is a hash
- * of what identifies it. VELO_VERDICT_NONE: nobody looked yet, or it was forgotten. */
-enum velo_verdict {
-    VELO_VERDICT_NONE = 0,
-    VELO_VERDICT_PLAIN = 1,  /* names files through libc alone */
-    VELO_VERDICT_RAW = 2,    /* makes such system calls itself */
-    VELO_VERDICT_OPAQUE = 3, /* makes them where they cannot be caught */
+ * of what identifies it. VELO_PROFILE_NONE: nobody looked yet, or it was forgotten. */
+enum velo_profile {
+    VELO_PROFILE_NONE = 0,
+    VELO_PROFILE_PLAIN = 1,  /* names files through libc alone */
+    VELO_PROFILE_RAW = 2,    /* makes such system calls itself */
+    VELO_PROFILE_OPAQUE = 3, /* makes them where they cannot be caught */
 };
-enum velo_verdict velo_verdict_find(struct velo_region *region, uint64_t key);
-void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdict verdict);
+enum velo_profile velo_profile_find(struct velo_region *region, uint64_t key);
+void velo_profile_keep(struct velo_region *region, uint64_t key, enum velo_profile profile);
 /* Count one escape: reason is one of enum velo_escape. */
 enum velo_escape {
     VELO_ESCAPE_OPAQUE = 0,  /* a program we cannot enter ran; the tree was put on disk first */
     VELO_ESCAPE_DIRECT = 1,  /* no space and no shard: a file was opened on disk itself */
-    VELO_ESCAPE_BORDER = 2,  /* rename, link or exchange done on disk because it crossed out */
+    VELO_ESCAPE_ACROSS = 2,  /* rename, link or exchange done on disk because it crossed out */
     VELO_ESCAPE_SYSCALL = 3, /* a raw system call that names files was handed over to us */
     VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
     VELO_ESCAPE_UNREACHABLE = 5, /* code of a process calls a libc past our symbols: it is opaque */
@@ -112,7 +113,7 @@ enum velo_escape {
 };
 void velo_escape(struct velo_region *region, enum velo_escape reason);
 
-/* ---- walk.c: text to place ----------------------------------------------------------------- */
+/* ---- resolve.c: text to place ---------------------------------------------------------------- */
 enum velo_kind { VELO_OUTSIDE = 0, VELO_HOSTED = 1 };
 enum velo_type { /* of a node; 0 means the name does not exist */
                  VELO_NONE = 0,
@@ -173,14 +174,13 @@ int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
 /* Of a file in memory that has no name any more: where it had its last. */
 int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
 
-/* ---- file.c, name.c, attr.c, alter.c: the operations, POSIX results, 0/fd or -errno ---------- *
+/* ---- file.c, name.c, attr.c, setattr.c: the operations, POSIX results, 0/fd or -errno --------- *
  * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */
 int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
 /* O_TMPFILE in the directory `place`; and a name for such a file, which is known by a descriptor.
  * -ENOENT: its kind has none; -EXDEV: `to` is outside. */
-int velo_open_nameless(struct velo_region *region, struct velo_place *place, int flags,
-                       mode_t mode);
-int velo_link_nameless(struct velo_region *region, uint32_t node, struct velo_place *to);
+int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
+int velo_link_tmpfile(struct velo_region *region, uint32_t node, struct velo_place *to);
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out);
 int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags);
 int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode);
@@ -201,7 +201,7 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
  * *st what a stat of its path would say. Returns 1 if it was hosted, else 0 and *st untouched. */
 int velo_fstat_fix(struct velo_region *region, struct stat *st);
 /* Has the file names outside, too? Then all that stat says of it is the kernel's. */
-int velo_is_shared(const struct velo_region *region, uint32_t node);
+int velo_is_linked_outside(const struct velo_region *region, uint32_t node);
 /* Before such a call as below: whoever is killed in between leaves a file that is asked, not
  * believed. 1 when the descriptor is hosted, and must be told of afterwards, too. */
 int velo_descriptor_changing(struct velo_region *region, int fd);
@@ -230,26 +230,26 @@ int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot
 void velo_link_note(struct velo_region *region, const char *name, size_t length);
 int velo_link_known(const struct velo_region *region, const char *name, size_t length);
 /* What is known of a directory outside, after a stat of it. */
-enum velo_looked {
+enum velo_scanned {
     VELO_UNSEEN = 0, /* nobody looked through it, or others may have been there since */
     VELO_NO_LINKS = 1, /* also when no more can be remembered */
     VELO_LINKS = 2,
 };
-enum velo_looked velo_looked_find(const struct velo_region *region, const struct stat *directory);
-void velo_looked_keep(struct velo_region *region, const struct stat *directory,
-                      enum velo_looked found);
+enum velo_scanned velo_scanned_find(const struct velo_region *region, const struct stat *directory);
+void velo_scanned_keep(struct velo_region *region, const struct stat *directory,
+                       enum velo_scanned found);
 /* Somebody whom we do not see may have made symlinks. */
 void velo_links_unsure(struct velo_region *region);
 
-/* ---- watch.c: inotify, fanotify ---------------------------------------------------------------- */
+/* ---- watch.c: inotify, fanotify -------------------------------------------------------------- */
 /* A program is about to watch this directory or file: what it is to hear of goes to the disk. */
 void velo_watch(struct velo_region *region, uint32_t node);
 
-/* ---- leased.c: F_SETLEASE, locks -------------------------------------------------------------- */
+/* ---- program_leases.c: F_SETLEASE, locks ----------------------------------------------------- */
 /* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
  * hold one. */
 void velo_lease_mark(struct velo_region *region, uint32_t node);
-int velo_is_leased(struct velo_region *region, uint32_t node);
+int velo_has_program_lease(struct velo_region *region, uint32_t node);
 /* A program locked it, on disk: it does not come to memory any more. */
 void velo_lock_mark(struct velo_region *region, uint32_t node);
 int velo_is_locked(const struct velo_region *region, uint32_t node);
@@ -294,31 +294,31 @@ int velo_is_full(const struct velo_region *region); /* the kernel has hardly a p
  * path, or without a name if it has none. Returns a new descriptor of it there with fd's flags, at offset 0; the
  * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open,
  * -EMLINK: it has several names; -errno of the disk. */
-int velo_spill(struct velo_region *region, uint32_t node, int fd);
+int velo_relocate(struct velo_region *region, uint32_t node, int fd);
 /* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
 void velo_stays_on_disk(struct velo_region *region, uint32_t node);
 /* Charges are multiples of this. */
 #define VELO_CHARGE_STEP (64u * 1024u)
 
-/* ---- put.c: memory to the real tree ("materialise") ------------------------------------------ */
+/* ---- writeback.c: memory to the real tree ------------------------------------------ */
 enum {
-    VELO_PUT_PROGRAMS = 1, /* only what exec and dlopen may need: executables, shared objects */
-    VELO_PUT_SYNC = 2, /* fsync the file; of velo_put_all: one syncfs for each hosted root */
+    VELO_FLUSH_PROGRAMS = 1, /* only what exec and dlopen may need: executables, shared objects */
+    VELO_FLUSH_SYNC = 2, /* fsync the file; of velo_flush: one syncfs for each hosted root */
 };
 /* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put and it
  * stays dirty); -errno of the disk. */
-int velo_put(struct velo_region *region, uint32_t node, unsigned flags);
-struct velo_put_result {
+int velo_writeback(struct velo_region *region, uint32_t node, unsigned flags);
+struct velo_flush_result {
     uint64_t files, directories, bytes, still_open, failed;
     int first_error; /* -errno of the first failure, or 0 */
 };
-/* By a client, before velo_put_all (a shard loads them for it): files that are in the store alone,
+/* By a client, before velo_flush (a shard loads them for it): files that are in the store alone,
  * because the tree's disk refused them, are put if it accepts them now. 0, or the first -errno. */
-int velo_put_cold(struct velo_region *region);
+int velo_flush_cold(struct velo_region *region);
 /* Put everything dirty, oldest mtime first, then directory times. One at a time in
- * the whole workspace (the put baton); waits up to timeout_ms for it, 0 = try. 0 or -EAGAIN. */
-int velo_put_all(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
-                 struct velo_put_result *result);
+ * the whole workspace (the flush lock); waits up to timeout_ms for it, 0 = try. 0 or -EAGAIN. */
+int velo_flush(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
+               struct velo_flush_result *result);
 /* Nonzero when some executable or shared object is not on disk yet: one relaxed load. */
 int velo_programs_pending(const struct velo_region *region);
 
@@ -335,17 +335,17 @@ void velo_mark_gone(struct velo_region *region);
 void velo_mark_back(struct velo_region *region);
 void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, const char *name);
 /* One that runs already and could not attach; the caller puts the tree. */
-void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name);
+void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name);
 /* Nonzero while some opaque program runs, or ended and nobody has looked since: one relaxed load. */
 int velo_opaque_runs(const struct velo_region *region);
 
-/* ---- mounts.c: what is mounted below hosted directories, and their second names ---------------- *
+/* ---- mounts.c: what is mounted below hosted directories, and their second names --------------- *
  * Around a mount, or an end of one, by this process: before, the tree is put; after, also one that
  * failed, what is mounted now is looked for and all is compared. */
 void velo_mount_begin(struct velo_region *region);
 void velo_mount_end(struct velo_region *region);
 /* After a look that found a second name (velo_reconcile has looked): the tree is put. */
-void velo_mounts_settle(struct velo_region *region);
+void velo_mounts_apply(struct velo_region *region);
 /* Somebody, maybe outside, mounted something somewhere. */
 void velo_mounts_changed(struct velo_region *region);
 /* Changes when a path may lead elsewhere because of mounts. */
@@ -413,7 +413,7 @@ uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
 int velo_node_info(struct velo_region *region, uint32_t node, struct velo_node_info *out);
 /* Refresh what a BACKED file is charged from what tmpfs really holds; settle its attributes when
  * nobody writes; free it when it is unlinked and nobody has it open (returns 1 then). */
-int velo_settle(struct velo_region *region, uint32_t node);
+int velo_refresh_attributes(struct velo_region *region, uint32_t node);
 /* A read-only descriptor on the current bytes (BACKED or DISK), for the store. -ENOENT, -EAGAIN. */
 int velo_open_bytes(struct velo_region *region, uint32_t node);
 /* The bytes of `version` are in the store under `digest`. 0, or -ESTALE: it changed meanwhile. */
@@ -444,7 +444,7 @@ struct velo_statistics {
     uint64_t dirty_files, dirty_bytes, unstored_files;
     uint64_t activity; /* changes whenever a client changes anything */
     uint64_t live_processes; /* enlisted and still alive */
-    uint64_t puts, evictions, loads, recoveries;
+    uint64_t writebacks, evictions, loads, recoveries;
     uint64_t escapes[VELO_ESCAPE_COUNT];
     uint32_t interposed_count, opaque_count, raw_count, paused;
     struct velo_name_count interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX];

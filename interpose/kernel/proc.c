@@ -15,7 +15,7 @@ uint64_t velo_boottime_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static size_t put_decimal(char *out, uint32_t value)
+static size_t write_decimal(char *out, uint32_t value)
 {
     char digits[10];
     size_t count = 0;
@@ -31,7 +31,7 @@ static size_t put_decimal(char *out, uint32_t value)
 static long stat_text(uint32_t tid, char *text, size_t size)
 {
     char path[32] = "/proc/";
-    size_t length = 6 + put_decimal(path + 6, tid);
+    size_t length = 6 + write_decimal(path + 6, tid);
     for (const char *tail = "/stat"; *tail != 0; tail++)
         path[length++] = *tail;
     path[length] = 0;
@@ -54,7 +54,7 @@ static uint64_t field_of(const char *text, long at, long end, unsigned field)
     return value;
 }
 
-int velo_thread_look(uint32_t tid, struct velo_thread *out)
+int velo_thread_probe(uint32_t tid, struct velo_thread *out)
 {
     char text[512];
     const long got = stat_text(tid, text, sizeof text);
@@ -76,7 +76,7 @@ int velo_thread_dead(uint32_t tid, uint64_t since_ns)
     if (velo_sys2(SYS_kill, (long)tid, 0) == -ESRCH)
         return 1;
     struct velo_thread thread;
-    const int rc = velo_thread_look(tid, &thread);
+    const int rc = velo_thread_probe(tid, &thread);
     if (rc == -ESRCH || rc == -ENOENT)
         return velo_sys2(SYS_kill, (long)tid, 0) == -ESRCH;
     if (rc < 0)

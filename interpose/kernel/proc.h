@@ -12,7 +12,7 @@ struct velo_thread {
     uint64_t start_ns; /* boot time, rounded down to a tick */
 };
 #define VELO_NS_PER_TICK 10000000ull /* USER_HZ is 100 on every Linux ABI we run on */
-int velo_thread_look(uint32_t tid, struct velo_thread *out);
+int velo_thread_probe(uint32_t tid, struct velo_thread *out);
 /* Whether the thread that called itself `tid` at boot time `since_ns` (0: unknown) is gone. */
 int velo_thread_dead(uint32_t tid, uint64_t since_ns);
 

@@ -82,7 +82,7 @@ static uint64_t number_of(const char *text, unsigned base)
     }
 }
 
-/* ---- one inode -------------------------------------------------------------------------------- */
+/* ---- one inode ------------------------------------------------------------------------------- */
 
 struct wanted {
     uint64_t inode;
@@ -109,7 +109,7 @@ int velo_socket_exists(uint64_t inode)
     return rc != 0;
 }
 
-/* ---- who waits at a port ---------------------------------------------------------------------- */
+/* ---- who waits at a port --------------------------------------------------------------------- */
 
 struct port {
     unsigned port, state;
@@ -190,9 +190,9 @@ int velo_sockets_at(unsigned number, int datagrams, void (*each)(void *context, 
     return rc < 0 ? rc : port.count;
 }
 
-/* ---- between two ports ------------------------------------------------------------------------- */
+/* ---- between two ports ----------------------------------------------------------------------- */
 
-static unsigned char put_address(const struct sockaddr *any, __be32 address[4], __be16 *port)
+static unsigned char write_address(const struct sockaddr *any, __be32 address[4], __be16 *port)
 {
     const struct sockaddr_in *in = (const void *)any;
     const struct sockaddr_in6 *in6 = (const void *)any;
@@ -250,8 +250,8 @@ uint64_t velo_socket_between(const struct sockaddr *theirs, const struct sockadd
     struct inet_diag_req_v2 ask = {.sdiag_protocol = IPPROTO_TCP,
                                    .idiag_states = UINT32_MAX,
                                    .id.idiag_cookie = {UINT32_MAX, UINT32_MAX}};
-    ask.sdiag_family = put_address(theirs, ask.id.idiag_src, &ask.id.idiag_sport);
-    put_address(ours, ask.id.idiag_dst, &ask.id.idiag_dport);
+    ask.sdiag_family = write_address(theirs, ask.id.idiag_src, &ask.id.idiag_sport);
+    write_address(ours, ask.id.idiag_dst, &ask.id.idiag_dport);
     const int64_t inode = ask_between(ask);
     struct pair pair = {ntohs(ask.id.idiag_sport), ntohs(ask.id.idiag_dport), 0};
     if (inode < 0 && read_table("/proc/self/net/tcp", see_pair, &pair) == 0)
@@ -259,21 +259,21 @@ uint64_t velo_socket_between(const struct sockaddr *theirs, const struct sockadd
     return inode < 0 ? pair.inode : (uint64_t)inode;
 }
 
-/* ---- processes -------------------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 void velo_socket_text(uint64_t inode, char text[40])
 {
     memcpy(text, "socket:[", 8);
-    const size_t end = 8 + velo_put_decimal(text + 8, inode);
+    const size_t end = 8 + velo_write_decimal(text + 8, inode);
     memcpy(text + end, "]", 2);
 }
 
 int velo_has_socket(uint32_t pid, int fd, uint64_t inode)
 {
     char path[48] = "/proc/", wanted[40], link[40];
-    size_t length = 6 + velo_put_decimal(path + 6, pid);
+    size_t length = 6 + velo_write_decimal(path + 6, pid);
     memcpy(path + length, "/fd/", 4);
-    velo_put_decimal(path + length + 4, (uint64_t)fd);
+    velo_write_decimal(path + length + 4, (uint64_t)fd);
     velo_socket_text(inode, wanted);
     const long got = velo_os_readlinkat(AT_FDCWD, path, link, sizeof link);
     return got == (long)velo_length(wanted) && memcmp(link, wanted, (size_t)got) == 0;
@@ -283,9 +283,9 @@ int velo_has_fifo(uint32_t pid, int fd, uint64_t inode)
 {
     char path[48] = "/proc/";
     struct stat stat;
-    const size_t length = 6 + velo_put_decimal(path + 6, pid);
+    const size_t length = 6 + velo_write_decimal(path + 6, pid);
     memcpy(path + length, "/fd/", 4);
-    velo_put_decimal(path + length + 4, (uint64_t)fd);
+    velo_write_decimal(path + length + 4, (uint64_t)fd);
     return velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word(path), velo_word(&stat), 0) == 0 &&
            S_ISFIFO(stat.st_mode) && stat.st_ino == inode;
 }
@@ -302,7 +302,7 @@ uint64_t velo_network(void)
 void velo_process_name(uint32_t pid, char name[32])
 {
     char path[32] = "/proc/";
-    const size_t length = 6 + velo_put_decimal(path + 6, pid);
+    const size_t length = 6 + velo_write_decimal(path + 6, pid);
     memcpy(path + length, "/comm", 6);
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
     const long got = fd < 0 ? fd : velo_sys3(SYS_read, fd, velo_word(name), 31);

@@ -15,7 +15,7 @@
  *
  * In the preload library (VELO_GATED) the instruction stands behind a pointer: where the kernel
  * hands raw system calls over to us, ours must come from the one range that passes, libc's text.
- * Until then the gate is two instructions of our own (dispatch.c).  One indirect call, 1 ns; a
+ * Until then the gate is two instructions of our own (sud.c).  One indirect call, 1 ns; a
  * byte set and put back around each instruction was rejected, because signal handlers and vfork
  * children come between.
  *

@@ -16,7 +16,7 @@ static inline size_t velo_length(const char *text)
 #define VELO_DECIMAL_MAX 21 /* digits of the largest number, and the NUL */
 
 /* Writes `value` and a NUL; how many digits. */
-static inline size_t velo_put_decimal(char *out, uint64_t value)
+static inline size_t velo_write_decimal(char *out, uint64_t value)
 {
     char reversed[VELO_DECIMAL_MAX];
     size_t count = 0, length = 0;

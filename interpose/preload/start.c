@@ -4,13 +4,13 @@
  * (wrap/io.c), the environment (environment.c). */
 #include <stdlib.h>
 
-#include "preload/sud/dispatch.h"
+#include "preload/sud/sud.h"
 #include "preload/program/environment.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/objects.h"
 #include "preload/program/opaque.h"
 #include "preload/sud/signals.h"
-#include "preload/sud/sites.h"
+#include "preload/sud/syscall_scan.h"
 
 /* Libraries that audit the loader have a libc of their own, and see the tree before we do. */
 static bool is_audited(void)
@@ -36,5 +36,5 @@ __attribute__((constructor(101))) static void enlist(void)
         velo_leave_namespace(region);
         return;
     }
-    velo_dispatch_program(region);
+    velo_sud_program(region);
 }

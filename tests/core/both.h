@@ -266,9 +266,10 @@ static inline int compare_entry(void *context, const char *name, size_t length, 
     char path[PATH_MAX];
     struct stat st;
     snprintf(path, sizeof path, "%.2000s%.*s", list->directory, (int)length, name);
-    const struct step look = {.verb = LSTAT, .name = path};
+    const struct step snapshot = {.verb = LSTAT, .name = path};
     list->count++;
-    if (do_both(&look) == -EACCES) /* a directory that may be listed, not searched; root sees all */
+    if (do_both(&snapshot) ==
+        -EACCES) /* a directory that may be listed, not searched; root sees all */
         return 0;
     snprintf(path, sizeof path, "build/%.2000s%.*s", list->directory, (int)length, name);
     CHECK_EQ(hosted_stat(path, &st), 0);

@@ -277,23 +277,23 @@ static inline void outsider_writes(const char *name, const char *text)
 
 /* ---- the shard's part ------------------------------------------------------------------------ */
 
-static inline void put_everything(void)
+static inline void flush_everything(void)
 {
-    struct velo_put_result result;
-    CHECK_EQ(velo_put_all(&bench.region, 0, 10000, &result), 0);
+    struct velo_flush_result result;
+    CHECK_EQ(velo_flush(&bench.region, 0, 10000, &result), 0);
     CHECK_EQ(result.first_error, 0);
     CHECK_EQ(result.failed, 0);
 }
 
 /* Settle every file, so that charges and attributes are true and unlinked files are gone. */
-static inline void settle_everything(void)
+static inline void refresh_everything(void)
 {
     struct velo_node_info info[64];
     uint32_t cursor = 0;
     do {
         const uint32_t count = velo_scan(&bench.region, UINT32_MAX, &cursor, info, 64);
         for (uint32_t i = 0; i < count; i++)
-            velo_settle(&bench.region, info[i].node);
+            velo_refresh_attributes(&bench.region, info[i].node);
     } while (cursor != 0);
 }
 

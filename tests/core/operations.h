@@ -18,8 +18,8 @@ static void in_memory(const char *name, const char *text)
 static void on_disk_too(const char *name, const char *text)
 {
     hosted_write(name, text);
-    CHECK_EQ(velo_put(&bench.region, node_at(name), 0), 0);
-    velo_settle(&bench.region, node_at(name));
+    CHECK_EQ(velo_writeback(&bench.region, node_at(name), 0), 0);
+    velo_refresh_attributes(&bench.region, node_at(name));
 }
 
 static void only_on_disk(const char *name, const char *text)
@@ -165,8 +165,8 @@ static void f_linked(void)
 {
     f_memory();
     link_f_to_g();
-    put_everything();
-    settle_everything();
+    flush_everything();
+    refresh_everything();
 }
 static void f_linked_disk(void)
 {
@@ -255,8 +255,8 @@ static void d_with_files(void)
     in_memory("build/d/new", "new");
 }
 
-/* A putter was killed when it had renamed a new version into place, and not said so. */
-static void f_half_put(void)
+/* A writer was killed when it had renamed a new version into place, and not said so. */
+static void f_half_written_back(void)
 {
     older_on_disk("build/f", "eff");
     struct velo_node *node = velo_node_at(&bench.region, node_at("build/f"));
@@ -264,7 +264,7 @@ static void f_half_put(void)
     write_all(fd, "eff");
     close(fd);
     CHECK_EQ(rename(in_workspace("build/x"), in_workspace("build/f")), 0);
-    velo_name_at(&bench.region, node->first_name)->putter = 1u << 30; /* no thread is called so */
+    velo_name_at(&bench.region, node->first_name)->writer = 1u << 30; /* no thread is called so */
 }
 
 static void replace_by_rewriting(void)
@@ -278,9 +278,9 @@ static void chmod_f(void)
     CHECK_EQ(velo_chmod(&bench.region, &place, 0751), 0);
 }
 
-static void put_f(void)
+static void writeback_f(void)
 {
-    CHECK_EQ(velo_put(&bench.region, node_at("build/f"), 0), 0);
+    CHECK_EQ(velo_writeback(&bench.region, node_at("build/f"), 0), 0);
 }
 
 static void f_two_names(void)
@@ -289,9 +289,9 @@ static void f_two_names(void)
     link_f_to_g();
 }
 
-static void put_all(void)
+static void flush_all(void)
 {
-    put_everything();
+    flush_everything();
 }
 
 static void evict_f(void)
@@ -343,7 +343,7 @@ static void tree_from_before(void)
     CHECK_EQ(symlink("y", in_workspace("build/m")), 0);
 }
 
-static void look_at_root(void)
+static void probe_root(void)
 {
     struct velo_place place;
     walk_to("build/x", 0, &place);
@@ -380,8 +380,8 @@ static const struct operation operations[] = {
     {"rename-disk", f_disk, rename_f_to_g, 0, 0},
     {"rename-older", f_older, rename_f_to_g, 0, 0},
     {"rename-symlink", f_symlink, rename_f_to_g, 0, 0},
-    {"rename-half-put", f_half_put, rename_f_to_g, 0, 0},
-    {"unlink-half-put", f_half_put, unlink_f, 0, 0},
+    {"rename-half-put", f_half_written_back, rename_f_to_g, 0, 0},
+    {"unlink-half-put", f_half_written_back, unlink_f, 0, 0},
     {"rename-directory", f_directory, rename_f_to_g, 0, 0},
     {"rename-into", f_and_d, rename_f_into_d, 0, 0},
     {"rename-memory-memory", f_memory_over_memory, rename_f_to_g, 0, 0},
@@ -425,19 +425,19 @@ static const struct operation operations[] = {
     {"chmod-memory", f_memory, chmod_f, 0, 0},
     {"chmod-both", f_both, chmod_f, 0, 0},
     {"chmod-disk", f_disk, chmod_f, 0, 1},
-    {"put", f_memory, put_f, 0, 0},
-    {"put-older", f_older, put_f, 0, 0},
-    {"put-two-names", f_two_names, put_f, 0, 0},
-    {"put-all", f_directory, put_all, 0, 0},
+    {"put", f_memory, writeback_f, 0, 0},
+    {"put-older", f_older, writeback_f, 0, 0},
+    {"put-two-names", f_two_names, writeback_f, 0, 0},
+    {"put-all", f_directory, flush_all, 0, 0},
     {"evict-both", f_both, evict_f, 0, 0},
     {"evict-stored", f_stored, evict_f, 0, 0},
     {"load", f_cold, read_f, 0, 0},
-    {"settle-unlinked", f_unlinked, settle_everything, 0, 0},
+    {"settle-unlinked", f_unlinked, refresh_everything, 0, 0},
     {"rewrite-memory", f_memory, replace_by_rewriting, 1, 0},
     {"rewrite-disk", f_disk, replace_by_rewriting, 1, 0},
     {"rewrite-cold", f_cold, replace_by_rewriting, 1, 0},
     {"reconcile", outsiders, reconcile_all, 1, 0},
-    {"first-sight", tree_from_before, look_at_root, 0, 0},
+    {"first-sight", tree_from_before, probe_root, 0, 0},
 };
 
 #endif

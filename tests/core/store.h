@@ -67,11 +67,11 @@ static inline void make_room(struct velo_region *region)
 {
     struct velo_node_info info[64];
     uint32_t cursor = 0;
-    put_everything();
+    flush_everything();
     do {
         const uint32_t count = velo_scan(region, UINT32_MAX, &cursor, info, 64);
         for (uint32_t i = 0; i < count; i++) {
-            velo_settle(region, info[i].node);
+            velo_refresh_attributes(region, info[i].node);
             if (info[i].state == VELO_BACKED)
                 velo_evict(region, info[i].node);
         }

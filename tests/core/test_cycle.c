@@ -15,7 +15,7 @@ static int same_time(struct timespec a, struct timespec b)
 
 /* ---- put ------------------------------------------------------------------------------------- */
 
-static void put_leaves_what_the_plain_command_would_have_left(void)
+static void flush_leaves_what_the_plain_command_would_have_left(void)
 {
     struct velo_place place;
     struct stat disk;
@@ -27,7 +27,7 @@ static void put_leaves_what_the_plain_command_would_have_left(void)
     CHECK_EQ(velo_utimens(&bench.region, &place, times), 0);
     CHECK_EQ(info_at("build/f").dirty_disk, 1);
 
-    put_everything();
+    flush_everything();
 
     CHECK(disk_says("build/f", "bytes"));
     CHECK_EQ(lstat(in_workspace("build/f"), &disk), 0);
@@ -41,7 +41,7 @@ static void put_leaves_what_the_plain_command_would_have_left(void)
     bench_close();
 }
 
-static void put_goes_by_age(void)
+static void writeback_goes_by_age(void)
 {
     char name[32];
     bench_open();
@@ -53,7 +53,7 @@ static void put_goes_by_age(void)
         const struct timespec times[2] = {{1, 0}, {1000 - (i * 7) % 20, 0}};
         CHECK_EQ(velo_utimens(&bench.region, &place, times), 0);
     }
-    put_everything();
+    flush_everything();
     /* The order in which the kernel gave out ctimes is the order of renames into place. */
     struct stat a, b;
     for (int i = 0; i < 20; i++)
@@ -75,13 +75,13 @@ static void a_file_that_is_being_written_stays_dirty(void)
     bench_open();
     const int fd = hosted_open("build/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     write_all(fd, "part");
-    CHECK_EQ(velo_put(&bench.region, node_at("build/f"), 0), 1);
+    CHECK_EQ(velo_writeback(&bench.region, node_at("build/f"), 0), 1);
     CHECK(disk_says("build/f", "part"));
     CHECK_EQ(info_at("build/f").dirty_disk, 1);
     CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), -EBUSY);
     write_all(fd, " and the rest");
     close(fd);
-    CHECK_EQ(velo_put(&bench.region, node_at("build/f"), 0), 0);
+    CHECK_EQ(velo_writeback(&bench.region, node_at("build/f"), 0), 0);
     CHECK(disk_says("build/f", "part and the rest"));
     CHECK_EQ(info_at("build/f").dirty_disk, 0);
     bench_close();
@@ -89,7 +89,7 @@ static void a_file_that_is_being_written_stays_dirty(void)
 
 static void programs_are_known_to_be_waiting_until_they_are_on_disk(void)
 {
-    struct velo_put_result result;
+    struct velo_flush_result result;
     struct velo_place place;
     bench_open();
     hosted_write("build/plain", "x");
@@ -99,7 +99,7 @@ static void programs_are_known_to_be_waiting_until_they_are_on_disk(void)
     CHECK_EQ(hosted_link("build/plain", "build/tool.so"), 0);
     CHECK_EQ(walk_to("build/plain", 0, &place), 0);
     CHECK_EQ(velo_chmod(&bench.region, &place, 0755), 0);
-    CHECK_EQ(velo_put_all(&bench.region, VELO_PUT_PROGRAMS, 1000, &result), 0);
+    CHECK_EQ(velo_flush(&bench.region, VELO_FLUSH_PROGRAMS, 1000, &result), 0);
     CHECK_EQ(velo_programs_pending(&bench.region), 0);
     CHECK_EQ(access(in_workspace("build/plain"), X_OK), 0);
     hosted_write("build/plain", "changed");
@@ -118,7 +118,7 @@ static void a_file_goes_to_disk_and_comes_back_when_written(void)
     hosted_write("build/f", "on disk");
     const struct stat before = stat_at("build/f");
     CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), -EBUSY); /* dirty both ways */
-    put_everything();
+    flush_everything();
     CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), 0);
 
     CHECK_EQ(info_at("build/f").state, VELO_DISK);
@@ -132,7 +132,7 @@ static void a_file_goes_to_disk_and_comes_back_when_written(void)
     close(fd);
     CHECK(hosted_says("build/f", "on disk again"));
     CHECK(disk_says("build/f", "on disk"));
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/f", "on disk again"));
     bench_close();
 }
@@ -141,7 +141,7 @@ static void a_file_that_is_open_is_not_evicted(void)
 {
     bench_open();
     hosted_write("build/f", "bytes");
-    put_everything();
+    flush_everything();
     const int fd = hosted_open("build/f", O_RDONLY | O_CLOEXEC, 0);
     CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), -EBUSY);
     close(fd);
@@ -157,7 +157,7 @@ static void a_cold_file_is_loaded_by_whoever_opens_it(void)
     hosted_write("build/f", "only stored");
     CHECK_EQ(hosted_link("build/f", "build/g"), 0);
     CHECK_EQ(store_node(node_at("build/f")), 0);
-    CHECK_EQ(velo_settle(&bench.region, node_at("build/f")), 0);
+    CHECK_EQ(velo_refresh_attributes(&bench.region, node_at("build/f")), 0);
     const struct stat before = stat_at("build/f");
     CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), 0);
     CHECK_EQ(info_at("build/f").state, VELO_COLD);
@@ -172,7 +172,7 @@ static void a_cold_file_is_loaded_by_whoever_opens_it(void)
     CHECK(same_time(after.st_ctim, before.st_ctim));
     CHECK_EQ(after.st_mode, before.st_mode);
     CHECK_EQ(info_at("build/f").dirty_store, 0);
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/g", "only stored"));
     bench_close();
 }
@@ -216,15 +216,15 @@ static void charges_follow_what_files_hold(void)
     CHECK_EQ(velo_charge(&bench.region, node_at("build/f"), 10 * step), 0);
     CHECK_EQ(charged_bytes(), 10 * step);
     write_all(fd, "few bytes");
-    velo_settle(&bench.region, node_at("build/f"));
+    velo_refresh_attributes(&bench.region, node_at("build/f"));
     CHECK_EQ(charged_bytes(), 10 * step); /* a writer's charge does not fall */
     close(fd);
-    velo_settle(&bench.region, node_at("build/f"));
+    velo_refresh_attributes(&bench.region, node_at("build/f"));
     CHECK_EQ(charged_bytes(), 4096);
     CHECK_EQ(hosted_rename("build/f", "build/elsewhere"), 0);
     CHECK_EQ(charged_bytes(), 4096);
     CHECK_EQ(hosted_unlink("build/elsewhere"), 0);
-    settle_everything();
+    refresh_everything();
     CHECK_EQ(charged_bytes(), 0);
     bench_close();
 }
@@ -343,7 +343,7 @@ static void an_arena_of_another_build_is_refused(void)
     bench_remove();
 }
 
-static void a_sweep_takes_orphans_and_nothing_else(void)
+static void a_sweep_takes_unowned_files_and_nothing_else(void)
 {
     char path[160];
     bench_open();
@@ -363,8 +363,8 @@ static void a_sweep_takes_orphans_and_nothing_else(void)
 
 int main(void)
 {
-    RUN(put_leaves_what_the_plain_command_would_have_left);
-    RUN(put_goes_by_age);
+    RUN(flush_leaves_what_the_plain_command_would_have_left);
+    RUN(writeback_goes_by_age);
     RUN(a_file_that_is_being_written_stays_dirty);
     RUN(programs_are_known_to_be_waiting_until_they_are_on_disk);
     RUN(a_file_goes_to_disk_and_comes_back_when_written);
@@ -378,6 +378,6 @@ int main(void)
     RUN(stamps_of_both_worlds_are_one_order);
     RUN(a_directory_that_was_looked_at_gets_a_later_stamp);
     RUN(an_arena_of_another_build_is_refused);
-    RUN(a_sweep_takes_orphans_and_nothing_else);
+    RUN(a_sweep_takes_unowned_files_and_nothing_else);
     return 0;
 }

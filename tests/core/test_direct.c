@@ -24,8 +24,8 @@ static void memory_is(uint64_t bytes)
 
 static void evict(const char *name)
 {
-    put_everything();
-    settle_everything();
+    flush_everything();
+    refresh_everything();
     CHECK_EQ(velo_evict(&bench.region, node_at(name)), 0);
     CHECK_EQ(info_at(name).state, VELO_DISK);
 }
@@ -60,7 +60,7 @@ static void a_writer_on_disk_loses_nothing_to_who_would_copy_the_file(void)
     close(direct);
 
     CHECK(hosted_says("build/f", "A1234B6789"));
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/f", "A1234B6789"));
     CHECK_EQ(reconcile().conflicts, 0);
     bench_close();
@@ -139,9 +139,9 @@ static void a_copy_into_memory_is_of_the_file_that_was_meant(void)
     CHECK_EQ(walk_to("build/f", 0, &before), 0);
     CHECK_EQ(hosted_rename("build/c", "build/f"), 0);
 
-    struct velo_look look;
-    CHECK_EQ(velo_look_at(&bench.region, before.node, &look), 0);
-    CHECK_EQ(velo_copy_up(&bench.region, &before, &look, 0), -ENOENT);
+    struct velo_snapshot snapshot;
+    CHECK_EQ(velo_snapshot_take(&bench.region, before.node, &snapshot), 0);
+    CHECK_EQ(velo_copy_up(&bench.region, &before, &snapshot, 0), -ENOENT);
     CHECK_EQ(info_at("build/other").state, VELO_DISK);
 
     const int fd = velo_open(&bench.region, &before, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
@@ -150,7 +150,7 @@ static void a_copy_into_memory_is_of_the_file_that_was_meant(void)
     close(fd);
     CHECK(hosted_says("build/f", "the other!"));
     CHECK(hosted_says("build/other", "effs own"));
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/f", "the other!"));
     CHECK(disk_says("build/other", "effs own"));
     bench_close();
@@ -163,11 +163,11 @@ static void disturb(_Atomic int *stop)
 {
     for (unsigned turn = 0; !atomic_load(stop); turn++) {
         memory_is(turn % 3 == 0 ? 1 : BENCH_MEMORY_BYTES);
-        struct velo_put_result result;
-        velo_put_all(&bench.region, 0, 100, &result);
+        struct velo_flush_result result;
+        velo_flush(&bench.region, 0, 100, &result);
         struct velo_place place;
         if (walk_to("build/f", 0, &place) == 0 && place.node != 0) {
-            velo_settle(&bench.region, place.node);
+            velo_refresh_attributes(&bench.region, place.node);
             velo_evict(&bench.region, place.node);
         }
     }
@@ -249,7 +249,7 @@ static void watch(int self, _Atomic int *shared)
     while (!atomic_load(shared)) {
         const int fd = hosted_open("build/f", O_RDONLY | O_CLOEXEC, 0);
         CHECK(fd >= 0);
-        for (int look = 0; look < 20; look++) {
+        for (int snapshot = 0; snapshot < 20; snapshot++) {
             const int least = atomic_load(&shared[1]);
             int seen = -1;
             CHECK_EQ(pread(fd, &seen, sizeof seen, 0), sizeof seen);

@@ -86,18 +86,18 @@ static void change_something(void)
 static void do_a_shards_work(void)
 {
     struct velo_node_info info[64];
-    struct velo_put_result result;
+    struct velo_flush_result result;
     uint32_t cursor = 0;
     const uint32_t count = velo_scan(&bench.region, UINT32_MAX, &cursor, info, 64);
     for (uint32_t i = 0; i < count; i++) {
-        velo_settle(&bench.region, info[i].node);
+        velo_refresh_attributes(&bench.region, info[i].node);
         if (pick(3) == 0 && info[i].links > 0)
-            velo_put(&bench.region, info[i].node, 0);
+            velo_writeback(&bench.region, info[i].node, 0);
         if (info[i].state == VELO_BACKED)
             velo_evict(&bench.region, info[i].node);
     }
     if (pick(10) == 0)
-        velo_put_all(&bench.region, 0, 0, &result);
+        velo_flush(&bench.region, 0, 0, &result);
     if (pick(10) == 0)
         velo_sweep(&bench.region);
 }
@@ -158,8 +158,8 @@ static void disk_and_namespace_agree(void)
 {
     bench_check();
     reconcile();
-    put_everything();
-    settle_everything();
+    flush_everything();
+    refresh_everything();
     bench_check();
     const struct velo_reconcile_result again = reconcile();
     CHECK_EQ(again.changed + again.ingested + again.vanished + again.conflicts, 0);

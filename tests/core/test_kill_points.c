@@ -59,7 +59,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static void look_into(struct snapshot *shot, const char *directory)
+static void probe_into(struct snapshot *shot, const char *directory)
 {
     static struct snapshot part;
     memset(&part, 0, sizeof part);
@@ -72,7 +72,7 @@ static void look_into(struct snapshot *shot, const char *directory)
 }
 
 /* What came out of the hosted directory, and its bytes. */
-static void look_outside(struct snapshot *shot)
+static void probe_outside(struct snapshot *shot)
 {
     static const char *const names[] = {"plain/f", "plain/d/in", "plain/d/new", "plain/in",
                                         "plain/new"};
@@ -96,10 +96,10 @@ static void take_snapshot(char out[SNAPSHOT_BYTES])
     static struct snapshot shot;
     struct stat st;
     memset(&shot, 0, sizeof shot);
-    look_into(&shot, "build");
+    probe_into(&shot, "build");
     if (hosted_stat("build/d", &st) == 0 && S_ISDIR(st.st_mode))
-        look_into(&shot, "build/d");
-    look_outside(&shot);
+        probe_into(&shot, "build/d");
+    probe_outside(&shot);
     memcpy(out, shot.text, SNAPSHOT_BYTES);
 }
 
@@ -160,8 +160,8 @@ static unsigned backing_files(void)
 static void disk_follows(const char *expected, const char *too)
 {
     static char now[SNAPSHOT_BYTES];
-    put_everything();
-    settle_everything();
+    flush_everything();
+    refresh_everything();
     bench_check();
     const struct velo_reconcile_result result = reconcile();
     CHECK_EQ(result.conflicts, 0);
@@ -181,7 +181,7 @@ static int kill_at(const struct operation *operation, long k, const char *before
     static char now[SNAPSHOT_BYTES];
     start_over(operation);
     const int survived = child_dies_at(k, operation->act);
-    child_dies_at(k % 7 + 1, look_at_root);
+    child_dies_at(k % 7 + 1, probe_root);
     bench_check();
     if (operation->steps)
         operation->act();

@@ -131,9 +131,10 @@ static void targets_of_up_to_4095_bytes_are_kept_and_followed(void)
         target[length] = 0;
         snprintf(name, sizeof name, "l%zu", length);
         const struct step link = {SYMLINK, name, target, 0, 0}, read = {READ, name, NULL, 0, 0},
-                          look = {READLINK, name, NULL, 0, 0}, away = {UNLINK, name, NULL, 0, 0};
+                          snapshot = {READLINK, name, NULL, 0, 0},
+                          away = {UNLINK, name, NULL, 0, 0};
         do_both(&link);
-        do_both(&look);
+        do_both(&snapshot);
         do_both(&read);
         if (length == 4094)
             do_both(&away);
@@ -181,7 +182,7 @@ static void two_dots_leave_the_hosted_directory_and_come_back(void)
     bench_close();
 }
 
-static void symlinks_cross_the_border_both_ways(void)
+static void symlinks_lead_across_both_ways(void)
 {
     struct velo_place place;
     bench_open();
@@ -223,7 +224,7 @@ static void a_directory_moves_with_everything_below_it(void)
     CHECK(fd >= 0);
     close(fd);
     CHECK_EQ(hosted_stat("build/z/b/g", &st), 0);
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/z/b/f", "deep"));
     CHECK_EQ(faccessat(deep, "g", F_OK, 0), 0);
     close(deep);
@@ -243,7 +244,7 @@ static void a_listing_has_every_name_once(void)
         close(fd);
     }
     DIR *dir = NULL; /* put on disk, so that the kernel's own listing can be the judge */
-    put_everything();
+    flush_everything();
     CHECK((dir = opendir(in_workspace("build"))) != NULL);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         if (entry->d_name[0] == '.')
@@ -266,9 +267,9 @@ static void a_listing_has_every_name_once(void)
     bench_close();
 }
 
-static void many_names_of_one_file_are_put_and_linked(void)
+static void many_names_of_one_file_are_written_back_and_linked(void)
 {
-    enum { COUNT = 700 }; /* more than the intent log has room for if each cost one note */
+    enum { COUNT = 700 }; /* more than the undo log has room for if each cost one note */
     char name[64];
     bench_open();
     hosted_write("build/f", "shared");
@@ -276,7 +277,7 @@ static void many_names_of_one_file_are_put_and_linked(void)
         snprintf(name, sizeof name, "build/l%d", i);
         CHECK_EQ(hosted_link("build/f", name), 0);
     }
-    put_everything();
+    flush_everything();
     struct stat st;
     CHECK_EQ(lstat(in_workspace("build/f"), &st), 0);
     CHECK_EQ(st.st_nlink, COUNT + 1);
@@ -316,10 +317,10 @@ int main(void)
     RUN(targets_of_up_to_4095_bytes_are_kept_and_followed);
     RUN(a_text_of_4096_bytes_is_too_long_whatever_it_says);
     RUN(two_dots_leave_the_hosted_directory_and_come_back);
-    RUN(symlinks_cross_the_border_both_ways);
+    RUN(symlinks_lead_across_both_ways);
     RUN(a_directory_moves_with_everything_below_it);
     RUN(a_listing_has_every_name_once);
-    RUN(many_names_of_one_file_are_put_and_linked);
+    RUN(many_names_of_one_file_are_written_back_and_linked);
     RUN(special_files_are_the_kernels);
     return 0;
 }

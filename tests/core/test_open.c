@@ -64,8 +64,8 @@ static void flags_mean_the_same_for_a_file_on_disk(void)
     bench_open();
     do_both(&first);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        put_everything();
-        settle_everything();
+        flush_everything();
+        refresh_everything();
         const struct velo_node_info info = info_at(i <= 10 ? "build/f" : "build/h");
         CHECK_EQ(info.dirty_disk, 0);
         if (info.state == VELO_BACKED)
@@ -94,14 +94,14 @@ static void an_unlinked_file_lives_while_it_is_open(void)
     CHECK_EQ(velo_fstat_fix(&bench.region, &st), 1);
     CHECK_EQ(st.st_nlink, 0);
     CHECK_EQ(st.st_ino, inode);
-    CHECK_EQ(velo_settle(&bench.region, node), 0);
+    CHECK_EQ(velo_refresh_attributes(&bench.region, node), 0);
     CHECK(charged_bytes() > 0);
     hosted_write("build/f", "another");
     CHECK(fd_says(fd, "still here"));
     bench_check();
     close(fd);
-    CHECK_EQ(velo_settle(&bench.region, node), 1);
-    CHECK_EQ(velo_settle(&bench.region, node), 0);
+    CHECK_EQ(velo_refresh_attributes(&bench.region, node), 1);
+    CHECK_EQ(velo_refresh_attributes(&bench.region, node), 0);
     bench_check();
     CHECK(hosted_says("build/f", "another"));
     bench_close();
@@ -116,14 +116,14 @@ static void a_mapping_keeps_an_unlinked_file(void)
     CHECK(map != MAP_FAILED);
     close(fd);
     const uint32_t node = node_at("build/f");
-    put_everything();
+    flush_everything();
     CHECK_EQ(info_at("build/f").dirty_disk, 1); /* who maps it may still write */
     CHECK_EQ(velo_evict(&bench.region, node), -EBUSY);
     CHECK_EQ(hosted_unlink("build/f"), 0);
-    CHECK_EQ(velo_settle(&bench.region, node), 0);
+    CHECK_EQ(velo_refresh_attributes(&bench.region, node), 0);
     CHECK(memcmp(map, "mapped", 6) == 0);
     munmap(map, 6);
-    CHECK_EQ(velo_settle(&bench.region, node), 1);
+    CHECK_EQ(velo_refresh_attributes(&bench.region, node), 1);
     bench_close();
 }
 
@@ -141,7 +141,7 @@ static void a_replaced_file_lives_while_it_is_open(void)
     CHECK_EQ(st.st_nlink, 0);
     CHECK(hosted_says("build/old", "new bytes"));
     close(fd);
-    settle_everything();
+    refresh_everything();
     bench_close();
 }
 
@@ -163,7 +163,7 @@ static void a_descriptor_and_its_path_are_one_file_in_every_state(void)
         CHECK_EQ(st.st_mtim.tv_nsec, by_path.st_mtim.tv_nsec);
         CHECK_EQ(st.st_ctim.tv_nsec, by_path.st_ctim.tv_nsec);
         close(fd);
-        put_everything();
+        flush_everything();
         if (round == 1)
             CHECK_EQ(velo_evict(&bench.region, node_at("build/f")), 0);
     }
@@ -269,9 +269,9 @@ static void a_stranger_may_do_what_the_modes_say(void)
         for (size_t i = 0; i < sizeof owner / sizeof owner[0]; i++)
             do_both(&owner[i]);
         if (on_disk)
-            put_everything();
+            flush_everything();
         as_stranger(stranger, sizeof stranger / sizeof stranger[0]);
-        put_everything();
+        flush_everything();
         CHECK_EQ(reconcile().changed, 0);
         trees_equal();
         bench_close();
@@ -314,7 +314,7 @@ static int hosted_chmod(const char *relative, mode_t mode)
     return rc != 0 ? rc : velo_chmod(&bench.region, &place, mode);
 }
 
-static void put_into_a_closed_directory(void)
+static void writeback_into_a_closed_directory(void)
 {
     static const mode_t modes[] = {0555, 0111, 0500};
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
@@ -325,12 +325,12 @@ static void put_into_a_closed_directory(void)
         CHECK_EQ(hosted_link("build/d/f", "build/d/g"), 0);
         CHECK_EQ(hosted_chmod("build/d", modes[i]), 0);
 
-        put_everything();
+        flush_everything();
         CHECK(disk_says("build/d/f", "first"));
         CHECK(disk_says("build/d/g", "first"));
         CHECK_EQ(disk_mode("build/d"), modes[i]);
         hosted_write("build/d/f", "second");
-        put_everything();
+        flush_everything();
         CHECK(disk_says("build/d/g", "second"));
         CHECK_EQ(disk_mode("build/d"), modes[i]);
         CHECK_EQ(lstat(in_workspace("build/d"), &disk), 0);
@@ -345,7 +345,7 @@ static void put_into_a_closed_directory(void)
 
 static void a_file_reaches_a_directory_that_was_made_read_only(void)
 {
-    as_a_user(put_into_a_closed_directory);
+    as_a_user(writeback_into_a_closed_directory);
 }
 
 static void be_killed_with_a_directory_open(void)
@@ -354,7 +354,7 @@ static void be_killed_with_a_directory_open(void)
     CHECK_EQ(hosted_mkdir("build/d"), 0);
     CHECK_EQ(hosted_chmod("build/d", 0555), 0);
     CHECK_EQ(chmod(in_workspace("build/d"), 0755), 0); /* as velo does for a step */
-    atomic_store(&bench.region.header->loosened, node_at("build/d"));
+    atomic_store(&bench.region.header->with_rights, node_at("build/d"));
 
     CHECK_EQ(hosted_mkdir("build/other"), 0); /* whoever comes next */
 
@@ -364,7 +364,7 @@ static void be_killed_with_a_directory_open(void)
     bench_close();
 }
 
-static void a_killed_putter_leaves_no_directory_open(void)
+static void a_killed_writer_leaves_no_directory_open(void)
 {
     as_a_user(be_killed_with_a_directory_open);
 }
@@ -373,7 +373,7 @@ static void a_mode_is_true_even_if_who_changed_it_was_killed_then(void)
 {
     bench_open();
     hosted_write("build/f", "x");
-    settle_everything();
+    refresh_everything();
     const int fd = hosted_open("build/f", O_RDONLY | O_CLOEXEC, 0);
 
     const pid_t child = fork();
@@ -386,7 +386,7 @@ static void a_mode_is_true_even_if_who_changed_it_was_killed_then(void)
 
     CHECK_EQ(stat_at("build/f").st_mode & 07777, 0600);
     close(fd);
-    put_everything();
+    flush_everything();
     CHECK_EQ(disk_mode("build/f"), 0600);
     bench_close();
 }
@@ -404,6 +404,6 @@ int main(void)
     RUN(the_set_group_bit_passes_the_group_on);
     RUN(a_file_reaches_a_directory_that_was_made_read_only);
     RUN(a_mode_is_true_even_if_who_changed_it_was_killed_then);
-    RUN(a_killed_putter_leaves_no_directory_open);
+    RUN(a_killed_writer_leaves_no_directory_open);
     return 0;
 }

@@ -27,7 +27,7 @@ static void what_others_change_is_seen_by_reconcile(void)
     CHECK_EQ(hosted_mkdir("build/d"), 0);
     hosted_write("build/d/in", "in");
     hosted_write("build/turned", "file");
-    put_everything();
+    flush_everything();
     CHECK_EQ(reconcile().changed, 0);
 
     outsider_writes("build/changed", "new!");
@@ -66,7 +66,7 @@ static void what_both_changed_stays_ours_and_is_reported(void)
     bench_open();
     hosted_write("build/f", "base");
     hosted_write("build/h", "base");
-    put_everything();
+    flush_everything();
     hosted_write("build/f", "ours");
     hosted_write("build/h", "ours");
     outsider_writes("build/f", "theirs, longer");
@@ -78,7 +78,7 @@ static void what_both_changed_stays_ours_and_is_reported(void)
     CHECK_EQ(strcmp(conflict_path, in_workspace("build/f")), 0);
     CHECK(hosted_says("build/f", "ours"));
     CHECK(hosted_says("build/h", "ours"));
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/f", "ours"));
     CHECK(disk_says("build/h", "ours"));
     bench_close();
@@ -91,7 +91,7 @@ static void our_own_changes_are_no_outsiders(void)
     CHECK_EQ(hosted_link("build/a", "build/b"), 0);
     CHECK_EQ(hosted_link("build/a", "build/c"), 0);
     CHECK_EQ(hosted_mkdir("build/d"), 0);
-    put_everything();
+    flush_everything();
     const uint32_t node = node_at("build/a");
     /* Each of these gives the inode on disk, which the other names share, a new ctime. */
     CHECK_EQ(hosted_unlink("build/c"), 0);
@@ -99,11 +99,11 @@ static void our_own_changes_are_no_outsiders(void)
     CHECK_EQ(hosted_rename("build/b", "build/d/b"), 0);
     CHECK_EQ(reconcile().changed, 0);
     hosted_write("build/over", "over");
-    put_everything();
+    flush_everything();
     CHECK_EQ(hosted_rename("build/over", "build/d/b"), 0);
     CHECK_EQ(reconcile().changed, 0);
     CHECK_EQ(hosted_link("build/a", "build/e"), 0);
-    put_everything();
+    flush_everything();
     CHECK_EQ(reconcile().changed, 0);
     CHECK_EQ(node_at("build/a"), node);
     CHECK_EQ(velo_evict(&bench.region, node), 0);
@@ -133,7 +133,7 @@ static void a_hosted_directory_that_was_removed_is_gone_with_everything(void)
     CHECK_EQ(mkdir(in_workspace("build"), 0755), 0);
     CHECK_EQ(hosted_stat("build/d/f", &st), -ENOENT);
     hosted_write("build/f", "again");
-    settle_everything();
+    refresh_everything();
     bench_close();
 }
 
@@ -142,7 +142,7 @@ static void a_number_the_disk_gives_to_another_file_is_not_ours(void)
     struct stat st;
     bench_open();
     hosted_write("build/a", "a");
-    put_everything();
+    flush_everything();
     CHECK_EQ(hosted_link("build/a", "build/b"), 0);
     CHECK_EQ(lstat(in_workspace("build/a"), &st), 0);
     CHECK_EQ(hosted_unlink("build/a"), 0); /* the only copy on disk; b lives on in memory */
@@ -158,10 +158,10 @@ static void a_link_that_others_make_is_a_name_of_our_file(void)
     static const char *const names[] = {"build/g", "build/h", "build/i"};
     bench_open();
     hosted_write("build/f", "eff");
-    put_everything();
+    flush_everything();
     CHECK_EQ(link(in_workspace("build/f"), in_workspace(names[0])), 0);
     reconcile(); /* in memory, and the same on disk */
-    settle_everything();
+    refresh_everything();
     velo_evict(&bench.region, node_at("build/f"));
     CHECK_EQ(info_at("build/f").state, VELO_DISK);
     CHECK_EQ(link(in_workspace("build/f"), in_workspace(names[1])), 0);
@@ -176,7 +176,7 @@ static void a_link_that_others_make_is_a_name_of_our_file(void)
     CHECK_EQ(stat_at("build/f").st_nlink, 4);
 
     hosted_write("build/g", "new");
-    put_everything();
+    flush_everything();
     for (unsigned i = 0; i < 3; i++)
         CHECK(hosted_says(names[i], "new") && disk_says(names[i], "new"));
     bench_check();
@@ -187,27 +187,27 @@ static void a_link_of_an_older_version_is_another_file(void)
 {
     bench_open();
     hosted_write("build/f", "old");
-    put_everything();
+    flush_everything();
     hosted_write("build/f", "newer");
     CHECK_EQ(link(in_workspace("build/f"), in_workspace("build/g")), 0);
     reconcile();
-    put_everything();
+    flush_everything();
     CHECK(hosted_says("build/f", "newer") && disk_says("build/f", "newer"));
     CHECK(hosted_says("build/g", "old") && disk_says("build/g", "old"));
     bench_check();
     bench_close();
 }
 
-static void files_are_put_into_the_directory_that_others_made_anew(void)
+static void files_are_written_back_into_the_directory_that_others_made_anew(void)
 {
     bench_open();
     CHECK_EQ(hosted_mkdir("build/d"), 0);
-    put_everything();
+    flush_everything();
     hosted_write("build/d/f", "ours");
     CHECK_EQ(mkdir(in_workspace("build/anew"), 0755), 0);
     CHECK_EQ(rmdir(in_workspace("build/d")), 0);
     CHECK_EQ(rename(in_workspace("build/anew"), in_workspace("build/d")), 0);
-    put_everything();
+    flush_everything();
     CHECK(disk_says("build/d/f", "ours"));
     bench_close();
 }
@@ -222,6 +222,6 @@ int main(void)
     RUN(a_number_the_disk_gives_to_another_file_is_not_ours);
     RUN(a_link_that_others_make_is_a_name_of_our_file);
     RUN(a_link_of_an_older_version_is_another_file);
-    RUN(files_are_put_into_the_directory_that_others_made_anew);
+    RUN(files_are_written_back_into_the_directory_that_others_made_anew);
     return 0;
 }

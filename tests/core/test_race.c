@@ -54,7 +54,7 @@ static int count_name(void *context, const char *name, size_t length, uint64_t i
 }
 
 /* `ball` and `ball2` are the two places of one file: a listing finds it once. */
-static void look_around(void)
+static void probe_around(void)
 {
     unsigned seen = 0;
     struct stat st;
@@ -180,7 +180,7 @@ static void work(int worker)
         keep_a_name(worker, round);
         replace_whole(worker);
         throw_ball();
-        look_around();
+        probe_around();
         fill_and_remove_a_directory(worker);
         fight_over_a_name();
         fight_over_a_name();
@@ -192,18 +192,18 @@ static void tidy_like_a_shard(void)
 {
     struct velo_node_info info[64];
     uint32_t cursor = 0;
-    struct velo_put_result result;
+    struct velo_flush_result result;
     while (!*stop) {
         const uint32_t count = velo_scan(&bench.region, UINT32_MAX, &cursor, info, 64);
         for (uint32_t i = 0; i < count; i++) {
-            velo_settle(&bench.region, info[i].node);
+            velo_refresh_attributes(&bench.region, info[i].node);
             if (pick(4) == 0 && info[i].links > 0)
-                velo_put(&bench.region, info[i].node, 0);
+                velo_writeback(&bench.region, info[i].node, 0);
             if (info[i].state == VELO_BACKED)
                 velo_evict(&bench.region, info[i].node);
         }
         if (pick(200) == 0)
-            velo_put_all(&bench.region, 0, 0, &result);
+            velo_flush(&bench.region, 0, 0, &result);
         if (pick(50) == 0)
             velo_sweep(&bench.region);
         if (pick(20) == 0)
@@ -243,8 +243,8 @@ static void nothing_is_lost_and_nothing_is_torn(void)
 
     bench_check();
     check_own_names();
-    settle_everything();
-    put_everything();
+    refresh_everything();
+    flush_everything();
     bench_check();
     disk_agrees();
     const struct velo_reconcile_result result = reconcile();

@@ -129,9 +129,9 @@ static void random_shard_deed(void)
     const uint32_t count = velo_scan(&bench.region, UINT32_MAX, &cursor, info, 256);
     const unsigned deed = pick(6);
     if (deed == 0)
-        put_everything();
+        flush_everything();
     if (deed == 1)
-        settle_everything();
+        refresh_everything();
     if (deed == 2) { /* everything here was done through us: nothing may look like an outsider's */
         const struct velo_reconcile_result result = reconcile();
         CHECK_EQ(result.conflicts, 0);
@@ -142,7 +142,7 @@ static void random_shard_deed(void)
     for (unsigned i = 0; i < 3 && count > 0 && deed > 2; i++) {
         const struct velo_node_info *file = &info[pick(count)];
         if (deed == 3 && file->links > 0)
-            CHECK(velo_put(&bench.region, file->node, 0) >= 0);
+            CHECK(velo_writeback(&bench.region, file->node, 0) >= 0);
         if (deed == 4 && file->links > 0 && file->state == VELO_BACKED)
             CHECK_EQ(store_node(file->node), 0);
         if (deed == 5 && file->state == VELO_BACKED)
@@ -189,7 +189,7 @@ static void run(int operations, int poison)
         }
     }
     make_room(&bench.region);
-    settle_everything();
+    refresh_everything();
     bench_check();
     trees_equal();
     CHECK_EQ(reconcile().changed, 0);

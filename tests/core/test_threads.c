@@ -114,16 +114,16 @@ static void *tidier(void *argument)
     (void)argument;
     while (writing != 0) {
         struct velo_node_info info[16];
-        struct velo_put_result result;
+        struct velo_flush_result result;
         static struct velo_statistics all;
         uint32_t cursor = 0;
         const uint32_t count = velo_scan(&bench.region, UINT32_MAX, &cursor, info, 16);
         for (uint32_t i = 0; i < count; i++) {
-            velo_settle(&bench.region, info[i].node);
-            velo_put(&bench.region, info[i].node, 0);
+            velo_refresh_attributes(&bench.region, info[i].node);
+            velo_writeback(&bench.region, info[i].node, 0);
             velo_evict(&bench.region, info[i].node);
         }
-        velo_put_all(&bench.region, VELO_PUT_PROGRAMS, 0, &result);
+        velo_flush(&bench.region, VELO_FLUSH_PROGRAMS, 0, &result);
         velo_statistics(&bench.region, &all);
         reconcile();
     }
@@ -147,8 +147,8 @@ static void readers_and_writers_do_not_disturb_each_other(void)
     for (int i = 0; i < count; i++)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
     bench_check();
-    settle_everything();
-    put_everything();
+    refresh_everything();
+    flush_everything();
     CHECK_EQ(reconcile().changed, 0);
     bench_close();
 }

@@ -35,7 +35,7 @@ static void write_from_threads(void)
     for (uintptr_t i = 0; i < WRITERS; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, write_many, (void *)(i * EVENTS_EACH)), 0);
     uint64_t next = 0;
-    for (int look = 0; look < 200; look++)
+    for (int snapshot = 0; snapshot < 200; snapshot++)
         next = velo_trace_read(&bench.region, next, judge, NULL);
     for (int i = 0; i < WRITERS; i++)
         pthread_join(threads[i], NULL);

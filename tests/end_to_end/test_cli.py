@@ -32,7 +32,7 @@ def test_ten_at_once_without_a_server_are_one_server_and_ten_successes(
 
     assert [done.stderr for done in ends] == [""] * 10
     assert [(place / f"build/{n}").read_text() for n in range(10)] == [f"{n}\n" for n in range(10)]
-    servers = [line for line in velo.left() if "velo.router.background" in line]
+    servers = [line for line in velo.left() if "velo.router.daemon" in line]
     assert len(servers) == 1
 
 

@@ -25,7 +25,7 @@ def test_a_command_that_is_traced_says_what_it_ran_past_us(velo: Velo, place) ->
 
     assert "escape: opaque" in shown
     assert "p cannot be entered" in shown
-    assert "escape: border" in shown
+    assert "escape: across" in shown
 
 
 def test_nothing_is_written_down_until_it_is_asked_for(velo: Velo, place) -> None:

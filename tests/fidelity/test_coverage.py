@@ -39,8 +39,8 @@ LIBRARIES = """libstdc++ libgcc_s libpython3* libuv libnode libbfd* libopcodes* 
     libLLVM* libclang* librustc_driver* libstd-* libarchive libsqlite3 libperl libz libzstd liblzma
     libbz2 libcurl libgit2 libssl libcrypto libgio-2* libglib-2* libselinux libacl libattr libmagic
     libtinfo libreadline libjemalloc libtbb* libasan libtsan libubsan liblsan"""
-TWINS = ("{}64", "__{}", "__{}64", "__{}_chk", "{}_chk", "__{}_2", "__{}64_2", "{}at", "__x{}")
-TWINS += ("__l{}", "__f{}", "{}_np", "_{}", "__libc_{}", "{}_unlocked")
+VARIANTS = ("{}64", "__{}", "__{}64", "__{}_chk", "{}_chk", "__{}_2", "__{}64_2", "{}at", "__x{}")
+VARIANTS += ("__l{}", "__f{}", "{}_np", "_{}", "__libc_{}", "{}_unlocked")
 
 
 def defined(path: str | Path) -> dict[str, set[str]]:
@@ -156,18 +156,22 @@ def test_a_name_is_listed_once() -> None:
     assert len(listed) == len(set(listed)), {n for n in listed if listed.count(n) > 1}
 
 
-def test_every_twin_of_a_covered_function_was_looked_at_for_itself() -> None:
+def test_every_variant_of_a_covered_function_was_checked_for_itself() -> None:
     # A pattern of `elsewhere` must not swallow the other spellings of what we cover.
-    twins = {
-        twin.format(name): name
+    variants = {
+        variant.format(name): name
         for name in covered()
-        for twin in TWINS
-        if twin.format(name) in libc()
+        for variant in VARIANTS
+        if variant.format(name) in libc()
     }
 
-    swallowed = {twin: name for twin, name in twins.items() if "elsewhere" in table().classes(twin)}
+    swallowed = {
+        variant: name
+        for variant, name in variants.items()
+        if "elsewhere" in table().classes(variant)
+    }
 
-    assert twins["fstatat"] == "fstat" and twins["__readlink_chk"] == "readlink"
+    assert variants["fstatat"] == "fstat" and variants["__readlink_chk"] == "readlink"
     assert not swallowed, f"twins of covered functions, by pattern only: {swallowed}"
 
 

@@ -1,11 +1,12 @@
-/* code_driver.c - the reader of machine code (instruction.c, sites.c) under the control of test_code.py.
+/* code_driver.c - the reader of machine code (x86_decode.c, syscall_scan.c) under the control of
+ * test_code.py.
  *
  *     length          lines of bytes in hex, one instruction each; out: its length, 0 when it makes no sense
  *     text            lines "FRAMES BYTES" in hex: a text, and where its functions are (START:SIZE, with
  *                     commas between, or "-"); out: 1 when it makes system calls that name files
  *
  * What the code under test sees ends where its malloc ends, so that ASan sees one byte too many. */
-#include "preload/sud/sites.h"
+#include "preload/sud/syscall_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static void tell_length(char *line)
     const size_t count = unhex(line, bytes);
     unsigned char *own = malloc(count);
     memcpy(own, bytes, count);
-    printf("%zu\n", velo_instruction_length(own, own + count));
+    printf("%zu\n", velo_x86_length(own, own + count));
     free(own);
 }
 

@@ -33,13 +33,13 @@ void velo_leave_namespace(struct velo_region *region)
     done = "leaves";
 }
 
-void velo_dispatch_end(struct velo_region *region)
+void velo_sud_end(struct velo_region *region)
 {
     (void)region;
     done = "ends";
 }
 
-void velo_dispatch_filtered(void)
+void velo_sud_filtered(void)
 {
     done = "filtered";
 }
@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 2;
     if (strcmp(argv[1], "watched") == 0)
-        velo_attachment = VELO_WATCHED;
+        velo_attachment = VELO_SUD;
     while (fgets(line, sizeof line, stdin) != NULL) {
         const unsigned short count = read_filter(line, lines);
         struct sock_filter *own = malloc(count * sizeof *own);

@@ -1,7 +1,7 @@
 """Which machine code makes system calls that name files: lengths of instructions, and the scan.
 
-In: bytes written by hand, and libc's own text. Out: what instruction.c and sites.c say of them. The
-numbers that name files are the driver's: open, openat, unlink do; read and getpid do not.
+In: bytes written by hand, and libc's own text. Out: what x86_decode.c and syscall_scan.c say of
+them. The numbers that name files are the driver's: open, openat, unlink do; read and getpid do not.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ LARGE_TEXTS = {
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    files = ("code_driver.c", "sud/instruction.c", "sud/sites.c")
+    files = ("code_driver.c", "sud/x86_decode.c", "sud/syscall_scan.c")
     return made_once(tmp_path_factory, "code", lambda to: compiled(to, *files))
 
 

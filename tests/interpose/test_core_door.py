@@ -84,13 +84,13 @@ def test_creating_twice_is_refused_and_harmless(inside):
     assert inside.read("a") == b"kept"
 
 
-def test_a_file_is_seen_dirty_put_stored_and_evicted_to_disk(inside):
+def test_a_file_is_dirty_written_back_stored_and_evicted_to_disk(inside):
     info = inside.write("a", b"hello")
     region = inside.region
     assert (info.state, info.links, info.dirty_disk, info.dirty_store) == (BACKED, 1, True, True)
     assert not (inside.build / "a").exists()
 
-    assert region.put(info.node)
+    assert region.writeback(info.node)
     digest = store_by_hand(inside, "a")
     assert region.evict(info.node)
 
@@ -147,21 +147,21 @@ def test_a_dirty_file_is_not_evicted(inside):
     assert inside.read("a") == b"hello"
 
 
-def test_put_all_puts_everything_and_says_how_much(inside):
+def test_flush_writes_everything_back_and_says_how_much(inside):
     inside.run("mkdir build/d; echo one > build/d/one; echo two > build/two; ln -s two build/link")
 
-    done = inside.region.put_all()
+    done = inside.region.flush()
 
     assert done.files == 2 and done.failed == 0 and done.first_error == 0
     assert (inside.build / "d/one").read_text() == "one\n"
     assert not any(info.dirty_disk for info in inside.region.scan())
 
 
-def test_an_unlinked_file_is_freed_by_settle_when_nobody_has_it_open(inside):
+def test_an_unlinked_file_is_freed_by_a_refresh_when_nobody_has_it_open(inside):
     info = inside.write("a", b"hello")
     inside.run("rm build/a")
 
-    freed = inside.region.settle(info.node)
+    freed = inside.region.refresh_attributes(info.node)
 
     assert freed or inside.region.info(info.node) is None
     assert os.listdir(inside.arena / "i") == []
@@ -214,7 +214,7 @@ def test_a_pulse_of_a_shard_that_is_not_there_is_a_value_error(inside):
 
 def test_reconcile_takes_in_what_changed_outside_and_reports_conflicts(inside):
     inside.write("a", b"put")
-    inside.region.put_all()
+    inside.region.flush()
     inside.write("a", b"inside")
     (inside.build / "a").write_bytes(b"outside, longer")
     (inside.build / "new").write_bytes(b"new")
@@ -229,7 +229,7 @@ def test_reconcile_takes_in_what_changed_outside_and_reports_conflicts(inside):
 
 def test_an_exception_in_the_conflict_callback_comes_through(inside):
     inside.write("a", b"put")
-    inside.region.put_all()
+    inside.region.flush()
     inside.write("a", b"inside")
     (inside.build / "a").write_bytes(b"outside, longer")
 

@@ -52,7 +52,7 @@ static size_t unhex(char *text)
     return count;
 }
 
-static void put_hex(FILE *out, const unsigned char *bytes, size_t count)
+static void print_hex(FILE *out, const unsigned char *bytes, size_t count)
 {
     if (count == 0)
         fputc('-', out);
@@ -195,7 +195,7 @@ static void ask_one(char *line, void (*perform_it)(struct call *))
     require(call.code >= 0 || call.reply_length == UNTOUCHED, "a failure gives no length");
 
     printf("%d ", call.code);
-    put_hex(stdout, call.reply, call.code >= 0 ? call.reply_length : 0);
+    print_hex(stdout, call.reply, call.code >= 0 ? call.reply_length : 0);
     const long elapsed_ns = (end.tv_sec - start.tv_sec) * 1000000000 + end.tv_nsec - start.tv_nsec;
     printf(" %ld %zu\n", elapsed_ns / 1000000, call.stack_bytes);
     fflush(stdout);
@@ -302,9 +302,9 @@ static void feed_one(char *line)
     struct outcome *single = converse(bytes, count, reply_size, (struct cut){1, 1, 1});
     require_same(bytes, count, reply_size, whole, (struct cut){1, 1, 1});
     printf("%d %d %zu ", whole->result, whole->code, single->consumed);
-    put_hex(stdout, whole->reply, whole->result == 1 ? whole->reply_length : 0);
+    print_hex(stdout, whole->reply, whole->result == 1 ? whole->reply_length : 0);
     putchar(' ');
-    put_hex(stdout, single->said, single->said_length);
+    print_hex(stdout, single->said, single->said_length);
     putchar('\n');
     fflush(stdout);
     release(whole);

@@ -162,7 +162,7 @@ static void list(void)
     free(found);
 }
 
-/* ---- a life behind a filter -------------------------------------------------------------------- */
+/* ---- a life behind a filter ------------------------------------------------------------------ */
 
 #define CALL(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)SYS_##name, 0, 1), ANSWER
 #define LOAD_CALL BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))

@@ -11,7 +11,7 @@ import pytest
 
 from velo.router import config
 from velo.router.errors import BadConfiguration, NotTrusted
-from velo.router.quantity import format_duration, format_size, parse_duration, parse_size
+from velo.router.units import format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.fixture

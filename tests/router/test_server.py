@@ -45,7 +45,7 @@ class Running:
             chosen,
             arena,
             region,
-            background=bool(settings),
+            daemon=bool(settings),
             say=self.said.append,
             shard_command=lambda index: SLEEP,
         )
@@ -317,14 +317,14 @@ def test_while_it_leaves_nobody_comes_in(start):
         sessions.Session(running.arena, os.getpid()).enter()
 
 
-def test_an_unused_background_server_ends_by_itself(start):
+def test_an_unused_daemon_ends_by_itself(start):
     running = start(idle_exit="50ms")
     running.shard(0), running.shard(1)
 
     assert running.ended() is None
 
 
-def test_a_background_server_that_is_used_stays(start):
+def test_a_daemon_that_is_used_stays(start):
     running = start(idle_exit="50ms")
     running.region.numbers["live_processes"] = 1
     running.shard(0), running.shard(1)
@@ -415,10 +415,10 @@ def test_no_process_is_left_when_the_server_has_ended(start):
             os.kill(pid, 0)
 
 
-def test_the_background_entry_answers_through_its_pipe_even_when_it_is_broken():
+def test_the_daemon_entry_answers_through_its_pipe_even_when_it_is_broken():
     read, write = os.pipe()
     done = subprocess.run(
-        [sys.executable, "-m", "velo.router.background", "--ready-fd", str(write), "{}"],
+        [sys.executable, "-m", "velo.router.daemon", "--ready-fd", str(write), "{}"],
         pass_fds=[write],
         timeout=LIMIT_S,
     )

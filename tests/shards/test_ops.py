@@ -13,7 +13,7 @@ from support.arena import states
 from velo.interpose.core import BACKED, COLD, DISK
 from velo.shards import flush, ops
 from velo.shards.errors import (
-    BatonBusy,
+    FlushLockBusy,
     LoadFailed,
     ShardFull,
     StoreFull,
@@ -37,18 +37,18 @@ def test_nothing_leaves_while_there_is_room(region, shard):
 
     ops.space(shard, 10_000)
 
-    assert states(region) == {"a": BACKED} and region.puts == []
+    assert states(region) == {"a": BACKED} and region.writebacks == []
 
 
 def test_clean_files_leave_first_and_cost_no_write(region, shard):
     region.write("dirty", bytes(45_000))
     clean = region.write("clean", bytes(45_000))
-    region.put(clean)
-    region.puts.clear()
+    region.writeback(clean)
+    region.writebacks.clear()
 
     ops.space(shard, 30_000)
 
-    assert states(region) == {"dirty": BACKED, "clean": DISK} and region.puts == []
+    assert states(region) == {"dirty": BACKED, "clean": DISK} and region.writebacks == []
 
 
 def test_dirty_files_are_put_least_recently_used_first_until_it_fits(region, shard):
@@ -73,14 +73,14 @@ def test_what_leaves_early_takes_its_past_with_it(region, shard):
 
     ops.space(shard, 1_000)
 
-    assert region.puts == ["older elsewhere", "old", "newer"]
+    assert region.writebacks == ["older elsewhere", "old", "newer"]
     assert states(region)["newer"] == DISK and states(region)["newest"] == BACKED
 
 
 def test_only_own_files_leave(region, shard):
     region.write("mine", bytes(45_000), home=0)
     other = region.write("other", bytes(45_000), home=1)
-    region.put(other)
+    region.writeback(other)
 
     ops.space(shard, 50_000)
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_being_written_is_not_copied_to_disk_in_vain(region, shar
     with open(region.root / "memory" / str(node), "ab"), pytest.raises(ShardFull):
         ops.space(shard, 50_000)
 
-    assert region.puts == []
+    assert region.writebacks == []
 
 
 def test_it_is_enough_when_it_fits_at_all(region, shard):
@@ -139,7 +139,7 @@ def test_unlinked_and_closed_files_are_freed_instead(region, shard):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_when_the_tree_refuses_files_go_cold_and_come_back(region, shard, code):
     node = region.write("a", b"a" * 95_000)
-    region.refuse_put = code
+    region.refuse_writeback = code
 
     ops.space(shard, 50_000)
     assert states(region) == {"a": COLD}
@@ -153,7 +153,7 @@ def test_when_tree_and_store_refuse_nothing_is_dropped_and_the_answer_says_why(
     region, shard, monkeypatch
 ):
     node = region.write("a", b"a" * 95_000)
-    region.refuse_put = errno.ENOSPC
+    region.refuse_writeback = errno.ENOSPC
     refuse_store(shard, monkeypatch)
 
     with pytest.raises(ShardFull, match="store full"):
@@ -164,15 +164,15 @@ def test_when_tree_and_store_refuse_nothing_is_dropped_and_the_answer_says_why(
 
 def test_eviction_by_itself_writes_nothing_when_it_may_not(region, shard):
     region.write("dirty", bytes(50_000))
-    region.put(region.write("clean", bytes(45_000)))
-    region.puts.clear()
+    region.writeback(region.write("clean", bytes(45_000)))
+    region.writebacks.clear()
 
     ops.make_room(shard, may_write=False)
 
-    assert states(region) == {"dirty": BACKED, "clean": DISK} and region.puts == []
+    assert states(region) == {"dirty": BACKED, "clean": DISK} and region.writebacks == []
 
 
-# ---- LOAD, MATERIALISE ---------------------------------------------------------------------------
+# ---- LOAD, WRITEBACK ---------------------------------------------------------------------------
 
 
 def test_load_is_ok_when_there_is_nothing_to_do(region, shard):
@@ -211,22 +211,22 @@ def test_load_of_a_damaged_blob_is_an_io_error_that_names_it(region, shard):
     assert caught.value.code == errno.EIO and region.files[node].state == COLD
 
 
-def test_materialise_puts_one_file_and_is_harmless_twice(region, shard):
+def test_writeback_puts_one_file_on_disk_and_is_harmless_twice(region, shard):
     node = region.write("a", b"a")
     region.write("b", b"b")
 
-    ops.materialise(shard, node)
-    ops.materialise(shard, node)
+    ops.writeback(shard, node)
+    ops.writeback(shard, node)
 
     assert not region.info(node).dirty_disk and region.info(2).dirty_disk
 
 
-def test_materialise_on_a_full_disk_says_so(region, shard):
+def test_writeback_on_a_full_disk_says_so(region, shard):
     node = region.write("a", b"a")
-    region.refuse_put = errno.ENOSPC
+    region.refuse_writeback = errno.ENOSPC
 
     with pytest.raises(TreeRefused, match="No space left"):
-        ops.materialise(shard, node)
+        ops.writeback(shard, node)
 
 
 # ---- BARRIER, SYNC, UNLOAD, idle -----------------------------------------------------------------
@@ -238,25 +238,25 @@ def test_barrier_puts_all_shards_files_and_stores_nothing(region, shard):
 
     ops.barrier(shard)
 
-    assert region.puts == ["mine", "theirs"]
+    assert region.writebacks == ["mine", "theirs"]
     assert all(info.dirty_store for info in region.scan())
 
 
-def test_barrier_waits_for_the_baton_and_then_gives_up(region, shard, monkeypatch):
+def test_barrier_waits_for_the_flush_lock_and_then_gives_up(region, shard, monkeypatch):
     region.write("a", b"a")
-    region.baton_taken = True
+    region.flush_lock_taken = True
     monkeypatch.setattr(ops, "BARRIER_TIMEOUT_MS", 30)
 
-    with pytest.raises(BatonBusy):
+    with pytest.raises(FlushLockBusy):
         ops.barrier(shard)
 
 
 def test_barrier_brings_back_what_the_tree_once_refused(region, shard):
     node = region.write("a", b"a" * 95_000)
-    region.refuse_put = errno.ENOSPC
+    region.refuse_writeback = errno.ENOSPC
     ops.space(shard, 50_000)
     assert states(region) == {"a": COLD}
-    region.refuse_put = 0
+    region.refuse_writeback = 0
 
     ops.barrier(shard)
 
@@ -302,10 +302,10 @@ def test_sync_on_a_full_store_keeps_everything_puts_the_tree_and_says_so(
 
 def test_trouble_is_over_when_the_same_work_succeeds(region, shard):
     region.write("a", b"a")
-    region.refuse_put = errno.ENOSPC
+    region.refuse_writeback = errno.ENOSPC
     with pytest.raises(TreeRefused):
         ops.sync(shard)
-    region.refuse_put = 0
+    region.refuse_writeback = 0
 
     ops.sync(shard)
 
@@ -355,9 +355,9 @@ def test_idle_flush_does_nothing_when_nothing_is_dirty(region, shard):
 
 def test_idle_flush_stores_even_while_another_shard_puts(region, shard):
     node = region.write("a", b"a")
-    region.baton_taken = True
+    region.flush_lock_taken = True
 
-    with pytest.raises(BatonBusy):
+    with pytest.raises(FlushLockBusy):
         ops.idle_flush(shard, stop=flush.never)
 
     assert not region.info(node).dirty_store

@@ -72,7 +72,7 @@ def test_a_damaged_blob_is_not_relied_on_when_it_would_be_the_only_copy(region, 
     del region.files[first]
     damage_blob(shard, data, damage)
     node = region.write("again", data)
-    region.refuse_put = errno.ENOSPC
+    region.refuse_writeback = errno.ENOSPC
 
     # when the file leaves memory for the store alone
     ops.space(shard, 50_000)
@@ -121,6 +121,6 @@ def test_a_path_that_cannot_be_said_stops_nothing(region, shard, monkeypatch):
 
     assert shard.recorder._manifest().paths() == {os.fsencode(say(short))}
     region.rewrite(node, b"more")
-    region.refuse_put = errno.ENOSPC
+    region.refuse_writeback = errno.ENOSPC
     with pytest.raises(TreeRefused, match="File name too long"):
         ops.barrier(shard)

@@ -172,11 +172,11 @@ def test_load_brings_a_cold_file_back(inside, router):
     assert inside.named("a").state == BACKED and inside.read("a") == b"hello"
 
 
-def test_materialise_puts_one_file(inside, router):
+def test_writeback_puts_one_file_on_disk(inside, router):
     info = inside.write("a", b"a")
     inside.write("b", b"b")
 
-    router.ok("MATERIALISE", number(0, info.node))
+    router.ok("WRITEBACK", number(0, info.node))
 
     assert (inside.build / "a").exists() and not (inside.build / "b").exists()
 
@@ -231,7 +231,7 @@ def test_while_somebody_is_inside_files_rest_for_idle_flush_seconds(inside, tmp_
 def test_paused_nothing_is_flushed_but_what_is_asked_for_is_done(inside, router):
     inside.region.pause(True)
     inside.write("a", b"hello")
-    until(lambda: router.status()["background"] == "idle")
+    until(lambda: router.status()["worker_thread"] == "idle")
     time.sleep(1.5)  # longer than the look that would have flushed; nothing can be waited for
 
     assert inside.named("a").dirty_disk and not (inside.build / "a").exists()

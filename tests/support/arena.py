@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from velo.interpose.core import BACKED, COLD, DISK, NodeInfo, Pulse, PutResult
+from velo.interpose.core import BACKED, COLD, DISK, FlushResult, NodeInfo, Pulse
 
 
 @dataclass
@@ -46,9 +46,9 @@ class FakeRegion:
     activity: int = 0
     live_processes: int = 0
     files: dict[int, FakeFile] = field(default_factory=dict)
-    refuse_put: int = 0  # an errno: what the tree's disk says
-    baton_taken: bool = False
-    puts: list[str] = field(default_factory=list)
+    refuse_writeback: int = 0  # an errno: what the tree's disk says
+    flush_lock_taken: bool = False
+    writebacks: list[str] = field(default_factory=list)
     while_stored: Callable[[int], None] = lambda node: None
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class FakeRegion:
     def statistics(self) -> dict[str, object]:
         return {"live_processes": self.live_processes}
 
-    def settle(self, node: int) -> bool:
+    def refresh_attributes(self, node: int) -> bool:
         file = self.files.get(node)
         if file is None or file.links or file.writers:
             return False
@@ -151,29 +151,29 @@ class FakeRegion:
             os.close(fd)
         file.state = BACKED
 
-    def put(self, node: int, *, sync: bool = False) -> bool:
+    def writeback(self, node: int, *, sync: bool = False) -> bool:
         file = self.files[node]
-        if self.refuse_put:
-            raise OSError(self.refuse_put, os.strerror(self.refuse_put))
+        if self.refuse_writeback:
+            raise OSError(self.refuse_writeback, os.strerror(self.refuse_writeback))
         if file.state == BACKED:
             self._disk(node).write_bytes(self._memory(node).read_bytes())
-            self.puts.append(file.name)
+            self.writebacks.append(file.name)
         if file.writers:
             return False
         file.disk_version = file.version
         return True
 
-    def put_all(
+    def flush(
         self, *, programs: bool = False, sync: bool = False, timeout_ms: int = 0
-    ) -> PutResult | None:
-        if self.baton_taken:
+    ) -> FlushResult | None:
+        if self.flush_lock_taken:
             time.sleep(timeout_ms / 1000)
             return None
         dirty = [f for f in self.files.values() if f.links and f.disk_version != f.version]
-        if self.refuse_put:
-            return PutResult(0, 0, 0, 0, len(dirty), self.refuse_put if dirty else 0)
-        done = [self.put(f.node) for f in sorted(dirty, key=lambda f: f.mtime_ns)]
-        return PutResult(len(done), 0, sum(f.size for f in dirty), done.count(False), 0, 0)
+        if self.refuse_writeback:
+            return FlushResult(0, 0, 0, 0, len(dirty), self.refuse_writeback if dirty else 0)
+        done = [self.writeback(f.node) for f in sorted(dirty, key=lambda f: f.mtime_ns)]
+        return FlushResult(len(done), 0, sum(f.size for f in dirty), done.count(False), 0, 0)
 
     def path_of(self, node: int) -> str:
         if node not in self.files:

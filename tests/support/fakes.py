@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import zmq
 
-from velo.interpose.core import PutResult
+from velo.interpose.core import FlushResult
 from velo.shards.wire import (
     MAGIC,
     READY,
@@ -46,13 +46,13 @@ class FakeRegion:
     def scan(self) -> list[object]:
         return []
 
-    def put_all(self, *, sync: bool = False, timeout_ms: int = 0) -> PutResult:
-        return PutResult(0, 0, 0, 0, self.refused, 28 if self.refused else 0)
+    def flush(self, *, sync: bool = False, timeout_ms: int = 0) -> FlushResult:
+        return FlushResult(0, 0, 0, 0, self.refused, 28 if self.refused else 0)
 
     def statistics(self) -> dict[str, object]:
         names = (
             "used_bytes max_memory_bytes metadata_bytes directories symlinks unlinked dirty_bytes"
-            " unstored_files puts evictions loads recoveries"
+            " unstored_files writebacks evictions loads recoveries"
         ).split()
         return {
             **dict.fromkeys(names, 0),

@@ -138,7 +138,7 @@ class Forcer:
             self._keep(node)
         if state in ("flushed", "evicted", "disk"):
             with suppress(OSError):
-                self.region.put(node)
+                self.region.writeback(node)
         if state in ("evicted", "disk", "cold"):
             self.region.evict(node)
         info = self.region.info(node)

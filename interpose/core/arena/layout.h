@@ -18,7 +18,7 @@
  *   I4  entries of a directory == length of its list; subdirectories == those that are directories
  *   I5  a BACKED or DISK file is in the identity table under the kernel identity that it has
  *   I6  free lists and allocated slots together are each slot below `used`, once
- *   I7  sequence is even and the intent log empty whenever the lock is free
+ *   I7  sequence is even and the undo log empty whenever the lock is free
  *   I8  slice charges == sum of the charges of its files */
 #ifndef VELO_CORE_LAYOUT_H
 #define VELO_CORE_LAYOUT_H
@@ -41,7 +41,7 @@
 #define VELO_TARGET_MAX 4095u
 #define VELO_ROOTS_MAX 256u
 #define VELO_PROCESSES_MAX 1024u
-#define VELO_INTENTS_MAX 512u
+#define VELO_UNDO_MAX 512u
 #define VELO_SYMLINKS_MAX 40
 #define VELO_TEMPORARY_PREFIX ".velo-put." /* a file on its way to its real path */
 #define VELO_DEPTH_MAX 2048u /* of a directory; a path of 4,095 bytes cannot be deeper */
@@ -80,7 +80,7 @@ struct velo_node {
     uint32_t root_slot; /* of a root: its place in header.roots + 1 */
     /* symlinks: chunks of the target */
     uint32_t target; /* first chunk */
-    uint32_t mode, uid, gid; /* of BACKED files a copy, see `settled` */
+    uint32_t mode, uid, gid; /* of BACKED files a copy, see `refreshed` */
     uint32_t flags;
     uint32_t
         last_name; /* of a file in memory that has no name any more: the slot of its last, in no
@@ -93,7 +93,7 @@ struct velo_node {
     /* regular files. `version` counts changes of content or attributes; what follows tells of which
      * version something is true (0: of none) */
     uint64_t version;
-    uint64_t settled; /* size, times, mode above are those of this version: no need to ask */
+    uint64_t refreshed; /* size, times, mode above are those of this version: no need to ask */
     uint64_t stored; /* `digest` is of this version */
     uint64_t backing; /* name of the tmpfs file in i/, BACKED only */
     uint64_t charged; /* bytes counted in its slice */
@@ -109,16 +109,21 @@ enum {
     VELO_NODE_STALE = 8, /* directory: a crash may have left the disk different; reconcile it */
     VELO_NODE_PENDING = 16, /* counted in header.programs_pending */
     VELO_NODE_COLDHOLD = 32, /* COLD because the tree could not be written */
-    VELO_NODE_LEASED = 128, /* a program asked for a lease on it (a hint: leased.c) */
+    VELO_NODE_PROGRAM_LEASE =
+        128, /* a program asked for a lease on it (a hint: program_leases.c) */
     VELO_NODE_LINKABLE = 64, /* born without a name, and may be given one */
-    VELO_NODE_PATHED = 512, /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
+    VELO_NODE_HAS_OPATH_FD =
+        512, /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
                                  lease tells of: it stays known by it after it left memory, for good */
     VELO_NODE_WATCHED = 256, /* a program hears of what happens here or in it (watch.c) */
-    VELO_NODE_SHARED = 1024, /* no directory, on disk and stays there: has names outside, or had */
-    VELO_NODE_DEEP = 4096, /* found where no absolute path leads: the kernel's, with all below it */
+    VELO_NODE_LINKED_OUTSIDE =
+        1024, /* no directory, on disk and stays there: has names outside, or had */
+    VELO_NODE_PATH_TOO_LONG =
+        4096, /* found where no absolute path leads: the kernel's, with all below it */
     VELO_NODE_MOUNT =
         8192, /* something is mounted here: the kernel's, with all below it (mounted.c) */
-    VELO_NODE_LOCKED = 16384, /* was locked by a program: on disk, and stays there (leased.c) */
+    VELO_NODE_LOCKED =
+        16384, /* was locked by a program: on disk, and stays there (program_leases.c) */
     VELO_NODE_ACL = 2048, /* directory: it has a default ACL, so the kernel makes its files */
 };
 
@@ -136,7 +141,7 @@ struct velo_name {
     uint8_t flags; /* VELO_NAME_... */
     uint8_t reserved;
     uint32_t more; /* chunks with the bytes after the first VELO_NAME_INLINE */
-    uint32_t putter; /* pid of the process that is renaming a new version into place */
+    uint32_t writer; /* pid of the process that is renaming a new version into place */
     uint32_t mark; /* reconcile pass that saw it; not part of the tree */
     uint64_t disk_version; /* version of the node that this name has on disk, 0: nothing of ours */
     uint64_t disk_inode;
@@ -210,7 +215,7 @@ struct velo_peer {
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
  * through for them.  A word says: directory (32 bits), its ctime (19), `outsiders` (12), has some. */
 #define VELO_LINKS_MAX 256u
-#define VELO_LOOKED_MAX 16384u
+#define VELO_SCANNED_MAX 16384u
 
 struct velo_tally { /* of one name of programs */
     _Atomic uint32_t claimed; /* 0 free, 1 being named, 2 named */
@@ -220,8 +225,8 @@ struct velo_tally { /* of one name of programs */
 };
 
 /* What is known of one program or shared object, by a hash of what it is: the two lowest bits are
- * enum velo_verdict, the others the hash; 0 is free. One store, so nobody sees half of it. */
-#define VELO_VERDICTS_MAX 4096u
+ * enum velo_profile, the others the hash; 0 is free. One store, so nobody sees half of it. */
+#define VELO_PROFILES_MAX 4096u
 
 struct velo_slice {
     uint64_t used_bytes; /* written under the lock, read by anybody */
@@ -229,7 +234,7 @@ struct velo_slice {
     uint64_t reserved[6];
 };
 
-struct velo_intent {
+struct velo_undo {
     uint64_t offset; /* bytes from the start of the mapping; lowest bit set: 4 bytes, else 8 */
     uint64_t old;
 };
@@ -237,12 +242,12 @@ struct velo_intent {
 /* A rename or link whose half on disk may be done: recovery looks, and then does the other half of
  * a rename, too, and takes a link back. */
 enum {
-    VELO_MOVING_UNLINK = 0,
-    VELO_MOVING_RENAME = 1,
-    VELO_MOVING_LINK = 2,
-    VELO_MOVING_EXCHANGE = 3,
+    VELO_INTENT_UNLINK = 0,
+    VELO_INTENT_RENAME = 1,
+    VELO_INTENT_LINK = 2,
+    VELO_INTENT_EXCHANGE = 3,
 };
-struct velo_moving {
+struct velo_intent {
     _Atomic uint32_t from_name; /* stored last; 0: none */
     uint32_t node, to_parent;
     uint16_t to_length;
@@ -252,14 +257,14 @@ struct velo_moving {
     char to_text[VELO_NAME_MAX + 1];
 };
 
-/* A putter's temporary file: whose, of which node, in which directory. */
-struct velo_putting {
+/* A writer's temporary file: whose, of which node, in which directory. */
+struct velo_temporary {
     _Atomic uint32_t thread; /* 0: free */
     _Atomic uint32_t node, parent;
     uint32_t reserved;
     _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME: a thread of this id that is younger is another */
 };
-#define VELO_PUTTING_MAX 64u
+#define VELO_TEMPORARIES_MAX 64u
 
 /* The namespace lock. One: held ~0.3 us for a change of the tree. */
 struct velo_lock {
@@ -300,22 +305,23 @@ struct velo_header {
     } patterns[VELO_PATTERNS_MAX];
 
     struct velo_lock lock;
-    struct velo_lock baton; /* put_all: one at a time */
+    struct velo_lock flush_lock; /* flush: one at a time */
     _Atomic uint64_t sequence; /* odd while the tree is being changed */
-    _Atomic uint32_t intent_count;
+    _Atomic uint32_t undo_count;
     _Atomic uint32_t disk_step; /* a directory whose disk side is being changed under the lock */
     _Atomic uint32_t disk_step_other;
     uint32_t poison; /* tests: constant; see poison.h */
-    struct velo_moving moving; /* the rename that disk_step is about, if it is one */
-    struct velo_intent intents[VELO_INTENTS_MAX];
+    struct velo_intent intent; /* the rename that disk_step is about, if it is one */
+    struct velo_undo undo_log[VELO_UNDO_MAX];
 
     struct velo_pool nodes, names, chunks;
     uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
     uint32_t name_table_size, identity_table_size; /* powers of two */
     uint32_t root_count;
-    _Atomic uint32_t loosened; /* modes on disk are ours for a step, from here upwards (loosen.h) */
-    _Atomic uint32_t loosened_other;
-    _Atomic uint32_t opened; /* likewise of a file, see loosen.c */
+    _Atomic uint32_t
+        with_rights; /* modes on disk are ours for a step, from here upwards (rights.h) */
+    _Atomic uint32_t with_rights_other;
+    _Atomic uint32_t opened; /* likewise of a file, see rights.c */
     struct velo_root roots[VELO_ROOTS_MAX];
 
     _Atomic uint64_t next_backing;
@@ -330,32 +336,32 @@ struct velo_header {
     _Atomic uint32_t outsiders; /* times that others than us may have made some */
     _Atomic uint32_t links[VELO_LINKS_MAX];
     _Atomic uint64_t activity;
-    _Atomic uint64_t puts, evictions, loads, recoveries;
+    _Atomic uint64_t writebacks, evictions, loads, recoveries;
     _Atomic uint64_t room_bytes; /* what the file system allows us, at most max_memory (room.c) */
     _Atomic int64_t room_ns; /* CLOCK_MONOTONIC_COARSE of that look */
     _Atomic uint64_t escapes[VELO_ESCAPE_COUNT];
     struct velo_slice slices[VELO_SHARDS_MAX];
     struct velo_process processes[VELO_PROCESSES_MAX];
-    struct velo_putting putting[VELO_PUTTING_MAX];
+    struct velo_temporary temporary[VELO_TEMPORARIES_MAX];
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
     struct velo_peer peers[VELO_PEERS_MAX];
     _Atomic uint32_t peer_serial, peer_count; /* times one began; slots that were ever in use */
     _Atomic uint32_t fifos; /* some stand outside of hosted directories: who opens a file looks */
     _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
-    _Atomic uint64_t peers_look_ns; /* boot time when the next look is due */
+    _Atomic uint64_t peers_probe_ns; /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];
     _Atomic uint64_t askers[VELO_ASKERS_MAX];
     _Atomic uint32_t mounts_below; /* something is mounted at or below a hosted directory, or was: a
                                         number that tells what */
     _Atomic uint32_t second_names; /* counted in opaque_running. 0: there are none, or a number */
     _Atomic uint32_t second_counted; /* as an escape, since there were none */
-    _Atomic uint32_t second_put_due; /* there is one, and the tree is not on disk yet */
+    _Atomic uint32_t second_flush_due; /* there is one, and the tree is not on disk yet */
     _Atomic uint32_t mounts_serial;
-    _Atomic uint64_t mounts_look_ns; /* boot time when the next look is due */
+    _Atomic uint64_t mounts_scan_ns; /* boot time when the next look is due */
     struct velo_watcher watchers[VELO_WATCHERS_MAX];
     struct velo_tally interposed[VELO_NAMES_MAX], opaque[VELO_NAMES_MAX], raw[VELO_NAMES_MAX];
-    _Atomic uint64_t verdicts[VELO_VERDICTS_MAX];
-    _Atomic uint64_t looked[VELO_LOOKED_MAX];
+    _Atomic uint64_t profiles[VELO_PROFILES_MAX];
+    _Atomic uint64_t scanned[VELO_SCANNED_MAX];
     _Atomic uint32_t traced; /* topics that are written down, a bit each */
     _Atomic uint64_t next_event;
     struct velo_event events[VELO_EVENTS_MAX];
@@ -367,7 +373,7 @@ static_assert(offsetof(struct velo_name, text) % 8 == 0, "names are compared by 
 static_assert(offsetof(struct velo_chunk, bytes) % 8 == 0, "chunks are copied by words");
 static_assert(sizeof(struct velo_chunk) == 64, "one chunk, one cache line");
 static_assert(sizeof(struct velo_node) % 8 == 0, "nodes keep 8-byte fields aligned");
-static_assert(sizeof(struct velo_intent) == 16, "intent");
+static_assert(sizeof(struct velo_undo) == 16, "intent");
 
 static inline struct velo_node *velo_node_at(const struct velo_region *region, uint32_t node)
 {
@@ -398,7 +404,7 @@ static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint3
 static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
 {
     const uint32_t flags = __atomic_load_n(&node->flags, __ATOMIC_RELAXED);
-    if ((flags & (VELO_NODE_SHARED | VELO_NODE_DEEP)) != 0)
+    if ((flags & (VELO_NODE_LINKED_OUTSIDE | VELO_NODE_PATH_TOO_LONG)) != 0)
         return __atomic_load_n(&node->identity[VELO_ID_DISK].inode, __ATOMIC_RELAXED);
     const uint32_t generation = __atomic_load_n(&node->generation, __ATOMIC_RELAXED);
     return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index;

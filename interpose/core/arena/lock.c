@@ -1,4 +1,4 @@
-/* lock.c - the namespace lock, the baton, the intent log and its undoing.  See lock.h. */
+/* lock.c - the namespace lock, the flush lock, the undo log and its undoing.  See lock.h. */
 #include "lock.h"
 
 #include <errno.h>
@@ -96,16 +96,16 @@ void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned n
 {
     struct velo_header *header = region->header;
     velo_kill_point();
-    const uint32_t count = atomic_load_explicit(&header->intent_count, memory_order_relaxed);
+    const uint32_t count = atomic_load_explicit(&header->undo_count, memory_order_relaxed);
     if (count == 0)
         velo_readers_wait(region);
-    assert(count < VELO_INTENTS_MAX);
-    if (count < VELO_INTENTS_MAX) {
-        header->intents[count].offset =
+    assert(count < VELO_UNDO_MAX);
+    if (count < VELO_UNDO_MAX) {
+        header->undo_log[count].offset =
             (uint64_t)((unsigned char *)field - region->base) | (narrow ? 1u : 0u);
-        header->intents[count].old = old;
+        header->undo_log[count].old = old;
         /* release: the note is whole before it counts, and counts before the field changes */
-        atomic_store_explicit(&header->intent_count, count + 1, memory_order_release);
+        atomic_store_explicit(&header->undo_count, count + 1, memory_order_release);
     }
     atomic_thread_fence(memory_order_seq_cst);
     velo_kill_point();
@@ -114,21 +114,21 @@ void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned n
 void velo_undo_locked(struct velo_region *region)
 {
     struct velo_header *header = region->header;
-    for (uint32_t left = atomic_load(&header->intent_count); left > 0; left--) {
-        const struct velo_intent intent = header->intents[left - 1];
-        void *field = region->base + (intent.offset & ~1ull);
-        if ((intent.offset & 1) != 0)
-            __atomic_store_n((uint32_t *)field, (uint32_t)intent.old, __ATOMIC_RELAXED);
+    for (uint32_t left = atomic_load(&header->undo_count); left > 0; left--) {
+        const struct velo_undo undo = header->undo_log[left - 1];
+        void *field = region->base + (undo.offset & ~1ull);
+        if ((undo.offset & 1) != 0)
+            __atomic_store_n((uint32_t *)field, (uint32_t)undo.old, __ATOMIC_RELAXED);
         else
-            __atomic_store_n((uint64_t *)field, intent.old, __ATOMIC_RELAXED);
+            __atomic_store_n((uint64_t *)field, undo.old, __ATOMIC_RELAXED);
         velo_kill_point();
-        atomic_store_explicit(&header->intent_count, left - 1, memory_order_release);
+        atomic_store_explicit(&header->undo_count, left - 1, memory_order_release);
     }
 }
 
 void velo_readers_go_on(struct velo_header *header)
 {
-    atomic_store_explicit(&header->intent_count, 0, memory_order_release);
+    atomic_store_explicit(&header->undo_count, 0, memory_order_release);
     velo_kill_point();
     if ((atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0)
         atomic_fetch_add_explicit(&header->sequence, 1, memory_order_release);
@@ -136,7 +136,7 @@ void velo_readers_go_on(struct velo_header *header)
 
 void velo_disk_step_over(struct velo_header *header)
 {
-    atomic_store_explicit(&header->moving.from_name, 0, memory_order_relaxed);
+    atomic_store_explicit(&header->intent.from_name, 0, memory_order_relaxed);
     atomic_store_explicit(&header->disk_step_other, 0, memory_order_relaxed);
     atomic_store_explicit(&header->disk_step, 0, memory_order_release);
 }
@@ -152,10 +152,10 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
     take(&header->lock);
     if (before != 0 && velo_boottime_ns() - before > WAIT_WORTH_TELLING_NS)
         VELO_TRACE(region, LOCK_WAITED, velo_boottime_ns() - before, owner & ~VELO_LOCK_WAITERS);
-    if (atomic_load_explicit(&header->intent_count, memory_order_relaxed) != 0 ||
+    if (atomic_load_explicit(&header->undo_count, memory_order_relaxed) != 0 ||
         (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0 ||
         atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&header->loosened, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&header->with_rights, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&header->opened, memory_order_relaxed) != 0)
         region->recover(region);
 }
@@ -171,7 +171,7 @@ static void end(struct velo_region *region, struct velo_hold *hold)
 
 void velo_commit(struct velo_region *region, struct velo_hold *hold)
 {
-    if (atomic_load_explicit(&region->header->intent_count, memory_order_relaxed) != 0)
+    if (atomic_load_explicit(&region->header->undo_count, memory_order_relaxed) != 0)
         atomic_fetch_add_explicit(&region->header->activity, 1, memory_order_relaxed);
     end(region, hold);
 }
@@ -196,30 +196,30 @@ uint64_t velo_read_begin(struct velo_region *region)
     return sequence;
 }
 
-int velo_baton_take(struct velo_region *region, uint32_t timeout_ms)
+int velo_flush_lock_take(struct velo_region *region, uint32_t timeout_ms)
 {
-    struct velo_lock *baton = &region->header->baton;
+    struct velo_lock *flush_lock = &region->header->flush_lock;
     const uint32_t tid = own_thread();
     const uint64_t deadline = velo_boottime_ns() + (uint64_t)timeout_ms * 1000000u;
     for (;;) {
         uint32_t free = 0;
-        if (atomic_compare_exchange_strong(&baton->word, &free, tid))
+        if (atomic_compare_exchange_strong(&flush_lock->word, &free, tid))
             break;
         if ((free & ~VELO_LOCK_WAITERS) == tid)
             return -EDEADLK;
         if (timeout_ms == 0 &&
-            !velo_thread_dead(free & ~VELO_LOCK_WAITERS, atomic_load(&baton->since_ns)))
+            !velo_thread_dead(free & ~VELO_LOCK_WAITERS, atomic_load(&flush_lock->since_ns)))
             return -EAGAIN;
-        if (take_slowly(baton, tid))
+        if (take_slowly(flush_lock, tid))
             break;
         if (velo_boottime_ns() >= deadline)
             return -EAGAIN;
     }
-    atomic_store(&baton->since_ns, velo_boottime_ns());
+    atomic_store(&flush_lock->since_ns, velo_boottime_ns());
     return 0;
 }
 
-void velo_baton_leave(struct velo_region *region)
+void velo_flush_lock_leave(struct velo_region *region)
 {
-    leave(&region->header->baton);
+    leave(&region->header->flush_lock);
 }

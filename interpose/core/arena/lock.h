@@ -1,7 +1,7 @@
 /* lock.h - the two locks of an arena, and how a change of the tree is made all-or-nothing.
  *
  * A process may be killed anywhere, also between two stores.  So each store to the tree first
- * notes the old value in the header's intent log; whoever enters next and finds notes puts the old
+ * notes the old value in the header's undo log; whoever enters next and finds notes puts the old
  * values back (newest first) and has a whole tree.  One log suffices because there is one lock.
  *
  * The lock is a futex word of our own and not a robust pthread mutex because the owner may be a
@@ -9,12 +9,14 @@
  * and survive the child's death.  The word holds the kernel's thread id; a waiter who sees no
  * progress for VELO_LOCK_PATIENCE_NS asks the kernel whether that thread still lives.
  *
- * L1  baton (put_all) before lock (namespace); nobody takes the baton while holding the lock.
+ * L1  flush lock (flush) before lock (namespace); nobody takes the flush lock while holding the
+ * lock.
  * L2  all signals are blocked from enter to leave of the namespace lock: no handler of the host
  *     program can run in there and ask for it again.
  * L3  under the namespace lock we wait for nothing but the disk's own metadata: a directory, symlink
  *     or on-disk name is created, renamed, removed or changed on disk in there (name.c, rename.c,
- *     border.c, alter.c), so that namespace and disk change as one, and rights are lent (loosen.c).
+ *     across.c, setattr.c), so that namespace and disk change as one, and rights are lent
+ * (rights.c).
  *     disk_step names the directory meanwhile; recovery marks it STALE.  A rename that the disk has
  *     done is done in the namespace by recovery, too. */
 #ifndef VELO_CORE_LOCK_H
@@ -46,10 +48,10 @@ static inline int velo_finish(struct velo_region *region, struct velo_hold *hold
     return rc;
 }
 
-/* The baton: held for long (whole flushes), signals stay open. 0, -EAGAIN after timeout_ms, or
+/* The flush lock: held for long (whole flushes), signals stay open. 0, -EAGAIN after timeout_ms, or
  * -EDEADLK when this thread holds it already (a signal handler of the host). */
-int velo_baton_take(struct velo_region *region, uint32_t timeout_ms);
-void velo_baton_leave(struct velo_region *region);
+int velo_flush_lock_take(struct velo_region *region, uint32_t timeout_ms);
+void velo_flush_lock_leave(struct velo_region *region);
 
 /* A read without the lock: loop { s = velo_read_begin; ...; } while (velo_read_retry(s)). Begin
  * returns an odd value when a writer is stuck inside: take the lock instead. */

@@ -83,44 +83,45 @@ void velo_enlist_raw(struct velo_region *region, const char *name)
 
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
-static _Atomic uint64_t *verdict_slot(struct velo_region *region, uint64_t key, uint32_t probe)
+static _Atomic uint64_t *profile_slot(struct velo_region *region, uint64_t key, uint32_t probe)
 {
-    return &region->header->verdicts[((key >> 2) + probe) % VELO_VERDICTS_MAX];
+    return &region->header->profiles[((key >> 2) + probe) % VELO_PROFILES_MAX];
 }
 
-enum velo_verdict velo_verdict_find(struct velo_region *region, uint64_t key)
+enum velo_profile velo_profile_find(struct velo_region *region, uint64_t key)
 {
     for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
         const uint64_t seen =
-            atomic_load_explicit(verdict_slot(region, key, probe), memory_order_relaxed);
+            atomic_load_explicit(profile_slot(region, key, probe), memory_order_relaxed);
         if (seen != 0 && ((seen ^ key) & ~3ull) == 0)
-            return (enum velo_verdict)(seen & 3);
+            return (enum velo_profile)(seen & 3);
         if (seen == 0)
             break;
     }
-    return VELO_VERDICT_NONE;
+    return VELO_PROFILE_NONE;
 }
 
 /* Two that find out the same may both keep it; when all its places are taken, the last one goes. */
-void velo_verdict_keep(struct velo_region *region, uint64_t key, enum velo_verdict verdict)
+void velo_profile_keep(struct velo_region *region, uint64_t key, enum velo_profile profile)
 {
-    const uint64_t value = (key & ~3ull) | (uint64_t)verdict;
+    const uint64_t value = (key & ~3ull) | (uint64_t)profile;
     _Atomic uint64_t *slot = NULL;
     for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
         uint64_t seen = 0;
-        slot = verdict_slot(region, key, probe);
+        slot = profile_slot(region, key, probe);
         if (atomic_compare_exchange_strong(slot, &seen, value))
             return;
     }
     atomic_store(slot, value);
 }
 
-int velo_putter_alive(const struct velo_region *region, uint32_t putter)
+int velo_writer_alive(const struct velo_region *region, uint32_t writer)
 {
-    for (uint32_t i = 0; i < VELO_PUTTING_MAX; i++) {
-        const struct velo_putting *slot = &region->header->putting[(putter + i) % VELO_PUTTING_MAX];
-        if (atomic_load(&slot->thread) == putter)
-            return !velo_thread_dead(putter, atomic_load(&slot->since_ns));
+    for (uint32_t i = 0; i < VELO_TEMPORARIES_MAX; i++) {
+        const struct velo_temporary *slot =
+            &region->header->temporary[(writer + i) % VELO_TEMPORARIES_MAX];
+        if (atomic_load(&slot->thread) == writer)
+            return !velo_thread_dead(writer, atomic_load(&slot->since_ns));
     }
     return 0;
 }

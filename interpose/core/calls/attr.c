@@ -1,4 +1,4 @@
-/* attr.c - attributes as they are asked for: stat in its forms, access.  Changes: alter.c.
+/* attr.c - attributes as they are asked for: stat in its forms, access.  Changes: setattr.c.
  *
  * Of a BACKED file the kernel's tmpfs inode is the truth (somebody may be writing it) until a shard
  * has seen that nobody writes and "settled" the attributes into the node; then stat is a read of
@@ -62,7 +62,7 @@ static void identify(const struct velo_region *region, uint32_t index, struct st
 /* Where the truth is when it is not in the node, and what the node knows all the same. */
 struct velo_elsewhere {
     char path[320]; /* "": the real path */
-    int shared;     /* with names outside: all is the kernel's to say */
+    int linked_outside;     /* with names outside: all is the kernel's to say */
     struct velo_node node; /* a copy, for its times */
 };
 
@@ -79,9 +79,9 @@ static int stat_from_memory(struct velo_region *region, const struct velo_place 
     elsewhere->path[0] = 0;
     elsewhere->node.ctime_ns = VELO_READ(node->ctime_ns);
     elsewhere->node.copied_ns = VELO_READ(node->copied_ns);
-    elsewhere->shared = (VELO_READ(node->flags) & VELO_NODE_SHARED) != 0;
-    if (!elsewhere->shared && (VELO_READ(node->type) != VELO_REGULAR ||
-                               VELO_READ(node->settled) == VELO_READ(node->version)))
+    elsewhere->linked_outside = (VELO_READ(node->flags) & VELO_NODE_LINKED_OUTSIDE) != 0;
+    if (!elsewhere->linked_outside && (VELO_READ(node->type) != VELO_REGULAR ||
+                                       VELO_READ(node->refreshed) == VELO_READ(node->version)))
         return 0;
     if (VELO_READ(node->state) == VELO_BACKED)
         velo_backing_path(region, VELO_READ(node->backing), elsewhere->path);
@@ -133,9 +133,9 @@ static void correct(const struct stat *known, const struct velo_node *node, stru
     out->st_ctim = velo_timespec(velo_ctime_of(node, velo_ns(&out->st_ctim)));
 }
 
-/* A mode that is new to us may be one that was lent (loosen.c): not while we have the lock. */
-static int look_elsewhere(struct velo_region *region, const struct velo_elsewhere *elsewhere,
-                          const struct velo_place *place, struct stat *out)
+/* A mode that is new to us may be one that was lent (rights.c): not while we have the lock. */
+static int probe_elsewhere(struct velo_region *region, const struct velo_elsewhere *elsewhere,
+                           const struct velo_place *place, struct stat *out)
 {
     const char *path = elsewhere->path[0] != 0 ? elsewhere->path : place->path;
     const mode_t known = out->st_mode;
@@ -165,9 +165,9 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
         }
         if (rc == VELO_AGAIN) {
             const struct stat known = *out;
-            rc = look_elsewhere(region, &elsewhere, place, out);
+            rc = probe_elsewhere(region, &elsewhere, place, out);
             if (rc == 0) {
-                if (!elsewhere.shared)
+                if (!elsewhere.linked_outside)
                     correct(&known, &elsewhere.node, out);
                 shown(region, out);
                 return 0;
@@ -221,12 +221,12 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
         const struct velo_node *node = velo_node_at(region, index);
         const int type = VELO_READ(node->type);
         struct stat fixed = *st;
-        if ((VELO_READ(node->flags) & VELO_NODE_SHARED) != 0) {
+        if ((VELO_READ(node->flags) & VELO_NODE_LINKED_OUTSIDE) != 0) {
             shown(region, st); /* as it is */
             return 1;
         }
         if (type == VELO_DIRECTORY ||
-            (type == VELO_REGULAR && VELO_READ(node->settled) == VELO_READ(node->version) &&
+            (type == VELO_REGULAR && VELO_READ(node->refreshed) == VELO_READ(node->version) &&
              !velo_opaque_runs(region))) {
             from_node(node, &fixed); /* copies and loads gave the kernel's inode a later ctime */
             fixed.st_atim = type == VELO_REGULAR ? st->st_atim : fixed.st_atim;
@@ -244,9 +244,9 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
     return 0;
 }
 
-int velo_is_shared(const struct velo_region *region, uint32_t node)
+int velo_is_linked_outside(const struct velo_region *region, uint32_t node)
 {
-    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_SHARED) != 0;
+    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_LINKED_OUTSIDE) != 0;
 }
 
 int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags)

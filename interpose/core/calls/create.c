@@ -15,7 +15,7 @@
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
 
-int velo_looks_like_program(const char *name, size_t length, mode_t mode)
+int velo_is_program_like(const char *name, size_t length, mode_t mode)
 {
     if ((mode & 0111) != 0)
         return 1;
@@ -60,11 +60,11 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
         return -ENOSPC;
     if (born->backing == 0)
         velo_name_disk_locked(region, name, 1, &born->stat);
-    if (velo_looks_like_program(place->name, place->name_length, born->stat.st_mode))
+    if (velo_is_program_like(place->name, place->name_length, born->stat.st_mode))
         velo_set32(region, &node->flags, VELO_NODE_PROGRAM);
     velo_program_locked(region, index);
     velo_touch_locked(region, place->parent);
-    velo_poison_put_locked(region, index);
+    velo_poison_set_locked(region, index);
     return (int)index;
 }
 

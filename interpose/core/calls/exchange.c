@@ -11,7 +11,7 @@
 #include "file.h"
 #include "core/disk/leave.h"
 #include "kernel/os.h"
-#include "core/disk/put.h"
+#include "core/disk/writeback.h"
 
 enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */
 
@@ -92,9 +92,9 @@ static int exchange_locked(struct velo_move *m, struct velo_hold *hold)
         rc = make_names_locked(m, &made);
     if (rc != 0)
         return rc;
-    velo_ctime_seen_locked(region, m->node, m->from->path);
-    velo_ctime_seen_locked(region, m->victim, m->to->path);
-    velo_moving_announce(region, VELO_MOVING_EXCHANGE, m->from_name, m->to);
+    velo_ctime_advance_locked(region, m->node, m->from->path);
+    velo_ctime_advance_locked(region, m->victim, m->to->path);
+    velo_intent_announce(region, VELO_INTENT_EXCHANGE, m->from_name, m->to);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, EXCHANGE);
     if (rc == 0)
         exchange_in_tree_locked(m, &made);
@@ -107,16 +107,16 @@ int velo_exchange(struct velo_region *region, struct velo_place *from, struct ve
     struct velo_hold hold;
     if (to->type == VELO_NONE)
         return -ENOENT;
-    int rc = velo_put_place(region, from);
+    int rc = velo_writeback_place(region, from);
     if (rc >= 0) /* while somebody writes it, it is put as it is */
-        rc = velo_put_place(region, to);
+        rc = velo_writeback_place(region, to);
     if (rc < 0)
         return rc;
     velo_arrives(region, from, to);
     velo_arrives(region, to, from);
     velo_begin(region, &hold);
     rc = velo_finish(region, &hold, exchange_locked(&move, &hold));
-    return rc == VELO_DEEPER ? velo_rename_across(region, from, to, EXCHANGE, 1) : rc;
+    return rc == VELO_BEYOND_REACH ? velo_rename_across(region, from, to, EXCHANGE, 1) : rc;
 }
 
 int velo_exchange_recover(struct velo_move *move)

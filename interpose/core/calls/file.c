@@ -33,27 +33,28 @@ static int writes(int flags)
     return (flags & O_PATH) == 0 && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
 }
 
-static int still(struct velo_region *region, uint32_t index, const struct velo_look *look)
+static int still(struct velo_region *region, uint32_t index, const struct velo_snapshot *snapshot)
 {
-    struct velo_look now;
-    return velo_look_at(region, index, &now) == 0 && now.generation == look->generation &&
-           now.state == look->state && now.backing == look->backing;
+    struct velo_snapshot now;
+    return velo_snapshot_take(region, index, &now) == 0 && now.generation == snapshot->generation &&
+           now.state == snapshot->state && now.backing == snapshot->backing;
 }
 
 /* ---- files that exist ------------------------------------------------------------------------ */
 
 /* Raise the version for a change that is possible from now on. 0, or VELO_AGAIN when the node is
- * not what `look` saw. */
-static int announce(struct velo_region *region, uint32_t index, const struct velo_look *look)
+ * not what `snapshot` saw. */
+static int announce(struct velo_region *region, uint32_t index,
+                    const struct velo_snapshot *snapshot)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
     int rc = VELO_AGAIN;
-    if (node->generation == look->generation && node->state == look->state &&
-        node->backing == look->backing) {
+    if (node->generation == snapshot->generation && node->state == snapshot->state &&
+        node->backing == snapshot->backing) {
         velo_dirty_locked(region, index);
-        velo_poison_put_locked(region, index);
+        velo_poison_set_locked(region, index);
         rc = 0;
     }
     return velo_finish(region, &hold, rc);
@@ -70,15 +71,15 @@ static int is_running(struct velo_region *region, const struct velo_place *place
     return fd == -ETXTBSY;
 }
 
-static void say_pathed(struct velo_region *region, uint32_t index)
+static void note_opath_fd(struct velo_region *region, uint32_t index)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_hold hold;
-    if ((VELO_READ(node->flags) & VELO_NODE_PATHED) != 0)
+    if ((VELO_READ(node->flags) & VELO_NODE_HAS_OPATH_FD) != 0)
         return;
     velo_begin(region, &hold);
     if (node->type == VELO_REGULAR)
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_PATHED);
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_HAS_OPATH_FD);
     velo_commit(region, &hold);
 }
 
@@ -93,28 +94,28 @@ static int open_past_lease(const char *path, int flags)
 }
 
 static int open_backed(struct velo_region *region, struct velo_place *place,
-                       const struct velo_look *look, int flags)
+                       const struct velo_snapshot *snapshot, int flags)
 {
     char path[320];
-    velo_backing_path(region, look->backing, path);
+    velo_backing_path(region, snapshot->backing, path);
     const int writing = writes(flags);
     if (writing && is_running(region, place))
         return -ETXTBSY;
     if (writing)
-        velo_space_for_open(region, look->home, 0); /* as there is; the file is here already */
+        velo_space_for_open(region, snapshot->home, 0); /* as there is; the file is here already */
     if ((flags & O_PATH) != 0)
-        say_pathed(region, place->node);
-    if ((flags & O_TRUNC) != 0 && announce(region, place->node, look) != 0)
+        note_opath_fd(region, place->node);
+    if ((flags & O_TRUNC) != 0 && announce(region, place->node, snapshot) != 0)
         return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
     int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
-    if (fd == -EAGAIN && !velo_is_leased(region, place->node))
+    if (fd == -EAGAIN && !velo_has_program_lease(region, place->node))
         fd = open_past_lease(path, flags & REOPEN_MASK);
     if (fd == -ENOENT)
         return VELO_AGAIN;
     if (fd == -EAGAIN)
         return fd;
-    if (fd >= 0 &&
-        (writing ? announce(region, place->node, look) != 0 : !still(region, place->node, look))) {
+    if (fd >= 0 && (writing ? announce(region, place->node, snapshot) != 0
+                            : !still(region, place->node, snapshot))) {
         velo_os_close(fd);
         return VELO_AGAIN;
     }
@@ -138,7 +139,7 @@ static int open_the_disks(struct velo_region *region, const struct velo_place *p
 {
     struct stat stat;
     int fd = open_standing(place, flags & REOPEN_MASK);
-    if (fd == -EAGAIN && !velo_is_leased(region, place->node))
+    if (fd == -EAGAIN && !velo_has_program_lease(region, place->node))
         fd = open_past_lease(place->path, flags & REOPEN_MASK);
     if (fd < 0 ||
         (velo_os_fstat(fd, &stat) == 0 &&
@@ -153,20 +154,20 @@ static int open_the_disks(struct velo_region *region, const struct velo_place *p
  * refused the lease (copy.c) or was first, and then we start over.  So nothing is truncated before
  * that is known. */
 static int open_direct(struct velo_region *region, struct velo_place *place,
-                       const struct velo_look *look, int flags)
+                       const struct velo_snapshot *snapshot, int flags)
 {
     const int truncates = (flags & O_TRUNC) != 0;
     const int only_truncates = truncates && (flags & O_ACCMODE) == O_RDONLY;
     if (truncates && velo_belongs_on_disk(region, place->node)) { /* nobody copies that up */
         velo_escape(region, VELO_ESCAPE_DIRECT);
-        const int announced = announce(region, place->node, look);
+        const int announced = announce(region, place->node, snapshot);
         return announced != 0 ? announced : open_the_disks(region, place, flags);
     }
     int fd =
         open_the_disks(region, place, only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
     if (fd < 0)
         return fd;
-    int rc = announce(region, place->node, look);
+    int rc = announce(region, place->node, snapshot);
     if (rc == 0)
         velo_escape(region, VELO_ESCAPE_DIRECT);
     if (rc == 0 && truncates)
@@ -184,7 +185,7 @@ static int too_large(const struct velo_region *region, const struct stat *disk, 
 }
 
 static int open_disk_to_write(struct velo_region *region, struct velo_place *place,
-                              const struct velo_look *look, int flags)
+                              const struct velo_snapshot *snapshot, int flags)
 {
     struct stat disk;
     /* All that the open will need, before anything is truncated or copied for it. */
@@ -192,65 +193,65 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     int rc = velo_os_access(place->path, rights, AT_EACCESS);
     if (rc == -EACCES && place->given != NULL &&
         velo_os_accessat(place->base, place->given, rights, AT_EACCESS) == 0)
-        return open_direct(region, place, look, flags); /* it is the way that is closed */
+        return open_direct(region, place, snapshot, flags); /* it is the way that is closed */
     if (rc != 0)
         return rc;
     rc = velo_os_lstat(place->path, &disk);
     if (rc != 0)
         return rc;
-    if (velo_residency_to_write(region, place, look) != VELO_IN_MEMORY ||
+    if (velo_residency_to_write(region, place, snapshot) != VELO_IN_MEMORY ||
         velo_has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
-        return open_direct(region, place, look, flags);
-    rc = velo_space_for_open(region, look->home,
+        return open_direct(region, place, snapshot, flags);
+    rc = velo_space_for_open(region, snapshot->home,
                              (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);
     if (rc == 0)
-        rc = velo_copy_up(region, place, look, (flags & O_TRUNC) != 0);
+        rc = velo_copy_up(region, place, snapshot, (flags & O_TRUNC) != 0);
     if (rc == -ENOSPC || rc == -EBUSY)
-        return open_direct(region, place, look, flags);
+        return open_direct(region, place, snapshot, flags);
     return rc == 0 ? VELO_AGAIN : rc;
 }
 
 /* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it
  * behind our back. By comparison under the lock: a client may have put another file there since. */
 static int gone_from_disk(struct velo_region *region, const struct velo_place *place,
-                          const struct velo_look *look)
+                          const struct velo_snapshot *snapshot)
 {
-    if (still(region, place->node, look))
+    if (still(region, place->node, snapshot))
         velo_directory_refresh(region, place->parent);
     return VELO_AGAIN;
 }
 
 static int open_disk(struct velo_region *region, struct velo_place *place,
-                     const struct velo_look *look, int flags)
+                     const struct velo_snapshot *snapshot, int flags)
 {
     if (writes(flags)) {
-        const int rc = open_disk_to_write(region, place, look, flags);
-        return rc == -ENOENT ? gone_from_disk(region, place, look) : rc;
+        const int rc = open_disk_to_write(region, place, snapshot, flags);
+        return rc == -ENOENT ? gone_from_disk(region, place, snapshot) : rc;
     }
     const int fd = open_the_disks(region, place, flags);
-    if (fd >= 0 && still(region, place->node, look))
+    if (fd >= 0 && still(region, place->node, snapshot))
         return fd;
     if (fd >= 0)
         velo_os_close(fd);
     else if (fd != -ENOENT)
         return fd;
-    return gone_from_disk(region, place, look);
+    return gone_from_disk(region, place, snapshot);
 }
 
 static int open_regular(struct velo_region *region, struct velo_place *place, int flags)
 {
-    struct velo_look look;
-    const int rc = velo_look_at(region, place->node, &look);
-    if (rc != 0 || look.generation != place->generation || look.links == 0)
+    struct velo_snapshot snapshot;
+    const int rc = velo_snapshot_take(region, place->node, &snapshot);
+    if (rc != 0 || snapshot.generation != place->generation || snapshot.links == 0)
         return VELO_AGAIN;
-    switch (look.state) {
+    switch (snapshot.state) {
     case VELO_BACKED:
-        if (writes(flags) && velo_residency_to_write(region, place, &look) != VELO_IN_MEMORY &&
+        if (writes(flags) && velo_residency_to_write(region, place, &snapshot) != VELO_IN_MEMORY &&
             velo_leave_memory(region, place->node) == 0)
             return VELO_AGAIN;
-        return open_backed(region, place, &look, flags);
+        return open_backed(region, place, &snapshot, flags);
     case VELO_DISK:
-        return open_disk(region, place, &look, flags);
+        return open_disk(region, place, &snapshot, flags);
     case VELO_COLD: {
         const int loaded = velo_load(region, place->node);
         return loaded == 0 ? VELO_AGAIN : loaded;
@@ -318,30 +319,30 @@ int velo_open(struct velo_region *region, struct velo_place *place, int flags, m
 
 /* 0: the disk's own path, announced. */
 static int path_to_write(struct velo_region *region, struct velo_place *place,
-                         const struct velo_look *look)
+                         const struct velo_snapshot *snapshot)
 {
-    const int rc = velo_copy_up(region, place, look, 0);
+    const int rc = velo_copy_up(region, place, snapshot, 0);
     if (rc == -EBUSY || rc == -ENOSPC)
-        return announce(region, place->node, look);
-    return rc == -ENOENT ? gone_from_disk(region, place, look) : VELO_AGAIN;
+        return announce(region, place->node, snapshot);
+    return rc == -ENOENT ? gone_from_disk(region, place, snapshot) : VELO_AGAIN;
 }
 
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
                      char path[PATH_MAX])
 {
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        struct velo_look look;
+        struct velo_snapshot snapshot;
         if (place->kind == VELO_OUTSIDE || place->type != VELO_REGULAR)
             break;
-        int rc = velo_look_at(region, place->node, &look);
-        if (rc == 0 && look.state == VELO_BACKED && for_writing)
-            rc = announce(region, place->node, &look);
-        else if (rc == 0 && look.state == VELO_DISK && for_writing)
-            rc = path_to_write(region, place, &look);
-        else if (rc == 0 && look.state == VELO_COLD)
+        int rc = velo_snapshot_take(region, place->node, &snapshot);
+        if (rc == 0 && snapshot.state == VELO_BACKED && for_writing)
+            rc = announce(region, place->node, &snapshot);
+        else if (rc == 0 && snapshot.state == VELO_DISK && for_writing)
+            rc = path_to_write(region, place, &snapshot);
+        else if (rc == 0 && snapshot.state == VELO_COLD)
             rc = velo_load(region, place->node) == 0 ? VELO_AGAIN : -EIO;
-        if (rc == 0 && look.state == VELO_BACKED) {
-            velo_backing_path(region, look.backing, path);
+        if (rc == 0 && snapshot.state == VELO_BACKED) {
+            velo_backing_path(region, snapshot.backing, path);
             return 0;
         }
         if (rc == 0)

@@ -17,6 +17,6 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
 /* Under the lock: place->path as it is now; an ancestor may have been renamed since the walk. */
 int velo_fresh_path(struct velo_region *region, struct velo_place *place);
 /* Whether exec or dlopen may want a file of this name and mode at its real path. */
-int velo_looks_like_program(const char *name, size_t length, mode_t mode);
+int velo_is_program_like(const char *name, size_t length, mode_t mode);
 
 #endif

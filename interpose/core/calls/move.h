@@ -14,10 +14,10 @@ struct velo_move {
     int goes;                    /* what of the victim stands on disk may not stay there */
 };
 
-/* Find both names, with no put of theirs in flight; meanwhile the lock may be left and taken again.
- * 0, -ENOENT: `from` is gone, -EBUSY. */
+/* Find both names, with no writeback of theirs in flight; meanwhile the lock may be left and taken
+ * again. 0, -ENOENT: `from` is gone, -EBUSY. */
 int velo_move_find_locked(struct velo_move *move, struct velo_hold *hold);
-/* place->path of both as it is now. 0, VELO_DEEPER or -errno. */
+/* place->path of both as it is now. 0, VELO_BEYOND_REACH or -errno. */
 int velo_move_paths_locked(struct velo_move *move);
 /* `name` is new; what stands on disk under it (`disk`) stood under another name of `node` before, as
  * its `version`. */

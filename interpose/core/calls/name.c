@@ -13,28 +13,28 @@
 #include "core/disk/disk_names.h"
 #include "file.h"
 #include "core/disk/leave.h"
-#include "core/disk/litter.h"
+#include "core/disk/temporary.h"
 #include "kernel/os.h"
 #include "core/disk/poison.h"
 #include "core/arena/process.h"
-#include "core/disk/put.h"
+#include "core/disk/writeback.h"
 #include "core/disk/reconcile.h"
 #include "core/tree/stamps.h"
 #include "core/presence/watch.h"
 
 /* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
-static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, uint32_t name)
+static int wait_for_writer(struct velo_region *region, struct velo_hold *hold, uint32_t name)
 {
     struct velo_name *entry = velo_name_at(region, name);
-    const uint32_t putter = entry->putter;
-    if (putter == 0)
+    const uint32_t writer = entry->writer;
+    if (writer == 0)
         return 0;
-    if (!velo_putter_alive(region, putter)) {
-        velo_putter_died_locked(region, name, NULL);
+    if (!velo_writer_alive(region, writer)) {
+        velo_writer_died_locked(region, name, NULL);
         return 0;
     }
     velo_abort(region, hold);
-    velo_os_pause(VELO_PUTTER_PAUSE_NS);
+    velo_os_pause(VELO_WRITER_PAUSE_NS);
     velo_begin(region, hold);
     return VELO_AGAIN;
 }
@@ -43,11 +43,11 @@ static int wait_for_putter(struct velo_region *region, struct velo_hold *hold, u
 static int find_locked(struct velo_region *region, struct velo_hold *hold,
                        const struct velo_place *place, uint32_t *name)
 {
-    for (int waits = 0; waits < VELO_PUTTER_WAITS_MAX; waits++) {
+    for (int waits = 0; waits < VELO_WRITER_WAITS_MAX; waits++) {
         *name = velo_name_find(region, place->parent, place->name, place->name_length);
         if (*name == 0)
             return -ENOENT;
-        if (wait_for_putter(region, hold, *name) == 0)
+        if (wait_for_writer(region, hold, *name) == 0)
             return 0;
     }
     return -EBUSY;
@@ -214,7 +214,7 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
         rc = velo_fresh_path(region, place);
         if (rc == 0) {
             if (velo_node_at(region, node)->links > 1)
-                velo_ctime_seen_locked(region, node, place->path);
+                velo_ctime_advance_locked(region, node, place->path);
             velo_disk_step_locked(region, place->parent, 0);
             rc = velo_os_unlink(place->path);
         }
@@ -304,7 +304,7 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
     int rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
     if (rc == -ENOTEMPTY && velo_node_at(region, place->node)->entries == 0) {
         /* On disk it has more than we know: files being put whose names went, or an outsider's. */
-        velo_litter_of_directory(region, place->node);
+        velo_temporaries_of_directory(region, place->node);
         velo_directory_refresh(region, place->node);
         velo_begin(region, &hold);
         rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
@@ -339,19 +339,19 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         rc = rc != 0 ? rc : velo_fresh_path(region, to);
         if (rc != 0)
             return rc;
-        velo_ctime_seen_locked(region, node, from->path);
-        velo_moving_announce(region, VELO_MOVING_LINK, name, to);
+        velo_ctime_advance_locked(region, node, from->path);
+        velo_intent_announce(region, VELO_INTENT_LINK, name, to);
         rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
         rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
         if (rc != 0)
             return rc;
         velo_name_disk_locked(region, made, velo_node_at(region, node)->version, &disk);
-        velo_names_seen_locked(region, node, &disk);
+        velo_names_record_locked(region, node, &disk);
     } else {
-        velo_poison_put_locked(region, node);
+        velo_poison_set_locked(region, node);
     }
     velo_renamed_locked(region, node);
-    if (velo_looks_like_program(to->name, to->name_length, 0))
+    if (velo_is_program_like(to->name, to->name_length, 0))
         velo_set32(region, &velo_node_at(region, node)->flags,
                    velo_node_at(region, node)->flags | VELO_NODE_PROGRAM);
     velo_program_locked(region, node);
@@ -360,7 +360,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
 }
 
 /* Who watches the directory looks there before we tell the namespace. 1: marked, to be taken back. */
-static int be_looked_at(struct velo_region *region, uint32_t directory)
+static int mark_for_comparison(struct velo_region *region, uint32_t directory)
 {
     struct velo_hold hold;
     if (!velo_is_watched(region, directory))
@@ -376,13 +376,13 @@ static int be_looked_at(struct velo_region *region, uint32_t directory)
 static int link_natively(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
-        const int put = velo_put_place(region, from);
-        const int evicted = put == 0 ? velo_evict(region, from->node) : -EBUSY;
+        const int written = velo_writeback_place(region, from);
+        const int evicted = written == 0 ? velo_evict(region, from->node) : -EBUSY;
         if (evicted != 0 && VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
             return -EXDEV;
     }
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
-    const int stale = to->kind == VELO_HOSTED && be_looked_at(region, to->parent);
+    const int stale = to->kind == VELO_HOSTED && mark_for_comparison(region, to->parent);
     const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
     if (rc == 0 && to->kind == VELO_HOSTED)
         velo_revalidate(region, to);

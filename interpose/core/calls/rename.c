@@ -1,4 +1,4 @@
-/* rename.c - rename within hosted directories; across their border see border.c.
+/* rename.c - rename within hosted directories; across their border see across.c.
  *
  * One change of the namespace; what of the two names stands on disk is renamed there in the same hold
  * of the lock.  See name.c for how disk and namespace stay one. */
@@ -12,7 +12,7 @@
 #include "file.h"
 #include "kernel/lease.h"
 #include "core/disk/leave.h"
-#include "core/disk/litter.h"
+#include "core/disk/temporary.h"
 #include "kernel/os.h"
 #include "core/arena/process.h"
 #include "core/disk/reconcile.h"
@@ -25,8 +25,8 @@ enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers ha
 
 static int busy(const struct velo_region *region, uint32_t name)
 {
-    const uint32_t putter = name == 0 ? 0 : velo_name_at(region, name)->putter;
-    return putter != 0 && velo_putter_alive(region, putter);
+    const uint32_t writer = name == 0 ? 0 : velo_name_at(region, name)->writer;
+    return writer != 0 && velo_writer_alive(region, writer);
 }
 
 int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
@@ -37,17 +37,17 @@ int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
         m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
         if (!busy(region, m->from_name) && !busy(region, m->to_name))
             break;
-        if (waits == VELO_PUTTER_WAITS_MAX)
+        if (waits == VELO_WRITER_WAITS_MAX)
             return -EBUSY;
         velo_abort(region, hold);
-        velo_os_pause(VELO_PUTTER_PAUSE_NS);
+        velo_os_pause(VELO_WRITER_PAUSE_NS);
         velo_begin(region, hold);
     }
     if (m->from_name == 0)
         return -ENOENT;
-    velo_putter_died_locked(region, m->from_name, NULL);
+    velo_writer_died_locked(region, m->from_name, NULL);
     if (m->to_name != 0)
-        velo_putter_died_locked(region, m->to_name, NULL);
+        velo_writer_died_locked(region, m->to_name, NULL);
     m->node = velo_name_at(region, m->from_name)->node;
     m->victim = m->to_name == 0 ? 0 : velo_name_at(region, m->to_name)->node;
     return 0;
@@ -103,24 +103,24 @@ int velo_move_paths_locked(struct velo_move *m)
     const size_t from = m->from->path_length, to = m->to->path_length;
     if (rc == 0 && ((to > from && to + velo_longest_below(region, m->node) >= PATH_MAX) ||
                     (from > to && from + velo_longest_below(region, m->victim) >= PATH_MAX)))
-        return VELO_DEEPER; /* and could not be put any more */
+        return VELO_BEYOND_REACH; /* and could not be put any more */
     return rc;
 }
 
-void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
+void velo_intent_announce(struct velo_region *region, int kind, uint32_t from_name,
                           const struct velo_place *to)
 {
     struct velo_header *header = region->header;
-    struct velo_moving *moving = &header->moving;
+    struct velo_intent *intent = &header->intent;
     const struct velo_name *from = velo_name_at(region, from_name);
-    moving->node = from->node;
-    moving->to_parent = to->parent;
-    moving->to_length = to->name_length;
-    moving->kind = (uint8_t)kind;
-    moving->inode = from->disk_inode;
-    memcpy(moving->to_text, to->name, to->name_length);
-    moving->to_text[to->name_length] = 0;
-    atomic_store(&moving->from_name, from_name);
+    intent->node = from->node;
+    intent->to_parent = to->parent;
+    intent->to_length = to->name_length;
+    intent->kind = (uint8_t)kind;
+    intent->inode = from->disk_inode;
+    memcpy(intent->to_text, to->name, to->name_length);
+    intent->to_text[to->name_length] = 0;
+    atomic_store(&intent->from_name, from_name);
     velo_disk_step_locked(region, from->parent, to->parent);
 }
 
@@ -144,7 +144,7 @@ static int is_open(const char *path)
 static int must_go(const struct velo_move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);
-    return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_SHARED) != 0 ||
+    return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_LINKED_OUTSIDE) != 0 ||
            victim->links > 1 || (victim->state == VELO_DISK && is_open(m->to->path));
 }
 
@@ -170,12 +170,12 @@ static int rename_on_disk(struct velo_move *m, int *moved)
     m->goes = !*moved && must_go(m);
     if (!*moved && !m->goes)
         return 0;
-    velo_moving_announce(region, *moved ? VELO_MOVING_RENAME : VELO_MOVING_UNLINK, m->from_name,
+    velo_intent_announce(region, *moved ? VELO_INTENT_RENAME : VELO_INTENT_UNLINK, m->from_name,
                          m->to);
     if (!*moved) /* it gives way to a file that lives in memory only */
         return remove_copy(m->to->path);
-    velo_ctime_seen_locked(region, m->node, m->from->path);
-    velo_ctime_seen_locked(region, m->victim, m->to->path);
+    velo_ctime_advance_locked(region, m->node, m->from->path);
+    velo_ctime_advance_locked(region, m->victim, m->to->path);
     rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
     if (rc == 0 && to_on_disk &&
         to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
@@ -204,10 +204,10 @@ void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node,
                        const struct stat *disk)
 {
     velo_name_disk_locked(region, name, version, disk);
-    velo_names_seen_locked(region, node, disk);
+    velo_names_record_locked(region, node, disk);
     const uint32_t owner = velo_identity_find(region, disk->st_dev, disk->st_ino);
     if (owner != 0 && owner != node) /* what moved is a link of theirs: an older version */
-        velo_names_seen_locked(region, owner, disk);
+        velo_names_record_locked(region, owner, disk);
 }
 
 void velo_took_place_locked(struct velo_region *region, uint32_t index,
@@ -216,7 +216,7 @@ void velo_took_place_locked(struct velo_region *region, uint32_t index,
     struct velo_node *node = velo_node_at(region, index);
     if (node->type == VELO_DIRECTORY)
         velo_set32(region, &node->parent, place->parent);
-    if (velo_looks_like_program(place->name, place->name_length, 0))
+    if (velo_is_program_like(place->name, place->name_length, 0))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
     velo_renamed_locked(region, index);
     if (node->type == VELO_REGULAR)
@@ -261,7 +261,7 @@ static void rename_in_tree(struct velo_move *m, int moved)
 }
 
 /* Links of one copy: to rename them did nothing, and the removal of the old name was still to come. */
-static void remove_twin(struct velo_region *region, uint32_t from_name, const struct stat *to)
+static void remove_existing(struct velo_region *region, uint32_t from_name, const struct stat *to)
 {
     static char text[VELO_NAME_MAX + 1], path[PATH_MAX];
     const struct velo_name *from = velo_name_at(region, from_name);
@@ -287,41 +287,41 @@ static int name_from(struct velo_move *m)
 int velo_rename_recover(struct velo_region *region)
 {
     static struct velo_place from, to; /* too large for a stranger's stack; the lock guards them */
-    const struct velo_moving *moving = &region->header->moving;
+    const struct velo_intent *intent = &region->header->intent;
     struct velo_move m = {.region = region, .from = &from, .to = &to};
     struct stat disk;
-    m.from_name = atomic_load(&moving->from_name);
+    m.from_name = atomic_load(&intent->from_name);
     const struct velo_name *name = velo_name_at(region, m.from_name);
-    if (m.from_name == 0 || name->node != moving->node || name->parent == 0)
+    if (m.from_name == 0 || name->node != intent->node || name->parent == 0)
         return 0; /* none, or it had come to its end */
     from.parent = name->parent;
-    to.parent = moving->to_parent;
+    to.parent = intent->to_parent;
     const int length =
-        velo_name_path(region, to.parent, moving->to_text, moving->to_length, to.path);
+        velo_name_path(region, to.parent, intent->to_text, intent->to_length, to.path);
     if (length < 0)
         return 0;
-    to.name = to.path + length - moving->to_length;
-    to.name_length = moving->to_length;
+    to.name = to.path + length - intent->to_length;
+    to.name_length = intent->to_length;
     const int rc = velo_os_lstat(to.path, &disk);
-    if (moving->kind == VELO_MOVING_UNLINK ? rc != -ENOENT
-                                           : rc != 0 || disk.st_ino != moving->inode)
+    if (intent->kind == VELO_INTENT_UNLINK ? rc != -ENOENT
+                                           : rc != 0 || disk.st_ino != intent->inode)
         return 0; /* the disk has not done its half */
-    m.node = moving->node;
+    m.node = intent->node;
     m.to_name = velo_name_find(region, to.parent, to.name, to.name_length);
-    if (moving->kind == VELO_MOVING_LINK) {
+    if (intent->kind == VELO_INTENT_LINK) {
         if (m.to_name == 0 && velo_os_unlink(to.path) == 0)
-            velo_copy_lost_locked(region, to.parent, moving->inode);
+            velo_copy_lost_locked(region, to.parent, intent->inode);
         return 0;
     }
     m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
-    if (moving->kind == VELO_MOVING_EXCHANGE)
+    if (intent->kind == VELO_INTENT_EXCHANGE)
         return name_from(&m) ? velo_exchange_recover(&m) : 0;
-    if (moving->kind == VELO_MOVING_RENAME)
-        remove_twin(region, m.from_name, &disk);
-    m.goes = moving->kind == VELO_MOVING_UNLINK;
+    if (intent->kind == VELO_INTENT_RENAME)
+        remove_existing(region, m.from_name, &disk);
+    m.goes = intent->kind == VELO_INTENT_UNLINK;
     const int made = make_name(&m);
     if (made == 0)
-        rename_in_tree(&m, moving->kind == VELO_MOVING_RENAME);
+        rename_in_tree(&m, intent->kind == VELO_INTENT_RENAME);
     return made;
 }
 
@@ -383,7 +383,7 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
     struct velo_hold hold;
     velo_begin(region, &hold);
     const int rc = velo_finish(region, &hold, rename_locked(&move, &hold));
-    return rc == VELO_DEEPER ? velo_rename_across(region, from, to, flags, 1) : rc;
+    return rc == VELO_BEYOND_REACH ? velo_rename_across(region, from, to, flags, 1) : rc;
 }
 
 int velo_rename(struct velo_region *region, struct velo_place *from, struct velo_place *to,

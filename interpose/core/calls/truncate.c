@@ -36,7 +36,7 @@ __attribute__((noinline)) static int truncate_watched(struct velo_region *region
  * hole, which takes nothing. */
 static void elsewhere(struct velo_region *region, uint32_t node, int *fd)
 {
-    const int disk = velo_spill(region, node, *fd);
+    const int disk = velo_relocate(region, node, *fd);
     if (disk < 0)
         return;
     velo_os_close(*fd);

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "disk_names.h"
-#include "follow.h"
-#include "litter.h"
+#include "mirror.h"
+#include "temporary.h"
 #include "mounts.h"
 #include "kernel/os.h"
 #include "poison.h"
@@ -31,8 +31,8 @@ static enum velo_type type_of(mode_t mode)
     return S_ISLNK(mode) ? VELO_SYMLINK : VELO_OTHER;
 }
 
-static int same_as_put(const struct velo_name *name, const struct velo_node *node,
-                       const struct stat *disk)
+static int same_as_written_back(const struct velo_name *name, const struct velo_node *node,
+                                const struct stat *disk)
 {
     /* An older version may have names of other files, too, whose every step is a new ctime. */
     const int older = VELO_READ(node->type) == VELO_REGULAR &&
@@ -56,7 +56,7 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
         return VELO_READ(node->identity[VELO_ID_DISK].inode) == disk->st_ino &&
                VELO_READ(node->mode) == disk->st_mode && VELO_READ(node->uid) == disk->st_uid &&
                VELO_READ(node->gid) == disk->st_gid;
-    return same_as_put(name, node, disk);
+    return same_as_written_back(name, node, disk);
 }
 
 int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
@@ -66,13 +66,13 @@ int velo_agrees(const struct velo_region *region, uint32_t directory, const char
     const struct velo_name *name = velo_name_at(region, index);
     if (index == 0)
         return there != 0;
-    if (velo_busy_put(region, name) || (there != 0 && there != -ENOENT))
+    if (velo_busy_writeback(region, name) || (there != 0 && there != -ENOENT))
         return 1;
     return there == 0 ? unchanged(region, index, disk)
                       : (VELO_READ(name->flags) & VELO_NAME_ON_DISK) == 0; /* in memory only */
 }
 
-static int leads_to(struct velo_pass *pass, const struct velo_name *name, const struct stat *disk)
+static int is_copy_of(struct velo_pass *pass, const struct velo_name *name, const struct stat *disk)
 {
     char text[VELO_NAME_MAX + 1];
     struct stat now;
@@ -87,18 +87,18 @@ static int leads_to(struct velo_pass *pass, const struct velo_name *name, const 
 static int has_copy(struct velo_pass *pass, const struct velo_node *node, const struct stat *disk)
 {
     uint32_t count = 0;
-    int leads = 0;
+    int is_current = 0;
     for (uint32_t index = node->first_name; index != 0 && node->state != VELO_COLD;
          index = velo_name_at(pass->region, index)->next_of_node) {
         const struct velo_name *name = velo_name_at(pass->region, index);
         if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != disk->st_ino)
             continue;
         if (count++ == 0)
-            leads = (node->state == VELO_DISK || name->disk_version == node->version) &&
-                    leads_to(pass, name, disk);
+            is_current = (node->state == VELO_DISK || name->disk_version == node->version) &&
+                         is_copy_of(pass, name, disk);
     }
     /* In memory it has no names outside (copy.c). */
-    return leads && (node->state == VELO_DISK || disk->st_nlink == count + 1);
+    return is_current && (node->state == VELO_DISK || disk->st_nlink == count + 1);
 }
 
 static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)
@@ -110,7 +110,7 @@ static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)
     if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
         return 0;
     const int same = node->type != VELO_REGULAR ||
-                     (node->state == VELO_DISK && (node->flags & VELO_NODE_SHARED) != 0) ||
+                     (node->state == VELO_DISK && (node->flags & VELO_NODE_LINKED_OUTSIDE) != 0) ||
                      has_copy(pass, node, disk);
     return same ? index : 0;
 }
@@ -127,7 +127,7 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
     velo_take_stat_locked(region, index, disk);
     VELO_INIT(node->btime_ns, node->ctime_ns);
     if (path == -ENAMETOOLONG)
-        velo_set32(region, &node->flags, VELO_NODE_DEEP);
+        velo_set32(region, &node->flags, VELO_NODE_PATH_TOO_LONG);
     if (node->type == VELO_SYMLINK) {
         const long got = velo_os_readlinkat(dirfd, text, pass->target, PATH_MAX - 1);
         if (got <= 0)
@@ -141,7 +141,7 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
         VELO_INIT(node->home, (uint16_t)home);
         velo_state_set_locked(region, index, VELO_DISK);
         velo_set64(region, &node->version, 1);
-        velo_set64(region, &node->settled, !pass->unsure);
+        velo_set64(region, &node->refreshed, !pass->unsure);
     }
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
     return index;
@@ -160,8 +160,8 @@ static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, con
     if (name == 0)
         return -ENOSPC;
     velo_name_disk_locked(region, name, velo_node_at(region, node)->version, disk);
-    velo_shared_locked(region, node, disk);
-    velo_unshared_locked(region, node, disk);
+    velo_linked_outside_locked(region, node, disk);
+    velo_not_linked_outside_locked(region, node, disk);
     VELO_INIT(velo_name_at(region, name)->mark, pass->mark);
     pass->result.ingested++;
     if (S_ISDIR(disk->st_mode))
@@ -185,7 +185,7 @@ int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
            name->disk_version != node->version;
 }
 
-enum verdict { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3, FOLLOW = 4 };
+enum outcome { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3, MIRROR = 4 };
 
 /* The name exists in both and differs. */
 static int changed_locked(struct velo_pass *pass, uint32_t index, const struct stat *disk)
@@ -207,11 +207,11 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
         return FORGET_TREE;
     if (node->type == VELO_REGULAR && node->state == VELO_DISK && S_ISREG(disk->st_mode) &&
         name->disk_inode == disk->st_ino) { /* written in place, maybe by us (open_direct) */
-        pass->result.changed -= node->settled != node->version;
+        pass->result.changed -= node->refreshed != node->version;
         velo_set64(region, &node->stored, 0);
         velo_take_stat_locked(region, name->node, disk);
-        velo_names_seen_locked(region, name->node, disk);
-        velo_shared_locked(region, name->node, disk);
+        velo_names_record_locked(region, name->node, disk);
+        velo_linked_outside_locked(region, name->node, disk);
         return DONE;
     }
     if (velo_is_dirty_file(region, index)) { /* memory wins; what is there is older */
@@ -220,18 +220,18 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     }
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED && S_ISREG(disk->st_mode) &&
         name->disk_inode == disk->st_ino)
-        return FOLLOW; /* changed in place: it stays the same file, also to who has it open */
+        return MIRROR; /* changed in place: it stays the same file, also to who has it open */
     velo_file_gone_locked(region, index);
     return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
 }
 
-static int look_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
-                             size_t length)
+static int compare_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
+                                const char *text, size_t length)
 {
     struct velo_region *region = pass->region;
     struct stat disk;
     const uint32_t index = velo_name_find(region, parent, text, length);
-    if (index != 0 && velo_busy_put(region, velo_name_at(region, index))) {
+    if (index != 0 && velo_busy_writeback(region, velo_name_at(region, index))) {
         VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
         return DONE;
     }
@@ -239,15 +239,15 @@ static int look_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
     if (rc != 0)
         return DONE; /* it went: the sweep of unmarked names decides */
     if (index != 0)
-        velo_putter_died_locked(region, index, &disk);
+        velo_writer_died_locked(region, index, &disk);
     if (index == 0)
         return ingest_locked(pass, dirfd, parent, text, length, &disk);
     VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
     if (unchanged(region, index, &disk))
         return DONE;
     pass->result.changed++;
-    const int verdict = changed_locked(pass, index, &disk);
-    return verdict == REPLACED ? ingest_locked(pass, dirfd, parent, text, length, &disk) : verdict;
+    const int outcome = changed_locked(pass, index, &disk);
+    return outcome == REPLACED ? ingest_locked(pass, dirfd, parent, text, length, &disk) : outcome;
 }
 
 static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text, size_t length,
@@ -262,7 +262,7 @@ static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text
     if (velo_read_retry(region, sequence))
         return 0;
     __atomic_store_n(&velo_name_at(region, index)->mark, pass->mark, __ATOMIC_RELAXED);
-    if (pass->deep && S_ISDIR(disk->st_mode))
+    if (pass->recursive && S_ISDIR(disk->st_mode))
         velo_enqueue(pass, node);
     return 1;
 }
@@ -292,28 +292,28 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
     for (int again = 0; again < 3; again++) {
         struct velo_hold hold;
         velo_begin(pass->region, &hold);
-        const int verdict = look_again_locked(pass, dirfd, parent, text, length);
+        const int outcome = compare_again_locked(pass, dirfd, parent, text, length);
         const uint32_t name = velo_name_find(pass->region, parent, text, length);
         const uint32_t node = name != 0 ? velo_name_at(pass->region, name)->node : 0;
-        const int known_directory = pass->deep && node != 0 &&
+        const int known_directory = pass->recursive && node != 0 &&
                                     velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
                                     (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
-        velo_finish(pass->region, &hold, verdict < 0 ? verdict : 0);
+        velo_finish(pass->region, &hold, outcome < 0 ? outcome : 0);
         const int crowded =
-            verdict == -ENOSPC && again == 0; /* without the old one there is room */
-        if (verdict < 0 && !crowded)
-            return verdict;
-        if (verdict == FORGET_TREE || crowded) {
+            outcome == -ENOSPC && again == 0; /* without the old one there is room */
+        if (outcome < 0 && !crowded)
+            return outcome;
+        if (outcome == FORGET_TREE || crowded) {
             velo_forget(pass->region, parent, text, length);
             continue;
         }
-        if (verdict == FOLLOW) {
+        if (outcome == MIRROR) {
             if (velo_evict(pass->region, node) != 0 &&
-                velo_follow_disk(pass->region, node, dirfd, text) != 0)
+                velo_mirror_disk(pass->region, node, dirfd, text) != 0)
                 velo_forget(pass->region, parent, text, length);
             continue;
         }
-        if (verdict == REPORT)
+        if (outcome == REPORT)
             report(pass, parent, text, length);
         if (known_directory)
             velo_enqueue(pass, node);
@@ -334,7 +334,7 @@ static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, co
     if (index != 0) {
         const uint32_t node = velo_name_at(region, index)->node;
         if (velo_node_at(region, node)->type == VELO_DIRECTORY ||
-            velo_busy_put(region, velo_name_at(region, index)))
+            velo_busy_writeback(region, velo_name_at(region, index)))
             return FORGET_TREE;
         if (there && !velo_is_dirty_file(region, index) && unchanged(region, index, &disk))
             return DONE; /* somebody was here before us */

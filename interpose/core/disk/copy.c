@@ -10,7 +10,7 @@
 
 #include "copy.h"
 #include "kernel/lease.h"
-#include "loosen.h"
+#include "rights.h"
 #include "kernel/os.h"
 #include "poison.h"
 #include "residency.h"
@@ -91,13 +91,14 @@ int velo_copy_attributes(int from, int to, const struct stat *attributes)
     return rc;
 }
 
-static int publish_locked(struct velo_region *region, uint32_t index, const struct velo_look *look,
-                          uint64_t backing, const struct stat *stat, int changed)
+static int publish_locked(struct velo_region *region, uint32_t index,
+                          const struct velo_snapshot *snapshot, uint64_t backing,
+                          const struct stat *stat, int changed)
 {
     struct velo_node *node = velo_node_at(region, index);
     int rc = VELO_AGAIN;
-    if (node->generation == look->generation && node->state == look->state &&
-        node->version == look->version) {
+    if (node->generation == snapshot->generation && node->state == snapshot->state &&
+        node->version == snapshot->version) {
         velo_set64(region, &node->backing, backing);
         velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
         velo_state_set_locked(region, index, VELO_BACKED);
@@ -105,19 +106,20 @@ static int publish_locked(struct velo_region *region, uint32_t index, const stru
         velo_set_time(region, &node->copied_ns, changed ? 0 : velo_ns(&stat->st_ctim));
         if (changed) { /* else what was settled stays true: the copy has the same attributes */
             velo_dirty_locked(region, index);
-            velo_poison_put_locked(region, index);
+            velo_poison_set_locked(region, index);
         }
         rc = 0;
     }
     return rc;
 }
 
-static int publish_load(struct velo_region *region, uint32_t index, const struct velo_look *look,
-                        uint64_t backing, const struct stat *stat)
+static int publish_load(struct velo_region *region, uint32_t index,
+                        const struct velo_snapshot *snapshot, uint64_t backing,
+                        const struct stat *stat)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, publish_locked(region, index, look, backing, stat, 0));
+    return velo_finish(region, &hold, publish_locked(region, index, snapshot, backing, stat, 0));
 }
 
 int velo_has_outside_names(const struct velo_region *region, uint32_t index,
@@ -125,7 +127,7 @@ int velo_has_outside_names(const struct velo_region *region, uint32_t index,
 {
     const struct velo_node *node = velo_node_at(region, index);
     return disk->st_nlink > VELO_READ(node->links) ||
-           (VELO_READ(node->flags) & VELO_NODE_SHARED) != 0;
+           (VELO_READ(node->flags) & VELO_NODE_LINKED_OUTSIDE) != 0;
 }
 
 static void keep_ctime_locked(struct velo_region *region, uint32_t index, int64_t disk_ns)
@@ -143,15 +145,15 @@ static int is_the_disks(const struct velo_region *region, uint32_t index, const 
 /* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
  * it would write for nobody, who reads it would read the past.  With the lease held across the
  * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
-static int publish_copy(struct velo_region *region, uint32_t index, const struct velo_look *look,
-                        uint64_t backing, const struct stat *stat, int from,
-                        const struct stat *copied, int changed)
+static int publish_copy(struct velo_region *region, uint32_t index,
+                        const struct velo_snapshot *snapshot, uint64_t backing,
+                        const struct stat *stat, int from, const struct stat *copied, int changed)
 {
     struct velo_hold hold;
     struct stat now;
     velo_begin(region, &hold);
     int rc = velo_lease_take(from, F_WRLCK) ? 0 : -EBUSY;
-    const int leased = rc == 0;
+    const int has_lease = rc == 0;
     if (rc == 0 && (velo_os_fstat(from, &now) != 0 || now.st_size != copied->st_size ||
                     velo_ns(&now.st_mtim) != velo_ns(&copied->st_mtim)))
         rc = VELO_AGAIN; /* an outsider wrote while we copied */
@@ -162,10 +164,10 @@ static int publish_copy(struct velo_region *region, uint32_t index, const struct
     if (rc == 0) /* what is shown so far, before it is compared with the new file's */
         keep_ctime_locked(region, index, velo_ns(&now.st_ctim));
     if (rc == 0)
-        rc = publish_locked(region, index, look, backing, stat, changed);
+        rc = publish_locked(region, index, snapshot, backing, stat, changed);
     if (rc == 0) /* it may have been written at its real path since velo put it there */
-        velo_names_seen_locked(region, index, &now);
-    if (leased) /* readers of what is half changed wait for the lock */
+        velo_names_record_locked(region, index, &now);
+    if (has_lease) /* readers of what is half changed wait for the lock */
         velo_lease_leave(from);
     return velo_finish(region, &hold, rc);
 }
@@ -176,12 +178,13 @@ static int real_path(struct velo_region *region, uint32_t index, char path[PATH_
     return rc < 0 ? rc : 0;
 }
 
-int velo_copy_up(struct velo_region *region, struct velo_place *place, const struct velo_look *look,
-                 int truncate)
+int velo_copy_up(struct velo_region *region, struct velo_place *place,
+                 const struct velo_snapshot *snapshot, int truncate)
 {
-    if (velo_residency_to_write(region, place, look) != VELO_IN_MEMORY)
+    if (velo_residency_to_write(region, place, snapshot) != VELO_IN_MEMORY)
         return -EBUSY;
-    const int from = velo_open_lent(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
+    const int from =
+        velo_open_file_with_rights(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
     if (from < 0)
         return from;
     const uint64_t backing = velo_backing_new(region);
@@ -201,7 +204,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place, const str
         if (rc == 0)
             rc = velo_os_fstat(to, &made);
         if (rc == 0)
-            rc = publish_copy(region, place->node, look, backing, &made, from, &stat, truncate);
+            rc = publish_copy(region, place->node, snapshot, backing, &made, from, &stat, truncate);
         velo_os_close(to);
         if (rc != 0)
             velo_os_unlink(path);
@@ -212,11 +215,11 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place, const str
 
 int velo_load_begin(struct velo_region *region, uint32_t index, uint64_t *token)
 {
-    struct velo_look look;
-    const int rc = velo_look_at(region, index, &look);
+    struct velo_snapshot snapshot;
+    const int rc = velo_snapshot_take(region, index, &snapshot);
     if (rc != 0)
         return rc;
-    if (look.state != VELO_COLD)
+    if (snapshot.state != VELO_COLD)
         return -EALREADY;
     char path[320];
     *token = velo_backing_new(region);
@@ -226,12 +229,12 @@ int velo_load_begin(struct velo_region *region, uint32_t index, uint64_t *token)
 
 int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, int fd)
 {
-    struct velo_look look;
+    struct velo_snapshot snapshot;
     struct stat stat = {0}, made;
     char path[320];
     velo_backing_path(region, token, path);
-    int rc = velo_look_at(region, index, &look);
-    if (rc == 0 && look.state != VELO_COLD)
+    int rc = velo_snapshot_take(region, index, &snapshot);
+    if (rc == 0 && snapshot.state != VELO_COLD)
         rc = -EALREADY;
     if (rc == 0) {
         const struct velo_node *node = velo_node_at(region, index);
@@ -244,7 +247,7 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
         rc = velo_os_fstat(fd, &made);
     }
     if (rc == 0)
-        rc = publish_load(region, index, &look, token, &made);
+        rc = publish_load(region, index, &snapshot, token, &made);
     velo_os_close(fd);
     if (rc == 0)
         atomic_fetch_add(&region->header->loads, 1);
@@ -255,21 +258,23 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
 
 int velo_open_bytes(struct velo_region *region, uint32_t index)
 {
-    struct velo_look look;
-    int rc = velo_look_at(region, index, &look);
+    struct velo_snapshot snapshot;
+    int rc = velo_snapshot_take(region, index, &snapshot);
     if (rc != 0)
         return rc;
-    if (velo_is_leased(region, index) || velo_belongs_on_disk(region, index))
+    if (velo_has_program_lease(region, index) || velo_belongs_on_disk(region, index))
         return -EAGAIN; /* somebody would hear of it */
     char path[PATH_MAX];
-    const unsigned which = look.state == VELO_BACKED ? VELO_ID_ARENA : VELO_ID_DISK;
-    if (look.state == VELO_BACKED)
-        velo_backing_path(region, look.backing, path);
-    else if (look.state == VELO_DISK)
+    const unsigned which = snapshot.state == VELO_BACKED ? VELO_ID_ARENA : VELO_ID_DISK;
+    if (snapshot.state == VELO_BACKED)
+        velo_backing_path(region, snapshot.backing, path);
+    else if (snapshot.state == VELO_DISK)
         rc = real_path(region, index, path);
     else
         rc = -EAGAIN;
-    int fd = rc != 0 ? rc : velo_open_lent(region, index, which, path, O_NOATIME | O_NONBLOCK);
+    int fd = rc != 0
+                 ? rc
+                 : velo_open_file_with_rights(region, index, which, path, O_NOATIME | O_NONBLOCK);
     struct stat stat;
     if (fd >= 0 && which == VELO_ID_DISK &&
         (velo_os_fstat(fd, &stat) != 0 || !is_the_disks(region, index, &stat))) {

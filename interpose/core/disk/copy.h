@@ -16,8 +16,8 @@ int velo_copy_xattrs(int from, int to);
 int velo_has_xattrs(int fd);
 /* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (somebody has the
  * disk's file open, and must go on seeing what becomes of it) or -errno. */
-int velo_copy_up(struct velo_region *region, struct velo_place *place, const struct velo_look *look,
-                 int truncate);
+int velo_copy_up(struct velo_region *region, struct velo_place *place,
+                 const struct velo_snapshot *snapshot, int truncate);
 /* COLD -> BACKED, by its shard. 0 also when it was not COLD; -errno: it cannot come back now. */
 int velo_load(struct velo_region *region, uint32_t node);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */

@@ -3,33 +3,33 @@
 
 #include <errno.h>
 
-#include "loosen.h"
+#include "rights.h"
 #include "kernel/os.h"
 #include "core/arena/process.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
 
 /* A frame of its own: few need it. */
-__attribute__((noinline)) static int look_at_name_locked(struct velo_region *region, uint32_t index,
-                                                         struct stat *disk)
+__attribute__((noinline)) static int probe_name_locked(struct velo_region *region, uint32_t index,
+                                                       struct stat *disk)
 {
     const struct velo_name *name = velo_name_at(region, index);
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
     const size_t length = velo_name_text(region, name, text);
     const int rc = velo_name_path(region, name->parent, text, length, path);
-    return rc < 0 ? rc : velo_loose_lstat_locked(region, name->parent, path, disk);
+    return rc < 0 ? rc : velo_lstat_with_rights_locked(region, name->parent, path, disk);
 }
 
-void velo_putter_died_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+void velo_writer_died_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
 {
     struct velo_name *name = velo_name_at(region, index);
     struct stat now;
-    if (name->putter == 0 || velo_putter_alive(region, name->putter))
+    if (name->writer == 0 || velo_writer_alive(region, name->writer))
         return;
     const uint64_t replaced = name->disk_inode;
-    velo_set32(region, &name->putter, 0);
+    velo_set32(region, &name->writer, 0);
     velo_set64(region, &name->disk_version, 0);
-    const int rc = disk == NULL ? look_at_name_locked(region, index, &now) : 0;
+    const int rc = disk == NULL ? probe_name_locked(region, index, &now) : 0;
     if (rc == 0) /* which inode it is, a recovery will want to know (rename.c) */
         velo_name_disk_locked(region, index, 0, disk == NULL ? &now : disk);
     else if (rc == -ENOENT)
@@ -58,8 +58,9 @@ void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint6
     struct stat disk;
     const size_t length = velo_name_text(region, name, text);
     if (velo_name_path(region, name->parent, text, length, path) > 0 &&
-        velo_loose_lstat_locked(region, name->parent, path, &disk) == 0 && disk.st_ino == inode)
-        velo_names_seen_locked(region, node, &disk);
+        velo_lstat_with_rights_locked(region, name->parent, path, &disk) == 0 &&
+        disk.st_ino == inode)
+        velo_names_record_locked(region, node, &disk);
 }
 
 /* On disk the kernel did it already: what it says by any of the names. */
@@ -77,7 +78,7 @@ __attribute__((noinline)) static int64_t disk_renamed(struct velo_region *region
     const struct velo_name *name = velo_name_at(region, index);
     const size_t length = velo_name_text(region, name, text);
     return velo_name_path(region, name->parent, text, length, path) > 0 &&
-                   velo_loose_lstat_locked(region, name->parent, path, &stat) == 0 &&
+                   velo_lstat_with_rights_locked(region, name->parent, path, &stat) == 0 &&
                    stat.st_ino == inode && velo_ns(&stat.st_ctim) > node->ctime_ns
                ? velo_ns(&stat.st_ctim)
                : 0;
@@ -111,7 +112,7 @@ void velo_renamed_locked(struct velo_region *region, uint32_t index)
     velo_set_time(region, &node->ctime_ns, kernel != 0 ? kernel : velo_stamp(region, 1));
 }
 
-void velo_ctime_seen_locked(struct velo_region *region, uint32_t index, const char *path)
+void velo_ctime_advance_locked(struct velo_region *region, uint32_t index, const char *path)
 {
     const struct velo_node *node = velo_node_at(region, index);
     struct stat seen;
@@ -128,8 +129,8 @@ void velo_lose_link_locked(struct velo_region *region, uint32_t index)
         velo_node_drop_locked(region, index);
 }
 
-int velo_busy_put(const struct velo_region *region, const struct velo_name *name)
+int velo_busy_writeback(const struct velo_region *region, const struct velo_name *name)
 {
-    const uint32_t putter = VELO_READ(name->putter);
-    return putter != 0 && velo_putter_alive(region, putter);
+    const uint32_t writer = VELO_READ(name->writer);
+    return writer != 0 && velo_writer_alive(region, writer);
 }

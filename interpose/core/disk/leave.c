@@ -13,7 +13,7 @@ int velo_leave_memory(struct velo_region *region, uint32_t index)
     int rc = velo_load(region, index); /* only what is in memory can be put */
     if (rc != 0 || VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_BACKED)
         return rc;
-    rc = velo_put(region, index, 0);
+    rc = velo_writeback(region, index, 0);
     return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
 }
 

@@ -22,7 +22,7 @@
 #endif
 
 /* Whether something is mounted there, and what; -errno. */
-static int look(int dirfd, const char *path, uint64_t device_above, struct stat *out)
+static int snapshot(int dirfd, const char *path, uint64_t device_above, struct stat *out)
 {
     struct statx seen;
     memset(out, 0, sizeof *out);
@@ -72,12 +72,13 @@ static int enter_locked(struct velo_pass *pass, uint32_t parent, const char *tex
     return 1;
 }
 
-static int look_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+static int compare_mount_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
+                                const char *text)
 {
     struct velo_region *region = pass->region;
     struct stat disk;
     const int is =
-        look(dirfd, text, velo_node_at(region, parent)->identity[VELO_ID_DISK].device, &disk);
+        snapshot(dirfd, text, velo_node_at(region, parent)->identity[VELO_ID_DISK].device, &disk);
     const uint32_t name = velo_name_find(region, parent, text, velo_length(text));
     if (is < 0)
         return 0;
@@ -104,12 +105,12 @@ int velo_mounted_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
     if (!velo_has_mounts(region) || length > VELO_NAME_MAX)
         return 0;
     const uint64_t device = VELO_READ(velo_node_at(region, parent)->identity[VELO_ID_DISK].device);
-    const int is = look(dirfd, text, device, &disk);
+    const int is = snapshot(dirfd, text, device, &disk);
     if (is <= 0 && !is_marked(region, parent, text))
         return 0;
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, look_locked(pass, dirfd, parent, text));
+    return velo_finish(region, &hold, compare_mount_locked(pass, dirfd, parent, text));
 }
 
 int velo_is_read_only(const char *path)
@@ -125,7 +126,7 @@ int velo_mounted_root(struct velo_region *region, const struct velo_root *root)
 {
     struct stat disk;
     const struct velo_identity *known = &velo_node_at(region, root->node)->identity[VELO_ID_DISK];
-    int is = look(AT_FDCWD, root->path, 0, &disk);
+    int is = snapshot(AT_FDCWD, root->path, 0, &disk);
     if (is < 0)
         return 0;
     is = (is && (disk.st_dev != known->device || disk.st_ino != known->inode)) ||

@@ -22,14 +22,14 @@
 #include "kernel/text.h"
 #include "core/tree/tree.h"
 
-#define LOOK_NS 100000000ull /* a look costs some 30 us */
+#define SCAN_NS 100000000ull /* a look costs some 30 us */
 #define NONE_BELOW 1u /* in mounts_below: nothing is, but something was */
 
 /* ---- who shows what -------------------------------------------------------------------------- */
 
 struct view { /* of one hosted directory */
     const struct velo_mounts *mounts;
-    const struct velo_mount *holder; /* the mount that it is in, or NULL */
+    const struct velo_mount *inside_of; /* the mount that it is in, or NULL */
     const char *path;
     size_t length;
     char inside[PATH_MAX]; /* its path in that file system */
@@ -42,22 +42,23 @@ static int fill_view(struct view *view, const struct velo_mounts *mounts, const 
     view->mounts = mounts;
     view->path = path;
     view->length = length;
-    view->holder = velo_mount_of(mounts, view->path, view->length);
-    if (view->holder == NULL)
+    view->inside_of = velo_mount_of(mounts, view->path, view->length);
+    if (view->inside_of == NULL)
         return 0;
-    const size_t rest = view->length - view->holder->point_length;
-    view->inside_length = view->holder->root_length + rest;
+    const size_t rest = view->length - view->inside_of->point_length;
+    view->inside_length = view->inside_of->root_length + rest;
     if (view->inside_length >= sizeof view->inside)
         return 0;
-    memcpy(view->inside, view->holder->root, view->holder->root_length);
-    memcpy(view->inside + view->holder->root_length, view->path + view->holder->point_length, rest);
+    memcpy(view->inside, view->inside_of->root, view->inside_of->root_length);
+    memcpy(view->inside + view->inside_of->root_length, view->path + view->inside_of->point_length,
+           rest);
     return 1;
 }
 
 /* `point` and, behind it, `rest` is another path than the directory's and `behind`, and leads there: it
  * is not covered by a further mount. */
-static int leads_elsewhere(const struct view *view, const struct velo_mount *mount,
-                           const char *rest, size_t rest_length, const char *behind)
+static int is_elsewhere(const struct view *view, const struct velo_mount *mount, const char *rest,
+                        size_t rest_length, const char *behind)
 {
     char path[PATH_MAX];
     const size_t length = mount->point_length + rest_length, more = velo_length(behind);
@@ -74,13 +75,13 @@ static int leads_elsewhere(const struct view *view, const struct velo_mount *mou
 /* It shows the directory, or a part of it, by another name. */
 static int is_bind(const struct view *view, const struct velo_mount *mount)
 {
-    if (view->holder == NULL || mount->device != view->holder->device)
+    if (view->inside_of == NULL || mount->device != view->inside_of->device)
         return 0;
     if (velo_text_is_below(view->inside, view->inside_length, mount->root, mount->root_length))
-        return leads_elsewhere(view, mount, view->inside + mount->root_length,
-                               view->inside_length - mount->root_length, "");
+        return is_elsewhere(view, mount, view->inside + mount->root_length,
+                            view->inside_length - mount->root_length, "");
     if (velo_text_is_below(mount->root, mount->root_length, view->inside, view->inside_length))
-        return leads_elsewhere(view, mount, "", 0, mount->root + view->inside_length);
+        return is_elsewhere(view, mount, "", 0, mount->root + view->inside_length);
     return 0;
 }
 
@@ -150,7 +151,7 @@ static int is_overlay(const struct view *view, const struct velo_mount *mount)
 {
     static const char *const layers[] = {
         "lowerdir=", "lowerdir+=", "datadir+=", "upperdir=", "workdir="};
-    if (strcmp(mount->type, "overlay") != 0 || mount == view->holder)
+    if (strcmp(mount->type, "overlay") != 0 || mount == view->inside_of)
         return 0;
     for (const char *at = mount->options; at != NULL; at = strchr(at, ',')) {
         at += *at == ',';
@@ -187,7 +188,7 @@ static int is_fuse(const struct view *view, const struct velo_mount *mount)
 {
     int says = 0;
     if (strncmp(mount->type, "fuse", 4) != 0 || (mount->type[4] != '.' && mount->type[4] != 0) ||
-        mount == view->holder)
+        mount == view->inside_of)
         return 0;
     for (const char *at = mount->source; at != NULL; at = strchr(at, ':')) {
         at += *at == ':';
@@ -206,8 +207,8 @@ struct found {
     uint32_t below; /* 0, or a number for those that are mounted at or below hosted directories */
 };
 
-static void look_for(const struct velo_mounts *mounts, const char *path, size_t length,
-                     struct view *view, struct found *found)
+static void scan_for_path(const struct velo_mounts *mounts, const char *path, size_t length,
+                          struct view *view, struct found *found)
 {
     const int known = fill_view(view, mounts, path, length);
     for (uint32_t i = 0; i < mounts->count; i++) {
@@ -220,8 +221,8 @@ static void look_for(const struct velo_mounts *mounts, const char *path, size_t 
     }
 }
 
-static struct found look(const struct velo_region *region, const char *path, size_t length,
-                         struct view *view)
+static struct found snapshot(const struct velo_region *region, const char *path, size_t length,
+                             struct view *view)
 {
     const struct velo_header *header = region->header;
     struct found found = {0, 0};
@@ -230,10 +231,10 @@ static struct found look(const struct velo_region *region, const char *path, siz
         return found;
     found.second = mounts->cut;
     if (path != NULL)
-        look_for(mounts, path, length, view, &found);
+        scan_for_path(mounts, path, length, view, &found);
     for (uint32_t i = 0; i < VELO_READ(header->root_count) && i < VELO_ROOTS_MAX; i++)
         if (VELO_READ(header->roots[i].node) != 0)
-            look_for(mounts, header->roots[i].path, header->roots[i].length, view, &found);
+            scan_for_path(mounts, header->roots[i].path, header->roots[i].length, view, &found);
     velo_mounts_free(mounts);
     return found;
 }
@@ -249,14 +250,14 @@ void velo_second_name_begins(struct velo_header *header)
         atomic_fetch_sub(&header->opaque_running, 1);
 }
 
-uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t length)
+uint32_t velo_mounts_scan(struct velo_region *region, const char *path, size_t length)
 {
     struct velo_header *header = region->header;
     const uint32_t token = atomic_load(&header->second_names);
     const long address = velo_os_map(sizeof(struct view));
     if (address < 0 && address > -4096)
         return 0;
-    const struct found found = look(region, path, length, (struct view *)address);
+    const struct found found = snapshot(region, path, length, (struct view *)address);
     velo_os_unmap(address, sizeof(struct view));
     if (found.below != 0)
         atomic_store(&header->mounts_below, found.below);
@@ -270,7 +271,7 @@ uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t l
     }
     velo_second_name_begins(header);
     if (atomic_exchange(&header->second_counted, 1) == 0)
-        atomic_store(&header->second_put_due, 1);
+        atomic_store(&header->second_flush_due, 1);
     return 0;
 }
 

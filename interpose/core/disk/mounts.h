@@ -9,8 +9,8 @@ struct velo_pass;
 /* Look at the list of mounts: is something mounted at or below a hosted directory, or below `path`,
  * which is about to become one (or NULL); has one a second name? In that case it is watched like a
  * program that cannot be entered. The result is 0 or, when that is over, what velo_mounts_over needs
- * after all was compared. Not with the baton. */
-uint32_t velo_mounts_look(struct velo_region *region, const char *path, size_t length);
+ * after all was compared. Not with the flush lock. */
+uint32_t velo_mounts_scan(struct velo_region *region, const char *path, size_t length);
 void velo_mounts_over(struct velo_region *region, uint32_t token);
 /* There is one from here on, also when there was: who saw the end of what was before does not end it. */
 void velo_second_name_begins(struct velo_header *header);

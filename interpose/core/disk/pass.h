@@ -16,7 +16,7 @@ struct velo_pass {
     void *context;
     struct velo_reconcile_result result;
     uint32_t mark;
-    int deep; /* go into directories that were known before, too */
+    int recursive; /* go into directories that were known before, too */
     int unsure; /* somebody may be writing what is found: its size and times are not believed */
     uint32_t head, tail;
     char path[PATH_MAX], target[PATH_MAX];

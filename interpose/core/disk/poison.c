@@ -1,6 +1,6 @@
 /* poison.c - putting poison where the disk's copy of a hosted file is missing or old.  See poison.h.
  *
- * The record of a name changes without the intent log, as velo_names_seen_locked does: the disk has
+ * The record of a name changes without the undo log, as velo_names_record_locked does: the disk has
  * its half whatever becomes of us, and a file may have more names than the log has room.  Before the
  * disk changes the record says "no known version", so whoever finds us killed keeps what is in
  * memory. */
@@ -43,7 +43,7 @@ static void poison_name_locked(struct velo_region *region, uint32_t index)
 {
     struct velo_name *name = velo_name_at(region, index);
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
-    if ((name->flags & VELO_NAME_POISON) != 0 || velo_busy_put(region, name))
+    if ((name->flags & VELO_NAME_POISON) != 0 || velo_busy_writeback(region, name))
         return;
     const size_t length = velo_name_text(region, name, text);
     if (velo_name_path(region, name->parent, text, length, path) < 0)
@@ -58,7 +58,7 @@ static void poison_name_locked(struct velo_region *region, uint32_t index)
         velo_copy_lost_locked(region, name->parent, replaced);
 }
 
-void velo_poison_put_locked(struct velo_region *region, uint32_t node)
+void velo_poison_set_locked(struct velo_region *region, uint32_t node)
 {
     const struct velo_node *file = velo_node_at(region, node);
     if (region->header->poison == 0 || file->type != VELO_REGULAR || file->state != VELO_BACKED)

@@ -11,8 +11,8 @@
 
 #include "disk_names.h"
 #include "xattr.h"
-#include "litter.h"
-#include "loosen.h"
+#include "temporary.h"
+#include "rights.h"
 #include "mounts.h"
 #include "kernel/os.h"
 #include "pass.h"
@@ -21,14 +21,14 @@
 
 #define REMOVALS_A_LOCK 16
 
-static struct velo_pass *pass_new(struct velo_region *region, int deep)
+static struct velo_pass *pass_new(struct velo_region *region, int recursive)
 {
     const long address = velo_os_map(sizeof(struct velo_pass));
     if (address < 0 && address > -4096)
         return NULL;
     struct velo_pass *pass = (struct velo_pass *)address;
     pass->region = region;
-    pass->deep = deep;
+    pass->recursive = recursive;
     pass->mark = atomic_fetch_add(&region->header->mark, 1) + 1;
     return pass;
 }
@@ -46,7 +46,7 @@ static int vanished_locked(struct velo_pass *pass, int dirfd, uint32_t index)
     char text[VELO_NAME_MAX + 1];
     struct stat disk;
     if (VELO_READ(name->mark) == pass->mark || (name->flags & VELO_NAME_ON_DISK) == 0 ||
-        velo_busy_put(pass->region, name))
+        velo_busy_writeback(pass->region, name))
         return 0;
     velo_name_text(pass->region, name, text);
     return velo_os_lstatat(dirfd, text, &disk) == -ENOENT;
@@ -104,7 +104,7 @@ static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
             if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)))
                 continue;
             if (velo_is_temporary(name)) {
-                velo_litter_found(region, directory, dirfd, name);
+                velo_temporary_found(region, directory, dirfd, name);
                 continue;
             }
             const int rc = velo_compare_name(pass, dirfd, directory, name);
@@ -129,7 +129,7 @@ static int scan_directory(struct velo_pass *pass, uint32_t directory)
     if ((velo_has_mounts(region) && velo_is_covered(region, directory)) ||
         velo_path_of(region, directory, pass->path) < 0)
         return 0; /* out of sight, or it went meanwhile */
-    velo_default_acl_look(region, directory, pass->path);
+    velo_default_acl_probe(region, directory, pass->path);
     const int dirfd = velo_read_directory(open_to_search(pass, directory));
     if (dirfd < 0)
         return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;
@@ -255,14 +255,14 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     velo_watchers_reap(region);
     pass->conflict = conflict;
     pass->context = context;
-    const uint32_t over = velo_mounts_look(region, NULL, 0);
+    const uint32_t over = velo_mounts_scan(region, NULL, 0);
     velo_links_unsure(region); /* who changed these directories may have been elsewhere, too */
-    int rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
+    int rc = velo_flush_lock_take(region, VELO_FLUSH_LOCK_PATIENCE_MS);
     if (rc == 0) {
         for (uint32_t i = 0; i < region->header->root_count && rc == 0; i++)
             if (region->header->roots[i].node != 0)
                 rc = reconcile_root(pass, i);
-        velo_baton_leave(region);
+        velo_flush_lock_leave(region);
     }
     velo_mounts_over(region, over);
     *result = pass->result;

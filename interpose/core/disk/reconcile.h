@@ -6,7 +6,7 @@
 #include "core/arena/layout.h"
 #include "core/velo.h"
 
-#define VELO_BATON_PATIENCE_MS 60000
+#define VELO_FLUSH_LOCK_PATIENCE_MS 60000
 
 /* Does velo.toml name the directory `path`? */
 int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length);
@@ -17,7 +17,7 @@ uint32_t velo_root_find(const struct velo_region *region, const char *path, size
 int velo_root_attach(struct velo_region *region, const char *path, size_t length);
 /* Forget a root and everything below, in memory only. */
 void velo_root_forget(struct velo_region *region, uint32_t root);
-/* Take in the tree below `directory`, which nobody sees yet; the caller holds the baton. */
+/* Take in the tree below `directory`, which nobody sees yet; the caller holds the flush lock. */
 int velo_tree_take_in(struct velo_region *region, uint32_t directory);
 /* Compare one directory (not what is below, but for new directories) with the disk. */
 int velo_directory_refresh(struct velo_region *region, uint32_t directory);
@@ -48,10 +48,11 @@ struct velo_walked {
 void velo_opaque_poll(struct velo_region *region);
 /* One more of that name, when it is not watched yet. */
 void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally);
-/* orphans.c: enter what the program in `slot`, which ended, left running. */
-void velo_orphans_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
+/* opaque_children.c: enter what the program in `slot`, which ended, left running. */
+void velo_opaque_children_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
 int velo_opaque_compare(struct velo_region *region, const struct velo_walked *walked,
                         const struct velo_place *place);
-#define VELO_WALK_A_PREFIX 0x1000u /* walk.c passes it on to velo_opaque_compare, which said it */
+#define VELO_WALK_A_PREFIX                                                                         \
+    0x1000u /* resolve.c passes it on to velo_opaque_compare, which said it */
 
 #endif

@@ -37,19 +37,20 @@ enum velo_residency velo_residency_of_new(struct velo_region *region,
 
 enum velo_residency velo_residency_to_write(struct velo_region *region,
                                             const struct velo_place *place,
-                                            const struct velo_look *look)
+                                            const struct velo_snapshot *snapshot)
 {
     if (velo_belongs_on_disk(region, place->node))
         return VELO_DISK_WATCHED;
     if (goes_unseen(region, place))
         return VELO_DISK_UNSEEN;
-    if (look->state == VELO_BACKED)
+    if (snapshot->state == VELO_BACKED)
         return VELO_IN_MEMORY;
     if (velo_opaque_runs(region))
         return VELO_DISK_OPAQUE;
     if (velo_is_locked(region, place->node) || velo_names_a_lock(place))
         return VELO_DISK_LOCK;
-    /* What is known by a descriptor of its former memory (VELO_NODE_PATHED) would get another one. */
+    /* What is known by a descriptor of its former memory (VELO_NODE_HAS_OPATH_FD) would get another
+       one. */
     if (VELO_READ(velo_node_at(region, place->node)->identity[VELO_ID_ARENA].linked) != 0)
         return VELO_DISK_OPEN;
     return VELO_IN_MEMORY;

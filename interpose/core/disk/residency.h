@@ -25,6 +25,6 @@ enum velo_residency velo_residency_of_new(struct velo_region *region,
 /* Of one that is there, in memory or on disk, and is opened to be written. */
 enum velo_residency velo_residency_to_write(struct velo_region *region,
                                             const struct velo_place *place,
-                                            const struct velo_look *look);
+                                            const struct velo_snapshot *snapshot);
 
 #endif

@@ -45,10 +45,10 @@ uint64_t velo_limit_bytes(const struct velo_region *region)
     struct velo_header *header = region->header;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    int64_t looked = atomic_load_explicit(&header->room_ns, memory_order_relaxed);
+    int64_t asked = atomic_load_explicit(&header->room_ns, memory_order_relaxed);
     /* One of those who find it old looks; whatever the others read meanwhile was true just now. */
-    if (velo_ns(&now) - looked >= ROOM_NS &&
-        atomic_compare_exchange_strong(&header->room_ns, &looked, velo_ns(&now)))
+    if (velo_ns(&now) - asked >= ROOM_NS &&
+        atomic_compare_exchange_strong(&header->room_ns, &asked, velo_ns(&now)))
         atomic_store_explicit(&header->room_bytes, room(region), memory_order_relaxed);
     return atomic_load_explicit(&header->room_bytes, memory_order_relaxed);
 }

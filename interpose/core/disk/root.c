@@ -1,7 +1,7 @@
 /* root.c - hosted directories: found by their path, taken in before anybody sees them, forgotten.
  *
- * A root is built unpublished (velo_root.building) with the baton held: whoever is killed over it
- * leaves a tree that the next to come goes on with. */
+ * A root is built unpublished (velo_root.building) with the flush lock held: whoever is killed over
+ * it leaves a tree that the next to come goes on with. */
 #include "reconcile.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "kernel/os.h"
 #include "core/tree/tree.h"
 
-/* ---- by the text of a path -------------------------------------------------------------------- */
+/* ---- by the text of a path ------------------------------------------------------------------- */
 
 int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length)
 {
@@ -65,7 +65,7 @@ int velo_may_host(const struct velo_region *region, const char *text)
     return text[0] == '/' && (text[1] == '/' || text[1] == '.');
 }
 
-/* ---- taken in ---------------------------------------------------------------------------------- */
+/* ---- taken in -------------------------------------------------------------------------------- */
 
 static struct velo_root *root_slot_for(struct velo_region *region, const char *path, size_t length)
 {
@@ -131,8 +131,8 @@ static void root_publish(struct velo_region *region, struct velo_root *root)
     velo_commit(region, &hold);
 }
 
-static int attach_with_baton(struct velo_region *region, const char *path, size_t length,
-                             const struct stat *disk)
+static int attach_with_flush_lock(struct velo_region *region, const char *path, size_t length,
+                                  const struct stat *disk)
 {
     struct velo_root *root = NULL;
     int rc = root_begin(region, path, length, disk, &root);
@@ -145,7 +145,7 @@ static int attach_with_baton(struct velo_region *region, const char *path, size_
 }
 
 /* Nonzero when `node` is another directory than the root of `path`, which may be in the making:
- * by somebody who holds the baton, or who was killed with it. */
+ * by somebody who holds the flush lock, or who was killed with it. */
 static int is_hosted_elsewhere(const struct velo_region *region, uint32_t node, const char *path,
                                size_t length)
 {
@@ -168,12 +168,12 @@ int velo_root_attach(struct velo_region *region, const char *path, size_t length
         return -ENOTDIR; /* a second way to a directory that is hosted already: the kernel's */
     if (velo_is_read_only(path))
         return -ENOTDIR;
-    velo_mounts_look(region, path, length);
-    rc = velo_baton_take(region, VELO_BATON_PATIENCE_MS);
+    velo_mounts_scan(region, path, length);
+    rc = velo_flush_lock_take(region, VELO_FLUSH_LOCK_PATIENCE_MS);
     if (rc != 0)
         return rc;
-    rc = attach_with_baton(region, path, length, &disk);
-    velo_baton_leave(region);
+    rc = attach_with_flush_lock(region, path, length, &disk);
+    velo_flush_lock_leave(region);
     return rc;
 }
 

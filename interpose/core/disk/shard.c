@@ -8,9 +8,9 @@
 #include <time.h>
 
 #include "copy.h"
-#include "core/presence/holders.h"
+#include "core/presence/open_files.h"
 #include "kernel/lease.h"
-#include "loosen.h"
+#include "rights.h"
 #include "kernel/os.h"
 #include "core/tree/stamps.h"
 
@@ -68,7 +68,7 @@ uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
 
 struct seen { /* of a BACKED file, before looking at its tmpfs file */
     uint32_t generation, links;
-    uint64_t version, backing, settled, charged;
+    uint64_t version, backing, refreshed, charged;
 };
 
 static int see(struct velo_region *region, uint32_t index, struct seen *out)
@@ -77,13 +77,13 @@ static int see(struct velo_region *region, uint32_t index, struct seen *out)
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
     const int backed = node->type == VELO_REGULAR && node->state == VELO_BACKED;
-    *out = (struct seen){node->generation, node->links,   node->version,
-                         node->backing,    node->settled, node->charged};
+    *out = (struct seen){node->generation, node->links,     node->version,
+                         node->backing,    node->refreshed, node->charged};
     velo_commit(region, &hold);
     return backed ? 0 : -ENOENT;
 }
 
-static int same_as_seen(const struct velo_node *node, const struct seen *seen)
+static int same_as_recorded(const struct velo_node *node, const struct seen *seen)
 {
     return node->type == VELO_REGULAR && node->state == VELO_BACKED &&
            node->generation == seen->generation && node->backing == seen->backing;
@@ -96,7 +96,7 @@ static int free_unlinked(struct velo_region *region, uint32_t index, const struc
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
-    const int rc = same_as_seen(node, seen) && node->links == 0 ? 0 : -EAGAIN;
+    const int rc = same_as_recorded(node, seen) && node->links == 0 ? 0 : -EAGAIN;
     if (rc == 0)
         velo_node_free_locked(region, index);
     velo_finish(region, &hold, rc);
@@ -117,7 +117,7 @@ static int64_t monotonic_ns(void)
 static int known_by_path(const struct velo_region *region, uint32_t index, int fd)
 {
     static _Atomic int64_t next_ns;
-    if ((VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_PATHED) == 0)
+    if ((VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_HAS_OPATH_FD) == 0)
         return 0;
     const int64_t before = monotonic_ns();
     if (before < atomic_load(&next_ns))
@@ -128,13 +128,14 @@ static int known_by_path(const struct velo_region *region, uint32_t index, int f
     return known;
 }
 
-static void take_settled_locked(struct velo_region *region, uint32_t index, const struct stat *stat)
+static void take_refreshed_locked(struct velo_region *region, uint32_t index,
+                                  const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
     const int64_t changed = velo_ctime_of(node, velo_ns(&stat->st_ctim));
     velo_take_stat_locked(region, index, stat);
     velo_set_time(region, &node->ctime_ns, changed);
-    velo_set64(region, &node->settled, node->version);
+    velo_set64(region, &node->refreshed, node->version);
 }
 
 /* Looks under the lock: there nobody lends rights, which show in the mode. */
@@ -145,10 +146,10 @@ static void record(struct velo_region *region, uint32_t index, const struct seen
     struct stat stat;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
-    if (same_as_seen(node, seen) && velo_os_fstat(fd, &stat) == 0) {
+    if (same_as_recorded(node, seen) && velo_os_fstat(fd, &stat) == 0) {
         const uint64_t held = (uint64_t)stat.st_blocks * 512;
         if (quiet && node->version == seen->version)
-            take_settled_locked(region, index, &stat);
+            take_refreshed_locked(region, index, &stat);
         /* A writer's charge may be ahead of its bytes; it never falls while it writes. */
         if (quiet || held > node->charged)
             velo_charge_set_locked(region, index, held);
@@ -156,18 +157,18 @@ static void record(struct velo_region *region, uint32_t index, const struct seen
     velo_commit(region, &hold);
 }
 
-int velo_settle(struct velo_region *region, uint32_t index)
+int velo_refresh_attributes(struct velo_region *region, uint32_t index)
 {
     struct seen seen;
     char path[320];
     if (see(region, index, &seen) != 0)
         return 0;
-    if (seen.links > 0 && seen.settled == seen.version)
+    if (seen.links > 0 && seen.refreshed == seen.version)
         return 0;
-    if (velo_is_leased(region, index))
+    if (velo_has_program_lease(region, index))
         return 0;
     velo_backing_path(region, seen.backing, path);
-    const int fd = velo_open_lent(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
+    const int fd = velo_open_file_with_rights(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
     if (fd < 0)
         return seen.links == 0 && fd == -ENOENT && free_unlinked(region, index, &seen, path);
     int freed = 0;
@@ -204,15 +205,15 @@ static int evict_locked(struct velo_region *region, uint32_t index, const struct
                         const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
-    if (!same_as_seen(node, seen) || node->version != seen->version || node->links == 0)
+    if (!same_as_recorded(node, seen) || node->version != seen->version || node->links == 0)
         return -EBUSY;
     const int on_disk = velo_on_disk(region, node);
-    if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_PATHED) != 0 ||
+    if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_HAS_OPATH_FD) != 0 ||
                      velo_has_xattrs(fd)))
         return -EBUSY; /* from the store it would come back as another tmpfs file */
-    take_settled_locked(region, index, stat);
+    take_refreshed_locked(region, index, stat);
     velo_charge_set_locked(region, index, 0);
-    if ((node->flags & VELO_NODE_PATHED) == 0)
+    if ((node->flags & VELO_NODE_HAS_OPATH_FD) == 0)
         velo_identity_clear_locked(region, index, VELO_ID_ARENA);
     velo_state_set_locked(region, index, on_disk ? VELO_DISK : VELO_COLD);
     velo_set64(region, &node->backing, 0);
@@ -229,10 +230,10 @@ int velo_evict(struct velo_region *region, uint32_t index)
     char path[320];
     if (see(region, index, &seen) != 0)
         return -ENOENT;
-    if (velo_is_leased(region, index) || velo_keeps_lock(region, index))
+    if (velo_has_program_lease(region, index) || velo_keeps_lock(region, index))
         return -EBUSY;
     velo_backing_path(region, seen.backing, path);
-    const int fd = velo_open_lent(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
+    const int fd = velo_open_file_with_rights(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
     if (fd < 0)
         return fd;
     /* Who opens meanwhile waits for the lease, and then looks at the state (file.c). */
@@ -269,7 +270,7 @@ static int parse_backing(const char *name, uint64_t *out)
     return name[16] == 0 ? 0 : -EINVAL;
 }
 
-static int is_orphan(struct velo_region *region, int dirfd, const char *name)
+static int is_unowned(struct velo_region *region, int dirfd, const char *name)
 {
     uint64_t backing;
     struct stat stat;
@@ -295,7 +296,7 @@ int velo_sweep(struct velo_region *region)
         for (long at = 0; at < got;) {
             const struct dirent64 *entry = (const void *)(dents + at);
             at += entry->d_reclen;
-            if (entry->d_name[0] != '.' && is_orphan(region, dirfd, entry->d_name) &&
+            if (entry->d_name[0] != '.' && is_unowned(region, dirfd, entry->d_name) &&
                 velo_os_unlinkat(dirfd, entry->d_name, 0) == 0)
                 removed++;
         }

@@ -1,4 +1,4 @@
-/* space.h - room for what grows, and for files to come (space.c, put.c). */
+/* space.h - room for what grows, and for files to come (space.c, writeback.c). */
 #ifndef VELO_CORE_SPACE_H
 #define VELO_CORE_SPACE_H
 

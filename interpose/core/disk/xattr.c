@@ -55,7 +55,7 @@ int velo_has_xattrs(int fd)
     return length == -ERANGE;
 }
 
-void velo_default_acl_look(struct velo_region *region, uint32_t directory, const char *path)
+void velo_default_acl_probe(struct velo_region *region, uint32_t directory, const char *path)
 {
     struct velo_node *node = velo_node_at(region, directory);
     const uint32_t now =

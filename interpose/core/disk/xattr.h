@@ -5,6 +5,6 @@
 #include "core/arena/layout.h"
 
 /* Note whether the directory at `path` has a default ACL (VELO_NODE_ACL). */
-void velo_default_acl_look(struct velo_region *region, uint32_t directory, const char *path);
+void velo_default_acl_probe(struct velo_region *region, uint32_t directory, const char *path);
 
 #endif

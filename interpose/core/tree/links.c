@@ -2,9 +2,9 @@
  *
  * Outside, a path is the kernel's, and nobody looks whether its last component is a symlink. But a
  * link to a file that is in memory only leads nowhere on disk. So each directory outside is looked
- * through once for all processes (preload/path/look.c), when a path first leads there, and what was found
- * is kept by its identity: a word for the directory, and the names of its links, mixed with those of
- * other directories. Links that we see being made are noted as they are.
+ * through once for all processes (preload/path/inbound_symlinks.c), when a path first leads there,
+ * and what was found is kept by its identity: a word for the directory, and the names of its links,
+ * mixed with those of other directories. Links that we see being made are noted as they are.
  *
  * A directory that changed since is looked through again only when others than us were at work
  * meanwhile: /tmp changes all the time.  All are hints: a wrong one costs one readlink. */
@@ -78,16 +78,16 @@ static uint64_t word_of(const struct seen *seen, int links)
            seen->outsiders << 1 | (links != 0);
 }
 
-enum velo_looked velo_looked_find(const struct velo_region *region, const struct stat *directory)
+enum velo_scanned velo_scanned_find(const struct velo_region *region, const struct stat *directory)
 {
     const struct seen now = seen_now(region, directory);
     const uint64_t wanted = word_of(&now, 0);
     const uint64_t of_ctime = ((1ull << CTIME_BITS) - 1) << (OUTSIDERS_BITS + 1);
     const uint64_t of_outsiders = ((1ull << OUTSIDERS_BITS) - 1) << 1;
     for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
-        const uint64_t word =
-            atomic_load_explicit(&region->header->looked[(now.directory + probe) % VELO_LOOKED_MAX],
-                                 memory_order_relaxed);
+        const uint64_t word = atomic_load_explicit(
+            &region->header->scanned[(now.directory + probe) % VELO_SCANNED_MAX],
+            memory_order_relaxed);
         if (word == 0)
             return VELO_UNSEEN;
         if (word >> 32 != now.directory)
@@ -99,12 +99,13 @@ enum velo_looked velo_looked_find(const struct velo_region *region, const struct
     return VELO_NO_LINKS;
 }
 
-void velo_looked_keep(struct velo_region *region, const struct stat *directory,
-                      enum velo_looked found)
+void velo_scanned_keep(struct velo_region *region, const struct stat *directory,
+                       enum velo_scanned found)
 {
     const struct seen now = seen_now(region, directory);
     for (uint32_t probe = 0; probe < PROBES_MAX; probe++) {
-        _Atomic uint64_t *slot = &region->header->looked[(now.directory + probe) % VELO_LOOKED_MAX];
+        _Atomic uint64_t *slot =
+            &region->header->scanned[(now.directory + probe) % VELO_SCANNED_MAX];
         uint64_t word = atomic_load(slot);
         while (word == 0 || word >> 32 == now.directory) {
             /* Once some were there, some may be: who notes one and who looks may be two. */

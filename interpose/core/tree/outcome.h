@@ -5,7 +5,7 @@
 /* Beside 0 and -errno. */
 enum {
     VELO_AGAIN = -6000,  /* the node changed under us: look again */
-    VELO_DEEPER = -6001, /* of a rename: something below would be out of reach of any path */
+    VELO_BEYOND_REACH = -6001, /* of a rename: something below would be out of reach of any path */
 };
 
 #endif

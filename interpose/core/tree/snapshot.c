@@ -8,7 +8,7 @@
 #include "kernel/os.h"
 #include "stamps.h"
 
-int velo_look_at(struct velo_region *region, uint32_t index, struct velo_look *out)
+int velo_snapshot_take(struct velo_region *region, uint32_t index, struct velo_snapshot *out)
 {
     struct velo_hold hold;
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -30,12 +30,12 @@ int velo_look_at(struct velo_region *region, uint32_t index, struct velo_look *o
     }
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
-    *out = (struct velo_look){.state = node->state,
-                              .generation = node->generation,
-                              .links = node->links,
-                              .home = node->home,
-                              .backing = node->backing,
-                              .version = node->version};
+    *out = (struct velo_snapshot){.state = node->state,
+                                  .generation = node->generation,
+                                  .links = node->links,
+                                  .home = node->home,
+                                  .backing = node->backing,
+                                  .version = node->version};
     const int type = node->type;
     velo_commit(region, &hold);
     return type == VELO_REGULAR ? 0 : -ENOENT;

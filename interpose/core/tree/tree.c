@@ -37,7 +37,7 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t 
                                         : VELO_NAME_ON_DISK);
 }
 
-void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat)
+void velo_names_record_locked(struct velo_region *region, uint32_t node, const struct stat *stat)
 {
     for (uint32_t index = velo_node_at(region, node)->first_name; index != 0;
          index = velo_name_at(region, index)->next_of_node) {
@@ -55,7 +55,8 @@ void velo_names_seen_locked(struct velo_region *region, uint32_t node, const str
 static uint32_t find_reachable(const struct velo_region *region, const struct stat *kernel)
 {
     const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
-    return (VELO_READ(velo_node_at(region, node)->flags) & (VELO_NODE_DEEP | VELO_NODE_MOUNT)) != 0
+    return (VELO_READ(velo_node_at(region, node)->flags) &
+            (VELO_NODE_PATH_TOO_LONG | VELO_NODE_MOUNT)) != 0
                ? 0
                : node;
 }
@@ -93,22 +94,23 @@ void velo_take_stat_locked(struct velo_region *region, uint32_t index, const str
     velo_set_time(region, &node->ctime_ns, velo_ns(&from->st_ctim));
 }
 
-void velo_shared_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+void velo_linked_outside_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->type != VELO_DIRECTORY && (node->type != VELO_REGULAR || node->state == VELO_DISK) &&
         disk->st_nlink > node->links)
-        velo_set32(region, &node->flags, node->flags | VELO_NODE_SHARED);
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_LINKED_OUTSIDE);
 }
 
-void velo_unshared_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+void velo_not_linked_outside_locked(struct velo_region *region, uint32_t index,
+                                    const struct stat *disk)
 {
     struct velo_node *node = velo_node_at(region, index);
-    if ((node->flags & VELO_NODE_SHARED) == 0 || disk->st_nlink != node->links)
+    if ((node->flags & VELO_NODE_LINKED_OUTSIDE) == 0 || disk->st_nlink != node->links)
         return;
-    velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_SHARED);
+    velo_set32(region, &node->flags, node->flags & ~(uint32_t)VELO_NODE_LINKED_OUTSIDE);
     velo_take_stat_locked(region, index, disk); /* believed from now on */
-    velo_names_seen_locked(region, index, disk);
+    velo_names_record_locked(region, index, disk);
 }
 
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node)
@@ -161,10 +163,10 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
         const uint32_t top = velo_name_find(region, parent, text, length);
         if (top != 0) {
             const uint32_t leaf = leaf_below(region, top);
-            const uint32_t putter = velo_name_at(region, leaf)->putter;
-            if (putter != 0 && waits++ < FORGET_WAITS_MAX && velo_putter_alive(region, putter)) {
+            const uint32_t writer = velo_name_at(region, leaf)->writer;
+            if (writer != 0 && waits++ < FORGET_WAITS_MAX && velo_writer_alive(region, writer)) {
                 velo_commit(region, &hold);
-                velo_os_pause(VELO_PUTTER_PAUSE_NS);
+                velo_os_pause(VELO_WRITER_PAUSE_NS);
                 continue;
             }
             const uint32_t node = velo_name_at(region, leaf)->node;
@@ -191,7 +193,7 @@ void velo_node_drop_locked(struct velo_region *region, uint32_t index)
     if (node->type == VELO_REGULAR && node->identity[VELO_ID_ARENA].linked) {
         /* Somebody may know it by O_PATH, which no lease tells of: kept for as long as the arena. */
         velo_identity_clear_locked(region, index, VELO_ID_DISK);
-        velo_set64(region, &node->settled, node->version);
+        velo_set64(region, &node->refreshed, node->version);
         return;
     }
     velo_node_free_locked(region, index);

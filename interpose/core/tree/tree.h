@@ -18,14 +18,14 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t v
                            const struct stat *stat);
 /* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no change of
  * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
- * and a file may have more names than the intent log has room. */
-void velo_names_seen_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
-/* Who meets a name between a putter's rename and its record looks again after a pause, for half a
+ * and a file may have more names than the undo log has room. */
+void velo_names_record_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
+/* Who meets a name between a writer's rename and its record looks again after a pause, for half a
  * minute: that rename may wait for a journal. */
-#define VELO_PUTTER_PAUSE_NS 50000
-#define VELO_PUTTER_WAITS_MAX 600000
+#define VELO_WRITER_PAUSE_NS 50000
+#define VELO_WRITER_WAITS_MAX 600000
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
- * them open until velo_settle finds nobody. */
+ * them open until velo_refresh_attributes finds nobody. */
 void velo_node_drop_locked(struct velo_region *region, uint32_t node);
 /* Take a name out with everything below it, in memory only. Takes and leaves the lock once per
  * entry, so a kill in the middle leaves a whole, smaller tree. */
@@ -35,12 +35,12 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
 int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
 /* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
 size_t velo_longest_below(const struct velo_region *region, uint32_t top);
-/* border.c: a rename of which one end is outside, or that only the kernel can do. `leaves`: what is
+/* across.c: a rename of which one end is outside, or that only the kernel can do. `leaves`: what is
  * moved is on disk only afterwards, at least in part. */
 int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
                        unsigned flags, int leaves);
 /* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
-void velo_moving_announce(struct velo_region *region, int kind, uint32_t from_name,
+void velo_intent_announce(struct velo_region *region, int kind, uint32_t from_name,
                           const struct velo_place *to);
 /* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.
  * 0, or -ENOSPC: to be undone. */
@@ -51,8 +51,9 @@ int velo_rename_recover(struct velo_region *region);
 void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
 /* `disk` is of a DISK file, or of a symlink and the like: has it names outside, too? Then it is asked
  * each time from now on, until all its names are found here. */
-void velo_shared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
-void velo_unshared_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
+void velo_linked_outside_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
+void velo_not_linked_outside_locked(struct velo_region *region, uint32_t node,
+                                    const struct stat *disk);
 /* A change of content or attributes of a regular file that is or will be. */
 void velo_dirty_locked(struct velo_region *region, uint32_t node);
 /* Keep header.programs_pending true for this file. */

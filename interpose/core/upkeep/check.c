@@ -13,7 +13,7 @@ struct finding {
     int broken;
 };
 
-static void put_text(struct finding *finding, size_t *at, const char *text)
+static void append_text(struct finding *finding, size_t *at, const char *text)
 {
     while (*text != 0 && *at + 1 < finding->size)
         finding->out[(*at)++] = *text++;
@@ -27,9 +27,9 @@ static int broken(struct finding *finding, const char *what, uint32_t where)
     do
         digits[--first] = (char)('0' + where % 10);
     while ((where /= 10) != 0);
-    put_text(finding, &at, what);
-    put_text(finding, &at, ", slot ");
-    put_text(finding, &at, digits + first);
+    append_text(finding, &at, what);
+    append_text(finding, &at, ", slot ");
+    append_text(finding, &at, digits + first);
     if (finding->size > 0)
         finding->out[at] = 0;
     finding->broken = 1;
@@ -153,8 +153,8 @@ int velo_check(struct velo_region *region, char *why, size_t why_size)
     struct velo_hold hold;
     velo_begin(region, &hold);
     int rc = 0;
-    if (atomic_load(&header->intent_count) != 0 || (atomic_load(&header->sequence) & 1) != 0)
-        rc = broken(&finding, "I7: intents are left after recovery", 0);
+    if (atomic_load(&header->undo_count) != 0 || (atomic_load(&header->sequence) & 1) != 0)
+        rc = broken(&finding, "I7: undo_log are left after recovery", 0);
     if (rc == 0)
         rc = check_pool(region, &header->nodes, &finding);
     if (rc == 0)

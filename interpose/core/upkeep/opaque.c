@@ -8,7 +8,7 @@
  *                     memory is full), and one that a walk finds in memory is put and leaves it
  * A file that was open for writing when the program started stays in memory; it is put again when it
  * is closed (preload/wrap/io.c) and whenever a walk comes by.  What the program leaves running is
- * watched in its place (orphans.c). */
+ * watched in its place (opaque_children.c). */
 #include "core/disk/reconcile.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
 
-#define LOOKS_MAX 2 /* the directory, then everything; then the namespace is believed */
+#define ATTEMPTS_MAX 2 /* the directory, then everything; then the namespace is believed */
 
 /* ---- who runs -------------------------------------------------------------------------------- */
 
@@ -68,13 +68,13 @@ static void add_time(struct velo_tally *tally, uint64_t since_ns)
 
 static int begin(struct velo_region *region, pid_t pid, const char *name, int stays)
 {
-    struct velo_put_result result = {0};
+    struct velo_flush_result result = {0};
     struct velo_tally *tally = velo_tally_of(region->header->opaque, name);
     const uint64_t before = velo_boottime_ns();
     /* First: what is made from now on is on disk. */
     enter(region->header, (uint32_t)pid, tally, stays);
-    velo_put_cold(region);
-    const int rc = velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
+    velo_flush_cold(region);
+    const int rc = velo_flush(region, 0, VELO_FLUSH_LOCK_PATIENCE_MS, &result);
     atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
     add_time(tally, before);
     velo_escape(region, VELO_ESCAPE_OPAQUE);
@@ -106,7 +106,7 @@ void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, c
     }
 }
 
-void velo_opaque_watch(struct velo_region *region, pid_t pid, const char *name)
+void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name)
 {
     struct velo_tally *tally = velo_tally_of(region->header->opaque, name);
     enter(region->header, (uint32_t)pid, tally, 0);
@@ -143,13 +143,14 @@ void velo_opaque_poll(struct velo_region *region)
         const uint32_t pid = atomic_load(&slot->pid);
         if (pid == 0 || pid == VELO_OPAQUE_CLAIMED || !is_over(region, slot, pid))
             continue;
-        velo_orphans_enter(region, slot); /* before it leaves: somebody is watched all the time */
+        velo_opaque_children_enter(region,
+                                   slot); /* before it leaves: somebody is watched all the time */
         struct velo_reconcile_result result;
         const uint64_t before = velo_boottime_ns();
         velo_reconcile(region, NULL, NULL, &result);
         add_time(&header->opaque[atomic_load(&slot->tally) % VELO_NAMES_MAX], before);
         leave(header, slot, pid);
-        velo_peers_settle(region);
+        velo_peers_left(region);
     }
 }
 
@@ -173,10 +174,10 @@ __attribute__((noinline)) static int ask_kernel(struct velo_region *region,
                                                 const struct velo_walked *walked, struct stat *out)
 {
     char path[PATH_MAX];
-    const int follow = (walked->flags & VELO_WALK_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0;
+    const int nofollow = (walked->flags & VELO_WALK_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0;
     if (absolute(region, walked->start, walked->text, path) < 0)
         return -ENAMETOOLONG;
-    return (int)velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word(path), velo_word(out), follow);
+    return (int)velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word(path), velo_word(out), nofollow);
 }
 
 /* Both say ENOENT, maybe of different names: ours of a directory that the program has made since, or
@@ -216,7 +217,7 @@ static int compare_all(struct velo_region *region)
 static int compare_name(struct velo_region *region, const struct velo_walked *walked,
                         const struct velo_place *place, int there, const struct stat *disk)
 {
-    if (walked->attempt >= LOOKS_MAX ||
+    if (walked->attempt >= ATTEMPTS_MAX ||
         velo_agrees(region, place->parent, place->name, place->name_length, there, disk))
         return 0;
     return walked->attempt == 0 ? velo_directory_refresh(region, place->parent) == 0
@@ -237,7 +238,7 @@ int velo_opaque_compare(struct velo_region *region, const struct velo_walked *wa
         return 1;
     }
     if (!named)
-        return walked->attempt < LOOKS_MAX && there != walked->answer && compare_all(region);
+        return walked->attempt < ATTEMPTS_MAX && there != walked->answer && compare_all(region);
     if (compare_name(region, walked, place, there, &disk))
         return 1;
     if (place->type == VELO_REGULAR) /* it could not see it there, nor what others change of it */

@@ -15,14 +15,14 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/presence/holders.h"
+#include "core/presence/open_files.h"
 #include "core/arena/node.h"
 #include "kernel/os.h"
 #include "core/arena/process.h"
 #include "core/disk/reconcile.h"
 #include "kernel/sockets.h"
 
-#define LOOK_NS 20000000ull /* between two looks, by whoever walks */
+#define PROBE_NS 20000000ull /* between two looks, by whoever walks */
 #define LINGER_FIFO_NS 10000000000ull /* `echo words >fifo` is over before the work begins */
 #define LINGER_NS 1000000000ull /* tmux starts a shell 30 ms after its client has gone */
 #define ANCESTORS_MAX 64u
@@ -33,7 +33,7 @@ static uint32_t pid_of(uint64_t owner)
     return (uint32_t)owner;
 }
 
-/* ---- slots ------------------------------------------------------------------------------------ */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static void fill(struct velo_peer *slot, int fd)
 {
@@ -93,14 +93,14 @@ static void leave(struct velo_header *header, struct velo_peer *slot, uint64_t o
 int velo_peer_begin(struct velo_region *region, int fd, uint64_t inode)
 {
     struct velo_header *header = region->header;
-    struct velo_put_result result;
+    struct velo_flush_result result;
     const uint64_t serial = atomic_fetch_add(&header->peer_serial, 1) + 1u;
     const uint64_t owner = serial << 32 | (uint32_t)velo_sys0(SYS_getpid);
     const int slot = claim(header, owner, fd); /* first: what is made from now on is on disk */
     if (slot >= 0)
         atomic_store(&header->peers[slot].inode, inode);
-    velo_put_cold(region);
-    velo_put_all(region, 0, VELO_BATON_PATIENCE_MS, &result);
+    velo_flush_cold(region);
+    velo_flush(region, 0, VELO_FLUSH_LOCK_PATIENCE_MS, &result);
     return slot;
 }
 
@@ -124,7 +124,7 @@ void velo_peer_known(struct velo_region *region, int slot, uint32_t peer, const 
     atomic_store(&is->peer, peer);
 }
 
-void velo_peers_settle(struct velo_region *region)
+void velo_peers_left(struct velo_region *region)
 {
     struct velo_reconcile_result result;
     if (!velo_opaque_runs(region) && atomic_exchange(&region->header->peers_unseen, 0) != 0)
@@ -137,7 +137,7 @@ void velo_peer_none(struct velo_region *region, int slot)
         return;
     struct velo_peer *is = &region->header->peers[slot];
     leave(region->header, is, atomic_load(&is->owner));
-    velo_peers_settle(region);
+    velo_peers_left(region);
 }
 
 int velo_peer_has(const struct velo_region *region, uint64_t inode)
@@ -152,7 +152,7 @@ int velo_peer_has(const struct velo_region *region, uint64_t inode)
     return 0;
 }
 
-/* ---- who is it -------------------------------------------------------------------------------- */
+/* ---- who is it ------------------------------------------------------------------------------- */
 
 int velo_peer_is_inside(struct velo_region *region, uint32_t pid)
 {
@@ -161,7 +161,7 @@ int velo_peer_is_inside(struct velo_region *region, uint32_t pid)
         return 1;
     const uint64_t since_ns = pid == 0 ? 0 : velo_enlisted_since(region, pid);
     if (since_ns != 0 &&
-        (velo_thread_look(pid, &thread) != 0 || thread.start_ns <= since_ns + VELO_NS_PER_TICK))
+        (velo_thread_probe(pid, &thread) != 0 || thread.start_ns <= since_ns + VELO_NS_PER_TICK))
         return 1; /* or it was, and is dead: its children have the socket */
     return pid != 0 && velo_maps_arena(region, pid);
 }
@@ -174,7 +174,7 @@ uint32_t velo_peer_owner(struct velo_region *region, uint64_t waiting)
         if (atomic_load(&header->peers[i].waiting) == waiting)
             return atomic_load(&header->peers[i].peer);
     velo_socket_text(waiting, text);
-    return velo_holder_of(region, text);
+    return velo_open_by(region, text);
 }
 
 static _Atomic uint64_t *endpoint(struct velo_header *header, uint64_t key, uint32_t probe)
@@ -231,7 +231,7 @@ void velo_peer_asks(struct velo_region *region, int fd, uint64_t inode, uint32_t
         atomic_store(&region->header->peers[slot].peer, 0);
 }
 
-/* ---- FIFOs ------------------------------------------------------------------------------------ */
+/* ---- FIFOs ----------------------------------------------------------------------------------- */
 
 struct ends {
     struct velo_region *region;
@@ -247,7 +247,7 @@ static int is_opaque(const struct velo_header *header, uint32_t pid)
         for (uint32_t i = 0; i < VELO_OPAQUE_MAX; i++)
             if (atomic_load(&header->opaque_slots[i].pid) == thread.parent)
                 return 1;
-        if (velo_thread_look(thread.parent, &thread) != 0)
+        if (velo_thread_probe(thread.parent, &thread) != 0)
             return 0;
     }
     return 0;
@@ -267,9 +267,9 @@ uint32_t velo_peer_at_fifo(struct velo_region *region, int fd, int *kin)
 {
     char file[PATH_MAX];
     struct ends ends = {region, (uint32_t)velo_sys0(SYS_getpid), fd, 0};
-    if (velo_holders_name(fd, file) != 0)
+    if (velo_open_files_name(fd, file) != 0)
         return 0;
-    const uint32_t pid = velo_holder_that(region, file, is_stranger, &ends);
+    const uint32_t pid = velo_open_by_wanted(region, file, is_stranger, &ends);
     *kin = ends.kin;
     return pid;
 }
@@ -279,7 +279,7 @@ void velo_fifos_heed(struct velo_region *region)
     atomic_store(&region->header->fifos, 1);
 }
 
-/* ---- its end ---------------------------------------------------------------------------------- */
+/* ---- its end --------------------------------------------------------------------------------- */
 
 static int lives(const struct velo_peer *slot, uint64_t owner)
 {
@@ -311,7 +311,7 @@ static void end(struct velo_region *region, struct velo_peer *slot, uint64_t own
     atomic_fetch_add_explicit(&tally->nanoseconds, velo_boottime_ns() - before,
                               memory_order_relaxed);
     leave(header, slot, owner);
-    velo_peers_settle(region);
+    velo_peers_left(region);
 }
 
 static uint64_t linger_of(const struct velo_peer *slot)
@@ -319,7 +319,7 @@ static uint64_t linger_of(const struct velo_peer *slot)
     return (atomic_load(&slot->inode) & VELO_PEER_FIFO) != 0 ? LINGER_FIFO_NS : LINGER_NS;
 }
 
-static void look_at(struct velo_region *region, struct velo_peer *slot, uint64_t now_ns)
+static void probe_peer(struct velo_region *region, struct velo_peer *slot, uint64_t now_ns)
 {
     const uint64_t owner = atomic_load(&slot->owner);
     if (pid_of(owner) == 0) /* free, or being filled */
@@ -338,10 +338,10 @@ void velo_peers_poll(struct velo_region *region)
     if (count == 0)
         return;
     const uint64_t now_ns = velo_boottime_ns();
-    uint64_t due_ns = atomic_load(&header->peers_look_ns);
+    uint64_t due_ns = atomic_load(&header->peers_probe_ns);
     if (now_ns < due_ns ||
-        !atomic_compare_exchange_strong(&header->peers_look_ns, &due_ns, now_ns + LOOK_NS))
+        !atomic_compare_exchange_strong(&header->peers_probe_ns, &due_ns, now_ns + PROBE_NS))
         return;
     for (uint32_t i = 0; i < count && i < VELO_PEERS_MAX; i++)
-        look_at(region, &header->peers[i], now_ns);
+        probe_peer(region, &header->peers[i], now_ns);
 }

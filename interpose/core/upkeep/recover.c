@@ -5,7 +5,7 @@
 #include "recover.h"
 
 #include "core/arena/lock.h"
-#include "core/disk/loosen.h"
+#include "core/disk/rights.h"
 #include "core/disk/reconcile.h"
 #include "core/arena/region.h"
 #include "core/arena/trace.h"
@@ -25,14 +25,15 @@ void velo_recover_locked(struct velo_region *region)
     VELO_TRACE(region, RECOVERED, 0, 0);
     velo_undo_locked(region);
     velo_readers_go_on(header);
-    const uint32_t loosened = atomic_load(&header->loosened),
-                   other = atomic_load(&header->loosened_other);
+    const uint32_t with_rights = atomic_load(&header->with_rights),
+                   other = atomic_load(&header->with_rights_other);
     if (velo_rename_recover(region) != 0)
         velo_undo_locked(region);
     velo_readers_go_on(header);
-    atomic_store(&header->loosened_other, other); /* the rename may have lent rights of its own */
-    atomic_store(&header->loosened, loosened);
-    velo_loosened_recover(region);
+    atomic_store(&header->with_rights_other,
+                 other); /* the rename may have lent rights of its own */
+    atomic_store(&header->with_rights, with_rights);
+    velo_rights_recover(region);
     mark_stale(region, atomic_load(&header->disk_step));
     mark_stale(region, atomic_load(&header->disk_step_other));
     velo_disk_step_over(header);

@@ -84,7 +84,7 @@ int velo_statistics(struct velo_region *region, struct velo_statistics *out)
     count_nodes(region, out);
     out->activity = atomic_load(&header->activity);
     out->live_processes = count_alive(header);
-    out->puts = atomic_load(&header->puts);
+    out->writebacks = atomic_load(&header->writebacks);
     out->evictions = atomic_load(&header->evictions);
     out->loads = atomic_load(&header->loads);
     out->recoveries = atomic_load(&header->recoveries);

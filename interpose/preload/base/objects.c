@@ -220,8 +220,8 @@ void *velo_own_function(const char *name)
 /* Of the libc that we are bound to: the first one that the loader lists. */
 static struct {
     _Atomic bool known; /* set last */
-    velo_look_up *look_up; /* NULL: a libc before 2.34 whose program has no libdl */
-    velo_look_up_version *look_up_version;
+    velo_lookup *lookup; /* NULL: a libc before 2.34 whose program has no libdl */
+    velo_lookup_version *lookup_version;
     int (*each_object)(velo_for_each_object *, void *);
     uintptr_t start, size; /* of its code */
 } libc;
@@ -241,14 +241,14 @@ static void note_libc(const struct velo_object *object)
 }
 
 /* Before 2.34 these two are in a library of their own. */
-static void note_look_ups(const struct velo_object *object)
+static void note_lookups(const struct velo_object *object)
 {
     void *const by_name = velo_object_function(object, "dlsym");
     void *const by_version = velo_object_function(object, "dlvsym");
-    if (libc.look_up != NULL || by_name == NULL || by_version == NULL)
+    if (libc.lookup != NULL || by_name == NULL || by_version == NULL)
         return;
-    *(void **)&libc.look_up_version = by_version;
-    *(void **)&libc.look_up = by_name;
+    *(void **)&libc.lookup_version = by_version;
+    *(void **)&libc.lookup = by_name;
 }
 
 /* The loader's list, as a debugger reads it. Weak: the linker shall not make us need the loader by name. */
@@ -261,14 +261,14 @@ static void know_libc(void)
     if (__builtin_expect(atomic_load_explicit(&libc.known, memory_order_acquire), 1))
         return;
     const struct link_map *each = &loaders_list == NULL ? NULL : loaders_list.r_map;
-    for (; each != NULL && libc.look_up == NULL; each = each->l_next) {
+    for (; each != NULL && libc.lookup == NULL; each = each->l_next) {
         struct velo_object object = {.base = each->l_addr, .soname = ""};
         read_dynamic(&object, each->l_ld);
         const bool is_libc = velo_begins(object.soname, "libc.so.");
         if (is_libc && libc.start == 0 && object.base != 0)
             note_libc(&object);
         if (is_libc || velo_begins(object.soname, "libdl.so."))
-            note_look_ups(&object);
+            note_lookups(&object);
     }
     atomic_store_explicit(&libc.known, true, memory_order_release);
 }
@@ -280,16 +280,16 @@ int velo_each_object(velo_for_each_object *visit, void *context)
                                     : dl_iterate_phdr(visit, context);
 }
 
-velo_look_up *velo_real_dlsym_itself(void)
+velo_lookup *velo_real_dlsym_itself(void)
 {
     know_libc();
-    return libc.look_up;
+    return libc.lookup;
 }
 
-velo_look_up_version *velo_real_dlvsym_itself(void)
+velo_lookup_version *velo_real_dlvsym_itself(void)
 {
     know_libc();
-    return libc.look_up_version;
+    return libc.lookup_version;
 }
 
 struct next {
@@ -298,7 +298,7 @@ struct next {
     void *found;
 };
 
-static int look_behind(struct dl_phdr_info *info, size_t size, void *context)
+static int probe_behind(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size;
     struct next *next = context;
@@ -307,20 +307,20 @@ static int look_behind(struct dl_phdr_info *info, size_t size, void *context)
     if (next->behind_us)
         next->found = velo_object_function(&object, next->name);
     else
-        next->behind_us = velo_object_segment(&object, (uintptr_t)&look_behind) != NULL;
+        next->behind_us = velo_object_segment(&object, (uintptr_t)&probe_behind) != NULL;
     return next->found != NULL;
 }
 
 void *velo_real_dlsym(void *handle, const char *name)
 {
     struct next next = {name, handle != RTLD_NEXT, NULL};
-    velo_look_up *const look_up = velo_real_dlsym_itself();
+    velo_lookup *const lookup = velo_real_dlsym_itself();
     /* dlsym would drop what dlerror has told the program, who may be about to print it. */
-    if (look_up == NULL || handle == RTLD_NEXT)
-        velo_each_object(look_behind, &next);
-    if (look_up == NULL || next.found != NULL)
+    if (lookup == NULL || handle == RTLD_NEXT)
+        velo_each_object(probe_behind, &next);
+    if (lookup == NULL || next.found != NULL)
         return next.found;
-    void *volatile found = look_up(handle, name); /* from our own frame */
+    void *volatile found = lookup(handle, name); /* from our own frame */
     return found;
 }
 

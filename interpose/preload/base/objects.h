@@ -69,10 +69,10 @@ bool velo_program_is_audited(void);
 /* The path of the loader that runs in this process, or NULL. */
 const char *velo_own_loader(void);
 /* libc's dlsym and dlvsym, past all that stand in front. Who calls them by the pointer is the caller. */
-typedef void *velo_look_up(void *handle, const char *name);
-typedef void *velo_look_up_version(void *handle, const char *name, const char *version);
-velo_look_up *velo_real_dlsym_itself(void);
-velo_look_up_version *velo_real_dlvsym_itself(void);
+typedef void *velo_lookup(void *handle, const char *name);
+typedef void *velo_lookup_version(void *handle, const char *name, const char *version);
+velo_lookup *velo_real_dlsym_itself(void);
+velo_lookup_version *velo_real_dlvsym_itself(void);
 void *velo_real_dlsym(void *handle, const char *name);
 
 #endif

@@ -21,7 +21,7 @@
 
 _Atomic int velo_attachment;
 struct velo_region velo_the_region;
-void (*velo_watch_thread)(void);
+void (*velo_sud_begin_thread)(void);
 _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec")));
 static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
 
@@ -46,9 +46,9 @@ static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t 
     const struct velo_bytes payload = {text, sizeof text};
     size_t length = 0;
     unsigned char reply[256];
-    const char *word = verb == VELO_ASK_LOAD  ? "LOAD"
-                       : verb == VELO_ASK_PUT ? "MATERIALISE"
-                                              : "SPACE";
+    const char *word = verb == VELO_ASK_LOAD        ? "LOAD"
+                       : verb == VELO_ASK_WRITEBACK ? "WRITEBACK"
+                                                    : "SPACE";
     const int rc =
         velo_request(socket, word, &payload, 1, ASK_TIMEOUT_MS, reply, sizeof reply, &length);
     if (rc <= 0)
@@ -156,7 +156,7 @@ static struct velo_region *wait_for_other(void)
 {
     for (int spin = 0; spin < ATTACH_SPINS_MAX; spin++) {
         const int state = atomic_load_explicit(&velo_attachment, memory_order_acquire);
-        if (state == VELO_ATTACHED || state == VELO_WATCHED)
+        if (state == VELO_ATTACHED || state == VELO_SUD)
             return &velo_the_region;
         if (state != VELO_ATTACHING)
             return NULL;
@@ -168,8 +168,8 @@ static struct velo_region *wait_for_other(void)
 struct velo_region *velo_attach_now(void)
 {
     int fresh = VELO_FRESH;
-    if (atomic_load_explicit(&velo_attachment, memory_order_acquire) == VELO_WATCHED) {
-        velo_watch_thread();
+    if (atomic_load_explicit(&velo_attachment, memory_order_acquire) == VELO_SUD) {
+        velo_sud_begin_thread();
         return &velo_the_region;
     }
     if (attaching)

@@ -45,14 +45,15 @@ enum velo_attachment {
     VELO_ATTACHING = 1,
     VELO_ATTACHED = 2,
     VELO_OFF = 3,
-    VELO_WATCHED = 4, /* attached, and raw system calls are handed over to us (dispatch.h) */
+    VELO_SUD = 4, /* attached, and raw system calls are handed over to us (sud.h) */
 };
 
 extern _Atomic int velo_attachment; /* released when the region is whole, acquired by velo_here */
 extern struct velo_region velo_the_region;
 struct velo_region *velo_attach_now(void);
-/* In a watched process: the calling thread is watched from here on. Set before VELO_WATCHED is (dispatch.c). */
-extern void (*velo_watch_thread)(void);
+/* In a watched process: the calling thread is watched from here on. Set before VELO_SUD is (sud.c).
+   */
+extern void (*velo_sud_begin_thread)(void);
 
 /* The arena, or NULL: pass everything through. In a watched process the slow way, which also sees
  * to it that the calling thread is watched. */
@@ -98,7 +99,7 @@ static inline void *velo_next(_Atomic(void *) *slot, const char *name)
         (type *)velo_next(&slot_, #function);                                                      \
     })
 
-/* ---- what programs point at ------------------------------------------------------------------- */
+/* ---- what programs point at ------------------------------------------------------------------ */
 /* The pointer, of which the compiler now knows nothing: it believes what libc's headers say of the
  * parameters of a function that we define (nonnull), also with -fno-delete-null-pointer-checks. */
 static inline const volatile void *velo_as_given(const volatile void *pointer)

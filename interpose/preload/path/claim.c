@@ -59,7 +59,7 @@ static bool names_a_pattern(const struct velo_region *region, const char *text)
 }
 
 /* velo_may_host does not know "..": gcc's "/usr/lib/gcc/../../include" is everyday. */
-bool velo_may_lead_in(const struct velo_region *region, const char *text)
+bool velo_may_reach_hosted(const struct velo_region *region, const char *text)
 {
     return (velo_may_host(region, text) != 0 || strstr(text, "/..") != NULL) &&
            names_a_pattern(region, text);
@@ -123,7 +123,7 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
         return -ENOENT; /* "(unreachable)" */
     uint32_t generation = 0;
     *base = (struct base){.length = (uint32_t)size - 1};
-    if (velo_may_lead_in(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
+    if (velo_may_reach_hosted(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
         scratch->kind == VELO_HOSTED && scratch->type == VELO_DIRECTORY) {
         base->node = scratch->node;
         base->length = 0;
@@ -214,8 +214,8 @@ void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX])
     if (pid == VELO_SELF)
         end = stpcpy(end, "self");
     else
-        end += velo_put_decimal(end, (uint64_t)pid);
-    velo_put_decimal(stpcpy(end, "/fd/"), (uint64_t)fd);
+        end += velo_write_decimal(end, (uint64_t)pid);
+    velo_write_decimal(stpcpy(end, "/fd/"), (uint64_t)fd);
 }
 
 /* The text of a directory outside; 0, or -errno: leave the call to the kernel. */
@@ -235,7 +235,7 @@ static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
 
 /* Through hosted names and out again (place->crossed) is not ours either: the directories and
  * symlinks on the way stand on disk, so the kernel finds the same end from the program's text. */
-static int judge(int rc, const struct velo_place *place)
+static int ours_or_not(int rc, const struct velo_place *place)
 {
     if (rc != 0)
         return rc;
@@ -248,13 +248,13 @@ static int by_text(struct velo_region *region, const char *text, const char *pat
                    bool any, struct velo_place *place)
 {
     int by_directory = VELO_NOT_OURS;
-    if (velo_may_lead_in(region, text)) {
+    if (velo_may_reach_hosted(region, text)) {
         const bool asks = velo_goes_up_inside(path);
         if (asks)
             by_directory = velo_claim_by_directory(region, text, flags, place);
         if (by_directory == VELO_OURS)
             return by_directory;
-        const int rc = judge(velo_walk(region, text, flags, place), place);
+        const int rc = ours_or_not(velo_walk(region, text, flags, place), place);
         if (rc == VELO_NOT_OURS && !any)
             return velo_claim_outside(region, AT_FDCWD, text, 0, flags, place);
         if (!asks || any || rc < 0)
@@ -264,14 +264,14 @@ static int by_text(struct velo_region *region, const char *text, const char *pat
     const int claimed = velo_claim_outside(region, AT_FDCWD, text, 0, flags, place);
     if (claimed != VELO_NOT_OURS || !any)
         return claimed;
-    return judge(velo_walk(region, text, flags, place), place);
+    return ours_or_not(velo_walk(region, text, flags, place), place);
 }
 
 static int walk_from(struct velo_region *region, const struct base *base, char text[PATH_MAX],
                      const char *path, unsigned flags, bool any, struct velo_place *place)
 {
     if (base->node != 0)
-        return judge(velo_walk_at(region, base->node, path, flags, place), place);
+        return ours_or_not(velo_walk_at(region, base->node, path, flags, place), place);
     const size_t length = strlen(path);
     if (base->length + 1 + length >= PATH_MAX)
         return any ? -ENAMETOOLONG : VELO_NOT_OURS;
@@ -294,7 +294,7 @@ static int claim_above_removed(struct velo_region *region, const char *path, uns
         rest++;
     if (node == 0)
         return VELO_NOT_OURS;
-    return judge(velo_walk_at(region, node, *rest != 0 ? rest : ".", flags, place), place);
+    return ours_or_not(velo_walk_at(region, node, *rest != 0 ? rest : ".", flags, place), place);
 }
 
 /* From the working directory. When an outside one seems to lead nowhere, perhaps another process
@@ -324,7 +324,7 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
         return !any ? VELO_NOT_OURS : failed != 0 ? (int)failed : -ENOTDIR;
     struct base base = {.node = velo_node_of(region, &stat)};
     if (base.node != 0)
-        return judge(velo_walk_at(region, base.node, path, flags, place), place);
+        return ours_or_not(velo_walk_at(region, base.node, path, flags, place), place);
     if (!any && !names_a_pattern(region, path))
         return strchr(path, '/') == NULL
                    ? velo_claim_entry(region, fd, &stat, path, flags, place)

@@ -7,7 +7,7 @@
  * from its node, as from a directory descriptor.
  *
  * Whether the last component itself is a symlink is asked only in directories that have one which
- * leads in (look.c), of the names that such links have (core/tree/links.c). */
+ * leads in (inbound_symlinks.c), of the names that such links have (core/tree/links.c). */
 #include "outside.h"
 
 #include "kernel/os.h"
@@ -67,7 +67,7 @@ __attribute__((noinline)) static long directory_of(struct velo_region *region, i
     const long rc = raw_statat(at, parent, &stat, 0);
     const long node = rc != 0 ? rc : (long)velo_node_of(region, &stat);
     if (node == 0 && links != NULL)
-        *links = velo_look_outside(region, at, parent, &stat);
+        *links = velo_scan_outside(region, at, parent, &stat);
     return node;
 }
 
@@ -79,7 +79,7 @@ static int enter(struct velo_region *region, uint32_t node, const char *rest, un
 }
 
 /* A symlink stands at absolute `path`, perhaps. Where it leads, in `text`, or false. */
-static bool follow(const char *path, size_t last, char text[PATH_MAX])
+static bool resolve_link(const char *path, size_t last, char text[PATH_MAX])
 {
     char target[PATH_MAX];
     const long length = raw_readlink(AT_FDCWD, path, target, sizeof target);
@@ -120,10 +120,10 @@ static int claim_link_in(struct velo_region *region, int at, const char *path, u
     if (!absolute(at, path, text))
         return VELO_NOT_OURS;
     for (int followed = 0; followed < FOLLOWED_MAX; followed++) {
-        if (!follow(text, velo_last_of(text), next))
+        if (!resolve_link(text, velo_last_of(text), next))
             return VELO_NOT_OURS;
         strcpy(text, next);
-        if (velo_may_lead_in(region, text)) {
+        if (velo_may_reach_hosted(region, text)) {
             const int rc = velo_walk(region, text, flags, place);
             return rc != 0 ? rc : place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
         }
@@ -208,7 +208,7 @@ int velo_claim_outside(struct velo_region *region, int at, const char *path, uin
 int velo_claim_entry(struct velo_region *region, int fd, const struct stat *stat, const char *name,
                      unsigned flags, struct velo_place *place)
 {
-    if ((flags & VELO_WALK_NOFOLLOW) != 0 || !velo_look_outside(region, fd, ".", stat) ||
+    if ((flags & VELO_WALK_NOFOLLOW) != 0 || !velo_scan_outside(region, fd, ".", stat) ||
         !velo_link_known(region, name, strlen(name)))
         return VELO_NOT_OURS;
     return claim_link(region, fd, name, flags, place);
@@ -256,15 +256,15 @@ static void note(struct velo_region *region, char *path)
     path[last] = 0;
     if (raw_statat(AT_FDCWD, path, &stat, 0) != 0)
         return;
-    velo_look_outside(region, AT_FDCWD, path, &stat); /* the others in there, when nobody did */
-    velo_looked_keep(region, &stat, VELO_LINKS);
+    velo_scan_outside(region, AT_FDCWD, path, &stat); /* the others in there, when nobody did */
+    velo_scanned_keep(region, &stat, VELO_LINKS);
 }
 
 void velo_link_made(struct velo_region *region, int dirfd, const char *path)
 {
     struct velo_place link;
     if (velo_resolve(dirfd, path, VELO_WALK_NOFOLLOW, &link) == 0 &&
-        velo_leads_in(region, link.path))
+        velo_is_inbound(region, link.path))
         note(region, link.path);
     velo_outside_changed(region);
 }

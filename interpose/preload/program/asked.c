@@ -36,7 +36,7 @@ static unsigned port_of(const union address *address)
     return ntohs(address->in.sin_port); /* in6 has it at the same place */
 }
 
-static uint8_t look(int fd)
+static uint8_t snapshot(int fd)
 {
     union address own;
     char name[VELO_ADDRESS_NAME];
@@ -54,7 +54,7 @@ static uint8_t look(int fd)
 void velo_asked_at(int fd)
 {
     if ((unsigned)fd < WAITING_MAX && !velo_vfork_child)
-        atomic_store_explicit(&waits[fd], look(fd), memory_order_relaxed);
+        atomic_store_explicit(&waits[fd], snapshot(fd), memory_order_relaxed);
 }
 
 static uint8_t known(int fd)
@@ -63,7 +63,7 @@ static uint8_t known(int fd)
                                       : UNKNOWN;
 }
 
-/* ---- who -------------------------------------------------------------------------------------- */
+/* ---- who ------------------------------------------------------------------------------------- */
 
 static uint64_t key_of_ports(unsigned client, unsigned server)
 {
@@ -116,7 +116,7 @@ static void asked_at_port(struct velo_region *region, int got)
     if (inode != 0 && velo_asker_known(region, velo_key_of_inode(inode), 0))
         return;
     velo_socket_text(inode, text);
-    const uint32_t pid = inode == 0 ? 0 : velo_holder_of(region, text);
+    const uint32_t pid = inode == 0 ? 0 : velo_open_by(region, text);
     if (pid != 0 && velo_is_inside(region, pid))
         return;
     if (raw_fstat(got, &stat) == 0)
@@ -132,7 +132,7 @@ void velo_accepted(int fd, int got)
     const int saved = errno;
     if (how == UNKNOWN) /* it was inherited */
         velo_asked_at(fd);
-    switch (how == UNKNOWN ? look(fd) : how) {
+    switch (how == UNKNOWN ? snapshot(fd) : how) {
     case ASKED_BY_NAME:
         asked_by_name(region, got);
         break;

@@ -17,7 +17,7 @@
 #include "preload/program/environment.h"
 #include "preload/program/peers.h"
 
-#define LOOKS_MAX 6
+#define ATTEMPTS_MAX 6
 #define PAUSE_NS 1000000l
 
 /* "/tmp/GMfifo77", or what MAKEFLAGS says: "... --jobserver-auth=fifo:/tmp/GMfifo77 ..." */
@@ -45,7 +45,7 @@ static bool find_stranger(struct velo_region *region, int fd, uint32_t *pid)
 {
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0);
     const bool waited = (flags & O_NONBLOCK) == 0 && (flags & O_ACCMODE) != O_RDWR;
-    for (int looks = 0; looks < LOOKS_MAX; looks++) {
+    for (int attempts = 0; attempts < ATTEMPTS_MAX; attempts++) {
         int kin = 0;
         *pid = velo_peer_at_fifo(region, fd, &kin);
         if (*pid != 0 || kin != 0 || !waited)
@@ -55,7 +55,7 @@ static bool find_stranger(struct velo_region *region, int fd, uint32_t *pid)
     return true;
 }
 
-static void look_at(struct velo_region *region, int fd, const struct stat *stat)
+static void probe_fifo(struct velo_region *region, int fd, const struct stat *stat)
 {
     uint32_t pid = 0;
     velo_fifos_heed(region);
@@ -73,7 +73,7 @@ void velo_fifo_opened(int fd, const char *path)
         is_jobserver(path))
         return;
     const int saved = errno;
-    look_at(region, fd, &stat);
+    probe_fifo(region, fd, &stat);
     errno = saved;
 }
 

@@ -12,13 +12,13 @@
 
 #include "preload/path/claim.h"
 #include "environment.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/objects.h"
 #include "preload/base/raw.h"
 
 #define HEAD_BYTES 2048u
 #define SCRIPT_DEPTH_MAX 5 /* the kernel's limit on interpreters of interpreters */
-#define PUT_TIMEOUT_MS 60000u
+#define FLUSH_TIMEOUT_MS 60000u
 #define INTERPRETER_BYTES 256u
 
 #if defined(__x86_64__)
@@ -43,11 +43,11 @@ static bool is_our_loader(const char *path)
                             theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino));
 }
 
-static void put_programs(struct velo_region *region)
+static void flush_programs(struct velo_region *region)
 {
-    struct velo_put_result result;
+    struct velo_flush_result result;
     if (velo_programs_pending(region) != 0)
-        velo_put_all(region, VELO_PUT_PROGRAMS, PUT_TIMEOUT_MS, &result);
+        velo_flush(region, VELO_FLUSH_PROGRAMS, FLUSH_TIMEOUT_MS, &result);
 }
 
 static enum program of_another_libc(void)
@@ -58,7 +58,7 @@ static enum program of_another_libc(void)
 
 /* The loader that the file names (PT_INTERP) is read from the file itself when it lies beyond the
  * first bytes. */
-static enum program judge_loader(int fd, const Elf64_Phdr *segment)
+static enum program identify_loader(int fd, const Elf64_Phdr *segment)
 {
     char path[INTERPRETER_BYTES] = "";
     const size_t size = segment->p_filesz < sizeof path - 1 ? segment->p_filesz : sizeof path - 1;
@@ -83,8 +83,8 @@ static bool find_segments(int fd, const Elf64_Ehdr *file, unsigned char head[HEA
     return velo_sys4(SYS_pread64, fd, velo_word(head), bytes, file->e_phoff) == (long)bytes;
 }
 
-static enum program judge_elf(int fd, unsigned char head[HEAD_BYTES], size_t size,
-                              char first[VELO_SANITIZER_MAX])
+static enum program identify_elf(int fd, unsigned char head[HEAD_BYTES], size_t size,
+                                 char first[VELO_SANITIZER_MAX])
 {
     Elf64_Ehdr file;
     Elf64_Phdr segment;
@@ -101,14 +101,14 @@ static enum program judge_elf(int fd, unsigned char head[HEAD_BYTES], size_t siz
             continue;
         velo_find_sanitizer(fd, &all, first);
         if (velo_programs_pending(velo_here()) != 0 && velo_has_own_libraries(fd, &all))
-            put_programs(velo_here()); /* ld.so opens them before we are there */
-        return judge_loader(fd, &segment);
+            flush_programs(velo_here()); /* ld.so opens them before we are there */
+        return identify_loader(fd, &segment);
     }
     return PROGRAM_OPAQUE; /* static; ld.so itself, too, which costs a barrier and nothing else */
 }
 
 /* The interpreter of a "#!" line. */
-static enum program judge_script(const char *head, size_t size, char out[INTERPRETER_BYTES])
+static enum program identify_script(const char *head, size_t size, char out[INTERPRETER_BYTES])
 {
     size_t start = 2, end;
     while (start < size && (head[start] == ' ' || head[start] == '\t'))
@@ -136,8 +136,8 @@ static bool gains_privileges(int fd)
     return uid != 0 && velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
 }
 
-static enum program judge(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES],
-                          char first[VELO_SANITIZER_MAX])
+static enum program identify(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES],
+                             char first[VELO_SANITIZER_MAX])
 {
     char head[HEAD_BYTES];
     const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
@@ -146,10 +146,10 @@ static enum program judge(int dirfd, const char *path, char interpreter[INTERPRE
     const long size = velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);
     enum program is = PROGRAM_UNKNOWN;
     if (size > 2 && head[0] == '#' && head[1] == '!')
-        is = judge_script(head, (size_t)size, interpreter);
+        is = identify_script(head, (size_t)size, interpreter);
     else if (size >= (long)sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
         is = gains_privileges(fd) ? PROGRAM_OPAQUE
-                                  : judge_elf(fd, (unsigned char *)head, (size_t)size, first);
+                                  : identify_elf(fd, (unsigned char *)head, (size_t)size, first);
     raw_close(fd);
     return is;
 }
@@ -158,15 +158,15 @@ static enum program judge(int dirfd, const char *path, char interpreter[INTERPRE
 
 /* A frame of its own: its place is gone from the stack before the file is looked at. 0, or
  * -ETXTBSY. */
-__attribute__((noinline)) static int put_target(struct velo_region *region, int dirfd,
-                                                const char *path, bool libraries)
+__attribute__((noinline)) static int flush_target(struct velo_region *region, int dirfd,
+                                                  const char *path, bool libraries)
 {
     struct velo_place place;
     const bool hosted =
         velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.type == VELO_REGULAR;
     if (hosted || libraries)
-        put_programs(region);
-    return hosted && velo_put(region, place.node, 0) == 1 ? -ETXTBSY : 0;
+        flush_programs(region);
+    return hosted && velo_writeback(region, place.node, 0) == 1 ? -ETXTBSY : 0;
 }
 
 /* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. */
@@ -192,9 +192,9 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
                            velo_environment_preloads(environment);
     const bool audited = is_audited(environment);
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
-        if (put_target(region, dirfd, path, libraries) != 0)
+        if (flush_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;
-        const enum program is = judge(dirfd, path, interpreter, first);
+        const enum program is = identify(dirfd, path, interpreter, first);
         if (is != PROGRAM_SCRIPT)
             return (is == PROGRAM_OPAQUE || (is == PROGRAM_ENTERED && audited)) &&
                    raw_access(dirfd, path, X_OK) == 0;
@@ -225,7 +225,7 @@ void velo_leave_namespace(struct velo_region *region)
     const int saved = errno;
     velo_mark_gone(region);
     velo_opaque_leaves(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
-    velo_spill_all(region);
+    velo_relocate_all(region);
     velo_switch_off();
     errno = saved;
 }
@@ -238,13 +238,13 @@ void velo_return_to_namespace(int attachment)
     atomic_store_explicit(&velo_attachment, attachment, memory_order_release);
 }
 
-void velo_put_library(struct velo_region *region, const char *path)
+void velo_flush_library(struct velo_region *region, const char *path)
 {
     struct velo_place place;
     /* A bare name is searched along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
     if (velo_programs_pending(region) != 0 &&
         (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS))
-        put_programs(region);
+        flush_programs(region);
 }
 
 /* ---- $PATH ----------------------------------------------------------------------------------- */

@@ -27,6 +27,6 @@ void velo_return_to_namespace(int attachment);
 bool velo_find_program(const char *file, char found[PATH_MAX]);
 
 /* Before dlopen: shared objects on disk, if `path` may lead to a hosted one. */
-void velo_put_library(struct velo_region *region, const char *path);
+void velo_flush_library(struct velo_region *region, const char *path);
 
 #endif

@@ -33,7 +33,7 @@ static uint64_t inode_of(int fd)
     return raw_fstat(fd, &stat) == 0 && S_ISSOCK(stat.st_mode) ? stat.st_ino : 0;
 }
 
-/* ---- AF_UNIX ----------------------------------------------------------------------------------- */
+/* ---- AF_UNIX --------------------------------------------------------------------------------- */
 
 /* The name in an address: a path, or "@" and an abstract name, whose zero bytes are shown as "@", too.
  * False: none. */
@@ -102,7 +102,7 @@ static bool meet_by_name(int fd, const struct sockaddr *any, socklen_t length,
     return false;
 }
 
-/* ---- ports of this machine --------------------------------------------------------------------- */
+/* ---- ports of this machine ------------------------------------------------------------------- */
 
 bool velo_is_loopback(const struct sockaddr *any, socklen_t length, unsigned *port)
 {
@@ -186,7 +186,7 @@ static bool is_own_address(int fd, const struct sockaddr *any, socklen_t length,
            memcmp(&in->sin6_addr, &own.sin6_addr, sizeof own.sin6_addr) == 0;
 }
 
-/* ---- before and after -------------------------------------------------------------------------- */
+/* ---- before and after ------------------------------------------------------------------------ */
 
 /* Two sockets that send to one address are two: each has its peer. 0: it cannot be remembered. */
 static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int message_fd)
@@ -205,8 +205,8 @@ static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int
 }
 
 /* What a socket is told by connect it is told once; a message may be one of thousands. */
-static bool is_settled(int fd, const struct sockaddr *any, uint64_t key,
-                       struct velo_meeting *meeting)
+static bool is_answered(int fd, const struct sockaddr *any, uint64_t key,
+                        struct velo_meeting *meeting)
 {
     if (!meeting->by_message && velo_is_recent(velo_mix(key, VELO_MEETS_OURS))) {
         meeting->how = VELO_MEETS_OURS;
@@ -232,7 +232,7 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
     if (!is_name && !velo_is_loopback(any, length, &port))
         return;
     const uint64_t key = key_of_address(any, length, meeting->by_message ? fd : -1);
-    if (velo_is_recent(key) || is_settled(fd, any, key, meeting))
+    if (velo_is_recent(key) || is_answered(fd, any, key, meeting))
         return;
     if (is_name ? meet_by_name(fd, any, length, meeting) : meet_at_port(fd, port, meeting))
         velo_recent_note(key, true);
@@ -268,7 +268,7 @@ static void met_at_port(struct velo_region *region, const struct velo_meeting *m
         return;
     }
     char name[5 + VELO_DECIMAL_MAX] = "port ";
-    velo_put_decimal(name + 5, meeting->port);
+    velo_write_decimal(name + 5, meeting->port);
     velo_peer_known(region, meeting->slot - 1, pid, name, meeting->waiting);
 }
 

@@ -102,7 +102,7 @@ static struct clone_args arguments_of(long number, long a, long b)
     return arguments;
 }
 
-__attribute__((used)) bool velo_number_leads_elsewhere(long number, long a, long b)
+__attribute__((used)) bool velo_number_is_elsewhere(long number, long a, long b)
 {
     const struct clone_args arguments = arguments_of(number, a, b);
     if (arguments.stack == 0 && (arguments.flags & (CLONE_VM | CLONE_SETTLS)) == 0)

@@ -13,7 +13,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 
-#include "dispatch.h"
+#include "sud.h"
 #include "filter.h"
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
@@ -170,31 +170,31 @@ static bool passes_all(const struct sock_fprog *filter)
 
 /* ---- before it is installed ------------------------------------------------------------------ */
 
-static void look_at(const struct sock_fprog *filter)
+static void probe_filter(const struct sock_fprog *filter)
 {
     struct velo_region *region = velo_here();
     if (region == NULL || velo_vfork_child)
         return;
     const bool stays = filter != NULL && filter->filter != NULL && passes_all(filter);
-    if (!velo_is_watched()) {
+    if (!velo_is_sud()) {
         if (!stays)
             velo_leave_namespace(region);
     } else if (!stays) {
-        velo_dispatch_end(region);
+        velo_sud_end(region);
     } else if (!passes(filter, SYS_prctl)) {
-        velo_dispatch_filtered();
+        velo_sud_filtered();
     }
 }
 
 void velo_before_prctl_seccomp(unsigned long mode, unsigned long filter)
 {
-    look_at(mode == SECCOMP_MODE_FILTER ? (const void *)(uintptr_t)filter : NULL);
+    probe_filter(mode == SECCOMP_MODE_FILTER ? (const void *)(uintptr_t)filter : NULL);
 }
 
 void velo_before_seccomp(unsigned long operation, unsigned long filter)
 {
     if (operation == SECCOMP_SET_MODE_STRICT)
-        look_at(NULL);
+        probe_filter(NULL);
     else if (operation == SECCOMP_SET_MODE_FILTER)
-        look_at((const void *)(uintptr_t)filter);
+        probe_filter((const void *)(uintptr_t)filter);
 }

@@ -5,7 +5,7 @@
 #include <sched.h>
 
 #include "preload/path/claim.h"
-#include "dispatch.h"
+#include "sud.h"
 #include "preload/program/sandbox.h"
 #include "preload/write/share.h"
 
@@ -32,7 +32,7 @@ struct clone_call {
 
 /* ---- clone ----------------------------------------------------------------------------------- */
 
-/* At the top of the child's stack: what it shall do, when it first has to be watched (dispatch.h). */
+/* At the top of the child's stack: what it shall do, when it first has to be watched (sud.h). */
 struct start {
     int (*function)(void *);
     void *argument;
@@ -41,7 +41,7 @@ struct start {
 static int begin(void *top)
 {
     const struct start start = *(struct start *)top;
-    velo_dispatch_cloned();
+    velo_sud_cloned();
     return start.function(start.argument);
 }
 
@@ -83,7 +83,7 @@ __attribute__((used)) void *velo_before_clone(struct clone_call *call)
         velo_before_child();
     if ((call->flags & CLONE_VM) != 0 && (call->flags & CLONE_FS) == 0)
         velo_cwd_unknowable();
-    if (velo_is_watched() && !velo_vfork_child && whole) {
+    if (velo_is_sud() && !velo_vfork_child && whole) {
         struct start *top = at_top(call->stack, call->function, call->argument);
         call->function = begin;
         call->argument = top;

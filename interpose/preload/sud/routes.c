@@ -1,6 +1,6 @@
 /* routes.c - which system calls go to a function of ours, by number. */
 #include "kernel/sys.h"
-#include "sites.h"
+#include "syscall_scan.h"
 
 velo_routed *velo_route_call;
 

@@ -1,4 +1,4 @@
-/* signal.c - signal masks and actions, in a watched process (dispatch.h); elsewhere each of
+/* signal.c - signal masks and actions, in a watched process (sud.h); elsewhere each of
  * these is one test and libc's own.
  *
  * A thread that blocks SIGSYS and makes a raw system call would be killed by the kernel. So no mask
@@ -20,7 +20,7 @@
 
 static inline bool ours(void)
 {
-    return velo_is_watched() && !velo_vfork_child;
+    return velo_is_sud() && !velo_vfork_child;
 }
 
 /* ---- actions --------------------------------------------------------------------------------- */
@@ -258,6 +258,6 @@ EXPORT int prctl(int option, ...)
     if (option == PR_SET_SECCOMP)
         velo_before_prctl_seccomp(a, b);
     else if (ours() && option == PR_SET_SYSCALL_USER_DISPATCH)
-        velo_dispatch_end(velo_here());
+        velo_sud_end(velo_here());
     return (int)velo_answer(velo_sys5(SYS_prctl, option, a, b, c, d));
 }

@@ -5,7 +5,7 @@
 #ifndef VELO_PRELOAD_SIGNALS_H
 #define VELO_PRELOAD_SIGNALS_H
 
-#include "dispatch.h"
+#include "sud.h"
 
 #define VELO_SIGSYS_BIT (1ull << (SIGSYS - 1))
 

@@ -8,8 +8,8 @@
  *
  * It runs on the stack of the interrupted code, like the function it stands for: alternate stacks
  * are often smaller than what a path needs. */
-#include "dispatch.h"
-#include "preload/write/hint.h"
+#include "sud.h"
+#include "preload/write/credit.h"
 
 #if defined(__x86_64__)
 
@@ -27,7 +27,7 @@
 #include "preload/base/raw.h"
 #include "signals.h"
 #include "preload/program/sandbox.h"
-#include "sites.h"
+#include "syscall_scan.h"
 
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2
@@ -123,8 +123,8 @@ static long fork_like(const struct call *call, uint64_t flags)
     if (elsewhere) {
         velo_child_began(result);
     } else if (result == 0) {
-        velo_writers_forked();
-        velo_dispatch_forked();
+        velo_gate_forked();
+        velo_sud_forked();
     }
     return result;
 }
@@ -198,7 +198,7 @@ static long control(const struct call *call)
     else if (call->a == PR_SET_SECCOMP)
         velo_before_prctl_seccomp((unsigned long)call->b, (unsigned long)call->c);
     else if (call->a == PR_SET_SYSCALL_USER_DISPATCH)
-        velo_dispatch_end(velo_here());
+        velo_sud_end(velo_here());
     return ask_kernel(call);
 }
 

@@ -1,5 +1,5 @@
 /* thread.c - new threads: room for our frames; in a watched process they and new processes are
- * watched too (dispatch.h).
+ * watched too (sud.h).
  *
  * Elsewhere each of these is one test and libc's own. */
 #include <pthread.h>
@@ -7,8 +7,8 @@
 #include <threads.h>
 #include <unistd.h>
 
-#include "dispatch.h"
-#include "preload/write/hint.h"
+#include "sud.h"
+#include "preload/write/credit.h"
 
 struct start {
     void *(*function)(void *);
@@ -31,7 +31,7 @@ static struct start arrive(void *prepared)
     const struct start start = *(struct start *)prepared;
     free(prepared);
     velo_sigsys_blocked = start.sigsys_blocked;
-    velo_dispatch_thread();
+    velo_sud_thread();
     return start;
 }
 
@@ -90,7 +90,7 @@ static int create(pthread_t *thread, const pthread_attr_t *attributes, void *(*f
 EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attributes,
                           void *(*function)(void *), void *restrict argument)
 {
-    if (!velo_is_watched())
+    if (!velo_is_sud())
         return create(thread, attributes, function, argument);
     struct start *start = prepare(&(struct start){
         .function = function, .argument = argument, .sigsys_blocked = velo_sigsys_blocked});
@@ -104,7 +104,7 @@ EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *rest
 
 EXPORT int thrd_create(thrd_t *thread, thrd_start_t function, void *argument)
 {
-    if (!velo_is_watched())
+    if (!velo_is_sud())
         return NEXT(thrd_create)(thread, function, argument);
     struct start *start = prepare(&(struct start){
         .c11 = function, .argument = argument, .sigsys_blocked = velo_sigsys_blocked});
@@ -121,8 +121,8 @@ EXPORT pid_t _Fork(void)
 {
     const pid_t pid = NEXT(_Fork)();
     if (pid == 0)
-        velo_writers_forked();
-    if (pid == 0 && velo_is_watched())
-        velo_dispatch_forked();
+        velo_gate_forked();
+    if (pid == 0 && velo_is_sud())
+        velo_sud_forked();
     return pid;
 }

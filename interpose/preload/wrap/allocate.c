@@ -5,14 +5,14 @@
  * supported, and which error comes before which, is the kernel's answer. Then the bytes are moved
  * here. Not as one step, as a disk's extents are: who reads meanwhile sees it half done, and so does
  * the file of a process that is killed meanwhile (other signals wait).
- * Rejected: going on at the real path (spill.c), where the kernel could do it at once. It needs the
- * only descriptor of a file with one name, and waits seconds to be sure of that. */
+ * Rejected: going on at the real path (relocate.c), where the kernel could do it at once. It needs
+ * the only descriptor of a file with one name, and waits seconds to be sure of that. */
 #include <linux/falloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 
 #define BUFFER_BYTES (1u << 20)
@@ -32,7 +32,7 @@ static long punch(int fd, off_t offset, off_t length)
 /* ---- what the disk would say ----------------------------------------------------------------- */
 
 /* The file's directory is gone, too: a hosted one that is there. */
-static long nameless_anywhere(struct velo_region *region)
+static long tmpfile_anywhere(struct velo_region *region)
 {
     long fd = -ENOENT;
     for (uint32_t i = 0; fd < 0 && i < velo_root_count(region); i++) {
@@ -44,13 +44,13 @@ static long nameless_anywhere(struct velo_region *region)
 }
 
 /* An empty file on the disk of `node`, in the nearest directory above that lets us; or -errno. */
-__attribute__((noinline)) static long nameless_above(struct velo_region *region, uint32_t node)
+__attribute__((noinline)) static long tmpfile_above(struct velo_region *region, uint32_t node)
 {
     char path[PATH_MAX];
     long fd = -ENOENT;
     bool denied = false;
     if (velo_path_of(region, node, path) < 0 && velo_last_path_of(region, node, path) < 0)
-        return nameless_anywhere(region);
+        return tmpfile_anywhere(region);
     for (char *end; fd < 0 && (end = strrchr(path, '/')) != NULL && end > path;) {
         *end = 0;
         fd = raw_openat(AT_FDCWD, path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -59,7 +59,7 @@ __attribute__((noinline)) static long nameless_above(struct velo_region *region,
     if (fd < 0 && denied) { /* the owner may give himself the right, for a moment */
         const uint32_t parent = velo_parent_of(region, node);
         if (velo_path_of(region, parent, path) > 0)
-            fd = velo_loose_nameless(region, parent, path);
+            fd = velo_tmpfile_with_rights(region, parent, path);
     }
     return fd;
 }
@@ -84,7 +84,7 @@ static long ask(int fd, int mode, off_t offset, off_t length, off_t size, bool *
 static long ask_disk(struct velo_region *region, uint32_t node, int mode, off_t offset,
                      off_t length, off_t size, bool *touched)
 {
-    const long fd = nameless_above(region, node);
+    const long fd = tmpfile_above(region, node);
     if (fd < 0) /* nowhere to ask: today's disks zero, and moving needs to know their blocks */
         return ZEROES(mode) ? 0 : -EOPNOTSUPP;
     const long rc = ask((int)fd, mode, offset, length, size, touched);
@@ -115,8 +115,8 @@ static long copy(const struct mover *m, off_t from, off_t to, off_t length)
     const long got = velo_sys4(SYS_pread64, m->fd, m->buffer, length, from);
     if (got != length)
         return got < 0 ? got : -EIO;
-    const long put = velo_sys4(SYS_pwrite64, m->fd, m->buffer, length, to);
-    return put == length ? 0 : put < 0 ? put : -ENOSPC;
+    const long done = velo_sys4(SYS_pwrite64, m->fd, m->buffer, length, to);
+    return done == length ? 0 : done < 0 ? done : -ENOSPC;
 }
 
 /* One piece, its holes as holes. */
@@ -223,7 +223,7 @@ static long instead_of_tmpfs(int fd, int mode, off_t offset, off_t length)
     if (rc != 0)
         return rc;
     if (mode == FALLOC_FL_INSERT_RANGE) {
-        velo_hint_allocate(fd, (uint64_t)stat.st_size, (uint64_t)length);
+        velo_write_credit_allocate(fd, (uint64_t)stat.st_size, (uint64_t)length);
         if (node_in_memory(fd, &stat) == 0) /* there was no room: it goes on at its real path */
             return raw_allocate(fd, mode, offset, length);
     }
@@ -234,9 +234,9 @@ static long instead_of_tmpfs(int fd, int mode, off_t offset, off_t length)
 static void charge(int fd, int mode, off_t offset, off_t length)
 {
     off_t end;
-    if (velo_hint(fd) != 0 && offset >= 0 && length > 0 && !SHIFTS(mode) &&
+    if (velo_write_credit(fd) != 0 && offset >= 0 && length > 0 && !SHIFTS(mode) &&
         (mode & FALLOC_FL_PUNCH_HOLE) == 0 && !__builtin_add_overflow(offset, length, &end))
-        velo_hint_allocate(fd, (uint64_t)offset, (uint64_t)length);
+        velo_write_credit_allocate(fd, (uint64_t)offset, (uint64_t)length);
 }
 
 static long allocate(int fd, int mode, off_t offset, off_t length)
@@ -263,7 +263,7 @@ ALIAS(fallocate64, fallocate);
 /* Returns the error itself. Where the file system cannot, libc writes zeros. */
 EXPORT int posix_fallocate(int fd, off_t offset, off_t length)
 {
-    if (velo_hint(fd) == 0)
+    if (velo_write_credit(fd) == 0)
         return NEXT(posix_fallocate)(fd, offset, length);
     if (offset < 0 || length <= 0)
         return EINVAL;

@@ -8,7 +8,7 @@
 #include <utime.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 
 /* The kernel's own call on a descriptor, announced before and told of afterwards. */
@@ -244,13 +244,13 @@ ALIAS(truncate64, truncate);
  * written through a mapping is charged by nobody else, hence the attempt. */
 EXPORT int ftruncate(int fd, off_t length)
 {
-    if (velo_hint(fd) != 0 && length > 0) {
-        velo_hint_charge_to(fd, (uint64_t)length);
-        velo_hint_commit(fd, (uint64_t)length);
+    if (velo_write_credit(fd) != 0 && length > 0) {
+        velo_write_credit_charge_to(fd, (uint64_t)length);
+        velo_write_credit_commit(fd, (uint64_t)length);
     }
-    const bool began = velo_write_begin(fd);
+    const bool began = velo_gate_enter(fd);
     const long rc = NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length));
-    velo_write_end(began);
+    velo_gate_leave(began);
     return (int)velo_answer(rc);
 }
 ALIAS(ftruncate64, ftruncate);

@@ -311,7 +311,7 @@ EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
     struct velo_region *region = velo_here();
     const uint32_t directory = region == NULL ? 0 : velo_node_of_fd(region, fd);
     if (directory != 0 && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0)
-        velo_put_tree(region);
+        velo_flush_tree(region);
     long got;
     do {
         got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), size);
@@ -326,7 +326,7 @@ EXPORT ssize_t getdirentries(int fd, char *restrict buffer, size_t size, off_t *
 {
     struct velo_region *region = velo_here();
     if (region != NULL && velo_node_of_fd(region, fd) != 0)
-        velo_put_tree(region);
+        velo_flush_tree(region);
     return NEXT(getdirentries)(fd, buffer, size, base);
 }
 ALIAS(getdirentries64, getdirentries);

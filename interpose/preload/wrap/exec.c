@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "preload/path/claim.h"
-#include "preload/sud/dispatch.h"
+#include "preload/sud/sud.h"
 #include "preload/program/environment.h"
 #include "preload/program/opaque.h"
 #include "preload/write/share.h"
@@ -15,23 +15,23 @@
 
 #define PLAIN_EXECVE (-1)
 
-/* Run what `dirfd`, `path` and `flags` say, which is the program at `judged_dirfd` and `judged`; only failure
- * returns, as -errno. */
-static long run_as(int judged_dirfd, const char *judged, int dirfd, const char *path,
+/* Run what `dirfd`, `path` and `flags` say, which is the program at `identified_dirfd` and
+ * `identified`; only failure returns, as -errno. */
+static long run_as(int identified_dirfd, const char *identified, int dirfd, const char *path,
                    char *const argv[], char *const envp[], int flags)
 {
     char first[VELO_SANITIZER_MAX];
     velo_before_exec();
-    const int opaque = velo_before_program(judged_dirfd, judged, envp, first);
+    const int opaque = velo_before_program(identified_dirfd, identified, envp, first);
     if (opaque < 0)
         return opaque;
     VELO_ENVIRONMENT(environment, envp, !opaque, first);
     if (opaque)
-        velo_run_opaque(judged);
-    velo_dispatch_before_exec();
+        velo_run_opaque(identified);
+    velo_sud_before_exec();
     const long rc = flags == PLAIN_EXECVE ? raw_execve(path, argv, environment)
                                           : raw_execveat(dirfd, path, argv, environment, flags);
-    velo_dispatch_after_exec();
+    velo_sud_after_exec();
     return rc;
 }
 
@@ -102,7 +102,7 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
         velo_path_of_fd(VELO_SELF, fd, place.path);
         return run_number(fd, place.path, argv, envp, flags);
     }
-    velo_put(region, node, 0);
+    velo_writeback(region, node, 0);
     if (is_script(place.path))
         return run_script(fd, place.path, argv, envp, flags);
     return run(AT_FDCWD, place.path, argv, envp, PLAIN_EXECVE);

@@ -197,7 +197,7 @@ static void free_children(struct hierarchy *all)
 }
 
 /* Behind a symlink. The way back is not "..", so where we are is kept open. */
-static void follow(struct hierarchy *all, FTSENT *entry)
+static void enter_symlink(struct hierarchy *all, FTSENT *entry)
 {
     entry->fts_info = velo_fts_ask(all, entry, true);
     if (entry->fts_info != FTS_D || velo_fts_has(all, FTS_NOCHDIR))
@@ -325,7 +325,7 @@ static FTSENT *advance(struct hierarchy *all, FTSENT *entry)
     if (next == NULL)
         return ascend(all, entry);
     if (next->fts_instr == FTS_FOLLOW) {
-        follow(all, next);
+        enter_symlink(all, next);
         next->fts_instr = FTS_NOINSTR;
     }
     return show(all, next);
@@ -346,7 +346,7 @@ EXPORT FTSENT *fts_read(FTS *fts)
         return entry;
     }
     if (wanted == FTS_FOLLOW && (entry->fts_info == FTS_SL || entry->fts_info == FTS_SLNONE)) {
-        follow(all, entry);
+        enter_symlink(all, entry);
         return entry;
     }
     if (entry->fts_info != FTS_D)

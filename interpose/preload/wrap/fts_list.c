@@ -159,7 +159,7 @@ static void plan(struct listing *listing, enum velo_fts_reason reason)
                                              : -1;
 }
 
-static void look(struct listing *listing, FTSENT *entry, unsigned char type)
+static void probe(struct listing *listing, FTSENT *entry, unsigned char type)
 {
     struct hierarchy *all = listing->all;
     const bool by_path = velo_fts_has(all, FTS_NOCHDIR);
@@ -188,7 +188,7 @@ static int add(struct listing *listing, const struct dirent *found)
     entry->fts_level = (short)(listing->directory->fts_level + 1);
     entry->fts_parent = listing->directory;
     entry->fts_pathlen = (unsigned short)(listing->base + length);
-    look(listing, entry, found->d_type);
+    probe(listing, entry, found->d_type);
     if (listing->first == NULL)
         listing->first = entry;
     else

@@ -202,7 +202,7 @@ static int kind_of(const struct stat *stat)
 }
 
 /* What the last name of the path is, and its attributes; -1 for what ends the walk. */
-static int look(const struct walk *walk, const struct level *level, struct stat *stat)
+static int probe(const struct walk *walk, const struct level *level, struct stat *stat)
 {
     const bool follows = (walk->flags & FTW_PHYS) == 0;
     const char *name;
@@ -222,7 +222,7 @@ static int visit(struct walk *walk, struct level *level, const char *name)
         return 0;
     struct stat stat;
     memset(&stat, 0, sizeof stat);
-    const int kind = append(walk, name) != 0 ? -1 : look(walk, level, &stat);
+    const int kind = append(walk, name) != 0 ? -1 : probe(walk, level, &stat);
     if (kind < 0)
         return -1;
     if (kind != FTW_NS && (walk->flags & FTW_MOUNT) != 0 && stat.st_dev != walk->device)
@@ -233,7 +233,7 @@ static int visit(struct walk *walk, struct level *level, const char *name)
     return is_new == 1 ? visit_directory(walk, level, &stat) : is_new;
 }
 
-static int visit_and_judge(struct walk *walk, struct level *level, const char *name)
+static int visit_and_check(struct walk *walk, struct level *level, const char *name)
 {
     const int result = visit(walk, level, name);
     const bool skipped = (walk->flags & FTW_ACTIONRETVAL) != 0 && result == FTW_SKIP_SUBTREE;
@@ -246,13 +246,13 @@ static int visit_names(struct walk *walk, struct level *level)
     int result = 0;
     const struct dirent *entry;
     while (result == 0 && level->stream != NULL && (entry = readdir(level->stream)) != NULL)
-        result = visit_and_judge(walk, level, entry->d_name);
+        result = visit_and_check(walk, level, entry->d_name);
     if (level->stream != NULL) {
         close_level(walk, level);
         return result;
     }
     for (const char *name = level->rest; result == 0 && *name != 0; name += strlen(name) + 1)
-        result = visit_and_judge(walk, level, name);
+        result = visit_and_check(walk, level, name);
     free_quietly(level->rest);
     return result;
 }
@@ -324,7 +324,7 @@ static int visit_directory(struct walk *walk, struct level *outer, const struct 
 static int begin(struct walk *walk)
 {
     struct stat stat;
-    const int kind = look(walk, NULL, &stat);
+    const int kind = probe(walk, NULL, &stat);
     int result = -1;
     if (kind == FTW_SLN &&
         errno == EACCES) /* where it leads cannot be asked: not a name for libc */

@@ -1,7 +1,7 @@
 /* imports.c - rewriting what the loader wrote: the tables through which an object calls others.
  *
  * A library that is loaded with RTLD_DEEPBIND asks the libraries that it needs, libc among them, before
- * the whole program. Its calls are then libc's own, which nobody hands over to us (dispatch.h). */
+ * the whole program. Its calls are then libc's own, which nobody hands over to us (sud.h). */
 #include "imports.h"
 
 #include <sys/mman.h>
@@ -112,7 +112,7 @@ static bool write_slot(const struct velo_object *object, uintptr_t *slot, void *
     return true;
 }
 
-static int lead(struct dl_phdr_info *info, size_t size, void *context)
+static int rebind(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size;
     struct work *work = context;
@@ -132,9 +132,9 @@ static int lead(struct dl_phdr_info *info, size_t size, void *context)
     return 0;
 }
 
-bool velo_imports_lead_to_us(const struct velo_loaded *before)
+bool velo_imports_rebind(const struct velo_loaded *before)
 {
     struct work work = {0, before, true};
-    velo_each_object(lead, &work);
+    velo_each_object(rebind, &work);
     return work.done;
 }

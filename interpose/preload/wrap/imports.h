@@ -12,6 +12,6 @@ void velo_loaded_now(struct velo_loaded *loaded);
 
 /* What the objects that came since then import from libc under one of our names comes from us. False:
  * something could not be written, or it is not known what. */
-bool velo_imports_lead_to_us(const struct velo_loaded *before);
+bool velo_imports_rebind(const struct velo_loaded *before);
 
 #endif

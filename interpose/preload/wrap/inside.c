@@ -58,11 +58,11 @@ static bool environment_names_hosted(void)
 }
 
 /* Time zones, locales and converters are read at any time from then on. */
-__attribute__((constructor(103))) static void put_what_environment_names(void)
+__attribute__((constructor(103))) static void flush_what_environment_names(void)
 {
     struct velo_region *region = velo_here();
     if (region != NULL && environment_names_hosted())
-        velo_put_tree(region);
+        velo_flush_tree(region);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ EXPORT nl_catd catopen(const char *name, int flag)
 {
     struct velo_region *region = velo_here();
     if (region != NULL && name != NULL && strchr(name, '/') != NULL && names_hosted(name, false))
-        velo_put_tree(region);
+        velo_flush_tree(region);
     return NEXT(catopen)(name, flag);
 }
 
@@ -79,7 +79,7 @@ EXPORT char *bindtextdomain(const char *domain, const char *directory)
 {
     struct velo_region *region = velo_here();
     if (region != NULL && directory != NULL && names_hosted(directory, false))
-        velo_put_tree(region);
+        velo_flush_tree(region);
     return NEXT(bindtextdomain)(domain, directory);
 }
 

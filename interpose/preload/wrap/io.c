@@ -9,15 +9,15 @@
 #include <unistd.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
 
 static inline void charge(int fd, size_t count, off_t offset)
 {
-    if (__builtin_expect(velo_hint(fd) != 0, 0))
-        velo_hint_charge_at(fd, count, offset);
+    if (__builtin_expect(velo_write_credit(fd) != 0, 0))
+        velo_write_credit_charge_at(fd, count, offset);
 }
 
 static size_t total(const struct iovec *pieces, int count)
@@ -30,8 +30,8 @@ static size_t total(const struct iovec *pieces, int count)
 
 static inline void charge_pieces(int fd, const struct iovec *pieces, int count, off_t offset)
 {
-    if (velo_hint(fd) != 0)
-        velo_hint_charge_at(fd, total(pieces, count), offset);
+    if (velo_write_credit(fd) != 0)
+        velo_write_credit_charge_at(fd, total(pieces, count), offset);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -46,7 +46,7 @@ static bool hosted(int fd)
 /* A file system that fills up takes a part; a program that never met a full disk may not go on. */
 static bool cut_short(int fd, size_t count, ssize_t done)
 {
-    return __builtin_expect(done > 0 && (size_t)done < count, 0) && velo_hint(fd) != 0 &&
+    return __builtin_expect(done > 0 && (size_t)done < count, 0) && velo_write_credit(fd) != 0 &&
            hosted(fd) && velo_is_full(velo_here());
 }
 
@@ -129,7 +129,7 @@ ALIAS(preadv64v2, preadv2);
 static void charge_copy(int to, int from, const off_t *from_at, size_t count)
 {
     struct stat source;
-    if (velo_hint(to) == 0)
+    if (velo_write_credit(to) == 0)
         return;
     if (raw_fstat(from, &source) == 0 && S_ISREG(source.st_mode)) {
         const off_t at = velo_cannot_read(from_at, sizeof *from_at)
@@ -140,7 +140,7 @@ static void charge_copy(int to, int from, const off_t *from_at, size_t count)
             return;
         count = count < (size_t)left ? count : (size_t)left;
     }
-    velo_hint_charge(to, count < 1ul << 40 ? count : 1u << 16);
+    velo_write_credit_charge(to, count < 1ul << 40 ? count : 1u << 16);
 }
 
 /* From memory to a disk or back: two file systems to the kernel, one to the program. */
@@ -199,36 +199,36 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
 
 /* ---- hints follow descriptors where that is cheap -------------------------------------------- */
 
-static long follow(int fd, long duplicate)
+static long inherit(int fd, long duplicate)
 {
     if (duplicate >= 0) {
-        velo_hint_set((int)duplicate, velo_hint(fd) == 0 ? 0 : 1);
-        velo_lock_hint_set((int)duplicate, 0);
+        velo_write_credit_set((int)duplicate, velo_write_credit(fd) == 0 ? 0 : 1);
+        velo_lock_set_plain((int)duplicate, 0);
     }
     return duplicate;
 }
 
 EXPORT int dup(int fd)
 {
-    return (int)velo_answer(follow(fd, velo_sys1(SYS_dup, fd)));
+    return (int)velo_answer(inherit(fd, velo_sys1(SYS_dup, fd)));
 }
 
 /* A file that was written in memory since before an opaque program started: now it may look. */
 uint32_t velo_closing(int fd)
 {
-    struct velo_region *region = velo_hint(fd) != 0 ? velo_here() : NULL;
+    struct velo_region *region = velo_write_credit(fd) != 0 ? velo_here() : NULL;
     return region != NULL && velo_opaque_runs(region) ? velo_node_of_fd(region, fd) : 0;
 }
 
 void velo_closed(uint32_t node)
 {
     if (node != 0)
-        velo_put(&velo_the_region, node, 0);
+        velo_writeback(&velo_the_region, node, 0);
 }
 
 static long duplicated(int fd, long to, uint32_t closed)
 {
-    follow(fd, to);
+    inherit(fd, to);
     velo_closed(closed);
     return velo_answer(to);
 }
@@ -266,7 +266,7 @@ ALIAS(__dup2, dup2);
 EXPORT int close(int fd)
 {
     const uint32_t node = velo_closing(fd);
-    velo_hint_set(fd, 0);
+    velo_write_credit_set(fd, 0);
     const int rc = NEXT(close)(fd);
     velo_closed(node);
     return rc;
@@ -276,17 +276,18 @@ ALIAS(__close, close);
 /* Of those that are hinted; a handful at a time. */
 #define CLOSED_AT_ONCE 16
 
-static int close_hinted(unsigned first, unsigned last)
+static int close_with_credit(unsigned first, unsigned last)
 {
     uint32_t nodes[CLOSED_AT_ONCE];
     int count = 0;
-    for (unsigned fd = first; fd <= last && fd < VELO_HINTS_MAX && count < CLOSED_AT_ONCE; fd++) {
+    for (unsigned fd = first; fd <= last && fd < VELO_WRITE_CREDITS_MAX && count < CLOSED_AT_ONCE;
+         fd++) {
         nodes[count] = velo_closing((int)fd);
         if (nodes[count] == 0)
             continue;
         count++;
         raw_close((int)fd);
-        velo_hint_set((int)fd, 0);
+        velo_write_credit_set((int)fd, 0);
     }
     for (int i = 0; i < count; i++)
         velo_closed(nodes[i]);
@@ -301,7 +302,7 @@ static bool opaque_runs(void)
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
     if (flags == 0 && first <= last && opaque_runs())
-        while (close_hinted(first, last) == CLOSED_AT_ONCE) {
+        while (close_with_credit(first, last) == CLOSED_AT_ONCE) {
         }
     return (int)velo_answer(velo_sys3(SYS_close_range, first, last, flags));
 }
@@ -309,7 +310,8 @@ EXPORT int close_range(unsigned first, unsigned last, int flags)
 EXPORT void closefrom(int first)
 {
     if (opaque_runs())
-        while (close_hinted(first < 0 ? 0 : (unsigned)first, VELO_HINTS_MAX) == CLOSED_AT_ONCE) {
+        while (close_with_credit(first < 0 ? 0 : (unsigned)first, VELO_WRITE_CREDITS_MAX) ==
+               CLOSED_AT_ONCE) {
         }
     if (NEXT(closefrom) != NULL)
         NEXT(closefrom)(first);
@@ -319,9 +321,9 @@ EXPORT void closefrom(int first)
 
 /* What we were started with may be hosted: the shell's redirections. A wrong guess costs one
  * fstat at the first write. */
-__attribute__((constructor(102))) static void hint_inherited(void)
+__attribute__((constructor(102))) static void credit_inherited(void)
 {
     if (velo_here() != NULL)
         for (int fd = 1; fd <= 2; fd++)
-            velo_hint_set(fd, 1);
+            velo_write_credit_set(fd, 1);
 }

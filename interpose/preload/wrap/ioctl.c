@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/pointers.h"
 #include "preload/base/raw.h"
 
@@ -13,7 +13,7 @@
 #define LOOP_CONFIGURE 0x4C0A /* Linux 5.8; begins with the descriptor, as a 32-bit number */
 #endif
 
-__attribute__((noinline)) static void lead_to_disk(unsigned long request, const void *argument)
+__attribute__((noinline)) static void relocate_device(unsigned long request, const void *argument)
 {
     struct velo_region *region = velo_here();
     if (region == NULL || velo_vfork_child ||
@@ -23,7 +23,7 @@ __attribute__((noinline)) static void lead_to_disk(unsigned long request, const 
     const int fd = request == LOOP_CONFIGURE ? *(const int *)argument : (int)(intptr_t)argument;
     const uint32_t node = velo_node_of_fd(region, fd);
     if (node != 0) {
-        velo_spill_soon(fd, node);
+        velo_relocate_soon(fd, node);
         velo_stays_on_disk(region, node);
     }
     errno = saved;
@@ -36,6 +36,6 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     const void *argument = va_arg(arguments, const void *);
     va_end(arguments);
     if (request == LOOP_SET_FD || request == LOOP_CHANGE_FD || request == LOOP_CONFIGURE)
-        lead_to_disk(request, argument);
+        relocate_device(request, argument);
     return (int)velo_answer(velo_sys3(SYS_ioctl, fd, request, velo_word(argument)));
 }

@@ -9,7 +9,7 @@
 
 #include "kernel/os.h"
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/write/locks.h"
 #include "preload/base/raw.h"
 
@@ -65,7 +65,7 @@ EXPORT int fcntl(int fd, int command, ...)
         return (int)velo_answer(set_lease(fd, argument));
     const int rc = NEXT(fcntl64)(fd, command, argument);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
-        velo_lock_hint_set(rc, 0);
+        velo_lock_set_plain(rc, 0);
     return rc;
 }
 ALIAS(fcntl64, fcntl);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/path/outside.h"
 #include "preload/base/raw.h"
 #include "preload/program/peers.h"
@@ -81,7 +81,7 @@ static void arrives(struct velo_place *from, const struct velo_place *to)
     struct velo_region *region = velo_here();
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR && to->kind == VELO_HOSTED &&
         velo_takes_watched_name(region, to) && velo_leave_memory(region, from->node) == -EBUSY)
-        (void)velo_spill_place(from, false); /* else it is announced later: docs/limits.md */
+        (void)velo_relocate_place(from, false); /* else it is announced later: docs/limits.md */
 }
 
 /* What was renamed or linked outside may be a symlink that leads in. */
@@ -104,8 +104,8 @@ static void left(enum velo_type type, const struct velo_place *to, int to_fd, co
 static bool goes_on_outside(const struct velo_place *from, const struct velo_place *to,
                             unsigned flags)
 {
-    const bool first = velo_spill_place(from, true) == 0;
-    return (flags == RENAME_EXCHANGE && velo_spill_place(to, true) == 0) || first;
+    const bool first = velo_relocate_place(from, true) == 0;
+    return (flags == RENAME_EXCHANGE && velo_relocate_place(to, true) == 0) || first;
 }
 
 /* What the program called: rename itself, or one of those with directories. */
@@ -181,7 +181,7 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
         const int rc = claimed == VELO_NOT_OURS ? velo_resolve(to_fd, to, THE_NAME, &b) : 0;
         if (rc != 0)
             return rc;
-        return named == 0 ? velo_link(region, &a, &b) : velo_link_nameless(region, node, &b);
+        return named == 0 ? velo_link(region, &a, &b) : velo_link_tmpfile(region, node, &b);
     }
     if (claimed == VELO_NOT_OURS)
         return raw_link(fd, from, to_fd, to, flags);

@@ -9,7 +9,7 @@
  * as long as it lasts. */
 #include <dlfcn.h>
 
-#include "preload/sud/dispatch.h"
+#include "preload/sud/sud.h"
 #include "imports.h"
 #include "preload/base/objects.h"
 #include "preload/program/opaque.h"
@@ -216,7 +216,7 @@ static struct way answer_to_caller(struct loader_call *call, void *next, const c
 
 __attribute__((used)) struct way velo_before_dlsym(struct loader_call *call)
 {
-    velo_look_up *const next = velo_real_dlsym_itself();
+    velo_lookup *const next = velo_real_dlsym_itself();
     const char *name = call->second;
     void *ours = own_function(name);
     if (next == NULL) /* there is none in this process */
@@ -230,7 +230,7 @@ __attribute__((used)) struct way velo_before_dlsym(struct loader_call *call)
 
 __attribute__((used)) struct way velo_before_dlvsym(struct loader_call *call)
 {
-    velo_look_up_version *const next = velo_real_dlvsym_itself();
+    velo_lookup_version *const next = velo_real_dlvsym_itself();
     const char *name = call->second, *version = call->third;
     void *ours = own_function(name);
     if (next == NULL)
@@ -254,18 +254,18 @@ __attribute__((used)) void *velo_after_dlsym(void *found, void *handle, const ch
 
 /* Its objects ask libc before us (RTLD_DEEPBIND), and their constructors have run when dlopen returns.
  * So until then the process is opaque; then their imports are led to us. */
-static _Atomic int deep_loads; /* under way, in all threads */
+static _Atomic int deepbind_loads; /* under way, in all threads */
 static int attached_as; /* before: what to be again */
 static struct velo_loaded loaded_before;
 
-static bool begin_deep_load(void)
+static bool begin_deepbind_load(void)
 {
     const bool inside = velo_here() != NULL;
-    int running = atomic_load(&deep_loads);
+    int running = atomic_load(&deepbind_loads);
     do
         if (running == 0 && !inside)
             return false;
-    while (!atomic_compare_exchange_strong(&deep_loads, &running, running + 1));
+    while (!atomic_compare_exchange_strong(&deepbind_loads, &running, running + 1));
     if (running == 0) {
         attached_as = atomic_load(&velo_attachment);
         velo_loaded_now(&loaded_before);
@@ -274,11 +274,11 @@ static bool begin_deep_load(void)
     return true;
 }
 
-static void end_deep_load(void)
+static void end_deepbind_load(void)
 {
-    if (!velo_imports_lead_to_us(&loaded_before))
-        atomic_fetch_add(&deep_loads, 1); /* so that it never ends */
-    if (atomic_fetch_sub(&deep_loads, 1) == 1)
+    if (!velo_imports_rebind(&loaded_before))
+        atomic_fetch_add(&deepbind_loads, 1); /* so that it never ends */
+    if (atomic_fetch_sub(&deepbind_loads, 1) == 1)
         velo_return_to_namespace(attached_as);
 }
 
@@ -287,28 +287,28 @@ static void before_library(const char *path)
     struct velo_region *region = velo_here();
     if (region == NULL || path == NULL)
         return;
-    velo_put_library(region, path);
-    velo_dispatch_library(region, path);
+    velo_flush_library(region, path);
+    velo_sud_library(region, path);
 }
 
 __attribute__((used)) struct way velo_before_dlopen(struct loader_call *call)
 {
     void *const next = (void *)NEXT(dlopen);
-    const bool deep = ((uintptr_t)call->second & RTLD_DEEPBIND) != 0;
+    const bool deepbind = ((uintptr_t)call->second & RTLD_DEEPBIND) != 0;
     before_library(call->first);
-    if (!deep || call->first == NULL || velo_vfork_child)
+    if (!deepbind || call->first == NULL || velo_vfork_child)
         return (struct way){next, NULL};
     const void *back = way_back(call);
     if (back == NULL)
         go_past();
-    return (struct way){next, back != NULL && begin_deep_load() ? back : NULL};
+    return (struct way){next, back != NULL && begin_deepbind_load() ? back : NULL};
 }
 
 __attribute__((used)) void *velo_after_dlopen(void *handle, const char *path, long flags)
 {
     (void)path;
     (void)flags;
-    end_deep_load();
+    end_deepbind_load();
     return handle;
 }
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/write/locks.h"
 #include "preload/base/raw.h"
 
@@ -18,14 +18,15 @@
  * costs a lock that programs outside do not see. */
 static _Atomic uint64_t tried[TRIED_MAX];
 
-_Atomic uint8_t velo_lock_hints[VELO_HINTS_MAX];
+_Atomic uint8_t velo_plain_locks[VELO_WRITE_CREDITS_MAX];
 
-static void lead_or_count(struct velo_region *region, int fd, uint32_t node, uint32_t generation)
+static void relocate_or_count(struct velo_region *region, int fd, uint32_t node,
+                              uint32_t generation)
 {
     const uint64_t file = (uint64_t)generation << 32 | node;
     if (atomic_load(&tried[node % TRIED_MAX]) == file)
         return;
-    if (velo_spill_soon(fd, node) == 0) {
+    if (velo_relocate_soon(fd, node) == 0) {
         velo_lock_mark(region, node);
         return;
     }
@@ -38,17 +39,18 @@ static void lead_or_count(struct velo_region *region, int fd, uint32_t node, uin
 
 void velo_before_lock(int fd)
 {
-    struct velo_look look;
-    struct velo_region *region = velo_lock_hint(fd) ? NULL : velo_here();
+    struct velo_snapshot snapshot;
+    struct velo_region *region = velo_lock_is_plain(fd) ? NULL : velo_here();
     if (region == NULL)
         return;
     const uint32_t node = velo_node_of_fd(region, fd);
-    velo_lock_hint_set(fd, 1);
-    if (node == 0 || velo_is_locked(region, node) || velo_look_at(region, node, &look) != 0)
+    velo_lock_set_plain(fd, 1);
+    if (node == 0 || velo_is_locked(region, node) ||
+        velo_snapshot_take(region, node, &snapshot) != 0)
         return;
     const int saved = errno;
-    if (look.state == VELO_BACKED)
-        lead_or_count(region, fd, node, look.generation);
+    if (snapshot.state == VELO_BACKED)
+        relocate_or_count(region, fd, node, snapshot.generation);
     else
         velo_lock_mark(region, node);
     errno = saved;

@@ -7,7 +7,7 @@
 #include <sys/inotify.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 
 /* What only we have open, as who follows a log has, is led to the disk, too: there everybody writes. */
@@ -16,19 +16,19 @@ static void watch_node(struct velo_place *place)
     struct velo_region *region = velo_here();
     velo_watch(region, place->node);
     if (place->type == VELO_REGULAR && velo_is_in_memory(region, place->node))
-        (void)velo_spill_place(place, false);
+        (void)velo_relocate_place(place, false);
 }
 
-static long watch(int fd, const char *path, uint32_t mask)
+static long add_watch(int fd, const char *path, uint32_t mask)
 {
     struct velo_place place;
     const unsigned walk = (mask & IN_DONT_FOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
     const int claimed = velo_claim(AT_FDCWD, path, walk, &place);
     if (claimed == VELO_NOT_OURS)
         return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
-    const long judged = velo_sys3(SYS_inotify_add_watch, fd, velo_word(""), mask);
-    if (judged != -ENOENT) /* descriptor or mask, of which the kernel speaks before the path */
-        return judged;
+    const long answer = velo_sys3(SYS_inotify_add_watch, fd, velo_word(""), mask);
+    if (answer != -ENOENT) /* descriptor or mask, of which the kernel speaks before the path */
+        return answer;
     if (claimed < 0)
         return claimed;
     if (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR)
@@ -42,7 +42,7 @@ static long watch(int fd, const char *path, uint32_t mask)
 
 EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
 {
-    return (int)velo_answer(watch(fd, path, mask));
+    return (int)velo_answer(add_watch(fd, path, mask));
 }
 
 /* Marks on files only; those on mounts and file systems, which need privileges, see the disk. */

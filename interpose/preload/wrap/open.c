@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 #include "preload/program/peers.h"
 
@@ -33,9 +33,9 @@ int velo_open_standing(const struct velo_place *place, int flags, mode_t mode)
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 {
     if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY) {
-        const int nameless = velo_open_nameless(velo_here(), place, flags, mode);
-        velo_hint_open(nameless, flags);
-        return nameless;
+        const int hosted_tmpfile = velo_open_tmpfile(velo_here(), place, flags, mode);
+        velo_write_credit_open(hosted_tmpfile, flags);
+        return hosted_tmpfile;
     }
     /* The kernel refuses to create a name with a slash before it looks what is there. */
     if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
@@ -52,7 +52,7 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     /* For a program that is about to run; or to be changed in place, by whoever else opens it, too. */
     place->unmovable = velo_vfork_child || (place->type == VELO_REGULAR && (flags & O_TRUNC) == 0);
     const int fd = velo_open(velo_here(), place, flags, mode);
-    velo_hint_open(fd, flags);
+    velo_write_credit_open(fd, flags);
     return fd;
 }
 

@@ -21,7 +21,7 @@
 
 enum { /* instead of a descriptor; below all errnos */
        OWN_CALL = -5000, /* the program's: nothing of ours is concerned */
-       LOOK_AGAIN = -5001,
+       RESOLVE_AGAIN = -5001,
 };
 
 struct search { /* mapped: a thread's stack may be small */
@@ -73,9 +73,10 @@ static bool find_place(struct search *s, int fd)
 static long open_found(struct search *s, int fd)
 {
     const bool hosted = find_place(s, fd);
-    const bool nameless = (s->flags & O_TMPFILE) == O_TMPFILE && s->place.type == VELO_DIRECTORY;
+    const bool hosted_tmpfile =
+        (s->flags & O_TMPFILE) == O_TMPFILE && s->place.type == VELO_DIRECTORY;
     raw_close(fd);
-    if (!hosted || (s->place.type != VELO_REGULAR && !nameless))
+    if (!hosted || (s->place.type != VELO_REGULAR && !hosted_tmpfile))
         return OWN_CALL;
     return velo_open_hosted(&s->place, s->flags, s->mode);
 }
@@ -118,7 +119,7 @@ static long splice_target(struct search *s, size_t start, size_t end, long lengt
         return -ENAMETOOLONG;
     memmove(s->text + kept + length, s->text + end, tail + 1);
     memcpy(s->text + kept, s->other, (size_t)length);
-    return LOOK_AGAIN;
+    return RESOLVE_AGAIN;
 }
 
 /* The name at [start, end), in the hosted directory `node`, is no symlink. */
@@ -140,7 +141,7 @@ static long open_in(struct search *s, uint32_t node, size_t start, size_t end)
     return velo_open_hosted(&s->place, s->flags, s->mode);
 }
 
-/* The kernel finds nothing at s->text. A descriptor, -errno, OWN_CALL or LOOK_AGAIN. */
+/* The kernel finds nothing at s->text. A descriptor, -errno, OWN_CALL or RESOLVE_AGAIN. */
 static long open_missing(struct search *s)
 {
     size_t start, end;
@@ -167,7 +168,7 @@ static long search(struct search *s)
         if (fd != -ENOENT)
             return fd;
         const long rc = open_missing(s);
-        if (rc != LOOK_AGAIN)
+        if (rc != RESOLVE_AGAIN)
             return rc;
     }
     return -ELOOP;
@@ -203,7 +204,7 @@ static long check(int dirfd, const struct open_how *how, size_t size)
 }
 
 /* Frames of their own: the place is large. */
-__attribute__((noinline)) static bool leads_in(int dirfd, const char *path, int flags)
+__attribute__((noinline)) static bool is_inbound(int dirfd, const char *path, int flags)
 {
     struct velo_place place;
     return velo_claim(dirfd, path, velo_open_walk_flags(flags), &place) != VELO_NOT_OURS;
@@ -226,7 +227,7 @@ static long open_ours(int dirfd, const char *path, const struct open_how *given,
         velo_cannot_read(given, sizeof *given))
         return OWN_CALL;
     const struct open_how how = *given;
-    if ((how.resolve & RESOLVE_IN_ROOT) == 0 && !leads_in(dirfd, path, (int)how.flags))
+    if ((how.resolve & RESOLVE_IN_ROOT) == 0 && !is_inbound(dirfd, path, (int)how.flags))
         return OWN_CALL;
     const long rc = check(dirfd, given, size);
     if (rc != -ENOENT)

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 
 #undef fputs_unlocked
@@ -22,9 +22,9 @@
 #undef putc_unlocked
 #undef putchar_unlocked
 
-static inline bool hinted(const FILE *stream)
+static inline bool with_credit(const FILE *stream)
 {
-    return !velo_is_nowhere(stream) && __builtin_expect(velo_hint(stream->_fileno) != 0, 0);
+    return !velo_is_nowhere(stream) && __builtin_expect(velo_write_credit(stream->_fileno) != 0, 0);
 }
 
 /* The stream's lock, as the others who write to it take it: they may not while its file is led away. */
@@ -43,10 +43,10 @@ static void end(FILE *stream, int cancellable)
 /* `call` on a hinted stream, which takes `count` bytes; whoever calls has the lock, or needs none. */
 #define CHARGED_UNLOCKED(stream, count, call)                                                      \
     ({                                                                                             \
-        velo_hint_charge(stream->_fileno, count);                                                  \
-        const bool began_ = velo_write_begin(stream->_fileno);                                     \
+        velo_write_credit_charge(stream->_fileno, count);                                          \
+        const bool began_ = velo_gate_enter(stream->_fileno);                                      \
         const __typeof__(call) done_ = call;                                                       \
-        velo_write_end(began_);                                                                    \
+        velo_gate_leave(began_);                                                                   \
         done_;                                                                                     \
     })
 #define CHARGED(stream, count, call)                                                               \
@@ -60,43 +60,45 @@ static void end(FILE *stream, int cancellable)
 
 EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
 {
-    return hinted(stream) ? CHARGED(stream, size * count, NEXT(fwrite)(bytes, size, count, stream))
-                          : NEXT(fwrite)(bytes, size, count, stream);
+    return with_credit(stream)
+               ? CHARGED(stream, size * count, NEXT(fwrite)(bytes, size, count, stream))
+               : NEXT(fwrite)(bytes, size, count, stream);
 }
 ALIAS(_IO_fwrite, fwrite);
 
 EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
                               FILE *restrict stream)
 {
-    return hinted(stream) ? CHARGED_UNLOCKED(stream, size * count,
-                                             NEXT(fwrite_unlocked)(bytes, size, count, stream))
-                          : NEXT(fwrite_unlocked)(bytes, size, count, stream);
+    return with_credit(stream) ? CHARGED_UNLOCKED(stream, size * count,
+                                                  NEXT(fwrite_unlocked)(bytes, size, count, stream))
+                               : NEXT(fwrite_unlocked)(bytes, size, count, stream);
 }
 
 EXPORT int fputs(const char *restrict text, FILE *restrict stream)
 {
-    return hinted(stream) ? CHARGED(stream, strlen(text), NEXT(fputs)(text, stream))
-                          : NEXT(fputs)(text, stream);
+    return with_credit(stream) ? CHARGED(stream, strlen(text), NEXT(fputs)(text, stream))
+                               : NEXT(fputs)(text, stream);
 }
 
 EXPORT int fputs_unlocked(const char *restrict text, FILE *restrict stream)
 {
-    return hinted(stream)
+    return with_credit(stream)
                ? CHARGED_UNLOCKED(stream, strlen(text), NEXT(fputs_unlocked)(text, stream))
                : NEXT(fputs_unlocked)(text, stream);
 }
 
 EXPORT int puts(const char *text)
 {
-    return hinted(stdout) ? CHARGED(stdout, strlen(text) + 1, NEXT(puts)(text)) : NEXT(puts)(text);
+    return with_credit(stdout) ? CHARGED(stdout, strlen(text) + 1, NEXT(puts)(text))
+                               : NEXT(puts)(text);
 }
 
-/* ---- characters ------------------------------------------------------------------------------- */
+/* ---- characters ------------------------------------------------------------------------------ */
 
 EXPORT int fputc(int byte, FILE *stream)
 {
-    return hinted(stream) ? CHARGED(stream, 1, NEXT(fputc)(byte, stream))
-                          : NEXT(fputc)(byte, stream);
+    return with_credit(stream) ? CHARGED(stream, 1, NEXT(fputc)(byte, stream))
+                               : NEXT(fputc)(byte, stream);
 }
 ALIAS(putc, fputc);
 ALIAS(_IO_putc, fputc);
@@ -108,8 +110,8 @@ EXPORT int putchar(int byte)
 
 EXPORT int fputc_unlocked(int byte, FILE *stream)
 {
-    return hinted(stream) ? CHARGED_UNLOCKED(stream, 1, NEXT(fputc_unlocked)(byte, stream))
-                          : NEXT(fputc_unlocked)(byte, stream);
+    return with_credit(stream) ? CHARGED_UNLOCKED(stream, 1, NEXT(fputc_unlocked)(byte, stream))
+                               : NEXT(fputc_unlocked)(byte, stream);
 }
 ALIAS(putc_unlocked, fputc_unlocked);
 
@@ -123,25 +125,25 @@ int __overflow(FILE *stream, int byte);
 
 EXPORT int __overflow(FILE *stream, int byte)
 {
-    if (!hinted(stream))
+    if (!with_credit(stream))
         return NEXT(__overflow)(stream, byte);
     const size_t buffer = (size_t)(stream->_IO_buf_end - stream->_IO_buf_base);
     return CHARGED_UNLOCKED(stream, buffer + 1, NEXT(__overflow)(stream, byte));
 }
 
-/* ---- formats ---------------------------------------------------------------------------------- */
+/* ---- formats --------------------------------------------------------------------------------- */
 
 /* `call` prints to a hinted stream; it is charged for what it has printed. */
 #define PRINTED(stream, call)                                                                      \
     ({                                                                                             \
         int cancellable_ = PTHREAD_CANCEL_ENABLE;                                                  \
         begin(stream, &cancellable_);                                                              \
-        const bool began_ = velo_write_begin(stream->_fileno);                                     \
+        const bool began_ = velo_gate_enter(stream->_fileno);                                      \
         const int done_ = call;                                                                    \
-        velo_write_end(began_);                                                                    \
+        velo_gate_leave(began_);                                                                   \
         const int saved_ = errno;                                                                  \
         if (done_ > 0)                                                                             \
-            velo_hint_charge(stream->_fileno, (size_t)done_);                                      \
+            velo_write_credit_charge(stream->_fileno, (size_t)done_);                              \
         errno = saved_;                                                                            \
         end(stream, cancellable_);                                                                 \
         done_;                                                                                     \
@@ -154,15 +156,15 @@ int __printf_chk(int flag, const char *restrict format, ...);
 
 EXPORT int vfprintf(FILE *restrict stream, const char *restrict format, va_list values)
 {
-    return hinted(stream) ? PRINTED(stream, NEXT(vfprintf)(stream, format, values))
-                          : NEXT(vfprintf)(stream, format, values);
+    return with_credit(stream) ? PRINTED(stream, NEXT(vfprintf)(stream, format, values))
+                               : NEXT(vfprintf)(stream, format, values);
 }
 
 EXPORT int __vfprintf_chk(FILE *restrict stream, int flag, const char *restrict format,
                           va_list values)
 {
-    return hinted(stream) ? PRINTED(stream, NEXT(__vfprintf_chk)(stream, flag, format, values))
-                          : NEXT(__vfprintf_chk)(stream, flag, format, values);
+    return with_credit(stream) ? PRINTED(stream, NEXT(__vfprintf_chk)(stream, flag, format, values))
+                               : NEXT(__vfprintf_chk)(stream, flag, format, values);
 }
 
 EXPORT int fprintf(FILE *restrict stream, const char *restrict format, ...)

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "preload/path/claim.h"
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/program/peers.h"
 #include "preload/base/raw.h"
 
@@ -36,7 +36,7 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
         claimed = velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW | VELO_WALK_LAST, &place);
     struct stat stat;
     if (claimed == VELO_OURS && place.type == VELO_REGULAR && /* the kernel is to see that, too */
-        (velo_put(velo_here(), place.node, 0) < 0 ||
+        (velo_writeback(velo_here(), place.node, 0) < 0 ||
          raw_statat(AT_FDCWD, place.path, &stat, AT_SYMLINK_NOFOLLOW) != 0))
         return (int)velo_answer(-EADDRINUSE);
     const long rc = velo_sys3(SYS_bind, fd, velo_word(any), length);
@@ -89,7 +89,7 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 }
 ALIAS(__connect, connect);
 
-/* ---- clients ------------------------------------------------------------------------------------ */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *length)
 {
@@ -107,7 +107,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
     return got;
 }
 
-/* ---- messages ----------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
                       __CONST_SOCKADDR_ARG address, socklen_t length)
@@ -126,7 +126,7 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
 static void hand_over(int fd, const struct msghdr *message)
 {
     struct velo_region *region = velo_here();
-    struct velo_look look;
+    struct velo_snapshot snapshot;
     if (region == NULL || message->msg_controllen == 0 ||
         velo_cannot_read(message->msg_control, message->msg_controllen) ||
         !velo_talks_to_outside(fd))
@@ -143,11 +143,12 @@ static void hand_over(int fd, const struct msghdr *message)
             int given;
             memcpy(&given, (const char *)head + at, sizeof given);
             const uint32_t node = velo_node_of_fd(region, given);
-            if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
+            if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
+                snapshot.state != VELO_BACKED)
                 continue;
             velo_escape(region, VELO_ESCAPE_PEER);
-            if (velo_spill_soon(given, node) != 0)
-                velo_put(region, node, 0);
+            if (velo_relocate_soon(given, node) != 0)
+                velo_writeback(region, node, 0);
         }
     }
     errno = saved;

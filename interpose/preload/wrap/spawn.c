@@ -99,7 +99,7 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
         return opened;
     held->fd = (int)velo_sys3(SYS_fcntl, opened, F_DUPFD_CLOEXEC, with->beyond);
     raw_close(opened);
-    velo_hint_set(opened, 0);
+    velo_write_credit_set(opened, 0);
     if (held->fd < 0)
         return held->fd;
     if (with->closed_all) {

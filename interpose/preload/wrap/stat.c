@@ -18,7 +18,7 @@ static void saw(struct velo_region *region, const struct stat *plain)
 }
 
 /* A program that cannot be entered may have written to the file on disk, by a path that nobody has walked
- * since: who follows a log asks the descriptor only (follow.c). */
+ * since: who follows a log asks the descriptor only (mirror.c). */
 __attribute__((noinline)) static void catch_up(struct velo_region *region, uint32_t node)
 {
     struct velo_place place;
@@ -234,7 +234,7 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     const uint32_t node = region == NULL ? 0 : statx_node(region, out);
     if (node != 0 && velo_opaque_runs(region) && S_ISREG(out->stx_mode))
         catch_up(region, node);
-    if (node != 0 && !velo_is_shared(region, node) &&
+    if (node != 0 && !velo_is_linked_outside(region, node) &&
         (means_descriptor(fd, path, flags) ? raw_fstat(fd, &stat)
                                            : raw_statat(fd, path, &stat, flags)) == 0 &&
         velo_fstat_fix(region, &stat)) {
@@ -261,7 +261,7 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0 && velo_cannot_write(out, sizeof *out))
         return -EFAULT;
-    if (rc == 0 && velo_is_shared(velo_here(), place.node))
+    if (rc == 0 && velo_is_linked_outside(velo_here(), place.node))
         return statx_plain(AT_FDCWD, place.path, flags | AT_SYMLINK_NOFOLLOW, mask, out);
     if (rc == 0) {
         statx_from_stat(out, &stat);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "preload/write/hint.h"
+#include "preload/write/credit.h"
 #include "preload/base/raw.h"
 #include "preload/program/peers.h"
 #include "open.h"
@@ -110,7 +110,7 @@ ALIAS(fopen64, fopen);
 ALIAS(_IO_fopen, fopen);
 
 /* The file's descriptor takes the place of the one that libc gave the stream. */
-static FILE *put_under(FILE *stream, int fd, int flags)
+static FILE *reopen_under(FILE *stream, int fd, int flags)
 {
     const int number = stream->_fileno;
     const long closes = velo_sys3(SYS_fcntl, number, F_GETFD, 0) & FD_CLOEXEC;
@@ -119,7 +119,7 @@ static FILE *put_under(FILE *stream, int fd, int flags)
     if ((flags & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY))
         velo_sys3(SYS_lseek, number, 0, SEEK_END);
     stream->_offset = -1; /* not known: libc asks when it needs it */
-    velo_hint_open(number, flags);
+    velo_write_credit_open(number, flags);
     return stream;
 }
 
@@ -140,7 +140,7 @@ static FILE *reopen_hosted(struct velo_place *place, int error, const char *mode
         again = NEXT(freopen)(link, plain, again);
         raw_close(fd);
     } else if (fd >= 0) {
-        put_under(again, fd, flags);
+        reopen_under(again, fd, flags);
     } else if (again != NULL) { /* which leaves the stream as libc does */
         again = NEXT(freopen)("", plain, again);
     }
@@ -155,8 +155,8 @@ EXPORT int fclose(FILE *stream)
 {
     const int fd = stream->_fileno;
     const uint32_t node = velo_closing(fd);
-    if (velo_hint(fd) != 0 && node != 0)
-        velo_hint_set(fd, 0);
+    if (velo_write_credit(fd) != 0 && node != 0)
+        velo_write_credit_set(fd, 0);
     const int rc = NEXT(fclose)(stream);
     velo_closed(node);
     return rc;

@@ -29,7 +29,7 @@
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
 #include "preload/program/sandbox.h"
-#include "preload/sud/sites.h"
+#include "preload/sud/syscall_scan.h"
 #include "open.h"
 
 int pivot_root(const char *root, const char *old); /* in no header of libc's */
@@ -96,7 +96,7 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    cmp $435, %rdi\n    jne 0f\n"
         "3:  push %rdi\n    push %rsi\n    push %rdx\n    push %rcx\n"
         "    push %r8\n    push %r9\n    sub $8, %rsp\n"
-        "    call velo_number_leads_elsewhere\n"
+        "    call velo_number_is_elsewhere\n"
         "    add $8, %rsp\n    pop %r9\n    pop %r8\n"
         "    pop %rcx\n    pop %rdx\n    pop %rsi\n    pop %rdi\n"
         "    test %al, %al\n"
@@ -127,11 +127,11 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    mov $-1, %rax\n"
         "    ret\n"
         ".size velo_own_syscall, . - velo_own_syscall\n"
-        /* In a watched process (dispatch.h): libc's, whose text passes. What the handler must see,
+        /* In a watched process (sud.h): libc's, whose text passes. What the handler must see,
          * processes that begin and signal masks and actions, is made here, where nothing does. */
-        ".globl velo_watched_syscall\n.hidden velo_watched_syscall\n"
-        ".type velo_watched_syscall, @function\n"
-        "velo_watched_syscall:\n"
+        ".globl velo_sud_syscall\n.hidden velo_sud_syscall\n"
+        ".type velo_sud_syscall, @function\n"
+        "velo_sud_syscall:\n"
         "    cmp $13, %rdi\n    je velo_own_syscall\n" /* rt_sigaction */
         "    cmp $14, %rdi\n    je velo_own_syscall\n" /* rt_sigprocmask */
         "    cmp $56, %rdi\n    je velo_own_syscall\n" /* clone, fork, vfork */
@@ -139,7 +139,7 @@ __asm__(".globl syscall\n.type syscall, @function\n"
         "    cmp $58, %rdi\n    je velo_own_syscall\n"
         "    cmp $435, %rdi\n    je velo_own_syscall\n" /* clone3 */
         "    jmp *velo_libc_syscall(%rip)\n"
-        ".size velo_watched_syscall, . - velo_watched_syscall\n"
+        ".size velo_sud_syscall, . - velo_sud_syscall\n"
         ".data\n.balign 8\n"
         ".globl velo_next_syscall\n.hidden velo_next_syscall\n"
         ".type velo_next_syscall, @object\n.size velo_next_syscall, 8\n"
@@ -155,7 +155,7 @@ __asm__(".globl syscall\n.type syscall, %function\n"
         "3:  stp x29, x30, [sp, #-80]!\n"
         "    stp x0, x1, [sp, #16]\n    stp x2, x3, [sp, #32]\n"
         "    stp x4, x5, [sp, #48]\n    str x6, [sp, #64]\n"
-        "    bl velo_number_leads_elsewhere\n"
+        "    bl velo_number_is_elsewhere\n"
         "    mov w16, w0\n"
         "    ldp x0, x1, [sp, #16]\n    ldp x2, x3, [sp, #32]\n"
         "    ldp x4, x5, [sp, #48]\n    ldr x6, [sp, #64]\n"

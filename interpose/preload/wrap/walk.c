@@ -11,13 +11,13 @@
 #include "preload/path/claim.h"
 #include "dir.h"
 
-#define PUT_TIMEOUT_MS 60000u
+#define FLUSH_TIMEOUT_MS 60000u
 
-void velo_put_tree(struct velo_region *region)
+void velo_flush_tree(struct velo_region *region)
 {
-    struct velo_put_result result;
-    velo_put_cold(region);
-    velo_put_all(region, 0, PUT_TIMEOUT_MS, &result);
+    struct velo_flush_result result;
+    velo_flush_cold(region);
+    velo_flush(region, 0, FLUSH_TIMEOUT_MS, &result);
     velo_escape(region, VELO_ESCAPE_SYSCALL);
 }
 
@@ -124,6 +124,6 @@ EXPORT int wordexp(const char *restrict words, wordexp_t *restrict out, int flag
 {
     struct velo_region *region = velo_here();
     if (region != NULL && strpbrk(words, "*?[$`") != NULL)
-        velo_put_tree(region);
+        velo_flush_tree(region);
     return NEXT(wordexp)(words, out, flags);
 }

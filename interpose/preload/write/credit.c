@@ -1,31 +1,31 @@
 /* credit.c - before a program writes: room for what its file will hold.
  *
- * In    a hinted descriptor (hint.h), and how much is about to be written
- * Out   its file is charged, in steps; or it goes on at its real path (spill.c)
+ * In    a hinted descriptor (credit.h), and how much is about to be written
+ * Out   its file is charged, in steps; or it goes on at its real path (relocate.c)
  * Never -ENOSPC: a file that is shared or mapped, so that nobody can move it, is charged whatever the limit
  *       is, and the others leave memory for it. What a full disk is, the kernel says. */
 #include <linux/falloc.h>
 #include <time.h>
 
-#include "hint.h"
+#include "credit.h"
 #include "preload/base/raw.h"
 
-_Atomic uint32_t velo_hints[VELO_HINTS_MAX];
-_Atomic int velo_hints_top;
+_Atomic uint32_t velo_write_credits[VELO_WRITE_CREDITS_MAX];
+_Atomic int velo_write_credits_top;
 
 /* The node behind a hinted descriptor and its size, or 0 and the hint is gone. */
-static uint32_t hinted_node(int fd, struct stat *stat)
+static uint32_t node_with_credit(int fd, struct stat *stat)
 {
     struct velo_region *region = velo_here();
     uint32_t node = 0;
     if (region != NULL && raw_fstat(fd, stat) == 0 && S_ISREG(stat->st_mode))
         node = velo_node_of(region, stat);
     if (node == 0)
-        velo_hint_set(fd, 0);
+        velo_write_credit_set(fd, 0);
     return node;
 }
 
-/* ---- a file that nobody can move --------------------------------------------------------------- */
+/* ---- a file that nobody can move ------------------------------------------------------------- */
 
 #define STUCK_S 10 /* to find out takes a second or two: then not again for so long */
 
@@ -57,7 +57,7 @@ static bool find_place(int fd, uint32_t node, uint64_t bytes)
     if (!velo_is_stuck(node)) {
         if (velo_charge(region, node, bytes) == 0)
             return true;
-        if (velo_spill_descriptor(fd, node) == 0)
+        if (velo_relocate_descriptor(fd, node) == 0)
             return false;
         velo_set_stuck(node);
     }
@@ -65,7 +65,7 @@ static bool find_place(int fd, uint32_t node, uint64_t bytes)
     return true;
 }
 
-/* ---- before a write ----------------------------------------------------------------------------- */
+/* ---- before a write -------------------------------------------------------------------------- */
 
 /* What the file holds after a write of `count` bytes at `start`, at most. An overwrite is charged too much,
  * until a shard settles the file; a hole takes nothing. */
@@ -77,15 +77,15 @@ static uint64_t held_after(const struct stat *stat, uint64_t start, size_t count
     return held < end ? held : end;
 }
 
-void velo_hint_charge_at(int fd, size_t count, off_t offset)
+void velo_write_credit_charge_at(int fd, size_t count, off_t offset)
 {
-    const uint32_t credit = velo_hint(fd) - 1;
+    const uint32_t credit = velo_write_credit(fd) - 1;
     if (count <= credit) {
-        velo_hint_set(fd, credit - (uint32_t)count + 1);
+        velo_write_credit_set(fd, credit - (uint32_t)count + 1);
         return;
     }
     struct stat stat;
-    const uint32_t node = hinted_node(fd, &stat);
+    const uint32_t node = node_with_credit(fd, &stat);
     if (node == 0)
         return;
     const uint64_t size = (uint64_t)stat.st_size;
@@ -95,61 +95,62 @@ void velo_hint_charge_at(int fd, size_t count, off_t offset)
         return;
     const uint64_t charged = velo_charged(velo_here(), node);
     const uint64_t ahead = charged > bytes ? charged - bytes : 0;
-    velo_hint_set(fd, 1 + (uint32_t)(ahead < VELO_CHARGE_STEP ? ahead : VELO_CHARGE_STEP));
+    velo_write_credit_set(fd, 1 + (uint32_t)(ahead < VELO_CHARGE_STEP ? ahead : VELO_CHARGE_STEP));
 }
 
-void velo_hint_charge(int fd, size_t count)
+void velo_write_credit_charge(int fd, size_t count)
 {
-    velo_hint_charge_at(fd, count, VELO_AT_THE_END);
+    velo_write_credit_charge_at(fd, count, VELO_AT_THE_END);
 }
 
-void velo_hint_allocate(int fd, uint64_t offset, uint64_t length)
+void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length)
 {
     struct stat stat;
-    const uint32_t node = hinted_node(fd, &stat);
+    const uint32_t node = node_with_credit(fd, &stat);
     if (node != 0)
         find_place(fd, node, held_after(&stat, offset, length));
 }
 
 /* Charged if it can be: what is longer is a hole, which takes nothing until it is written, be it through a
  * map, where nobody sees it. */
-void velo_hint_charge_to(int fd, uint64_t end)
+void velo_write_credit_charge_to(int fd, uint64_t end)
 {
     struct stat stat;
-    const uint32_t node = hinted_node(fd, &stat);
+    const uint32_t node = node_with_credit(fd, &stat);
     if (node != 0 && end > (uint64_t)stat.st_size && !velo_is_stuck(node) &&
-        velo_charge(velo_here(), node, end) != 0 && velo_spill_descriptor(fd, node) != 0)
+        velo_charge(velo_here(), node, end) != 0 && velo_relocate_descriptor(fd, node) != 0)
         velo_set_stuck(node);
 }
 
-/* ---- the kernel says ENOSPC ---------------------------------------------------------------------- */
+/* ---- the kernel says ENOSPC ------------------------------------------------------------------ */
 
 bool velo_find_room(int fd, size_t count)
 {
     struct stat stat;
     struct velo_region *region = velo_here();
-    const uint32_t node = hinted_node(fd, &stat);
-    struct velo_look look;
-    if (node == 0 || velo_look_at(region, node, &look) != 0 || look.state != VELO_BACKED)
+    const uint32_t node = node_with_credit(fd, &stat);
+    struct velo_snapshot snapshot;
+    if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
+        snapshot.state != VELO_BACKED)
         return false;
-    if (velo_spill_descriptor(fd, node) == 0)
+    if (velo_relocate_descriptor(fd, node) == 0)
         return true;
     return region->ask != NULL &&
-           region->ask(region, VELO_ASK_SPACE, look.home, count + VELO_CHARGE_STEP) == 0;
+           region->ask(region, VELO_ASK_SPACE, snapshot.home, count + VELO_CHARGE_STEP) == 0;
 }
 
 /* tmpfs gives pages when they are first touched, and a program that touches one through a map when there is
  * none is killed. So where memory is tight a file that is made longer gets them now, or goes to disk. */
-void velo_hint_commit(int fd, uint64_t end)
+void velo_write_credit_commit(int fd, uint64_t end)
 {
     struct stat stat;
     if (velo_here() == NULL || !velo_is_tight(velo_here()))
         return;
-    const uint32_t node = hinted_node(fd, &stat);
+    const uint32_t node = node_with_credit(fd, &stat);
     const off_t size = stat.st_size;
     if (node != 0 && end > (uint64_t)size &&
         velo_sys4(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, size, (off_t)end - size) == -ENOSPC)
-        velo_spill_descriptor(fd, node);
+        velo_relocate_descriptor(fd, node);
 }
 
 bool velo_write_again(int fd, size_t count, int saved)

@@ -59,7 +59,7 @@ bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out)
 {
     char path[18 + VELO_DECIMAL_MAX] = "/proc/self/fdinfo/";
     out->count = 0;
-    velo_put_decimal(path + 18, (uint64_t)fd);
+    velo_write_decimal(path + 18, (uint64_t)fd);
     const long have = read_all(path, text, size);
     if (have < 0 || (size_t)have + 1 >= size)
         return false;

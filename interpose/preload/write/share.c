@@ -19,23 +19,24 @@ static bool is_cramped(void)
 
 static void share(struct velo_region *region, int fd)
 {
-    struct velo_look look;
+    struct velo_snapshot snapshot;
     const uint32_t node = (uint32_t)velo_node_of_fd(region, fd);
     if (node == 0)
-        velo_hint_set(fd, 0);
-    else if (velo_look_at(region, node, &look) == 0 && look.state == VELO_BACKED &&
-             !velo_is_stuck(node) && velo_spill_soon(fd, node) != 0)
+        velo_write_credit_set(fd, 0);
+    else if (velo_snapshot_take(region, node, &snapshot) == 0 && snapshot.state == VELO_BACKED &&
+             !velo_is_stuck(node) && velo_relocate_soon(fd, node) != 0)
         velo_set_stuck(node);
 }
 
 /* A child may duplicate what exec would close; without a child, that is closed. */
 static void share_all(bool closes)
 {
-    const int saved = errno, top = atomic_load_explicit(&velo_hints_top, memory_order_relaxed);
+    const int saved = errno,
+              top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
     if (top == 0 || !is_cramped())
         return;
     for (int fd = 0; fd < top; fd++)
-        if (velo_hint(fd) != 0 &&
+        if (velo_write_credit(fd) != 0 &&
             !(closes && (velo_sys3(SYS_fcntl, fd, F_GETFD, 0) & FD_CLOEXEC) != 0))
             share(velo_here(), fd);
     errno = saved;
@@ -53,6 +54,6 @@ void velo_before_exec(void)
 
 void velo_before_mapping(int fd)
 {
-    if (velo_hint(fd) != 0 && is_cramped())
+    if (velo_write_credit(fd) != 0 && is_cramped())
         share(velo_here(), fd);
 }

@@ -2,7 +2,7 @@
 #ifndef VELO_PRELOAD_SHARE_H
 #define VELO_PRELOAD_SHARE_H
 
-#include "hint.h"
+#include "credit.h"
 
 /* A child that gets this process's descriptors is about to begin (also from a stub: jump.c). */
 void velo_before_child(void);

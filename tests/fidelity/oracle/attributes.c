@@ -133,7 +133,7 @@ static void op_umask(struct context *c, char **a)
     say(c, " %04o", umask((mode_t)number(a[0])));
 }
 
-/* ---- times: a number of seconds, `now` or `omit` ---------------------------------------------- */
+/* ---- times: a number of seconds, `now` or `omit` --------------------------------------------- */
 
 static struct timespec time_of(const char *word)
 {
@@ -180,7 +180,7 @@ static void op_futimes(struct context *c, char **a)
     say_result(c, futimes(fd_of(c, a[0]), times));
 }
 
-/* ---- extended attributes: spelled with p (path), l (link) or a slot --------------------------- */
+/* ---- extended attributes: spelled with p (path), l (link) or a slot -------------------------- */
 
 static void op_setxattr(struct context *c, char **a)
 {
@@ -247,7 +247,7 @@ static void op_removexattr(struct context *c, char **a)
         say_result(c, fremovexattr(fd_of(c, a[0]), a[2]));
 }
 
-/* ---- the file system: all but how full it is -------------------------------------------------- */
+/* ---- the file system: all but how full it is ------------------------------------------------- */
 
 static void say_statfs(struct context *c, int rc, const struct statfs *st)
 {

@@ -254,7 +254,7 @@ static void op_audit(struct context *c, char **a)
     audit(c, AT_FDCWD, path_of(c, a[0]), 0);
 }
 
-/* ---- where we are ----------------------------------------------------------------------------- */
+/* ---- where we are ---------------------------------------------------------------------------- */
 
 static void op_chdir(struct context *c, char **a)
 {

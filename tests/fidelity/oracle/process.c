@@ -206,29 +206,29 @@ uint32_t run_block(struct context *c, const char *word, uint32_t from, uint32_t 
     return next_line(join);
 }
 
-/* ---- single operations ------------------------------------------------------------------------ */
+/* ---- single operations ----------------------------------------------------------------------- */
 
-struct errand {
+struct job {
     struct context *context;
     char **words;
 };
 
-static void *run_errand(void *argument)
+static void *run_job(void *argument)
 {
-    const struct errand *errand = argument;
+    const struct job *job = argument;
     char text[LINE_MAX_BYTES / 4];
     size_t used = 0;
-    for (char **word = errand->words; *word != NULL; word++)
+    for (char **word = job->words; *word != NULL; word++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s ", *word);
-    run_line(errand->context, text, used);
+    run_line(job->context, text, used);
     return NULL;
 }
 
 static void op_thread(struct context *c, char **a)
 {
     pthread_t thread;
-    struct errand errand = {c, a};
-    if (pthread_create(&thread, NULL, run_errand, &errand) == 0)
+    struct job job = {c, a};
+    if (pthread_create(&thread, NULL, run_job, &job) == 0)
         pthread_join(thread, NULL);
 }
 

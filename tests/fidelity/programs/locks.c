@@ -75,10 +75,10 @@ int main(void)
 
     SAY(lock(fd, F_OFD_SETLK, F_RDLCK, 0, 0));
     IN_CHILD("open file's", try_all("h"));
-    const int twin = dup(fd);
+    const int other = dup(fd);
     close(fd);
     IN_CHILD("open file's, twin holds on", try_all("h"));
-    close(twin);
+    close(other);
     IN_CHILD("open file's, all closed", try_all("h"));
 
     const int own = open("h", O_RDWR);

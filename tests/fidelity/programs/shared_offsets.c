@@ -67,17 +67,17 @@ int main(void)
     char text[16] = "";
     write_file("f", "0123456789abcdef\n");
     const int fd = open("f", O_RDWR);
-    const int twin = dup(fd), other = open("f", O_RDWR);
+    const int duplicate = dup(fd), other = open("f", O_RDWR);
     SAY(read(fd, text, 4));
-    show_offset("twin", twin);
+    show_offset("twin", duplicate);
     show_offset("other", other);
-    IN_CHILD("child", SAY(read(twin, text, 3)));
+    IN_CHILD("child", SAY(read(duplicate, text, 3)));
     show_offset("after the child", fd);
     IN_CHILD("append in child", fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK));
     show_offset("after F_SETFL in a child", fd);
     SAY(write(fd, "END", 3));
     show_file("f");
-    show_offset("after appending", twin);
+    show_offset("after appending", duplicate);
 
     int channel[2];
     SAY(socketpair(AF_UNIX, SOCK_STREAM, 0, channel));

@@ -1,0 +1,312 @@
+/* across.c - rename across the border of hosted directories.
+ *
+ * What leaves or comes in is put on disk first, the kernel renames, and the namespace takes in the
+ * result.  A file of which another name stays, or was there, is one file inside and outside from then
+ * on (VELO_NODE_LINKED_OUTSIDE), so it leaves memory. */
+#include "core/tree/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "core/disk/copy.h"
+#include "file.h"
+#include "kernel/lease.h"
+#include "core/disk/rights.h"
+#include "kernel/os.h"
+#include "core/disk/writeback.h"
+#include "core/disk/reconcile.h"
+#include "core/presence/watch.h"
+
+#define EVICTIONS_MAX 20
+
+enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
+
+/* Its other names will share the file with one outside. While somebody reads it it stays. */
+static void leave_memory(struct velo_region *region, uint32_t node)
+{
+    for (int attempt = 0; attempt < EVICTIONS_MAX; attempt++) {
+        if (velo_evict(region, node) != -EBUSY)
+            return;
+        velo_os_pause(1000000); /* a shard may be looking at it */
+    }
+}
+
+static int has_name_below(const struct velo_region *region, const struct velo_node *node,
+                          uint32_t directory)
+{
+    for (uint32_t name = node->first_name; name != 0;
+         name = velo_name_at(region, name)->next_of_node)
+        if (velo_is_below(region, velo_name_at(region, name)->parent, directory))
+            return 1;
+    return 0;
+}
+
+/* What is in the store only must be in memory to be put. 0, or -EIO: it would stay behind. */
+static int fetch_below(struct velo_region *region, uint32_t directory)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    for (uint32_t index = 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        struct velo_hold hold;
+        if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD)
+            continue;
+        velo_begin(region, &hold);
+        const int below = has_name_below(region, node, directory);
+        velo_commit(region, &hold);
+        if (below && velo_load(region, index) != 0)
+            return -EIO;
+    }
+    return 0;
+}
+
+/* Not on disk, and below `directory`: the next such node after `after`, 0 when there is none. */
+static uint32_t next_left_locked(const struct velo_region *region, uint32_t directory,
+                                 uint32_t after)
+{
+    const uint32_t used = region->header->nodes.used;
+    for (uint32_t index = after + 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (node->type == VELO_REGULAR && !velo_on_disk(region, node) &&
+            has_name_below(region, node, directory))
+            return index;
+    }
+    return 0;
+}
+
+uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const uint32_t index = next_left_locked(region, directory, after);
+    velo_commit(region, &hold);
+    return index;
+}
+
+/* A directory leaves, and with it one of this file's names. */
+static void leave_with(struct velo_region *region, uint32_t index, uint32_t directory)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const uint32_t generation = node->generation;
+    const int leaves =
+        node->type != VELO_DIRECTORY && node->links > 1 && has_name_below(region, node, directory);
+    velo_commit(region, &hold);
+    if (!leaves)
+        return;
+    if (node->type == VELO_REGULAR)
+        leave_memory(region, index);
+    velo_begin(region, &hold);
+    if (node->generation == generation && (node->type != VELO_REGULAR || node->state == VELO_DISK))
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_LINKED_OUTSIDE);
+    velo_commit(region, &hold);
+}
+
+static void leave_with_all(struct velo_region *region, uint32_t directory)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    for (uint32_t index = 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (VELO_READ(node->type) > VELO_NONE && VELO_READ(node->links) > 1)
+            leave_with(region, index, directory);
+    }
+}
+
+static int writeback_file(struct velo_region *region, struct velo_place *place, int leaves)
+{
+    const int rc = velo_writeback_place(region, place);
+    if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
+        return -EXDEV;
+    if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
+        leave_memory(region, place->node);
+    return rc < 0 ? rc : 0;
+}
+
+static int writeback_directory(struct velo_region *region, const struct velo_place *place,
+                               int leaves)
+{
+    struct velo_flush_result result;
+    int rc = leaves ? fetch_below(region, place->node) : 0;
+    if (rc == 0)
+        rc = velo_flush(region, 0, VELO_FLUSH_LOCK_PATIENCE_MS, &result);
+    if (rc == 0 && result.first_error != 0 && velo_next_left(region, place->node, 0) != 0)
+        rc = result.first_error; /* whatever else the disk refused */
+    if (rc == 0 && leaves)
+        leave_with_all(region, place->node);
+    return rc;
+}
+
+/* Whatever the place is, have it on disk in its present form. */
+static int writeback_place(struct velo_region *region, struct velo_place *place, int leaves)
+{
+    if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
+        return 0;
+    if (place->type == VELO_REGULAR)
+        return writeback_file(region, place, leaves);
+    return place->type == VELO_DIRECTORY ? writeback_directory(region, place, leaves) : 0;
+}
+
+/* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
+static void believe_no_size(struct velo_region *region, struct velo_place *place)
+{
+    if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->type != VELO_REGULAR)
+        return;
+    const int fd = velo_open_file_with_rights(region, place->node, VELO_ID_DISK, place->path,
+                                              O_NONBLOCK | O_NOFOLLOW);
+    const int quiet = fd >= 0 && velo_nobody_writes(fd);
+    if (fd >= 0)
+        velo_os_close(fd);
+    if (quiet)
+        return;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, place->node);
+    if (node->type == VELO_REGULAR && node->state == VELO_DISK)
+        velo_set64(region, &node->refreshed, 0);
+    velo_commit(region, &hold);
+}
+
+/* After the kernel's rename: the namespace looks at the disk. */
+static int take_in(struct velo_region *region, struct velo_place *place)
+{
+    if (place->kind != VELO_HOSTED)
+        return -ENOENT;
+    if (place->node != 0 && place->node == place->root) {
+        velo_root_forget(region, place->root);
+        return -ENOENT;
+    }
+    return velo_revalidate(region, place);
+}
+
+/* Or -errno: there is nothing. */
+static int is_directory(const struct velo_place *place)
+{
+    struct stat stat;
+    if (place->kind == VELO_HOSTED)
+        return place->type == VELO_NONE ? -ENOENT : place->type == VELO_DIRECTORY;
+    const int rc = velo_os_lstat(place->path, &stat);
+    return rc != 0 ? rc : S_ISDIR(stat.st_mode);
+}
+
+/* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */
+static int check_across(const struct velo_place *from, const struct velo_place *to, unsigned flags)
+{
+    const int directory = is_directory(from);
+    const int last = (flags & EXCHANGE) != 0 ? is_directory(to) : directory;
+    if (directory < 0 || last < 0)
+        return directory < 0 ? directory : last;
+    if ((!directory && from->must_be_directory) || (!last && to->must_be_directory))
+        return -ENOTDIR;
+    if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED && to->type == VELO_REGULAR)
+        return (flags & NOREPLACE) != 0 ? -EEXIST : -ENOTDIR;
+    return 0;
+}
+
+struct left {
+    uint32_t node, generation;
+};
+
+/* A name of the file went out, perhaps. */
+static void see_other_names(struct velo_region *region, const struct left *left)
+{
+    const struct velo_node *node = velo_node_at(region, left->node);
+    if (left->node != 0 && VELO_READ(node->generation) == left->generation &&
+        VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0)
+        velo_unbacked_changed(region, left->node, 0);
+}
+
+static uint32_t parent_of(const struct velo_place *place)
+{
+    return place->kind == VELO_HOSTED ? place->parent : 0;
+}
+
+/* The place is still what the walk found. */
+static int same_place_locked(struct velo_region *region, struct velo_place *place)
+{
+    if (parent_of(place) == 0)
+        return 0;
+    const uint32_t name = velo_name_find(region, place->parent, place->name, place->name_length);
+    if ((name == 0 ? 0 : velo_name_at(region, name)->node) != place->node)
+        return VELO_AGAIN;
+    return velo_fresh_path(region, place);
+}
+
+/* What was opened to be written since it was put would lose what is written there. */
+static int may_leave_locked(const struct velo_region *region, const struct velo_place *place)
+{
+    const struct velo_node *node = velo_node_at(region, place->node);
+    if (place->kind != VELO_HOSTED || place->node == 0)
+        return 0;
+    const int left = place->type == VELO_DIRECTORY
+                         ? next_left_locked(region, place->node, 0) != 0
+                         : node->type == VELO_REGULAR && !velo_on_disk(region, node);
+    return left ? -EXDEV : 0;
+}
+
+struct crossing {
+    struct velo_place *from, *to;
+    unsigned flags;
+    int leaves;
+    int stale_from, stale_to; /* marked by us */
+};
+
+static int cross_locked(struct velo_region *region, struct crossing *c)
+{
+    const uint32_t from = parent_of(c->from), to = parent_of(c->to);
+    int rc = same_place_locked(region, c->from);
+    if (rc == 0)
+        rc = same_place_locked(region, c->to);
+    if (rc == 0 && c->leaves)
+        rc = may_leave_locked(region, c->from);
+    if (rc == 0 && c->leaves && (c->flags & EXCHANGE) != 0)
+        rc = may_leave_locked(region, c->to);
+    if (rc != 0)
+        return rc;
+    velo_disk_step_locked(region, from != 0 ? from : to, to);
+    rc = velo_os_renameat(AT_FDCWD, c->from->path, AT_FDCWD, c->to->path, c->flags);
+    if (rc == 0) {
+        c->stale_from = velo_stale_locked(region, from);
+        c->stale_to = velo_stale_locked(region, to);
+    }
+    return rc;
+}
+
+static int writeback_both(struct velo_region *region, const struct crossing *c)
+{
+    int rc = writeback_place(region, c->from, c->leaves);
+    /* A file that will be replaced need not be there. */
+    if (rc == 0 && (c->to->type != VELO_REGULAR || (c->flags & (EXCHANGE | NOREPLACE)) != 0))
+        rc = writeback_place(region, c->to, c->leaves);
+    return rc;
+}
+
+int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
+                       unsigned flags, int leaves)
+{
+    struct crossing crossing = {from, to, flags, leaves, 0, 0};
+    const struct left left = {from->type == VELO_DIRECTORY ? 0 : from->node, from->generation};
+    const uint64_t recoveries = atomic_load(&region->header->recoveries);
+    struct velo_hold hold;
+    int rc = check_across(from, to, flags);
+    if (rc == 0)
+        rc = writeback_both(region, &crossing);
+    if (rc != 0)
+        return rc;
+    velo_escape(region, VELO_ESCAPE_ACROSS);
+    velo_begin(region, &hold);
+    rc = velo_finish(region, &hold, cross_locked(region, &crossing));
+    if (rc != 0)
+        return rc;
+    const int is_from = take_in(region, from), is_to = take_in(region, to);
+    if (crossing.stale_from) /* before any walk, which would look at all of the directory */
+        velo_not_stale(region, from->parent, recoveries);
+    if (crossing.stale_to)
+        velo_not_stale(region, to->parent, recoveries);
+    if (is_from == 0)
+        believe_no_size(region, from);
+    if (is_to == 0)
+        believe_no_size(region, to);
+    if (crossing.leaves)
+        see_other_names(region, &left);
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* mirror.h - the disk's copy of a file that is open in memory was changed (mirror.c). */
+#ifndef VELO_CORE_MIRROR_H
+#define VELO_CORE_MIRROR_H
+
+#include "core/arena/layout.h"
+
+/* The disk's copy, `text` in `dirfd`, was changed in place from outside, and somebody has the file
+ * in memory open: its bytes and attributes become the same. 0, -EBUSY (it changes in memory, too) or
+ * -errno. */
+int velo_mirror_disk(struct velo_region *region, uint32_t node, int dirfd, const char *text);
+
+#endif

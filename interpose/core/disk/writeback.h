@@ -1,0 +1,11 @@
+/* writeback.h - writing files to their real paths, from inside the core (writeback.c). */
+#ifndef VELO_CORE_WRITEBACK_H
+#define VELO_CORE_WRITEBACK_H
+
+#include "core/arena/layout.h"
+
+/* Put the regular file at `place` as it is now, loaded first if need be; of other things there is nothing
+ * to put. As velo_writeback. */
+int velo_writeback_place(struct velo_region *region, struct velo_place *place);
+
+#endif

@@ -1,0 +1,180 @@
+/* open_files.c - who has a file open, as /proc tells: also by O_PATH, which no lease knows of.
+ *
+ * All of /proc is looked through, so this is for what happens once in a build, if ever. */
+#include "open_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "kernel/os.h"
+#include "core/arena/process.h"
+#include "core/arena/layout.h"
+#include "core/tree/tree.h"
+
+#define DENTS_BYTES (1u << 16)
+
+struct dent { /* struct linux_dirent64 */
+    uint64_t inode;
+    int64_t next;
+    uint16_t record_bytes;
+    unsigned char type;
+    char name[];
+};
+
+struct search { /* mapped: the caller may have a small stack */
+    const struct velo_region *region;
+    const char *file;
+    velo_open_file_visit see;
+    void *context;
+    int self; /* the process looked at is this one */
+    int any;  /* who cannot be looked into is passed over */
+    velo_stranger is_wanted;
+    void *wanted; /* its context */
+    uint32_t pid;
+    char own[16], path[300], link[PATH_MAX], processes[DENTS_BYTES], descriptors[DENTS_BYTES];
+};
+
+/* Calls `each` for the entries of `directory` that are numbers, until one returns not 0. */
+static int each_number(struct search *s, const char *directory, char *buffer,
+                       int (*each)(struct search *s, const char *name))
+{
+    const int fd = velo_os_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int rc = 0;
+    if (fd < 0)
+        return fd;
+    for (long got;
+         rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), DENTS_BYTES)) > 0;)
+        for (long at = 0; at < got && rc == 0;) {
+            const struct dent *dent = (const struct dent *)(const void *)(buffer + at);
+            at += dent->record_bytes;
+            if (dent->name[0] >= '0' && dent->name[0] <= '9')
+                rc = each(s, dent->name);
+        }
+    velo_os_close(fd);
+    return rc;
+}
+
+static void join(char *out, const char *directory, const char *name, const char *rest)
+{
+    const size_t length = velo_length(directory), middle = velo_length(name);
+    memcpy(out, directory, length);
+    memcpy(out + length, name, middle);
+    memcpy(out + length + middle, rest, velo_length(rest) + 1);
+}
+
+static unsigned number_at(const char *text)
+{
+    unsigned number = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        number = number * 10 + (unsigned)(*text - '0');
+    return number;
+}
+
+static int probe_descriptor(struct search *s, const char *name)
+{
+    char *const end = s->path + velo_length(s->path);
+    const size_t length = velo_length(s->file);
+    join(end, "/", name, "");
+    const long got = velo_os_readlinkat(AT_FDCWD, s->path, s->link, PATH_MAX - 1);
+    *end = 0;
+    if (got < 0 || (size_t)got != length || memcmp(s->link, s->file, length) != 0)
+        return 0;
+    return s->see(s->context, s->self, (int)number_at(name));
+}
+
+/* Which cannot be looked into, since it changed its user or has another one. It may have inherited
+ * what is ours when it is of our session, or was started by one of us. */
+static int may_be_kin(const struct search *s, const char *name)
+{
+    const unsigned pid = number_at(name);
+    return velo_sys1(SYS_getsid, pid) == velo_sys1(SYS_getsid, 0) ||
+           velo_enlisted_since(s->region, pid) != 0;
+}
+
+static int probe_process(struct search *s, const char *name)
+{
+    s->self = strcmp(name, s->own) == 0;
+    s->pid = number_at(name);
+    join(s->path, "/proc/", name, "/fd");
+    const int rc = each_number(s, s->path, s->descriptors, probe_descriptor);
+    if (rc == -EACCES || rc == -EPERM)
+        return !s->any && may_be_kin(s, name) ? rc : 0;
+    return rc == -ENOENT || rc == -ESRCH ? 0 : rc; /* it has ended */
+}
+
+static int search_all(struct search *s)
+{
+    const int rc = (int)velo_os_readlinkat(AT_FDCWD, "/proc/self", s->own, sizeof s->own - 1);
+    return rc > 0 ? each_number(s, "/proc", s->processes, probe_process) : rc;
+}
+
+int velo_open_files(const struct velo_region *region, const char *file, velo_open_file_visit see,
+                    void *context)
+{
+    const long address = velo_os_map(sizeof(struct search));
+    if (address < 0 && address > -4096)
+        return (int)address;
+    struct search *s = (struct search *)address; /* zeroes */
+    s->region = region;
+    s->file = file;
+    s->see = see;
+    s->context = context;
+    const int rc = search_all(s);
+    velo_os_unmap(address, sizeof *s);
+    return rc;
+}
+
+static int is_one(void *context, int self, int fd)
+{
+    const struct search *s = context;
+    (void)self;
+    return s->is_wanted == NULL || s->is_wanted(s->wanted, s->pid, fd);
+}
+
+uint32_t velo_open_by(const struct velo_region *region, const char *file)
+{
+    return velo_open_by_wanted(region, file, NULL, NULL);
+}
+
+uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
+                             velo_stranger is_wanted, void *context)
+{
+    const long address = velo_os_map(sizeof(struct search));
+    if (address < 0 && address > -4096)
+        return 0;
+    struct search *s = (struct search *)address;
+    s->region = region;
+    s->file = file;
+    s->see = is_one;
+    s->context = s;
+    s->is_wanted = is_wanted;
+    s->wanted = context;
+    s->any = 1;
+    const uint32_t pid = search_all(s) == 1 ? s->pid : 0;
+    velo_os_unmap(address, sizeof *s);
+    return pid;
+}
+
+static int is_other(void *context, int self, int fd)
+{
+    return !self || fd != *(const int *)context;
+}
+
+int velo_open_files_name(int fd, char file[PATH_MAX])
+{
+    char path[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
+    velo_write_decimal(path + 14, (uint64_t)fd);
+    const long length = velo_os_readlinkat(AT_FDCWD, path, file, PATH_MAX - 1);
+    if (length >= 0)
+        file[length] = 0;
+    return length < 0 ? (int)length : 0;
+}
+
+int velo_somebody_has(const struct velo_region *region, int fd)
+{
+    char file[PATH_MAX];
+    if (velo_open_files_name(fd, file) != 0)
+        return 1;
+    return velo_open_files(region, file, is_other, &fd) != 0; /* also when it cannot be known */
+}

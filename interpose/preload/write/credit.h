@@ -1,0 +1,156 @@
+/* credit.h - which descriptors may grow a hosted file, and by how much before the next charge.
+ *
+ * A credit is never needed for correctness: a missing one means that a shard learns of the growth
+ * later, a stale one costs one fstat and is then gone. So descriptors may be closed, duplicated
+ * and inherited behind our back. */
+#ifndef VELO_PRELOAD_CREDIT_H
+#define VELO_PRELOAD_CREDIT_H
+
+#include "preload/base/preload.h"
+
+#define VELO_WRITE_CREDITS_MAX 4096u /* descriptors above have no credit */
+
+/* 0: not hosted; else bytes that may still be written without a charge, plus one. */
+extern _Atomic uint32_t velo_write_credits[VELO_WRITE_CREDITS_MAX];
+extern _Atomic int velo_write_credits_top; /* no descriptor from here on has a credit */
+
+static inline void velo_write_credit_set(int fd, uint32_t credit)
+{
+    if ((unsigned)fd >= VELO_WRITE_CREDITS_MAX || velo_vfork_child) /* the table is the parent's */
+        return;
+    atomic_store_explicit(&velo_write_credits[fd], credit, memory_order_relaxed);
+    int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
+    while (credit != 0 && fd >= top &&
+           !atomic_compare_exchange_weak(&velo_write_credits_top, &top, fd + 1)) {
+    }
+}
+
+static inline uint32_t velo_write_credit(int fd)
+{
+    return (unsigned)fd < VELO_WRITE_CREDITS_MAX
+               ? atomic_load_explicit(&velo_write_credits[fd], memory_order_relaxed)
+               : 0;
+}
+
+/* 1: what is behind the descriptor needs nothing when it is locked (wrap/lock.c). Cleared when a number
+ * comes to mean a hosted file, not when it is closed, which libc does unseen. A stale one costs a lock that
+ * programs outside do not see. */
+extern _Atomic uint8_t velo_plain_locks[VELO_WRITE_CREDITS_MAX];
+
+static inline void velo_lock_set_plain(int fd, uint8_t credit)
+{
+    if ((unsigned)fd < VELO_WRITE_CREDITS_MAX && !velo_vfork_child)
+        atomic_store_explicit(&velo_plain_locks[fd], credit, memory_order_relaxed);
+}
+
+static inline bool velo_lock_is_plain(int fd)
+{
+    return (unsigned)fd < VELO_WRITE_CREDITS_MAX &&
+           atomic_load_explicit(&velo_plain_locks[fd], memory_order_relaxed) != 0;
+}
+
+/* A hosted file was opened with `flags`. */
+static inline void velo_write_credit_open(int fd, int flags)
+{
+    velo_lock_set_plain(fd, 0);
+    if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+        velo_write_credit_set(fd, 1);
+}
+
+/* `fd` has a credit: room before it writes `count` bytes at its end, or at `offset`; before it is
+ * made `end` bytes long; before `length` bytes are allocated (credit.c). A stale credit is dropped.
+ * */
+#define VELO_AT_THE_END (-1)
+void velo_write_credit_charge(int fd, size_t count);
+void velo_write_credit_charge_at(int fd, size_t count, off_t offset);
+void velo_write_credit_charge_to(int fd, uint64_t end);
+void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length);
+/* `fd` has a credit and its file is about to have `end` bytes, most of them a hole. */
+void velo_write_credit_commit(int fd, uint64_t end);
+/* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
+ * puts it. The node to tell of, or 0. */
+uint32_t velo_closing(int fd);
+void velo_closed(uint32_t node);
+/* While a file is led to the disk no other thread of this process writes to a descriptor with a
+ * credit: each says when it begins and ends. Who was cancelled in between is missed; then no file
+ * is led for its sake. */
+extern _Atomic uint32_t velo_gate_inside;
+extern _Atomic uint32_t velo_gate_closed; /* 1: wait */
+extern const char *velo_single_threaded; /* __libc_single_threaded of glibc 2.32, or NULL */
+void pthread_testcancel(void)
+    __attribute__((weak)); /* an older libc has it where there are threads */
+/* Not the newest version of it, which would keep us from programs with an older libc. */
+#if defined(__x86_64__)
+__asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.2.5");
+#else
+__asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.17");
+#endif
+void velo_gate_wait(void);
+void velo_gate_forked(void); /* in the child: it has none of them */
+
+static inline bool velo_gate_enter(int fd)
+{
+    if (velo_write_credit(fd) == 0 || (velo_single_threaded != NULL && *velo_single_threaded))
+        return false;
+    atomic_fetch_add(&velo_gate_inside, 1);
+    if (__builtin_expect(atomic_load(&velo_gate_closed) != 0, 0))
+        velo_gate_wait();
+    return true;
+}
+
+/* Where a thread may be cancelled: rather now than in the middle. */
+static inline void velo_point_of_cancellation(void)
+{
+    if (pthread_testcancel != NULL)
+        pthread_testcancel();
+}
+
+static inline void velo_gate_leave(bool began)
+{
+    if (began)
+        atomic_fetch_sub(&velo_gate_inside, 1);
+}
+
+/* Did nobody manage to move the file away, a moment ago? */
+bool velo_is_stuck(uint32_t node);
+void velo_set_stuck(uint32_t node);
+
+/* The kernel said ENOSPC, which a hosted file's disk would not: others fill the arena's file system. True:
+ * there is room for `count` bytes now, at the real path or because something left. */
+bool velo_find_room(int fd, size_t count);
+/* errno is ENOSPC, but the call may be made again. It is `saved` then. */
+bool velo_write_again(int fd, size_t count, int saved);
+
+/* The kernel's call, of which whoever leads the file away waits for the end; -1 and errno on failure. As
+ * often as it is refused for a lack of space in memory that then is found: once or twice. */
+#define WRITING_TRIES 3
+#define WRITING(fd, count, call)                                                                   \
+    ({                                                                                             \
+        ssize_t done_;                                                                             \
+        const int saved_ = errno;                                                                  \
+        int tries_ = 0;                                                                            \
+        do {                                                                                       \
+            if (velo_write_credit(fd) != 0)                                                        \
+                velo_point_of_cancellation();                                                      \
+            const bool began_ = velo_gate_enter(fd);                                               \
+            done_ = (ssize_t)(call);                                                               \
+            velo_gate_leave(began_);                                                               \
+        } while (__builtin_expect(done_ < 0, 0) && velo_write_credit(fd) != 0 &&                   \
+                 ++tries_ < WRITING_TRIES && velo_write_again(fd, count, saved_));                 \
+        done_;                                                                                     \
+    })
+
+/* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
+ * path (relocate.c). 0, or -ENOSPC: others would notice. */
+int velo_relocate_descriptor(int fd, uint32_t node);
+/* The same because somebody outside is to meet it (a lock, a handed descriptor, a device): waits a moment
+ * only. */
+int velo_relocate_soon(int fd, uint32_t node);
+/* The same for whatever descriptors of this process have the file open, or a file below the directory;
+ * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
+ * 0 or -errno. */
+int velo_relocate_place(const struct velo_place *place, bool waits);
+/* All that may be written, as far as nobody else has it: this process will look at the disk. */
+void velo_relocate_all(struct velo_region *region);
+
+#endif

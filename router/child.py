@@ -1,0 +1,140 @@
+"""Run one program as if nobody stood between: its terminal, its signals, its end.
+
+The child stays in our process group, so a terminal reaches it by itself: Ctrl-C, Ctrl-Z, window
+changes and hang-ups go to the whole group. What a *process* sends to us (kill, timeout, a CI
+runner) is passed on; the kernel says which is which (`si_code`). We never handle a signal, we
+wait for them with all of them blocked, so none is lost between two instructions.
+
+In: a command and its environment. Out: how it ended. Never: read, write or close a standard
+stream, change the terminal, or leave a mask or disposition behind in the child.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from .errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, CommandRefused
+
+PASSED_ON = frozenset(
+    {
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
+        signal.SIGWINCH,
+    }
+)
+SENT_BY_KERNEL = 0  # si_code above this: a terminal, a timer; the group has it already
+RESET = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; a program expects them to kill
+POLL_S = 1.0
+
+
+def find_program(command: str, environment: Mapping[str, str]) -> str:
+    """Where `command` is; says early and plainly that it cannot be run.
+
+    Raises:
+        CommandRefused: with exit status 127 (not found) or 126 (found, not executable).
+    """
+    path = [""] if os.sep in command else environment.get("PATH", os.defpath).split(os.pathsep)
+    seen = errno.ENOENT
+    for directory in path:
+        candidate = os.path.join(directory, command)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+        if os.path.exists(candidate):
+            seen = errno.EISDIR if os.path.isdir(candidate) else errno.EACCES
+    raise _refused(command, seen)
+
+
+def run(
+    command: Sequence[str], environment: Mapping[str, str], *, on_poll: Callable[[], None]
+) -> int:
+    """Run `command` to its end; its wait status, as `os.waitpid` gives it.
+
+    Args:
+        watch: called about every `POLL_S` seconds meanwhile, signals blocked.
+
+    Raises:
+        CommandRefused: the kernel would not run it.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
+    try:
+        pid = _spawn(command, environment, mask)
+        return _wait(pid, on_poll)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def replace(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Become `command`; returns never.
+
+    Raises:
+        CommandRefused: the kernel would not run it.
+    """
+    for number in RESET:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], list(command), dict(environment))
+    except OSError as error:
+        raise _refused(command[0], error.errno or errno.ENOENT) from None
+
+
+def end_like(status: int) -> int:
+    """Die by the signal that `status` tells of, without a core file; else the exit code to use."""
+    if not os.WIFSIGNALED(status):
+        return os.waitstatus_to_exitcode(status)
+    number = os.WTERMSIG(status)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
+def _spawn(command: Sequence[str], environment: Mapping[str, str], mask: set[int]) -> int:
+    def attempt(words: Sequence[str]) -> int:
+        return os.posix_spawnp(
+            words[0], list(words), dict(environment), setsigmask=mask, setsigdef=RESET
+        )
+
+    try:
+        try:
+            return attempt(command)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+        # A script without "#!": what a shell, and execvp(3), does with it.
+        return attempt(["/bin/sh", find_program(command[0], environment), *command[1:]])
+    except OSError as error:
+        raise _refused(command[0], error.errno or errno.ENOENT) from None
+
+
+def _wait(pid: int, on_poll: Callable[[], None]) -> int:
+    waited_for = PASSED_ON | {signal.SIGCHLD}
+    while True:
+        info = signal.sigtimedwait(waited_for, POLL_S)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        if info is None:
+            on_poll()
+        elif info.si_signo in PASSED_ON and info.si_code <= SENT_BY_KERNEL and info.si_pid != pid:
+            os.kill(pid, info.si_signo)
+
+
+def _refused(command: str, code: int) -> CommandRefused:
+    missing = code in (errno.ENOENT, errno.ENOTDIR)
+    return CommandRefused(
+        command=command,
+        reason="command not found" if missing else os.strerror(code),
+        exit_status=EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE,
+    )

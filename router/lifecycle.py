@@ -1,0 +1,103 @@
+"""`velo serve`: from settings to a server, and the arena's life around it.
+
+    lock -> store checked -> arena created or adopted -> Server.run -> arena removed or left
+
+In: settings. Out: None, or why the arena was left in place. Never: touch an arena, a socket or a
+pid file without the server lock; a stale one found under it belongs to nobody, and is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from velo.shards.depot import prepare
+from velo.shards.errors import StoreUnusable, VeloError
+
+from . import adoption
+from .arena import Arena, Lock
+from .config import Settings
+from .errors import AlreadyServing
+from .server import Server
+
+
+def serve(
+    settings: Settings,
+    *,
+    daemon: bool = False,
+    opened: Callable[[str], None] = lambda log: None,
+    ready: Callable[[Sequence[str]], None] = lambda notices: None,
+    say: Callable[[str], None],
+) -> VeloError | None:
+    """Be the server of `settings.workspace` until told to end.
+
+    Args:
+        daemon: end by itself after `idle_exit` without a client.
+        opened: runs once with the log file's path, when the arena is there.
+        ready: runs once, when requests are accepted; is told what no user may miss.
+        say: hears, in one sentence each, what an operator should know.
+
+    Returns None when the arena was removed, else why it was left in place.
+
+    Raises:
+        AlreadyServing: somebody else is; nothing was touched.
+        VeloError: no arena could be had.
+    """
+    arena = Arena.of(settings.workspace)
+    lock = Lock(arena.server_lock)
+    if not lock.take(timeout_s=0):
+        raise AlreadyServing(workspace=settings.workspace, pid=arena.read_pid())
+    try:
+        _check_store(settings.cas_dir)
+        found = adoption.open_arena(settings, arena)
+        opened(arena.log)
+        for warning in found.warnings:
+            say(warning)
+        if found.adopted:
+            _forget_sockets(arena)
+            say(f"adopted {arena.directory}")
+        server = Server(
+            settings._replace(shards=found.region.shards),
+            arena,
+            found.region,
+            still_ours=lock.is_ours,
+            daemon=daemon,
+            say=say,
+        )
+        left = server.run(ready=lambda: ready(found.damage))
+        if left is None:
+            arena.remove()
+            Lock(arena.start_lock).sweep()  # of a command that was killed while it started us
+        elif lock.is_ours():
+            _forget_sockets(arena)
+            say(str(left))
+        return left
+    finally:
+        lock.release()
+
+
+def _check_store(directory: str) -> None:
+    """Say now, in one sentence, what every shard would say later.
+
+    Raises:
+        NotAStore: it is a directory with other things in it.
+        StoreUnusable: it cannot be made or written.
+    """
+    try:
+        prepare(Path(directory))
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise StoreUnusable(directory=directory, reason=error.strerror or str(error)) from None
+
+
+def _forget_sockets(arena: Arena) -> None:
+    """Remove what names a server that is no more: sockets and pid file."""
+    for name in os.listdir(arena.directory):
+        path = os.path.join(arena.directory, name)
+        if name.endswith(".sock") or path == arena.pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
