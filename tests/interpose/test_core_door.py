@@ -186,7 +186,7 @@ def test_statistics_have_the_names_that_status_shows(inside):
     assert found["files"] == {"backed": 1, "disk": 0, "cold": 0}
     assert found["dirty_files"] == 1 and found["max_memory_bytes"] == 256 * MIB
     assert set(found["escapes"]) == set(core.ESCAPE_NAMES)
-    assert found["interposed"]["cat"]["count"] >= 1
+    assert found["interposed"]["cp"]["count"] >= 1
     assert len(found["slice_used_bytes"]) == 1
 
 

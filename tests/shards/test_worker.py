@@ -91,9 +91,12 @@ class Router:
         self._context.destroy(linger=0)
 
 
+SMALL = pytest.mark.parametrize("inside", [16 * MIB], indirect=True, ids=["16 MiB"])
+
+
 @pytest.fixture
-def inside(tmp_path):
-    with arena(tmp_path, max_memory=16 * MIB) as made:
+def inside(tmp_path, request):
+    with arena(tmp_path, max_memory=getattr(request, "param", 256 * MIB)) as made:
         (made.arena / "sessions").mkdir()
         yield made
 
@@ -141,6 +144,7 @@ def test_unload_leaves_no_bytes_in_memory_and_all_on_disk(inside, router):
     assert inside.read("7") == b"7\n" == (inside.build / "7").read_bytes()
 
 
+@SMALL
 def test_space_makes_room_below_the_high_water_mark(inside, router):
     for name in "abcdef":
         inside.write(name, os.urandom(2 * MIB))
@@ -151,6 +155,7 @@ def test_space_makes_room_below_the_high_water_mark(inside, router):
     assert router.status()["evicted_files"] >= 1
 
 
+@SMALL
 def test_space_that_cannot_be_made_is_error_28(inside, router):
     reply = router.ask("SPACE", number(0, 20 * MIB))
 
