@@ -230,6 +230,12 @@ void velo_leave_namespace(struct velo_region *region)
     errno = saved;
 }
 
+void velo_leave_unreachable(struct velo_region *region)
+{
+    velo_escape(region, VELO_ESCAPE_UNREACHABLE);
+    velo_leave_namespace(region);
+}
+
 /* Who walks next compares what is on disk. */
 void velo_return_to_namespace(int attachment)
 {

@@ -20,6 +20,8 @@ void velo_opaque_child(pid_t pid, const char *path);
 
 /* From here on this process is an opaque program itself, and its children are not entered. */
 void velo_leave_namespace(struct velo_region *region);
+/* The same, counted: code of it calls the kernel where we do not hear it. */
+void velo_leave_unreachable(struct velo_region *region);
 /* It is none any more: as it was before, `attachment`. */
 void velo_return_to_namespace(int attachment);
 

@@ -22,12 +22,14 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "filter.h"
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
 #include "signals.h"
 #include "preload/program/sandbox.h"
 #include "syscall_scan.h"
+#include "summon.h"
 
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2
@@ -36,6 +38,7 @@
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
 #define X32_BIT 0x40000000
+#define PAGE_BYTES 4096
 #define SYSCALL_BYTES 2 /* of the instruction, as of int $0x80 */
 
 struct call {
@@ -134,12 +137,31 @@ static bool starts_on_same_stack(uint64_t flags, uint64_t stack)
     return stack == 0 && (flags & (CLONE_VM | CLONE_SETTLS)) == 0;
 }
 
+/* Of a thread that libc does not know. Where it has room for our frames and the thread-local storage of who
+ * makes it, its calls are handed over, too (beside.c); else the process is opaque: it may have 4 KiB. */
+static long make_thread(const struct call *call, uint64_t flags, uint64_t stack)
+{
+    struct velo_region *region = velo_here();
+    char byte;
+    bool roomy = call->number == SYS_clone && (flags & CLONE_SETTLS) == 0 && stack != 0;
+    for (uint64_t below = 8; roomy && below < VELO_BESIDE_BYTES; below += PAGE_BYTES)
+        roomy = copy_in(&byte, (long)(stack - below), 1) == 0;
+    if (roomy) {
+        velo_beside(call->context);
+        return call->number;
+    }
+    if (region != NULL && !velo_vfork_child)
+        velo_leave_unreachable(region);
+    return make_in_place(call);
+}
+
 static long clone_like(const struct call *call, uint64_t flags, uint64_t stack)
 {
     if (starts_on_same_stack(flags, stack))
         return fork_like(call, flags);
     velo_before_shared_child(flags);
-    return make_in_place(call);
+    return (flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM ? make_thread(call, flags, stack)
+                                                          : make_in_place(call);
 }
 
 static long clone3_like(const struct call *call)
@@ -292,12 +314,15 @@ static void hand_over(const siginfo_t *info, ucontext_t *context)
 
 void velo_sigsys(int signal, siginfo_t *info, void *context)
 {
-    if (info->si_code != SYS_USER_DISPATCH) {
+    const int saved = errno;
+    if (info->si_code == SYS_USER_DISPATCH) {
+        hand_over(info, context);
+    } else if (velo_is_summons(info)) {
+        velo_sud_thread();
+    } else {
         velo_sigsys_deliver(signal, info, context);
         return;
     }
-    const int saved = errno;
-    hand_over(info, context);
     errno = saved;
 }
 

@@ -18,6 +18,8 @@
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
 #include "signals.h"
+#include "summon.h"
+#include "beside.h"
 #include "syscall_profile.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -115,6 +117,8 @@ static bool sud_begin_thread(void)
     velo_selector = VELO_HANDED_OVER;
     const long rc = velo_sys5(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
                               libc_text.start, libc_text.end - libc_text.start, &velo_selector);
+    velo_passing.start = libc_text.start;
+    velo_passing.bytes = libc_text.end - libc_text.start;
     sud_is_on = rc == 0;
     if (!sud_is_on)
         velo_selector = VELO_PASSES;
@@ -186,6 +190,7 @@ static bool sud_begin_process(void)
     if (sud_begin_thread() && pthread_atfork(NULL, NULL, after_fork) == 0) {
         velo_sud_begin_thread = velo_sud_thread;
         atomic_store_explicit(&velo_attachment, VELO_SUD, memory_order_release);
+        velo_summon_threads();
         return true;
     }
     kernel_action(&velo_sigsys_wanted, NULL);
@@ -280,8 +285,7 @@ static void apply(struct velo_region *region, enum velo_profile profile)
     if (profile == VELO_PROFILE_RAW && sud_begin_process())
         velo_enlist_raw(region, program_invocation_short_name);
     else if (profile >= VELO_PROFILE_RAW) {
-        velo_escape(region, VELO_ESCAPE_UNREACHABLE);
-        velo_leave_namespace(region);
+        velo_leave_unreachable(region);
         velo_environment_leave();
     }
 }

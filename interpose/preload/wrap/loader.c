@@ -100,10 +100,8 @@ static struct way answer(struct loader_call *call, void *value)
 static void go_past(void)
 {
     struct velo_region *region = velo_vfork_child ? NULL : velo_here();
-    if (region == NULL)
-        return;
-    velo_escape(region, VELO_ESCAPE_UNREACHABLE);
-    velo_leave_namespace(region);
+    if (region != NULL)
+        velo_leave_unreachable(region);
 }
 
 /* The functions of ours that lead to no file: what they see to (a limit of memory, threads that are

@@ -1,6 +1,5 @@
-# natively: new
-# hosted: old
-[ "$(uname -m)" = x86_64 ] || { [ "$SIDE" = native ] && echo new || echo old; exit; }
+# threads made by a raw clone(2) make raw calls: with a large stack, and with a small one
+[ "$(uname -m)" = x86_64 ] || exit 0
 cat > raw.c <<'C'
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -23,10 +22,10 @@ static void thread(void)
     done = 1;
     call(SYS_exit, 0, 0, 0);
 }
-int main(void)
+static void make(long size)
 {
-    char *stack = mmap(0, 65536, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    void **top = (void **)(stack + 65536 - 64);
+    char *stack = mmap(0, size, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void **top = (void **)(stack + size - 64);
     *top = (void *)thread;
     register long none __asm__("r10") = 0;
     long r;
@@ -34,9 +33,13 @@ int main(void)
         : "=a"(r) : "0"(SYS_clone), "D"(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM),
           "S"(top), "d"(0), "r"(none) : "rcx", "r11", "memory");
     while (!done) sched_yield();
-    puts(text);
+    puts(text); done = 0; text[0] = 0;
+}
+int main(int count, char **of)
+{
+    make(of[1][0] == 'l' ? 1 << 18 : 32768);
     return 0;
 }
 C
 gcc -w -O1 -o raw raw.c && echo old > build/f && $VELO sync >/dev/null 2>&1
-echo new > build/g; mv build/g build/f; ./raw; rm -f raw
+echo new > build/g; mv build/g build/f; ./raw large; echo newer > build/g; mv build/g build/f; ./raw small; rm -f raw
