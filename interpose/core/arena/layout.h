@@ -124,7 +124,7 @@ enum {
         8192, /* something is mounted here: the kernel's, with all below it (mounted.c) */
     VELO_NODE_LOCKED =
         16384, /* was locked by a program: on disk, and stays there (program_leases.c) */
-    VELO_NODE_ACL = 2048, /* directory: it has a default ACL, so the kernel makes its files */
+    VELO_NODE_ACL = 2048, /* directory: it has an ACL, so the kernel is asked and makes its files */
 };
 
 /* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and

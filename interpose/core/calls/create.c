@@ -76,17 +76,14 @@ static int enter_new(struct velo_region *region, const struct velo_place *place,
     return velo_finish(region, &hold, enter_new_locked(region, place, born));
 }
 
-/* In a set-group-ID directory a new file has the directory's group. */
-static void inherit_group(struct velo_region *region, const struct velo_place *place, int fd,
-                          struct newborn *born)
+int velo_inherit_group(const struct velo_node *parent, int fd, struct stat *stat)
 {
-    const struct velo_node *parent = velo_node_at(region, place->parent);
-    if ((parent->mode & S_ISGID) == 0 || parent->gid == born->stat.st_gid)
-        return;
-    velo_os_fchown(fd, (uid_t)-1, parent->gid);
-    if ((born->stat.st_mode & 06000) != 0) /* which a change of owner takes away */
-        velo_os_fchmod(fd, born->stat.st_mode & 07777);
-    velo_os_fstat(fd, &born->stat);
+    if ((parent->mode & S_ISGID) == 0 || parent->gid == stat->st_gid)
+        return 0;
+    int rc = velo_os_fchown(fd, (uid_t)-1, parent->gid);
+    if (rc == 0 && (stat->st_mode & 06000) != 0) /* which a change of owner takes away */
+        rc = velo_os_fchmod(fd, stat->st_mode & 07777);
+    return rc != 0 ? rc : velo_os_fstat(fd, stat);
 }
 
 static int create_in_memory(struct velo_region *region, struct velo_place *place, int flags,
@@ -99,10 +96,12 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
     if (fd < 0)
         return fd == -EEXIST ? VELO_AGAIN : fd;
     int rc = velo_os_fstat(fd, &born.stat);
-    if (rc == 0) {
-        inherit_group(region, place, fd, &born);
+    if (rc == 0)
+        rc = velo_inherit_group(velo_node_at(region, place->parent), fd, &born.stat);
+    if (rc == -EPERM)
+        rc = -ENOSPC; /* only the kernel can give a file to a group that we are not in: on disk */
+    if (rc == 0)
         rc = enter_new(region, place, &born);
-    }
     if (rc < 0) {
         velo_os_close(fd);
         velo_os_unlink(path);

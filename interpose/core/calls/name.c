@@ -417,7 +417,7 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
         return link_natively(region, from, to);
     if (from->kind == VELO_OUTSIDE)
         return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
-    rc = velo_may_link(velo_node_at(region, from->node));
+    rc = velo_may_link(region, velo_node_at(region, from->node));
     if (rc == 0)
         rc = velo_may(region, velo_node_at(region, to->parent), 3);
     if (rc != 0 || from->type == VELO_DIRECTORY)

@@ -84,7 +84,7 @@ static int check_types(const struct velo_move *m)
 
 static int check_rights(const struct velo_move *m)
 {
-    const struct velo_region *region = m->region;
+    struct velo_region *region = m->region;
     const struct velo_node *to = velo_node_at(region, m->to->parent);
     int rc = velo_may_remove(region, velo_node_at(region, m->from->parent),
                              velo_node_at(region, m->node));

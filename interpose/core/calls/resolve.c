@@ -229,7 +229,7 @@ static int step_down(struct walker *w, const char *text, size_t length, int last
 {
     struct velo_place *place = w->place;
     const struct velo_node *directory = velo_node_at(w->region, w->directory);
-    const int rc = velo_may_search(directory, w->flags);
+    const int rc = velo_may_search(w->region, directory, w->flags);
     if (rc != 0)
         return rc;
     if (length > VELO_NAME_MAX) {
@@ -281,7 +281,8 @@ static int step(struct walker *w)
     if (length <= 2 && text[0] == '.' && (length == 1 || text[1] == '.')) {
         w->place->dots = (uint8_t)length;
         if (w->directory != 0) {
-            const int rc = velo_may_search(velo_node_at(w->region, w->directory), w->flags);
+            const int rc =
+                velo_may_search(w->region, velo_node_at(w->region, w->directory), w->flags);
             if (rc != 0 || length == 1)
                 return rc;
             return step_up(w);

@@ -65,7 +65,7 @@ static void refresh_node(struct velo_region *region, uint32_t index, const char 
         refresh_locked(region, index, &now, times);
     velo_commit(region, &hold);
     if (known && S_ISDIR(now.st_mode))
-        velo_default_acl_probe(region, index, path);
+        velo_acl_probe(region, index, path);
 }
 
 struct alteration {

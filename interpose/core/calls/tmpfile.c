@@ -72,9 +72,14 @@ int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int 
         return velo_os_open(place->path, flags, mode);
     if (fd < 0)
         return fd;
-    if ((directory->mode & S_ISGID) != 0)
-        velo_os_fchown(fd, (uid_t)-1, directory->gid);
     rc = velo_os_fstat(fd, &stat);
+    if (rc == 0)
+        rc = velo_inherit_group(directory, fd, &stat);
+    if (rc == -EPERM) {
+        velo_os_close(fd);
+        velo_os_unlink(path);
+        return velo_os_open(place->path, flags, mode);
+    }
     struct velo_hold hold;
     velo_begin(region, &hold);
     if (rc == 0)

@@ -129,7 +129,7 @@ static int scan_directory(struct velo_pass *pass, uint32_t directory)
     if ((velo_has_mounts(region) && velo_is_covered(region, directory)) ||
         velo_path_of(region, directory, pass->path) < 0)
         return 0; /* out of sight, or it went meanwhile */
-    velo_default_acl_probe(region, directory, pass->path);
+    velo_acl_probe(region, directory, pass->path);
     const int dirfd = velo_read_directory(open_to_search(pass, directory));
     if (dirfd < 0)
         return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;

@@ -299,7 +299,8 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
     return rc != 0 ? rc : !current;
 }
 
-/* We would open the file and close it, which ends the locks that this process has there. */
+/* We would open the file and close it, which ends the locks that this process has there; or the disk
+ * refuses us what whoever wrote the file may do. */
 static int writeback_by_shard(struct velo_region *region, uint32_t index)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -338,6 +339,8 @@ int velo_writeback(struct velo_region *region, uint32_t node, unsigned flags)
             continue;
         if (rc == -ESTALE)
             return 1; /* it changes faster than we copy: next time */
+        if ((rc == -EACCES || rc == -EPERM) && region->ask != NULL)
+            return writeback_by_shard(region, node);
         if (rc < 0)
             return rc;
         atomic_fetch_add_explicit(&region->header->writebacks, 1, memory_order_relaxed);

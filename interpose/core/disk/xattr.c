@@ -1,7 +1,7 @@
 /* xattr.c - extended attributes, access control lists among them, go with the bytes from memory to
  * disk and back.  The store keeps bytes only: a file with attributes leaves memory for the disk.
  *
- * What a directory's default ACL makes of a new file's mode is the kernel's to say: such files are
+ * What a directory's ACL lets whom do, and makes of a new file's mode, is the kernel's to say: such files are
  * born on disk. */
 #include "xattr.h"
 
@@ -55,13 +55,22 @@ int velo_has_xattrs(int fd)
     return length == -ERANGE;
 }
 
-void velo_default_acl_probe(struct velo_region *region, uint32_t directory, const char *path)
+/* One call for both, of its own or for what is made in it; of most directories the list is empty. */
+static int has_acl(const char *path)
+{
+    static const char prefix[] = "system.posix_acl_";
+    char names[1024];
+    const long length = velo_sys3(SYS_llistxattr, velo_word(path), velo_word(names), sizeof names);
+    for (long at = 0; at < length; at += (long)velo_length(names + at) + 1)
+        if (strncmp(names + at, prefix, sizeof prefix - 1) == 0)
+            return 1;
+    return length == -ERANGE;
+}
+
+void velo_acl_probe(struct velo_region *region, uint32_t directory, const char *path)
 {
     struct velo_node *node = velo_node_at(region, directory);
-    const uint32_t now =
-        velo_sys4(SYS_lgetxattr, velo_word(path), velo_word("system.posix_acl_default"), 0, 0) > 0
-            ? VELO_NODE_ACL
-            : 0;
+    const uint32_t now = has_acl(path) ? VELO_NODE_ACL : 0;
     struct velo_hold hold;
     if ((VELO_READ(node->flags) & VELO_NODE_ACL) == now)
         return;

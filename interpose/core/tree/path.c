@@ -159,9 +159,32 @@ static int in_group(uint32_t gid, uint32_t own)
     return 0;
 }
 
-static int may_as(const struct velo_node *directory, unsigned wanted, int real)
+/* An ACL is the kernel's to read. With or without the lock: of a path that changes meanwhile the answer
+ * is one of before or after. */
+__attribute__((noinline)) static int kernel_says(struct velo_region *region,
+                                                 const struct velo_node *directory, unsigned wanted,
+                                                 int real)
+{
+    char path[PATH_MAX];
+    int length;
+    uint64_t sequence;
+    do {
+        sequence = velo_read_begin(region);
+        length = node_path(region, (uint32_t)(directory - velo_node_at(region, 0)), path);
+    } while ((sequence & 1) == 0 && velo_read_retry(region, sequence));
+    if (length < 0)
+        return length;
+    const int flags = real ? 0 : AT_EACCESS;
+    const int rc = velo_os_accessat(AT_FDCWD, path, (int)wanted, flags);
+    return rc == -EACCES ? rc : 0; /* what else is wrong with it, the call itself finds */
+}
+
+static int may_as(struct velo_region *region, const struct velo_node *directory, unsigned wanted,
+                  int real)
 {
     const uint32_t mode = VELO_READ(directory->mode);
+    if ((VELO_READ(directory->flags) & VELO_NODE_ACL) != 0)
+        return kernel_says(region, directory, wanted, real);
     if (((mode & mode >> 3 & mode >> 6) & wanted) == wanted)
         return 0; /* everybody may: no need to ask who we are */
     const uint32_t uid = (uint32_t)velo_sys0(real ? SYS_getuid : SYS_geteuid);
@@ -176,18 +199,18 @@ static int may_as(const struct velo_node *directory, unsigned wanted, int real)
     return (granted & wanted) == wanted ? 0 : -EACCES;
 }
 
-int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted)
+int velo_may(struct velo_region *region, const struct velo_node *directory, unsigned wanted)
 {
-    (void)region;
-    return may_as(directory, wanted, 0);
+    return may_as(region, directory, wanted, 0);
 }
 
-int velo_may_search(const struct velo_node *directory, unsigned walk_flags)
+int velo_may_search(struct velo_region *region, const struct velo_node *directory,
+                    unsigned walk_flags)
 {
-    return may_as(directory, 1, (walk_flags & VELO_WALK_REAL) != 0);
+    return may_as(region, directory, 1, (walk_flags & VELO_WALK_REAL) != 0);
 }
 
-int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+int velo_may_remove(struct velo_region *region, const struct velo_node *directory,
                     const struct velo_node *node)
 {
     const int rc = velo_may(region, directory, 3);
@@ -215,14 +238,14 @@ static int links_are_protected(void)
     return answer == 2;
 }
 
-int velo_may_link(const struct velo_node *node)
+int velo_may_link(struct velo_region *region, const struct velo_node *node)
 {
     const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid), mode = VELO_READ(node->mode);
     if (uid == 0 || uid == VELO_READ(node->uid) || !links_are_protected())
         return 0;
     const int plain = S_ISREG(mode) && (mode & S_ISUID) == 0 &&
                       (mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP);
-    return plain && may_as(node, 6, 0) == 0 ? 0 : -EPERM;
+    return plain && may_as(region, node, 6, 0) == 0 ? 0 : -EPERM;
 }
 
 int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)

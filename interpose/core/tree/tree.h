@@ -69,14 +69,15 @@ int velo_name_path(const struct velo_region *region, uint32_t parent, const char
 uint64_t velo_backing_new(struct velo_region *region);
 
 /* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */
-int velo_may(const struct velo_region *region, const struct velo_node *directory, unsigned wanted);
+int velo_may(struct velo_region *region, const struct velo_node *directory, unsigned wanted);
 /* On the way of a walk with these flags: may the caller search it? */
-int velo_may_search(const struct velo_node *directory, unsigned walk_flags);
+int velo_may_search(struct velo_region *region, const struct velo_node *directory,
+                    unsigned walk_flags);
 /* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
-int velo_may_remove(const struct velo_region *region, const struct velo_node *directory,
+int velo_may_remove(struct velo_region *region, const struct velo_node *directory,
                     const struct velo_node *node);
 /* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */
-int velo_may_link(const struct velo_node *node);
+int velo_may_link(struct velo_region *region, const struct velo_node *node);
 
 /* What lstat says of a name under which the namespace has a regular file: is it poison? */
 static inline int velo_is_poison(const struct velo_region *region, const struct stat *disk)

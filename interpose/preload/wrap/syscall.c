@@ -31,6 +31,7 @@
 #include "preload/program/sandbox.h"
 #include "preload/sud/syscall_scan.h"
 #include "open.h"
+#include "users.h"
 
 int pivot_root(const char *root, const char *old); /* in no header of libc's */
 int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
