@@ -86,13 +86,28 @@ static bool is_of_the_system(const char *path)
            strcmp(path, "/dev/tty") == 0;
 }
 
+static bool ends_in(const char *name, const char *end)
+{
+    const size_t length = strlen(name), bytes = strlen(end);
+    return length >= bytes && memcmp(name + length - bytes, end, bytes) == 0;
+}
+
+/* People call FIFOs "ask", "ctl/in" or "x.fifo"; sources and headers have a dot. */
+static bool may_be_called_so(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    return strchr(name, '.') == NULL || ends_in(name, "fifo") || ends_in(name, "pipe");
+}
+
 /* A system call more for each header would be much: until somebody inside has met a FIFO, only who writes is
- * asked. */
+ * asked, and who reads what may be called so. */
 void velo_maybe_fifo_opened(int fd, const char *path, int flags)
 {
     if (fd < 0 || velo_here() == NULL || (flags & (O_PATH | O_DIRECTORY)) != 0 ||
-        ((flags & O_ACCMODE) == O_RDONLY && !velo_fifos_heeded(&velo_the_region)) ||
-        is_of_the_system(path))
+        is_of_the_system(path) ||
+        ((flags & O_ACCMODE) == O_RDONLY && !velo_fifos_heeded(&velo_the_region) &&
+         !may_be_called_so(path)))
         return;
     velo_fifo_opened(fd, path);
 }
