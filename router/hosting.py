@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from velo.interpose.core import Region
@@ -41,12 +42,24 @@ def nothing(region: Region, before: Before, settings: Settings) -> str | None:
     """A sentence when the command changed files in the workspace, and none of them is hosted."""
     if region.pulse(0).activity != before.activity and _wrote_hosted(region, before.time_ns):
         return None
+    if _changed_on_disk(settings, before.time_ns):
+        return None
     changed = _changed(settings, before.time_ns)
     return _sentence(changed, settings) if changed else None
 
 
 def _wrote_hosted(region: Region, since_ns: int) -> bool:
     return any(info.mtime_ns >= since_ns or info.dirty_disk for info in region.files())
+
+
+def _changed_on_disk(settings: Settings, since_ns: int) -> bool:
+    """A hosted directory of the workspace got or lost names that memory does not know any more."""
+    for pattern in settings.aggressive_paths:
+        with suppress(OSError):
+            directory = os.path.join(settings.workspace, pattern.lstrip("/"))
+            if os.stat(directory).st_mtime_ns >= since_ns:
+                return True
+    return False
 
 
 def _changed(settings: Settings, since_ns: int) -> Counter[str]:

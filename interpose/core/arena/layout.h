@@ -122,6 +122,8 @@ enum {
         4096, /* found where no absolute path leads: the kernel's, with all below it */
     VELO_NODE_MOUNT =
         8192, /* something is mounted here: the kernel's, with all below it (mounted.c) */
+    VELO_NODE_RETIRED =
+        32768, /* directory: what is below is the kernel's, and not known (retire.c) */
     VELO_NODE_LOCKED =
         16384, /* was locked by a program: on disk, and stays there (program_leases.c) */
     VELO_NODE_ACL = 2048, /* directory: it has an ACL, so the kernel is asked and makes its files */
@@ -291,6 +293,7 @@ struct velo_header {
     uint64_t max_memory_bytes;
     uint64_t fixed_bytes; /* header and tables: committed at creation */
     _Atomic int64_t refused_ns; /* when a shard last had nothing to evict (space.c) */
+    _Atomic int64_t retire_failed_ns; /* when names could not leave (retire.c) */
     uint64_t library_bytes; /* the copy of the preload library beside it */
     uint32_t shard_count, pattern_count;
     uint64_t pid_namespace; /* inode of the creator's: ids of another one mean nothing here */
@@ -404,7 +407,7 @@ static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint3
 static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
 {
     const uint32_t flags = __atomic_load_n(&node->flags, __ATOMIC_RELAXED);
-    if ((flags & (VELO_NODE_LINKED_OUTSIDE | VELO_NODE_PATH_TOO_LONG)) != 0)
+    if ((flags & (VELO_NODE_LINKED_OUTSIDE | VELO_NODE_PATH_TOO_LONG | VELO_NODE_RETIRED)) != 0)
         return __atomic_load_n(&node->identity[VELO_ID_DISK].inode, __ATOMIC_RELAXED);
     const uint32_t generation = __atomic_load_n(&node->generation, __ATOMIC_RELAXED);
     return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index;

@@ -16,7 +16,10 @@
 
 #define NODES_MIN 32768u
 #define NODES_MAX (1u << 20)
-#define BYTES_PER_NODE 4096u /* of max_memory: files smaller than this on average are rare */
+#define BYTES_PER_NODE                                                                             \
+    1024u /* of max_memory. The tables take 8 bytes for each, pages of slots are
+                              * taken as they are needed */
+#define CHUNKS_PER_NODE 4u /* a long name takes that many */
 
 uint64_t velo_layout_hash(void)
 {
@@ -103,7 +106,8 @@ static void lay_out(struct velo_header *header, uint64_t max_memory_bytes)
     header->fixed_bytes = offset;
     offset = pool_lay(&header->nodes, offset, sizeof(struct velo_node), capacity);
     offset = pool_lay(&header->names, offset, sizeof(struct velo_name), capacity + capacity / 4);
-    header->size_bytes = pool_lay(&header->chunks, offset, sizeof(struct velo_chunk), capacity);
+    header->size_bytes =
+        pool_lay(&header->chunks, offset, sizeof(struct velo_chunk), CHUNKS_PER_NODE * capacity);
 }
 
 static int copy_text(char *out, size_t size, const char *text)

@@ -9,6 +9,7 @@
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
 #include "core/disk/residency.h"
+#include "core/disk/retire.h"
 #include "core/presence/watch.h"
 #include "core/tree/snapshot.h"
 #include "core/tree/stamps.h"
@@ -196,10 +197,15 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
     const int rc = velo_may(region, velo_node_at(region, place->parent), 3);
     if (rc != 0)
         return rc;
+    if (velo_names_are_scarce(region) && velo_retire(region, place->parent) == 0)
+        return VELO_AGAIN;
     const enum velo_residency residency =
         velo_residency_of_new(region, place, place->parent, flags);
-    if (residency != VELO_IN_MEMORY)
-        return open_on_disk(region, place, flags, mode, residency);
-    const int fd = create_in_memory(region, place, flags, mode);
-    return fd == -ENOSPC ? open_on_disk(region, place, flags, mode, VELO_DISK_SPACE) : fd;
+    int fd = -ENOSPC;
+    if (residency == VELO_IN_MEMORY)
+        fd = create_in_memory(region, place, flags, mode);
+    if (fd == -ENOSPC)
+        fd = open_on_disk(region, place, flags, mode,
+                          residency == VELO_IN_MEMORY ? VELO_DISK_SPACE : residency);
+    return fd;
 }

@@ -22,4 +22,8 @@ int velo_fresh_path(struct velo_region *region, struct velo_place *place);
 /* Whether exec or dlopen may want a file of this name and mode at its real path. */
 int velo_is_program_like(const char *name, size_t length, mode_t mode);
 
+/* retiring.c: the same as velo_retire_found, after everything was put and what is below has left memory. -ENOSPC,
+ * too, when somebody has a file there open, or had a moment ago. */
+int velo_retire(struct velo_region *region, uint32_t directory);
+
 #endif

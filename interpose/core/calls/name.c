@@ -19,6 +19,7 @@
 #include "core/arena/process.h"
 #include "core/disk/writeback.h"
 #include "core/disk/reconcile.h"
+#include "core/disk/retire.h"
 #include "core/tree/stamps.h"
 #include "core/presence/watch.h"
 
@@ -119,6 +120,8 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
     int rc = velo_may(region, velo_node_at(region, place->parent), 3);
     if (rc != 0)
         return rc;
+    if (velo_names_are_scarce(region) && velo_retire(region, place->parent) == 0)
+        return make(place, argument); /* by the kernel, as all that is there from now on */
     struct velo_hold hold;
     velo_begin(region, &hold);
     if (!alive_directory(region, place->parent))

@@ -112,7 +112,8 @@ static void stand_in(struct walker *w, uint32_t directory)
 
 static int is_mounted(const struct velo_region *region, uint32_t node)
 {
-    return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_MOUNT) != 0;
+    const uint32_t kernels = VELO_NODE_MOUNT | VELO_NODE_RETIRED;
+    return (VELO_READ(velo_node_at(region, node)->flags) & kernels) != 0;
 }
 
 /* The path as it is now is of something that is mounted in `directory` of `root`. */
@@ -414,16 +415,16 @@ __attribute__((noinline)) static int walk_with_buffer(struct walker *w, uint32_t
     return rc;
 }
 
-/* What is so deep is the kernel's, and on disk only: the program's relative call makes or removes it
- * there, unseen. Whoever lists the directory looks at the disk again. */
-static void leave_to_the_kernel(struct velo_region *region, uint32_t directory,
-                                struct velo_place *place)
+/* What is so deep, and a retired directory: its name may be made, removed or renamed. */
+static void leave_to_the_kernel(const struct walker *w, int rc)
 {
-    place->overlong = 1;
-    struct velo_hold hold;
-    velo_begin(region, &hold);
-    velo_stale_locked(region, directory);
-    velo_commit(region, &hold);
+    if (rc == -ENAMETOOLONG && w->overlong != 0) {
+        w->place->overlong = 1;
+        velo_stale(w->region, w->overlong);
+    } else if (rc == 0 && (w->flags & VELO_WALK_LAST) != 0 && w->place->kind == VELO_OUTSIDE &&
+               w->mount.directory != 0 && w->mount.length == w->length) {
+        velo_stale(w->region, w->mount.directory);
+    }
 }
 
 static int is_stale(const struct velo_region *region, uint32_t directory)
@@ -458,8 +459,7 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
         int rc = walk_steadily(&w, start, text);
         if (rc == STOP_NEED_BUFFER)
             rc = walk_with_buffer(&w, start, text);
-        if (rc == -ENAMETOOLONG && w.overlong != 0)
-            leave_to_the_kernel(region, w.overlong, place);
+        leave_to_the_kernel(&w, rc);
         if (rc == STOP_WAS_PATH_TOO_LONG) {
             const size_t at = last_slash(place->path, w.length) + 1;
             rc = velo_take_from_disk(region, place->parent, place->path + at, w.length - at);

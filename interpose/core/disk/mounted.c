@@ -142,7 +142,7 @@ int velo_is_covered(const struct velo_region *region, uint32_t directory)
 {
     for (uint32_t depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
         const struct velo_node *node = velo_node_at(region, directory);
-        if ((VELO_READ(node->flags) & VELO_NODE_MOUNT) != 0)
+        if ((VELO_READ(node->flags) & (VELO_NODE_MOUNT | VELO_NODE_RETIRED)) != 0)
             return 1;
         directory = VELO_READ(node->parent);
     }

@@ -16,6 +16,7 @@
 #include "mounts.h"
 #include "kernel/os.h"
 #include "pass.h"
+#include "retire.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
 
@@ -123,21 +124,33 @@ static int open_to_search(struct velo_pass *pass, uint32_t directory)
     return velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
+/* The first that may go, from here up: below it all must be as the disk has it. */
+static int retire_some(struct velo_pass *pass, uint32_t directory)
+{
+    int rc = -ENOSPC;
+    for (uint32_t depth = 0; rc != 0 && directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        rc = velo_retire_found(pass->region, directory);
+        directory = VELO_READ(velo_node_at(pass->region, directory)->parent);
+    }
+    return rc;
+}
+
 static int scan_directory(struct velo_pass *pass, uint32_t directory)
 {
     struct velo_region *region = pass->region;
-    if ((velo_has_mounts(region) && velo_is_covered(region, directory)) ||
-        velo_path_of(region, directory, pass->path) < 0)
+    if (velo_is_covered(region, directory) || velo_path_of(region, directory, pass->path) < 0)
         return 0; /* out of sight, or it went meanwhile */
     velo_acl_probe(region, directory, pass->path);
     const int dirfd = velo_read_directory(open_to_search(pass, directory));
     if (dirfd < 0)
         return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;
-    const int rc = scan_names(pass, dirfd, directory);
-    if (rc == 0) {
-        while (drop_vanished(pass, dirfd, directory)) {
-        }
+    int rc = scan_names(pass, dirfd, directory);
+    while (rc == 0 && drop_vanished(pass, dirfd, directory)) {
     }
+    if (rc == -ENOSPC)
+        rc = retire_some(pass, directory);
+    else if (rc == 0 && velo_names_are_scarce(region))
+        velo_retire_found(region, directory); /* if it may: these were the last that fit */
     velo_os_close(dirfd);
     return rc;
 }
@@ -157,6 +170,14 @@ int velo_stale_locked(struct velo_region *region, uint32_t directory)
         return 0;
     velo_set32(region, &node->flags, node->flags | VELO_NODE_STALE);
     return 1;
+}
+
+void velo_stale(struct velo_region *region, uint32_t directory)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    velo_stale_locked(region, directory);
+    velo_commit(region, &hold);
 }
 
 /* After the look, so that nobody who is killed looking takes the mark away; and not when somebody

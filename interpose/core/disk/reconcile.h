@@ -24,6 +24,8 @@ int velo_directory_refresh(struct velo_region *region, uint32_t directory);
 /* Until the namespace has taken in what the kernel did in `directory`, whoever comes looks at the disk.
  * Whether it was not marked before. */
 int velo_stale_locked(struct velo_region *region, uint32_t directory);
+/* The same, when a name there is made or removed by the kernel alone. */
+void velo_stale(struct velo_region *region, uint32_t directory);
 /* What was marked STALE is compared: take the mark away, unless somebody was killed since header.recoveries
  * was `recoveries`. */
 void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries);

@@ -7,4 +7,7 @@
 /* Before a file that holds `bytes` grows: 0, or -ENOSPC: memory is full and nobody made room in time. */
 int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes);
 
+/* Tables, names and the library's copy. */
+uint64_t velo_metadata_bytes(const struct velo_region *region);
+
 #endif

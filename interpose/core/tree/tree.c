@@ -55,10 +55,8 @@ void velo_names_record_locked(struct velo_region *region, uint32_t node, const s
 static uint32_t find_reachable(const struct velo_region *region, const struct stat *kernel)
 {
     const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
-    return (VELO_READ(velo_node_at(region, node)->flags) &
-            (VELO_NODE_PATH_TOO_LONG | VELO_NODE_MOUNT)) != 0
-               ? 0
-               : node;
+    const uint32_t kernels = VELO_NODE_PATH_TOO_LONG | VELO_NODE_MOUNT | VELO_NODE_RETIRED;
+    return (VELO_READ(velo_node_at(region, node)->flags) & kernels) != 0 ? 0 : node;
 }
 
 uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel)

@@ -1,11 +1,10 @@
 /* stats.c - what `velo status` shows of an arena. */
+#include "core/disk/space.h"
 #include "core/tree/tree.h"
 
 #include <string.h>
 
 #include "kernel/os.h"
-
-uint64_t velo_metadata_bytes(const struct velo_region *region);
 
 static void count_file(const struct velo_region *region, const struct velo_node *node,
                        struct velo_statistics *out)
