@@ -209,8 +209,15 @@ class Lock:
             os.rmdir(os.path.dirname(self.path))
 
     def sweep(self) -> None:
-        """Remove what a killed holder left; does nothing when somebody holds it."""
-        if os.path.exists(self.path) and self.take(timeout_s=0):
+        """Remove what a killed holder left; does nothing when somebody holds it, or nobody did."""
+        with suppress(OSError):
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                return
+            self._fd = fd
             self.release()
 
     def is_ours(self) -> bool:

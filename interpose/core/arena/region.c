@@ -231,6 +231,8 @@ int velo_region_create(const char *directory, const struct velo_options *options
     if (fd < 0)
         return fd;
     rc = fill(fd, directory, options);
+    if (rc == 0)
+        rc = velo_os_fchmod(fd, 0666); /* below a 0700 root, as above */
     velo_os_close(fd);
     if (rc == 0)
         rc = velo_os_renameat(AT_FDCWD, temporary, AT_FDCWD, path, 1 /* NOREPLACE */);

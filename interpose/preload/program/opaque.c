@@ -122,6 +122,7 @@ static enum program identify_script(const char *head, size_t size, char out[INTE
     return PROGRAM_SCRIPT;
 }
 
+/* The loader leaves us out of such (AT_SECURE), also of whoever is another user just for now. */
 static bool gains_privileges(int fd)
 {
     struct stat stat;
@@ -129,6 +130,8 @@ static bool gains_privileges(int fd)
         return false;
     const uid_t uid = (uid_t)velo_sys0(SYS_geteuid);
     const gid_t gid = (gid_t)velo_sys0(SYS_getegid);
+    if ((uid_t)velo_sys0(SYS_getuid) != uid || (gid_t)velo_sys0(SYS_getgid) != gid)
+        return true;
     if ((stat.st_mode & S_ISUID) != 0 && stat.st_uid != uid)
         return true;
     if ((stat.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && stat.st_gid != gid)

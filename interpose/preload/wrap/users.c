@@ -1,11 +1,9 @@
-/* users.c - a process that becomes another user.
+/* users.c - a process that becomes another user for good.
  *
  * What the new user may do in the real tree, the kernel decides; in memory we would have to guess it
- * (ACLs, capabilities, set-group-ID directories), with an arena that he could write.  So from just
- * before that step on the process is opaque, as in a sandbox: the tree is on disk, and he can neither
- * open the arena nor ask the router.  A step that fails is taken back. */
-#include <sys/fsuid.h>
-
+ * (ACLs, capabilities, set-group-ID directories), and he cannot ask the router.  So from just before
+ * that step on the process is opaque, as in a sandbox, and the tree is on disk.  A step that fails is taken back.  Who can go back (a saved or
+ * real user is kept) is still the one he was. */
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
 #include "preload/program/sandbox.h"
@@ -13,15 +11,59 @@
 
 #define UNCHANGED ((uid_t) - 1)
 
-static bool is_another(uid_t uid)
+struct users {
+    uid_t real, effective, saved;
+};
+
+static struct users users_now(void)
 {
-    return uid != UNCHANGED && uid != (uid_t)velo_sys0(SYS_geteuid);
+    struct users now = {0, 0, 0};
+    velo_sys3(SYS_getresuid, velo_word(&now.real), velo_word(&now.effective),
+              velo_word(&now.saved));
+    return now;
+}
+
+static uid_t chosen(uid_t asked, uid_t now)
+{
+    return asked == UNCHANGED ? now : asked;
+}
+
+/* setuid(2) of one who may not: the effective one alone. */
+static struct users after_setuid(const struct users *now, uid_t uid)
+{
+    if (now->effective == 0)
+        return (struct users){uid, uid, uid};
+    return (struct users){now->real, uid, now->saved};
+}
+
+/* setreuid(2): the saved one follows when the real one is set, or the effective one to another. */
+static struct users after_setreuid(const struct users *now, uid_t real, uid_t effective)
+{
+    struct users then = {chosen(real, now->real), chosen(effective, now->effective), now->saved};
+    if (real != UNCHANGED || (effective != UNCHANGED && effective != now->real))
+        then.saved = then.effective;
+    return then;
+}
+
+static struct users after_setresuid(const struct users *now, uid_t real, uid_t effective,
+                                    uid_t saved)
+{
+    return (struct users){chosen(real, now->real), chosen(effective, now->effective),
+                          chosen(saved, now->saved)};
+}
+
+static bool is_for_good(const struct users *now, const struct users *then)
+{
+    return then->real != now->effective && then->effective != now->effective &&
+           then->saved != now->effective;
 }
 
 /* A macro, because the calls have different numbers of arguments. */
-#define BECOMES(another, call)                                                                     \
+#define BECOMES(then, call)                                                                        \
     ({                                                                                             \
-        const int was_ = (another) ? velo_step_begin() : VELO_OFF;                                 \
+        const struct users now_ = users_now(), *now = &now_;                                       \
+        const struct users then_ = (then);                                                         \
+        const int was_ = is_for_good(now, &then_) ? velo_step_begin() : VELO_OFF;                  \
         const long rc_ = (call);                                                                   \
         velo_step_end(was_, rc_);                                                                  \
         rc_;                                                                                       \
@@ -29,48 +71,27 @@ static bool is_another(uid_t uid)
 
 EXPORT int setuid(uid_t uid)
 {
-    return (int)BECOMES(is_another(uid), NEXT(setuid)(uid));
-}
-
-EXPORT int seteuid(uid_t uid)
-{
-    return (int)BECOMES(is_another(uid), NEXT(seteuid)(uid));
+    return (int)BECOMES(after_setuid(now, uid), NEXT(setuid)(uid));
 }
 
 EXPORT int setreuid(uid_t real, uid_t effective)
 {
-    return (int)BECOMES(is_another(real) || is_another(effective), NEXT(setreuid)(real, effective));
+    return (int)BECOMES(after_setreuid(now, real, effective), NEXT(setreuid)(real, effective));
 }
 
 EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
-    return (int)BECOMES(is_another(real) || is_another(effective) || is_another(saved),
+    return (int)BECOMES(after_setresuid(now, real, effective, saved),
                         NEXT(setresuid)(real, effective, saved));
-}
-
-/* It never says that it failed; what is asked afterwards, does. */
-static long set_file_user(uid_t uid, long *before)
-{
-    *before = velo_sys1(SYS_setfsuid, uid);
-    return (uid_t)velo_sys1(SYS_setfsuid, UNCHANGED) == uid ? 0 : -EPERM;
-}
-
-EXPORT int setfsuid(uid_t uid)
-{
-    long before;
-    (void)BECOMES(is_another(uid), set_file_user(uid, &before));
-    return (int)before;
 }
 
 /* By number it is the calling thread alone that becomes another; opaque are all. */
 long velo_becomes_by_number(long number, long a, long b, long c)
 {
-    const bool another = is_another((uid_t)a) || (number != SYS_setuid && is_another((uid_t)b)) ||
-                         (number == SYS_setresuid && is_another((uid_t)c));
-    return velo_answer(BECOMES(another, velo_sys3(number, a, b, c)));
-}
-
-long velo_file_user_by_number(long uid)
-{
-    return setfsuid((uid_t)uid);
+    const uid_t first = (uid_t)a, second = (uid_t)b, third = (uid_t)c;
+    return velo_answer(BECOMES(number == SYS_setuid ? after_setuid(now, first)
+                               : number == SYS_setreuid
+                                   ? after_setreuid(now, first, second)
+                                   : after_setresuid(now, first, second, third),
+                               velo_sys3(number, a, b, c)));
 }

@@ -3,6 +3,5 @@
 #define VELO_PRELOAD_USERS_H
 
 long velo_becomes_by_number(long number, long a, long b, long c);
-long velo_file_user_by_number(long uid);
 
 #endif

@@ -25,17 +25,6 @@ def write(name):
         file.write("more\n")
 
 
-def arena_opens(maps):
-    """Whether a file that velo has mapped can be opened; natively there is none."""
-    for name in maps:
-        try:
-            os.close(os.open(name, os.O_RDWR))
-        except OSError:
-            continue
-        return True
-    return False
-
-
 def run(name, **options):
     return subprocess.run([name], capture_output=True, check=False, **options).stdout
 
@@ -76,9 +65,6 @@ def become(*calls):
         attempt(write, "readable")
         attempt(os.listdir, "closed")
         attempt(os.unlink, "readable")
-        # Nothing of velo's is open to whoever is not its user any more.
-        maps = {line.split()[-1] for line in open("/proc/self/maps") if line.rstrip().endswith("/meta")}
-        attempt(arena_opens, sorted(maps))
         os._exit(0)
     os.waitpid(pid, 0)
     for name in sorted(os.listdir("shared")):
@@ -90,6 +76,13 @@ become(("setgroups", []), ("setgid", 65534), ("setuid", 65534))
 become(("setegid", 65534), ("seteuid", 65534))
 become(("setresgid", 65534, 65534, 65534), ("setresuid", 65534, 65534, 65534))
 become(("setreuid", 65534, 65534),)
+
+# Who is another just for now starts a program, which has no library of ours.
+with open("fresh", "w") as file:
+    file.write("fresh\n")
+os.seteuid(65534)
+print(subprocess.run(["cat", "fresh"], capture_output=True, check=False).stdout)
+os.seteuid(0)
 
 # There and back again; a step that fails changes nothing.
 os.seteuid(65534)

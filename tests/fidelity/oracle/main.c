@@ -144,12 +144,14 @@ void context_clear(struct context *c)
 
 /* ---- one script ------------------------------------------------------------------------------ */
 
+/* The saved one stays: who becomes another for good works on disk, and this is about memory. */
 static void become(uid_t uid)
 {
     if (uid == 0)
         return;
     if (chown(shared->base, uid, uid) != 0 || chown(shared->outside, uid, uid) != 0 ||
-        setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) {
+        setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 ||
+        setresuid(uid, uid, (uid_t)-1) != 0) {
         fprintf(stderr, "oracle: cannot be user %u\n", uid);
         _exit(3);
     }
