@@ -192,3 +192,36 @@ def test_the_core_has_one_door() -> None:
 
 def _is_outside(path: str) -> bool:
     return path.startswith("preload/") or "/" not in path
+
+
+PROTOTYPE = re.compile(
+    r"^(?!static|extern|typedef|#)[A-Za-z_][\w \*]*?\b(velo_\w+)\s*\([^;{]*\)[^;{]*;", re.M
+)
+
+
+def declared_elsewhere(sources: Sources) -> list[str]:
+    """Functions whose header is not the one that is called as their file."""
+    defined = definitions(sources)
+    return sorted(
+        f"{name} of {owner} is declared in {path}, not in {Path(owner).with_suffix('.h')}"
+        for path, text in sources.items()
+        if path.endswith(".h") and path not in DOORS and "/" in path
+        for name in PROTOTYPE.findall(text)
+        for owner in defined.get(name, ())
+        if Path(owner).with_suffix(".h") != Path(path) and not path.startswith("kernel/")
+    )
+
+
+def test_a_header_declares_the_functions_of_its_file() -> None:
+    found = declared_elsewhere(read())
+    assert not found, "\n".join(found)
+
+
+def test_a_prototype_in_a_strange_header_is_named() -> None:
+    sources = read()
+    sources["core/disk/copy.h"] += "void velo_last_path(void);\n"
+    sources["core/tree/path.c"] += "void velo_last_path(void)\n{\n}\n"
+    assert declared_elsewhere(sources) == [
+        "velo_last_path of core/tree/path.c is declared in core/disk/copy.h,"
+        " not in core/tree/path.h"
+    ]

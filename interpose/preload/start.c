@@ -11,6 +11,8 @@
 #include "preload/program/opaque.h"
 #include "preload/sud/signals.h"
 #include "preload/sud/syscall_scan.h"
+#include "preload/wrap/syscall.h"
+#include "preload/sud/sigsys.h"
 
 /* Libraries that audit the loader have a libc of their own, and see the tree before we do. */
 static bool is_audited(void)

@@ -9,13 +9,20 @@
 #include <fcntl.h>
 
 #include "core/disk/copy.h"
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "kernel/lease.h"
 #include "core/disk/rights.h"
 #include "kernel/os.h"
 #include "core/disk/writeback.h"
 #include "core/disk/reconcile.h"
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
+#include "core/disk/root.h"
+#include "core/calls/setattr.h"
+#include "core/calls/again.h"
+#include "core/calls/across.h"
 
 #define EVICTIONS_MAX 20
 

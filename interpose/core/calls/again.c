@@ -1,9 +1,13 @@
 /* again.c - a place whose truth may be of a moment ago, looked at once more. */
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 
 #include <string.h>
 
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
+#include "core/calls/again.h"
 
 int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place)
 {

@@ -9,11 +9,14 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "kernel/os.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
 #include "core/tree/stamps.h"
+#include "core/calls/again.h"
 
 #define ATTEMPTS_MAX 1000
 

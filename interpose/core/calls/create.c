@@ -1,5 +1,6 @@
 /* create.c - regular files that are new: born in memory, or on disk when there is no memory. */
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,10 @@
 #include "core/tree/stamps.h"
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
+#include "core/calls/retiring.h"
+#include "core/calls/create.h"
+#include "core/calls/again.h"
 
 int velo_is_program_like(const char *name, size_t length, mode_t mode)
 {

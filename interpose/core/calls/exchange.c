@@ -8,10 +8,16 @@
 #include <fcntl.h>
 
 #include "core/disk/disk_names.h"
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "core/disk/leave.h"
 #include "kernel/os.h"
 #include "core/disk/writeback.h"
+#include "core/tree/path.h"
+#include "core/calls/rename.h"
+#include "core/calls/exchange.h"
+#include "core/calls/across.h"
 
 enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */
 

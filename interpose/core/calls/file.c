@@ -6,7 +6,8 @@
  * the node still means that tmpfs file (if not, it closes and starts over) and raises its version.
  * Who settles, puts or evicts notes the version, asks the kernel for writers, and believes the
  * answer only if the version is the same afterwards: it saw us open, or it sees the version. */
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,8 @@
 #include "core/disk/space.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
+#include "core/calls/create.h"
+#include "core/calls/again.h"
 
 #define ATTEMPTS_MAX 1000
 

@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "core/disk/disk_names.h"
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "core/disk/leave.h"
 #include "core/disk/temporary.h"
 #include "kernel/os.h"
@@ -22,6 +24,12 @@
 #include "core/disk/retire.h"
 #include "core/tree/stamps.h"
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
+#include "core/disk/root.h"
+#include "core/calls/retiring.h"
+#include "core/calls/rename.h"
+#include "core/calls/create.h"
+#include "core/calls/again.h"
 
 /* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
 static int wait_for_writer(struct velo_region *region, struct velo_hold *hold, uint32_t name)

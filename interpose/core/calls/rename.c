@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "core/disk/disk_names.h"
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "kernel/lease.h"
 #include "core/disk/leave.h"
 #include "core/disk/temporary.h"
@@ -18,6 +20,12 @@
 #include "core/disk/reconcile.h"
 #include "core/tree/stamps.h"
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
+#include "core/calls/rename.h"
+#include "core/calls/exchange.h"
+#include "core/calls/create.h"
+#include "core/calls/again.h"
+#include "core/calls/across.h"
 
 #define ATTEMPTS_MAX 1000
 

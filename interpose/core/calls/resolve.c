@@ -15,6 +15,8 @@
 
 #include "kernel/os.h"
 #include "core/disk/reconcile.h"
+#include "core/tree/path.h"
+#include "core/disk/root.h"
 
 #define OPTIMISTIC_TRIES 20
 #define RESTARTS_MAX 100

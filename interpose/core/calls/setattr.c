@@ -9,13 +9,18 @@
 #include <string.h>
 
 #include "core/disk/copy.h"
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "kernel/os.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
 #include "core/tree/stamps.h"
 #include "core/presence/watch.h"
 #include "core/disk/xattr.h"
+#include "core/calls/setattr.h"
+#include "core/calls/create.h"
+#include "core/calls/again.h"
 
 #define ATTEMPTS_MAX 1000
 

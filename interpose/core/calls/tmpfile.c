@@ -3,7 +3,9 @@
  * Such a file is a node that no directory counts, as an unlinked one is, and a shard frees it when
  * nobody has it open any more.  Only VELO_NODE_LINKABLE tells them apart: an unlinked file stays
  * without a name for good. */
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +16,8 @@
 #include "core/disk/residency.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
+#include "core/calls/create.h"
 
 /* The kernel calls it "#<inode>", for those who ask where a descriptor leads. */
 static size_t label(uint64_t inode, char out[24])

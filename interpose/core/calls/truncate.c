@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "kernel/os.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"

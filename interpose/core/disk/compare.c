@@ -15,6 +15,9 @@
 #include "core/arena/process.h"
 #include "reconcile.h"
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
+#include "core/disk/mounted.h"
+#include "core/disk/compare.h"
 
 void velo_enqueue(struct velo_pass *pass, uint32_t directory)
 {

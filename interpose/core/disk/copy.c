@@ -18,6 +18,8 @@
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
+#include "core/disk/xattr.h"
 
 #define COPY_CHUNK (1u << 20)
 

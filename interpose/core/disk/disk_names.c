@@ -8,6 +8,7 @@
 #include "core/arena/process.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
 
 /* A frame of its own: few need it. */
 __attribute__((noinline)) static int probe_name_locked(struct velo_region *region, uint32_t index,

@@ -13,6 +13,7 @@
 #include "rights.h"
 #include "kernel/os.h"
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
 
 struct due {
     int64_t mtime_ns;

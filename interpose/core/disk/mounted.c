@@ -13,6 +13,7 @@
 #include "kernel/os.h"
 #include "pass.h"
 #include "core/tree/tree.h"
+#include "core/disk/mounted.h"
 
 #ifndef STATX_ATTR_MOUNT_ROOT
 #define STATX_ATTR_MOUNT_ROOT 0x2000

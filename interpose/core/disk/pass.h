@@ -24,16 +24,4 @@ struct velo_pass {
     uint32_t queue[VELO_QUEUE_MAX];
 };
 
-/* `directory` will be looked at, too. */
-void velo_enqueue(struct velo_pass *pass, uint32_t directory);
-/* Make the namespace's `text` in `parent` what lstat says of it now. 0 or -ENOSPC. */
-int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text);
-/* The kernel put something else there: the same, and what memory has of the old one counts no more. Where
- * that is no directory, the name is never missing in between. */
-int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text);
-/* The name's file has a version in memory (or the store) that the disk has not. */
-int velo_is_dirty_file(const struct velo_region *region, uint32_t name);
-/* Take the name of a file out; free the file with its last one. */
-void velo_file_gone_locked(struct velo_region *region, uint32_t name);
-
 #endif

@@ -14,6 +14,7 @@
 #include "pass.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
 
 static int poison_at(const struct velo_name *name, const char *path)
 {

@@ -19,6 +19,9 @@
 #include "retire.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
+#include "core/disk/root.h"
+#include "core/disk/mounted.h"
+#include "core/disk/compare.h"
 
 #define REMOVALS_A_LOCK 16
 

@@ -8,15 +8,6 @@
 
 #define VELO_FLUSH_LOCK_PATIENCE_MS 60000
 
-/* Does velo.toml name the directory `path`? */
-int velo_pattern_matches(const struct velo_header *header, const char *path, size_t length);
-/* The node of that root, or 0. */
-uint32_t velo_root_find(const struct velo_region *region, const char *path, size_t length);
-/* Make `path` (of `length` bytes) a root and take in its tree: names and stats only. -ENOENT,
- * -ENOTDIR when it is no directory (a symlink is none), -ENOSPC when there is no slot left. */
-int velo_root_attach(struct velo_region *region, const char *path, size_t length);
-/* Forget a root and everything below, in memory only. */
-void velo_root_forget(struct velo_region *region, uint32_t root);
 /* Take in the tree below `directory`, which nobody sees yet; the caller holds the flush lock. */
 int velo_tree_take_in(struct velo_region *region, uint32_t directory);
 /* Compare one directory (not what is below, but for new directories) with the disk. */
@@ -32,10 +23,6 @@ void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t rec
 /* Make the namespace's `text` in `parent` what the disk has there now, whatever it was. */
 int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char *text,
                         size_t length);
-/* Does the namespace say of a name what the disk says? `there` is what lstat answered about it,
- * 0 or -errno; `directory` and `text` name it. */
-int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
-                size_t length, int there, const struct stat *disk);
 
 /* While opaque programs run (opaque.c): compare everything when one has ended, and the path that a
  * walk just came along, with what it answered. True when something was taken in: walk again. */
@@ -47,13 +34,6 @@ struct velo_walked {
     int answer;  /* 0 with *place, or -errno */
     int attempt; /* from 0 */
 };
-void velo_opaque_poll(struct velo_region *region);
-/* One more of that name, when it is not watched yet. */
-void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally);
-/* opaque_children.c: enter what the program in `slot`, which ended, left running. */
-void velo_opaque_children_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
-int velo_opaque_compare(struct velo_region *region, const struct velo_walked *walked,
-                        const struct velo_place *place);
 #define VELO_WALK_A_PREFIX                                                                         \
     0x1000u /* resolve.c passes it on to velo_opaque_compare, which said it */
 

@@ -8,6 +8,7 @@
 #include "kernel/os.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
 
 #define MAY_SEARCH 0100u
 #define MAY_CHANGE 0300u

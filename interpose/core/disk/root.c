@@ -10,6 +10,8 @@
 #include "mounts.h"
 #include "kernel/os.h"
 #include "core/tree/tree.h"
+#include "core/disk/root.h"
+#include "core/disk/mounted.h"
 
 /* ---- by the text of a path ------------------------------------------------------------------- */
 

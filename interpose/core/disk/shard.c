@@ -13,6 +13,7 @@
 #include "rights.h"
 #include "kernel/os.h"
 #include "core/tree/stamps.h"
+#include "core/disk/xattr.h"
 
 static void copy_info(const struct velo_region *region, uint32_t index, struct velo_node_info *out)
 {

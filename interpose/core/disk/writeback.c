@@ -20,6 +20,7 @@
 #include "kernel/os.h"
 #include "core/arena/process.h"
 #include "reconcile.h"
+#include "core/tree/path.h"
 
 #define NAMES_A_FILE_MAX 65536
 #define TRIES_A_NAME 3

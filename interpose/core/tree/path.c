@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernel/os.h"
+#include "core/tree/path.h"
 
 /* ---- paths --------------------------------------------------------------------------------- */
 

@@ -31,21 +31,6 @@ void velo_node_drop_locked(struct velo_region *region, uint32_t node);
  * entry, so a kill in the middle leaves a whole, smaller tree. */
 void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
 
-/* `directory` is `ancestor` or below it. */
-int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
-/* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
-size_t velo_longest_below(const struct velo_region *region, uint32_t top);
-/* across.c: a rename of which one end is outside, or that only the kernel can do. `leaves`: what is
- * moved is on disk only afterwards, at least in part. */
-int velo_rename_across(struct velo_region *region, struct velo_place *from, struct velo_place *to,
-                       unsigned flags, int leaves);
-/* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
-void velo_intent_announce(struct velo_region *region, int kind, uint32_t from_name,
-                          const struct velo_place *to);
-/* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.
- * 0, or -ENOSPC: to be undone. */
-int velo_rename_recover(struct velo_region *region);
-
 /* ---- attributes ---------------------------------------------------------------------------- */
 /* Copy mode, owner, size and times of a kernel stat into the node. */
 void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
@@ -61,23 +46,6 @@ void velo_program_locked(struct velo_region *region, uint32_t node);
 /* True when each name of the file has its current version on disk; of a DISK file always. */
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
 /* ---- paths --------------------------------------------------------------------------------- */
-/* Real path of a directory or of a name in it, under the lock. Length or -errno. */
-int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX]);
-int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
-                   size_t length, char path[PATH_MAX]);
-/* "<arena>/i/<id>". */
-uint64_t velo_backing_new(struct velo_region *region);
-
-/* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */
-int velo_may(struct velo_region *region, const struct velo_node *directory, unsigned wanted);
-/* On the way of a walk with these flags: may the caller search it? */
-int velo_may_search(struct velo_region *region, const struct velo_node *directory,
-                    unsigned walk_flags);
-/* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
-int velo_may_remove(struct velo_region *region, const struct velo_node *directory,
-                    const struct velo_node *node);
-/* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */
-int velo_may_link(struct velo_region *region, const struct velo_node *node);
 
 /* What lstat says of a name under which the namespace has a regular file: is it poison? */
 static inline int velo_is_poison(const struct velo_region *region, const struct stat *disk)

@@ -5,6 +5,7 @@
 
 #include "kernel/proc.h"
 #include "core/disk/reconcile.h"
+#include "core/upkeep/mounting.h"
 
 #define SCAN_NS 100000000ull /* a look costs some 30 us */
 

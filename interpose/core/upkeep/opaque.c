@@ -15,7 +15,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "core/calls/file.h"
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
 #include "core/disk/leave.h"
 #include "core/disk/mounts.h"
 #include "kernel/os.h"
@@ -23,6 +25,10 @@
 #include "core/arena/process.h"
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
+#include "core/upkeep/opaque_children.h"
+#include "core/upkeep/opaque.h"
+#include "core/upkeep/mounting.h"
+#include "core/disk/compare.h"
 
 #define ATTEMPTS_MAX 2 /* the directory, then everything; then the namespace is believed */
 

@@ -25,6 +25,8 @@
 #include "core/arena/process.h"
 #include "core/disk/reconcile.h"
 #include "core/tree/tree.h"
+#include "core/upkeep/opaque_children.h"
+#include "core/upkeep/opaque.h"
 
 #define MARK_BYTES 4096
 #define SHORT_NS 1000000000ull /* in a second numbers do not come round */

@@ -21,6 +21,7 @@
 #include "core/arena/process.h"
 #include "core/disk/reconcile.h"
 #include "kernel/sockets.h"
+#include "core/upkeep/opaque_children.h"
 
 #define PROBE_NS 20000000ull /* between two looks, by whoever walks */
 #define LINGER_FIFO_NS 10000000000ull /* `echo words >fifo` is over before the work begins */

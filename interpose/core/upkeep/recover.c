@@ -10,6 +10,8 @@
 #include "core/arena/region.h"
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
+#include "core/upkeep/opaque.h"
+#include "core/calls/rename.h"
 
 static void mark_stale(struct velo_region *region, uint32_t directory)
 {

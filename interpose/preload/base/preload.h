@@ -73,9 +73,6 @@ void velo_switch_off(void);
 extern _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec")));
 #define VELO_VFORK_CHILD_LEFT 2 /* it is in a sandbox, and its parent is not (sandbox.c) */
 
-/* This process, or vfork child, is where paths are not the arena's, and what it starts is not entered. */
-bool velo_has_left(void);
-
 /* What a child needs in its environment, kept from our own (environment.c). */
 extern char velo_library_path[1024]; /* how the loader was told to find us; "" if unknown */
 extern char velo_arena_assignment[256 + 16]; /* "VELO_ARENA=/dev/shm/..." */

@@ -65,5 +65,7 @@ static inline unsigned velo_walk_flags(int at_flags)
 {
     return (at_flags & AT_SYMLINK_NOFOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
 }
+/* claim.c: can absolute `text` lead to a hosted directory, as it stands? */
+bool velo_may_reach_hosted(const struct velo_region *region, const char *text);
 
 #endif

@@ -13,6 +13,8 @@
 #include "kernel/os.h"
 #include "outside.h"
 #include "preload/base/raw.h"
+#include "inbound_symlinks.h"
+#include "claim.h"
 
 #define ENTRIES_MAX 100000u
 #define FOLLOWED_MAX 8

@@ -12,6 +12,8 @@
 
 #include "kernel/os.h"
 #include "preload/base/raw.h"
+#include "inbound_symlinks.h"
+#include "claim.h"
 
 #define PLAIN_MAX 512u /* directories: one page */
 #define FOLLOWED_MAX 8

@@ -25,16 +25,7 @@ int velo_claim_by_directory(struct velo_region *region, const char *path, unsign
 void velo_link_made(struct velo_region *region, int dirfd, const char *path);
 void velo_link_moved(struct velo_region *region, const char *from, int to_fd, const char *to);
 
-/* inbound_symlinks.c: may a symlink in this directory lead in? Looks through it when nobody did.
- * `directory`, from `at`, is what `stat` is of. */
-bool velo_scan_outside(struct velo_region *region, int at, const char *directory,
-                       const struct stat *stat);
-/* Does the symlink at absolute `path`, or one that it leads to? */
-bool velo_is_inbound(struct velo_region *region, const char *path);
 /* Where the last component begins; a slash at the end belongs to it. */
 size_t velo_last_of(const char *path);
-
-/* claim.c: can absolute `text` lead to a hosted directory, as it stands? */
-bool velo_may_reach_hosted(const struct velo_region *region, const char *text);
 
 #endif

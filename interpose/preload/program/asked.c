@@ -11,6 +11,8 @@
 #include "kernel/sockets.h"
 #include "peers.h"
 #include "preload/base/raw.h"
+#include "exempt.h"
+#include "asked.h"
 
 #define WAITING_MAX 4096u /* descriptors above are looked at for each client */
 

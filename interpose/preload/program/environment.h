@@ -32,5 +32,7 @@ void velo_environment_leave(void);
         there##_bytes == 0                                                                         \
             ? (environment)                                                                        \
             : velo_environment_make(environment, enter, first, __builtin_alloca(there##_bytes))
+/* This process, or vfork child, is where paths are not the arena's, and what it starts is not entered. */
+bool velo_has_left(void);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "environment.h"
 #include "peers.h"
+#include "exempt.h"
 
 enum kind { AGENT, BUS, DISPLAY, NAMES, SYSTEM };
 

@@ -16,6 +16,7 @@
 #include "preload/base/raw.h"
 #include "preload/program/environment.h"
 #include "preload/program/peers.h"
+#include "fifo.h"
 
 #define ATTEMPTS_MAX 6
 #define PAUSE_NS 1000000l

@@ -15,6 +15,7 @@
 #include "preload/write/credit.h"
 #include "preload/base/objects.h"
 #include "preload/base/raw.h"
+#include "preload/write/relocate.h"
 
 #define HEAD_BYTES 2048u
 #define SCRIPT_DEPTH_MAX 5 /* the kernel's limit on interpreters of interpreters */

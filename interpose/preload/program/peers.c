@@ -18,6 +18,8 @@
 #include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "preload/write/recent.h"
+#include "exempt.h"
+#include "asked.h"
 
 uint64_t velo_mix(uint64_t hash, uint64_t word)
 {

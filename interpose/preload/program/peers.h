@@ -38,22 +38,8 @@ void velo_wait_at(int fd, const struct sockaddr *address, socklen_t length);
 /* The other end of a connected AF_UNIX socket is outside. */
 bool velo_talks_to_outside(int fd);
 
-/* asked.c: `got` is what a client of the socket `fd` that waits is connected by. If he is outside, the tree is
- * on disk when this returns. Keeps errno. */
-void velo_accepted(int fd, int got);
-/* `fd` waits for clients from now on. */
-void velo_asked_at(int fd);
-/* This process has connected to a port (0: it failed) at which somebody inside waits. */
-void velo_asks_ours(int fd, unsigned port);
-
 /* Is that process inside? Of one that was a moment ago it is believed. */
 bool velo_is_inside(struct velo_region *region, uint32_t pid);
-
-/* fifo.c: `fd` is what stands at `path`, which may be a FIFO; that was opened outside of hosted directories; one
- * was made there. Keep errno. */
-void velo_fifo_opened(int fd, const char *path);
-void velo_maybe_fifo_opened(int fd, const char *path, int flags);
-void velo_fifo_made(const char *path);
 
 /* Of addresses, in peers.c. `name`: a path, or "@" and an abstract name, whose zero bytes are shown as "@",
  * too; false: none. */
@@ -72,10 +58,5 @@ static inline uint64_t velo_key_of_inode(uint64_t inode)
 {
     return velo_mix(0x696e6f6465, inode) | 1;
 }
-
-/* exempt.c: is the peer of a kind that does not look into trees? `name` of an AF_UNIX address, "@..." for
- * an abstract one. */
-bool velo_is_exempt_name(const char *name);
-bool velo_is_exempt_port(unsigned port);
 
 #endif

@@ -13,6 +13,7 @@
 #include "filter.h"
 #include "preload/base/raw.h"
 #include "signals.h"
+#include "signal.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59

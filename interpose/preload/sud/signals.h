@@ -17,16 +17,6 @@ struct velo_kernel_action {
     uint64_t mask;
 };
 
-/* sigsys.c: the handler, and who it must tell from the program's own code. */
-void velo_sigsys(int signal, siginfo_t *info, void *context);
-void velo_sigsys_find_loader(void);
-
-/* rt_sigaction as the program means it. 0 or -errno; *before is always filled on success. */
-long velo_action_change(int signal, const struct velo_kernel_action *wanted,
-                        struct velo_kernel_action *before);
-/* A SIGSYS that is none of ours, from kill(2) or a filter: what the program wants done with it. */
-void velo_sigsys_deliver(int signal, siginfo_t *info, void *context);
-
 /* Whether SIGSYS is blocked after sigprocmask(how) with a set that does or does not name it. */
 static inline bool velo_blocks_then(int how, bool named, bool before)
 {

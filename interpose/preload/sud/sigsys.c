@@ -30,6 +30,9 @@
 #include "preload/program/sandbox.h"
 #include "syscall_scan.h"
 #include "summon.h"
+#include "preload/write/relocate.h"
+#include "sigsys.h"
+#include "signal.h"
 
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2

@@ -6,6 +6,7 @@
  * before. What counts is the number that is loaded into eax on the way. A number that is not to be
  * seen may be any, so it counts too. */
 #include "syscall_scan.h"
+#include "x86_decode.h"
 
 #if defined(__x86_64__)
 #include <emmintrin.h>

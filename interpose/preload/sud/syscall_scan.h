@@ -15,9 +15,6 @@ struct velo_text {
 
 bool velo_text_names_files(const struct velo_text *text);
 
-/* Bytes of the instruction at `code`, at least 1; 0 when it makes no sense or ends behind `end`. */
-size_t velo_x86_length(const unsigned char *code, const unsigned char *end);
-
 /* By number: where a system call goes to a function of ours, and whether code that makes it is looked for. */
 enum { VELO_ROUTED_FILES = 1, VELO_ROUTED_OTHER = 2 };
 #define VELO_NUMBERS_MAX 512
@@ -25,7 +22,6 @@ extern const unsigned char velo_syscall_is_routed[VELO_NUMBERS_MAX];
 
 /* A routed call, as libc's syscall would return it (wrap/syscall.c); what handles raw calls has the pointer. */
 typedef long velo_routed(long number, long a, long b, long c, long d, long e, long f);
-velo_routed velo_syscall_routed;
 extern velo_routed *velo_route_call;
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "sud.h"
 #include "preload/write/credit.h"
+#include "preload/write/relocate.h"
 
 struct start {
     void *(*function)(void *);

@@ -4,6 +4,7 @@
  * Tables are by opcode: which have a ModRM byte, which an immediate. Operands themselves are never
  * looked at. Unknown prefixes of newer extensions give 0, and the reader goes on elsewhere. */
 #include "syscall_scan.h"
+#include "x86_decode.h"
 
 #if defined(__x86_64__)
 

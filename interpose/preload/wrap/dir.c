@@ -15,6 +15,7 @@
 #include "preload/base/raw.h"
 #include "dir.h"
 #include "open.h"
+#include "walk.h"
 
 #define FIRST_BYTES 4096u
 /* Another one when the directory was removed and its slot is used again. */

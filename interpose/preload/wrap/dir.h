@@ -14,7 +14,4 @@ DIR *velo_opendir_at(int dirfd, const char *path, bool *is_plain);
 #define VELO_NEVER_A_DESCRIPTOR (-1447382863) /* "-VELO" */
 #define VELO_STREAM_MARK 0x6f6c6576u
 
-/* Everything on disk, for a reader who will look there himself. Counted as an escape. */
-void velo_flush_tree(struct velo_region *region);
-
 #endif

@@ -18,6 +18,7 @@
 #include "preload/base/raw.h"
 #include "dir.h"
 #include "fts.h"
+#include "fts_list.h"
 
 static const char hierarchy_owner;
 

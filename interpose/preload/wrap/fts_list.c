@@ -11,6 +11,7 @@
 
 #include "preload/base/raw.h"
 #include "fts.h"
+#include "fts_list.h"
 
 static bool is_dot(const char *name)
 {

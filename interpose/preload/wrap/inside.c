@@ -15,6 +15,7 @@
 
 #include "preload/path/claim.h"
 #include "dir.h"
+#include "walk.h"
 
 /* ---- texts that may name hosted files -------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "io.h"
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
 

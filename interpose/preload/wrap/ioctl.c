@@ -8,6 +8,7 @@
 #include "preload/write/credit.h"
 #include "preload/base/pointers.h"
 #include "preload/base/raw.h"
+#include "preload/write/relocate.h"
 
 #ifndef LOOP_CONFIGURE
 #define LOOP_CONFIGURE 0x4C0A /* Linux 5.8; begins with the descriptor, as a 32-bit number */

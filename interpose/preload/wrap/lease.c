@@ -12,6 +12,7 @@
 #include "preload/write/credit.h"
 #include "preload/write/locks.h"
 #include "preload/base/raw.h"
+#include "lock.h"
 
 #define PATIENCE_MS 5
 

@@ -11,6 +11,8 @@
 #include "preload/path/outside.h"
 #include "preload/base/raw.h"
 #include "preload/program/peers.h"
+#include "preload/write/relocate.h"
+#include "preload/program/fifo.h"
 
 #define THE_NAME (VELO_WALK_NOFOLLOW | VELO_WALK_LAST)
 

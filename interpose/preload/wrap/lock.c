@@ -11,6 +11,8 @@
 #include "preload/write/credit.h"
 #include "preload/write/locks.h"
 #include "preload/base/raw.h"
+#include "preload/write/relocate.h"
+#include "lock.h"
 
 #define TRIED_MAX 64u
 

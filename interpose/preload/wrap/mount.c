@@ -6,6 +6,7 @@
 
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
+#include "preload/program/environment.h"
 
 #define RECONFIGURE 7 /* a command of fsconfig: what is mounted becomes read-only, for instance */
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)

@@ -9,6 +9,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/write/relocate.h"
 
 /* What only we have open, as who follows a log has, is led to the disk, too: there everybody writes. */
 static void watch_node(struct velo_place *place)

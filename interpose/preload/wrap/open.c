@@ -12,6 +12,7 @@
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
 #include "preload/program/peers.h"
+#include "preload/program/fifo.h"
 
 #define TEMPORARY_TRIES 1000
 

@@ -12,7 +12,6 @@ int velo_open_standing(const struct velo_place *place, int flags, mode_t mode);
 
 /* wrap/openat2.c: as syscall(2) returns it. */
 struct open_how;
-long velo_openat2(int dirfd, const char *path, const struct open_how *how, size_t size);
 
 /* How open treats a symlink at the end. */
 static inline unsigned velo_open_walk_flags(int flags)

@@ -11,6 +11,8 @@
 #include "preload/program/peers.h"
 #include "preload/base/raw.h"
 #include "open.h"
+#include "openat2.h"
+#include "preload/program/fifo.h"
 
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20

@@ -11,6 +11,8 @@
 #include "preload/write/credit.h"
 #include "preload/program/peers.h"
 #include "preload/base/raw.h"
+#include "preload/write/relocate.h"
+#include "preload/program/asked.h"
 
 /* Of an AF_UNIX address that names a file: its path, or false. */
 static bool path_of_address(const struct sockaddr *any, socklen_t length,

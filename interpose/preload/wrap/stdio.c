@@ -8,6 +8,8 @@
 #include "preload/base/raw.h"
 #include "preload/program/peers.h"
 #include "open.h"
+#include "io.h"
+#include "preload/program/fifo.h"
 
 /* The flags of open for a mode of fopen, or -1 when it is none. */
 static int flags_of(const char *mode)

@@ -33,6 +33,8 @@
 #include "preload/sud/syscall_scan.h"
 #include "open.h"
 #include "users.h"
+#include "syscall.h"
+#include "openat2.h"
 
 int pivot_root(const char *root, const char *old); /* in no header of libc's */
 int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);

@@ -10,6 +10,7 @@
 
 #include "preload/path/claim.h"
 #include "dir.h"
+#include "walk.h"
 
 #define FLUSH_TIMEOUT_MS 60000u
 

@@ -9,6 +9,7 @@
 
 #include "credit.h"
 #include "preload/base/raw.h"
+#include "relocate.h"
 
 _Atomic uint32_t velo_write_credits[VELO_WRITE_CREDITS_MAX];
 _Atomic int velo_write_credits_top;

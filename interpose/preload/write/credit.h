@@ -7,6 +7,7 @@
 #define VELO_PRELOAD_CREDIT_H
 
 #include "preload/base/preload.h"
+#include "relocate.h"
 
 #define VELO_WRITE_CREDITS_MAX 4096u /* descriptors above have no credit */
 
@@ -67,10 +68,6 @@ void velo_write_credit_charge_to(int fd, uint64_t end);
 void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length);
 /* `fd` has a credit and its file is about to have `end` bytes, most of them a hole. */
 void velo_write_credit_commit(int fd, uint64_t end);
-/* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
- * puts it. The node to tell of, or 0. */
-uint32_t velo_closing(int fd);
-void velo_closed(uint32_t node);
 /* While a file is led to the disk no other thread of this process writes to a descriptor with a
  * credit: each says when it begins and ends. Who was cancelled in between is missed; then no file
  * is led for its sake. */
@@ -85,8 +82,6 @@ __asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.2.5");
 #else
 __asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.17");
 #endif
-void velo_gate_wait(void);
-void velo_gate_forked(void); /* in the child: it has none of them */
 
 static inline bool velo_gate_enter(int fd)
 {
@@ -139,18 +134,5 @@ bool velo_write_again(int fd, size_t count, int saved);
                  ++tries_ < WRITING_TRIES && velo_write_again(fd, count, saved_));                 \
         done_;                                                                                     \
     })
-
-/* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
- * path (relocate.c). 0, or -ENOSPC: others would notice. */
-int velo_relocate_descriptor(int fd, uint32_t node);
-/* The same because somebody outside is to meet it (a lock, a handed descriptor, a device): waits a moment
- * only. */
-int velo_relocate_soon(int fd, uint32_t node);
-/* The same for whatever descriptors of this process have the file open, or a file below the directory;
- * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
- * 0 or -errno. */
-int velo_relocate_place(const struct velo_place *place, bool waits);
-/* All that may be written, as far as nobody else has it: this process will look at the disk. */
-void velo_relocate_all(struct velo_region *region);
 
 #endif

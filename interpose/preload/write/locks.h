@@ -19,7 +19,5 @@ struct velo_locks {
 bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out);
 /* Take those again, of the file behind `fd`: those of the open file (`open`), or those of the process. */
 void velo_take_locks(int fd, const struct velo_locks *locks, bool open);
-/* `fd` is about to be locked. If it is a file in memory it goes to the disk. Keeps errno. */
-void velo_before_lock(int fd);
 
 #endif

@@ -15,6 +15,7 @@
 #include "locks.h"
 #include "share.h"
 #include "preload/base/raw.h"
+#include "relocate.h"
 
 #define DESCRIPTORS_MAX 64u
 #define SCRATCH_BYTES (1u << 16)

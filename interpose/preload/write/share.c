@@ -10,6 +10,7 @@
 #include "share.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
+#include "relocate.h"
 
 static bool is_cramped(void)
 {

@@ -1,0 +1,15 @@
+/* asked.h - what other files call of asked.c. */
+#ifndef VELO_PRELOAD_PROGRAM_ASKED_H
+#define VELO_PRELOAD_PROGRAM_ASKED_H
+
+#include "preload/base/preload.h"
+
+/* asked.c: `got` is what a client of the socket `fd` that waits is connected by. If he is outside, the tree is
+ * on disk when this returns. Keeps errno. */
+void velo_accepted(int fd, int got);
+/* `fd` waits for clients from now on. */
+void velo_asked_at(int fd);
+/* This process has connected to a port (0: it failed) at which somebody inside waits. */
+void velo_asks_ours(int fd, unsigned port);
+
+#endif

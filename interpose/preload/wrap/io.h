@@ -1,0 +1,12 @@
+/* io.h - what other files call of io.c. */
+#ifndef VELO_PRELOAD_WRAP_IO_H
+#define VELO_PRELOAD_WRAP_IO_H
+
+#include "preload/base/preload.h"
+
+/* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
+ * puts it. The node to tell of, or 0. */
+uint32_t velo_closing(int fd);
+void velo_closed(uint32_t node);
+
+#endif

@@ -1,0 +1,22 @@
+/* relocate.h - what other files call of relocate.c. */
+#ifndef VELO_PRELOAD_WRITE_RELOCATE_H
+#define VELO_PRELOAD_WRITE_RELOCATE_H
+
+#include "preload/base/preload.h"
+
+void velo_gate_wait(void);
+void velo_gate_forked(void); /* in the child: it has none of them */
+/* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
+ * path (relocate.c). 0, or -ENOSPC: others would notice. */
+int velo_relocate_descriptor(int fd, uint32_t node);
+/* The same because somebody outside is to meet it (a lock, a handed descriptor, a device): waits a moment
+ * only. */
+int velo_relocate_soon(int fd, uint32_t node);
+/* The same for whatever descriptors of this process have the file open, or a file below the directory;
+ * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
+ * 0 or -errno. */
+int velo_relocate_place(const struct velo_place *place, bool waits);
+/* All that may be written, as far as nobody else has it: this process will look at the disk. */
+void velo_relocate_all(struct velo_region *region);
+
+#endif
