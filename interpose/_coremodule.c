@@ -337,15 +337,6 @@ static PyObject *region_reconcile(PyObject *self, PyObject *args)
                          (unsigned long long)done.conflicts);
 }
 
-static PyObject *region_mounts_changed(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    Py_BEGIN_ALLOW_THREADS
-    velo_mounts_changed(region_of(self));
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
-}
-
 static PyObject *region_sweep(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -354,43 +345,6 @@ static PyObject *region_sweep(PyObject *self, PyObject *unused)
     rc = velo_sweep(region_of(self));
     Py_END_ALLOW_THREADS
     return number_or_error(rc);
-}
-
-static PyObject *region_opaque_await_exit(PyObject *self, PyObject *args)
-{
-    int pid;
-    const char *name;
-    if (!PyArg_ParseTuple(args, "is", &pid, &name))
-        return NULL;
-    velo_opaque_await_exit(region_of(self), pid, name);
-    Py_RETURN_NONE;
-}
-
-/* meets(fd, pid): the process at the other end of a socket or FIFO that this process has is outside. Whether. */
-static PyObject *region_meets(PyObject *self, PyObject *args)
-{
-    int fd, pid, outside;
-    struct stat stat;
-    if (!PyArg_ParseTuple(args, "ii", &fd, &pid))
-        return NULL;
-    if (fstat(fd, &stat) != 0)
-        return raise_errno(-errno);
-    Py_BEGIN_ALLOW_THREADS
-    outside = pid == 0 || !velo_peer_is_inside(region_of(self), (uint32_t)pid);
-    if (outside) {
-        const uint64_t inode = stat.st_ino | (S_ISFIFO(stat.st_mode) ? VELO_PEER_FIFO : 0);
-        velo_peer_known(region_of(self), velo_peer_begin(region_of(self), fd, inode), (uint32_t)pid,
-                        S_ISFIFO(stat.st_mode) ? "a FIFO" : "a socket", 0);
-    }
-    Py_END_ALLOW_THREADS
-    return PyBool_FromLong(outside);
-}
-
-static PyObject *region_heed_fifos(PyObject *self, PyObject *none)
-{
-    (void)none;
-    velo_fifos_heed(region_of(self));
-    Py_RETURN_NONE;
 }
 
 static PyObject *region_pause(PyObject *self, PyObject *args)
@@ -424,12 +378,12 @@ static PyMethodDef region_methods[] = {
     {"writeback", region_writeback, METH_VARARGS, NULL},
     {"flush", region_flush, METH_VARARGS, NULL},
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
-    {"mounts_changed", region_mounts_changed, METH_NOARGS, NULL},
+    {"mounts_changed", velo_region_mounts_changed, METH_NOARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
-    {"meets", region_meets, METH_VARARGS, NULL},
-    {"heed_fifos", region_heed_fifos, METH_NOARGS, NULL},
-    {"opaque_await_exit", region_opaque_await_exit, METH_VARARGS, NULL},
+    {"meets", velo_region_meets, METH_VARARGS, NULL},
+    {"heed_fifos", velo_region_heed_fifos, METH_NOARGS, NULL},
+    {"opaque_await_exit", velo_region_opaque_await_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

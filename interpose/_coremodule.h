@@ -41,6 +41,10 @@ static inline PyObject *number_or_error(int rc)
 }
 
 /* region.statistics() and the module's request(...): methods with files of their own. */
+PyObject *velo_region_opaque_await_exit(PyObject *self, PyObject *args);
+PyObject *velo_region_meets(PyObject *self, PyObject *args);
+PyObject *velo_region_heed_fifos(PyObject *self, PyObject *none);
+PyObject *velo_region_mounts_changed(PyObject *self, PyObject *unused);
 PyObject *velo_region_statistics(PyObject *self, PyObject *unused);
 PyObject *velo_core_request(PyObject *module, PyObject *args);
 PyObject *velo_region_trace_topics(PyObject *self, PyObject *args);

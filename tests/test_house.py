@@ -25,6 +25,7 @@ TOP = Path(__file__).resolve().parent.parent
 # A room may look into every room further down, and into none above.
 DOWNSTREAM = {"router": {"shards", "interpose"}, "shards": {"interpose"}, "interpose": set()}
 LINES_MAX = 500
+LINES_OF_C_MAX = 450
 LIBRARIES = {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 
@@ -95,8 +96,9 @@ def test_every_c_file_says_what_it_is_for() -> None:
 def test_no_file_holds_two_ideas() -> None:
     rooms = [path for path in PYTHON + C if path.relative_to(TOP).parts[0] in DOWNSTREAM]
     counts = {name(path): len(path.read_text().splitlines()) for path in rooms}
-    long = {path: count for path, count in counts.items() if count > LINES_MAX}
-    assert not long, f"longer than {LINES_MAX} lines, split them: {long}"
+    most = {path: LINES_OF_C_MAX if path.endswith((".c", ".h")) else LINES_MAX for path in counts}
+    long = {path: count for path, count in counts.items() if count > most[path]}
+    assert not long, f"longer than {LINES_MAX} lines, {LINES_OF_C_MAX} of C: split them: {long}"
 
 
 def test_velo_is_a_namespace_of_rooms() -> None:

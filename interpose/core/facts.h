@@ -61,6 +61,21 @@ int velo_is_temporary(const char *name);
 /* Something was shown: later stamps are not earlier. */
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 
+/* ---- trace.c ------------------------------------------------------------------------------- */
+/* What is traced from now on, a bit for each topic; what was until now. */
+uint32_t velo_trace_topics(struct velo_region *region, uint32_t topics);
+/* The text of an event and its topic, or NULL. */
+const char *velo_trace_text(uint32_t id, const char **topic);
+/* All events from number `from` on that are still there, oldest first; the number of the next. */
+struct velo_event_info {
+    uint64_t ns;
+    uint32_t pid, id;
+    uint64_t a, b;
+};
+typedef void (*velo_each_event)(void *context, const struct velo_event_info *event);
+uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_event each,
+                         void *context);
+
 /* ---- steps ----------------------------------------------------------------------------------- */
 /* presence/open_files.c: whoever has `file` open, as /proc spells it. `see` is told whether it is
  * this process, and the descriptor; what it returns ends the search when not 0, and is the result.

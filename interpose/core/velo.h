@@ -259,21 +259,6 @@ int velo_keeps_lock(const struct velo_region *region, uint32_t node);
 /* A file of that name is there to be locked, likely by several processes: it is made on disk. */
 int velo_names_a_lock(const struct velo_place *place);
 
-/* ---- trace.c ------------------------------------------------------------------------------- */
-/* What is traced from now on, a bit for each topic; what was until now. */
-uint32_t velo_trace_topics(struct velo_region *region, uint32_t topics);
-/* The text of an event and its topic, or NULL. */
-const char *velo_trace_text(uint32_t id, const char **topic);
-/* All events from number `from` on that are still there, oldest first; the number of the next. */
-struct velo_event_info {
-    uint64_t ns;
-    uint32_t pid, id;
-    uint64_t a, b;
-};
-typedef void (*velo_each_event)(void *context, const struct velo_event_info *event);
-uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_event each,
-                         void *context);
-
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* A file in memory will hold at least `bytes`, holes not counted. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, uint32_t node, uint64_t bytes);

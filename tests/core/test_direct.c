@@ -8,7 +8,7 @@
 #include "check.h"
 
 #include "core/disk/copy.h"
-#include "core/calls/file.h"
+#include "core/disk/xattr.h"
 #include "core/arena/layout.h"
 
 #include <sched.h>

@@ -12,6 +12,7 @@
 #include "core/arena/layout.h"
 #include "core/disk/mounts.h"
 #include "core/disk/reconcile.h"
+#include "core/upkeep/opaque.h"
 
 extern long velo_kill_countdown;
 

@@ -11,9 +11,7 @@
 #include <string.h>
 
 #include "core/disk/disk_names.h"
-#include "core/arena/layout.h"
 #include "core/tree/outcome.h"
-#include "core/tree/snapshot.h"
 #include "core/disk/leave.h"
 #include "core/disk/temporary.h"
 #include "kernel/os.h"

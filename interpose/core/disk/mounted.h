@@ -3,6 +3,7 @@
 #define VELO_CORE_DISK_MOUNTED_H
 
 #include "core/arena/layout.h"
+#include "core/disk/pass.h"
 
 /* mounted.c: something is mounted at this name: it is the kernel's, with all below it, and 1 is the
  * answer. 0: nothing is, perhaps no more; or -ENOSPC. */

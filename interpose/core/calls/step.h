@@ -1,0 +1,48 @@
+/* step.h - one component of a path after the other (step.c): what resolve.c keeps while it walks. */
+#ifndef VELO_CORE_CALLS_STEP_H
+#define VELO_CORE_CALLS_STEP_H
+
+#include "core/tree/tree.h"
+
+#define KERNELS_MAX 8
+
+enum { /* why a walk stopped early; below all errnos */
+       STOP_NEW_ROOT = -5000, /* place->path is a hosted directory without a node */
+       STOP_NEED_BUFFER = -5001,
+       STOP_WAS_PATH_TOO_LONG =
+           -5002, /* place->path, place->parent: what was out of reach, and was moved */
+};
+
+struct velo_walker {
+    struct velo_region *region;
+    struct velo_place *place;
+    unsigned flags;
+    char *buffer; /* PATH_MAX bytes for text with a symlink spliced in, or NULL */
+    const char *rest; /* text still to walk */
+    uint32_t directory; /* node the walk stands in, 0: outside */
+    uint32_t root;
+    size_t length; /* of place->path */
+    int links; /* symlinks followed */
+    int was_hosted;
+    struct { /* paths found to be no hosted directory, nor is anything below them */
+        size_t length;
+        uint32_t hash;
+    } kernels[KERNELS_MAX];
+    uint32_t kernels_count;
+    struct { /* where something is mounted: from here on outside */
+        uint32_t directory, root; /* above it, or 0 */
+        size_t length; /* of its path, 0: not below one */
+    } mount;
+    uint32_t overlong; /* directory with an entry that has no path of its own */
+};
+
+/* Go on to the next component of w->rest. 0, a STOP_ or -errno. */
+int velo_walker_step(struct velo_walker *w);
+/* The walk is in `directory` now. */
+void velo_walker_stand_in(struct velo_walker *w, uint32_t directory);
+/* Something is mounted on this directory. */
+int velo_is_mounted_on(const struct velo_region *region, uint32_t node);
+/* w->place->path is no hosted directory. */
+void velo_walker_remember(struct velo_walker *w);
+
+#endif
