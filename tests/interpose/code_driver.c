@@ -7,6 +7,7 @@
  *
  * What the code under test sees ends where its malloc ends, so that ASan sees one byte too many. */
 #include "preload/sud/syscall_scan.h"
+#include "preload/sud/x86_decode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
