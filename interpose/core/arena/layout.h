@@ -321,6 +321,7 @@ struct velo_header {
     uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
     uint32_t name_table_size, identity_table_size; /* powers of two */
     uint32_t root_count;
+    uint32_t retired_count; /* directories that became the kernel's for want of names (retire.c) */
     _Atomic uint32_t
         with_rights; /* modes on disk are ours for a step, from here upwards (rights.h) */
     _Atomic uint32_t with_rights_other;

@@ -3,6 +3,7 @@
 #include "core/tree/outcome.h"
 #include "core/tree/snapshot.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/tree/tree.h"
@@ -26,6 +27,18 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
     place->unmovable = unmovable;
     place->given = given;
     return rc;
+}
+
+int velo_try_again(struct velo_region *region, struct velo_place *place)
+{
+    const int rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
+    return rc == 0 && place->type == VELO_NONE ? -ENOENT : rc;
+}
+
+int velo_became_the_kernels(struct velo_region *region, struct velo_place *place, int rc)
+{
+    return rc == -ENOENT && VELO_READ(region->header->retired_count) != 0 &&
+           velo_walk_again(region, VELO_WALK_NOFOLLOW, place) == 0 && place->kind == VELO_OUTSIDE;
 }
 
 int velo_fresh_path(struct velo_region *region, struct velo_place *place)

@@ -269,9 +269,21 @@ int velo_access(struct velo_region *region, struct velo_place *place, int mode, 
                                 : flags & ~AT_SYMLINK_NOFOLLOW);
         if (rc != -ENOENT)
             return rc;
-        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
-        if (rc != 0 || place->type == VELO_NONE)
-            return rc != 0 ? rc : -ENOENT;
+        rc = velo_try_again(region, place);
+        if (rc != 0)
+            return rc;
     }
     return -ENOENT;
+}
+
+ssize_t velo_readlink(struct velo_region *region, struct velo_place *place, char *out, size_t size)
+{
+    if (place->type == VELO_NONE)
+        return -ENOENT;
+    if (place->type != VELO_SYMLINK)
+        return -EINVAL;
+    if (size == 0)
+        return -EINVAL;
+    (void)region; /* a symlink is always on disk too, and this call is rare */
+    return velo_os_readlinkat(AT_FDCWD, place->path, out, size);
 }

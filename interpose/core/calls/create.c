@@ -43,9 +43,9 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
                             const struct newborn *born)
 {
     struct velo_node *parent = velo_node_at(region, place->parent);
-    if (parent->type != VELO_DIRECTORY || parent->links == 0)
-        return -ENOENT;
-    if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+    if (parent->type != VELO_DIRECTORY || parent->links == 0 || /* removed, or forgotten */
+        velo_is_retired(region, place->parent) ||
+        velo_name_find(region, place->parent, place->name, place->name_length) != 0)
         return VELO_AGAIN;
     const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
     if (index == 0)

@@ -1,4 +1,4 @@
-/* name.c - operations on names: mkdir, rmdir, unlink, rename, link, symlink, mknod, readlink.
+/* name.c - operations on names: mkdir, rmdir, unlink, rename, link, symlink, mknod.
  *
  * Regular files that live in memory change in the namespace alone.  Everything that stands on disk
  * under the name (directories, symlinks, other types, and regular files once put there) changes on
@@ -130,7 +130,7 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
         return make(place, argument); /* by the kernel, as all that is there from now on */
     struct velo_hold hold;
     velo_begin(region, &hold);
-    if (!alive_directory(region, place->parent))
+    if (!alive_directory(region, place->parent) || velo_is_retired(region, place->parent))
         rc = -ENOENT;
     else if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
         rc = -EEXIST;
@@ -147,7 +147,7 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
     velo_finish(region, &hold, rc);
     if (stray) /* something of an outsider stands there: now we know */
         velo_directory_refresh(region, place->parent);
-    return rc;
+    return velo_became_the_kernels(region, place, rc) ? make(place, argument) : rc;
 }
 
 static int make_directory(const struct velo_place *place, const void *argument)
@@ -254,7 +254,8 @@ int velo_unlink(struct velo_region *region, struct velo_place *place)
         return velo_os_unlink(place->path);
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, unlink_locked(region, &hold, place));
+    const int rc = velo_finish(region, &hold, unlink_locked(region, &hold, place));
+    return velo_became_the_kernels(region, place, rc) ? velo_os_unlink(place->path) : rc;
 }
 
 static int rmdir_root(struct velo_region *region, struct velo_place *place)
@@ -318,7 +319,9 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
         velo_begin(region, &hold);
         rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
     }
-    return rc;
+    return velo_became_the_kernels(region, place, rc)
+               ? velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR)
+               : rc;
 }
 
 /* ---- link ------------------------------------------------------------------------------------ */
@@ -330,7 +333,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     int rc = find_locked(region, hold, from, &name);
     if (rc != 0)
         return rc;
-    if (!alive_directory(region, to->parent))
+    if (!alive_directory(region, to->parent) || velo_is_retired(region, to->parent))
         return -ENOENT;
     if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
         return -EEXIST;
@@ -434,17 +437,7 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
     velo_arrives(region, from, to);
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, link_locked(region, &hold, from, to));
-}
-
-ssize_t velo_readlink(struct velo_region *region, struct velo_place *place, char *out, size_t size)
-{
-    if (place->type == VELO_NONE)
-        return -ENOENT;
-    if (place->type != VELO_SYMLINK)
-        return -EINVAL;
-    if (size == 0)
-        return -EINVAL;
-    (void)region; /* a symlink is always on disk too, and this call is rare */
-    return velo_os_readlinkat(AT_FDCWD, place->path, out, size);
+    rc = velo_finish(region, &hold, link_locked(region, &hold, from, to));
+    const int moved = velo_became_the_kernels(region, from, rc);
+    return velo_became_the_kernels(region, to, rc) || moved ? velo_link(region, from, to) : rc;
 }

@@ -100,7 +100,8 @@ static int publish_locked(struct velo_region *region, uint32_t index,
     struct velo_node *node = velo_node_at(region, index);
     int rc = VELO_AGAIN;
     if (node->generation == snapshot->generation && node->state == snapshot->state &&
-        node->version == snapshot->version) {
+        node->version == snapshot->version &&
+        !velo_is_retired(region, velo_name_at(region, node->first_name)->parent)) {
         velo_set64(region, &node->backing, backing);
         velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
         velo_state_set_locked(region, index, VELO_BACKED);

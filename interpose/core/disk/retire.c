@@ -75,22 +75,44 @@ static int retire_locked(struct velo_region *region, uint32_t directory)
             return -EBUSY;
     }
     velo_set32(region, &top->flags, top->flags | VELO_NODE_RETIRED);
+    velo_set32(region, &region->header->retired_count, region->header->retired_count + 1);
     velo_identity_clear_locked(region, directory, VELO_ID_DISK);
     return 0;
 }
 
-/* Nobody can reach them any more. */
+/* A file that is as the disk has it, or a directory without entries, somewhere below. */
+static int may_forget(const struct velo_region *region, uint32_t index, uint32_t directory)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return VELO_READ(node->type) != VELO_NONE && VELO_READ(node->links) > 0 &&
+           VELO_READ(node->first_entry) == 0 && velo_lies_in(region, node, directory) &&
+           may_retire(region, node);
+}
+
+static int forget_one(struct velo_region *region, uint32_t index, uint32_t directory)
+{
+    struct velo_hold hold;
+    if (!may_forget(region, index, directory))
+        return 0;
+    velo_begin(region, &hold);
+    const int may = may_forget(region, index, directory);
+    if (may) {
+        velo_name_remove_locked(region, velo_node_at(region, index)->first_name);
+        if (velo_node_at(region, index)->links == 0)
+            velo_node_drop_locked(region, index);
+    }
+    velo_commit(region, &hold);
+    return may;
+}
+
+/* No path leads to them any more, and whoever came along before is turned back (velo_is_retired). What is not
+ * as the disk has it all the same, such as a name that was linked there, stays until it is put. */
 static void forget_below(struct velo_region *region, uint32_t directory)
 {
-    char text[VELO_NAME_MAX + 1];
-    for (size_t length = 1; length != 0;) {
-        struct velo_hold hold;
-        velo_begin(region, &hold);
-        const uint32_t first = velo_node_at(region, directory)->first_entry;
-        length = first == 0 ? 0 : velo_name_text(region, velo_name_at(region, first), text);
-        velo_commit(region, &hold);
-        if (length != 0)
-            velo_forget(region, directory, text, length);
+    for (int forgotten = 1; forgotten;) { /* deepest first: once for each floor */
+        forgotten = 0;
+        for (uint32_t i = 1; i < VELO_READ(region->header->nodes.used); i++)
+            forgotten |= forget_one(region, i, directory);
     }
 }
 

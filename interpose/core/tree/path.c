@@ -259,6 +259,19 @@ int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t
     return 0;
 }
 
+int velo_is_retired(const struct velo_region *region, uint32_t directory)
+{
+    if (VELO_READ(region->header->retired_count) == 0)
+        return 0;
+    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        const struct velo_node *node = velo_node_at(region, directory);
+        if ((VELO_READ(node->flags) & VELO_NODE_RETIRED) != 0)
+            return 1;
+        directory = VELO_READ(node->parent);
+    }
+    return 0;
+}
+
 size_t velo_longest_below(const struct velo_region *region, uint32_t top)
 {
     size_t length = 0, longest = 0;

@@ -6,6 +6,9 @@
 
 /* `directory` is `ancestor` or below it. */
 int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
+/* `directory`, or one above it, became the kernel's after a walk had come there: what is entered now, no path
+ * leads to. */
+int velo_is_retired(const struct velo_region *region, uint32_t directory);
 /* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
 size_t velo_longest_below(const struct velo_region *region, uint32_t top);
 /* Real path of a directory or of a name in it, under the lock. Length or -errno. */
