@@ -181,9 +181,9 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
         int rc = apply_once(region, place, &alteration);
         if (rc != -ENOENT)
             return rc;
-        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
-        if (rc != 0 || place->type == VELO_NONE)
-            return rc != 0 ? rc : -ENOENT;
+        rc = velo_try_again(region, place);
+        if (rc != 0)
+            return rc;
     }
     return -ENOENT;
 }

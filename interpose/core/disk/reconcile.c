@@ -14,6 +14,7 @@
 #include "temporary.h"
 #include "rights.h"
 #include "mounts.h"
+#include "kernel/dents.h"
 #include "kernel/os.h"
 #include "pass.h"
 #include "retire.h"
@@ -86,14 +87,6 @@ static int drop_vanished(struct velo_pass *pass, int dirfd, uint32_t directory)
     return removed != 0;
 }
 
-struct dent { /* struct linux_dirent64 */
-    uint64_t inode;
-    int64_t next;
-    uint16_t record_bytes;
-    unsigned char type;
-    char name[];
-};
-
 static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
 {
     struct velo_region *region = pass->region;
@@ -102,8 +95,7 @@ static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
         if (got <= 0)
             return got == -ENOENT ? 0 : (int)got; /* removed meanwhile: nothing is in it */
         for (long at = 0; at < got;) {
-            const struct dent *dent = (const struct dent *)(const void *)(pass->dents + at);
-            at += dent->record_bytes;
+            const struct velo_dent *dent = velo_next_dent(pass->dents, &at);
             const char *name = dent->name;
             if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)))
                 continue;

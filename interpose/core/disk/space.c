@@ -1,8 +1,8 @@
 /* space.c - staying under max_memory: what counts, when to ask, what to do when nobody answers.
  *
  * The limit is max_memory, or less where the file system is (room.c).  A slice's charge is the sum of
- * its files' charges; a file is charged what a write is about to need (velo_charge, in steps) and corrected to what tmpfs really holds when a shard looks
- * (velo_refresh_attributes).  Above 90 % of the whole the shards evict; a client that wants to open
+ * its files' charges; a file is charged what a write is about to need (velo_charge, in steps), and
+ * corrected to what tmpfs really holds when a shard looks (velo_refresh_attributes).  Above 90 % of the whole the shards evict; a client that wants to open
  * for writing then waits for them, so what is in flight is bounded by the writers. */
 #include "core/arena/trace.h"
 #include "core/tree/stamps.h"

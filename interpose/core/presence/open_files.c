@@ -7,20 +7,13 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "kernel/dents.h"
 #include "kernel/os.h"
 #include "core/arena/process.h"
 #include "core/arena/layout.h"
 #include "core/tree/tree.h"
 
 #define DENTS_BYTES (1u << 16)
-
-struct dent { /* struct linux_dirent64 */
-    uint64_t inode;
-    int64_t next;
-    uint16_t record_bytes;
-    unsigned char type;
-    char name[];
-};
 
 struct search { /* mapped: the caller may have a small stack */
     const struct velo_region *region;
@@ -46,8 +39,7 @@ static int each_number(struct search *s, const char *directory, char *buffer,
     for (long got;
          rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), DENTS_BYTES)) > 0;)
         for (long at = 0; at < got && rc == 0;) {
-            const struct dent *dent = (const struct dent *)(const void *)(buffer + at);
-            at += dent->record_bytes;
+            const struct velo_dent *dent = velo_next_dent(buffer, &at);
             if (dent->name[0] >= '0' && dent->name[0] <= '9')
                 rc = each(s, dent->name);
         }

@@ -3,8 +3,7 @@
  * D1  The gate (sys.h) leads into libc's text before the first thread is watched, and stays.
  * D2  SIGSYS has our handler, and no thread blocks it, from before the first thread is watched: the
  *     kernel kills a thread whose SIGSYS it cannot deliver.
- * D3  `sud_is_on` and the selector belong to one thread; in a vfork child they are the parent's,
- * and
+ * D3  `sud_is_on` and the selector belong to one thread; in a vfork child they are the parent's, and
  *     are left alone. */
 #include "sud.h"
 
@@ -114,11 +113,11 @@ static bool sud_begin_thread(void)
     if (!change_mask(SIG_UNBLOCK, &was_blocked))
         return false;
     velo_sigsys_blocked |= was_blocked;
+    velo_passing.start = libc_text.start; /* before any thread can be made beside this one */
+    velo_passing.bytes = libc_text.end - libc_text.start;
     velo_selector = VELO_HANDED_OVER;
     const long rc = velo_sys5(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
                               libc_text.start, libc_text.end - libc_text.start, &velo_selector);
-    velo_passing.start = libc_text.start;
-    velo_passing.bytes = libc_text.end - libc_text.start;
     sud_is_on = rc == 0;
     if (!sud_is_on)
         velo_selector = VELO_PASSES;

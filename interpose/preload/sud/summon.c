@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kernel/dents.h"
 #include "preload/base/raw.h"
 #include "signals.h"
 
@@ -18,14 +19,6 @@
 #define STATUS_BYTES 2048
 #define LIBC_SIGNALS (3ull << 31) /* 32 and 33: those that sigfillset leaves out */
 #define OTHERS_MIN 4 /* links of /proc/self/task: two of its own, one for each thread */
-
-struct dent { /* struct linux_dirent64 */
-    uint64_t inode;
-    int64_t next;
-    uint16_t record_bytes;
-    unsigned char type;
-    char name[];
-};
 
 static const char ours; /* its address: of no use to anybody else */
 
@@ -89,8 +82,7 @@ void velo_summon_threads(void)
     for (long got;
          fd >= 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), sizeof buffer)) > 0;)
         for (long at = 0; at < got;) {
-            const struct dent *dent = (const void *)(buffer + at);
-            at += dent->record_bytes;
+            const struct velo_dent *dent = velo_next_dent(buffer, &at);
             summon(dent->name);
         }
     if (fd >= 0)

@@ -14,156 +14,45 @@ enum { NOTHING = 0, MODRM = 1, IMM8 = 2, IMM16 = 4, IMMZ = 8, SPECIAL = 16, INVA
 #define ARITHMETIC MODRM, MODRM, MODRM, MODRM, IMM8, IMMZ, INVALID, INVALID
 #define ROW(kind) kind, kind, kind, kind, kind, kind, kind, kind
 
-static const unsigned char one_byte[256] = {/* 00 */ ARITHMETIC,
-                                            ARITHMETIC,
-                                            ARITHMETIC,
-                                            ARITHMETIC,
-                                            /* 20 */ ARITHMETIC,
-                                            ARITHMETIC,
-                                            ARITHMETIC,
-                                            ARITHMETIC,
-                                            /* 40 */ ROW(INVALID),
-                                            ROW(INVALID),
-                                            ROW(NOTHING),
-                                            ROW(NOTHING), /* 40-4f are prefixes */
-                                            /* 60 */ INVALID,
-                                            INVALID,
-                                            INVALID,
-                                            MODRM,
-                                            INVALID,
-                                            INVALID,
-                                            INVALID,
-                                            INVALID,
-                                            /* 68 */ IMMZ,
-                                            MODRM | IMMZ,
-                                            IMM8,
-                                            MODRM | IMM8,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            /* 70 */ ROW(IMM8),
-                                            ROW(IMM8),
-                                            /* 80 */ MODRM | IMM8,
-                                            MODRM | IMMZ,
-                                            INVALID,
-                                            MODRM | IMM8,
-                                            MODRM,
-                                            MODRM,
-                                            MODRM,
-                                            MODRM,
-                                            /* 88 */ ROW(MODRM),
-                                            /* 90 */ ROW(NOTHING),
-                                            NOTHING,
-                                            NOTHING,
-                                            INVALID,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            /* a0 */ SPECIAL,
-                                            SPECIAL,
-                                            SPECIAL,
-                                            SPECIAL,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            /* a8 */ IMM8,
-                                            IMMZ,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            /* b0 */ ROW(IMM8),
-                                            ROW(SPECIAL),
-                                            /* c0 */ MODRM | IMM8,
-                                            MODRM | IMM8,
-                                            IMM16,
-                                            NOTHING,
-                                            INVALID,
-                                            INVALID,
-                                            MODRM | IMM8,
-                                            /* c7 */ MODRM | IMMZ,
-                                            /* c8 */ IMM16 | IMM8,
-                                            NOTHING,
-                                            IMM16,
-                                            NOTHING,
-                                            NOTHING,
-                                            IMM8,
-                                            INVALID,
-                                            NOTHING,
-                                            /* d0 */ MODRM,
-                                            MODRM,
-                                            MODRM,
-                                            MODRM,
-                                            INVALID,
-                                            INVALID,
-                                            INVALID,
-                                            NOTHING,
-                                            ROW(MODRM),
-                                            /* e0 */ ROW(IMM8),
-                                            IMMZ,
-                                            IMMZ,
-                                            INVALID,
-                                            IMM8,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            /* f0 */ INVALID,
-                                            NOTHING,
-                                            INVALID,
-                                            INVALID,
-                                            NOTHING,
-                                            NOTHING,
-                                            SPECIAL,
-                                            SPECIAL,
-                                            /* f8 */ NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            NOTHING,
-                                            MODRM,
-                                            MODRM};
+/* clang-format off */
+static const unsigned char one_byte[256] = {
+    /* 00 */ ARITHMETIC, ARITHMETIC, ARITHMETIC, ARITHMETIC,
+    /* 20 */ ARITHMETIC, ARITHMETIC, ARITHMETIC, ARITHMETIC,
+    /* 40 */ ROW(INVALID), ROW(INVALID), ROW(NOTHING), ROW(NOTHING), /* 40-4f are prefixes */
+    /* 60 */ INVALID, INVALID, INVALID, MODRM, INVALID, INVALID, INVALID, INVALID,
+    /* 68 */ IMMZ, MODRM | IMMZ, IMM8, MODRM | IMM8, NOTHING, NOTHING, NOTHING, NOTHING,
+    /* 70 */ ROW(IMM8), ROW(IMM8),
+    /* 80 */ MODRM | IMM8, MODRM | IMMZ, INVALID, MODRM | IMM8, MODRM, MODRM, MODRM, MODRM,
+    /* 88 */ ROW(MODRM),
+    /* 90 */ ROW(NOTHING), NOTHING, NOTHING, INVALID, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING,
+    /* a0 */ SPECIAL, SPECIAL, SPECIAL, SPECIAL, NOTHING, NOTHING, NOTHING, NOTHING,
+    /* a8 */ IMM8, IMMZ, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING,
+    /* b0 */ ROW(IMM8), ROW(SPECIAL),
+    /* c0 */ MODRM | IMM8, MODRM | IMM8, IMM16, NOTHING, INVALID, INVALID, MODRM | IMM8,
+    /* c7 */ MODRM | IMMZ,
+    /* c8 */ IMM16 | IMM8, NOTHING, IMM16, NOTHING, NOTHING, IMM8, INVALID, NOTHING,
+    /* d0 */ MODRM, MODRM, MODRM, MODRM, INVALID, INVALID, INVALID, NOTHING, ROW(MODRM),
+    /* e0 */ ROW(IMM8), IMMZ, IMMZ, INVALID, IMM8, NOTHING, NOTHING, NOTHING, NOTHING,
+    /* f0 */ INVALID, NOTHING, INVALID, INVALID, NOTHING, NOTHING, SPECIAL, SPECIAL,
+    /* f8 */ NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, MODRM, MODRM};
 
 static unsigned after_0f(unsigned char opcode)
 {
     switch (opcode) {
-    case 0x05 ... 0x09:
-    case 0x0b:
-    case 0x0e:
-    case 0x30 ... 0x37:
-    case 0x77:
-    case 0xa0 ... 0xa2:
-    case 0xa8 ... 0xaa:
-    case 0xc8 ... 0xcf:
+    case 0x05 ... 0x09: case 0x0b: case 0x0e: case 0x30 ... 0x37: case 0x77:
+    case 0xa0 ... 0xa2: case 0xa8 ... 0xaa: case 0xc8 ... 0xcf:
         return NOTHING;
     case 0x80 ... 0x8f:
         return IMMZ;
-    case 0x0f:
-    case 0x70 ... 0x73:
-    case 0xa4:
-    case 0xac:
-    case 0xba:
-    case 0xc2:
-    case 0xc4 ... 0xc6:
+    case 0x0f: case 0x70 ... 0x73: case 0xa4: case 0xac: case 0xba: case 0xc2: case 0xc4 ... 0xc6:
         return MODRM | IMM8;
-    case 0x04:
-    case 0x0a:
-    case 0x0c:
-    case 0x24 ... 0x27:
-    case 0x39:
-    case 0x3b ... 0x3f:
+    case 0x04: case 0x0a: case 0x0c: case 0x24 ... 0x27: case 0x39: case 0x3b ... 0x3f:
         return INVALID;
     default:
         return MODRM;
     }
 }
+/* clang-format on */
 
 /* Bytes of ModRM, SIB and displacement. */
 static size_t modrm_length(const unsigned char *modrm)

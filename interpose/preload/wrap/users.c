@@ -65,7 +65,9 @@ static bool is_for_good(const struct users *now, const struct users *then)
         const struct users then_ = (then);                                                         \
         const int was_ = is_for_good(now, &then_) ? velo_step_begin() : VELO_OFF;                  \
         const long rc_ = (call);                                                                   \
+        const int errno_ = errno;                                                                  \
         velo_step_end(was_, rc_);                                                                  \
+        errno = errno_;                                                                            \
         rc_;                                                                                       \
     })
 

@@ -1,6 +1,6 @@
 /* credit.c - before a program writes: room for what its file will hold.
  *
- * In    a hinted descriptor (credit.h), and how much is about to be written
+ * In    a descriptor with a credit (credit.h), and how much is about to be written
  * Out   its file is charged, in steps; or it goes on at its real path (relocate.c)
  * Never -ENOSPC: a file that is shared or mapped, so that nobody can move it, is charged whatever the limit
  *       is, and the others leave memory for it. What a full disk is, the kernel says. */
@@ -14,7 +14,7 @@
 _Atomic uint32_t velo_write_credits[VELO_WRITE_CREDITS_MAX];
 _Atomic int velo_write_credits_top;
 
-/* The node behind a hinted descriptor and its size, or 0 and the hint is gone. */
+/* The node behind a descriptor with a credit and its size, or 0 and the credit is gone. */
 static uint32_t node_with_credit(int fd, struct stat *stat)
 {
     struct velo_region *region = velo_here();

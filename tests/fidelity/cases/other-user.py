@@ -33,6 +33,7 @@ def run(name, **options):
 os.mkdir("closed", 0o700)
 write("closed/secret")
 os.seteuid(65534)
+attempt(os.setresuid, 1, 2, 3)
 attempt(write, "closed/secret")
 os.seteuid(0)
 attempt(write, "closed/secret")
