@@ -212,6 +212,34 @@ static void files_are_written_back_into_the_directory_that_others_made_anew(void
     bench_close();
 }
 
+/* A program that is another user just for now, or is not let through to the workspace any more, compares,
+ * too: what it cannot see is not gone. */
+static void who_cannot_look_takes_nothing_for_gone(void)
+{
+    bench_open();
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    hosted_write("build/d/older", "older");
+    flush_everything();
+    hosted_write("build/d/f", "in memory only");
+    struct velo_place place;
+    CHECK_EQ(walk_to("build/d/f", 0, &place), 0);
+    CHECK_EQ(chmod(bench.workspace, 0), 0);
+    const uid_t before = geteuid();
+    if (before == 0)
+        CHECK_EQ(seteuid(65534), 0);
+
+    const uint64_t vanished = reconcile().vanished;
+    velo_revalidate(&bench.region, &place);
+
+    if (before == 0)
+        CHECK_EQ(seteuid(before), 0);
+    CHECK_EQ(chmod(bench.workspace, 0700), 0);
+    CHECK_EQ(vanished, 0);
+    CHECK(hosted_says("build/d/f", "in memory only") && hosted_says("build/d/older", "older"));
+    bench_check();
+    bench_close();
+}
+
 int main(void)
 {
     RUN(first_sight_takes_names_and_leaves_bytes);
@@ -223,5 +251,6 @@ int main(void)
     RUN(a_link_that_others_make_is_a_name_of_our_file);
     RUN(a_link_of_an_older_version_is_another_file);
     RUN(files_are_written_back_into_the_directory_that_others_made_anew);
+    RUN(who_cannot_look_takes_nothing_for_gone);
     return 0;
 }

@@ -333,7 +333,9 @@ static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, co
     struct velo_region *region = pass->region;
     struct stat disk;
     const uint32_t index = velo_name_find(region, parent, text, length);
-    const int there = velo_os_lstatat(dirfd, text, &disk) == 0;
+    const int looked = velo_os_lstatat(dirfd, text, &disk), there = looked == 0;
+    if (!there && !velo_says_absent(looked))
+        return DONE;
     if (index != 0) {
         const uint32_t node = velo_name_at(region, index)->node;
         if (velo_node_at(region, node)->type == VELO_DIRECTORY ||

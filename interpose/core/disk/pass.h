@@ -4,10 +4,18 @@
 #ifndef VELO_CORE_PASS_H
 #define VELO_CORE_PASS_H
 
+#include <errno.h>
+
 #include "core/arena/layout.h"
 
 #define VELO_QUEUE_MAX (4u << 20) /* directories waiting; untouched pages of it cost nothing */
 #define VELO_DENTS_BYTES 32768
+
+/* The kernel's answer about a path: it leads nowhere. Any other error says nothing of what is there. */
+static inline int velo_says_absent(int rc)
+{
+    return rc == -ENOENT || rc == -ENOTDIR;
+}
 
 /* Working memory of one pass: mapped, because the caller may have a 64 KiB stack. */
 struct velo_pass {

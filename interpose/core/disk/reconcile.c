@@ -212,7 +212,7 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
     struct velo_pass *pass = pass_new(region, 0);
     const int dirfd = pass == NULL ? -ENOMEM : open_to_search(pass, parent);
     int rc = dirfd;
-    if (dirfd < 0)
+    if (velo_says_absent(dirfd))
         velo_forget(region, parent, name, length);
     if (pass == NULL)
         return -ENOMEM;
@@ -248,6 +248,8 @@ static int reconcile_root(struct velo_pass *pass, uint32_t slot)
     if (velo_has_mounts(region) && velo_mounted_root(region, root))
         return 0;
     const int rc = velo_os_lstat(root->path, &disk);
+    if (rc != 0 && !velo_says_absent(rc))
+        return 0; /* who is not let through to it, or meets an error, has learnt nothing */
     if (rc != 0 || !S_ISDIR(disk.st_mode)) {
         pass->result.vanished++;
         velo_root_forget(region, root->node);
