@@ -165,7 +165,7 @@ def stop(
             raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
         time.sleep(POLL_S)
         lock.sweep()
-    if pid is not None and arena.read_pid() == pid:  # killed after its answer: the next one removes it
+    if pid is not None and arena.read_pid() == pid:  # killed after its answer; the next removes it
         raise ServerNotRunning(workspace="this workspace")
     return said
 
