@@ -333,8 +333,8 @@ static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, co
     struct velo_region *region = pass->region;
     struct stat disk;
     const uint32_t index = velo_name_find(region, parent, text, length);
-    const int looked = velo_os_lstatat(dirfd, text, &disk), there = looked == 0;
-    if (!there && !velo_says_absent(looked))
+    const int answer = velo_os_lstatat(dirfd, text, &disk), there = answer == 0;
+    if (!there && !velo_says_absent(answer))
         return DONE;
     if (index != 0) {
         const uint32_t node = velo_name_at(region, index)->node;
