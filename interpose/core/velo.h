@@ -131,7 +131,7 @@ struct velo_place {
     uint32_t root; /* node of the hosted directory; == node for the hosted root itself */
     uint32_t parent; /* node of the directory that holds the last component (0: is a root) */
     uint32_t node; /* the last component, 0 if missing */
-    uint32_t generation; /* of node, to notice reuse */
+    uint32_t generation, parent_generation; /* of node and of parent, to notice reuse */
     uint16_t name_length;
     uint16_t path_length;
     uint8_t must_be_directory; /* the text ended in a slash */

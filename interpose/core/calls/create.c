@@ -42,9 +42,7 @@ struct newborn {
 static int enter_new_locked(struct velo_region *region, const struct velo_place *place,
                             const struct newborn *born)
 {
-    struct velo_node *parent = velo_node_at(region, place->parent);
-    if (parent->type != VELO_DIRECTORY || parent->links == 0 || /* removed, or forgotten */
-        velo_is_retired(region, place->parent) ||
+    if (velo_parent_is_gone(region, place) ||
         velo_name_find(region, place->parent, place->name, place->name_length) != 0)
         return VELO_AGAIN;
     const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
@@ -136,7 +134,8 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
                                  mode_t mode, int *fd)
 {
     struct newborn born = {.backing = 0};
-    if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+    if (velo_parent_is_gone(region, place) ||
+        velo_name_find(region, place->parent, place->name, place->name_length) != 0)
         return VELO_AGAIN;
     int rc = velo_fresh_path(region, place);
     if (rc != 0)
@@ -187,7 +186,7 @@ static int open_on_disk(struct velo_region *region, struct velo_place *place, in
 int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode)
 {
     int none = -1;
-    int rc = velo_may(region, velo_node_at(region, place->parent), 3);
+    int rc = velo_may_change(region, place);
     if (rc == 0)
         rc = create_on_disk(region, place, ONLY_A_NAME, mode, VELO_DISK_WATCHED, &none);
     return rc == VELO_AGAIN ? -EEXIST : rc;
@@ -199,7 +198,7 @@ int velo_create(struct velo_region *region, struct velo_place *place, int flags,
         return -EISDIR;
     if ((flags & O_DIRECTORY) != 0)
         return -EINVAL;
-    const int rc = velo_may(region, velo_node_at(region, place->parent), 3);
+    const int rc = velo_may_change(region, place);
     if (rc != 0)
         return rc;
     if (velo_names_are_scarce(region) && velo_retire(region, place->parent) == 0)

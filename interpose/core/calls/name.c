@@ -52,18 +52,12 @@ static int find_locked(struct velo_region *region, struct velo_hold *hold,
 {
     for (int waits = 0; waits < VELO_WRITER_WAITS_MAX; waits++) {
         *name = velo_name_find(region, place->parent, place->name, place->name_length);
-        if (*name == 0)
+        if (*name == 0 || velo_parent_is_gone(region, place))
             return -ENOENT;
         if (wait_for_writer(region, hold, *name) == 0)
             return 0;
     }
     return -EBUSY;
-}
-
-static int alive_directory(const struct velo_region *region, uint32_t index)
-{
-    const struct velo_node *node = velo_node_at(region, index);
-    return node->type == VELO_DIRECTORY && node->links > 0;
 }
 
 /* ---- things that are born on disk ------------------------------------------------------------ */
@@ -123,14 +117,14 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
         return -ENAMETOOLONG;
     if (place->type != VELO_NONE || place->through_link)
         return -EEXIST;
-    int rc = velo_may(region, velo_node_at(region, place->parent), 3);
+    int rc = velo_may_change(region, place);
     if (rc != 0)
         return rc;
     if (velo_names_are_scarce(region) && velo_retire(region, place->parent) == 0)
         return make(place, argument); /* by the kernel, as all that is there from now on */
     struct velo_hold hold;
     velo_begin(region, &hold);
-    if (!alive_directory(region, place->parent) || velo_is_retired(region, place->parent))
+    if (velo_parent_is_gone(region, place))
         rc = -ENOENT;
     else if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
         rc = -EEXIST;
@@ -333,7 +327,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     int rc = find_locked(region, hold, from, &name);
     if (rc != 0)
         return rc;
-    if (!alive_directory(region, to->parent) || velo_is_retired(region, to->parent))
+    if (velo_parent_is_gone(region, to))
         return -ENOENT;
     if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
         return -EEXIST;
@@ -431,7 +425,7 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
         return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
     rc = velo_may_link(region, velo_node_at(region, from->node));
     if (rc == 0)
-        rc = velo_may(region, velo_node_at(region, to->parent), 3);
+        rc = velo_may_change(region, to);
     if (rc != 0 || from->type == VELO_DIRECTORY)
         return rc != 0 ? rc : -EPERM;
     velo_arrives(region, from, to);

@@ -333,16 +333,11 @@ int velo_rename_recover(struct velo_region *region)
     return made;
 }
 
-/* Removed, or with all its names the kernel's, since the walk. */
-static int is_gone(const struct velo_region *region, uint32_t directory)
-{
-    return velo_node_at(region, directory)->links == 0 || velo_is_retired(region, directory);
-}
-
 static int rename_locked(struct velo_move *m, struct velo_hold *hold)
 {
     int rc = velo_move_find_locked(m, hold);
-    if ((rc == 0 && is_gone(m->region, m->to->parent)) ||
+    if ((rc == 0 &&
+         (velo_parent_is_gone(m->region, m->from) || velo_parent_is_gone(m->region, m->to))) ||
         (rc == -ENOENT && VELO_READ(m->region->header->retired_count) != 0))
         rc = VELO_AGAIN; /* the next walk finds whether it is gone, or the kernel's */
     if (rc == 0)

@@ -67,6 +67,8 @@ static void conclude(struct velo_walker *w)
     }
     place->generation =
         place->node == 0 ? 0 : VELO_READ(velo_node_at(region, place->node)->generation);
+    place->parent_generation =
+        place->parent == 0 ? 0 : VELO_READ(velo_node_at(region, place->parent)->generation);
     place->path_length = (uint16_t)w->length;
     const size_t start = last_slash(place->path, w->length) + 1;
     place->name = place->path + start;

@@ -100,10 +100,8 @@ static int link_locked(struct velo_region *region, uint32_t index, uint32_t gene
                        const struct velo_place *to)
 {
     struct velo_node *node = velo_node_at(region, index);
-    const struct velo_node *directory = velo_node_at(region, to->parent);
     if (node->generation != generation || node->type != VELO_REGULAR || node->links != 0 ||
-        (node->flags & VELO_NODE_LINKABLE) == 0 || directory->type != VELO_DIRECTORY ||
-        directory->links == 0)
+        (node->flags & VELO_NODE_LINKABLE) == 0 || velo_parent_is_gone(region, to))
         return -ENOENT;
     if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
         return -EEXIST;
@@ -132,7 +130,7 @@ int velo_link_tmpfile(struct velo_region *region, uint32_t node, struct velo_pla
     if (to->must_be_directory)
         return -ENOENT;
     const uint32_t generation = VELO_READ(velo_node_at(region, node)->generation);
-    const int rc = velo_may(region, velo_node_at(region, to->parent), 3);
+    const int rc = velo_may_change(region, to);
     if (rc != 0)
         return rc;
     struct velo_hold hold;

@@ -205,6 +205,13 @@ int velo_may(struct velo_region *region, const struct velo_node *directory, unsi
     return may_as(region, directory, wanted, 0);
 }
 
+int velo_may_change(struct velo_region *region, const struct velo_place *place)
+{
+    return velo_parent_is_gone(region, place)
+               ? 0
+               : velo_may(region, velo_node_at(region, place->parent), 3);
+}
+
 int velo_may_search(struct velo_region *region, const struct velo_node *directory,
                     unsigned walk_flags)
 {
@@ -270,6 +277,14 @@ int velo_is_retired(const struct velo_region *region, uint32_t directory)
         directory = VELO_READ(node->parent);
     }
     return 0;
+}
+
+int velo_parent_is_gone(const struct velo_region *region, const struct velo_place *place)
+{
+    const struct velo_node *parent = velo_node_at(region, place->parent);
+    return VELO_READ(parent->type) != VELO_DIRECTORY || VELO_READ(parent->links) == 0 ||
+           VELO_READ(parent->generation) != place->parent_generation ||
+           velo_is_retired(region, place->parent);
 }
 
 size_t velo_longest_below(const struct velo_region *region, uint32_t top)
