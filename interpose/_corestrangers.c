@@ -1,4 +1,4 @@
-/* _corestrangers.c - what the router says of processes that see the disk and not us, for Python.
+/* _corestrangers.c - what the server says of processes that see the disk and not us, for Python.
  *
  * In    a region, a process or a descriptor
  * Out   None, or an OSError */
@@ -50,4 +50,16 @@ PyObject *velo_region_mounts_changed(PyObject *self, PyObject *unused)
     velo_mounts_changed(region_of(self));
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
+}
+
+/* tether(more): see velo_tether. */
+PyObject *velo_region_tether(PyObject *self, PyObject *args)
+{
+    int more, rc;
+    if (!PyArg_ParseTuple(args, "p", &more))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_tether(region_of(self), more);
+    Py_END_ALLOW_THREADS
+    return none_or_error(rc);
 }

@@ -295,6 +295,14 @@ class Region:
         """
         return self._mapped.meets(fd, pid)
 
+    def tether(self, *, more: bool) -> None:
+        """Let go of directories in which nothing waits to be put; with `more`, take the others.
+
+        What waits goes where its directory is, wherever an outsider moved it. Only for shards: it
+        keeps descriptors.
+        """
+        self._mapped.tether(more)
+
     def mounts_changed(self) -> None:
         """Something was mounted or unmounted: look whether it concerns hosted directories."""
         self._mapped.mounts_changed()

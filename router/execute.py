@@ -22,6 +22,7 @@ from typing import Any
 from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
+from velo.shards.wire import SHARD_AND_NUMBER
 
 from . import child, client, config, hosting, inherited, limits, topics
 from .arena import Arena
@@ -137,7 +138,7 @@ class _Run:
             )
             status = child.run(command, environment, on_poll=self._on_poll)
             with limits.lifted():
-                flushed = not wait or _unless_interrupted(self._flush)
+                flushed = _unless_interrupted(self._flush) if wait else self._tether()
             if not self._quiet:
                 self._say_if_nothing_was_hosted()
         finally:
@@ -211,6 +212,12 @@ class _Run:
                 say(str(error))
                 return False
         return self._flush_all()
+
+    def _tether(self) -> bool:
+        """Nobody waits for the tree: what is put later goes where its directory went by then."""
+        with suppress(VeloError):
+            client.ask(self._served.arena, "TETHER", [SHARD_AND_NUMBER.pack(0, 1)])
+        return True
 
     def _barrier(self) -> bool:
         for _ in range(BARRIER_TRIES):

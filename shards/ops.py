@@ -1,6 +1,6 @@
 """What a shard can be asked: one function for each verb, and the only code that changes state.
 
-    main thread         space, load, writeback, status, make_room      (milliseconds)
+    main thread         space, load, writeback, tether, status, make_room (milliseconds)
     worker thread       barrier, sync, unload, idle_flush                        (seconds)
 
 In: a Shard, numbers from a request. Out: None or a status object; a VeloError says why not. Never:
@@ -265,6 +265,14 @@ def _tree_refused(shard: Shard, error: OSError, node: int) -> VeloError:
     info = shard.region.info(node)
     paths = [] if info is None else [flush.named_path(shard.region, info)]
     return TreeRefused(paths=paths, reason=error.strerror or str(error))
+
+
+def tether(shard: Shard, more: int) -> None:
+    """Let go of directories in which nothing waits to be put; with `more`, take the others.
+
+    Whoever moves one of these takes along what waits in it.
+    """
+    shard.region.tether(more=more != 0)
 
 
 # ---- everything ----------------------------------------------------------------------------------

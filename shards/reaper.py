@@ -23,15 +23,14 @@ def refresh_attributes(region: Region, infos: Iterable[NodeInfo]) -> int:
 def anybody_inside(region: Region, arena: str) -> bool:
     """True while a `velo exec` or a process that attached to the arena is alive."""
     # Sessions first: looking at them costs less than statistics, which walk every file.
-    return _sessions_alive(os.path.join(arena, "sessions")) or (
-        region.statistics()["live_processes"] > 0
-    )
+    return sessions_alive(arena) or region.statistics()["live_processes"] > 0
 
 
-def _sessions_alive(directory: str) -> bool:
+def sessions_alive(arena: str) -> bool:
     """One file per `velo exec`, named by its pid; the router removes those of dead ones."""
     with suppress(OSError):
-        return any(name.isdigit() and _is_alive(int(name)) for name in os.listdir(directory))
+        names = os.listdir(os.path.join(arena, "sessions"))
+        return any(name.isdigit() and _is_alive(int(name)) for name in names)
     return False
 
 

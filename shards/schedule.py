@@ -33,6 +33,8 @@ class Schedule:
         self._activity = -1
         self._refresh_at = now
         self._refreshed_activity = -1
+        self._tether_at = now
+        self._tethered_activity = -1
         self._probed_at = now
         self._used_at = now
         self._flushed_activity = -1
@@ -59,6 +61,15 @@ class Schedule:
         self._refreshed_activity = activity
         pause_s = cost_s * self._shards / REFRESH_SHARE
         self._refresh_at = now + min(max(pause_s, SLEEP_PRESSED_S), REFRESH_MAX_S)
+
+    def tether_due(self, now: float) -> bool:
+        """Something changed since directories were tethered, and the share allows another time."""
+        return self._activity != self._tethered_activity and now >= self._tether_at
+
+    def tethered(self, cost_s: float, now: float) -> None:
+        """That took `cost_s`."""
+        self._tethered_activity = self._activity
+        self._tether_at = now + min(cost_s / REFRESH_SHARE, REFRESH_MAX_S)
 
     def evict_due(self, now: float) -> bool:
         """Eviction unasked may be tried (again)."""

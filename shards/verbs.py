@@ -56,6 +56,7 @@ VERBS = {
         Verb("PAUSE", Audience.SERVER),
         Verb("RESUME", Audience.SERVER),
         Verb("LOAD", Audience.ONE, 60.0, numbered=True),
+        Verb("TETHER", Audience.ONE, 10.0, numbered=True),
         Verb("WRITEBACK", Audience.ONE, 120.0, numbered=True),
         Verb("SPACE", Audience.FIRST_ABLE, 60.0, Thread.LOOP, numbered=True),
         Verb("BARRIER", Audience.ALL, 600.0, Thread.WORKER, joined=True),

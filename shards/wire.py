@@ -22,7 +22,7 @@ READY = b"READY"  # a shard's first message to the router: MAGIC, READY, index
 ID_BYTES = 8
 VERB_BYTES_MAX = 16
 FRAMES_MAX = 16
-SHARD_AND_NUMBER = struct.Struct("<IQ")  # payload of SPACE, LOAD, WRITEBACK
+SHARD_AND_NUMBER = struct.Struct("<IQ")  # payload of SPACE, LOAD, WRITEBACK, TETHER
 PID = struct.Struct("<I")  # how the payload of OPAQUE begins
 PID_MAX = 1 << 22  # the kernel's own limit
 NAME_BYTES_MAX = 31
@@ -100,7 +100,7 @@ def encode_error(id: bytes, error: VeloError) -> list[bytes]:
 
 
 def shard_and_number(payload: Sequence[bytes]) -> tuple[int, int]:
-    """The `<IQ` payload of SPACE (shard, bytes), LOAD and WRITEBACK (shard, node).
+    """The `<IQ` payload: a shard, then bytes (SPACE), a node (LOAD, WRITEBACK), 0 or 1 (TETHER).
 
     Raises:
         ProtocolError: it is anything else.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -28,10 +29,11 @@ import zmq
 from . import ops, reaper, wire
 from .errors import FlushLockBusy, UnknownVerb, VeloError
 from .ops import Shard
-from .schedule import Schedule
+from .schedule import SLEEP_MIN_S, Schedule
 from .verbs import VERBS, Audience, Thread, Verb
 from .worker_thread import WorkerThread
 
+TETHERING = 0  # the shard that takes directories while programs write in them
 JOIN_S = 1800.0  # as long as the router waits for a SYNC
 PARENT_DEAD_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
 TICKS_PER_S = 1e9  # access ticks are CLOCK_MONOTONIC in ns, as time.monotonic() is in s
@@ -105,9 +107,12 @@ class Worker:
     # ---- requests --------------------------------------------------------------------------------
 
     def _sleep_s(self) -> float:
+        sleep_s = self._schedule.sleep_s()
+        if self.shard.index == TETHERING and reaper.sessions_alive(self.arena):
+            sleep_s = min(sleep_s, SLEEP_MIN_S)
         if not self._hungry:
-            return self._schedule.sleep_s()
-        return max(0.001, min(self._schedule.sleep_s(), self._feed_at - time.monotonic()))
+            return sleep_s
+        return max(0.001, min(sleep_s, self._feed_at - time.monotonic()))
 
     def _receive(self) -> None:
         for _ in range(RECEIVE_MAX):
@@ -216,6 +221,8 @@ class Worker:
             pulse = self.shard.region.pulse(self.shard.index)
             now = time.monotonic()
             self._schedule.see(pulse.activity, pressed=ops.is_pressed(self.shard, pulse))
+            if self._schedule.tether_due(now):
+                self._tether(now)
             if self._schedule.refresh_due(now):
                 self._refresh_attributes(now)
             if self._schedule.evict_due(now):
@@ -224,6 +231,12 @@ class Worker:
                 self._start_idle_flush(pulse.activity)
         except Exception as error:  # a door: the loop goes on, and status tells
             self._trouble(error)
+
+    def _tether(self, now: float) -> None:
+        """One shard does for all; the others let go of what a flush of theirs took."""
+        ops.tether(self.shard, self.shard.index == TETHERING)
+        after = time.monotonic()
+        self._schedule.tethered(after - now, after)
 
     def _refresh_attributes(self, now: float) -> None:
         region, counters = self.shard.region, self.shard.counters
@@ -326,6 +339,13 @@ def as_velo_error(error: Exception) -> VeloError:
     return VeloError(f"internal error: {error!r}; nothing is lost, see the server's log")
 
 
+def _raise_descriptor_limit() -> None:
+    """Each directory in which something waits to be put takes one."""
+    with suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _descriptor_of_parent(parent: int) -> int:
     """Readable when `parent` is dead; when it is already, a descriptor that is readable now."""
     try:
@@ -398,6 +418,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (VeloError, OSError) as error:
         print(f"velo shard {given.index}: {error}", file=sys.stderr)
         return 1
+    _raise_descriptor_limit()
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.IDENTITY, b"shard-%d" % given.index)

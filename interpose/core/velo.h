@@ -10,8 +10,7 @@
  *                  at the real path (DISK) or in the store only (COLD)
  *   directory, symlink, socket, FIFO, device
  *                  here, and always on disk too (write-through), so that getcwd, chdir, openat
- *                  anchors, exec and shebangs are the kernel's own
- */
+ *                  anchors, exec and shebangs are the kernel's own */
 #ifndef VELO_CORE_VELO_H
 #define VELO_CORE_VELO_H
 
@@ -46,15 +45,17 @@ struct velo_region {
     /* What lower floors cannot do themselves. Set by attach.
      * recover  repairs, under the lock, what a dead owner of it left
      * poll     before a walk: is somebody gone who saw the disk, and not us?
-     * fresh    after it: 1 when the disk says something else, and it is to be walked again */
+     * fresh    after it: 1 when the disk says something else, and it is to be walked again
+     * lost     a directory is no more at its path, by an outsider's doing */
     void (*recover)(struct velo_region *region);
     void (*poll)(struct velo_region *region);
+    void (*lost)(struct velo_region *region, uint32_t directory);
     int (*fresh)(struct velo_region *region, const struct velo_walked *walked,
                  const struct velo_place *place);
-    /* Files in memory that this process has locked (program_leases.c): it closes none of them on
-       its own. */
+    /* Files in memory that this process has locked (program_leases.c): it closes none of them. */
     uint32_t kept[VELO_KEPT_MAX];
     _Atomic uint32_t kept_count; /* more than there is room for: all are taken for such */
+    struct velo_tethers *tethers; /* of a shard (tether.c), else NULL */
 };
 
 enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_WRITEBACK = 3 };
@@ -104,8 +105,7 @@ enum velo_escape {
     VELO_ESCAPE_SYSCALL = 3, /* a raw system call that names files was handed over to us */
     VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
     VELO_ESCAPE_UNREACHABLE = 5, /* code of a process calls a libc past our symbols: it is opaque */
-    VELO_ESCAPE_PEER =
-        6, /* a process that is not inside was asked to do something for one inside */
+    VELO_ESCAPE_PEER = 6, /* a process outside was asked to do something for one inside */
     VELO_ESCAPE_MOUNT = 7, /* a hosted directory under a second name, or a mount below one */
     VELO_ESCAPE_SANDBOX = 8, /* a program was started where the arena or the library is not */
     VELO_ESCAPE_LIBC = 9, /* a program with another C library or loader */
@@ -306,6 +306,9 @@ int velo_flush(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
                struct velo_flush_result *result);
 /* Nonzero when some executable or shared object is not on disk yet: one relaxed load. */
 int velo_programs_pending(const struct velo_region *region);
+
+/* By a shard: leave tethers that nothing needs; `more`: take those that something does (tether.c). */
+int velo_tether(struct velo_region *region, int more);
 
 /* ---- opaque.c: programs that cannot be entered, and see the disk ------------------------------ *
  * `begin` right before one is run, `pid` being who becomes it or, when that has no number yet, who

@@ -97,7 +97,10 @@ struct velo_node {
     uint64_t stored; /* `digest` is of this version */
     uint64_t backing; /* name of the tmpfs file in i/, BACKED only */
     uint64_t charged; /* bytes counted in its slice */
-    _Atomic uint64_t access_tick;
+    union {
+        _Atomic uint64_t access_tick; /* of regular files */
+        _Atomic uint64_t tether; /* of directories: pid << 32 | descriptor there, or 0 (tether.h) */
+    };
     struct velo_identity identity[2];
     uint8_t digest[32];
 };

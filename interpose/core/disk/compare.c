@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "disk_names.h"
+#include "moved.h"
 #include "mirror.h"
 #include "temporary.h"
 #include "mounts.h"
@@ -198,8 +199,10 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     struct velo_node *node = velo_node_at(region, name->node);
     VELO_INIT(name->mark, pass->mark);
     if (node->type == VELO_DIRECTORY && S_ISDIR(disk->st_mode)) {
-        if (node->identity[VELO_ID_DISK].inode !=
-            disk->st_ino) /* another one, with other entries */
+        const int another = node->identity[VELO_ID_DISK].inode != disk->st_ino;
+        if (another && atomic_load(&node->tether) != 0)
+            return FORGET_TREE; /* what waits belongs to the one that was here */
+        if (another) /* with other entries */
             velo_enqueue(pass, name->node);
         velo_take_stat_locked(region, name->node, disk);
         velo_identity_set_locked(region, name->node, VELO_ID_DISK, disk->st_dev, disk->st_ino);
@@ -307,7 +310,7 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
         if (outcome < 0 && !crowded)
             return outcome;
         if (outcome == FORGET_TREE || crowded) {
-            velo_forget(pass->region, parent, text, length);
+            velo_forget_moved(pass->region, parent, text, length);
             continue;
         }
         if (outcome == MIRROR) {

@@ -164,6 +164,8 @@ static int flush_with_lock(struct velo_region *region, unsigned flags,
     if (at < 0 && at > -4096)
         return (int)at;
     struct due *due = (struct due *)at;
+    if (region->tethers != NULL)
+        velo_tether(region, 1);
     velo_temporaries_of_the_dead(region);
     velo_watchers_reap(region); /* what only the dead watched is flushed again like all else */
     const size_t count = collect_due(region, flags, due);
@@ -177,6 +179,8 @@ static int flush_with_lock(struct velo_region *region, unsigned flags,
         if (rc != 0 && result->first_error == 0)
             result->first_error = rc;
     }
+    if (region->tethers != NULL)
+        velo_tether(region, 0);
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "kernel/os.h"
 #include "pass.h"
 #include "retire.h"
+#include "moved.h"
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
 #include "core/disk/root.h"
@@ -83,7 +84,7 @@ static int drop_vanished(struct velo_pass *pass, int dirfd, uint32_t directory)
     }
     velo_commit(region, &hold);
     if (tree_length != 0)
-        velo_forget(region, directory, tree, tree_length);
+        velo_forget_moved(region, directory, tree, tree_length);
     return removed != 0;
 }
 
@@ -113,7 +114,7 @@ static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
 /* The directory itself, or what an outsider has put in its place. */
 static int open_to_search(struct velo_pass *pass, uint32_t directory)
 {
-    const int fd = velo_open_directory(pass->region, directory);
+    const int fd = velo_open_at_path(pass->region, directory);
     if (fd != -ESTALE || velo_path_of(pass->region, directory, pass->path) < 0)
         return fd;
     return velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -240,6 +241,14 @@ int velo_tree_take_in(struct velo_region *region, uint32_t directory)
 
 /* ---- everything ------------------------------------------------------------------------------ */
 
+/* What stands at the path of a root is not the directory that has a tether. */
+static int is_another(const struct velo_region *region, uint32_t root, const struct stat *disk)
+{
+    const struct velo_node *node = velo_node_at(region, root);
+    return atomic_load(&node->tether) != 0 && (node->identity[VELO_ID_DISK].inode != disk->st_ino ||
+                                               node->identity[VELO_ID_DISK].device != disk->st_dev);
+}
+
 static int reconcile_root(struct velo_pass *pass, uint32_t slot)
 {
     struct velo_region *region = pass->region;
@@ -250,8 +259,10 @@ static int reconcile_root(struct velo_pass *pass, uint32_t slot)
     const int rc = velo_os_lstat(root->path, &disk);
     if (rc != 0 && !velo_says_absent(rc))
         return 0; /* who is not let through to it, or meets an error, has learnt nothing */
-    if (rc != 0 || !S_ISDIR(disk.st_mode)) {
+    const int another = rc == 0 && is_another(region, root->node, &disk);
+    if (rc != 0 || !S_ISDIR(disk.st_mode) || another) {
         pass->result.vanished++;
+        velo_flush_tethered(region, root->node);
         velo_root_forget(region, root->node);
         return 0;
     }
@@ -262,6 +273,35 @@ static int reconcile_root(struct velo_pass *pass, uint32_t slot)
     velo_commit(region, &hold);
     velo_enqueue(pass, root->node);
     return run(pass);
+}
+
+static void root_lost(struct velo_region *region, uint32_t node)
+{
+    const uint32_t slot = VELO_READ(velo_node_at(region, node)->root_slot);
+    struct velo_pass *pass = slot == 0 || slot > VELO_ROOTS_MAX ? NULL : pass_new(region, 0);
+    if (pass == NULL)
+        return;
+    reconcile_root(pass, slot - 1);
+    pass_free(pass);
+}
+
+/* The topmost that is lost decides: what is below it went along. */
+void velo_directory_lost(struct velo_region *region, uint32_t directory)
+{
+    uint32_t top = directory;
+    for (uint32_t depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        const int fd = velo_open_directory(region, directory);
+        if (fd >= 0)
+            velo_os_close(fd);
+        if (fd == -ESTALE)
+            top = directory;
+        directory = VELO_READ(velo_node_at(region, directory)->parent);
+    }
+    const uint32_t above = VELO_READ(velo_node_at(region, top)->parent);
+    if (above != 0)
+        velo_directory_refresh(region, above);
+    else
+        root_lost(region, top);
 }
 
 int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *context,

@@ -12,6 +12,8 @@
 int velo_tree_take_in(struct velo_region *region, uint32_t directory);
 /* Compare one directory (not what is below, but for new directories) with the disk. */
 int velo_directory_refresh(struct velo_region *region, uint32_t directory);
+/* `directory` is no more at its path, by an outsider's doing: the namespace learns how far up. */
+void velo_directory_lost(struct velo_region *region, uint32_t directory);
 /* Until the namespace has taken in what the kernel did in `directory`, whoever comes looks at the disk.
  * Whether it was not marked before. */
 int velo_stale_locked(struct velo_region *region, uint32_t directory);

@@ -6,9 +6,11 @@
 
 #include "core/arena/lock.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
 #include "core/tree/path.h"
+#include "tether.h"
 
 #define MAY_SEARCH 0100u
 #define MAY_CHANGE 0300u
@@ -80,6 +82,16 @@ static int create(const struct step *s)
     return velo_os_openat(s->dirfd, s->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
+static int create_unnamed(const struct step *s)
+{
+    return velo_os_openat(s->dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+static int name_unnamed(const struct step *s)
+{
+    return velo_os_linkat(AT_FDCWD, s->other, s->dirfd, s->name, AT_SYMLINK_FOLLOW);
+}
+
 static int remove_name(const struct step *s)
 {
     return velo_os_unlinkat(s->dirfd, s->name, 0);
@@ -97,7 +109,7 @@ static int link_path(const struct step *s)
 
 static int open_directory(const struct step *s)
 {
-    return velo_os_open(s->name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    return velo_os_open(s->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
 /* `second`: another directory that the step goes through, or 0. */
@@ -144,22 +156,23 @@ int velo_open_with_rights(struct velo_region *region, uint32_t directory, const 
 __attribute__((noinline)) static int open_once(struct velo_region *region, uint32_t directory)
 {
     char path[PATH_MAX];
-    struct stat now;
-    const struct velo_node *node = velo_node_at(region, directory);
     const int rc = velo_path_of(region, directory, path);
     const int fd = rc < 0 ? rc : velo_open_with_rights(region, directory, path);
     if (fd < 0)
-        return rc >= 0 && (fd == -ENOENT || fd == -ENOTDIR) ? -ESTALE : fd;
-    const int is_root = VELO_READ(node->parent) == 0; /* what its path says, if we see it */
-    if ((is_root && (VELO_READ(node->flags) & VELO_NODE_MOUNT) == 0) ||
-        (velo_os_fstat(fd, &now) == 0 &&
-         now.st_ino == VELO_READ(node->identity[VELO_ID_DISK].inode)))
+        return rc >= 0 && (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) ? -ESTALE : fd;
+    if (velo_is_directory_of(region, directory, fd))
         return fd;
     velo_os_close(fd);
     return -ESTALE;
 }
 
 int velo_open_directory(struct velo_region *region, uint32_t directory)
+{
+    const int fd = velo_tethered(region, directory);
+    return fd == -ENOENT ? velo_open_at_path(region, directory) : fd;
+}
+
+int velo_open_at_path(struct velo_region *region, uint32_t directory)
 {
     int fd = -ESTALE;
     for (int attempt = 0; attempt < OPEN_ATTEMPTS && fd == -ESTALE; attempt++)
@@ -206,6 +219,21 @@ int velo_create_with_rights(struct velo_region *region, uint32_t directory, int 
                        &(struct step){.dirfd = dirfd, .name = name});
 }
 
+int velo_create_unnamed_with_rights(struct velo_region *region, uint32_t directory, int dirfd)
+{
+    return with_rights(region, directory, 0, MAY_CHANGE, create_unnamed,
+                       &(struct step){.dirfd = dirfd});
+}
+
+int velo_name_with_rights(struct velo_region *region, uint32_t directory, int fd, int dirfd,
+                          const char *name)
+{
+    char path[21 + VELO_DECIMAL_MAX] = "/proc/thread-self/fd/"; /* right in each PID namespace */
+    velo_write_decimal(path + 21, (uint64_t)fd);
+    return with_rights(region, directory, 0, MAY_CHANGE, name_unnamed,
+                       &(struct step){.dirfd = dirfd, .name = name, .other = path});
+}
+
 int velo_unlink_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
                             const char *name)
 {
@@ -244,8 +272,17 @@ static int set_times(const struct step *s)
 int velo_times_with_rights_locked(struct velo_region *region, uint32_t directory, const char *path,
                                   const struct timespec times[2])
 {
+    int fd = velo_tethered(region, directory);
+    if (fd == -ENOENT)
+        fd = open_directory(&(struct step){.name = path});
+    if (fd < 0 && fd != -EACCES)
+        return fd;
+    int rc = fd < 0 ? fd : -ESTALE;
+    if (fd >= 0 && velo_is_directory_of(region, directory, fd))
+        rc = velo_os_utimensat(fd, ".", times, 0);
+    if (fd >= 0)
+        velo_os_close(fd);
     const struct step step = {.name = path, .times = times};
-    const int rc = set_times(&step);
     return rc != -EACCES ? rc : with_rights_locked(region, directory, 0, 0, set_times, &step);
 }
 

@@ -17,12 +17,18 @@ int velo_open_with_rights(struct velo_region *region, uint32_t directory, const 
  * between our finding that and the open: who works with names in there would work on another one's.
  * A descriptor, -ESTALE: at its path stands another or none, made or removed by an outsider, or -errno. */
 int velo_open_directory(struct velo_region *region, uint32_t directory);
+/* The same, but -ESTALE also when it was moved and has a tether (tether.h): what its path says. */
+int velo_open_at_path(struct velo_region *region, uint32_t directory);
 /* Its names, too: `fd` of that (or its error, which is returned) becomes one to read. */
 int velo_read_directory(int fd);
 int velo_probe_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
                            const char *name);
 int velo_create_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
                             const char *name);
+/* A file without a name in it; and the name, for the open `fd` of that. */
+int velo_create_unnamed_with_rights(struct velo_region *region, uint32_t directory, int dirfd);
+int velo_name_with_rights(struct velo_region *region, uint32_t directory, int fd, int dirfd,
+                          const char *name);
 int velo_unlink_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
                             const char *name);
 int velo_rename_with_rights(struct velo_region *region, uint32_t directory, int dirfd,

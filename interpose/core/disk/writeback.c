@@ -1,7 +1,9 @@
 /* writeback.c - from memory to the real tree.
  *
- * A file goes to a temporary name in its own directory, with all attributes, and is renamed into
- * place.  Between saying so (name.writer) and having recorded it, whoever wants to unlink or rename
+ * A file is made in its own directory without a name, with all attributes, and is linked into place;
+ * so nobody meets what is half done, and the directory grows as it would have natively.  Where the
+ * name is there already, or the file system cannot do that, it goes to a temporary name instead and
+ * is renamed.  Between saying so (name.writer) and having recorded it, whoever wants to unlink or rename
  * that very name waits; nobody else does.  A further name of the same file becomes a hard link to
  * the one that is there.  A file that somebody is writing is put as it is at that moment and stays
  * dirty.  Everything at once: flush.c. */
@@ -19,7 +21,8 @@
 #include "rights.h"
 #include "kernel/os.h"
 #include "core/arena/process.h"
-#include "reconcile.h"
+#include "core/presence/watch.h"
+#include "tether.h"
 #include "core/tree/path.h"
 
 #define NAMES_A_FILE_MAX 65536
@@ -31,6 +34,7 @@ struct job {
     enum velo_state state;
     uint64_t version, backing;
     uint32_t existing; /* a name that has this version on disk already, 0: none */
+    int unnamed;       /* until it is linked into place */
     char text[VELO_NAME_MAX + 1];
 };
 
@@ -63,6 +67,7 @@ static int next_job(struct velo_region *region, uint32_t index, uint32_t passed_
             out->state = node->state;
             out->version = node->version;
             out->backing = node->backing;
+            out->unnamed = (entry->flags & VELO_NAME_ON_DISK) == 0;
             velo_name_text(region, entry, out->text);
         }
     }
@@ -70,16 +75,10 @@ static int next_job(struct velo_region *region, uint32_t index, uint32_t passed_
     return found;
 }
 
-/* Write the bytes of `from` to a new file in `dirfd`; the descriptor, or -errno. */
-static int copy_to_temporary(struct velo_region *region, const struct job *job, int from, int dirfd,
-                             const char *temporary, unsigned flags)
+/* Make `to` what `from` is. */
+static int copy_all(struct velo_region *region, int from, int to, unsigned flags)
 {
     struct stat stat;
-    /* of a process with our id that died */
-    velo_unlink_with_rights(region, job->parent, dirfd, temporary);
-    const int to = velo_create_with_rights(region, job->parent, dirfd, temporary);
-    if (to < 0)
-        return to;
     int rc = velo_copy_bytes(from, to);
     if (rc == 0)
         rc = velo_fstat_unlent(region, from, &stat);
@@ -89,10 +88,30 @@ static int copy_to_temporary(struct velo_region *region, const struct job *job, 
         rc = 0;
     if (rc == 0 && (flags & VELO_FLUSH_SYNC) != 0)
         rc = velo_os_fsync(to);
+    return rc;
+}
+
+/* Write the bytes of `from` to a new file in `dirfd`; the descriptor, or -errno. */
+static int copy_to_temporary(struct velo_region *region, struct job *job, int from, int dirfd,
+                             const char *temporary, unsigned flags)
+{
+    int to = -EOPNOTSUPP;
+    if (job->unnamed)
+        to = velo_create_unnamed_with_rights(region, job->parent, dirfd);
+    if (to == -EOPNOTSUPP || to == -EISDIR || to == -EINVAL) {
+        job->unnamed = 0;
+        /* of a process with our id that died */
+        velo_unlink_with_rights(region, job->parent, dirfd, temporary);
+        to = velo_create_with_rights(region, job->parent, dirfd, temporary);
+    }
+    if (to < 0)
+        return to;
+    const int rc = copy_all(region, from, to, flags);
     if (rc == 0)
         return to;
     velo_os_close(to);
-    velo_unlink_with_rights(region, job->parent, dirfd, temporary);
+    if (!job->unnamed)
+        velo_unlink_with_rights(region, job->parent, dirfd, temporary);
     return rc;
 }
 
@@ -114,8 +133,11 @@ static int link_existing(struct velo_region *region, const struct job *job, int 
         const size_t length = velo_name_text(region, existing, text);
         rc = velo_name_path(region, existing->parent, text, length, path);
     }
+    const int at = rc < 0 ? rc : velo_tethered(region, parent);
     if (rc >= 0) /* under the lock: nobody may take the new ctime for an outsider's change */
-        rc = velo_os_linkat(AT_FDCWD, path, dirfd, temporary, 0);
+        rc = velo_os_linkat(at >= 0 ? at : AT_FDCWD, at >= 0 ? text : path, dirfd, temporary, 0);
+    if (at >= 0)
+        velo_os_close(at);
     if (rc == 0 && velo_os_lstatat(dirfd, temporary, &linked) == 0)
         velo_names_record_locked(region, job->node, &linked);
     velo_commit(region, &hold);
@@ -225,12 +247,11 @@ static int still_version(struct velo_region *region, const struct job *job)
 }
 
 /* Where an outsider has put another directory in its place, or none, the namespace learns of that. */
-static int open_parent(struct velo_region *region, uint32_t parent)
+static int open_parent(struct velo_region *region, uint32_t parent, unsigned flags)
 {
     const int fd = velo_open_directory(region, parent);
-    const uint32_t above = VELO_READ(velo_node_at(region, parent)->parent);
-    if (fd == -ESTALE && above != 0)
-        velo_directory_refresh(region, above);
+    if (fd == -ESTALE && (flags & VELO_FLUSH_NO_REFRESH) == 0)
+        region->lost(region, parent);
     return fd == -ENOENT ? -ESTALE : fd; /* the directory went, and the name with it */
 }
 
@@ -248,12 +269,24 @@ static int open_backing(struct velo_region *region, const struct job *job)
     return velo_has_program_lease(region, job->node) ? -ESTALE : -EBUSY;
 }
 
+/* Give the file its name. -ESTALE: it is to be tried again. */
+static int into_place(struct velo_region *region, const struct job *job, int to, int dirfd,
+                      const char *temporary)
+{
+    if (job->unnamed) /* somebody's file stands there, there is no /proc, or the directory went */
+        return velo_name_with_rights(region, job->parent, to, dirfd, job->text) == 0 ? 0 : -ESTALE;
+    const int rc = velo_rename_with_rights(region, job->parent, dirfd, temporary, job->text);
+    if (rc == 0 && job->existing != 0) /* renaming over a link of itself does nothing */
+        velo_unlink_with_rights(region, job->parent, dirfd, temporary);
+    return rc == -ENOENT ? -ESTALE : rc; /* the directory was removed, and the file with it */
+}
+
 /* Put one name. 0 done, 1 done but somebody writes, -ESTALE it changed meanwhile, -errno. */
 static int run_job(struct velo_region *region, struct job *job, unsigned flags)
 {
     char temporary[64];
     int from = -1, current = 1;
-    const int dirfd = open_parent(region, job->parent);
+    const int dirfd = open_parent(region, job->parent, flags);
     if (dirfd < 0)
         return dirfd;
     velo_temporary_name(job->node, temporary);
@@ -277,17 +310,13 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
     if (rc == 0)
         rc = begin_rename(region, job);
     if (rc == 0) {
-        rc = velo_rename_with_rights(region, job->parent, dirfd, temporary, job->text);
-        if (rc == 0 && job->existing != 0) /* renaming over a link of itself does nothing */
-            velo_unlink_with_rights(region, job->parent, dirfd, temporary);
+        rc = into_place(region, job, to, dirfd, temporary);
         const int unseen = finish_rename(region, job, rc == 0 ? to : -1, current);
-        if (rc == -ENOENT) /* the directory was removed, and the temporary file with it */
-            rc = -ESTALE;
-        else if (rc == 0)
+        if (rc == 0)
             rc = unseen;
     }
     if (to >= 0) {
-        if (rc != 0)
+        if (rc != 0 && !job->unnamed)
             velo_temporary_remove(region, job->parent, dirfd, temporary);
         if (rc != 0 && job->existing != 0)
             existing_was_linked(region, job, to);
@@ -328,6 +357,8 @@ int velo_writeback(struct velo_region *region, uint32_t node, unsigned flags)
     for (int count = 0, tries = 0; count < NAMES_A_FILE_MAX; count++) {
         if (!next_job(region, node, snapshots, &job))
             break;
+        job.unnamed =
+            job.unnamed && job.existing == 0 && tries == 0 && !velo_is_watched(region, job.parent);
         const int rc = run_job(region, &job, flags);
         if (rc == -EBUSY) {
             if (++waits == VELO_WRITER_WAITS_MAX)

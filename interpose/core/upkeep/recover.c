@@ -48,6 +48,7 @@ int velo_region_attach(struct velo_region *region, const char *directory)
     if (rc == 0) {
         region->recover = velo_recover_locked;
         region->poll = velo_opaque_poll;
+        region->lost = velo_directory_lost;
         region->fresh = velo_opaque_compare;
     }
     return rc;

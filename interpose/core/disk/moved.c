@@ -1,0 +1,87 @@
+/* moved.c - a directory that is no more at its path, by an outsider's doing.  See moved.h. */
+#include "moved.h"
+
+#include "copy.h"
+#include "kernel/os.h"
+#include "core/tree/tree.h"
+#include "tether.h"
+#include "writeback.h"
+
+struct waiting {
+    uint32_t node, parent;
+};
+
+/* What waits below `top`, by a walk of its names; at most `room` of them. */
+static uint32_t collect_locked(const struct velo_region *region, uint32_t top, struct waiting *out,
+                               uint32_t room)
+{
+    uint32_t count = 0, directory = top;
+    uint32_t at = velo_node_at(region, top)->first_entry;
+    while (count < room && (at != 0 || directory != top)) {
+        if (at == 0) { /* up again, to what follows */
+            const struct velo_name *above =
+                velo_name_at(region, velo_node_at(region, directory)->first_name);
+            directory = above->parent;
+            at = above->next_entry;
+            continue;
+        }
+        const struct velo_name *name = velo_name_at(region, at);
+        const struct velo_node *node = velo_node_at(region, name->node);
+        at = name->next_entry;
+        if (node->type == VELO_DIRECTORY) {
+            directory = name->node;
+            at = node->first_entry;
+        } else if (node->type == VELO_REGULAR && node->state != VELO_DISK &&
+                   name->disk_version != node->version) {
+            out[count++] = (struct waiting){(uint32_t)(node - velo_node_at(region, 0)), directory};
+        }
+    }
+    return count;
+}
+
+static void writeback_all(struct velo_region *region, const struct waiting *all, uint32_t count)
+{
+    uint32_t known = 0;
+    int has_tether = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (all[i].parent != known) {
+            const int fd = velo_tethered(region, all[i].parent);
+            has_tether = fd >= 0;
+            known = all[i].parent;
+            if (has_tether)
+                velo_os_close(fd);
+        }
+        if (has_tether && velo_load(region, all[i].node) == 0)
+            velo_writeback(region, all[i].node, VELO_FLUSH_NO_REFRESH);
+    }
+}
+
+void velo_flush_tethered(struct velo_region *region, uint32_t directory)
+{
+    const uint32_t room = VELO_READ(region->header->names.used);
+    const size_t bytes = ((size_t)room + 1) * sizeof(struct waiting);
+    const long at = velo_os_map(bytes);
+    if (at < 0 && at > -4096)
+        return;
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const int known = velo_node_at(region, directory)->type == VELO_DIRECTORY;
+    const uint32_t count =
+        known ? collect_locked(region, directory, (struct waiting *)at, room) : 0;
+    velo_commit(region, &hold);
+    writeback_all(region, (const struct waiting *)at, count);
+    velo_os_unmap(at, bytes);
+}
+
+void velo_forget_moved(struct velo_region *region, uint32_t parent, const char *text, size_t length)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const uint32_t name = velo_name_find(region, parent, text, length);
+    const uint32_t node = name == 0 ? 0 : velo_name_at(region, name)->node;
+    const int is_directory = node != 0 && velo_node_at(region, node)->type == VELO_DIRECTORY;
+    velo_commit(region, &hold);
+    if (is_directory)
+        velo_flush_tethered(region, node);
+    velo_forget(region, parent, text, length);
+}

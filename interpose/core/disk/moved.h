@@ -1,0 +1,14 @@
+/* moved.h - what waits in a directory that an outsider moved goes where that is now (tether.h). */
+#ifndef VELO_CORE_DISK_MOVED_H
+#define VELO_CORE_DISK_MOVED_H
+
+#include "core/arena/layout.h"
+
+/* Put what waits below `directory`, which is no more at its path, to where an outsider moved it. What
+ * he removed stays as it is. */
+void velo_flush_tethered(struct velo_region *region, uint32_t directory);
+/* Forget the name and all below it, as velo_forget; what waits there, and was only moved, is put first. */
+void velo_forget_moved(struct velo_region *region, uint32_t parent, const char *text,
+                       size_t length);
+
+#endif

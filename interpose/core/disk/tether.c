@@ -1,0 +1,216 @@
+/* tether.c - descriptors of directories in which something waits to be put.  See tether.h.
+ *
+ * Only shards take them (velo_tether): a program's descriptors are its own.  A directory of which one
+ * is open keeps its inode number, so nobody's new directory is ever taken for it. */
+#include "tether.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "core/arena/lock.h"
+#include "kernel/os.h"
+#include "kernel/text.h"
+#include "core/tree/path.h"
+
+#define TETHERS_MAX (1u << 20)
+#define FDS_LEFT_TO_OTHERS 256u
+#define NAMES_A_FILE_MAX 64 /* of one with more, some directories go without */
+#define BUSY_WAITS_MAX 2000
+#define BUSY_PAUSE_NS 500000
+
+struct tether {
+    uint32_t node, generation;
+    uint64_t inode;
+    int fd, reserved;
+};
+
+/* Of this process. `busy` guards the rest. */
+struct velo_tethers {
+    _Atomic uint32_t busy;
+    uint32_t count, capacity, reserved;
+    struct tether all[];
+};
+
+enum { NOT_WANTED = 0, WANTED = 1, TAKEN = 2 }; /* of each node, during one call */
+
+static uint64_t word_of(int fd)
+{
+    return (uint64_t)velo_sys0(SYS_getpid) << 32 | (uint32_t)fd;
+}
+
+/* ---- taken and left -------------------------------------------------------------------------- */
+
+static uint32_t descriptors_allowed(void)
+{
+    struct rlimit limit;
+    if (velo_sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, velo_word(&limit)) != 0 ||
+        limit.rlim_cur <= FDS_LEFT_TO_OTHERS)
+        return 0;
+    const uint64_t count = limit.rlim_cur - FDS_LEFT_TO_OTHERS;
+    return count < TETHERS_MAX ? (uint32_t)count : TETHERS_MAX;
+}
+
+static struct velo_tethers *tethers_of(struct velo_region *region)
+{
+    if (region->tethers == NULL) {
+        const uint32_t capacity = descriptors_allowed();
+        const long at =
+            velo_os_map(sizeof *region->tethers + (size_t)capacity * sizeof(struct tether));
+        if (at < 0 && at > -4096)
+            return NULL;
+        region->tethers = (struct velo_tethers *)at;
+        region->tethers->capacity = capacity;
+    }
+    return region->tethers;
+}
+
+/* Threads of one shard; each holds it for as long as it takes to open what is new. */
+static int enter(struct velo_tethers *tethers)
+{
+    uint32_t idle = 0;
+    for (int waits = 0; !atomic_compare_exchange_strong(&tethers->busy, &idle, 1); waits++) {
+        if (waits == BUSY_WAITS_MAX)
+            return -EBUSY;
+        velo_os_pause(BUSY_PAUSE_NS);
+        idle = 0;
+    }
+    return 0;
+}
+
+/* Read without the lock: a mark too many, or one too late, costs nothing but a descriptor. */
+static void want_directories(const struct velo_region *region, uint8_t *marks, uint32_t used)
+{
+    for (uint32_t index = 1; index < used; index++) {
+        const struct velo_node *node = velo_node_at(region, index);
+        if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) == VELO_DISK)
+            continue;
+        const uint64_t version = VELO_READ(node->version);
+        uint32_t at = VELO_READ(node->first_name);
+        for (int count = 0; at != 0 && count < NAMES_A_FILE_MAX; count++) {
+            const struct velo_name *name = velo_name_at(region, at);
+            const uint32_t parent = VELO_READ(name->parent);
+            if (VELO_READ(name->disk_version) != version && parent < used)
+                marks[parent] = WANTED;
+            at = VELO_READ(name->next_of_node);
+        }
+    }
+}
+
+static int is_still_of(const struct velo_region *region, const struct tether *tether)
+{
+    const struct velo_node *node = velo_node_at(region, tether->node);
+    return VELO_READ(node->type) == VELO_DIRECTORY &&
+           VELO_READ(node->generation) == tether->generation &&
+           VELO_READ(node->identity[VELO_ID_DISK].inode) == tether->inode &&
+           atomic_load(&node->tether) == word_of(tether->fd);
+}
+
+static void leave_unwanted(struct velo_region *region, struct velo_tethers *tethers, uint8_t *marks,
+                           uint32_t used)
+{
+    for (uint32_t i = 0; i < tethers->count;) {
+        const struct tether *tether = &tethers->all[i];
+        uint64_t word = word_of(tether->fd);
+        if (tether->node < used && marks[tether->node] == WANTED && is_still_of(region, tether)) {
+            marks[tether->node] = TAKEN;
+            i++;
+            continue;
+        }
+        atomic_compare_exchange_strong(&velo_node_at(region, tether->node)->tether, &word, 0);
+        velo_os_close(tether->fd);
+        tethers->all[i] = tethers->all[--tethers->count];
+    }
+}
+
+int velo_is_directory_of(const struct velo_region *region, uint32_t directory, int fd)
+{
+    const struct velo_identity *identity = &velo_node_at(region, directory)->identity[VELO_ID_DISK];
+    struct stat now;
+    return velo_os_fstat(fd, &now) == 0 && now.st_ino == VELO_READ(identity->inode) &&
+           now.st_dev == VELO_READ(identity->device);
+}
+
+static void take(struct velo_region *region, struct velo_tethers *tethers, uint32_t directory)
+{
+    char path[PATH_MAX];
+    struct velo_node *node = velo_node_at(region, directory);
+    const uint32_t generation = VELO_READ(node->generation);
+    if (VELO_READ(node->type) != VELO_DIRECTORY || velo_path_of(region, directory, path) < 0)
+        return;
+    const int fd = velo_os_open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (!velo_is_directory_of(region, directory, fd)) {
+        velo_os_close(fd);
+        return;
+    }
+    tethers->all[tethers->count++] = (struct tether){
+        directory, generation, VELO_READ(node->identity[VELO_ID_DISK].inode), fd, 0};
+    atomic_store(&node->tether, word_of(fd));
+}
+
+int velo_tether(struct velo_region *region, int more)
+{
+    const uint32_t used = VELO_READ(region->header->nodes.used);
+    struct velo_tethers *tethers = tethers_of(region);
+    if (tethers == NULL)
+        return -ENOMEM;
+    if (!more && tethers->count == 0)
+        return 0;
+    const long at = velo_os_map(used + 1);
+    if (at < 0 && at > -4096)
+        return (int)at;
+    uint8_t *marks = (uint8_t *)at;
+    const int rc = enter(tethers);
+    if (rc == 0) {
+        want_directories(region, marks, used);
+        leave_unwanted(region, tethers, marks, used);
+        for (uint32_t i = 1; more && i < used && tethers->count < tethers->capacity; i++)
+            if (marks[i] == WANTED)
+                take(region, tethers, i);
+        atomic_store(&tethers->busy, 0);
+    }
+    velo_os_unmap(at, used + 1);
+    return rc;
+}
+
+/* ---- used ------------------------------------------------------------------------------------ */
+
+/* "/proc/<pid>/fd/<fd>" */
+static void descriptor_path(uint64_t word, char out[16 + 2 * VELO_DECIMAL_MAX])
+{
+    memcpy(out, "/proc/", 6);
+    size_t length = 6 + velo_write_decimal(out + 6, word >> 32);
+    memcpy(out + length, "/fd/", 4);
+    velo_write_decimal(out + length + 4, word & UINT32_MAX);
+}
+
+static int open_word(uint64_t word)
+{
+    char path[16 + 2 * VELO_DECIMAL_MAX];
+    if (word >> 32 == (uint64_t)velo_sys0(SYS_getpid))
+        return (int)velo_sys3(SYS_fcntl, (long)(word & UINT32_MAX), F_DUPFD_CLOEXEC, 0);
+    descriptor_path(word, path);
+    return velo_os_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+int velo_tethered(struct velo_region *region, uint32_t directory)
+{
+    struct stat now;
+    const uint64_t word = atomic_load(&velo_node_at(region, directory)->tether);
+    if (word == 0)
+        return -ENOENT;
+    const int fd = open_word(word);
+    if (fd < 0)
+        return -ENOENT;
+    /* It may have been left meanwhile, and the number be of something else. */
+    const int rc = !velo_is_directory_of(region, directory, fd)        ? -ENOENT
+                   : velo_os_fstat(fd, &now) == 0 && now.st_nlink == 0 ? -ESTALE
+                                                                       : 0;
+    if (rc == 0)
+        return fd;
+    velo_os_close(fd);
+    return rc;
+}

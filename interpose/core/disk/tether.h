@@ -1,0 +1,17 @@
+/* tether.h - directories whose files are not all on disk yet, found wherever an outsider moves them.
+ *
+ * What is in memory belongs to a directory, not to its path.  So a shard keeps a descriptor of each
+ * directory in which something waits to be put, and says so in the node: whoever puts a file opens
+ * that, also from another process, by /proc.  The path stays the way to directories without one. */
+#ifndef VELO_CORE_DISK_TETHER_H
+#define VELO_CORE_DISK_TETHER_H
+
+#include "core/arena/layout.h"
+
+/* A descriptor (O_PATH) of `directory`, which is the one that the namespace knows. -ENOENT: it has no
+ * tether; -ESTALE: an outsider removed it.  With or without the lock. */
+int velo_tethered(struct velo_region *region, uint32_t directory);
+/* The open `fd` is the directory that the namespace knows as `directory`. */
+int velo_is_directory_of(const struct velo_region *region, uint32_t directory, int fd);
+
+#endif
