@@ -380,6 +380,7 @@ static PyMethodDef region_methods[] = {
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
     {"mounts_changed", velo_region_mounts_changed, METH_NOARGS, NULL},
     {"tether", velo_region_tether, METH_VARARGS, NULL},
+    {"lost_roots", velo_region_lost_roots, METH_VARARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
     {"meets", velo_region_meets, METH_VARARGS, NULL},

@@ -63,3 +63,15 @@ PyObject *velo_region_tether(PyObject *self, PyObject *args)
     Py_END_ALLOW_THREADS
     return none_or_error(rc);
 }
+
+/* lost_roots(forget): see velo_lost_roots. */
+PyObject *velo_region_lost_roots(PyObject *self, PyObject *args)
+{
+    int forget, rc;
+    if (!PyArg_ParseTuple(args, "p", &forget))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_lost_roots(region_of(self), forget);
+    Py_END_ALLOW_THREADS
+    return number_or_error(rc);
+}

@@ -303,6 +303,13 @@ class Region:
         """
         self._mapped.tether(more)
 
+    def lost_roots(self, *, forget: bool = False) -> int:
+        """How many hosted directories an outsider removed or moved; `forget` lets them go.
+
+        Only while nobody is inside.
+        """
+        return int(self._mapped.lost_roots(forget))
+
     def mounts_changed(self) -> None:
         """Something was mounted or unmounted: look whether it concerns hosted directories."""
         self._mapped.mounts_changed()

@@ -97,10 +97,10 @@ class Ending:
             self._say("in a hurry: leaving the arena in place")
             self._leave("a second signal came")
 
-    def idle(self) -> None:
-        """Nobody used the server for long: it ends, unless somebody came in meanwhile."""
+    def idle(self, why: str = "nobody uses it") -> None:
+        """Nobody used the server for long, or can any more: it ends, unless somebody is inside."""
         if self._inside() is None:
-            self._begin("nobody uses it")
+            self._begin(why)
         else:
             sessions.opened(self._arena)
 

@@ -56,6 +56,7 @@ SHARDS_READY_S = 30.0
 LINGER_S = 1.0
 MYSELF = None  # the client of the server's own requests
 OWN_ID = bytes(8)
+NOWHERE, UNKNOWN = (0, 0), (0, 1)  # no directory's device and inode
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -98,6 +99,7 @@ class Server:
         self._status: tuple[bytes, bytes] = b"", b""  # what the shards said last, what became of it
         self._made = adoption.recorded_settings(arena, region)
         self._announced = False
+        self._workspace = _identity(region.workspace)
         self._used_at = time.monotonic()
         self._by_itself: dict[str, Callable[[Connection, Request], None]] = {
             "HELLO": self._on_hello,
@@ -202,6 +204,9 @@ class Server:
             self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
         if not self._still_ours():
             self.ending.vanished()
+        elif self.ending.state is State.SERVING and self._workspace_is_gone():
+            if not self._anybody_inside():
+                self.ending.idle("its workspace was moved or removed")
         elif self.daemon and self.ending.state is State.SERVING:
             self._maybe_idle(now)
 
@@ -209,8 +214,15 @@ class Server:
         if now - self._used_at < self.settings.idle_exit:
             return
         self._used_at = now
-        if not sessions.alive(self.arena) and not self.region.statistics()["live_processes"]:
+        if not self._anybody_inside():
             self.ending.idle()
+
+    def _anybody_inside(self) -> bool:
+        return bool(sessions.alive(self.arena) or self.region.statistics()["live_processes"])
+
+    def _workspace_is_gone(self) -> bool:
+        """Its path leads to another directory, or to none: nobody comes in here any more."""
+        return _identity(self.region.workspace) not in (self._workspace, UNKNOWN)
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -379,6 +391,17 @@ class Server:
 
     def _ask_for_last_flush(self) -> None:
         self._send(self.dispatcher.ask(MYSELF, Request(OWN_ID, "SYNC"), time.monotonic()))
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Which directory `path` is; NOWHERE when none, UNKNOWN when one is not let through to it."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return NOWHERE
+    except OSError:
+        return UNKNOWN
+    return found.st_dev, found.st_ino
 
 
 def installed_version() -> str:

@@ -275,6 +275,14 @@ def tether(shard: Shard, more: int) -> None:
     shard.region.tether(more=more != 0)
 
 
+def forget_lost_roots(shard: Shard) -> None:
+    """Hosted directories that somebody outside removed take their files along, and the memory.
+
+    Only while nobody is inside.
+    """
+    shard.region.lost_roots(forget=True)
+
+
 # ---- everything ----------------------------------------------------------------------------------
 
 

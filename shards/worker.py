@@ -34,6 +34,7 @@ from .verbs import VERBS, Audience, Thread, Verb
 from .worker_thread import WorkerThread
 
 TETHERING = 0  # the shard that takes directories while programs write in them
+ROOTS_EVERY_S = 1.0  # one lstat for each hosted directory
 JOIN_S = 1800.0  # as long as the router waits for a SYNC
 PARENT_DEAD_JOIN_S = 5.0  # the router is gone: its successor wants to start a shard of its own
 TICKS_PER_S = 1e9  # access ticks are CLOCK_MONOTONIC in ns, as time.monotonic() is in s
@@ -73,6 +74,7 @@ class Worker:
             shards=shard.region.shards, idle_flush_s=idle_flush_s, now=time.monotonic()
         )
         self._idle_flush_runs = False
+        self._roots_at = 0.0
         self._hungry: list[Hungry] = []
         self._feed_at = 0.0
         self._ending = False
@@ -227,6 +229,8 @@ class Worker:
                 self._refresh_attributes(now)
             if self._schedule.evict_due(now):
                 self._evict(may_write=not pulse.paused)
+            if self.shard.index == TETHERING and now >= self._roots_at:
+                self._probe_roots(now)
             if not pulse.paused and self._flush_due(now):
                 self._start_idle_flush(pulse.activity)
         except Exception as error:  # a door: the loop goes on, and status tells
@@ -237,6 +241,16 @@ class Worker:
         ops.tether(self.shard, self.shard.index == TETHERING)
         after = time.monotonic()
         self._schedule.tethered(after - now, after)
+
+    def _probe_roots(self, now: float) -> None:
+        """With nobody inside, who would see to it, hosted directories may have been removed."""
+        self._roots_at = now + ROOTS_EVERY_S
+        region = self.shard.region
+        if reaper.sessions_alive(self.arena) or not region.lost_roots():
+            return
+        if not reaper.anybody_inside(region, self.arena):
+            forget = partial(ops.forget_lost_roots, self.shard)
+            self._worker_thread.submit(None, partial(self._named, "forget", forget))
 
     def _refresh_attributes(self, now: float) -> None:
         region, counters = self.shard.region, self.shard.counters

@@ -135,15 +135,13 @@ struct velo_place {
     uint16_t name_length;
     uint16_t path_length;
     uint8_t must_be_directory; /* the text ended in a slash */
-    uint8_t through_link; /* NOFOLLOW and the text ended in "link/": looking follows such a link,
-                             making and removing names must not */
+    uint8_t through_link; /* NOFOLLOW, "link/": looking follows it, making and removing must not */
     uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `name` is no use */
     uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
     uint8_t crossed; /* OUTSIDE only: the walk passed through hosted names, so the program's own
                          text may not work on disk; use `path` instead */
     uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
-    uint8_t unmovable; /* set by the caller: once open, nobody could move the file. The descriptor
-                          is for another program, or others may open the file, too */
+    uint8_t unmovable; /* set by the caller: once open, others have the file, who cannot move it */
     int base; /* what the program said, where that was relative to a directory: `given`, */
     const char *given; /* else NULL. The kernel may reach by it what `path` does not (any more) */
     const char *name; /* last component, inside path */
@@ -309,6 +307,8 @@ int velo_programs_pending(const struct velo_region *region);
 
 /* By a shard: leave tethers that nothing needs; `more`: take those that something does (tether.c). */
 int velo_tether(struct velo_region *region, int more);
+/* While nobody is inside: how many roots outsiders removed or moved; `forget`: no more roots. */
+int velo_lost_roots(struct velo_region *region, int forget);
 
 /* ---- opaque.c: programs that cannot be entered, and see the disk ------------------------------ *
  * `begin` right before one is run, `pid` being who becomes it or, when that has no number yet, who

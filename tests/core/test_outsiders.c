@@ -240,6 +240,58 @@ static void who_cannot_look_takes_nothing_for_gone(void)
     bench_close();
 }
 
+/* What a shard does: tethers are taken while something waits, and left when it is put. */
+static void what_waits_goes_where_its_directory_went(void)
+{
+    struct stat st;
+    bench_open();
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    CHECK_EQ(hosted_mkdir("build/d/below"), 0);
+    CHECK_EQ(hosted_mkdir("build/e"), 0);
+    hosted_write("build/d/f", "waits");
+    hosted_write("build/d/below/g", "waits, too");
+    hosted_write("build/e/h", "to be removed");
+    CHECK_EQ(velo_tether(&bench.region, 1), 0);
+
+    CHECK_EQ(rename(in_workspace("build/d"), in_workspace("plain/d")), 0);
+    CHECK_EQ(rmdir(in_workspace("build/e")), 0);
+    CHECK_EQ(mkdir(in_workspace("build/e"), 0755), 0);
+    flush_everything();
+
+    CHECK(disk_says("plain/d/f", "waits") && disk_says("plain/d/below/g", "waits, too"));
+    CHECK_EQ(lstat(in_workspace("build/e/h"), &st), -1);
+    CHECK_EQ(lstat(in_workspace("build/d"), &st), -1);
+    reconcile();
+    CHECK_EQ(hosted_stat("build/d", &st), -ENOENT);
+    CHECK_EQ(hosted_stat("build/e/h", &st), -ENOENT);
+    bench_check();
+    CHECK_EQ(velo_tether(&bench.region, 0), 0);
+    bench_close();
+}
+
+/* As a client that begins does: the comparison comes before the flush, in another process. */
+static void a_comparison_puts_what_waits_in_a_moved_directory(void)
+{
+    struct stat st;
+    bench_open();
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    hosted_write("build/d/f", "waits");
+    CHECK_EQ(velo_tether(&bench.region, 1), 0);
+    CHECK_EQ(rename(in_workspace("build/d"), in_workspace("build/e")), 0);
+
+    const pid_t child = fork();
+    if (child == 0) {
+        reconcile();
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+
+    CHECK_EQ(hosted_stat("build/d", &st), -ENOENT);
+    CHECK(hosted_says("build/e/f", "waits"));
+    bench_check();
+    bench_close();
+}
+
 int main(void)
 {
     RUN(first_sight_takes_names_and_leaves_bytes);
@@ -252,5 +304,7 @@ int main(void)
     RUN(a_link_of_an_older_version_is_another_file);
     RUN(files_are_written_back_into_the_directory_that_others_made_anew);
     RUN(who_cannot_look_takes_nothing_for_gone);
+    RUN(what_waits_goes_where_its_directory_went);
+    RUN(a_comparison_puts_what_waits_in_a_moved_directory);
     return 0;
 }

@@ -249,23 +249,31 @@ static int is_another(const struct velo_region *region, uint32_t root, const str
                                                node->identity[VELO_ID_DISK].device != disk->st_dev);
 }
 
+/* Is a root no more at its path? `disk` is what stands there if not. Who is not let through to it, or meets
+ * an error, has learnt nothing: -errno. */
+static int is_lost(struct velo_region *region, const struct velo_root *root, struct stat *disk)
+{
+    if (velo_has_mounts(region) && velo_mounted_root(region, root))
+        return -EBUSY;
+    const int rc = velo_os_lstat(root->path, disk);
+    if (rc != 0)
+        return velo_says_absent(rc) ? 1 : rc;
+    return !S_ISDIR(disk->st_mode) || is_another(region, root->node, disk);
+}
+
 static int reconcile_root(struct velo_pass *pass, uint32_t slot)
 {
     struct velo_region *region = pass->region;
     const struct velo_root *root = &region->header->roots[slot];
     struct stat disk;
-    if (velo_has_mounts(region) && velo_mounted_root(region, root))
-        return 0;
-    const int rc = velo_os_lstat(root->path, &disk);
-    if (rc != 0 && !velo_says_absent(rc))
-        return 0; /* who is not let through to it, or meets an error, has learnt nothing */
-    const int another = rc == 0 && is_another(region, root->node, &disk);
-    if (rc != 0 || !S_ISDIR(disk.st_mode) || another) {
+    const int lost = is_lost(region, root, &disk);
+    if (lost > 0) {
         pass->result.vanished++;
         velo_flush_tethered(region, root->node);
         velo_root_forget(region, root->node);
-        return 0;
     }
+    if (lost != 0)
+        return 0;
     struct velo_hold hold;
     velo_begin(region, &hold);
     velo_identity_set_locked(region, root->node, VELO_ID_DISK, disk.st_dev, disk.st_ino);
@@ -302,6 +310,22 @@ void velo_directory_lost(struct velo_region *region, uint32_t directory)
         velo_directory_refresh(region, above);
     else
         root_lost(region, top);
+}
+
+int velo_lost_roots(struct velo_region *region, int forget)
+{
+    int count = 0;
+    struct stat disk;
+    for (uint32_t i = 0; i < region->header->root_count; i++) {
+        const struct velo_root *root = &region->header->roots[i];
+        const uint32_t node = VELO_READ(root->node);
+        if (node == 0 || is_lost(region, root, &disk) <= 0)
+            continue;
+        count++;
+        if (forget)
+            root_lost(region, node);
+    }
+    return count;
 }
 
 int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *context,
