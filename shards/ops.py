@@ -30,7 +30,7 @@ from .stats import Counters, Trouble
 HIGH_WATER = 0.90  # of the limit (max_memory, or less in a full file system): eviction begins
 PRESSED = 0.75  # from here on a shard looks more often
 LOW_WATER = 0.80  # what it goes down to, so that the next file does not wait again
-SPACE_PATIENCE_S = 0.5  # files that are open now may be closed in a moment
+SPACE_PATIENCE_S = 0.25  # files that are open now may be closed in a moment
 SPACE_POLL_S = 0.02
 SPACE_SHARE = 0.25  # of the thread's time, for those who wait for space that does not come
 BARRIER_TIMEOUT_MS = 590_000  # just below the router's deadline for BARRIER
@@ -101,11 +101,15 @@ def space_asked(shard: Shard, wanted_bytes: int) -> None:
         raise space_refused(shard, wanted_bytes)
 
 
-def make_space(shard: Shard, wanted: list[int]) -> list[bool]:
-    """Try once for all who wait; for each, whether what it wants fits now."""
+def make_space(shard: Shard, wanted: list[int], *, thorough: bool = True) -> list[bool]:
+    """Try once for all who wait; for each, whether what it wants fits now.
+
+    Args:
+        thorough: also look at the files of the other shards, which is for the last one asked.
+    """
     make_room(shard, max(wanted))
     fitting = [_fits(shard, wanted_bytes, 1.0) for wanted_bytes in wanted]
-    if all(fitting):
+    if all(fitting) or not thorough:
         return fitting
     # Charges run ahead of what is written; the other shards' may be what is in the way.
     shard.counters.freed_files += reaper.refresh_attributes(shard.region, shard.region.scan())

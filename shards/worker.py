@@ -54,6 +54,7 @@ class Hungry:
     id: bytes
     wanted_bytes: int
     deadline: float
+    is_last: bool  # no other shard is asked when this one refuses
 
 
 class Worker:
@@ -151,12 +152,14 @@ class Worker:
     def _wants_space(self, request: wire.Request) -> None:
         """SPACE: any shard may be asked, whichever shard needs it; each evicts its own.
 
-        Whoever waits does not keep others waiting: `_feed` tries for all of them together.
+        Whoever waits does not keep others waiting: `_feed` tries for all of them together. Only the
+        last shard that is asked waits for files to be closed, so that the patience is one for all.
         """
-        _, wanted_bytes = wire.shard_and_number(request.payload)
+        home, wanted_bytes = wire.shard_and_number(request.payload)
         ops.space_asked(self.shard, wanted_bytes)
-        deadline = time.monotonic() + ops.SPACE_PATIENCE_S
-        self._hungry.append(Hungry(request.id, wanted_bytes, deadline))
+        is_last = (self.shard.index + 1) % self.shard.region.shards == home
+        deadline = time.monotonic() + (ops.SPACE_PATIENCE_S if is_last else 0.0)
+        self._hungry.append(Hungry(request.id, wanted_bytes, deadline, is_last))
 
     def _feed(self) -> None:
         """Make room for those who want it, and answer those for whom there is some, or too late."""
@@ -165,7 +168,11 @@ class Worker:
             return
         hungry, self._hungry = self._hungry, []
         try:
-            fitting = ops.make_space(self.shard, [each.wanted_bytes for each in hungry])
+            fitting = ops.make_space(
+                self.shard,
+                [each.wanted_bytes for each in hungry],
+                thorough=any(each.is_last for each in hungry),
+            )
         except Exception as error:  # a door: whatever went wrong is the answer
             for each in hungry:
                 self._send(wire.encode_error(each.id, as_velo_error(error)))

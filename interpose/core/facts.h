@@ -78,9 +78,10 @@ uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_ev
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 /* presence/open_files.c: whoever has `file` open, as /proc spells it. `see` is told whether it is
- * this process, and the descriptor; what it returns ends the search when not 0, and is the result.
- * -errno: a process that may have it cannot be looked into. */
-typedef int (*velo_open_file_visit)(void *context, int self, int fd);
+ * this process, the descriptor, and what follows `file` in the name, which is nothing unless `file` ends in
+ * a slash: that asks for all that is below it. What it returns ends the search when not 0, and is the
+ * result. -errno: a process that may have it cannot be looked into. */
+typedef int (*velo_open_file_visit)(void *context, int self, int fd, const char *rest);
 int velo_open_files(const struct velo_region *region, const char *file, velo_open_file_visit see,
                     void *context);
 /* Some process that has the file (as links in /proc/PID/fd name it), or 0. */

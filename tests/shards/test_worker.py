@@ -16,7 +16,7 @@ import zmq
 
 from support.inside import MIB, arena
 from velo.interpose.core import BACKED, DISK
-from velo.shards import wire
+from velo.shards import ops, wire
 from velo.shards.wire import Request
 
 LIMIT_S = 60.0
@@ -160,6 +160,25 @@ def test_space_that_cannot_be_made_is_error_28(inside, router):
     reply = router.ask("SPACE", number(0, 20 * MIB))
 
     assert reply.error[0] == 28 and "memory full" in reply.error[1]
+
+
+def test_only_the_last_shard_that_is_asked_for_space_waits_for_files_to_be_closed(tmp_path):
+    # Goal: one patience for all shards. Method: shard 0 of two is asked as the first one and as the
+    # last one for what can never be made.
+    with arena(tmp_path, shards=2, max_memory=16 * MIB) as inside:
+        (inside.arena / "sessions").mkdir()
+        router = Router(inside, tmp_path)
+        wanted = inside.region.pulse(0).limit_bytes
+        try:
+            took = {home: [] for home in (0, 1)}
+            for home in (0, 1) * 5:
+                began = time.monotonic()
+                assert router.ask("SPACE", number(home, wanted)).error[0] == 28
+                took[home].append(time.monotonic() - began)
+        finally:
+            router.close()
+
+    assert min(took[0]) < ops.SPACE_PATIENCE_S <= min(took[1])
 
 
 def test_load_brings_a_cold_file_back(inside, router):

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,7 @@ WAYS = {
     "cat": "{w} write source {mib}; cat source source > build/one || exit 1; rm source",
     "tee": "{w} write - {mib} | tee build/one > build/two",
     "many-open": "ulimit -n 4096; {w} many-open build/f 1000 && rm -f build/f.??",
+    "many-read": "ulimit -n 4096; {w} many-read build/f 600 && rm -f build/f.??",
     "no-pages-truncated": "truncate -s {mib}M build/one; truncate -s 5T build/two",
 }
 
@@ -83,6 +85,7 @@ class Outcome:
     cap_mib: int
     peak_bytes: int
     wrong: str  # what differs from a plain directory, or nothing
+    seconds: float  # of the hosted command
 
     @property
     def over_bytes(self) -> int:
@@ -93,7 +96,8 @@ class Outcome:
     def __str__(self) -> str:
         share = self.peak_bytes / (self.cap_mib * MIB)
         flag = "OVER" if self.over_bytes else ""
-        return f"{self.way:22} {self.cap_mib:4} MiB {share:6.2f}x {flag:5} {self.wrong}"
+        head = f"{self.way:22} {self.cap_mib:4} MiB {share:6.2f}x {self.seconds:6.1f} s"
+        return f"{head} {flag:5} {self.wrong}"
 
 
 class Meter(threading.Thread):
@@ -166,8 +170,10 @@ def measure(
     (place / "velo.toml").write_text(text)
     meter = Meter(root)
     meter.start()
+    began = time.monotonic()
     try:
         hosted = _run([velo, "exec", "--", "bash", "-c", command], place, root)
+        seconds = time.monotonic() - began
         digest = digest_of(place)
     finally:
         stopped = _run([velo, "stop"], place, root)
@@ -182,7 +188,7 @@ def measure(
     if stopped.returncode != 0:
         wrong.append(f"stop: {stopped.stderr.strip()[-80:]}")
     _empty(place)
-    return Outcome(way, cap_mib, meter.peak_bytes, "; ".join(wrong))
+    return Outcome(way, cap_mib, meter.peak_bytes, "; ".join(wrong), seconds)
 
 
 def _empty(place: Path) -> None:

@@ -174,6 +174,35 @@ static void many_open(const char *path, long count)
                 fail("write");
 }
 
+/* The same, while a child has each third one open, too, and in the end reads there what was written. */
+static void many_read(const char *path, long count)
+{
+    int go[2], told[2], status;
+    char byte = 0;
+    if (pipe(go) != 0 || pipe(told) != 0)
+        fail("pipe");
+    const pid_t child = fork();
+    if (child == 0) {
+        int *fds = calloc((size_t)count, sizeof *fds);
+        for (long i = 0; i < count; i += 3) {
+            char name[4200];
+            snprintf(name, sizeof name, "%s.%ld", path, i);
+            fds[i] = made(name, 0);
+        }
+        write(told[1], &byte, 1);
+        read(go[0], &byte, 1);
+        for (long i = 0; i < count; i += 3)
+            if (lseek(fds[i], 0, SEEK_END) != 4 * 4096)
+                fail("a reader sees another file");
+        _exit(0);
+    }
+    read(told[0], &byte, 1);
+    many_open(path, count);
+    write(go[1], &byte, 1);
+    if (waitpid(child, &status, 0) != child || status != 0)
+        fail("child");
+}
+
 /* No name, and larger than memory. */
 static void nameless(const char *path, long size)
 {
@@ -217,6 +246,8 @@ int main(int count, char **argv)
         together(path, size, 0);
     if (strcmp(way, "many-open") == 0)
         many_open(path, size >> 20);
+    if (strcmp(way, "many-read") == 0)
+        many_read(path, size >> 20);
     if (strcmp(way, "nameless") == 0)
         nameless(path, size);
     return 0;

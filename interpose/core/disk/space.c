@@ -48,7 +48,7 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
     return velo_used_bytes(region) + bytes <= velo_limit_bytes(region) / 100 * percent;
 }
 
-/* A shard that has nothing to evict says so after half a second, and would say the same to the next: for a
+/* Shards that have nothing to evict say so after a quarter of a second, and would say the same to the next: for a
  * while nobody asks again, and what there is no room for goes to the disk at once. */
 static int ask(struct velo_region *region, uint32_t shard, uint64_t bytes)
 {

@@ -70,9 +70,11 @@ static int probe_descriptor(struct search *s, const char *name)
     join(end, "/", name, "");
     const long got = velo_os_readlinkat(AT_FDCWD, s->path, s->link, PATH_MAX - 1);
     *end = 0;
-    if (got < 0 || (size_t)got != length || memcmp(s->link, s->file, length) != 0)
+    if (got < 0 || (size_t)got < length || memcmp(s->link, s->file, length) != 0 ||
+        ((size_t)got > length && s->file[length - 1] != '/'))
         return 0;
-    return s->see(s->context, s->self, (int)number_at(name));
+    s->link[got] = 0;
+    return s->see(s->context, s->self, (int)number_at(name), s->link + length);
 }
 
 /* Which cannot be looked into, since it changed its user or has another one. It may have inherited
@@ -117,10 +119,11 @@ int velo_open_files(const struct velo_region *region, const char *file, velo_ope
     return rc;
 }
 
-static int is_one(void *context, int self, int fd)
+static int is_one(void *context, int self, int fd, const char *rest)
 {
     const struct search *s = context;
     (void)self;
+    (void)rest;
     return s->is_wanted == NULL || s->is_wanted(s->wanted, s->pid, fd);
 }
 
@@ -148,8 +151,9 @@ uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
     return pid;
 }
 
-static int is_other(void *context, int self, int fd)
+static int is_other(void *context, int self, int fd, const char *rest)
 {
+    (void)rest;
     return !self || fd != *(const int *)context;
 }
 

@@ -28,9 +28,10 @@ static uint32_t node_with_credit(int fd, struct stat *stat)
 
 /* ---- a file that nobody can move ------------------------------------------------------------- */
 
-#define STUCK_S 10 /* to find out takes a second or two: then not again for so long */
+#define STUCK_S 4 /* to find out may take a second or two: then not again for so long */
+#define STUCK_MAX 256u
 
-static _Atomic uint64_t stuck; /* the last such node, and when */
+static _Atomic uint64_t stuck[STUCK_MAX]; /* such nodes, and when; the last one of each remainder */
 
 static uint64_t stuck_now(uint32_t node)
 {
@@ -41,12 +42,12 @@ static uint64_t stuck_now(uint32_t node)
 
 bool velo_is_stuck(uint32_t node)
 {
-    return atomic_load(&stuck) == stuck_now(node);
+    return atomic_load(&stuck[node % STUCK_MAX]) == stuck_now(node);
 }
 
 void velo_set_stuck(uint32_t node)
 {
-    atomic_store(&stuck, stuck_now(node));
+    atomic_store(&stuck[node % STUCK_MAX], stuck_now(node));
 }
 
 /* True: the file may hold `bytes` in memory. False: it went to its real path. */

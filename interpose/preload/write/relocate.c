@@ -8,9 +8,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "kernel/os.h"
 #include "preload/path/claim.h"
+#include "census.h"
 #include "credit.h"
 #include "locks.h"
 #include "share.h"
@@ -22,6 +24,8 @@
 #define ATTEMPTS_MAX 200
 #define ATTEMPTS_SOON 5
 #define PAUSE_NS 10000000l
+#define ATTEMPTS_HASTY 4 /* once all of them were in vain: who has one file has others, too */
+#define HASTY_NS 10000000000ll
 #define GLANCES 50 /* of a shard: microseconds, but it may have to wait for a core */
 #define GLANCE_NS 1000000l
 
@@ -29,7 +33,15 @@ struct scratch { /* mapped: the caller may have a 64 KiB stack */
     char file[PATH_MAX], link[PATH_MAX], maps[SCRATCH_BYTES];
     int ours[DESCRIPTORS_MAX]; /* those to read or write by from the front, O_PATH from the back */
     unsigned count, paths;
+    uint64_t device, inode; /* of the file in memory */
 };
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
 
 static char *append(char *to, const char *text)
 {
@@ -72,14 +84,19 @@ static bool note(struct scratch *s, int fd)
 }
 
 /* A stranger that has the file ends the search; ours are noted. */
-static int see(void *context, int self, int fd)
+static int see(void *context, int self, int fd, const char *rest)
 {
+    (void)rest;
     return !self || !note(context, fd);
 }
 
-/* dup2 keeps nothing but the number: what belongs to the number is put back. */
-static void replace_descriptor(int fd, int disk)
+/* dup2 keeps nothing but the number: what belongs to the number is put back. A number that another thread gave
+ * to something else meanwhile is left alone. */
+static void replace_descriptor(const struct scratch *s, int fd, int disk)
 {
+    struct stat now;
+    if (raw_fstat(fd, &now) != 0 || now.st_dev != s->device || now.st_ino != s->inode)
+        return;
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFD, 0);
     velo_sys3(SYS_dup3, disk, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
     velo_write_credit_set(fd, 0);
@@ -94,7 +111,7 @@ static void relocate_path(struct velo_region *region, uint32_t node, struct scra
                           : raw_openat(AT_FDCWD, s->link, (int)flags | O_CLOEXEC, 0);
     if (disk < 0)
         return;
-    replace_descriptor(fd, (int)disk);
+    replace_descriptor(s, fd, (int)disk);
     raw_close((int)disk);
 }
 
@@ -108,6 +125,31 @@ static bool find_file(struct scratch *s, int fd)
     return raw_readlink(AT_FDCWD, path, s->file, PATH_MAX - 1) > 0;
 }
 
+/* The descriptors in `s` are all that there are of the file. */
+static int relocate_found(struct velo_region *region, uint32_t node, struct scratch *s)
+{
+    struct velo_locks locks;
+    struct stat memory;
+    if (s->count == 0 || raw_fstat(s->ours[0], &memory) != 0)
+        return -ENOENT;
+    if (!velo_locks_of(s->ours[0], s->maps, sizeof s->maps, &locks))
+        return -ENOSPC;
+    s->device = memory.st_dev;
+    s->inode = memory.st_ino;
+    const int disk = velo_relocate(region, node, s->ours[0]);
+    if (disk < 0)
+        return disk;
+    velo_take_locks(disk, &locks, true);
+    velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, s->ours[0], 0, SEEK_CUR), SEEK_SET);
+    for (unsigned i = 0; i < s->count; i++)
+        replace_descriptor(s, s->ours[i], disk);
+    for (unsigned i = 1; i <= s->paths; i++)
+        relocate_path(region, node, s, s->ours[DESCRIPTORS_MAX - i]);
+    raw_close(disk); /* which ends a process's own locks, so those come last */
+    velo_take_locks(s->ours[0], &locks, false);
+    return 0;
+}
+
 /* s->file is the file in memory. 0, -EBUSY while somebody else has it, which may be a shard that is
  * just looking. */
 static int relocate_once(struct velo_region *region, uint32_t node, struct scratch *s)
@@ -117,23 +159,7 @@ static int relocate_once(struct velo_region *region, uint32_t node, struct scrat
         return -ENOSPC;
     if (velo_open_files(region, s->file, see, s) != 0)
         return -EBUSY;
-    if (s->count == 0)
-        return -ENOENT;
-    struct velo_locks locks;
-    if (!velo_locks_of(s->ours[0], s->maps, sizeof s->maps, &locks))
-        return -ENOSPC;
-    const int disk = velo_relocate(region, node, s->ours[0]);
-    if (disk < 0)
-        return disk;
-    velo_take_locks(disk, &locks, true);
-    velo_sys3(SYS_lseek, disk, velo_sys3(SYS_lseek, s->ours[0], 0, SEEK_CUR), SEEK_SET);
-    for (unsigned i = 0; i < s->count; i++)
-        replace_descriptor(s->ours[i], disk);
-    for (unsigned i = 1; i <= s->paths; i++)
-        relocate_path(region, node, s, s->ours[DESCRIPTORS_MAX - i]);
-    raw_close(disk); /* which ends a process's own locks, so those come last */
-    velo_take_locks(s->ours[0], &locks, false);
-    return 0;
+    return relocate_found(region, node, s);
 }
 
 static int relocate(struct velo_region *region, uint32_t node, struct scratch *s, int attempts)
@@ -145,6 +171,90 @@ static int relocate(struct velo_region *region, uint32_t node, struct scratch *s
         rc = relocate_once(region, node, s);
     }
     return rc;
+}
+
+/* ---- many files at once ---------------------------------------------------------------------- */
+
+#define MANY                                                                                       \
+    8u /* credits: to look through /proc once costs no more for all their files than for one */
+#define CENSUS_EVERY_NS 50000000
+#define THREADS_FILES 32u /* another thread might duplicate one after it was looked for */
+
+static bool has_many(void)
+{
+    const int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
+    unsigned count = 0;
+    for (int fd = 0; fd < top && count < MANY; fd++)
+        count += velo_write_credit(fd) != 0;
+    return count == MANY;
+}
+
+static _Atomic int64_t hasty_until_ns; /* to wait for others was in vain a moment ago */
+
+static bool is_hasty(void)
+{
+    return monotonic_ns() < atomic_load(&hasty_until_ns);
+}
+
+/* Others have the file: nobody will look again for a while. */
+static void leave_had(struct velo_region *region, const struct velo_had *had, unsigned count)
+{
+    for (unsigned i = 0; i < count && is_hasty(); i++)
+        if (had[i].fd >= 0 && velo_write_credit(had[i].fd) != 0) {
+            velo_set_stuck(velo_node_of_fd(region, had[i].fd));
+            return;
+        }
+}
+
+/* had[0..count) are all that is known of one file. */
+static bool relocate_had(struct velo_region *region, struct scratch *s, const struct velo_had *had,
+                         unsigned count)
+{
+    bool writes = false;
+    s->count = s->paths = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (had[i].fd < 0 || !note(s, had[i].fd)) {
+            leave_had(region, had, count);
+            return false;
+        }
+        writes = writes || velo_write_credit(had[i].fd) != 0;
+    }
+    const uint32_t node = writes && s->count > 0 ? velo_node_of_fd(region, s->ours[0]) : 0;
+    return node != 0 && relocate_found(region, node, s) == 0;
+}
+
+/* s->file is one of those that this process writes, as /proc spells it. */
+static bool find_any(struct velo_region *region, struct scratch *s)
+{
+    const int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
+    for (int fd = 0; fd < top; fd++)
+        if (velo_write_credit(fd) != 0 && velo_node_of_fd(region, fd) != 0 && find_file(s, fd))
+            return true;
+    return false;
+}
+
+/* There is no room for what this process is writing to one of many files: the others would be the next, and each
+ * cost a look through all of /proc. Those that cannot go are left as they are. */
+static void relocate_many(struct velo_region *region, struct scratch *s)
+{
+    static _Atomic int64_t next_ns; /* what could go has just gone */
+    const bool alone = velo_single_threaded != NULL && *velo_single_threaded;
+    if (monotonic_ns() < atomic_load(&next_ns))
+        return;
+    struct velo_census *census = find_any(region, s) ? velo_census_take(region, s->file) : NULL;
+    unsigned relocated = 0;
+    if (census == NULL)
+        return;
+    for (unsigned from = 0, to; from < census->count; from = to) {
+        for (to = from; to < census->count && census->had[to].backing == census->had[from].backing;)
+            to++;
+        relocated += relocate_had(region, s, census->had + from, to - from);
+        if (!alone && relocated == THREADS_FILES)
+            break;
+    }
+    velo_census_free(census);
+    memset(s->file, 0, sizeof s->file);
+    atomic_store(&next_ns, monotonic_ns() + CENSUS_EVERY_NS);
 }
 
 /* ---- the other threads ----------------------------------------------------------------------- */
@@ -233,13 +343,15 @@ static int relocate_descriptor(struct velo_region *region, int fd, uint32_t node
     return find_file(s, fd) ? relocate(region, node, s, attempts) : -ENOENT;
 }
 
-static int relocate_within(int fd, uint32_t node, int attempts)
+static int relocate_within(int fd, uint32_t node, int attempts, bool others)
 {
     uint64_t signals;
     struct scratch *s = scratch_new();
     if (s == NULL)
         return -ENOSPC;
     const bool held = gate_close(&signals);
+    if (held && others)
+        relocate_many(velo_here(), s);
     const int rc = held ? relocate_descriptor(velo_here(), fd, node, s, attempts) : -EBUSY;
     gate_open(held, &signals);
     scratch_free(s);
@@ -248,12 +360,29 @@ static int relocate_within(int fd, uint32_t node, int attempts)
 
 int velo_relocate_descriptor(int fd, uint32_t node)
 {
-    return relocate_within(fd, node, ATTEMPTS_MAX);
+    const bool hasty = is_hasty();
+    const int rc = relocate_within(fd, node, hasty ? ATTEMPTS_HASTY : ATTEMPTS_MAX, has_many());
+    if (rc != 0 && !hasty)
+        atomic_store(&hasty_until_ns, monotonic_ns() + HASTY_NS);
+    return rc;
 }
 
 int velo_relocate_soon(int fd, uint32_t node)
 {
-    return relocate_within(fd, node, ATTEMPTS_SOON);
+    return relocate_within(fd, node, ATTEMPTS_SOON, false);
+}
+
+void velo_relocate_many(void)
+{
+    uint64_t signals;
+    struct scratch *s = has_many() ? scratch_new() : NULL;
+    if (s == NULL)
+        return;
+    const bool held = gate_close(&signals);
+    if (held)
+        relocate_many(velo_here(), s);
+    gate_open(held, &signals);
+    scratch_free(s);
 }
 
 static int relocate_node(struct velo_region *region, uint32_t node, struct scratch *s, bool waits)

@@ -12,6 +12,8 @@ int velo_relocate_descriptor(int fd, uint32_t node);
 /* The same because somebody outside is to meet it (a lock, a handed descriptor, a device): waits a moment
  * only. */
 int velo_relocate_soon(int fd, uint32_t node);
+/* The same for all files that this process writes, if they are many; those that cannot go stay. */
+void velo_relocate_many(void);
 /* The same for whatever descriptors of this process have the file open, or a file below the directory;
  * with `waits` as long as a shard may be looking at it, or some seconds when somebody else has it.
  * 0 or -errno. */

@@ -36,6 +36,7 @@ static void share_all(bool closes)
               top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
     if (top == 0 || !is_cramped())
         return;
+    velo_relocate_many();
     for (int fd = 0; fd < top; fd++)
         if (velo_write_credit(fd) != 0 &&
             !(closes && (velo_sys3(SYS_fcntl, fd, F_GETFD, 0) & FD_CLOEXEC) != 0))
