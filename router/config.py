@@ -2,8 +2,9 @@
 
     flag  >  VELO_* variable  >  velo.toml of the workspace  >  ~/.config/velo/velo.toml  >  default
 
-What leads out of the workspace (`cas_dir`) counts only where the user himself says it, not in the
-workspace's velo.toml, and that file counts only when he wrote it or trusts it (trust.py).
+What leads out of the workspace (`cas_dir`, the store's `max_size`) counts only where the user
+himself says it, not in the workspace's velo.toml, and that file counts only when he wrote it or
+trusts it (trust.py).
 
 In: those places. Out: one frozen `Settings`, whose every value is checked and in base units.
 Never: a key that is silently ignored, or a value that is guessed. An unknown key is an error that
@@ -26,6 +27,7 @@ from .units import parse_duration, parse_size
 FILE_NAME = "velo.toml"
 COMMAND_LINE = "command line"  # an origin
 TABLE = "live"
+STORE_TABLE = "store"
 TRUST_TABLE, TRUST_KEY = "trust", "workspaces"  # in the user's own file only
 SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
 PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
@@ -43,6 +45,12 @@ class Setting(NamedTuple):
     help: str
     hidden: bool = False  # for tests: not in the help, not in a new velo.toml
     outward: bool = False  # leads out of the workspace, whose velo.toml may not say it
+    table: str = TABLE
+
+    @property
+    def key(self) -> str:
+        """What it is called in its table."""
+        return self.name.removeprefix(f"{self.table}_")
 
     @property
     def variable(self) -> str:
@@ -66,6 +74,7 @@ class Settings(NamedTuple):
     grace: float
     cas_dir: str
     poison: bool
+    store_max_size: int = 10 << 30
     origins: Mapping[str, str] = MappingProxyType({})  # setting: the place that decided it
 
 
@@ -178,8 +187,8 @@ def load(
     path = os.path.join(workspace, FILE_NAME)
     if path != own:
         document = _document(path, environment, workspace=workspace, trusted=trusted)
-        layers.append((path, _table(document, path, tables=(TABLE,), outward=False)))
-    layers.append((own, _table(users, own, tables=(TABLE, TRUST_TABLE), outward=True)))
+        layers.append((path, _said(document, path, tables=TABLES, outward=False)))
+    layers.append((own, _said(users, own, tables=(*TABLES, TRUST_TABLE), outward=True)))
     values, origins = {}, {}
     for setting in SETTINGS:
         values[setting.name], origins[setting.name] = _choose(setting, layers)
@@ -231,23 +240,31 @@ def _document(
         raise BadConfiguration(f"bad settings: {path}: {error}") from None
 
 
-def _table(
+def _said(
     document: Mapping[str, Any], path: str, *, tables: Sequence[str], outward: bool
 ) -> Mapping[str, Any]:
+    """The settings, by name, that the file at `path` makes."""
     for key in document:
         _known(key, list(tables), where=path, what="table")
-    table = document.get(TABLE, {})
-    if not isinstance(table, dict):
-        raise BadConfiguration(f"bad settings: {path}: {TABLE} must be a table: [{TABLE}]")
-    for key in table:
-        _known(key, [setting.name for setting in SETTINGS], where=f"{path} [{TABLE}]", what="key")
-    for setting in SETTINGS:
-        if setting.outward and not outward and setting.name in table:
-            raise BadConfiguration(
-                f"bad setting: {path}: {setting.name} leads out of the workspace and counts only in"
-                f" {user_file()}, as {setting.variable}, or as a flag; remove it here"
-            )
-    return table
+    said = {}
+    for name in TABLES:
+        table = document.get(name, {})
+        if not isinstance(table, dict):
+            raise BadConfiguration(f"bad settings: {path}: {name} must be a table: [{name}]")
+        settings = {setting.key: setting for setting in SETTINGS if setting.table == name}
+        for key, value in table.items():
+            _known(key, list(settings), where=f"{path} [{name}]", what="key")
+            _may_say(settings[key], path, outward=outward)
+            said[settings[key].name] = value
+    return said
+
+
+def _may_say(setting: Setting, path: str, *, outward: bool) -> None:
+    if setting.outward and not outward:
+        raise BadConfiguration(
+            f"bad setting: {path}: {setting.key} leads out of the workspace and counts only in"
+            f" {user_file()}, as {setting.variable}, or as a flag; remove it here"
+        )
 
 
 def _trusted(document: Mapping[str, Any], path: str) -> list[str]:
@@ -290,6 +307,10 @@ def _memory(value: Any) -> int:
     if size_bytes > MEMORY_BYTES_MAX:
         raise ValueError(f"{str(value)[:20]!r} is more than 1 PiB")
     return size_bytes
+
+
+def _size(value: Any) -> int:
+    return parse_size(value)
 
 
 def _shards(value: Any) -> int:
@@ -359,6 +380,14 @@ SETTINGS = (
         outward=True,
     ),
     Setting(
+        "store_max_size",
+        _size,
+        "10GiB",
+        "What the store may hold: above it, what was not used for longest is removed.",
+        outward=True,
+        table=STORE_TABLE,
+    ),
+    Setting(
         "poison",
         _switch,
         False,
@@ -366,5 +395,7 @@ SETTINGS = (
         hidden=True,
     ),
 )
+
+TABLES = (TABLE, STORE_TABLE)
 
 assert {setting.name for setting in SETTINGS} < set(Settings._fields)

@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "Show memory, files, processes and shards.",
     "sync": "Make everything durable: on disk and in the store.",
     "unload": "Sync, then drop what is clean from memory.",
+    "gc": "Remove from the store what was not used for longest.",
     "stop": "Flush everything and end the server.",
     "init": "Write a commented velo.toml.",
     "trace": "Show why programs became opaque and files went to disk early.",

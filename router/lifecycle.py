@@ -1,6 +1,7 @@
 """`velo serve`: from settings to a server, and the arena's life around it.
 
-    lock -> store checked -> arena created or adopted -> Server.run -> arena removed or left
+    lock -> store checked -> arena created or adopted -> Server.run
+         -> arena removed or left -> store brought below its cap
 
 In: settings. Out: None, or why the arena was left in place. Never: touch an arena, a socket or a
 pid file without the server lock; a stale one found under it belongs to nobody, and is replaced.
@@ -22,6 +23,7 @@ from .arena import Arena, Lock
 from .config import Settings
 from .errors import AlreadyServing
 from .server import Server
+from .units import format_size
 
 
 def serve(
@@ -74,9 +76,26 @@ def serve(
         elif lock.is_ours():
             _forget_sockets(arena)
             say(str(left))
-        return left
     finally:
         lock.release()
+    if left is None:
+        _collect(settings, say)
+    return left
+
+
+def _collect(settings: Settings, say: Callable[[str], None]) -> None:
+    """The store grew: is it above its cap? Nobody's end fails for it."""
+    from velo.shards import collector
+
+    try:
+        found = collector.collect_at_times(
+            Path(settings.cas_dir), max_bytes=settings.store_max_size
+        )
+    except VeloError as error:
+        say(f"store not collected: {error}")
+        return
+    if found is not None:
+        say(collector.sentence(found, settings.cas_dir, format_size))
 
 
 def _check_store(directory: str) -> None:

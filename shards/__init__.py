@@ -8,7 +8,8 @@ dirty files at their real paths and into the store, and frees what dead processe
     clock    -> schedule -----^
 
 Doors:   worker.main, run one shard [process]; wire, the frames [pure]; errors [pure];
-         cas.Store, the content-addressed store [touches disk]; depot, whose its directory is.
+         cas.Store, the content-addressed store [touches disk]; depot, whose its directory is;
+         collector, what of it is removed; roots, what of it is needed.
 Behind:  ops, one function per verb, alone changes state; lru, who leaves first [pure];
          schedule, what is due when [pure];
          flush, to the tree and the store; manifest, one sqlite each; reaper,

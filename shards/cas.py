@@ -16,6 +16,8 @@ C2  Blobs never change. Two writers of the same bytes are both right; the last r
 C3  Each writer stages in a directory of its own and holds a flock on it (depot.py).
 C4  Only a directory that velo made is a store, and only what velo made is removed there (depot.py).
 C5  A store that vanished (`rm -rf` of a cache is everybody's right) is made anew at the next use.
+C6  While a batch is open nothing that it found is removed; a blob's mtime is its last use
+    (collector.py).
 [touches disk]
 """
 
@@ -25,8 +27,9 @@ import ctypes
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -40,6 +43,7 @@ CHUNK_BYTES = 1 << 20
 WORTH_RATIO = 0.95  # a compressed blob is kept when it is at most this much of the raw size
 TINY_BYTES = 64  # below this an LZ4 frame (at least 15 bytes of frame) cannot be worth it
 HOLE_BYTES_MAX = 256 << 20  # so much of a file may be hole, or as much as is data
+USED_EVERY_S = 60.0  # so exactly the last use of a blob is known
 SYNC_EACH_MAX = 8  # up to so many new blobs fdatasync each; above, one syncfs is cheaper
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 COMPRESSED = ".lz4"
@@ -138,6 +142,19 @@ class Store:
         self.renew()
         return Batch(self, careful=careful)
 
+    @contextmanager
+    def relied_on(self) -> Iterator[None]:
+        """What is found in the store meanwhile stays there until the end.
+
+        Raises:
+            StoreUnusable: it is not there, or somebody holds its lock for minutes.
+        """
+        with ExitStack() as held:
+            with self._refusals(0):
+                depot.prepare(self.directory)
+                held.enter_context(depot.shared(self.directory))
+            yield
+
     def put(self, fd: int) -> bytes:
         """Store the bytes behind `fd` and return their digest; a batch of one."""
         with self.batch() as batch:
@@ -179,6 +196,7 @@ class Store:
         if hasher.digest() != digest:
             raise self._quarantine(path, digest, "has other bytes than its name promises")
         self.counters.blobs_read += 1
+        _used(path)
         return size
 
     def holds(self, digest: bytes) -> bool:
@@ -249,15 +267,18 @@ class Batch:
         self._careful = careful
         self._staged: dict[bytes, Path] = {}  # digest -> temporary file
         self._present: set[bytes] = set()
+        self._lock = ExitStack()
         self.staged_bytes = 0
 
     def __enter__(self) -> Batch:
+        self._lock.enter_context(self._store.relied_on())
         return self
 
     def __exit__(self, *_: object) -> None:
         for temporary in self._staged.values():
             temporary.unlink(missing_ok=True)
         self._staged.clear()
+        self._lock.close()
 
     def __len__(self) -> int:
         return len(self._staged) + len(self._present)
@@ -302,8 +323,10 @@ class Batch:
     def _known(self, digest: bytes) -> bool:
         if digest in self._staged or digest in self._present:
             return True
-        if self._store.find(digest) is None:
+        found = self._store.find(digest)
+        if found is None:
             return False
+        _used(found)
         if self._careful and not self._store.holds(digest):
             return False
         # Its writer may not have synced the directory yet; commit does, which is cheap when done.
@@ -386,6 +409,13 @@ def sync_filesystem(fd: int) -> None:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)  # CDLL calls release the GIL
+
+
+def _used(path: Path) -> None:
+    """Who removes by last use is to know of this one."""
+    with suppress(OSError):
+        if time.time() - os.stat(path).st_mtime > USED_EVERY_S:
+            os.utime(path)
 
 
 def _read_whole(fd: int) -> bytes:

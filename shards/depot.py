@@ -4,6 +4,11 @@
             sha256/ab/cdef...   blobs, see cas.py
             corrupt/            blobs that were not what their names say
             staging/<writer>/   one for each writer, who holds a flock on it
+            roots/              who needs which blobs, see roots.py
+            collected           when a server last compared it with its cap, see collector.py
+
+The marker is the store's lock, too: shared by those who rely on what they find there, exclusive
+for the collector, who removes. All pass a lock on the directory first, so that his turn comes.
 
 In: a directory that the user named. Out: a store's, or a refusal. Never: anything removed but what
 has the place, the name and the kind of what velo made: somebody may have named ~/Documents.
@@ -15,19 +20,25 @@ cache may be shared by containers.)
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import secrets
 import stat
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .errors import NotAStore
 
 MARKER = "velo-store"
 MARKER_TEXT = b"velo store 1: made by velo, which may remove files below sha256/ and staging/\n"
-OURS = ("sha256", "staging", "corrupt")
+COLLECTED = "collected"  # its mtime: when a server last looked whether the store is above its cap
+OURS = ("sha256", "staging", "corrupt", "roots")
+LOCK_WAIT_S = 60.0  # the collector holds it for milliseconds, a writer for one batch
+LOCK_POLL_S = 0.005
 BLOB_DIRECTORY = re.compile(r"[0-9a-f]{2}")
 STAGING_NAME = re.compile(r"[0-9a-f]{16}")
 STAGED_NAME = re.compile(r"[0-9]+(\.lz4)?")
@@ -58,6 +69,52 @@ def prepare(directory: Path) -> None:
         raise
 
 
+def is_store(directory: str | Path) -> bool:
+    """True when velo made it."""
+    return _is_marked(directory)
+
+
+@contextmanager
+def shared(directory: str | Path) -> Iterator[None]:
+    """Nothing that is found in the store is removed meanwhile. Not to be nested.
+
+    Raises:
+        OSError: it is no store, or somebody has been removing for LOCK_WAIT_S.
+    """
+    with ExitStack() as held:
+        with _locked(directory, fcntl.LOCK_SH):  # in line behind a collector who waits
+            held.enter_context(_locked(os.path.join(directory, MARKER), fcntl.LOCK_SH))
+        yield
+
+
+@contextmanager
+def exclusively(directory: str | Path) -> Iterator[None]:
+    """Nobody relies on what he finds in the store meanwhile; as `shared`."""
+    with (
+        _locked(directory, fcntl.LOCK_EX),
+        _locked(os.path.join(directory, MARKER), fcntl.LOCK_EX),
+    ):
+        yield
+
+
+@contextmanager
+def _locked(path: str | Path, how: int) -> Iterator[None]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, how | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise OSError(errno.ETIMEDOUT, "others hold the store's lock") from None
+                time.sleep(LOCK_POLL_S)
+        yield
+    finally:
+        os.close(fd)
+
+
 def has_blob(directory: str | Path, digest: bytes) -> bool:
     """True when the store has something under the name `digest`."""
     name = digest.hex()
@@ -86,11 +143,11 @@ def _is_marked(directory: str | Path) -> bool:
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
-    if entry.name == MARKER:  # another shard was faster, just now
+    if entry.name in (MARKER, COLLECTED):  # another shard was faster, just now
         return entry.is_file(follow_symlinks=False)
     if entry.name not in OURS or not entry.is_dir(follow_symlinks=False):
         return False
-    names = os.listdir(entry.path) if entry.name != "corrupt" else []
+    names = os.listdir(entry.path) if entry.name in ("sha256", "staging") else []
     pattern = STAGING_NAME if entry.name == "staging" else BLOB_DIRECTORY
     return all(pattern.fullmatch(name) for name in names)
 

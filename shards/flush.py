@@ -20,17 +20,19 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from velo.interpose.core import BACKED, COLD, DISK, FlushResult, NodeInfo, Region
 
-from .cas import Batch, FileChanged, MostlyHole, NotStored, Store
+from .cas import Batch, FileChanged, MostlyHole, NotStored, Store, refusal
 from .errors import FlushLockBusy, ManifestDamaged, TreeRefused, VeloError
 
 if TYPE_CHECKING:
     from .manifest import Entry, Manifest
+    from .roots import Pins
 
 BATCH_FILES_MAX = 512
 BATCH_BYTES_MAX = 256 << 20
@@ -254,6 +256,64 @@ def _groups(infos: Iterable[NodeInfo]) -> Iterator[list[NodeInfo]]:
         yield group
 
 
+# ---- what will be in the store only --------------------------------------------------------------
+
+
+def pin(region: Region, store: Store, pins: Pins, infos: Iterable[NodeInfo]) -> None:
+    """Those of `infos` that the store has and the tree has not: their blobs are whole, and stay.
+
+    Pinned first, then looked at: a collector that did not see the pin has ended by then.
+
+    Raises:
+        VeloError: the store refused; what is pinned is as before.
+    """
+    again = (region.info(info.node) for info in infos if info.dirty_disk)
+    waiting = {
+        info.digest: info
+        for info in again
+        if info is not None and info.digest and info.dirty_disk and not info.dirty_store
+    }
+    wanted = [info for digest, info in waiting.items() if digest not in pins]
+    if not wanted:
+        return
+    with _refused_by(pins.path):
+        pins.add(waiting)
+    with store.relied_on():
+        missing = [info for info in wanted if info.digest and not store.holds(info.digest)]
+    lost = set(_missing_still(region, store, missing))
+    if lost:
+        with _refused_by(pins.path):
+            pins.drop(lost)
+
+
+def _missing_still(region: Region, store: Store, missing: list[NodeInfo]) -> Iterator[bytes]:
+    """Put them back; the digests of those that could not be."""
+    for group in _groups(missing):
+        with store.batch(careful=True) as batch:
+            lost = [info for info in group if not _store_again(region, batch, info)]
+            batch.commit()
+        yield from (info.digest for info in lost if info.digest)
+
+
+def pin_exactly(pins: Pins, infos: Iterable[NodeInfo]) -> None:
+    """Pinned is what is in the store only, and nothing else any more.
+
+    Raises:
+        StoreFull, StoreUnusable: what is pinned is as before.
+    """
+    with _refused_by(pins.path):
+        cold = [info for info in infos if info.links and info.state == COLD]
+        pins.replace(info.digest for info in cold if info.digest)
+
+
+@contextmanager
+def _refused_by(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise refusal(path.parent, error, 0) from error
+
+
 # ---- the manifest --------------------------------------------------------------------------------
 
 
@@ -263,8 +323,10 @@ class Recorder:
     Opened by the first flush: a shard that starts has no time for sqlite and its fsyncs.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, announce: Callable[[Path], None] = lambda path: None) -> None:
+        """`announce` is told where the manifest is, whenever something is recorded."""
         self._path = path
+        self._announce = announce
         self._opened: Manifest | None = None
         self._known: dict[bytes, tuple[int, int, int]] = {}  # path: node, generation, version
         self.notices: list[str] = []  # what somebody should hear, once
@@ -295,6 +357,8 @@ class Recorder:
                     entries += self._entry_if_new(path, info, present[path])
         gone = manifest.paths() - present.keys()
         if entries or gone:
+            with suppress(OSError):  # in a store that cannot be written nothing is removed
+                self._announce(self._path)
             manifest.replace(gone, entries)
         self._known.update({entry.path: present[entry.path] for entry in entries})
         for path in gone:

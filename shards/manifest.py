@@ -167,6 +167,25 @@ class Manifest:
         return ManifestDamaged(path=str(self.path), aside=str(aside), reason=reason)
 
 
+def digests_in(path: Path) -> set[bytes]:
+    """The digests that the manifest at `path` knows; none when it is gone or damaged.
+
+    It is only read, also while its shard writes.
+    """
+    if not path.is_file():
+        return set()
+    try:
+        place = f"{path.absolute().as_uri()}?mode=ro"
+        database = sqlite3.connect(place, uri=True, timeout=LOCK_WAIT_S)
+        try:
+            rows = database.execute("SELECT DISTINCT digest FROM entries WHERE digest IS NOT NULL")
+            return {bytes(digest) for (digest,) in rows}
+        finally:
+            database.close()
+    except (sqlite3.Error, TypeError):
+        return set()
+
+
 def _clear(aside: Path) -> None:
     """Make room for what is set aside now; what was set aside before is replaced."""
     if aside.is_dir():

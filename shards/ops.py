@@ -14,17 +14,20 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from velo.interpose.core import BACKED, COLD, NodeInfo, Pulse, Region
 
-from . import flush, reaper, stats
+from . import flush, reaper, roots, stats
 from .cas import Store
 from .errors import FilesLost, LoadFailed, ShardFull, TreeRefused, VeloError
 from .flush import Recorder, never
 from .lru import Lru
+from .roots import Pins
 from .stats import Counters, Trouble
 
 HIGH_WATER = 0.90  # of the limit (max_memory, or less in a full file system): eviction begins
@@ -41,14 +44,15 @@ SYNC_ROUNDS_MAX = 3  # a file that changes while it is stored is tried so often
 class Shard:
     """One shard's doors and notes.
 
-    `lru` is used under `evicting_now` by both threads, `recorder` by the worker thread only;
-    the rest may be used by both at any time.
+    `lru` and `pins` are used under `evicting_now` by both threads, `recorder` by the worker thread
+    only; the rest may be used by both at any time.
     """
 
     region: Region
     index: int
     store: Store
     recorder: Recorder
+    pins: Pins
     lru: Lru = field(default_factory=Lru)
     counters: Counters = field(default_factory=Counters)
     flushing: Trouble = field(default_factory=Trouble)
@@ -64,7 +68,9 @@ class Shard:
             OSError: there is no arena of this build in `arena`.
         """
         region = Region.attach(arena)
-        return cls(region, index, Store(cas_dir, may_wait=True), Recorder(manifest))
+        recorder = Recorder(manifest, announce=partial(roots.register_manifest, cas_dir))
+        pins = Pins(cas_dir, roots.owner_of(arena, index))
+        return cls(region, index, Store(cas_dir, may_wait=True), recorder, pins)
 
     def mine(self) -> list[NodeInfo]:
         """The regular files of this shard, now."""
@@ -172,6 +178,7 @@ def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) ->
     try:
         done = flush.store_files(shard.region, shard.store, group, stop=stop, careful=True)
         shard.counters.stored_files += done.files
+        flush.pin(shard.region, shard.store, shard.pins, group)
     except VeloError as error:
         shard.evicting.happened(error)
 
@@ -190,9 +197,19 @@ def _enough(shard: Shard, dirty: list[NodeInfo], wanted_bytes: int) -> list[list
 
 
 def _evict(shard: Shard, info: NodeInfo) -> None:
+    if info.dirty_disk and not _may_be_in_the_store_only(shard, info):
+        return
     if shard.region.evict(info.node):
         shard.counters.evicted_files += 1
         shard.counters.evicted_bytes += info.charged_bytes
+
+
+def _may_be_in_the_store_only(shard: Shard, info: NodeInfo) -> bool:
+    """It is on disk by now, or its blob is pinned."""
+    now = shard.region.info(info.node)
+    if now is None or not now.dirty_disk:
+        return True
+    return now.digest is not None and not now.dirty_store and now.digest in shard.pins
 
 
 def _excess(shard: Shard, wanted_bytes: int, share: float) -> int:
@@ -353,9 +370,11 @@ def unload(shard: Shard) -> None:
     try:
         sync(shard)
     finally:
-        for info in shard.mine():
-            if info.state == BACKED:
-                _evict(shard, info)
+        mine = [info for info in shard.mine() if info.state == BACKED]
+        with suppress(VeloError), shard.evicting_now:
+            flush.pin(shard.region, shard.store, shard.pins, mine)
+        for info in mine:
+            _evict(shard, info)
 
 
 def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
@@ -402,6 +421,8 @@ def _sync_tree(shard: Shard) -> None:
 
 
 def _record(shard: Shard) -> None:
+    with shard.evicting_now:  # between a pin and its eviction nobody drops the pin
+        flush.pin_exactly(shard.pins, shard.mine())
     shard.recorder.record(shard.region, shard.mine())
 
 

@@ -324,6 +324,32 @@ def test_the_store_is_chosen_by_the_user(workspace):
     assert config.load({"cas_dir": "/flag"}, environment={}).cas_dir == "/flag"
 
 
+def test_the_stores_cap_is_the_users_and_no_workspaces(workspace):
+    write(config.user_file(), '[store]\nmax_size = "3GiB"')
+
+    assert config.load(environment={}).store_max_size == 3 << 30
+    assert config.load(environment={"VELO_STORE_MAX_SIZE": "0"}).store_max_size == 0
+
+    write(workspace / "velo.toml", '[store]\nmax_size = "1GB"')
+    message = refusal(environment={})
+    assert "max_size" in message and "VELO_STORE_MAX_SIZE" in message
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("[store]\nmax_siz = 1", "did you mean 'max_size'"),
+        ("[live]\nmax_size = 1", "unknown key"),
+        ("store = 3", "must be a table"),
+        ('[store]\nmax_size = "much"', "is not a size"),
+    ],
+)
+def test_the_stores_table_is_checked_as_the_other(workspace, text, said):
+    write(config.user_file(), text)
+
+    assert said in refusal(environment={})
+
+
 def test_a_workspace_cannot_trust_itself(workspace):
     write(workspace / "velo.toml", '[trust]\nworkspaces = ["*"]')
 

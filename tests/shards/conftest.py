@@ -9,6 +9,7 @@ from velo.shards import ops
 from velo.shards.cas import Store
 from velo.shards.flush import Recorder
 from velo.shards.ops import Shard
+from velo.shards.roots import Pins
 
 LIMIT = 100_000
 
@@ -23,6 +24,6 @@ def shard(tmp_path, region, monkeypatch):
     monkeypatch.setattr(ops, "SPACE_PATIENCE_S", 0.05)
     store = Store(tmp_path / "cas")
     recorder = Recorder(tmp_path / "0.sqlite")
-    yield Shard(region, 0, store, recorder)
+    yield Shard(region, 0, store, recorder, Pins(store.directory, "w-0"))
     store.close()
     recorder.close()

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from support.arena import states
-from velo.interpose.core import COLD
+from velo.interpose.core import BACKED, COLD
 from velo.shards import flush, ops
-from velo.shards.errors import FilesLost, TreeRefused
+from velo.shards.collector import collect
+from velo.shards.errors import FilesLost, ShardFull, TreeRefused
 
 
 def flipped(blob):
@@ -81,6 +82,58 @@ def test_a_damaged_blob_is_not_relied_on_when_it_would_be_the_only_copy(region, 
     assert states(region) == {"again": COLD}
     ops.load(shard, node)
     assert region.read(node) == data
+
+
+def removed_by_the_collector(shard):
+    """All of the store that may go, although it was used just now."""
+    return collect(shard.store.directory, max_bytes=0, grace_s=-1e9).removed
+
+
+def test_what_leaves_memory_for_the_store_alone_is_pinned_until_it_is_on_disk(region, shard):
+    node = region.write("a", os.urandom(95_000))
+    data = region.read(node)
+    region.refuse_writeback = errno.ENOSPC
+    ops.space(shard, 50_000)
+    assert states(region) == {"a": COLD}
+
+    assert removed_by_the_collector(shard) == 0
+
+    region.refuse_writeback = 0
+    ops.sync(shard)
+    assert Path(region.path_of(node)).read_bytes() == data
+    assert removed_by_the_collector(shard) == 1
+
+
+def test_a_file_whose_blob_the_collector_removed_is_stored_again_before_it_leaves(region, shard):
+    # Given a file that the store had, and that the tree does not take
+    node = region.write("a", os.urandom(95_000))
+    data = region.read(node)
+    flush.store_files(region, shard.store, [region.info(node)])
+    assert removed_by_the_collector(shard) == 1
+    region.refuse_writeback = errno.ENOSPC
+
+    # when it leaves memory for the store alone
+    ops.space(shard, 50_000)
+
+    # then it comes back
+    assert states(region) == {"a": COLD}
+    ops.load(shard, node)
+    assert region.read(node) == data
+
+
+def test_a_file_stays_in_memory_when_its_blob_cannot_be_pinned(region, shard, monkeypatch):
+    node = region.write("a", os.urandom(95_000))
+    region.refuse_writeback = errno.ENOSPC
+
+    def refuse(digests):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(shard.pins, "replace", refuse)
+
+    with pytest.raises(ShardFull, match="Read-only"):
+        ops.space(shard, 50_000)
+
+    assert states(region) == {"a": BACKED} and len(region.read(node)) == 95_000
 
 
 def test_a_file_that_is_mostly_hole_is_on_disk_and_not_hashed(region, shard):

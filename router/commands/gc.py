@@ -1,0 +1,39 @@
+"""`velo gc`: the store down to its cap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from velo.shards import collector, depot
+
+from ..options import settings_of, workspace_option
+from ..units import format_size
+
+
+@click.command()
+@workspace_option
+@click.option("--max-size", metavar="SIZE", help="Instead of [store] max_size, which is 10GiB.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
+    """Remove from the store what was not used for longest, until it holds at most SIZE.
+
+    First goes what no workspace knows any more. Files whose bytes are in the store only stay, and
+    so does what was used within the last ten minutes. Builds may go on meanwhile, in any number of
+    workspaces. A server that ends does the same by itself, now and then.
+
+    Exit status: 0 also when what had to stay is more than SIZE (the message says so), 1 the store
+    cannot be read or written, 2 bad configuration.
+    """
+    given: dict[str, Any] = {"store_max_size": max_size}
+    settings = settings_of(workspace, **given)
+    directory = Path(settings.cas_dir)
+    if not directory.exists():
+        click.echo(f"velo: no store: {directory} is not there")
+        return
+    if not depot.is_store(directory):
+        depot.prepare(directory)  # says what is wrong with it, or marks an empty one
+    found = collector.collect(directory, max_bytes=settings.store_max_size, dry_run=dry_run)
+    click.echo(f"velo: {collector.sentence(found, str(directory), format_size, dry_run=dry_run)}")
