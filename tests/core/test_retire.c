@@ -68,6 +68,56 @@ static void a_file_that_memory_alone_has_keeps_its_directory(void)
     bench_close();
 }
 
+static void a_file_with_a_name_elsewhere_is_one_file_still(void)
+{
+    bench_with_directory();
+    CHECK_EQ(hosted_link("build/d/a", "build/elsewhere"), 0);
+    flush_everything();
+    refresh_everything();
+    struct stat here, there;
+
+    retire();
+
+    CHECK_EQ(placed("build/elsewhere").kind, VELO_HOSTED);
+    hosted_write("build/elsewhere", "written");
+    CHECK(hosted_says("build/d/a", "written") && disk_says("build/d/a", "written"));
+    CHECK_EQ(hosted_stat("build/elsewhere", &here), 0);
+    CHECK_EQ(stat(in_workspace("build/d/a"), &there), 0);
+    CHECK(here.st_ino == there.st_ino && here.st_nlink == 2 && there.st_nlink == 2);
+    CHECK_EQ(hosted_unlink("build/elsewhere"), 0);
+    CHECK(disk_says("build/d/a", "written"));
+    bench_check();
+    bench_close();
+}
+
+static void many_files_with_names_elsewhere_leave_together(void)
+{
+    char here[64], there[64];
+    bench_with_directory();
+    CHECK_EQ(hosted_mkdir("build/e"), 0);
+    for (int i = 0; i < 300; i++) {
+        snprintf(here, sizeof here, "build/d/below/%d", i);
+        snprintf(there, sizeof there, "build/e/%d", i);
+        hosted_write(here, "x");
+        CHECK_EQ(hosted_link(here, there), 0);
+    }
+    flush_everything();
+    refresh_everything();
+    for (int i = 0; i < 300; i++) {
+        snprintf(there, sizeof there, "build/e/%d", i);
+        CHECK_EQ(velo_evict(&bench.region, node_at(there)), 0);
+    }
+
+    retire();
+
+    struct stat stat;
+    CHECK_EQ(hosted_stat("build/e/299", &stat), 0);
+    CHECK_EQ(stat.st_nlink, 2);
+    CHECK_EQ(placed("build/d/below/299").kind, VELO_OUTSIDE);
+    bench_check();
+    bench_close();
+}
+
 static void who_walked_there_before_makes_a_file_on_disk(void)
 {
     bench_with_directory();
@@ -137,6 +187,8 @@ int main(void)
 {
     RUN(what_is_below_is_forgotten_and_still_there);
     RUN(a_file_that_memory_alone_has_keeps_its_directory);
+    RUN(a_file_with_a_name_elsewhere_is_one_file_still);
+    RUN(many_files_with_names_elsewhere_leave_together);
     RUN(who_walked_there_before_makes_a_file_on_disk);
     RUN(who_walked_there_before_writes_on_disk);
     RUN(who_walked_there_before_renames_on_disk);

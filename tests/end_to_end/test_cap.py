@@ -51,6 +51,19 @@ def test_the_cap_holds_whatever_writes(velo: Velo, workspace, writers, way: str)
     assert found.over_bytes == 0, str(found)
 
 
+def test_names_count_also_those_that_links_make(velo: Velo, workspace, writers) -> None:
+    # Goal: 30,000 links to 100 files at the smallest cap; names leave memory, and none is lost.
+    place: Path = workspace()
+    (place / "build").mkdir(exist_ok=True)
+
+    found = cap.measure(
+        velo.executable, place, velo.root, "many-links", writers=writers, mib=1, cap_mib=2
+    )
+
+    assert found.wrong == ""
+    assert found.over_bytes == 0, str(found)
+
+
 @pytest.mark.parametrize("way", ["many-open", "many-read"])
 def test_many_files_that_are_open_at_once_cost_seconds(
     velo: Velo, workspace, writers, way: str

@@ -24,6 +24,17 @@ from pathlib import Path
 SAMPLE_S = 0.02
 MIB = 1 << 20
 WRITER = Path(__file__).with_name("cap_writer.c")
+LINKS = """import os
+files = [f"build/{i}" for i in range(100)]
+for file in files:
+    open(file, "w").close()
+for d in range(300):
+    os.mkdir(f"build/d{d}")
+for d in range(300):
+    for i, file in enumerate(files):
+        os.link(file, f"build/d{d}/{i}")
+print({os.stat(file).st_nlink for file in files})
+"""
 TIMEOUT_S = 60
 
 _ONE = "{w} %s build/one {mib}"
@@ -73,6 +84,7 @@ WAYS = {
     "tee": "{w} write - {mib} | tee build/one > build/two",
     "many-open": "ulimit -n 4096; {w} many-open build/f 1000 && rm -f build/f.??",
     "many-read": "ulimit -n 4096; {w} many-read build/f 600 && rm -f build/f.??",
+    "many-links": "python3 {links} && find build | wc -l && rm -rf build/d*",
     "no-pages-truncated": "truncate -s {mib}M build/one; truncate -s 5T build/two",
 }
 
@@ -138,7 +150,9 @@ def build_writers(directory: Path) -> dict[str, str]:
     flags = ["-O1", "-w", str(WRITER), "-o"]
     subprocess.run(["gcc", *flags, directory / "writer"], check=True)
     subprocess.run(["gcc", "-static", *flags, directory / "static"], check=True)
-    return {"w": str(directory / "writer"), "static": str(directory / "static")}
+    (directory / "links.py").write_text(LINKS)
+    names = {"w": "writer", "static": "static", "links": "links.py"}
+    return {key: str(directory / name) for key, name in names.items()}
 
 
 def command_of(way: str, writers: dict[str, str], mib: int, cap_mib: int) -> str:

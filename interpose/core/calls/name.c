@@ -399,6 +399,15 @@ static int link_natively(struct velo_region *region, struct velo_place *from, st
     return rc;
 }
 
+/* The directory of the new name has just become the kernel's, and perhaps the other's, too. */
+static int link_again(struct velo_region *region, struct velo_place *from, struct velo_place *to)
+{
+    int rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, from);
+    if (rc == 0)
+        rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, to);
+    return rc != 0 ? rc : velo_link(region, from, to);
+}
+
 int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
     struct stat stat;
@@ -428,6 +437,8 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
         rc = velo_may_change(region, to);
     if (rc != 0 || from->type == VELO_DIRECTORY)
         return rc != 0 ? rc : -EPERM;
+    if (velo_names_are_scarce(region) && velo_retire(region, to->parent) == 0)
+        return link_again(region, from, to);
     velo_arrives(region, from, to);
     struct velo_hold hold;
     velo_begin(region, &hold);

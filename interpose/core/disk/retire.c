@@ -3,7 +3,8 @@
  * What is below it is put, leaves memory and is forgotten, and the directory becomes the kernel's
  * (VELO_NODE_RETIRED), as something that is mounted is: paths that lead through it are outside. So names are not
  * limited by what memory holds; those for which there is no room are as fast as the disk.
- * All or nothing, under one hold: a file is either known here or there. */
+ * All or nothing, under one hold: a file is either known here or there. One that has names elsewhere, too, is on
+ * disk for good, as one that was linked there (VELO_NODE_LINKED_OUTSIDE). */
 #include "retire.h"
 
 #include <errno.h>
@@ -15,6 +16,12 @@
 #include "space.h"
 
 #define SLOTS_KEPT 64u /* for what cannot retire a directory: rename, link */
+#define FORGOTTEN_AT_ONCE                                                                          \
+    8u /* files in one hold: others wait meanwhile, and the undo log is finite */
+#define MARKED_AT_ONCE 64u
+#define MORE 1
+#define NAMES_MAX                                                                                  \
+    (1u << 17) /* of one file: more than a disk takes; ends a walk that somebody changes */
 #define LEAST_BYTES (512u << 10) /* of names, however little memory there is */
 
 /* Few are left of what is committed, and more may not be committed, or is not there. */
@@ -38,14 +45,24 @@ int velo_names_are_scarce(const struct velo_region *region)
            is_scarce(&header->chunks, may_grow);
 }
 
+static int is_below(const struct velo_region *region, uint32_t directory, uint32_t above)
+{
+    for (uint32_t depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+        if (directory == above)
+            return 1;
+        const uint32_t name = VELO_READ(velo_node_at(region, directory)->first_name);
+        directory = name == 0 ? 0 : VELO_READ(velo_name_at(region, name)->parent);
+    }
+    return 0;
+}
+
 int velo_lies_in(const struct velo_region *region, const struct velo_node *node, uint32_t above)
 {
-    for (uint32_t depth = 0; depth < VELO_DEPTH_MAX; depth++) {
-        const uint32_t name = VELO_READ(node->first_name);
-        const uint32_t parent = name == 0 ? 0 : VELO_READ(velo_name_at(region, name)->parent);
-        if (parent == above || parent == 0)
-            return parent == above;
-        node = velo_node_at(region, parent);
+    uint32_t name = VELO_READ(node->first_name);
+    for (uint32_t steps = 0; name != 0 && steps < NAMES_MAX; steps++) {
+        if (is_below(region, VELO_READ(velo_name_at(region, name)->parent), above))
+            return 1;
+        name = VELO_READ(velo_name_at(region, name)->next_of_node);
     }
     return 0;
 }
@@ -55,24 +72,72 @@ static int may_retire(const struct velo_region *region, const struct velo_node *
 {
     if ((node->flags & (VELO_NODE_WATCHED | VELO_NODE_MOUNT | VELO_NODE_TIMES)) != 0)
         return 0;
-    if (node->type == VELO_DIRECTORY)
-        return 1;
-    if (node->links != 1)
-        return 0;
     return node->type != VELO_REGULAR || (node->state == VELO_DISK && velo_on_disk(region, node) &&
                                           !node->identity[VELO_ID_ARENA].linked);
 }
 
+/* It may have a name that stays known, and is on disk for good then. */
+static int has_to_be_marked(const struct velo_node *node)
+{
+    return node->type != VELO_DIRECTORY && node->links > 1 &&
+           (node->flags & VELO_NODE_LINKED_OUTSIDE) == 0;
+}
+
+/* ---- all names below a directory, in the order of a walk ------------------------------------- */
+
+struct walk {
+    struct velo_region *region;
+    uint32_t top,
+        at; /* `at`: the name before which the walk stands; 0: at the end of its directory */
+    uint32_t directory;
+};
+
+static struct walk walk_below(struct velo_region *region, uint32_t top)
+{
+    return (struct walk){region, top, velo_node_at(region, top)->first_entry, top};
+}
+
+/* The next name, a directory's after all that is below it; 0: there is none. The walk goes on when it is
+ * removed. */
+static uint32_t walk_next(struct walk *walk)
+{
+    struct velo_region *region = walk->region;
+    const struct velo_node *node;
+    while (walk->at != 0) { /* down */
+        const struct velo_name *name = velo_name_at(region, walk->at);
+        node = velo_node_at(region, name->node);
+        if (node->type != VELO_DIRECTORY || node->first_entry == 0) {
+            const uint32_t found = walk->at;
+            walk->at = name->next_entry;
+            return found;
+        }
+        walk->directory = name->node;
+        walk->at = node->first_entry;
+    }
+    if (walk->directory == walk->top)
+        return 0;
+    const uint32_t above = velo_node_at(region, walk->directory)->first_name; /* up */
+    walk->directory = velo_name_at(region, above)->parent;
+    walk->at = velo_name_at(region, above)->next_entry;
+    return above;
+}
+
+/* MORE: some were marked, others remain to be. */
 static int retire_locked(struct velo_region *region, uint32_t directory)
 {
     struct velo_node *top = velo_node_at(region, directory);
     if (top->type != VELO_DIRECTORY || !may_retire(region, top))
         return -EBUSY;
-    for (uint32_t i = 1; i < region->header->nodes.used; i++) {
-        const struct velo_node *node = velo_node_at(region, i);
-        if (node->type != VELO_NONE && node->links > 0 && velo_lies_in(region, node, directory) &&
-            !may_retire(region, node))
+    struct walk walk = walk_below(region, directory);
+    for (uint32_t name, marked = 0; (name = walk_next(&walk)) != 0;) {
+        struct velo_node *node = velo_node_at(region, velo_name_at(region, name)->node);
+        if (!may_retire(region, node))
             return -EBUSY;
+        if (!has_to_be_marked(node))
+            continue;
+        velo_set32(region, &node->flags, node->flags | VELO_NODE_LINKED_OUTSIDE);
+        if (++marked == MARKED_AT_ONCE)
+            return MORE;
     }
     velo_set32(region, &top->flags, top->flags | VELO_NODE_RETIRED);
     velo_set32(region, &region->header->retired_count, region->header->retired_count + 1);
@@ -80,47 +145,44 @@ static int retire_locked(struct velo_region *region, uint32_t directory)
     return 0;
 }
 
-/* A file that is as the disk has it, or a directory without entries, somewhere below. */
-static int may_forget(const struct velo_region *region, uint32_t index, uint32_t directory)
-{
-    const struct velo_node *node = velo_node_at(region, index);
-    return VELO_READ(node->type) != VELO_NONE && VELO_READ(node->links) > 0 &&
-           VELO_READ(node->first_entry) == 0 && velo_lies_in(region, node, directory) &&
-           may_retire(region, node);
-}
-
-static int forget_one(struct velo_region *region, uint32_t index, uint32_t directory)
+/* Some names less, in one hold. 0: what is left stays. */
+static int forget_some(struct velo_region *region, uint32_t directory)
 {
     struct velo_hold hold;
-    if (!may_forget(region, index, directory))
-        return 0;
+    unsigned forgotten = 0;
     velo_begin(region, &hold);
-    const int may = may_forget(region, index, directory);
-    if (may) {
-        velo_name_remove_locked(region, velo_node_at(region, index)->first_name);
-        if (velo_node_at(region, index)->links == 0)
+    struct walk walk = walk_below(region, directory);
+    for (uint32_t name; forgotten < FORGOTTEN_AT_ONCE && (name = walk_next(&walk)) != 0;) {
+        const uint32_t index = velo_name_at(region, name)->node;
+        const struct velo_node *node = velo_node_at(region, index);
+        if (node->first_entry != 0 || !may_retire(region, node))
+            continue;
+        velo_name_remove_locked(region, name);
+        if (node->links == 0)
             velo_node_drop_locked(region, index);
+        forgotten++;
     }
     velo_commit(region, &hold);
-    return may;
+    return forgotten != 0;
 }
 
 /* No path leads to them any more, and whoever came along before is turned back (velo_is_retired). What is not
  * as the disk has it all the same, such as a name that was linked there, stays until it is put. */
 static void forget_below(struct velo_region *region, uint32_t directory)
 {
-    for (int forgotten = 1; forgotten;) { /* deepest first: once for each floor */
-        forgotten = 0;
-        for (uint32_t i = 1; i < VELO_READ(region->header->nodes.used); i++)
-            forgotten |= forget_one(region, i, directory);
+    while (forget_some(region, directory)) {
     }
 }
 
 int velo_retire_found(struct velo_region *region, uint32_t directory)
 {
     struct velo_hold hold;
-    velo_begin(region, &hold);
-    if (velo_finish(region, &hold, retire_locked(region, directory)) != 0)
+    int rc;
+    do {
+        velo_begin(region, &hold);
+        rc = velo_finish(region, &hold, retire_locked(region, directory));
+    } while (rc == MORE);
+    if (rc != 0)
         return -ENOSPC;
     VELO_TRACE(region, RETIRED, directory, 0);
     forget_below(region, directory);
