@@ -26,6 +26,7 @@ FLOORS = [
     "preload/base",
     "preload/path",
     "preload/write",
+    "preload/replay",
     "preload/program",
     "preload/sud",
     "preload/wrap",

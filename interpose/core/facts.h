@@ -58,6 +58,11 @@ int velo_is_directory(const struct velo_region *region, uint32_t node, uint32_t 
 void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320]);
 /* A file on its way to its real path, which nobody is shown. */
 int velo_is_temporary(const char *name);
+/* A time for a new stamp: never before one that anybody was shown, with `fine` later than all. */
+int64_t velo_stamp(struct velo_region *region, int fine);
+/* The clock that stamps are read from: the kernel's, or libc's without a system call, where that is not
+ * a wrapper that would take the question for the program's. */
+extern int (*velo_clock)(clockid_t clock, struct timespec *now);
 /* Something was shown: later stamps are not earlier. */
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 

@@ -3,6 +3,7 @@
  * Of the library's constructors this is the first (101). The next give what was inherited its due: streams
  * (wrap/io.c), the environment (environment.c). */
 #include <stdlib.h>
+#include <time.h>
 
 #include "preload/sud/sud.h"
 #include "preload/program/environment.h"
@@ -32,6 +33,7 @@ __attribute__((constructor(101))) static void enlist(void)
     velo_handler_prepare = velo_sigsys_find_loader;
 #endif
     velo_single_threaded = velo_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
+    velo_clock = NEXT(clock_gettime);
     velo_enlist(region, program_invocation_short_name);
     if (is_audited()) {
         velo_escape(region, VELO_ESCAPE_UNREACHABLE);

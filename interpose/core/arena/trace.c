@@ -37,7 +37,7 @@ void velo_trace_write(struct velo_region *region, enum velo_event_id id, uint64_
 {
     struct velo_header *header = region->header;
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    velo_sys2(SYS_clock_gettime, CLOCK_REALTIME, velo_word(&now));
     const uint64_t place = atomic_fetch_add(&header->next_event, 1);
     struct velo_event *event = &header->events[place % VELO_EVENTS_MAX];
     atomic_store(&event->mark, 0); /* seq_cst: before any word of it changes */

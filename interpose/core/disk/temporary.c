@@ -136,7 +136,7 @@ static uint32_t thread_in(const char *name)
 static uint64_t boottime_of(const struct timespec *ctime)
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    velo_sys2(SYS_clock_gettime, CLOCK_REALTIME, velo_word(&now));
     const int64_t age = velo_ns(&now) - velo_ns(ctime), up = (int64_t)velo_boottime_ns();
     return age < up ? (uint64_t)(up - (age > 0 ? age : 0)) : 1;
 }

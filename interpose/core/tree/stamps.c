@@ -8,6 +8,12 @@
 #include "kernel/os.h"
 #include "kernel/text.h"
 
+static int kernel_clock(clockid_t clock, struct timespec *now)
+{
+    return (int)velo_sys2(SYS_clock_gettime, clock, velo_word(now));
+}
+int (*velo_clock)(clockid_t, struct timespec *) = kernel_clock;
+
 void velo_raise_floor(struct velo_region *region, int64_t ns)
 {
     _Atomic int64_t *floor = &region->header->time_floor_ns;
@@ -35,7 +41,7 @@ static int64_t kernel_stamp(struct velo_region *region)
 int64_t velo_stamp(struct velo_region *region, int fine)
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    velo_clock(CLOCK_REALTIME_COARSE, &now);
     int64_t stamp = velo_ns(&now);
     const int64_t floor =
         atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);

@@ -6,8 +6,6 @@
 
 /* Stamp a directory: its entries changed. */
 void velo_touch_locked(struct velo_region *region, uint32_t directory);
-/* A time for a new stamp: never before one that anybody was shown, with `fine` later than all. */
-int64_t velo_stamp(struct velo_region *region, int fine);
 /* The ctime to show of a file whose tmpfs file has `kernel_ns`. Link and rename change it in the
  * node only, a copy into memory in the kernel only. */
 int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);

@@ -379,6 +379,43 @@ int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_pla
     return claim(dirfd, path, walk_flags, false, place);
 }
 
+long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX])
+{
+    struct velo_region *region = velo_here();
+    struct velo_place scratch;
+    struct base base = {0};
+    size_t start = 0;
+    if (region == NULL)
+        return -ENOENT;
+    if (path[0] != '/') {
+        int rc = 0;
+        if (dirfd != AT_FDCWD) {
+            struct stat stat;
+            if (raw_fstat(dirfd, &stat) == 0 && S_ISDIR(stat.st_mode))
+                base.node = velo_node_of(region, &stat);
+            rc = base.node == 0 ? text_of_fd(dirfd, &base, text) : 0;
+        } else if (!cwd_recall(region, &base, text)) {
+            rc = cwd_ask(region, &base, text, &scratch);
+        }
+        if (rc != 0)
+            return rc;
+        const int length =
+            base.node != 0 ? velo_path_of(region, base.node, text) : (int)base.length;
+        if (length < 0)
+            return length;
+        start = (size_t)length;
+        text[start++] = '/';
+    }
+    while (path[0] == '.' && path[1] == '/')
+        for (path += 2; *path == '/'; path++) {
+        }
+    const size_t length = strlen(path);
+    if (start + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(text + start, path, length + 1);
+    return (long)(start + length);
+}
+
 int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)
 {
     const int claimed = claim(dirfd, path, walk_flags, true, place);

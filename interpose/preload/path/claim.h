@@ -31,6 +31,9 @@ int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_pla
 /* The place of any path, outside too, for calls of which another path is ours. 0 or -errno. */
 int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
 
+/* What `path` says, from the root on; ".." and symlinks as they stand. Its length or -errno. */
+long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX]);
+
 /* The hosted node that `fd` is open on, or 0. One fstat. */
 uint32_t velo_node_of_fd(struct velo_region *region, int fd);
 

@@ -15,6 +15,7 @@
 #include "preload/write/credit.h"
 #include "preload/base/objects.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/write/relocate.h"
 
 #define HEAD_BYTES 2048u
@@ -216,6 +217,7 @@ static const char *last_of(const char *path)
 
 void velo_run_opaque(const char *path)
 {
+    velo_taint(VELO_TAINT_OPAQUE);
     velo_opaque_begin(velo_here(), (pid_t)velo_sys0(SYS_getpid), last_of(path));
 }
 
@@ -227,6 +229,7 @@ void velo_opaque_child(pid_t pid, const char *path)
 void velo_leave_namespace(struct velo_region *region)
 {
     const int saved = errno;
+    velo_taint(VELO_TAINT_LEFT);
     velo_mark_gone(region);
     velo_opaque_leaves(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
     velo_relocate_all(region);

@@ -10,6 +10,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 /* The kernel's own call on a descriptor, announced before and told of afterwards. */
 static long noticed(int fd, int hosted, long rc, int times)
@@ -65,13 +66,15 @@ static long chmod_name(const char *path, mode_t mode)
 
 EXPORT int chmod(const char *path, mode_t mode)
 {
-    return (int)velo_answer(chmod_name(path, mode));
+    return (int)velo_answer(velo_saw(VELO_RECORD_CHMOD, AT_FDCWD, path, chmod_name(path, mode)));
 }
 
 EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 {
     if (flags == 0)
-        return (int)velo_answer(chmod_at(dirfd, path, mode));
+        return (int)velo_answer(
+            velo_saw(VELO_RECORD_CHMOD, dirfd, path, chmod_at(dirfd, path, mode)));
+    velo_taint(VELO_TAINT_LINKED);
     if (flags == AT_SYMLINK_NOFOLLOW)
         return chmod_nofollow(dirfd, path, mode);
     return NEXT(fchmodat)(dirfd, path, mode, flags);
@@ -91,6 +94,7 @@ EXPORT int fchmod(int fd, mode_t mode)
 
 static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
+    velo_taint(VELO_TAINT_LINKED);
     if (path != NULL && means_descriptor(dirfd, path, flags))
         return NOTICED(dirfd, raw_chown(dirfd, path, uid, gid, flags));
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
@@ -129,6 +133,7 @@ EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags
 
 EXPORT int fchown(int fd, uid_t uid, gid_t gid)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(NOTICED(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
 }
 
@@ -150,11 +155,21 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
     return velo_utimens(velo_here(), place, times);
 }
 
+/* "Now" is what a file that is put back gets. */
+static bool means_now(const struct timespec *times)
+{
+    return times == NULL || times[1].tv_nsec == UTIME_NOW;
+}
+
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
     const bool unreadable = times != NULL && velo_cannot_read(times, 2 * sizeof *times);
     const bool sets_mtime = times == NULL || unreadable || times[1].tv_nsec != UTIME_OMIT;
     const bool nothing = !sets_mtime && times[0].tv_nsec == UTIME_OMIT;
+    if (!unreadable && !means_now(times))
+        velo_taint(VELO_TAINT_TIMES);
+    else if (velo_as_given(path) != NULL)
+        velo_saw(VELO_RECORD_CHMOD, dirfd, path, 0);
     if (!nothing && means_descriptor(dirfd, path, flags))
         return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), sets_mtime);
     if (nothing || unreadable || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
@@ -236,7 +251,7 @@ static long truncate_at(const char *path, off_t length)
 
 EXPORT int truncate(const char *path, off_t length)
 {
-    return (int)velo_answer(truncate_at(path, length));
+    return (int)velo_answer(velo_saw(VELO_RECORD_WRITE, AT_FDCWD, path, truncate_at(path, length)));
 }
 ALIAS(truncate64, truncate);
 

@@ -13,6 +13,7 @@
 
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "dir.h"
 #include "open.h"
 #include "walk.h"
@@ -154,7 +155,10 @@ EXPORT DIR *opendir(const char *path)
 {
     bool is_plain = false;
     DIR *directory = velo_opendir_at(AT_FDCWD, path, &is_plain);
-    return is_plain ? NEXT(opendir)(path) : directory;
+    if (is_plain)
+        directory = NEXT(opendir)(path);
+    velo_saw_errno(VELO_RECORD_LIST, AT_FDCWD, path, directory == NULL ? -1 : 0);
+    return directory;
 }
 
 EXPORT DIR *fdopendir(int fd)
@@ -162,6 +166,7 @@ EXPORT DIR *fdopendir(int fd)
     struct velo_region *region = velo_here();
     struct stat stat;
     uint32_t node = 0;
+    velo_taint(VELO_TAINT_LISTED);
     if (region != NULL && raw_fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode))
         node = velo_node_of(region, &stat);
     if (node == 0)
@@ -309,6 +314,7 @@ static long correct_all(struct velo_region *region, uint32_t directory, unsigned
  * the kernel's view: everything is put on disk when it begins. */
 EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
 {
+    velo_taint(VELO_TAINT_LISTED);
     struct velo_region *region = velo_here();
     const uint32_t directory = region == NULL ? 0 : velo_node_of_fd(region, fd);
     if (directory != 0 && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0)
@@ -325,6 +331,7 @@ EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
 
 EXPORT ssize_t getdirentries(int fd, char *restrict buffer, size_t size, off_t *restrict base)
 {
+    velo_taint(VELO_TAINT_LISTED);
     struct velo_region *region = velo_here();
     if (region != NULL && velo_node_of_fd(region, fd) != 0)
         velo_flush_tree(region);

@@ -12,6 +12,7 @@
 #include "preload/program/opaque.h"
 #include "preload/write/share.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 #define PLAIN_EXECVE (-1)
 
@@ -25,13 +26,19 @@ static long run_as(int identified_dirfd, const char *identified, int dirfd, cons
     const int opaque = velo_before_program(identified_dirfd, identified, envp, first);
     if (opaque < 0)
         return opaque;
-    VELO_ENVIRONMENT(environment, envp, !opaque, first);
+    VELO_UNIT_ENVIRONMENT(inside, envp, velo_unit_assignment);
+    VELO_ENVIRONMENT(environment, inside, !opaque, first);
     if (opaque)
         velo_run_opaque(identified);
+    velo_unit_starts();
+    velo_unit_vouch(1);
     velo_sud_before_exec();
     const long rc = flags == PLAIN_EXECVE ? raw_execve(path, argv, environment)
                                           : raw_execveat(dirfd, path, argv, environment, flags);
     velo_sud_after_exec();
+    velo_unit_failed();
+    velo_unit_vouch(-1);
+    velo_saw(VELO_RECORD_READ, identified_dirfd, identified, rc);
     return rc;
 }
 

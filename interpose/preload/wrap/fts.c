@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "dir.h"
 #include "fts.h"
 #include "fts_list.h"
@@ -137,6 +138,7 @@ static int open_roots(struct hierarchy *all, char *const *paths)
 
 EXPORT FTS *fts_open(char *const *paths, int options, comparison compare)
 {
+    velo_taint(VELO_TAINT_LISTED);
     if (velo_here() == NULL)
         return NEXT(fts_open)(paths, options, compare);
     if ((options & ~FTS_OPTIONMASK) != 0) {

@@ -20,6 +20,7 @@
 
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 /* A directory that is being walked. */
 struct level {
@@ -398,6 +399,7 @@ static int walk_tree(struct walk *walk, const char *path, int descriptors)
 
 EXPORT int ftw(const char *path, __ftw_func_t each, int descriptors)
 {
+    velo_taint(VELO_TAINT_LISTED);
     if (velo_here() == NULL)
         return NEXT(ftw)(path, each, descriptors);
     struct walk walk = {.ftw = each};
@@ -407,6 +409,8 @@ ALIAS(ftw64, ftw);
 
 EXPORT int nftw(const char *path, __nftw_func_t each, int descriptors, int flags)
 {
+    velo_taint(VELO_TAINT_LISTED);
+    velo_taint(VELO_TAINT_LISTED);
     if (velo_here() == NULL)
         return NEXT(nftw)(path, each, descriptors, flags);
     if ((flags & ~(FTW_PHYS | FTW_MOUNT | FTW_CHDIR | FTW_DEPTH | FTW_ACTIONRETVAL)) != 0)

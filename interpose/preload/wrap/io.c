@@ -11,6 +11,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "io.h"
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
@@ -54,6 +55,7 @@ static bool cut_short(int fd, size_t count, ssize_t done)
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
     charge(fd, count, VELO_AT_THE_END);
+    velo_unit_wrote(fd);
     const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
     if (!cut_short(fd, count, done))
         return done;
@@ -78,6 +80,7 @@ ALIAS(__pwrite64, pwrite);
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
     charge_pieces(fd, pieces, count, VELO_AT_THE_END);
+    velo_unit_wrote(fd);
     return WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
 }
 

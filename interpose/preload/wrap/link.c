@@ -10,6 +10,7 @@
 #include "preload/write/credit.h"
 #include "preload/path/outside.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/program/peers.h"
 #include "preload/write/relocate.h"
 #include "preload/program/fifo.h"
@@ -140,21 +141,37 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     return rename_at(fd, from, to_fd, to, called);
 }
 
+/* As seen by the step that this process belongs to. */
+static long seen_rename(int fd, const char *from, int to_fd, const char *to, unsigned flags,
+                        long rc)
+{
+    if (rc == 0 && flags != 0 && flags != BY_NAMES)
+        velo_taint(VELO_TAINT_LINKED);
+    if (rc == 0)
+        velo_saw_two(VELO_RECORD_RENAME, fd, from, to_fd, to);
+    else
+        velo_taint(VELO_TAINT_LINKED);
+    return rc;
+}
+
 EXPORT int rename(const char *from, const char *to)
 {
-    return (int)velo_answer(rename_at(AT_FDCWD, from, AT_FDCWD, to, BY_NAMES));
+    const long rc = rename_at(AT_FDCWD, from, AT_FDCWD, to, BY_NAMES);
+    return (int)velo_answer(seen_rename(AT_FDCWD, from, AT_FDCWD, to, BY_NAMES, rc));
 }
 
 EXPORT int renameat(int fd, const char *from, int to_fd, const char *to)
 {
-    return (int)velo_answer(rename_at(fd, from, to_fd, to, 0));
+    const long rc = rename_at(fd, from, to_fd, to, 0);
+    return (int)velo_answer(seen_rename(fd, from, to_fd, to, 0, rc));
 }
 
 EXPORT int renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     if (flags == BY_NAMES)
         return (int)velo_answer(-EINVAL); /* the kernel knows no such flag */
-    return (int)velo_answer(rename_at(fd, from, to_fd, to, flags));
+    const long rc = rename_at(fd, from, to_fd, to, flags);
+    return (int)velo_answer(seen_rename(fd, from, to_fd, to, flags, rc));
 }
 
 /* The descriptor that `from` means, or -1: linkat(fd, "", ..., AT_EMPTY_PATH) and
@@ -229,11 +246,13 @@ static long link_names(const char *from, const char *to)
 
 EXPORT int link(const char *from, const char *to)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(link_names(from, to));
 }
 
 EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(link_at(fd, from, to_fd, to, flags));
 }
 
@@ -260,17 +279,17 @@ static long rmdir_name(const char *path)
 
 EXPORT int unlink(const char *path)
 {
-    return (int)velo_answer(unlink_name(path));
+    return (int)velo_answer(velo_saw(VELO_RECORD_GONE, AT_FDCWD, path, unlink_name(path)));
 }
 
 EXPORT int unlinkat(int dirfd, const char *path, int flags)
 {
-    return (int)velo_answer(remove_at(dirfd, path, flags));
+    return (int)velo_answer(velo_saw(VELO_RECORD_GONE, dirfd, path, remove_at(dirfd, path, flags)));
 }
 
 EXPORT int rmdir(const char *path)
 {
-    return (int)velo_answer(rmdir_name(path));
+    return (int)velo_answer(velo_saw(VELO_RECORD_GONE, AT_FDCWD, path, rmdir_name(path)));
 }
 
 EXPORT int remove(const char *path)
@@ -278,7 +297,7 @@ EXPORT int remove(const char *path)
     long rc = unlink_name(path);
     if (rc == -EISDIR)
         rc = rmdir_name(path);
-    return (int)velo_answer(rc);
+    return (int)velo_answer(velo_saw(VELO_RECORD_GONE, AT_FDCWD, path, rc));
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -309,12 +328,14 @@ static long symlink_name(const char *target, const char *path)
 
 EXPORT int symlink(const char *target, const char *path)
 {
-    return (int)velo_answer(symlink_name(target, path));
+    return (int)velo_answer(
+        velo_saw(VELO_RECORD_SYMLINK, AT_FDCWD, path, symlink_name(target, path)));
 }
 
 EXPORT int symlinkat(const char *target, int dirfd, const char *path)
 {
-    return (int)velo_answer(symlink_at(target, dirfd, path));
+    const long rc = symlink_at(target, dirfd, path);
+    return (int)velo_answer(velo_saw(VELO_RECORD_SYMLINK, dirfd, path, rc));
 }
 
 static long mkdir_at(int dirfd, const char *path, mode_t mode)
@@ -331,12 +352,12 @@ static long mkdir_name(const char *path, mode_t mode)
 
 EXPORT int mkdir(const char *path, mode_t mode)
 {
-    return (int)velo_answer(mkdir_name(path, mode));
+    return (int)velo_answer(velo_saw(VELO_RECORD_MKDIR, AT_FDCWD, path, mkdir_name(path, mode)));
 }
 
 EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
 {
-    return (int)velo_answer(mkdir_at(dirfd, path, mode));
+    return (int)velo_answer(velo_saw(VELO_RECORD_MKDIR, dirfd, path, mkdir_at(dirfd, path, mode)));
 }
 
 static long make_node(int dirfd, const char *path, mode_t mode, dev_t device)
@@ -351,6 +372,7 @@ static long make_node(int dirfd, const char *path, mode_t mode, dev_t device)
 
 static long mknod_at(int dirfd, const char *path, mode_t mode, dev_t device)
 {
+    velo_taint(VELO_TAINT_LINKED);
     const long rc = make_node(dirfd, path, mode, device);
     if (rc == 0 && (mode & S_IFMT) == S_IFIFO)
         velo_fifo_made(path);

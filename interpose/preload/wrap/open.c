@@ -11,6 +11,7 @@
 
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/program/peers.h"
 #include "preload/program/fifo.h"
 
@@ -73,6 +74,12 @@ static int opened_outside(int fd, const char *path, int flags)
     return fd;
 }
 
+static int seen(int dirfd, const char *path, int flags, int fd)
+{
+    velo_saw_open(dirfd, path, flags, fd < 0 ? -errno : fd);
+    return fd;
+}
+
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct velo_place place;
@@ -81,9 +88,10 @@ static int open_at(int dirfd, const char *path, int flags, mode_t mode)
     const int bad = (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
     const int claimed =
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
-    if (claimed == VELO_NOT_OURS)
-        return opened_outside(NEXT(openat)(dirfd, path, flags, mode), path, flags);
-    return open_claimed(claimed, &place, flags, mode);
+    const int fd = claimed == VELO_NOT_OURS
+                       ? opened_outside(NEXT(openat)(dirfd, path, flags, mode), path, flags)
+                       : open_claimed(claimed, &place, flags, mode);
+    return seen(dirfd, path, flags, fd);
 }
 
 static inline bool wants_mode(int flags)
@@ -138,8 +146,9 @@ EXPORT int creat(const char *path, mode_t mode)
     struct velo_place place;
     const int flags = O_CREAT | O_WRONLY | O_TRUNC;
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
-    return claimed == VELO_NOT_OURS ? opened_outside(NEXT(creat)(path, mode), path, flags)
-                                    : open_claimed(claimed, &place, flags, mode);
+    const int fd = claimed == VELO_NOT_OURS ? opened_outside(NEXT(creat)(path, mode), path, flags)
+                                            : open_claimed(claimed, &place, flags, mode);
+    return seen(AT_FDCWD, path, flags, fd);
 }
 ALIAS(creat64, creat);
 
@@ -219,9 +228,10 @@ static bool is_ours(const char *template)
 
 EXPORT int mkostemps(char *template, int suffix, int flags)
 {
-    if (!is_ours(template))
-        return NEXT(mkostemps)(template, suffix, flags);
-    return (int)velo_answer(make_temporary(template, suffix, TEMPORARY_FILE, flags));
+    const int fd = !is_ours(template)
+                       ? NEXT(mkostemps)(template, suffix, flags)
+                       : (int)velo_answer(make_temporary(template, suffix, TEMPORARY_FILE, flags));
+    return seen(AT_FDCWD, template, O_RDWR | O_CREAT | O_EXCL, fd);
 }
 ALIAS(mkostemps64, mkostemps);
 
@@ -245,6 +255,7 @@ ALIAS(mkstemps64, mkstemps);
 
 EXPORT char *mkdtemp(char *template)
 {
+    velo_taint(VELO_TAINT_LINKED); /* its name is another one each time */
     if (!is_ours(template))
         return NEXT(mkdtemp)(template);
     return velo_answer(make_temporary(template, 0, TEMPORARY_DIRECTORY, 0)) < 0 ? NULL : template;

@@ -10,6 +10,7 @@
 #include "kernel/os.h"
 #include "preload/program/peers.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "open.h"
 #include "openat2.h"
 #include "preload/program/fifo.h"
@@ -241,9 +242,13 @@ static long open_ours(int dirfd, const char *path, const struct open_how *given,
 long velo_openat2(int dirfd, const char *path, const struct open_how *how, size_t size)
 {
     const long rc = open_ours(dirfd, path, how, size);
-    if (rc != OWN_CALL)
+    const bool readable = !velo_cannot_read(how, sizeof how->flags);
+    if (rc != OWN_CALL) {
+        velo_saw_open(dirfd, path, readable ? (int)how->flags : 0, rc);
         return velo_answer(rc);
+    }
     const long fd = raw_openat2(dirfd, path, how, size);
+    velo_saw_open(dirfd, path, readable ? (int)how->flags : 0, fd);
     if (fd >= 0)
         velo_maybe_fifo_opened((int)fd, path, (int)how->flags);
     return velo_answer(fd);

@@ -9,6 +9,7 @@
 
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/program/sandbox.h"
 #include "dir.h"
 
@@ -86,22 +87,42 @@ static long readlink_hosted(struct velo_place *place, char *out, size_t size)
     return velo_readlink(velo_here(), place, out, size);
 }
 
+static long seen_link(int dirfd, const char *path, const char *out, size_t size, long length)
+{
+    char text[PATH_MAX];
+    if (__builtin_expect(velo_unit == NULL, 1))
+        return length;
+    if (length <= 0 || (size_t)length >= sizeof text || (size_t)length == size) {
+        velo_saw_now(length > 0 ? VELO_RECORD_ERROR : VELO_RECORD_LINK, 0, dirfd, path, length);
+        return length;
+    }
+    memcpy(text, out, (size_t)length);
+    text[length] = 0;
+    velo_saw_two(VELO_RECORD_LINK, dirfd, path, AT_FDCWD, text);
+    return length;
+}
+
 static long readlink_at(int dirfd, const char *path, char *out, size_t size)
 {
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, VELO_WALK_NOFOLLOW, &place);
-    if (claimed == VELO_NOT_OURS)
-        return readlink_plain(raw_readlink(dirfd, path, out, size), dirfd, path, out, size);
-    return claimed < 0 ? claimed : readlink_hosted(&place, out, size);
+    const long length =
+        claimed == VELO_NOT_OURS
+            ? readlink_plain(raw_readlink(dirfd, path, out, size), dirfd, path, out, size)
+        : claimed < 0 ? claimed
+                      : readlink_hosted(&place, out, size);
+    return seen_link(dirfd, path, out, size, length);
 }
 
 static long readlink_name(const char *path, char *out, size_t size)
 {
     struct velo_place place;
     const int claimed = velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW, &place);
-    if (claimed == VELO_NOT_OURS)
-        return readlink_plain(old_readlink(path, out, size), AT_FDCWD, path, out, size);
-    return claimed < 0 ? claimed : readlink_hosted(&place, out, size);
+    const long length = claimed == VELO_NOT_OURS ? readlink_plain(old_readlink(path, out, size),
+                                                                  AT_FDCWD, path, out, size)
+                        : claimed < 0            ? claimed
+                                                 : readlink_hosted(&place, out, size);
+    return seen_link(AT_FDCWD, path, out, size, length);
 }
 
 EXPORT ssize_t readlink(const char *path, char *out, size_t size)
@@ -163,6 +184,7 @@ EXPORT int daemon(int stay, int keep_open)
 /* A thread gets a working directory of its own: one for the process is no longer true. */
 EXPORT int unshare(int flags)
 {
+    velo_taint(VELO_TAINT_LEFT);
     const int was = velo_is_another_view((unsigned)flags) ? velo_step_begin() : VELO_OFF;
     if ((flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)) != 0)
         velo_cwd_unknowable();
@@ -180,6 +202,7 @@ static bool enters_another_view(int fd, int type)
 
 EXPORT int setns(int fd, int type)
 {
+    velo_taint(VELO_TAINT_LEFT);
     const int was = enters_another_view(fd, type) ? velo_step_begin() : VELO_OFF;
     const long rc = velo_sys2(SYS_setns, fd, type);
     if (rc == 0)
@@ -191,6 +214,7 @@ EXPORT int setns(int fd, int type)
 /* Below another root the same text means something else. "/" is not another one. */
 EXPORT int chroot(const char *path)
 {
+    velo_taint(VELO_TAINT_LEFT);
     const bool same = velo_cannot_read_text(path) || strcmp(path, "/") == 0;
     const int was = same ? VELO_OFF : velo_step_begin();
     const long rc = changed(velo_sys1(SYS_chroot, velo_word(path)));
@@ -202,6 +226,7 @@ int pivot_root(const char *root, const char *old);
 
 EXPORT int pivot_root(const char *root, const char *old)
 {
+    velo_taint(VELO_TAINT_LEFT);
     const int was = velo_step_begin();
     const long rc = changed(velo_sys2(SYS_pivot_root, velo_word(root), velo_word(old)));
     velo_step_end(was, rc);

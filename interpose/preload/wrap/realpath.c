@@ -8,6 +8,7 @@
 
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 #define LINKS_MAX 40
 
@@ -158,9 +159,14 @@ static char *realpath_hosted(const char *path, char *out)
 EXPORT char *realpath(const char *restrict path, char *restrict out)
 {
     struct velo_place place;
-    if (velo_claim(AT_FDCWD, path, 0, &place) == VELO_NOT_OURS)
-        return NEXT(realpath)(path, out);
-    return realpath_hosted(path, out);
+    char *resolved = velo_claim(AT_FDCWD, path, 0, &place) == VELO_NOT_OURS
+                         ? NEXT(realpath)(path, out)
+                         : realpath_hosted(path, out);
+    if (resolved != NULL)
+        velo_saw_two(VELO_RECORD_REAL, AT_FDCWD, path, AT_FDCWD, resolved);
+    else
+        velo_saw_errno(VELO_RECORD_REAL, AT_FDCWD, path, -1);
+    return resolved;
 }
 
 char *__realpath_chk(const char *path, char *out, size_t room);

@@ -11,6 +11,7 @@
 #include "preload/write/credit.h"
 #include "preload/program/peers.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/write/relocate.h"
 #include "preload/program/asked.h"
 
@@ -30,6 +31,7 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
 /* The name is made on disk; then the namespace looks again. */
 EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     const struct sockaddr *any = address.__sockaddr__;
     char path[sizeof(struct sockaddr_un) + 1];
     struct velo_place place;
@@ -51,6 +53,7 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 
 EXPORT int listen(int fd, int backlog)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     const long rc = velo_sys2(SYS_listen, fd, backlog);
     if (rc == 0) {
         velo_wait_at(fd, NULL, 0);
@@ -78,6 +81,7 @@ static int refused(const struct sockaddr *any, socklen_t length, int saved)
 
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     const struct sockaddr *any = address.__sockaddr__;
     const int saved = errno;
     struct velo_meeting meeting = {.by_message = false};
@@ -95,6 +99,7 @@ ALIAS(__connect, connect);
 
 EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *length)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     const int got = NEXT(accept)(fd, address, length);
     if (got >= 0)
         velo_accepted(fd, got);
@@ -103,6 +108,7 @@ EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *length)
 
 EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     const int got = NEXT(accept4)(fd, address, length, flags);
     if (got >= 0)
         velo_accepted(fd, got);
@@ -114,6 +120,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
 EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
                       __CONST_SOCKADDR_ARG address, socklen_t length)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     struct velo_meeting meeting = {.by_message = true};
     if (__builtin_expect(velo_as_given(address.__sockaddr__) == NULL, 1))
         return NEXT(sendto)(fd, bytes, count, flags, address, length);
@@ -158,6 +165,7 @@ static void hand_over(int fd, const struct msghdr *message)
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     struct velo_meeting meeting = {.by_message = true};
     if (velo_cannot_read(message, sizeof *message))
         return NEXT(sendmsg)(fd, message, flags);
@@ -173,6 +181,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 /* To whom the first is: who names several peers in one call talks to each of them again. */
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
+    velo_taint(VELO_TAINT_SOCKET);
     struct velo_meeting meeting = {.by_message = true};
     for (unsigned i = 0; i < count && !velo_cannot_read(&messages[i], sizeof *messages); i++)
         hand_over(fd, &messages[i].msg_hdr);

@@ -12,39 +12,15 @@
 #include "preload/write/share.h"
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
+#include "preload/replay/step.h"
+#include "actions.h"
 #include "open.h"
+#include "stub.h"
 
 typedef int (*spawner)(pid_t *, const char *, const posix_spawn_file_actions_t *,
                        const posix_spawnattr_t *, char *const[], char *const[]);
 
 /* ---- the list of actions --------------------------------------------------------------------- */
-
-/* An entry of posix_spawn_file_actions_t, as libc lays it out since there are such lists; tags were
- * only ever added at the end. tests/fidelity runs each of them. */
-enum action_tag {
-    ACTION_CLOSE,
-    ACTION_DUP2,
-    ACTION_OPEN,
-    ACTION_CHDIR,
-    ACTION_FCHDIR,
-    ACTION_CLOSEFROM,
-};
-struct __spawn_action {
-    int tag;
-    union {
-        int fd; /* CLOSE, FCHDIR, CLOSEFROM */
-        char *path; /* CHDIR */
-        struct {
-            int from, to;
-        } dup2;
-        struct {
-            int fd;
-            char *path;
-            int flags;
-            mode_t mode;
-        } open;
-    };
-};
 
 /* What is held for an action until the child has it. */
 struct held {
@@ -166,24 +142,62 @@ struct order { /* what the program asked for */
 pid_t pidfd_getpid(int pidfd); /* glibc 2.39, as what gives such descriptors */
 
 /* An opaque program's tree is put before it starts; it is watched as soon as it has a number. */
+static int start_program(const struct order *order, int directory,
+                         const posix_spawn_file_actions_t *list, char *const *envp, pid_t *started)
+{
+    char first[VELO_SANITIZER_MAX];
+    velo_before_child();
+    const int opaque = velo_before_program(directory, order->path, envp, first);
+    if (opaque < 0)
+        return -opaque;
+    VELO_ENVIRONMENT(environment, envp, !opaque, first);
+    if (opaque)
+        velo_run_opaque(order->path);
+    velo_unit_starts();
+    const int rc =
+        order->next(started, order->file, list, order->attributes, order->argv, environment);
+    if (rc != 0)
+        velo_unit_failed();
+    if (opaque)
+        velo_opaque_child(rc != 0                   ? 0
+                          : order->wants_descriptor ? NEXT(pidfd_getpid)(*started)
+                                                    : *started,
+                          order->path);
+    return rc;
+}
+
+/* A build step: its outputs are there already, or what it does is written down. */
+static int start_step(const struct order *order, int directory,
+                      const posix_spawn_file_actions_t *list, pid_t *started)
+{
+    struct velo_step step = {.program = order->path, .argv = order->argv, .envp = order->envp};
+    struct velo_begun begun = {.decision = VELO_STEP_PLAIN};
+    const int saved = errno;
+    if (!order->wants_descriptor && velo_stub_streams(list, &step))
+        velo_step_decide(&step, &begun);
+    errno = saved;
+    if (begun.decision == VELO_STEP_ANSWERED) {
+        *started = velo_stub(&begun, order->attributes, list);
+        if (*started > 0)
+            return 0;
+        begun.decision = VELO_STEP_PLAIN;
+    }
+    VELO_UNIT_ENVIRONMENT(envp, order->envp, begun.assignment);
+    const int rc = start_program(order, directory, list, envp, started);
+    velo_step_started(&begun, rc == 0 ? *started : 0);
+    return rc;
+}
+
 static int start(const struct order *order, int directory, const posix_spawn_file_actions_t *list)
 {
     pid_t started = 0;
-    char first[VELO_SANITIZER_MAX];
-    velo_before_child();
-    const int opaque = velo_before_program(directory, order->path, order->envp, first);
-    if (opaque < 0)
-        return -opaque;
-    VELO_ENVIRONMENT(environment, order->envp, !opaque, first);
-    if (opaque)
-        velo_run_opaque(order->path);
-    const int rc =
-        order->next(&started, order->file, list, order->attributes, order->argv, environment);
-    if (opaque)
-        velo_opaque_child(rc != 0                   ? 0
-                          : order->wants_descriptor ? NEXT(pidfd_getpid)(started)
-                                                    : started,
-                          order->path);
+    int rc;
+    if (velo_starts_units()) {
+        rc = start_step(order, directory, list, &started);
+    } else {
+        VELO_UNIT_ENVIRONMENT(envp, order->envp, velo_unit_assignment);
+        rc = start_program(order, directory, list, envp, &started);
+    }
     if (rc == 0 && order->pid != NULL)
         *order->pid = started;
     return rc;
@@ -284,7 +298,10 @@ EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_act
 EXPORT int system(const char *command)
 {
     char **const own = environ;
-    VELO_ENVIRONMENT(whole, own, true, "");
+    VELO_UNIT_ENVIRONMENT(inside, own, velo_unit_assignment);
+    VELO_ENVIRONMENT(whole, inside, true, "");
+    if (command != NULL)
+        velo_unit_starts();
     if (whole == own)
         return NEXT(system)(command);
     environ = (char **)(uintptr_t)whole;
@@ -297,7 +314,9 @@ EXPORT int system(const char *command)
 EXPORT FILE *popen(const char *command, const char *mode)
 {
     char **const own = environ;
-    VELO_ENVIRONMENT(whole, own, true, "");
+    VELO_UNIT_ENVIRONMENT(inside, own, velo_unit_assignment);
+    VELO_ENVIRONMENT(whole, inside, true, "");
+    velo_unit_starts();
     if (whole == own)
         return NEXT(popen)(command, mode);
     environ = (char **)(uintptr_t)whole;

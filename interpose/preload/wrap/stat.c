@@ -9,6 +9,7 @@
 #include "kernel/os.h"
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 /* A program sees a plain file's stamp: what is stamped in memory from now on is not older, although
  * the kernel's stamps can be finer than any clock we can read. ctime: nobody can fake it. */
@@ -27,6 +28,7 @@ __attribute__((noinline)) static void catch_up(struct velo_region *region, uint3
 
 static long stat_fd(int fd, struct stat *out)
 {
+    velo_saw_fstat();
     long rc = raw_fstat(fd, out);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     if (region != NULL && velo_opaque_runs(region) && S_ISREG(out->st_mode)) {
@@ -96,6 +98,11 @@ static bool refused(int flags)
             ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) != 0;
 }
 
+static enum velo_record_kind kind_of(int flags)
+{
+    return (flags & AT_SYMLINK_NOFOLLOW) != 0 ? VELO_RECORD_LSTAT : VELO_RECORD_STAT;
+}
+
 static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
 {
     if (refused(flags))
@@ -106,12 +113,11 @@ static long stat_at(int dirfd, const char *path, struct stat *out, int flags)
         return stat_cwd(path, out, flags);
     struct velo_place place;
     const int claimed = velo_claim(dirfd, path, velo_walk_flags(flags), &place);
-    if (claimed == VELO_NOT_OURS)
-        return stat_plain(dirfd, path, out, flags);
-    if (claimed < 0)
-        return claimed;
-    return velo_cannot_write(out, sizeof *out) ? stat_nowhere(&place)
-                                               : velo_stat(velo_here(), &place, out);
+    const long rc = claimed == VELO_NOT_OURS              ? stat_plain(dirfd, path, out, flags)
+                    : claimed < 0                         ? claimed
+                    : velo_cannot_write(out, sizeof *out) ? stat_nowhere(&place)
+                                                          : velo_stat(velo_here(), &place, out);
+    return velo_saw(kind_of(flags), dirfd, path, rc);
 }
 
 EXPORT int stat(const char *path, struct stat *out)
@@ -231,6 +237,7 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     const long rc = statx_plain(fd, path, flags, mask, out);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     struct stat stat;
+    velo_saw_fstat();
     const uint32_t node = region == NULL ? 0 : statx_node(region, out);
     if (node != 0 && velo_opaque_runs(region) && S_ISREG(out->stx_mode))
         catch_up(region, node);
@@ -244,7 +251,7 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     return rc;
 }
 
-static long statx_at(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+static long statx_named(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
 {
     if (refused(flags) || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
         (mask & STATX__RESERVED) != 0)
@@ -270,6 +277,11 @@ static long statx_at(int dirfd, const char *path, int flags, unsigned mask, stru
     return rc;
 }
 
+static long statx_at(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    return velo_saw(kind_of(flags), dirfd, path, statx_named(dirfd, path, flags, mask, out));
+}
+
 EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
 {
     return (int)velo_answer(statx_at(dirfd, path, flags, mask, out));
@@ -285,10 +297,13 @@ EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
     const unsigned real = (flags & AT_EACCESS) != 0 ? 0 : VELO_WALK_REAL;
     const int claimed =
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_walk_flags(flags) | real, &place);
-    if (claimed == VELO_NOT_OURS)
-        return flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
-                          : NEXT(faccessat)(dirfd, path, mode, flags);
-    return (int)velo_answer(claimed < 0 ? claimed : velo_access(velo_here(), &place, mode, flags));
+    if (claimed == VELO_NOT_OURS) {
+        const int rc = flags == 0 ? (int)velo_answer(raw_access(dirfd, path, mode))
+                                  : NEXT(faccessat)(dirfd, path, mode, flags);
+        return (int)velo_saw_errno(VELO_RECORD_ACCESS, dirfd, path, rc);
+    }
+    const long rc = claimed < 0 ? claimed : velo_access(velo_here(), &place, mode, flags);
+    return (int)velo_answer(velo_saw(VELO_RECORD_ACCESS, dirfd, path, rc));
 }
 
 EXPORT int access(const char *path, int mode)
@@ -297,9 +312,10 @@ EXPORT int access(const char *path, int mode)
     const int claimed = (mode & ~(R_OK | W_OK | X_OK)) != 0
                             ? VELO_NOT_OURS
                             : velo_claim(AT_FDCWD, path, VELO_WALK_REAL, &place);
-    if (claimed == VELO_NOT_OURS)
-        return (int)velo_answer(old_access(path, mode));
-    return (int)velo_answer(claimed < 0 ? claimed : velo_access(velo_here(), &place, mode, 0));
+    const long rc = claimed == VELO_NOT_OURS ? old_access(path, mode)
+                    : claimed < 0            ? claimed
+                                             : velo_access(velo_here(), &place, mode, 0);
+    return (int)velo_answer(velo_saw(VELO_RECORD_ACCESS, AT_FDCWD, path, rc));
 }
 
 EXPORT int euidaccess(const char *path, int mode)

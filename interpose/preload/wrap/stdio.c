@@ -6,6 +6,7 @@
 
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/program/peers.h"
 #include "open.h"
 #include "io.h"
@@ -101,9 +102,13 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     if (flags < 0)
         return NEXT(fopen)(path, mode);
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
-    if (claimed == VELO_NOT_OURS)
-        return opened_outside(NEXT(fopen)(path, mode), path, flags);
+    if (claimed == VELO_NOT_OURS) {
+        FILE *stream = opened_outside(NEXT(fopen)(path, mode), path, flags);
+        velo_saw_open(AT_FDCWD, path, flags, stream == NULL ? -errno : 0);
+        return stream;
+    }
     const int fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags, 0666);
+    velo_saw_open(AT_FDCWD, path, flags, fd);
     if (velo_answer(fd) < 0)
         return NULL;
     return converts(mode) ? open_converting(fd, mode) : open_plain(fd, mode, flags);
@@ -180,6 +185,8 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
                             : velo_claim(AT_FDCWD, meant, velo_open_walk_flags(flags), &place);
     if (claimed == VELO_NOT_OURS || (claimed < 0 && path == NULL)) {
         FILE *again = NEXT(freopen)(path, mode, stream);
+        if (path != NULL)
+            velo_saw_open(AT_FDCWD, path, flags, again == NULL ? -errno : 0);
         return path == NULL ? again : opened_outside(again, path, flags);
     }
     flockfile(stream); /* between the two files another thread would write to neither */

@@ -6,6 +6,7 @@
  * real user is kept) is still the one he was. */
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 #include "preload/program/sandbox.h"
 #include "users.h"
 
@@ -73,16 +74,19 @@ static bool is_for_good(const struct users *now, const struct users *then)
 
 EXPORT int setuid(uid_t uid)
 {
+    velo_taint(VELO_TAINT_LEFT);
     return (int)BECOMES(after_setuid(now, uid), NEXT(setuid)(uid));
 }
 
 EXPORT int setreuid(uid_t real, uid_t effective)
 {
+    velo_taint(VELO_TAINT_LEFT);
     return (int)BECOMES(after_setreuid(now, real, effective), NEXT(setreuid)(real, effective));
 }
 
 EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
+    velo_taint(VELO_TAINT_LEFT);
     return (int)BECOMES(after_setresuid(now, real, effective, saved),
                         NEXT(setresuid)(real, effective, saved));
 }

@@ -9,6 +9,7 @@
 #include <wordexp.h>
 
 #include "preload/path/claim.h"
+#include "preload/replay/unit.h"
 #include "dir.h"
 #include "walk.h"
 
@@ -78,13 +79,19 @@ static int scan(DIR *directory, struct dirent ***list, selector select, comparis
     return (int)all.count;
 }
 
+static int seen(int dirfd, const char *path, int count)
+{
+    velo_saw_errno(VELO_RECORD_LIST, dirfd, path, count < 0 ? -1 : 0);
+    return count;
+}
+
 EXPORT int scandir(const char *path, struct dirent ***list, selector select, comparison compare)
 {
     bool is_plain = false;
     DIR *directory = velo_opendir_at(AT_FDCWD, path, &is_plain);
     if (is_plain)
-        return NEXT(scandir)(path, list, select, compare);
-    return directory == NULL ? -1 : scan(directory, list, select, compare);
+        return seen(AT_FDCWD, path, NEXT(scandir)(path, list, select, compare));
+    return seen(AT_FDCWD, path, directory == NULL ? -1 : scan(directory, list, select, compare));
 }
 ALIAS(scandir64, scandir);
 
@@ -94,8 +101,8 @@ EXPORT int scandirat(int dirfd, const char *path, struct dirent ***list, selecto
     bool is_plain = false;
     DIR *directory = velo_opendir_at(dirfd, path, &is_plain);
     if (is_plain)
-        return NEXT(scandirat)(dirfd, path, list, select, compare);
-    return directory == NULL ? -1 : scan(directory, list, select, compare);
+        return seen(dirfd, path, NEXT(scandirat)(dirfd, path, list, select, compare));
+    return seen(dirfd, path, directory == NULL ? -1 : scan(directory, list, select, compare));
 }
 ALIAS(scandirat64, scandirat);
 
@@ -124,6 +131,7 @@ ALIAS(glob64, glob);
 EXPORT int wordexp(const char *restrict words, wordexp_t *restrict out, int flags)
 {
     struct velo_region *region = velo_here();
+    velo_taint(VELO_TAINT_LISTED);
     if (region != NULL && strpbrk(words, "*?[$`") != NULL)
         velo_flush_tree(region);
     return NEXT(wordexp)(words, out, flags);

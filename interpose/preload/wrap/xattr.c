@@ -6,6 +6,7 @@
 
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 /* The path to give to the l...xattr call. 0 with *there set (place->path, of a regular file where
  * its bytes are, or `path`), or -errno. */
@@ -74,46 +75,54 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
 
 EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return velo_answer(read_attribute(path, 0, SYS_getxattr, SYS_lgetxattr, name, value, size));
 }
 
 EXPORT ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return velo_answer(
         read_attribute(path, VELO_WALK_NOFOLLOW, SYS_lgetxattr, SYS_lgetxattr, name, value, size));
 }
 
 EXPORT ssize_t listxattr(const char *path, char *list, size_t size)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return velo_answer(read_attribute(path, 0, SYS_listxattr, SYS_llistxattr, NULL, list, size));
 }
 
 EXPORT ssize_t llistxattr(const char *path, char *list, size_t size)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return velo_answer(
         read_attribute(path, VELO_WALK_NOFOLLOW, SYS_llistxattr, SYS_llistxattr, NULL, list, size));
 }
 
 EXPORT int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(
         write_attribute(path, 0, SYS_setxattr, SYS_lsetxattr, name, value, size, flags));
 }
 
 EXPORT int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(write_attribute(path, VELO_WALK_NOFOLLOW, SYS_lsetxattr, SYS_lsetxattr,
                                             name, value, size, flags));
 }
 
 EXPORT int removexattr(const char *path, const char *name)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(
         write_attribute(path, 0, SYS_removexattr, SYS_lremovexattr, name, NULL, 0, 0));
 }
 
 EXPORT int lremovexattr(const char *path, const char *name)
 {
+    velo_taint(VELO_TAINT_LINKED);
     return (int)velo_answer(write_attribute(path, VELO_WALK_NOFOLLOW, SYS_lremovexattr,
                                             SYS_lremovexattr, name, NULL, 0, 0));
 }
@@ -121,6 +130,7 @@ EXPORT int lremovexattr(const char *path, const char *name)
 /* By descriptor the kernel has the right file already; only the change must be noticed. */
 EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
+    velo_taint(VELO_TAINT_LINKED);
     const long rc = velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
     if (rc == 0 && velo_here() != NULL)
         velo_descriptor_changed(velo_here(), fd, 0);
@@ -129,6 +139,7 @@ EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, i
 
 EXPORT int fremovexattr(int fd, const char *name)
 {
+    velo_taint(VELO_TAINT_LINKED);
     const long rc = velo_sys2(SYS_fremovexattr, fd, velo_word(name));
     if (rc == 0 && velo_here() != NULL)
         velo_descriptor_changed(velo_here(), fd, 0);

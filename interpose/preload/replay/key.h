@@ -1,0 +1,25 @@
+/* key.h - what a step is, before it runs: program, arguments, working directory, environment and what it inherits. */
+#ifndef VELO_PRELOAD_REPLAY_KEY_H
+#define VELO_PRELOAD_REPLAY_KEY_H
+
+#include "kernel/sha256.h"
+#include "log.h"
+
+struct velo_step {
+    const char *program; /* as it is named */
+    char *const *argv, *const *envp;
+    uint32_t streams; /* VELO_STREAM_..., two bits each */
+    uint64_t pipes[2]; /* inodes of the pipes that descriptors 1 and 2 lead to, or 0 */
+    uint64_t inodes[3]; /* of what the three streams lead to */
+    uint8_t key[VELO_SHA256_BYTES];
+    uint8_t rest[VELO_SHA256_BYTES]; /* of the variables that the key leaves out */
+};
+
+/* Fills key and rest. False: it has none (the working directory has no path). */
+bool velo_step_identify(struct velo_step *step);
+/* Does the variable count for the key? */
+bool velo_variable_counts(const char *entry);
+/* The text that the key has of it: without the jobserver's words in MAKEFLAGS. */
+size_t velo_variable_text(const char *entry, char *out, size_t room);
+
+#endif

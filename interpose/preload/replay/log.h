@@ -1,0 +1,123 @@
+/* log.h - what is written down of a unit: a build step that an orchestrator started, with all its descendants.
+ *
+ * A unit has one file, `<arena>/r/<spawner>-<number>.u`, sparse and mapped by each of its processes. Who writes a
+ * record takes its place by adding to `cursor`; the record's size is stored last, so that one that a killed process
+ * left half-written has none. shards/replay/unit_log.py reads what is written here: its formats are these structures. */
+#ifndef VELO_PRELOAD_REPLAY_LOG_H
+#define VELO_PRELOAD_REPLAY_LOG_H
+
+#include "preload/base/preload.h"
+
+#define VELO_LOG_MAGIC 0x31474c56u /* "VLG1" */
+#define VELO_LOG_BYTES (8u << 20) /* address space; what is not written takes no memory */
+#define VELO_LOG_DIRECTORY "/r" /* in the arena */
+
+/* Why a unit is not cached: the first reason that was met. */
+enum velo_taint {
+    VELO_TAINT_NONE = 0,
+    VELO_TAINT_TOO_MANY, /* the log is full */
+    VELO_TAINT_OPAQUE, /* a program that cannot be entered ran */
+    VELO_TAINT_SOCKET,
+    VELO_TAINT_CALENDAR, /* a moment was made a date */
+    VELO_TAINT_LISTED, /* a directory's names were read */
+    VELO_TAINT_CHANGED_IN_PLACE, /* a file that was there before was opened to be changed */
+    VELO_TAINT_WROTE_OUTSIDE,
+    VELO_TAINT_LINKED, /* a hard link, a FIFO, an extended attribute: not put back yet */
+    VELO_TAINT_UNNAMED, /* a path that has no text */
+    VELO_TAINT_ORCHESTRATOR, /* a build tool ran inside: its own steps are the units */
+    VELO_TAINT_DEVICE, /* /proc, /sys, a device or a FIFO was opened */
+    VELO_TAINT_SENT_SIGNAL,
+    VELO_TAINT_TIMES, /* explicit times were set */
+    VELO_TAINT_SHARED_MEMORY,
+    VELO_TAINT_LEFT, /* another root, namespace or user */
+    VELO_TAINT_STDIN, /* its standard input is something to read */
+    /* What some programs may ask (programs.py): records, not reasons. */
+    VELO_TAINT_CLOCK = 64, /* the wall clock, as a number */
+    VELO_TAINT_RANDOM,
+    VELO_TAINT_MACHINE, /* its name, its processors */
+};
+
+enum velo_record_kind {
+    VELO_RECORD_KEY =
+        1, /* of the spawner: program, working directory and arguments, each ended by 0 */
+    VELO_RECORD_ENVIRONMENT, /* the variables that count, each ended by 0 */
+    VELO_RECORD_WHY, /* why an entry did not answer: number of the fact */
+    VELO_RECORD_PROGRAM, /* a process began: its program's path and name, each ended by 0 */
+    VELO_RECORD_OBJECT, /* a shared object that it has mapped */
+    VELO_RECORD_FORKED, /* a process without a new program */
+    VELO_RECORD_READ,
+    VELO_RECORD_ABSENT, /* flags: VELO_ABSENT_... */
+    VELO_RECORD_STAT,
+    VELO_RECORD_LSTAT,
+    VELO_RECORD_ACCESS,
+    VELO_RECORD_LINK, /* the text that readlink gave follows the path */
+    VELO_RECORD_NO_LINK, /* it is none */
+    VELO_RECORD_REAL, /* the resolved path follows the path */
+    VELO_RECORD_ERROR, /* flags: the errno */
+    VELO_RECORD_WRITE, /* flags: VELO_WRITE_... */
+    VELO_RECORD_GONE, /* removed; flags: 1 when there was nothing */
+    VELO_RECORD_RENAME, /* two paths */
+    VELO_RECORD_MKDIR, /* flags: 1 when it was there */
+    VELO_RECORD_SYMLINK,
+    VELO_RECORD_CHMOD,
+    VELO_RECORD_FSTAT, /* no path: times of open files were probed at */
+    VELO_RECORD_TEXT, /* of the spawner: what the unit said; flags: 1 stdout or both, 2 stderr */
+    VELO_RECORD_HOSTED, /* at the freeze: a struct velo_hosted, then the path */
+    VELO_RECORD_LIST, /* a directory's names were read */
+    VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on */
+};
+
+enum { VELO_ABSENT_ITSELF = 1 /* lstat */, VELO_ABSENT_OPENED = 2 };
+enum {
+    VELO_WRITE_TRUNCATED = 1,
+    VELO_WRITE_NEW = 2,
+    VELO_WRITE_MAYBE_NEW = 4,
+    VELO_WRITE_APPENDS = 8
+};
+
+/* What a hosted path is when the unit ends. */
+struct velo_hosted {
+    uint64_t size, inode;
+    int64_t mtime_ns, ctime_ns;
+    uint32_t mode; /* 0: nothing is there */
+    uint32_t
+        kept; /* 1: its bytes are in `<arena>/r/<digest>.b`; for a symlink, its text follows the path */
+    uint8_t digest[32];
+};
+
+/* What the standard streams of the unit lead to, two bits each: input, output, errors. */
+enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_STREAM_OTHER = 3 };
+
+struct velo_log {
+    uint32_t magic, state; /* state: 1 while it runs, 2 when it ended */
+    _Atomic uint64_t cursor;
+    _Atomic uint32_t started; /* programs that were about to run */
+    _Atomic uint32_t enlisted; /* that began with us in them */
+    _Atomic uint32_t failed; /* that the kernel did not start */
+    _Atomic uint32_t forked,
+        vouched; /* lives of a process image: begun without exec; ended where we saw what it said */
+    _Atomic uint32_t spoke; /* something was written to the first three descriptors */
+    _Atomic uint32_t taint, taint_process;
+    uint32_t streams;
+    uint32_t captured; /* the spawner read all that the unit said */
+    uint32_t root; /* pid */
+    int32_t status; /* as wait tells it */
+    int64_t began_ns, ended_ns; /* stamps of the arena */
+    int64_t began_at_ns, ended_at_ns; /* CLOCK_MONOTONIC */
+    uint8_t key[32];
+    uint8_t rest[32]; /* digest of the variables that are not in the key */
+    uint32_t alive; /* a process of it was still there at the end */
+    uint32_t expected; /* number of the entry plus 1 that would have answered: it is verified */
+    uint64_t streams_inode[3]; /* of what its standard streams are */
+    uint8_t reserved[32];
+};
+_Static_assert(sizeof(struct velo_log) == 224, "unit_log.py reads it");
+
+struct velo_record {
+    _Atomic uint32_t size; /* of all of it, a multiple of 8; 0: torn */
+    uint16_t kind, flags;
+    uint32_t process;
+    uint32_t length; /* of what follows */
+};
+
+#endif

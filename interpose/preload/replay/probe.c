@@ -1,0 +1,249 @@
+/* probe.c - asking for a path as a program would, and remembering digests.
+ *
+ * A hosted file is the same as long as its node, generation and version are. One outside is the same as long as
+ * device, inode, size, mtime and ctime are, if these were old enough when its bytes were read: two changes within one
+ * tick of the clock leave the same times (git calls such an entry racy). */
+#include "probe.h"
+
+#include <sys/mman.h>
+
+#include "kernel/dents.h"
+#include "kernel/os.h"
+#include "preload/base/raw.h"
+#include "preload/path/claim.h"
+
+#define KNOWN_SLOTS 16384u
+#define RACY_NS 20000000
+
+struct known {
+    uint64_t path;    /* hash */
+    uint64_t what[5]; /* node, generation, version; or device, inode, size, mtime, ctime */
+    uint8_t digest[VELO_SHA256_BYTES];
+};
+
+static struct known *_Atomic table; /* mapped at the first use */
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+int velo_probe(const char *path, bool follow, struct velo_probed *out)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(AT_FDCWD, path, follow ? 0 : VELO_WALK_NOFOLLOW, &place);
+    out->hosted = claimed == VELO_OURS;
+    out->node = 0;
+    if (claimed == VELO_NOT_OURS)
+        return (int)raw_statat(AT_FDCWD, path, &out->stat, follow ? 0 : AT_SYMLINK_NOFOLLOW);
+    if (claimed < 0)
+        return claimed;
+    struct velo_region *region = velo_here();
+    struct velo_snapshot snapshot;
+    if (place.type == VELO_REGULAR && velo_snapshot_take(region, place.node, &snapshot) == 0) {
+        out->node = place.node;
+        out->generation = snapshot.generation;
+        out->version = snapshot.version;
+    }
+    return velo_stat(region, &place, &out->stat);
+}
+
+int velo_probe_open(const char *path)
+{
+    struct velo_place place;
+    const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
+    if (claimed == VELO_NOT_OURS)
+        return (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    return claimed < 0 ? claimed : velo_open(velo_here(), &place, O_RDONLY | O_CLOEXEC, 0);
+}
+
+/* ---- names of a directory ---------------------------------------------------------------------- */
+
+/* A sum of digests, so that the order does not count. */
+struct names {
+    uint64_t sum[4];
+};
+
+static int add_name(void *context, const char *name, size_t length, uint64_t inode,
+                    unsigned char type)
+{
+    struct names *names = context;
+    struct velo_sha256 hash;
+    union {
+        uint8_t bytes[VELO_SHA256_BYTES];
+        uint64_t words[4];
+    } digest;
+    (void)inode;
+    velo_sha256_begin(&hash);
+    velo_sha256_add(&hash, &type, 1);
+    velo_sha256_add(&hash, name, length);
+    velo_sha256_end(&hash, digest.bytes);
+    for (int i = 0; i < 4; i++)
+        names->sum[i] += digest.words[i];
+    return 0;
+}
+
+static int names_outside(const char *path, struct names *names)
+{
+    const int fd = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    unsigned char *buffer = fd < 0 ? NULL : velo_buffer_take();
+    long got = fd < 0 ? fd : buffer == NULL ? -ENOMEM : 1;
+    while (got > 0) {
+        got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), VELO_BUFFER_BYTES);
+        for (long at = 0; at < got;) {
+            const struct velo_dent *dent = velo_next_dent(buffer, &at);
+            if (strcmp(dent->name, ".") != 0 && strcmp(dent->name, "..") != 0)
+                add_name(names, dent->name, strlen(dent->name), 0, dent->type);
+        }
+    }
+    velo_buffer_give(buffer);
+    if (fd >= 0)
+        raw_close(fd);
+    return (int)got;
+}
+
+int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES])
+{
+    struct names names = {{0}};
+    struct velo_place place;
+    const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
+    int rc = claimed < 0 ? claimed : -ENOTDIR;
+    if (claimed == VELO_NOT_OURS)
+        rc = names_outside(path, &names);
+    else if (claimed == VELO_OURS && place.type == VELO_DIRECTORY)
+        rc = velo_list(velo_here(), place.node, add_name, &names);
+    memcpy(digest, names.sum, VELO_SHA256_BYTES);
+    return rc;
+}
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+unsigned char *velo_buffer_take(void)
+{
+    const long at = velo_sys6(SYS_mmap, 0, VELO_BUFFER_BYTES, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return at < 0 && at > -4096 ? NULL : (unsigned char *)(uintptr_t)at;
+}
+
+void velo_buffer_give(unsigned char *buffer)
+{
+    if (buffer != NULL)
+        velo_sys2(SYS_munmap, velo_word(buffer), VELO_BUFFER_BYTES);
+}
+
+/* ---- digests --------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const char *path)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *path != 0; path++)
+        hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
+    return hash | 1;
+}
+
+static void identify(const char *path, const struct velo_probed *probed, struct known *out)
+{
+    const struct stat *stat = &probed->stat;
+    out->path = hash_of(path);
+    memset(out->what, 0, sizeof out->what);
+    if (probed->hosted) {
+        out->what[0] = probed->node;
+        out->what[1] = probed->generation;
+        out->what[2] = probed->version;
+        return;
+    }
+    out->what[0] = stat->st_dev;
+    out->what[1] = stat->st_ino;
+    out->what[2] = (uint64_t)stat->st_size;
+    out->what[3] = (uint64_t)velo_ns(&stat->st_mtim);
+    out->what[4] = (uint64_t)velo_ns(&stat->st_ctim);
+}
+
+static struct known *known_table(void)
+{
+    struct known *there = atomic_load(&table);
+    if (there != NULL)
+        return there;
+    const long at = velo_sys6(SYS_mmap, 0, KNOWN_SLOTS * sizeof(struct known),
+                              PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at < 0 && at > -4096)
+        return NULL;
+    struct known *none = NULL, *made = (struct known *)(uintptr_t)at;
+    if (atomic_compare_exchange_strong(&table, &none, made))
+        return made;
+    velo_sys2(SYS_munmap, at, KNOWN_SLOTS * sizeof(struct known));
+    return none;
+}
+
+static bool find(const struct known *wanted, uint8_t digest[VELO_SHA256_BYTES])
+{
+    struct known *all = known_table();
+    bool found = false;
+    if (all == NULL || atomic_flag_test_and_set(&busy))
+        return false;
+    const struct known *slot = &all[wanted->path >> 8 & (KNOWN_SLOTS - 1)];
+    found = slot->path == wanted->path && memcmp(slot->what, wanted->what, sizeof slot->what) == 0;
+    if (found)
+        memcpy(digest, slot->digest, VELO_SHA256_BYTES);
+    atomic_flag_clear(&busy);
+    return found;
+}
+
+static bool is_racy(const struct velo_probed *probed)
+{
+    struct timespec now = {0, 0};
+    if (probed->hosted)
+        return false;
+    velo_sys2(SYS_clock_gettime, CLOCK_REALTIME, velo_word(&now));
+    const int64_t young = velo_ns(&now) - RACY_NS;
+    return velo_ns(&probed->stat.st_mtim) > young || velo_ns(&probed->stat.st_ctim) > young;
+}
+
+void velo_digest_known(const char *path, const struct velo_probed *probed,
+                       const uint8_t digest[VELO_SHA256_BYTES])
+{
+    struct known made;
+    struct known *all = known_table();
+    if (all == NULL || is_racy(probed) || (probed->hosted && probed->node == 0))
+        return;
+    identify(path, probed, &made);
+    memcpy(made.digest, digest, VELO_SHA256_BYTES);
+    if (atomic_flag_test_and_set(&busy))
+        return;
+    all[made.path >> 8 & (KNOWN_SLOTS - 1)] = made;
+    atomic_flag_clear(&busy);
+}
+
+static int hash_file(int fd, unsigned char *buffer, uint8_t digest[VELO_SHA256_BYTES])
+{
+    struct velo_sha256 hash;
+    long got;
+    velo_sha256_begin(&hash);
+    while ((got = velo_sys3(SYS_read, fd, velo_word(buffer), VELO_BUFFER_BYTES)) > 0)
+        velo_sha256_add(&hash, buffer, (size_t)got);
+    velo_sha256_end(&hash, digest);
+    return (int)got;
+}
+
+int velo_digest_of(const char *path, const struct velo_probed *probed,
+                   uint8_t digest[VELO_SHA256_BYTES])
+{
+    struct known wanted, after;
+    identify(path, probed, &wanted);
+    if (find(&wanted, digest))
+        return 0;
+    const int fd = velo_probe_open(path);
+    unsigned char *buffer = fd < 0 ? NULL : velo_buffer_take();
+    int rc = fd < 0 ? fd : buffer == NULL ? -ENOMEM : hash_file(fd, buffer, digest);
+    velo_buffer_give(buffer);
+    if (fd >= 0)
+        raw_close(fd);
+    struct velo_probed again;
+    if (rc == 0)
+        rc = velo_probe(path, true, &again);
+    if (rc != 0)
+        return rc;
+    identify(path, &again, &after);
+    if (memcmp(wanted.what, after.what, sizeof after.what) != 0)
+        return -EAGAIN;
+    velo_digest_known(path, probed, digest);
+    return 0;
+}

@@ -1,0 +1,428 @@
+/* unit.c - a process joins the unit that its environment names, and writes down what it asks the kernel.
+ *
+ * What it has said is not said again: a small table by hash drops repeated observations, which are most of them. */
+#include "unit.h"
+
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernel/sys.h"
+#include "preload/base/raw.h"
+#include "preload/path/claim.h"
+
+#define FILTER_SLOTS 1024u
+
+struct velo_log *velo_unit;
+char velo_unit_assignment[VELO_UNIT_MAX];
+static enum velo_replay_mode mode;
+static uint64_t filter[FILTER_SLOTS];
+
+enum velo_replay_mode velo_replay_mode(void)
+{
+    return mode;
+}
+
+/* ---- the log --------------------------------------------------------------------------------- */
+
+struct velo_log *velo_log_map(const char *path)
+{
+    const int fd = (int)raw_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return NULL;
+    const long at =
+        velo_sys6(SYS_mmap, 0, VELO_LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    raw_close(fd);
+    if (at < 0 && at > -4096)
+        return NULL;
+    struct velo_log *log = (struct velo_log *)(uintptr_t)at;
+    if (log->magic == VELO_LOG_MAGIC)
+        return log;
+    velo_log_unmap(log);
+    return NULL;
+}
+
+void velo_log_unmap(struct velo_log *log)
+{
+    velo_sys2(SYS_munmap, velo_word(log), VELO_LOG_BYTES);
+}
+
+static void taint(struct velo_log *log, enum velo_taint reason)
+{
+    uint32_t none = VELO_TAINT_NONE;
+    if (atomic_compare_exchange_strong(&log->taint, &none, reason))
+        atomic_store(&log->taint_process, (uint32_t)velo_sys0(SYS_getpid));
+}
+
+void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned flags,
+                     const void *first, size_t first_length, const void *second,
+                     size_t second_length)
+{
+    const size_t length = first_length + second_length;
+    const size_t size = (sizeof(struct velo_record) + length + 7) & ~(size_t)7;
+    if (length > VELO_LOG_BYTES) {
+        taint(log, VELO_TAINT_TOO_MANY);
+        return;
+    }
+    const uint64_t at = atomic_fetch_add(&log->cursor, size);
+    if (at + size > VELO_LOG_BYTES) {
+        taint(log, VELO_TAINT_TOO_MANY);
+        return;
+    }
+    struct velo_record *record = (struct velo_record *)((unsigned char *)log + at);
+    record->kind = (uint16_t)kind;
+    record->flags = (uint16_t)flags;
+    record->process = (uint32_t)velo_sys0(SYS_getpid);
+    record->length = (uint32_t)length;
+    memcpy(record + 1, first, first_length);
+    if (second_length != 0)
+        memcpy((unsigned char *)(record + 1) + first_length, second, second_length);
+    atomic_store_explicit(&record->size, (uint32_t)size, memory_order_release);
+}
+
+/* ---- observations ---------------------------------------------------------------------------- */
+
+/* FNV-1a over words: good enough to tell a few thousand paths apart; what it takes for the same by mistake would be
+ * an input that is forgotten, so the table holds all 64 bits. */
+static uint64_t mix(uint64_t hash, const char *text, size_t length)
+{
+    for (; length >= 8; text += 8, length -= 8) {
+        uint64_t word;
+        memcpy(&word, text, 8);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    uint64_t last = length;
+    memcpy(&last, text, length);
+    if (length == 7)
+        last |= (uint64_t)7 << 56;
+    hash = (hash ^ last ^ (uint64_t)length << 59) * 0xd6e8feb86659fd93u;
+    return hash ^ hash >> 32;
+}
+
+static bool is_new(unsigned kind, unsigned flags, const char *text, size_t length)
+{
+    const uint64_t hash = mix(0x243f6a8885a308d3u + kind * 131 + flags, text, length) | 1;
+    uint64_t *slot = &filter[hash >> 7 & (FILTER_SLOTS - 1)];
+    if (*slot == hash)
+        return false;
+    *slot = hash;
+    return true;
+}
+
+void velo_taint_now(enum velo_taint reason)
+{
+    if (reason < VELO_TAINT_CLOCK)
+        taint(velo_unit, reason);
+    else if (is_new(VELO_RECORD_ASKED, reason, "", 0))
+        velo_log_append(velo_unit, VELO_RECORD_ASKED, reason, "", 0, NULL, 0);
+}
+
+/* A program opened what is no file of the tree: what it reads there may be another thing next time. */
+static bool is_special(const char *text)
+{
+    if (strncmp(text, "/proc/", 6) == 0)
+        return true;
+    if (strncmp(text, "/sys/", 5) == 0)
+        return true;
+    return strncmp(text, "/dev/", 5) == 0;
+}
+
+static bool is_harmless(const char *text)
+{
+    static const char *const harmless[] = {"/dev/null",       "/dev/zero",      "/dev/full",
+                                           "/proc/self/maps", "/proc/self/exe", "/proc/filesystems",
+                                           "/dev/tty"};
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (strcmp(text, harmless[i]) == 0)
+            return i + 1 < sizeof harmless / sizeof *harmless;
+    return false;
+}
+
+static void note(enum velo_record_kind kind, unsigned flags, const char *text, size_t length)
+{
+    if (is_special(text) && kind != VELO_RECORD_STAT && kind != VELO_RECORD_ACCESS &&
+        kind != VELO_RECORD_ABSENT && kind != VELO_RECORD_LSTAT) {
+        if (!is_harmless(text))
+            taint(velo_unit, VELO_TAINT_DEVICE);
+        return;
+    }
+    if (kind >= VELO_RECORD_WRITE || is_new(kind, flags, text, length))
+        velo_log_append(velo_unit, kind, flags, text, length + 1, NULL, 0);
+}
+
+static bool says_absent(long rc)
+{
+    return rc == -ENOENT || rc == -ENOTDIR;
+}
+
+static unsigned absent_how(enum velo_record_kind kind)
+{
+    if (kind == VELO_RECORD_LSTAT || kind == VELO_RECORD_LINK)
+        return VELO_ABSENT_ITSELF;
+    return kind == VELO_RECORD_READ || kind == VELO_RECORD_WRITE ? VELO_ABSENT_OPENED : 0;
+}
+
+void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc)
+{
+    char text[PATH_MAX];
+    if (rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
+        return; /* a descriptor's, or nobody's */
+    const long length = velo_absolute_text(dirfd, path, text);
+    if (length < 0) {
+        if (!says_absent(rc))
+            taint(velo_unit, VELO_TAINT_UNNAMED);
+        return;
+    }
+    if (rc >= 0)
+        note(kind, flags, text, (size_t)length);
+    else if (kind == VELO_RECORD_GONE && says_absent(rc))
+        note(kind, 1, text, (size_t)length);
+    else if (kind == VELO_RECORD_MKDIR && rc == -EEXIST)
+        note(kind, 1, text, (size_t)length);
+    else if (kind == VELO_RECORD_LINK && rc == -EINVAL)
+        note(VELO_RECORD_NO_LINK, 0, text, (size_t)length);
+    else if (says_absent(rc))
+        note(VELO_RECORD_ABSENT, absent_how(kind), text, (size_t)length);
+    else
+        note(VELO_RECORD_ERROR, (unsigned)-rc, text, (size_t)length);
+}
+
+/* The file that was opened last. clang asks /proc/self/fd/N for the real path of each header that it opened. */
+static struct {
+    _Atomic int fd;
+    char path[PATH_MAX];
+} opened = {.fd = -1};
+
+static void remember_opened(int dirfd, const char *path, long fd)
+{
+    atomic_store(&opened.fd, -1);
+    if (fd >= 0 && !velo_cannot_read_text(path) && velo_absolute_text(dirfd, path, opened.path) > 0)
+        atomic_store(&opened.fd, (int)fd);
+}
+
+void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
+{
+    remember_opened(dirfd, path, rc);
+    unsigned how = 0;
+    if ((flags & O_TMPFILE) == O_TMPFILE) {
+        taint(velo_unit, VELO_TAINT_LINKED);
+        return;
+    }
+    if ((flags & O_DIRECTORY) != 0 && rc >= 0) {
+        velo_saw_now(VELO_RECORD_STAT, 0, dirfd, path, rc);
+        return;
+    }
+    if ((flags & O_ACCMODE) == O_RDONLY && (flags & (O_CREAT | O_TRUNC)) == 0) {
+        velo_saw_now((flags & O_PATH) != 0 ? VELO_RECORD_STAT : VELO_RECORD_READ, 0, dirfd, path,
+                     rc);
+        return;
+    }
+    how |= (flags & O_TRUNC) != 0 ? VELO_WRITE_TRUNCATED : 0u;
+    how |= (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ? VELO_WRITE_NEW : 0u;
+    how |= (flags & O_CREAT) != 0 ? VELO_WRITE_MAYBE_NEW : 0u;
+    how |= (flags & O_APPEND) != 0 ? VELO_WRITE_APPENDS : 0u;
+    velo_saw_now(VELO_RECORD_WRITE, how, dirfd, path, rc);
+}
+
+void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int to_dirfd,
+                  const char *to)
+{
+    char first[PATH_MAX], second[PATH_MAX];
+    if (velo_unit == NULL || velo_cannot_read_text(path) || velo_cannot_read_text(to))
+        return;
+    if (kind == VELO_RECORD_LINK && strcmp(path, "/proc/self/exe") == 0)
+        return; /* the program is known */
+    const int fd = kind == VELO_RECORD_LINK && is_special(path) ? velo_fd_of_path(path) : -1;
+    if (fd >= 0 && fd == atomic_load(&opened.fd)) {
+        path = opened.path;
+        kind = VELO_RECORD_REAL;
+    } else if (kind == VELO_RECORD_LINK && is_special(path)) {
+        taint(velo_unit, VELO_TAINT_DEVICE);
+    }
+    const bool as_given = kind == VELO_RECORD_REAL || kind == VELO_RECORD_LINK;
+    const long length = velo_absolute_text(dirfd, path, first);
+    const long other = as_given ? (long)strlen(to) : velo_absolute_text(to_dirfd, to, second);
+    if (length < 0 || other < 0) {
+        taint(velo_unit, VELO_TAINT_UNNAMED);
+        return;
+    }
+    if (as_given && !is_new(kind, 0, first, (size_t)length))
+        return;
+    velo_log_append(velo_unit, kind, 0, first, (size_t)length + 1, as_given ? to : second,
+                    (size_t)other + 1);
+}
+
+void velo_saw_fstat_now(void)
+{
+    if (is_new(VELO_RECORD_FSTAT, 0, "", 0))
+        velo_log_append(velo_unit, VELO_RECORD_FSTAT, 0, "", 0, NULL, 0);
+}
+
+/* ---- beginning and end of a process ---------------------------------------------------------- */
+
+/* Not when the number leads to something of the unit's own by now: sh's `> file`. */
+void velo_unit_wrote_now(int fd)
+{
+    struct stat stat;
+    if (raw_fstat(fd, &stat) == 0 && stat.st_ino != velo_unit->streams_inode[1] &&
+        stat.st_ino != velo_unit->streams_inode[2])
+        return;
+    atomic_store_explicit(&velo_unit->spoke, 1, memory_order_relaxed);
+}
+
+/* What stands ready on the standard input that it was given is no input that we know. */
+void velo_unit_reads_now(int fd)
+{
+    struct stat stat;
+    if ((velo_unit->streams & 3) != VELO_STREAM_NULL && raw_fstat(fd, &stat) == 0 &&
+        stat.st_ino == velo_unit->streams_inode[0])
+        taint(velo_unit, VELO_TAINT_STDIN);
+}
+
+/* Was anything ever written to the stream? What is in its buffer comes out when it ends. */
+static void tell_of(const FILE *stream)
+{
+    if (stream != NULL && (stream->_flags & 0x0800) != 0) /* _IO_CURRENTLY_PUTTING of glibc */
+        velo_unit_wrote_now(stream->_fileno);
+}
+
+void velo_unit_vouch_now(int delta)
+{
+    if (velo_vfork_child)
+        return; /* its parent's image goes on */
+    if (delta > 0) {
+        if (stdin != NULL && stdin->_IO_buf_base != NULL) /* it was asked for something */
+            velo_unit_reads_now(stdin->_fileno);
+        tell_of(stdout);
+        tell_of(stderr);
+    }
+    atomic_fetch_add(&velo_unit->vouched, (uint32_t)delta);
+}
+
+void velo_unit_leave(void)
+{
+    if (velo_unit == NULL)
+        return;
+    taint(velo_unit, VELO_TAINT_ORCHESTRATOR);
+    velo_unit = NULL; /* stays mapped: another thread may be writing */
+    velo_unit_assignment[0] = 0;
+}
+
+static void forked(void)
+{
+    if (velo_unit == NULL)
+        return;
+    atomic_fetch_add(&velo_unit->forked, 1);
+    velo_log_append(velo_unit, VELO_RECORD_FORKED, 0, "", 0, NULL, 0);
+}
+
+static int note_object(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size, (void)context;
+    const char *name = info->dlpi_name;
+    if (name != NULL && name[0] == '/' && strcmp(name, velo_library_path) != 0 &&
+        is_new(VELO_RECORD_OBJECT, 0, name, strlen(name)))
+        velo_log_append(velo_unit, VELO_RECORD_OBJECT, 0, name, strlen(name) + 1, NULL, 0);
+    return 0;
+}
+
+static void enlist(void)
+{
+    char path[PATH_MAX];
+    const char *name = program_invocation_short_name;
+    const long length = raw_readlink(AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    velo_log_append(velo_unit, VELO_RECORD_PROGRAM, 0, path, strlen(path) + 1, name,
+                    strlen(name) + 1);
+    dl_iterate_phdr(note_object, NULL);
+    atomic_fetch_add(&velo_unit->enlisted, 1);
+}
+
+static const char *take_out(const char *name, char kept[VELO_UNIT_MAX])
+{
+    const size_t length = strlen(name);
+    const char *found = NULL;
+    for (char **entry = environ; entry != NULL && *entry != NULL;) {
+        if (strncmp(*entry, name, length) != 0 || (*entry)[length] != '=' ||
+            strlen(*entry) >= VELO_UNIT_MAX) {
+            entry++;
+            continue;
+        }
+        found = strcpy(kept, *entry) + length + 1;
+        for (char **rest = entry; (rest[0] = rest[1]) != NULL; rest++) {
+        }
+    }
+    return found;
+}
+
+static enum velo_replay_mode mode_of(const char *text)
+{
+    if (text == NULL)
+        return VELO_REPLAY_OFF;
+    if (strcmp(text, "on") == 0)
+        return VELO_REPLAY_ON;
+    if (strcmp(text, "record") == 0)
+        return VELO_REPLAY_RECORD;
+    return strcmp(text, "verify") == 0 ? VELO_REPLAY_VERIFY : VELO_REPLAY_OFF;
+}
+
+/* After the constructor that attaches (101). */
+__attribute__((constructor(102))) static void join(void)
+{
+    char assignment[VELO_UNIT_MAX];
+    if (velo_here() == NULL)
+        return;
+    mode = mode_of(getenv("VELO_REPLAY"));
+    const char *path = take_out("VELO_UNIT", assignment);
+    if (mode == VELO_REPLAY_OFF || path == NULL)
+        return;
+    if (path[0] != '/') { /* below a program that is not to be replayed */
+        mode = VELO_REPLAY_OFF;
+        return;
+    }
+    velo_unit = velo_log_map(path);
+    if (velo_unit == NULL)
+        return; /* not enlisted: the unit will not be cached */
+    strcpy(velo_unit_assignment, assignment);
+    enlist();
+    pthread_atfork(NULL, NULL, forked);
+}
+
+__attribute__((destructor(102))) static void leave(void)
+{
+    if (velo_unit != NULL)
+        dl_iterate_phdr(note_object, NULL); /* what was loaded since */
+    velo_unit_vouch(1);
+}
+
+/* ---- what a child finds ---------------------------------------------------------------------- */
+
+size_t velo_unit_environment_bytes(char *const environment[], const char *assignment)
+{
+    if (assignment[0] == 0 || environment == NULL)
+        return 0;
+    size_t count = 0;
+    while (!velo_cannot_read(&environment[count], sizeof *environment) &&
+           environment[count] != NULL)
+        count++;
+    return (count + 2) * sizeof(char *);
+}
+
+char *const *velo_unit_environment_make(char *const environment[], const char *assignment,
+                                        void *scratch)
+{
+    char **made = scratch;
+    size_t used = 0;
+    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL;
+         environment++)
+        if (strncmp(*environment, "VELO_UNIT=", 10) != 0)
+            made[used++] = *environment;
+    made[used++] = (char *)(uintptr_t)assignment;
+    made[used] = NULL;
+    return made;
+}

@@ -1,0 +1,123 @@
+/* unit.h - the unit that this process belongs to, and what it writes down of itself.
+ *
+ * In    what a call was asked and what it answered, after it was made
+ * Out   records in the unit's log (log.h); nothing when there is no unit
+ * Never a descriptor that stays, a lock, an allocation: calls come from signal handlers and vfork children. */
+#ifndef VELO_PRELOAD_REPLAY_UNIT_H
+#define VELO_PRELOAD_REPLAY_UNIT_H
+
+#include "log.h"
+
+enum velo_replay_mode {
+    VELO_REPLAY_OFF = 0,
+    VELO_REPLAY_RECORD,
+    VELO_REPLAY_ON,
+    VELO_REPLAY_VERIFY
+};
+
+extern struct velo_log *velo_unit; /* NULL: none */
+/* As $VELO_REPLAY says; OFF below a program that is not to be replayed. */
+enum velo_replay_mode velo_replay_mode(void);
+
+#define VELO_UNIT_MAX 320
+/* "VELO_UNIT=<name of the log>" for the programs that this process starts; "" without a unit. */
+extern char velo_unit_assignment[VELO_UNIT_MAX];
+
+/* The log of that path, mapped; NULL when it cannot be. */
+struct velo_log *velo_log_map(const char *path);
+void velo_log_unmap(struct velo_log *log);
+
+/* Appends a record to `log`: two pieces of bytes, one of which may be empty. */
+void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned flags,
+                     const void *first, size_t first_length, const void *second,
+                     size_t second_length);
+
+void velo_taint_now(enum velo_taint reason);
+static inline void velo_taint(enum velo_taint reason)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_taint_now(reason);
+}
+
+/* A call that names a file answered `rc`, a value or -errno, which is returned. */
+void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc);
+static inline long velo_saw(enum velo_record_kind kind, int dirfd, const char *path, long rc)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_saw_now(kind, 0, dirfd, path, rc);
+    return rc;
+}
+/* The same of a call that says it by errno and -1. */
+static inline long velo_saw_errno(enum velo_record_kind kind, int dirfd, const char *path, long rc)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_saw_now(kind, 0, dirfd, path, rc < 0 ? -errno : rc);
+    return rc; /* as it was given */
+}
+/* open with `flags`; rc a descriptor or -errno. */
+void velo_saw_open_now(int dirfd, const char *path, int flags, long rc);
+static inline void velo_saw_open(int dirfd, const char *path, int flags, long rc)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_saw_open_now(dirfd, path, flags, rc);
+}
+/* Two paths: RENAME, LINK and REAL (of which the second is as it is). */
+void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int to_dirfd,
+                  const char *to);
+/* A file in a hosted directory, or not, was changed in a way that is not put back. */
+static inline void velo_saw_fstat(void)
+{
+    extern void velo_saw_fstat_now(void);
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_saw_fstat_now();
+}
+
+/* A program is about to run, or did not after all. */
+static inline void velo_unit_starts(void)
+{
+    if (velo_unit != NULL)
+        atomic_fetch_add(&velo_unit->started, 1);
+}
+static inline void velo_unit_failed(void)
+{
+    if (velo_unit != NULL)
+        atomic_fetch_add(&velo_unit->failed, 1);
+}
+/* This image ends here: exit, _exit, exec. */
+void velo_unit_vouch_now(int delta);
+static inline void velo_unit_vouch(int delta)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_unit_vouch_now(delta);
+}
+/* Something was written to `fd`. */
+void velo_unit_wrote_now(int fd);
+static inline void velo_unit_wrote(int fd)
+{
+    if (__builtin_expect(velo_unit != NULL && (unsigned)fd <= 2, 0))
+        velo_unit_wrote_now(fd);
+}
+
+/* Something is read from `fd`. */
+void velo_unit_reads_now(int fd);
+static inline void velo_unit_reads(int fd)
+{
+    if (__builtin_expect(velo_unit != NULL && fd == 0, 0))
+        velo_unit_reads_now(fd);
+}
+
+/* From here on this process belongs to no unit: a build tool, or one that is not to be replayed. */
+void velo_unit_leave(void);
+
+/* The environment to give to a program that runs inside: declares `there`, which lives until the function returns. */
+size_t velo_unit_environment_bytes(char *const environment[], const char *assignment);
+char *const *velo_unit_environment_make(char *const environment[], const char *assignment,
+                                        void *scratch);
+#define VELO_UNIT_ENVIRONMENT(there, environment, assignment)                                      \
+    const size_t there##_bytes_ = velo_unit_environment_bytes(environment, assignment);            \
+    char *const *there = there##_bytes_ == 0                                                       \
+                             ? (environment)                                                       \
+                             : velo_unit_environment_make(environment, assignment,                 \
+                                                          __builtin_alloca(there##_bytes_))
+
+#endif

@@ -1,0 +1,87 @@
+/* wait.c - what a build tool waits for: the end of a step, and what the step said on its pipes; and the last words of
+ * a process of a step. */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "preload/replay/step.h"
+
+EXPORT pid_t waitpid(pid_t pid, int *status, int options)
+{
+    int told = 0;
+    if (atomic_load_explicit(&velo_steps_running, memory_order_relaxed) == 0)
+        return NEXT(waitpid)(pid, status, options);
+    const pid_t ended = NEXT(waitpid)(pid, &told, options);
+    velo_step_ended(ended, told);
+    if (ended > 0 && status != NULL)
+        *status = told;
+    return ended;
+}
+ALIAS(__waitpid, waitpid);
+
+EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
+{
+    int told = 0;
+    if (atomic_load_explicit(&velo_steps_running, memory_order_relaxed) == 0)
+        return NEXT(wait4)(pid, status, options, usage);
+    const pid_t ended = NEXT(wait4)(pid, &told, options, usage);
+    velo_step_ended(ended, told);
+    if (ended > 0 && status != NULL)
+        *status = told;
+    return ended;
+}
+
+EXPORT pid_t wait3(int *status, int options, struct rusage *usage)
+{
+    return wait4(-1, status, options, usage);
+}
+
+EXPORT pid_t wait(int *status)
+{
+    return waitpid(-1, status, 0);
+}
+
+/* With WNOWAIT the child is still there, and comes again. */
+EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+    const int rc = NEXT(waitid)(type, id, info, options);
+    if (rc == 0 && info != NULL && (options & WNOWAIT) == 0 && info->si_signo == SIGCHLD &&
+        (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED))
+        velo_step_ended(info->si_pid,
+                        info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status);
+    return rc;
+}
+
+/* ---- what it says ---------------------------------------------------------------------------- */
+
+EXPORT ssize_t read(int fd, void *bytes, size_t count)
+{
+    velo_unit_reads(fd);
+    const ssize_t done = NEXT(read)(fd, bytes, count);
+    if (count != 0)
+        velo_step_said(fd, bytes, done);
+    return done;
+}
+ALIAS(__read, read);
+
+ssize_t __read_chk(int fd, void *bytes, size_t count, size_t room);
+
+EXPORT ssize_t __read_chk(int fd, void *bytes, size_t count, size_t room)
+{
+    velo_unit_reads(fd);
+    const ssize_t done = NEXT(__read_chk)(fd, bytes, count, room);
+    if (count != 0)
+        velo_step_said(fd, bytes, done);
+    return done;
+}
+
+/* ---- last words ------------------------------------------------------------------------------ */
+
+EXPORT void _exit(int status)
+{
+    velo_unit_vouch(1);
+    NEXT(_exit)(status);
+    __builtin_unreachable();
+}
+ALIAS(_Exit, _exit);
