@@ -27,8 +27,11 @@ from .units import parse_duration, parse_size
 FILE_NAME = "velo.toml"
 COMMAND_LINE = "command line"  # an origin
 TABLE = "live"
-STORE_TABLE = "store"
+REPLAY_TABLE, EXEC_TABLE, STORE_TABLE = "replay", "exec", "store"
+TABLES = (TABLE, REPLAY_TABLE, EXEC_TABLE, STORE_TABLE)
 TRUST_TABLE, TRUST_KEY = "trust", "workspaces"  # in the user's own file only
+REPLAY_MODES = ("off", "record", "on", "verify")
+ON_A_TERMINAL = "terminal"
 SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
 PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
 PATTERN_BYTES_MAX = 250
@@ -45,12 +48,14 @@ class Setting(NamedTuple):
     help: str
     hidden: bool = False  # for tests: not in the help, not in a new velo.toml
     outward: bool = False  # leads out of the workspace, whose velo.toml may not say it
-    table: str = TABLE
+    table: str = TABLE  # of velo.toml
+    key: str = ""  # there, when it is not the name
 
     @property
-    def key(self) -> str:
-        """What it is called in its table."""
-        return self.name.removeprefix(f"{self.table}_")
+    def title(self) -> str:
+        """What users call it: the key, and with its table when that is not [live]."""
+        key = self.key or self.name
+        return key if self.table == TABLE else f"{self.table}.{key}"
 
     @property
     def variable(self) -> str:
@@ -74,6 +79,9 @@ class Settings(NamedTuple):
     grace: float
     cas_dir: str
     poison: bool
+    replay: str  # one of REPLAY_MODES
+    replay_never: tuple[str, ...]
+    summary: bool | None  # None: on a terminal
     store_max_size: int = 10 << 30
     origins: Mapping[str, str] = MappingProxyType({})  # setting: the place that decided it
 
@@ -187,8 +195,8 @@ def load(
     path = os.path.join(workspace, FILE_NAME)
     if path != own:
         document = _document(path, environment, workspace=workspace, trusted=trusted)
-        layers.append((path, _said(document, path, tables=TABLES, outward=False)))
-    layers.append((own, _said(users, own, tables=(*TABLES, TRUST_TABLE), outward=True)))
+        layers.append((path, _values(document, path, tables=TABLES, outward=False)))
+    layers.append((own, _values(users, own, tables=(*TABLES, TRUST_TABLE), outward=True)))
     values, origins = {}, {}
     for setting in SETTINGS:
         values[setting.name], origins[setting.name] = _choose(setting, layers)
@@ -201,7 +209,7 @@ def _choose(setting: Setting, layers: list[tuple[str, Mapping[str, Any]]]) -> tu
             try:
                 return setting.parse(layer[setting.name]), origin
             except ValueError as error:
-                raise BadConfiguration(f"bad setting: {origin}: {setting.name}: {error}") from None
+                raise BadConfiguration(f"bad setting: {origin}: {setting.title}: {error}") from None
     return setting.parse(setting.default), "default"
 
 
@@ -240,31 +248,36 @@ def _document(
         raise BadConfiguration(f"bad settings: {path}: {error}") from None
 
 
-def _said(
+def _values(
     document: Mapping[str, Any], path: str, *, tables: Sequence[str], outward: bool
 ) -> Mapping[str, Any]:
-    """The settings, by name, that the file at `path` makes."""
+    """What a file says, by the settings' names."""
     for key in document:
         _known(key, list(tables), where=path, what="table")
-    said = {}
+    found = {}
     for name in TABLES:
-        table = document.get(name, {})
-        if not isinstance(table, dict):
-            raise BadConfiguration(f"bad settings: {path}: {name} must be a table: [{name}]")
-        settings = {setting.key: setting for setting in SETTINGS if setting.table == name}
-        for key, value in table.items():
-            _known(key, list(settings), where=f"{path} [{name}]", what="key")
-            _may_say(settings[key], path, outward=outward)
-            said[settings[key].name] = value
-    return said
+        keys = {each.key or each.name: each for each in SETTINGS if each.table == name}
+        for key, value in _table(document, path, name=name, keys=list(keys)).items():
+            found[keys[key].name] = value
+    for setting in SETTINGS:
+        if setting.outward and not outward and setting.name in found:
+            raise BadConfiguration(
+                f"bad setting: {path}: {setting.name} leads out of the workspace and counts only in"
+                f" {user_file()}, as {setting.variable}, or as a flag; remove it here"
+            )
+    return found
 
 
-def _may_say(setting: Setting, path: str, *, outward: bool) -> None:
-    if setting.outward and not outward:
-        raise BadConfiguration(
-            f"bad setting: {path}: {setting.key} leads out of the workspace and counts only in"
-            f" {user_file()}, as {setting.variable}, or as a flag; remove it here"
-        )
+def _table(
+    document: Mapping[str, Any], path: str, *, name: str, keys: list[str]
+) -> Mapping[str, Any]:
+    """One table of a file, {} when it is not there."""
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise BadConfiguration(f"bad settings: {path}: {name} must be a table: [{name}]")
+    for key in table:
+        _known(key, keys, where=f"{path} [{name}]", what="key")
+    return table
 
 
 def _trusted(document: Mapping[str, Any], path: str) -> list[str]:
@@ -331,6 +344,30 @@ def _switch(value: Any) -> bool:
     return value in ("1", "true")
 
 
+def _replay_mode(value: Any) -> str:
+    if value not in REPLAY_MODES:
+        raise ValueError(f"{str(value)[:20]!r} is none of {', '.join(REPLAY_MODES)}")
+    return str(value)
+
+
+def _programs(value: Any) -> tuple[str, ...]:
+    items = [each for each in value.split(":") if each] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not all(isinstance(each, str) for each in items):
+        raise ValueError(f'{value!r} is not a list of programs such as ["protoc", "my-*"]')
+    if any(not each or "/" in each or "\0" in each for each in items):
+        raise ValueError(f"{value!r}: a program's name has no '/' and is not empty")
+    return tuple(dict.fromkeys(items))
+
+
+def _summary(value: Any) -> bool | None:
+    if value == ON_A_TERMINAL:
+        return None
+    try:
+        return _switch(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is none of true, false, {ON_A_TERMINAL!r}") from None
+
+
 def _directory(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{value!r} is not a directory's path")
@@ -386,6 +423,7 @@ SETTINGS = (
         "What the store may hold: above it, what was not used for longest is removed.",
         outward=True,
         table=STORE_TABLE,
+        key="max_size",
     ),
     Setting(
         "poison",
@@ -394,8 +432,30 @@ SETTINGS = (
         "For tests: what is not on disk yet fails there for whoever slips past velo.",
         hidden=True,
     ),
+    Setting(
+        "replay",
+        _replay_mode,
+        "off",
+        "What happens to build steps: `off`; `record` them; `on`: answer those whose inputs did"
+        " not change; `verify`: run all and compare.",
+        table=REPLAY_TABLE,
+        key="mode",
+    ),
+    Setting(
+        "replay_never",
+        _programs,
+        (),
+        "Programs whose steps are always run: names, `*` stands for anything.",
+        table=REPLAY_TABLE,
+        key="never",
+    ),
+    Setting(
+        "summary",
+        _summary,
+        ON_A_TERMINAL,
+        "The line on stderr at the end of a build that replays: true, false, or on a terminal.",
+        table=EXEC_TABLE,
+    ),
 )
-
-TABLES = (TABLE, STORE_TABLE)
 
 assert {setting.name for setting in SETTINGS} < set(Settings._fields)

@@ -57,7 +57,8 @@ def _serve(ready_fd: int, text: str) -> int:
         from .lifecycle import serve
 
         said = json.loads(text)
-        said["aggressive_paths"] = tuple(said["aggressive_paths"])
+        for name in ("aggressive_paths", "replay_never"):
+            said[name] = tuple(said[name])
         settings = Settings(**said)
     except Exception as error:  # the door: whoever waits must hear it
         answer.error(DID_NOT_START, f"broken installation: {error!r}")

@@ -17,14 +17,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards.errors import VeloError
 from velo.shards.wire import SHARD_AND_NUMBER
 
-from . import child, client, config, hosting, inherited, limits, topics
+from . import child, client, config, hosting, inherited, limits, replaying, topics
 from .arena import Arena
 from .config import Settings
 from .errors import (
@@ -37,6 +37,9 @@ from .errors import (
     SettingsDiffer,
 )
 from .sessions import NobodyHome, Session, start_time
+
+if TYPE_CHECKING:
+    from velo.shards.replay.sealer import Sealer
 
 ENTER_TRIES = 50
 STAND_IN = ("env", "--")
@@ -126,7 +129,7 @@ class _Run:
             if inherited.fifos_stand_in(self._settings.workspace):
                 self._region.heed_fifos()
             self._before = hosting.examine(self._region)
-            program = child.find_program(command[0], os.environ)
+            asked, program = command, child.find_program(command[0], os.environ)
             if not launch.is_entered(program):
                 # A program that is entered judges it, puts the tree on disk and becomes it.
                 program = child.find_program(STAND_IN[0], os.environ)
@@ -136,7 +139,10 @@ class _Run:
                 grace_ms=int(self._settings.grace * 1000),
                 program=program,
             )
+            sealer = self._start_replay(environment)
             status = child.run(command, environment, on_poll=self._on_poll)
+            if sealer is not None:
+                self._finish_replay(sealer, asked)
             with limits.lifted():
                 flushed = _unless_interrupted(self._flush) if wait else self._tether()
             if not self._quiet:
@@ -145,6 +151,43 @@ class _Run:
             self._session.leave()
         code = child.end_like(status)
         return code if flushed or code else EXIT_EXEC_FAILURE
+
+    def _start_replay(self, environment: dict[str, str]) -> Sealer | None:
+        """Steps are recorded and answered, when that is asked for."""
+        mode = self._settings.replay
+        environment.pop(replaying.VARIABLE, None)
+        if mode == "off":
+            return None
+        from velo.shards.replay.sealer import Sealer
+
+        try:
+            sealer = Sealer(
+                memory=self._served.arena.memory,
+                workspace=self._settings.workspace,
+                store=self._settings.cas_dir,
+                mode=mode,
+                never=self._settings.replay_never,
+            )
+        except OSError as error:
+            say(f"{error.filename or 'replay'}: {error.strerror}; every step is run")
+            return None
+        environment[replaying.VARIABLE] = mode
+        sealer.start()
+        return sealer
+
+    def _finish_replay(self, sealer: Sealer, command: Sequence[str]) -> None:
+        """A cache that failed is told, and is no failure of the command."""
+        try:
+            report = sealer.finish(command)
+        except (OSError, ValueError) as error:
+            say(f"replay: {error}; what this build's steps made is not kept")
+            return
+        for step in report["differing"]:
+            say(f"replay would have answered wrongly, its entry is dropped: {step}")
+        steps = report["replayed"] + report["run"] + report["not_cached"]
+        wanted = self._settings.summary
+        if steps and not self._quiet and (sys.stderr.isatty() if wanted is None else wanted):
+            say(replaying.line_of(report))
 
     def enter(self) -> None:
         """Have a server, and be counted by it."""

@@ -24,6 +24,9 @@ COMMANDS = {
     "gc": "Remove from the store what was not used for longest.",
     "stop": "Flush everything and end the server.",
     "init": "Write a commented velo.toml.",
+    "explain": "Tell why steps of the last command were run, not replayed.",
+    "stats": "Show how many steps were replayed, in the last command and over time.",
+    "replay": "Show, check or forget what is kept of build steps.",
     "trace": "Show why programs became opaque and files went to disk early.",
     "doctor": "Check that velo can work here, and say what to do if not.",
 }

@@ -27,8 +27,8 @@ def workspace_option(command: Decorated) -> Decorated:
 
 
 def settings_options(command: Decorated) -> Decorated:
-    """One flag per setting, and the workspace."""
-    for setting in reversed(config.SETTINGS):
+    """One flag per setting of [live], and the workspace."""
+    for setting in reversed([each for each in config.SETTINGS if each.table == config.TABLE]):
         many = setting.name == "aggressive_paths"
         names = (
             ("--aggressive-path", setting.name)

@@ -32,8 +32,8 @@ def test_settings_lists_each_key_with_its_default() -> None:
             continue
         default = setting.default
         words = default if isinstance(default, tuple) else (str(default),)
-        shown = ", ".join(f"`{word}`" for word in words)
-        assert listed.get(setting.name) == shown, f"docs/settings.md: {setting.name}: {shown}"
+        shown = ", ".join(f"`{word}`" for word in words) or "none"
+        assert listed.get(setting.title) == shown, f"docs/settings.md: {setting.title}: {shown}"
 
 
 def test_ci_runs_stages_that_can_be_asked_for_alone() -> None:

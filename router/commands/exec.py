@@ -15,6 +15,11 @@ from ..options import settings_options
     options_metavar="[OPTIONS] [--]",
 )
 @settings_options
+@click.option(
+    "--replay",
+    metavar="MODE",
+    help="off, record, on or verify: what happens to build steps (docs/replay.md).",
+)
 @click.option("--no-wait", is_flag=True, help="Return without waiting for the tree on disk.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not say that nothing was hosted.")
 @click.option(

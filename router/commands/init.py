@@ -7,7 +7,7 @@ import textwrap
 
 import click
 
-from ..config import FILE_NAME, SETTINGS, TABLE, Setting
+from ..config import FILE_NAME, SETTINGS, TABLE, TABLES, Setting
 from ..errors import AlreadyConfigured
 
 HEAD = """\
@@ -37,16 +37,22 @@ def init(directory: str) -> None:
 
 def content() -> str:
     """The text of a new velo.toml."""
-    parts = [HEAD, f"[{TABLE}]"]
-    for setting in (each for each in SETTINGS if not each.hidden and not each.outward):
-        comment = textwrap.fill(setting.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
-        parts.append(f"{comment}\n{_assignment(setting)}\n")
+    parts = [HEAD]
+    for table in TABLES:
+        parts.append(f"[{table}]" if table == TABLE else f"# [{table}]")
+        for setting in SETTINGS:
+            if setting.table == table and not setting.hidden and not setting.outward:
+                parts.append(f"{_comment(setting)}\n{_assignment(setting)}\n")
     return "\n".join(parts)
 
 
+def _comment(setting: Setting) -> str:
+    return textwrap.fill(setting.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
+
+
 def _assignment(setting: Setting) -> str:
-    value = setting.default
+    value, key = setting.default, setting.key or setting.name
     if isinstance(value, tuple):
         shown = "[" + ", ".join(f'"{item}"' for item in value) + "]"
-        return f"{setting.name} = {shown}"
-    return f"# {setting.name} = " + (f'"{value}"' if isinstance(value, str) else str(value))
+        return f"{key} = {shown}" if value else f"# {key} = {shown}"
+    return f"# {key} = " + (f'"{value}"' if isinstance(value, str) else str(value))

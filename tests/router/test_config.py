@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from velo.router import config
+from velo.router.commands.init import content
 from velo.router.errors import BadConfiguration, NotTrusted
 from velo.router.units import format_duration, format_size, parse_duration, parse_size
 
@@ -74,6 +76,48 @@ def test_an_unknown_key_names_the_nearest_one(workspace, key, nearest):
     assert str(workspace / "velo.toml") in message
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "nearest"),
+    [("replay", "modes", "mode"), ("replay", "nevver", "never"), ("exec", "summery", "summary")],
+)
+def test_an_unknown_key_of_a_table_names_the_nearest_one_there(workspace, table, key, nearest):
+    write(workspace / "velo.toml", f"[{table}]\n{key} = 1")
+
+    assert f"'{key}'; did you mean '{nearest}'" in refusal()
+
+
+def test_replay_is_off_until_somebody_asks(workspace):
+    settings = config.load(environment={})
+
+    assert (settings.replay, settings.replay_never, settings.summary) == ("off", (), None)
+
+
+def test_a_variable_beats_what_the_file_says_of_replay(workspace):
+    write(
+        workspace / "velo.toml",
+        '[replay]\nmode = "on"\nnever = ["protoc", "my-*"]\n[exec]\nsummary = true',
+    )
+
+    said = config.load(environment={})
+    varied = config.load(environment={"VELO_REPLAY": "verify", "VELO_SUMMARY": "0"})
+    flagged = config.load({"replay": "off"}, environment={"VELO_REPLAY": "verify"})
+
+    assert (said.replay, said.replay_never, said.summary) == ("on", ("protoc", "my-*"), True)
+    assert (varied.replay, varied.summary, flagged.replay) == ("verify", False, "off")
+
+
+def test_what_velo_init_writes_are_the_defaults(workspace):
+    write(workspace / "velo.toml", content())
+    said = config.load(environment={})
+
+    text = content().replace("# [", "[")
+    lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines()]
+    write(workspace / "velo.toml", "\n".join(lines))
+
+    assert config.load(environment={})._replace(origins=said.origins) == said
+    assert config.load(environment={}).origins["replay"].endswith("velo.toml")
+
+
 def test_an_unknown_table_is_an_error_too(workspace):
     write(workspace / "velo.toml", "[lve]\nshards = 1")
 
@@ -100,6 +144,12 @@ def test_an_unknown_table_is_an_error_too(workspace):
         "[live]\ncas_dir = 'relative'",
         "[live]\nidle_flush = 'soon'",
         "live = 3",
+        "replay = 'on'",
+        "[replay]\nmode = 'of'",
+        "[replay]\nmode = true",
+        "[replay]\nnever = [1]",
+        "[replay]\nnever = ['usr/bin/cc']",
+        "[exec]\nsummary = 'maybe'",
         "[live]\nidle_exit = " + "9" * 5000,
         "a = " + "[" * 100_000,
         "[live]\nmax_memory = " + "9" * 99,
@@ -372,7 +422,8 @@ def test_any_bytes_in_a_velo_toml_are_settings_or_one_sentence(workspace):
     names = [setting.name for setting in config.SETTINGS]
     for _ in range(1500):
         chosen = seed.sample(names, seed.randrange(1, 4))
-        text = "[live]\n" + "\n".join(f"{name} = {seed.choice(values)}" for name in chosen)
+        table = f"[{seed.choice(config.TABLES)}]\n" if seed.random() < 0.5 else "[live]\n"
+        text = table + "\n".join(f"{name} = {seed.choice(values)}" for name in chosen)
         data = bytearray(text.encode())
         for _ in range(seed.choice((0, 0, 0, 3))):
             data[seed.randrange(len(data))] = seed.randrange(256)

@@ -1,0 +1,73 @@
+"""`velo replay`: what is kept of steps; is it sound; forget it."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from velo.shards.replay.upkeep import Upkeep
+
+from ..arena import Arena
+from ..errors import EXIT_FAILURE
+from ..options import settings_of, workspace_option
+from ..units import format_size
+
+
+@click.group()
+def replay() -> None:
+    """Show, check or forget what is kept of this workspace's build steps."""
+
+
+def _upkeep(workspace: str | None) -> tuple[Upkeep, str]:
+    settings = settings_of(workspace)
+    memory = Arena.of(settings.workspace).memory
+    upkeep = Upkeep(store=settings.cas_dir, workspace=settings.workspace, memory=memory)
+    return upkeep, settings.replay
+
+
+@replay.command()
+@workspace_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def status(*, workspace: str | None, as_json: bool) -> None:
+    """Show how many entries are kept, and what they take.
+
+    Exit status: 0.
+    """
+    upkeep, mode = _upkeep(workspace)
+    found = {"mode": mode, **upkeep.status()._asdict()}
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    index, blobs = format_size(found["index_bytes"]), format_size(found["blob_bytes"])
+    click.echo(f"mode {mode}; {found['entries']} entries in {index}")
+    click.echo(f"{found['blobs']} files of outputs in the store, {blobs}")
+
+
+@replay.command()
+@workspace_option
+@click.pass_context
+def verify(context: click.Context, *, workspace: str | None) -> None:
+    """Read every output in the store again; drop entries whose bytes are not what they were.
+
+    Exit status: 0 all sound, 1 some were dropped: their steps will be run.
+    """
+    upkeep, _ = _upkeep(workspace)
+    found = upkeep.verify()
+    click.echo(
+        f"{found.blobs} files of outputs read, {found.unsound} missing or damaged;"
+        f" {found.dropped} of {found.entries} entries dropped"
+    )
+    context.exit(EXIT_FAILURE if found.dropped else 0)
+
+
+@replay.command()
+@workspace_option
+def clear(*, workspace: str | None) -> None:
+    """Forget all steps of this workspace. A command that runs goes on with what it has found.
+
+    Exit status: 0.
+    """
+    upkeep, _ = _upkeep(workspace)
+    entries, freed_bytes = upkeep.clear()
+    click.echo(f"{entries} entries forgotten, {format_size(freed_bytes)} given back")

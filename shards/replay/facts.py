@@ -1,0 +1,204 @@
+"""What a path is now, for the facts of entries: asked once a second, hashed once a content.
+
+In: paths that a unit depended on, when it began. Out: the body of a fact, or NotCached when what
+the unit saw is not what is there now. Hosted paths are told by the library (unit_log.Hosted); the
+kernel is asked for the others only.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import struct
+import time
+from typing import NamedTuple
+
+from . import analysis
+from .analysis import Fact, NotCached
+from .entries import IN_WORKSPACE, SIGNED
+from .index import Body
+from .unit_log import Hosted
+
+RACY_NS = 20_000_000  # two changes within one tick of a clock leave the same times
+WINDOW_S = 1.0
+COMPONENTS_MAX = 400
+NO_DIGEST = bytes(32)
+OF_THE_NAME = {  # a symlink there is not followed
+    analysis.LABSENT, analysis.F_LSTAT, analysis.LTIMES, analysis.F_LINK, analysis.F_NO_LINK,
+}  # fmt: skip
+
+
+class _Seen(NamedTuple):
+    at: float
+    found: os.stat_result | None
+    digest: bytes
+    signed: bool
+
+
+class Looker:
+    """Remembers what it saw outside of the workspace for a second, digests while they are true."""
+
+    def __init__(self, workspace: str) -> None:
+        self._inside = workspace.rstrip("/") + "/"
+        self._stats: dict[tuple[str, bool], _Seen] = {}
+        self._resolved: dict[tuple[str, str], list[Fact]] = {}
+        self._names: dict[str, tuple[tuple[int, ...], bytes]] = {}
+        self._digests: dict[str, tuple[tuple[int, ...], bytes]] = {}
+
+    def body(self, fact: Fact, hosted: Hosted | None, began_ns: int) -> Body:
+        """The fact as it is stored.
+
+        Raises:
+            NotCached: it is not true now, or was not all the time since the unit began.
+        """
+        flags = IN_WORKSPACE if fact.path.startswith(self._inside) else 0
+        absent = fact.kind in (analysis.F_ABSENT, analysis.LABSENT)
+        if hosted is not None:
+            return self._hosted_body(fact, hosted, began_ns, flags)
+        follow = fact.kind not in OF_THE_NAME
+        found = self._stat(fact.path, follow, flags != 0)
+        if found is None:
+            if absent:
+                return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
+            raise NotCached(f"{fact.path} was removed meanwhile")
+        if absent:
+            raise NotCached(f"{fact.path} appeared meanwhile")
+        if fact.kind == analysis.F_LINK and os.readlink(fact.path) != fact.link:
+            raise NotCached(f"{fact.path} was changed meanwhile")
+        if fact.kind in (analysis.F_LINK, analysis.F_NO_LINK):
+            return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
+        plain = stat.S_ISREG(found.st_mode)
+        if fact.kind == analysis.F_NAMES:
+            return self._names_body(fact, found, began_ns, flags)
+        if plain and max(found.st_mtime_ns, found.st_ctime_ns) > began_ns - RACY_NS:
+            raise NotCached(f"{fact.path} was changed while the step ran, or right before")
+        size = found.st_size if plain else 0
+        if fact.kind != analysis.CONTENT or not plain:
+            kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
+            mtime = found.st_mtime_ns if fact.kind in (analysis.TIMES, analysis.LTIMES) else 0
+            return (kind, flags, 0, 0, size, mtime, 0, found.st_mode, 0, 0, NO_DIGEST)
+        digest = self._digest(fact.path, found)
+        return (
+            fact.kind, flags | SIGNED, found.st_dev, found.st_ino, size, found.st_mtime_ns,
+            found.st_ctime_ns, found.st_mode, 0, 0, digest,
+        )  # fmt: skip
+
+    def absent(self, fact: Fact) -> Body:
+        """Of a path that the unit made itself: the unit alone tells that it was not there."""
+        flags = IN_WORKSPACE if fact.path.startswith(self._inside) else 0
+        return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
+
+    def steps_of(self, path: str, real: str) -> list[Fact]:
+        """What `realpath(path)` asked on its way to `real`: where does each component lead?
+
+        Raises:
+            NotCached: now it leads elsewhere.
+        """
+        known = self._resolved.get((path, real))
+        if known is not None:
+            return known
+        done, rest, facts = "", path.split("/"), []
+        for _ in range(COMPONENTS_MAX):
+            if not rest:
+                break
+            name = rest.pop(0)
+            if name in ("", "."):
+                continue
+            if name == "..":
+                done = done.rpartition("/")[0]
+                continue
+            done += "/" + name
+            try:
+                link = os.readlink(done)
+            except OSError:  # none, or a hosted file that is not on disk yet, and so none
+                facts.append(Fact(analysis.F_NO_LINK, done))
+                continue
+            facts.append(Fact(analysis.F_LINK, done, link))
+            done = "" if link.startswith("/") else done.rpartition("/")[0]
+            rest = link.split("/") + rest
+        if (done or "/") != real:
+            raise NotCached(f"{path} led to {real}, and leads to {done} now")
+        if not path.startswith(self._inside):
+            self._resolved[path, real] = facts
+        return facts
+
+    def _hosted_body(self, fact: Fact, hosted: Hosted, began_ns: int, flags: int) -> Body:
+        absent = fact.kind in (analysis.F_ABSENT, analysis.LABSENT)
+        if (hosted.mode == 0) != absent:
+            raise NotCached(f"{fact.path} {'appeared' if absent else 'was removed'} meanwhile")
+        if absent or fact.kind in (analysis.F_LINK, analysis.F_NO_LINK):
+            return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
+        plain = stat.S_ISREG(hosted.mode)
+        if fact.kind == analysis.F_NAMES:
+            if hosted.ctime_ns > began_ns or not hosted.kept:
+                raise NotCached(f"names were made or removed in {fact.path} while the step ran")
+            return (fact.kind, flags, 0, 0, 0, 0, 0, hosted.mode, 0, 0, hosted.digest)
+        if plain and hosted.ctime_ns > began_ns:
+            raise NotCached(f"{fact.path} was changed while the step ran")
+        size = hosted.size if plain else 0
+        if fact.kind != analysis.CONTENT or not plain:
+            kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
+            mtime = hosted.mtime_ns if fact.kind in (analysis.TIMES, analysis.LTIMES) else 0
+            return (kind, flags, 0, 0, size, mtime, 0, hosted.mode, 0, 0, NO_DIGEST)
+        if not hosted.kept:
+            raise NotCached(f"{fact.path} was changed meanwhile")
+        return (fact.kind, flags, 0, 0, size, 0, 0, hosted.mode, 0, 0, hosted.digest)
+
+    def _names_body(self, fact: Fact, found: os.stat_result, began_ns: int, flags: int) -> Body:
+        if max(found.st_mtime_ns, found.st_ctime_ns) > began_ns - RACY_NS:
+            raise NotCached(
+                f"names were made or removed in {fact.path} while the step ran, or right before"
+            )
+        known = self._names.get(fact.path)
+        if known is None or known[0] != _identity(found):
+            known = self._names[fact.path] = (_identity(found), names_digest(fact.path))
+        return (
+            fact.kind, flags | SIGNED, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns,
+            found.st_ctime_ns, found.st_mode, 0, 0, known[1],
+        )  # fmt: skip
+
+    def _stat(self, path: str, follow: bool, inside: bool) -> os.stat_result | None:
+        now = time.monotonic()
+        seen = self._stats.get((path, follow))
+        if seen is not None and not inside and now - seen.at < WINDOW_S:
+            return seen.found
+        try:
+            found = os.stat(path, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise NotCached(f"{path} could not be looked at: {error.strerror}") from None
+            found = None
+        self._stats[path, follow] = _Seen(now, found, NO_DIGEST, False)
+        return found
+
+    def _digest(self, path: str, found: os.stat_result) -> bytes:
+        identity = _identity(found)
+        known = self._digests.get(path)
+        if known is not None and known[0] == identity:
+            return known[1]
+        try:
+            with open(path, "rb", buffering=0) as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+                after = os.fstat(file.fileno())
+        except OSError as error:
+            raise NotCached(f"{path} could not be read: {error.strerror}") from None
+        if _identity(after) != identity:
+            raise NotCached(f"{path} was changed meanwhile")
+        self._digests[path] = (identity, digest)
+        return digest
+
+
+def names_digest(path: str) -> bytes:
+    """As velo_names_of: a sum, so that the order does not count."""
+    sums = [0, 0, 0, 0]
+    for entry in os.scandir(os.fsencode(path)):
+        kind = entry.stat(follow_symlinks=False).st_mode >> 12
+        words = struct.unpack("<4Q", hashlib.sha256(bytes([kind]) + entry.name).digest())
+        sums = [(each + word) & (1 << 64) - 1 for each, word in zip(sums, words, strict=True)]
+    return struct.pack("<4Q", *sums)
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

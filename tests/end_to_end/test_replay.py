@@ -1,0 +1,350 @@
+"""Build steps are answered when their inputs did not change, and only then.
+
+In: a project of ten C files that ninja or make builds. Out: which steps were replayed and which
+were run, as `velo stats --json` and `velo explain` tell; trees against the recorded build's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.harness import Velo, run_native, sentence, tool
+from support.snapshot import Snapshot
+
+UNITS = 10
+STEPS = UNITS + 1  # and the link
+EVEN, ODD = "even.h", "odd.h"
+RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
+TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
+NINJA = """\
+builddir = build
+rule cc
+  command = gcc -MD -MF $out.d -Iinc -c $in -o $out
+  depfile = $out.d
+  deps = gcc
+rule link
+  command = gcc $in -o $out
+"""
+MAKE = """\
+units := {units}
+build/app: $(units:%=build/%.o)
+\tgcc $^ -o $@
+build/%.o: src/%.c
+\t@mkdir -p build
+\tgcc -MMD -Iinc -c $< -o $@
+-include $(units:%=build/%.d)
+"""
+COMMANDS = {"ninja": ["ninja"], "make": ["make"]}
+PROJECTS = pytest.mark.parametrize("builder", COMMANDS)
+
+
+class Project:
+    """The workspace, and what one does there."""
+
+    def __init__(self, root: Path, velo: Velo, builder: str) -> None:
+        self.root, self.build = root, root / "build"
+        self._velo, self._builder = velo, builder
+        self._command = [tool(COMMANDS[builder][0]), *COMMANDS[builder][1:]]
+        tool("gcc")
+        self.build.mkdir()
+        names = [f"u{number}" for number in range(UNITS)]
+        for number, name in enumerate(names):
+            header = ODD if number % 2 else EVEN
+            self.edit(f"src/{name}.c", f'#include "{header}"\nint {name}(void) {{ return N; }}\n')
+        calls = " + ".join(f"{name}()" for name in names[1:])
+        declared = "".join(f"int {name}(void);\n" for name in names[1:])
+        main = f'#include "{EVEN}"\n{declared}int main(void) {{ return {calls} - N; }}\n'
+        self.edit("src/u0.c", main)
+        for header in (EVEN, ODD):
+            self.edit(f"inc/{header}", "#define N 1\n")
+        objects = [f"build/{name}.o" for name in names]
+        rules = "".join(f"build build/{name}.o: cc src/{name}.c\n" for name in names)
+        self.edit("build.ninja", f"{NINJA}{rules}build build/app: link {' '.join(objects)}\n")
+        self.edit("Makefile", MAKE.format(units=" ".join(names)))
+
+    def edit(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    def run(self, *, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """A build, when no source is so young that a step could have seen another one."""
+        newest = max(each.stat().st_ctime for each in self.root.rglob("*") if each.is_file())
+        while time.time() < newest + RACY_S:
+            time.sleep(RACY_S / 10)
+        return self._velo.exec(*self._command, cwd=self.root, check=check, env=env)
+
+    def counts(self) -> tuple[int, int, int]:
+        """Of the last build: replayed, run, not cached."""
+        last = json.loads(self._say("stats", "--json"))["last"]
+        return last["replayed"], last["run"], last["not_cached"]
+
+    def steps(self, *what: str) -> list[dict[str, Any]]:
+        """What `velo explain` tells of the last build's steps."""
+        steps: list[dict[str, Any]] = json.loads(self._say("explain", "--json", *what))["steps"]
+        return steps
+
+    def reasons(self, outcome: str = "run") -> dict[str, str]:
+        """Of the steps with this outcome: file name of what they make: why."""
+        found = [each for each in self.steps() if each["outcome"] == outcome]
+        return {os.path.basename(each["makes"][-1]): each["reason"] for each in found}
+
+    def explain(self, *arguments: str) -> str:
+        return self._say("explain", *arguments)
+
+    def replay(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._velo.run("replay", *arguments, cwd=self.root, check=check)
+
+    def clean(self) -> None:
+        shutil.rmtree(self.build)
+        self.build.mkdir()
+
+    def tree(self) -> Any:
+        return Snapshot.of(self.build).entries
+
+    def assert_up_to_date(self) -> None:
+        done = run_native(*self._command, cwd=self.root)
+        words = "no work to do" if self._builder == "ninja" else "is up to date"
+        assert words in done.stdout
+
+    def _say(self, *arguments: str) -> str:
+        return self._velo.run(*arguments, cwd=self.root).stdout
+
+
+@pytest.fixture
+def project(workspace: Callable[..., Path], velo: Velo) -> Callable[[str], Project]:
+    return lambda builder: Project(workspace(toml=TOML), velo, builder)
+
+
+def same_but_for_logs(before: Any, after: Any) -> bool:
+    """Ninja's own files tell how long its steps took."""
+    return {name: each for name, each in before.items() if "ninja" not in name} == {
+        name: each for name, each in after.items() if "ninja" not in name
+    }
+
+
+@PROJECTS
+def test_a_build_that_was_removed_is_replayed_and_equal(project, builder):
+    project = project(builder)
+    project.run()
+    assert project.reasons()["app"] == "new"
+    recorded = project.tree()
+    project.clean()
+
+    project.run()
+
+    assert project.reasons() == project.reasons("not cached") == {}
+    assert project.counts()[0] >= STEPS
+    assert same_but_for_logs(recorded, project.tree())
+    project.assert_up_to_date()
+
+
+def test_an_edited_header_reruns_what_includes_it_and_says_so(project):
+    project = project("ninja")
+    project.run()
+    project.clean()
+    project.edit(f"inc/{ODD}", "#define N 2\n")
+
+    project.run()
+
+    because = f"{project.root}/inc/{ODD} has changed"
+    made = project.reasons()
+    assert {name: made[name] for name in sorted(made) if name != "app"} == dict.fromkeys(
+        sorted(f"u{number}.o" for number in range(UNITS) if number % 2), because
+    )
+    assert "build/u1.o has changed" in made["app"] or ".o has changed" in made["app"]
+    assert project.counts() == (UNITS // 2, UNITS // 2 + 1, 0)
+    assert f"because inc/{ODD} has changed" in project.explain("build/u3.o")
+    assert f"{UNITS // 2}  run" in project.explain("--summary")
+    (step,) = project.steps("build/u3.o")
+    assert step["path"] == f"{project.root}/inc/{ODD}"
+
+
+def test_a_header_that_appears_earlier_in_the_path_is_seen(project):
+    project = project("ninja")
+    project.run()
+    project.clean()
+    project.edit(f"src/{ODD}", "#define N 3\n")
+
+    project.run()
+
+    assert project.reasons()["u1.o"] == f"{project.root}/src/{ODD} is there now"
+    assert project.counts() == (UNITS // 2, UNITS // 2 + 1, 0)
+
+
+def test_what_was_built_before_an_edit_and_its_undoing_is_replayed(project):
+    project = project("ninja")
+    project.run()
+    project.edit(f"inc/{ODD}", "#define N 2\n")
+    project.run()
+    project.edit(f"inc/{ODD}", "#define N 1\n")
+
+    project.run()
+
+    assert project.counts() == (UNITS // 2 + 1, 0, 0)
+
+
+def test_warnings_are_said_again(project):
+    project = project("ninja")
+    project.edit("src/u1.c", '#include "odd.h"\n#warning look here\nint u1(void) { return N; }\n')
+    first = project.run()
+    project.clean()
+
+    second = project.run()
+
+    assert "look here" in first.stdout and second.stdout.count("look here") == 2
+    assert project.counts() == (STEPS, 0, 0)
+
+
+def test_a_step_that_fails_runs_each_time(project):
+    project = project("ninja")
+    project.edit("src/u1.c", "int u1(void) { return wrong; }\n")
+    for _ in range(2):
+        done = project.run(check=False)
+        assert done.returncode == 1 and "wrong" in done.stdout
+        assert project.reasons("not cached") in ({"u1.o": "it failed"}, {"u1.o.d": "it failed"})
+
+
+def test_a_variable_that_is_new_to_a_step_is_named(project):
+    project = project("ninja")
+    project.run()
+    project.clean()
+
+    project.run(CPATH=str(project.root))
+
+    assert set(project.reasons().values()) == {"new: CPATH in the environment changed"}
+    assert all(step["variable"] == "CPATH" for step in project.steps())
+
+
+def test_verify_runs_everything_and_finds_no_difference(project):
+    project = project("ninja")
+    project.run()
+    project.clean()
+
+    done = project.run(VELO_REPLAY="verify", VELO_SUMMARY="1")
+
+    assert project.counts() == (0, STEPS, 0)
+    assert all(step["verify"] is True for step in project.steps())
+    assert sentence(done) == f"velo: replayed 0 of {STEPS} steps"
+
+
+def test_entries_outlive_the_server(project, velo):
+    project = project("ninja")
+    project.run()
+    velo.stop(cwd=project.root)
+    project.clean()
+
+    done = project.run(VELO_SUMMARY="1")
+
+    assert project.counts() == (STEPS, 0, 0)
+    assert f"replayed {STEPS} of {STEPS} steps" in sentence(done)
+
+
+def test_without_a_server_explain_and_stats_still_tell(project, velo):
+    project = project("ninja")
+    project.run()
+    velo.stop(cwd=project.root)
+
+    assert project.explain("app").startswith("ninja: 0 replayed, 11 run, 0 not cached") or (
+        "0 replayed, 11 run" in project.explain("app")
+    )
+    assert project.counts() == (0, STEPS, 0)
+    assert velo.left() == []
+
+
+def test_nothing_recorded_is_said_and_no_failure(workspace, velo):
+    root = workspace(toml=TOML)
+
+    assert "nothing to explain" in velo.run("explain", cwd=root).stdout
+    assert json.loads(velo.run("explain", "--json", cwd=root).stdout) is None
+    assert json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"] is None
+    assert velo.run("replay", "verify", cwd=root).returncode == 0
+
+
+def test_a_name_that_no_step_makes_is_a_sentence_and_a_status(project, velo):
+    project = project("ninja")
+    project.run()
+
+    done = velo.run("explain", "nowhere.o", cwd=project.root, check=False)
+
+    assert done.returncode == 1 and "nowhere.o" in sentence(done)
+
+
+def test_programs_that_never_count_are_run_although_they_are_known(project):
+    project = project("ninja")
+    project.run()
+    project.clean()
+
+    project.run(VELO_REPLAY_NEVER="collect*")
+
+    assert project.counts() == (UNITS, 0, 1)
+    assert "velo.toml says never (collect2" in project.reasons("not cached")["app"]
+
+
+def test_off_in_a_variable_wins_over_the_file(project):
+    project = project("ninja")
+
+    project.run(VELO_REPLAY="off")
+
+    assert "nothing to explain" in project.explain()
+
+
+def test_a_mode_that_there_is_not_is_refused(workspace, velo):
+    root = workspace(toml=TOML)
+
+    done = velo.run("exec", "--replay", "onn", "--", "true", cwd=root, check=False)
+
+    assert done.returncode != 0 and "none of off, record, on, verify" in done.stderr
+
+
+def test_a_damaged_output_in_the_store_is_found_and_its_step_runs(project, tmp_path):
+    project = project("ninja")
+    project.run()
+    blobs = [path for path in (tmp_path / "cache/cas/replay/blobs").rglob("*") if path.is_file()]
+    assert blobs  # the program; the objects are short and in the index
+    for blob in blobs:
+        blob.write_bytes(b"x" * blob.stat().st_size)
+    project.clean()
+
+    done = project.replay("verify", check=False)
+    project.run()
+
+    assert done.returncode == 1 and "1 of 11 entries dropped" in done.stdout
+    assert project.counts() == (UNITS, 1, 0)
+
+
+def test_clear_forgets_and_the_next_build_runs(project, tmp_path):
+    project = project("ninja")
+    project.run()
+    project.clean()
+
+    cleared = project.replay("clear")
+    told = project.replay("status", "--json")
+    project.run()
+
+    assert cleared.stdout.startswith(f"{STEPS} entries forgotten")
+    assert json.loads(told.stdout)["entries"] == 0
+    assert project.counts() == (0, STEPS, 0)
+    assert project.reasons()["app"] == "new"
+
+
+def test_clear_spares_what_another_workspace_has(project, workspace, velo, tmp_path):
+    first = project("ninja")
+    first.run()
+    second = Project(workspace("second", toml=TOML), velo, "ninja")
+    second.run()  # another program, since its path is in the objects' debug information or not
+    kept = json.loads(second.replay("status", "--json").stdout)
+
+    first.replay("clear")
+
+    assert json.loads(second.replay("status", "--json").stdout) == kept
+    assert second.replay("verify").returncode == 0

@@ -1,0 +1,39 @@
+"""Random edits, built through replay and natively from nothing; many more in the long tests."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from support import rounds
+from support.tools import TOOLS
+
+CHAINS = ("gcc-ninja", "gcc-make", "clang-ninja", "clang-make")
+
+
+def play(chain: str, seed: int, count: int) -> None:
+    compiler, _, tool = chain.partition("-")
+    for program in (compiler, tool):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is missing: package {TOOLS[program]}")
+    velo = Path(sys.executable).with_name("velo")
+    # A name of pytest's own would make the sockets' paths longer than the kernel allows.
+    with tempfile.TemporaryDirectory(prefix="velo-r-") as directory:
+        replayed, run = rounds.play(str(velo), chain, seed, count, Path(directory), loud=True)
+    assert replayed * 4 > run, "a cache that never answers is never wrong"
+
+
+@pytest.mark.parametrize("chain", CHAINS[:2])
+def test_replayed_builds_are_what_native_builds_are(chain: str) -> None:
+    play(chain, 1, 5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", (11, 12))
+@pytest.mark.parametrize("chain", CHAINS)
+def test_many_more_of_them(chain: str, seed: int) -> None:
+    play(chain, seed, 10)
