@@ -11,6 +11,8 @@
 #include "copy.h"
 #include "temporary.h"
 #include "rights.h"
+#include "tether.h"
+#include "writeback.h"
 #include "kernel/os.h"
 #include "core/presence/watch.h"
 #include "core/tree/path.h"
@@ -92,8 +94,9 @@ static size_t collect_due(struct velo_region *region, unsigned flags, struct due
 static void flush_files(struct velo_region *region, unsigned flags, const struct due *due,
                         size_t count, struct velo_flush_result *result)
 {
+    const unsigned file_flags = (flags & ~(unsigned)VELO_FLUSH_SYNC) | VELO_FLUSH_WAIT;
     for (size_t i = 0; i < count; i++) {
-        const int rc = velo_writeback(region, due[i].node, flags & ~(unsigned)VELO_FLUSH_SYNC);
+        const int rc = velo_writeback(region, due[i].node, file_flags);
         if (rc < 0) {
             result->failed++;
             if (result->first_error == 0)
@@ -164,8 +167,7 @@ static int flush_with_lock(struct velo_region *region, unsigned flags,
     if (at < 0 && at > -4096)
         return (int)at;
     struct due *due = (struct due *)at;
-    if (region->tethers != NULL)
-        velo_tether(region, 1);
+    velo_tether_flush_begins(region);
     velo_temporaries_of_the_dead(region);
     velo_watchers_reap(region); /* what only the dead watched is flushed again like all else */
     const size_t count = collect_due(region, flags, due);

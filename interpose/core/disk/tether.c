@@ -3,6 +3,7 @@
  * Only shards take them (velo_tether): a program's descriptors are its own.  A directory of which one
  * is open keeps its inode number, so nobody's new directory is ever taken for it. */
 #include "tether.h"
+#include "visitors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,16 +24,19 @@
 struct tether {
     uint32_t node, generation;
     uint64_t inode;
-    int fd, reserved;
+    int fd, watch; /* visitors.h */
 };
 
 /* Of this process. `busy` guards the rest. */
 struct velo_tethers {
     _Atomic uint32_t busy;
     uint32_t count, capacity, reserved;
+    struct velo_visitors visitors; /* of what a flush waits for */
     struct tether all[];
 };
 
+/* `more`: take what nobody has; take all, since a flush must hear of visitors itself. */
+enum { FOR_LATER = 1, FOR_A_FLUSH = 2 };
 enum { NOT_WANTED = 0, WANTED = 1, TAKEN = 2 }; /* of each node, during one call */
 
 static uint64_t word_of(int fd)
@@ -119,6 +123,7 @@ static void leave_unwanted(struct velo_region *region, struct velo_tethers *teth
             continue;
         }
         atomic_compare_exchange_strong(&velo_node_at(region, tether->node)->tether, &word, 0);
+        velo_visitors_unwatch(&tethers->visitors, tether->watch);
         velo_os_close(tether->fd);
         tethers->all[i] = tethers->all[--tethers->count];
     }
@@ -132,23 +137,51 @@ int velo_is_directory_of(const struct velo_region *region, uint32_t directory, i
            now.st_dev == VELO_READ(identity->device);
 }
 
+/* By its path; or, where that was moved with a directory above that has a tether, from there. */
+static int open_now(struct velo_region *region, uint32_t directory)
+{
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    char path[PATH_MAX];
+    if (velo_path_of(region, directory, path) < 0)
+        return -ENOENT;
+    int fd = velo_os_open(path, flags, 0);
+    if (fd >= 0 && velo_is_directory_of(region, directory, fd))
+        return fd;
+    if (fd >= 0)
+        velo_os_close(fd);
+    const int above = velo_tethered(region, VELO_READ(velo_node_at(region, directory)->parent));
+    if (above < 0)
+        return above;
+    size_t name = velo_length(path);
+    while (path[name - 1] != '/')
+        name--;
+    fd = velo_os_openat(above, path + name, flags, 0);
+    velo_os_close(above);
+    if (fd < 0 || velo_is_directory_of(region, directory, fd))
+        return fd;
+    velo_os_close(fd);
+    return -ESTALE;
+}
+
 static void take(struct velo_region *region, struct velo_tethers *tethers, uint32_t directory)
 {
-    char path[PATH_MAX];
     struct velo_node *node = velo_node_at(region, directory);
     const uint32_t generation = VELO_READ(node->generation);
-    if (VELO_READ(node->type) != VELO_DIRECTORY || velo_path_of(region, directory, path) < 0)
-        return;
-    const int fd = velo_os_open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    const int fd = VELO_READ(node->type) == VELO_DIRECTORY ? open_now(region, directory) : -ENOENT;
     if (fd < 0)
         return;
-    if (!velo_is_directory_of(region, directory, fd)) {
-        velo_os_close(fd);
-        return;
-    }
-    tethers->all[tethers->count++] = (struct tether){
-        directory, generation, VELO_READ(node->identity[VELO_ID_DISK].inode), fd, 0};
+    tethers->all[tethers->count++] =
+        (struct tether){directory, generation, VELO_READ(node->identity[VELO_ID_DISK].inode), fd,
+                        velo_visitors_watch(&tethers->visitors, fd)};
     atomic_store(&node->tether, word_of(fd));
+}
+
+static int is_tethered(struct velo_region *region, uint32_t directory)
+{
+    const int fd = velo_tethered(region, directory);
+    if (fd >= 0)
+        velo_os_close(fd);
+    return fd >= 0;
 }
 
 int velo_tether(struct velo_region *region, int more)
@@ -168,12 +201,31 @@ int velo_tether(struct velo_region *region, int more)
         want_directories(region, marks, used);
         leave_unwanted(region, tethers, marks, used);
         for (uint32_t i = 1; more && i < used && tethers->count < tethers->capacity; i++)
-            if (marks[i] == WANTED)
+            if (marks[i] == WANTED && (more == FOR_A_FLUSH || !is_tethered(region, i)))
                 take(region, tethers, i);
         atomic_store(&tethers->busy, 0);
     }
     velo_os_unmap(at, used + 1);
     return rc;
+}
+
+void velo_tether_flush_begins(struct velo_region *region)
+{
+    if (region->tethers == NULL)
+        return;
+    velo_tether(region, FOR_A_FLUSH);
+    velo_visitors_flush_begins(&region->tethers->visitors);
+}
+
+void velo_tether_wait(struct velo_region *region)
+{
+    if (region->tethers != NULL)
+        velo_visitors_wait(&region->tethers->visitors);
+}
+
+int velo_tether_is_visited(struct velo_region *region)
+{
+    return region->tethers != NULL && velo_visitors_are_seen(&region->tethers->visitors);
 }
 
 /* ---- used ------------------------------------------------------------------------------------ */

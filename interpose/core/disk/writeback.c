@@ -98,7 +98,8 @@ static int copy_to_temporary(struct velo_region *region, struct job *job, int fr
     int to = -EOPNOTSUPP;
     if (job->unnamed)
         to = velo_create_unnamed_with_rights(region, job->parent, dirfd);
-    if (to == -EOPNOTSUPP || to == -EISDIR || to == -EINVAL) {
+    if (to == -EOPNOTSUPP || to == -EISDIR || to == -EINVAL ||
+        (to == -EPERM && job->unnamed)) { /* EPERM: the directory was removed, says ext4 */
         job->unnamed = 0;
         /* of a process with our id that died */
         velo_unlink_with_rights(region, job->parent, dirfd, temporary);
@@ -271,10 +272,18 @@ static int open_backing(struct velo_region *region, const struct job *job)
 
 /* Give the file its name. -ESTALE: it is to be tried again. */
 static int into_place(struct velo_region *region, const struct job *job, int to, int dirfd,
-                      const char *temporary)
+                      const char *temporary, int waits)
 {
-    if (job->unnamed) /* somebody's file stands there, there is no /proc, or the directory went */
-        return velo_name_with_rights(region, job->parent, to, dirfd, job->text) == 0 ? 0 : -ESTALE;
+    if (waits && velo_tether_is_visited(region))
+        return -EBUSY;
+    if (job->unnamed) { /* somebody's file stands there, there is no /proc, or the directory went */
+        if (velo_name_with_rights(region, job->parent, to, dirfd, job->text) != 0)
+            return -ESTALE;
+        if (!waits || !velo_tether_is_visited(region))
+            return 0;
+        velo_unlink_with_rights(region, job->parent, dirfd, job->text); /* he may have missed it */
+        return -EBUSY;
+    }
     const int rc = velo_rename_with_rights(region, job->parent, dirfd, temporary, job->text);
     if (rc == 0 && job->existing != 0) /* renaming over a link of itself does nothing */
         velo_unlink_with_rights(region, job->parent, dirfd, temporary);
@@ -296,6 +305,8 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
         return -ESTALE;
     }
     int to;
+    if ((flags & VELO_FLUSH_WAIT) != 0)
+        velo_tether_wait(region);
     if (job->existing != 0) {
         to = link_existing(region, job, dirfd, temporary);
     } else {
@@ -310,7 +321,7 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
     if (rc == 0)
         rc = begin_rename(region, job);
     if (rc == 0) {
-        rc = into_place(region, job, to, dirfd, temporary);
+        rc = into_place(region, job, to, dirfd, temporary, (flags & VELO_FLUSH_WAIT) != 0);
         const int unseen = finish_rename(region, job, rc == 0 ? to : -1, current);
         if (rc == 0)
             rc = unseen;

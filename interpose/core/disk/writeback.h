@@ -4,7 +4,10 @@
 
 #include "core/arena/layout.h"
 
-#define VELO_FLUSH_NO_REFRESH 4 /* velo_writeback: the directory is being compared already */
+/* Flags of velo_writeback: the directory is being compared already; by a flush, which waits while somebody
+ * outside empties directories (visitors.h). */
+#define VELO_FLUSH_NO_REFRESH 4
+#define VELO_FLUSH_WAIT 8
 /* Put the regular file at `place` as it is now, loaded first if need be; of other things there is nothing
  * to put. As velo_writeback. */
 int velo_writeback_place(struct velo_region *region, struct velo_place *place);
