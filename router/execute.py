@@ -227,6 +227,7 @@ class _Run:
         """Put the outside version into the store; where it is, for the user."""
         from pathlib import Path
 
+        from velo.shards import roots
         from velo.shards.cas import NotStored, Store
 
         try:
@@ -234,6 +235,7 @@ class _Run:
                 store = Store(Path(self._settings.cas_dir))
                 try:
                     digest = store.put(file.fileno())
+                    roots.keep(store.directory, digest)
                     return f"the other one is {store.find(digest)}"
                 finally:
                     store.close()

@@ -1,6 +1,7 @@
 """Roots: which blobs of a store are needed, and by whom.
 
     <store>/roots/OWNER           pins: digests of what is in the store and nowhere else
+            roots/kept-DIGEST     a pin of what an outsider wrote while memory had a newer version
             roots/NAME.manifest   where a manifest is, which knows more digests
 
 A pin is kept whatever the cap is. What only manifests know is in the tree, too, and leaves when all
@@ -78,6 +79,15 @@ class Pins:
             with suppress(StoreUnusable):  # what is damaged is written anew by the next flush
                 self._digests = _digests_in(self.path)
         return self._digests or set()
+
+
+def keep(store: Path, digest: bytes) -> None:
+    """Pin what was somebody's and is nowhere else any more, until he removes the pin by hand.
+
+    Raises:
+        OSError: it is not pinned.
+    """
+    Pins(store, f"kept-{digest.hex()[:24]}").add([digest])
 
 
 def owner_of(arena: str, index: int) -> str:

@@ -172,4 +172,7 @@ def test_a_change_made_outside_is_seen_and_a_conflict_is_told(velo: Velo, worksp
     assert done.stdout == "outside\nnewer\n"
     line = sentence(done)
     assert str(place / "build/b") in line and "kept ours" in line
-    assert Path(line.rsplit(" ", 1)[1]).exists()
+    theirs = Path(line.rsplit(" ", 1)[1])
+    os.utime(theirs, (1e9, 1e9))
+    velo.run("gc", "--max-size", "0", cwd=place)
+    assert theirs.read_text() == "outside\n"  # it is nowhere else
