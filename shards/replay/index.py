@@ -177,7 +177,8 @@ class Index(Reader):
             after = NUMBER_AT + NEXT.size
             self._facts[packed[:NUMBER_AT] + bytes(NEXT.size) + packed[after:]] = offset
             self._by_number[fields[2]] = offset
-            self._texts[self.bytes_at(fields[3])] = fields[3]
+            for text in filter(None, fields[3:5]):  # its path and its link
+                self._texts[self.bytes_at(text)] = text
 
     def _text(self, text: str) -> int:
         raw = text.encode(errors="surrogateescape")

@@ -11,6 +11,7 @@ from .unit_log import UnitLog
 
 REPLAYED, RUN, NOT_CACHED = "replayed", "run", "not cached"
 LABEL_CHARS = 160
+SHELLS = ("sh", "bash", "dash")
 SCHEMA = 1  # of a report; raised when a key gets another name or meaning
 
 CHANGES = {
@@ -53,7 +54,8 @@ class Outcome(NamedTuple):
 
 def label_of(arguments: Sequence[str]) -> str:
     """How a step is called: its command line, as the shell got it."""
-    if len(arguments) == 3 and arguments[1] in ("-c", "-ec"):
+    shell = bool(arguments) and arguments[0].rpartition("/")[2] in SHELLS
+    if shell and len(arguments) == 3 and arguments[1] in ("-c", "-ec"):
         return arguments[2][:LABEL_CHARS]
     return " ".join(arguments)[:LABEL_CHARS]
 

@@ -135,9 +135,9 @@ def read(path: str) -> UnitLog:
         if at + RECORD.size > len(data):
             raise Torn
         size, kind, flags, process, length = RECORD.unpack_from(data, at)
-        if size < RECORD.size + length:
-            raise Torn
         start = at + RECORD.size
+        if size < RECORD.size + length or start + length > len(data):
+            raise Torn
         records.append(Record(kind, flags, process, data[start : start + length]))
         at += size
     (_, _, _, started, enlisted, failed, forked, vouched, spoke, taint, taint_process, streams,

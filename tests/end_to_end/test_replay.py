@@ -43,7 +43,7 @@ build/%.o: src/%.c
 \tgcc -MMD -Iinc -c $< -o $@
 -include $(units:%=build/%.d)
 """
-COMMANDS = {"ninja": ["ninja"], "make": ["make"]}
+COMMANDS = {"ninja": ["ninja"], "make": ["make", "-j2"]}
 PROJECTS = pytest.mark.parametrize("builder", COMMANDS)
 
 

@@ -97,7 +97,9 @@ static uint32_t umask_now(void)
 
 static void add_inherited(const struct velo_step *step, struct velo_sha256 *hash)
 {
-    uint64_t words[10] = {VELO_LOG_MAGIC, step->streams, umask_now()};
+    /* Not what its input is: make gives one job its own and the others a broken pipe, as it comes. Who reads
+     * it is not cached. */
+    uint64_t words[10] = {VELO_LOG_MAGIC, step->streams & ~3u, umask_now()};
     words[3] = (uint64_t)velo_sys0(SYS_geteuid);
     words[4] = (uint64_t)velo_sys0(SYS_getegid);
     words[5] = step->pipes[0] == step->pipes[1];

@@ -279,8 +279,7 @@ void velo_unit_wrote_now(int fd)
 void velo_unit_reads_now(int fd)
 {
     struct stat stat;
-    if ((velo_unit->streams & 3) != VELO_STREAM_NULL && raw_fstat(fd, &stat) == 0 &&
-        stat.st_ino == velo_unit->streams_inode[0])
+    if (raw_fstat(fd, &stat) == 0 && stat.st_ino == velo_unit->streams_inode[0])
         taint(velo_unit, VELO_TAINT_STDIN);
 }
 

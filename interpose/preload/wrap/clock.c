@@ -1,6 +1,9 @@
 /* clock.c - what differs from one moment, or one machine, to the next: a step that asks for it is not replayed, unless
  * its programs are known to make nothing of it (shards/replay/programs.py). */
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/shm.h>
 #include <sys/time.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -71,6 +74,29 @@ EXPORT int getentropy(void *bytes, size_t count)
     velo_taint(VELO_TAINT_RANDOM);
     return NEXT(getentropy)(bytes, count);
 }
+
+/* ---- what is done without files -------------------------------------------------------------- */
+
+EXPORT int kill(pid_t pid, int signal)
+{
+    if (signal != 0)
+        velo_taint(VELO_TAINT_SENT_SIGNAL);
+    return NEXT(kill)(pid, signal);
+}
+
+EXPORT int shm_open(const char *name, int flags, mode_t mode)
+{
+    velo_taint(VELO_TAINT_SHARED_MEMORY);
+    return NEXT(shm_open)(name, flags, mode);
+}
+
+EXPORT int shmget(key_t key, size_t size, int flags)
+{
+    velo_taint(VELO_TAINT_SHARED_MEMORY);
+    return NEXT(shmget)(key, size, flags);
+}
+
+/* ---- what the machine is --------------------------------------------------------------------- */
 
 EXPORT int uname(struct utsname *out)
 {

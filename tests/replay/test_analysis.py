@@ -1,0 +1,162 @@
+"""From a log to facts and outputs, or to the reason why there are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.unit_logs import Said, at, hosted, program, step, write
+from velo.shards.replay import analysis
+from velo.shards.replay import unit_log as log
+from velo.shards.replay.analysis import Fact, NotCached
+
+GCC = program("/usr/bin/gcc")
+OURS = program("/w/tools/gen")  # of the build, so nothing is known of it
+OUT = "/w/build/a.o"
+MADE = (at(log.WRITE, OUT, flags=log.NEW), hosted(OUT, log.OUTPUT, b"o"))
+
+
+@pytest.fixture
+def analysed(tmp_path):
+    def analyse(*records: Said, **head: int) -> analysis.Analysed:
+        path = write(tmp_path / "1-0.f", step("sh", "-c", "work"), *records, **head)
+        return analysis.analyse(log.read(str(path)))
+
+    return analyse
+
+
+@pytest.fixture
+def refusal(analysed):
+    def refuse(*records: Said, **head: int) -> str:
+        with pytest.raises(NotCached) as caught:
+            analysed(*records, **head)
+        return str(caught.value)
+
+    return refuse
+
+
+def facts_of(found: analysis.Analysed) -> set[Fact]:
+    return {fact for fact in found.facts if not fact.path.startswith("/usr/bin/")}
+
+
+def test_what_is_read_is_an_input_and_what_is_made_an_output(analysed):
+    found = analysed(GCC, at(log.READ, "/w/a.c"), *MADE)
+
+    assert facts_of(found) == {Fact(analysis.CONTENT, "/w/a.c")}
+    assert [(each.kind, each.path) for each in found.outputs] == [(analysis.FILE, OUT)]
+
+
+def test_what_a_unit_wrote_first_is_no_input_of_it(analysed):
+    found = analysed(GCC, *MADE, at(log.READ, OUT), at(log.STAT, OUT))
+
+    assert facts_of(found) == set()
+
+
+@pytest.mark.parametrize(
+    ("record", "fact"),
+    [
+        (at(log.ABSENT, "/w/x.h", flags=log.OPENED), Fact(analysis.F_ABSENT, "/w/x.h")),
+        (at(log.ABSENT, "/w/x.h", flags=log.ITSELF), Fact(analysis.LABSENT, "/w/x.h")),
+        (at(log.STAT, "/w/x.h"), Fact(analysis.F_STAT, "/w/x.h")),
+        (at(log.ACCESS, "/w/x.h"), Fact(analysis.F_STAT, "/w/x.h")),
+        (at(log.LSTAT, "/w/x.h"), Fact(analysis.F_LSTAT, "/w/x.h")),
+        (at(log.LINK, "/w/l", "x.h"), Fact(analysis.F_LINK, "/w/l", "x.h")),
+        (at(log.NO_LINK, "/w/x.h"), Fact(analysis.F_NO_LINK, "/w/x.h")),
+        (at(log.LIST, "/w/src"), Fact(analysis.F_NAMES, "/w/src")),
+        (at(log.READ, "/w//src/./x.h"), Fact(analysis.CONTENT, "/w/src/x.h")),
+    ],
+    ids=lambda each: str(getattr(each, "kind", "")),
+)
+def test_each_question_is_a_fact(analysed, record, fact):
+    assert fact in facts_of(analysed(GCC, record, *MADE))
+
+
+def test_times_are_inputs_of_a_program_of_the_build_and_not_of_a_compiler(analysed):
+    questions = (at(log.STAT, "/w/a.c"), *MADE)
+
+    ours, gccs = analysed(OURS, *questions), analysed(GCC, *questions)
+
+    assert Fact(analysis.TIMES, "/w/a.c") in ours.facts
+    assert Fact(analysis.F_STAT, "/w/a.c") in gccs.facts
+    assert ours.needs_rest and not gccs.needs_rest
+
+
+def test_a_program_is_an_input(analysed):
+    assert Fact(analysis.CONTENT, "/usr/bin/gcc") in analysed(GCC, *MADE).facts
+
+
+def test_a_file_that_is_made_and_renamed_is_one_output(analysed):
+    found = analysed(
+        GCC,
+        at(log.WRITE, "/w/build/t", flags=log.NEW),
+        at(log.RENAME, "/w/build/t", OUT),
+        hosted(OUT, log.OUTPUT, b"o"),
+        hosted("/w/build/t", log.OUTPUT, None),
+    )
+
+    assert [each.path for each in found.outputs] == [OUT]
+
+
+def test_a_removal_is_an_output_and_one_of_a_temporary_file_is_none(analysed):
+    found = analysed(
+        program("/usr/bin/rm"),
+        at(log.GONE, "/w/build/old"),
+        at(log.WRITE, "/tmp/ccX.s", flags=log.NEW),
+        at(log.GONE, "/tmp/ccX.s"),
+        hosted("/w/build/old", log.OUTPUT, None),
+    )
+
+    assert [(each.kind, each.path) for each in found.outputs] == [(analysis.GONE, "/w/build/old")]
+
+
+def test_what_it_said_is_kept_apart(analysed):
+    found = analysed(
+        GCC, Said(log.TEXT, b"out", 1), Said(log.TEXT, b"err", 2), Said(log.TEXT, b"put", 1), *MADE
+    )
+
+    assert (found.text, found.errors) == (b"output", b"err")
+
+
+def test_randomness_asks_for_a_second_run_and_a_compilers_does_not(analysed):
+    asked = at(log.ASKED, flags=log.RANDOM)
+
+    assert analysed(OURS, asked, *MADE).provisional
+    assert not analysed(GCC, asked, *MADE).provisional
+
+
+REFUSALS = {
+    "it failed": ((), {"status": 256}),
+    "was still running": ((), {"alive": 4}),
+    "was not observed": ((), {"started": 2}),
+    "nobody could read it": ((), {"captured": 0, "spoke": 1}),
+    "or may have": ((), {"captured": 0, "vouched": 0}),
+    "it asked what time it is": ((OURS, at(log.ASKED, flags=log.CLOCK)), {}),
+    "could not be looked at": ((GCC, at(log.ERROR, "/w/x", flags=13)), {}),
+    "there before": ((GCC, at(log.WRITE, OUT), hosted(OUT, log.OUTPUT, b"o")), {}),
+    "mode or times": ((GCC, at(log.CHMOD, "/w/build/b")), {}),
+    "had not made": ((GCC, at(log.RENAME, "/w/build/b", OUT)), {}),
+    "outside of the hosted": ((GCC, at(log.WRITE, "/w/a.o", flags=log.NEW)), {}),
+    "somebody else changed": (
+        (GCC, at(log.WRITE, OUT, flags=log.NEW), hosted(OUT, log.OUTPUT, None)),
+        {},
+    ),
+    "in a directory that it made": (
+        (GCC, at(log.MKDIR, "/w/build/d"), at(log.LIST, "/w/build/d")),
+        {},
+    ),
+    "more than 32 KB": ((GCC, Said(log.TEXT, b"x" * 40_000, 1)), {}),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_what_cannot_be_cached_says_why(refusal, reason):
+    records, head = REFUSALS[reason]
+
+    assert reason in refusal(*records, **head)
+
+
+@pytest.mark.parametrize("taint", range(1, len(log.TAINTS)))
+def test_each_taint_is_a_reason_and_names_its_process(analysed, taint):
+    with pytest.raises(NotCached) as caught:
+        analysed(GCC, *MADE, taint=taint, taint_process=77)
+
+    assert (str(caught.value), caught.value.process) == (log.TAINTS[taint], 77)

@@ -1,0 +1,325 @@
+"""Logs become entries, blobs and a report; what must not answer does not become one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from support import unit_logs
+from support.unit_logs import Said, at, environment, hosted, program, step, write
+from velo.shards.replay import analysis, ledger
+from velo.shards.replay import unit_log as log
+from velo.shards.replay.ledger import Ledger
+from velo.shards.replay.outcomes import NOT_CACHED, REPLAYED, RUN, label_of
+from velo.shards.replay.sealer import Sealer, directory_of
+from velo.shards.replay.upkeep import Upkeep
+
+SHORT, LONG = b"short", b"l" * 5000
+GCC = program("/usr/bin/gcc")
+LATER_NS = 10**15  # the unit began long after its inputs were made
+
+
+class Bench:
+    """A workspace, an arena's memory and a store, without a server."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.memory, self.store = root / "w", root / "memory", root / "store"
+        self.memory.mkdir()
+        self.root.mkdir()
+        self.source = self.root / "a.c"
+        self.source.write_text("int a;\n")
+        self.out = str(self.root / "build/a.o")
+        self._count = 0
+
+    def sealer(self, **options: object) -> Sealer:
+        return Sealer(
+            memory=str(self.memory), workspace=str(self.root), store=str(self.store), **options
+        )
+
+    def unit(self, *records: Said, content: bytes = SHORT, **head: int) -> None:
+        """A unit that read a.c, and left an output in the arena."""
+        directory = Path(directory_of(str(self.memory)))
+        digest = hashlib.sha256(content).hexdigest()
+        (directory / f"{digest}.b").write_bytes(content)
+        self._count += 1
+        usual = (
+            GCC,
+            at(log.READ, str(self.source)),
+            at(log.WRITE, self.out, flags=log.NEW),
+            hosted(self.out, log.OUTPUT, content),
+        )
+        head = {"began_ns": time.time_ns() + LATER_NS, **head}
+        what = (step("sh", "-c", "cc a.c"), environment(LANG="C"), *usual, *records)
+        write(directory / f"1-{self._count}.f", *what, **head)
+
+    def upkeep(self) -> Upkeep:
+        return Upkeep(store=str(self.store), workspace=str(self.root), memory=str(self.memory))
+
+    def ledger(self) -> Ledger:
+        return Ledger(str(self.store), str(self.root))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def outcomes(sealer: Sealer) -> list[tuple[str, str]]:
+    report = sealer.finish(["ninja"])
+    return [(each["outcome"], each["reason"]) for each in report["steps"]]
+
+
+def test_a_unit_becomes_an_entry_once(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    bench.unit()
+
+    assert outcomes(sealer) == [(RUN, "new"), (RUN, "it was run again before it was known")]
+    assert bench.upkeep().status().entries == 1
+
+
+def test_a_long_output_is_a_blob_and_a_short_one_is_not(bench):
+    sealer = bench.sealer()
+    bench.unit(content=SHORT)
+    bench.unit(content=LONG)
+    sealer.finish(["ninja"])
+
+    status = bench.upkeep().status()
+
+    assert (status.blobs, status.blob_bytes) == (1, len(LONG))
+    (blob,) = [each for each in bench.ledger().blobs.rglob("*") if each.is_file()]
+    assert blob.read_bytes() == LONG
+
+
+def test_sealed_logs_are_gone(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+
+    assert not list(Path(directory_of(str(bench.memory))).glob("*.f"))
+
+
+def test_an_input_that_is_as_young_as_the_step_makes_no_entry(bench):
+    sealer = bench.sealer()
+    bench.unit(began_ns=os.stat(bench.source).st_mtime_ns)
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "a.c was changed while the step ran, or right" in reason
+
+
+def test_an_input_that_went_away_makes_no_entry(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    bench.source.unlink()
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "was removed meanwhile" in reason
+
+
+def test_a_file_that_was_absent_and_appeared_makes_no_entry(bench):
+    sealer = bench.sealer()
+    bench.unit(at(log.ABSENT, str(bench.root / "a.h"), flags=log.OPENED))
+    (bench.root / "a.h").write_text("")
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "appeared meanwhile" in reason
+
+
+def test_an_output_whose_bytes_are_not_there_makes_no_entry(bench):
+    sealer = bench.sealer()
+    bench.unit(content=LONG)
+    for kept in Path(directory_of(str(bench.memory))).glob("*.b"):
+        kept.write_bytes(b"other bytes")
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "could not be kept" in reason
+    assert bench.upkeep().status().entries == 0
+
+
+def test_a_torn_log_is_told_and_the_next_one_is_sealed(bench):
+    sealer = bench.sealer()
+    (Path(directory_of(str(bench.memory))) / "1-0.f").write_bytes(b"torn")
+    bench.unit()
+
+    assert outcomes(sealer) == [(NOT_CACHED, "a process of it was killed"), (RUN, "new")]
+
+
+def test_randomness_needs_a_second_run_that_makes_the_same(bench):
+    ours = program(str(bench.root / "gen"), process=5)
+    Path(bench.root / "gen").write_text("")
+    random = at(log.ASKED, flags=log.RANDOM, process=5)
+    said = []
+    for content in (SHORT, LONG, LONG):
+        sealer = bench.sealer()
+        bench.unit(ours, random, content=content, started=2, enlisted=2, vouched=2)
+        said += outcomes(sealer)
+
+    assert [outcome for outcome, _ in said] == [NOT_CACHED, NOT_CACHED, RUN]
+    assert "randomness" in said[0][1]
+
+
+def test_the_fact_that_was_false_is_the_reason(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    again = bench.sealer()
+    facts = {each.fact_count for each in again._there().live()}
+    numbers = range(max(facts))
+    named = {again._there().fact_numbered(each)[1]: each for each in numbers}
+    why = Said(log.WHY, named[str(bench.source)].to_bytes(4, "little"))
+    bench.unit(why, content=LONG)
+
+    assert outcomes(again) == [(RUN, f"{bench.source} has changed")]
+
+
+def test_the_variable_that_differs_is_the_reason_and_its_value_is_not_kept(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    environments = bench.ledger().environments()
+    directory = Path(directory_of(str(bench.memory)))
+    write(directory / "x", step("sh", "-c", "cc a.c"), environment(LANG="secret", NEW="1"))
+
+    differing = environments.differing(log.read(str(directory / "x")))
+
+    assert differing == ["LANG", "NEW"]
+    kept = "".join(each.read_text() for each in bench.ledger().directory.glob("*.json"))
+    assert "LANG" in kept and "secret" not in kept
+
+
+def test_a_step_that_makes_something_else_loses_its_entry(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    checking = bench.sealer(mode="verify")
+    bench.unit(content=b"other", expected=1)
+
+    report = checking.finish(["ninja"])
+
+    assert report["differing"] == ["cc a.c"]
+    (entry,) = checking._there().live()
+    assert checking._there().outputs_of(entry)[0].digest == hashlib.sha256(b"other").digest()
+
+
+def test_answers_are_counted_with_what_they_saved(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    again = bench.sealer()
+    Path(directory_of(str(bench.memory)), "answers").write_text("0 250\n7 1\nnonsense\n")
+
+    report = again.finish(["ninja"])
+
+    assert (report["replayed"], report["run"], report["saved_s"]) == (1, 0, 0.05)
+    (told,) = report["steps"]
+    assert (told["outcome"], told["makes"], told["ms"]) == (REPLAYED, [bench.out], 0.25)
+
+
+def test_totals_add_up_and_a_command_without_steps_is_none(bench):
+    for count in (1, 0, 2):
+        sealer = bench.sealer()
+        for _ in range(count):
+            bench.unit()
+        sealer.finish(["ninja"])
+
+    totals = bench.ledger().totals()
+
+    assert (totals["commands"], totals["run"]) == (2, 3)
+    assert bench.ledger().report()["run"] == 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 99}', "[" * 100_000])
+def test_a_damaged_report_or_totals_are_none(bench, text):
+    bench.sealer().finish(["ninja"])
+    for path in bench.ledger().directory.glob("*.json"):
+        path.write_text(text)
+
+    assert bench.ledger().report() is None
+    assert bench.ledger().totals()["commands"] == 0
+    assert bench.ledger().environments().differing(log.UnitLog(*range(18), [])) is None
+
+
+def test_what_the_store_cannot_take_is_no_failure_of_the_command(bench, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    sealer = bench.sealer()
+    bench.unit(content=LONG)
+    monkeypatch.setattr(ledger, "_write", full)
+    monkeypatch.setattr("velo.shards.replay.blobs.Blobs._write", full)
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "No space left" in reason
+
+
+def test_an_entry_without_its_blob_is_made_again(bench):
+    sealer = bench.sealer()
+    bench.unit(content=LONG)
+    sealer.finish(["ninja"])
+    (blob,) = [each for each in bench.ledger().blobs.rglob("*") if each.is_file()]
+    blob.unlink()
+    again = bench.sealer()
+    bench.unit(content=LONG)
+
+    again.finish(["ninja"])
+
+    assert blob.read_bytes() == LONG
+
+
+def test_verify_drops_entries_of_the_image_too(bench):
+    sealer = bench.sealer()
+    bench.unit(content=LONG)
+    sealer.finish(["ninja"])
+    Path(directory_of(str(bench.memory)), "index").unlink()  # the arena ended
+    (blob,) = [each for each in bench.ledger().blobs.rglob("*") if each.is_file()]
+    blob.write_bytes(LONG.upper())
+
+    found = bench.upkeep().verify()
+
+    assert (found.entries, found.unsound, found.dropped) == (1, 1, 1)
+    assert bench.upkeep().status().entries == 0 and not blob.exists()
+
+
+def test_never_drops_what_its_program_made_before(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    assert bench.upkeep().status().entries == 1
+
+    never = bench.sealer(never=["g*c"])
+    bench.unit()
+
+    ((outcome, reason),) = outcomes(never)
+    assert outcome == NOT_CACHED and reason.startswith("velo.toml says never (gcc")
+    assert bench.upkeep().status().entries == 0
+
+
+def test_a_clear_meanwhile_is_not_undone_by_who_was_sealing(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer._seal_all()
+
+    bench.upkeep().clear()
+    sealer.finish(["ninja"])
+
+    assert bench.upkeep().status().entries == 0
+
+
+def test_a_label_is_the_command_as_the_shell_got_it():
+    assert label_of(["/bin/sh", "-c", "cc -c a.c"]) == "cc -c a.c"
+    assert label_of(["cc", "-c", "a.c"]) == "cc -c a.c"
+    assert label_of([]) == ""
+
+
+def test_bytes_of_a_unit_are_made_by_hand_as_the_library_makes_them():
+    assert len(unit_logs.data()) == log.HEAD.size == 224
+    assert analysis.FILE == 1
