@@ -42,9 +42,11 @@ LONG_FILES = {
     "test_damage",
     "test_death",
     "test_gap_detector",
+    "test_gc",
     "test_hostile",
     "test_limits",
     "test_older_links",
+    "test_outsiders",
     "test_ways",
 }
 LONG_TESTS = (
@@ -55,6 +57,10 @@ LONG_TESTS = (
     "test_random_scripts_",
     "test_hypothesis_",
     "[shm_streams]",
+    "[cap-links",
+    "[moved-from-outside",
+    "[removed-while-put",
+    "many_files_that_are_open_at_once",
     "-poison]",
 )
 

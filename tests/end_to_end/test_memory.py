@@ -263,6 +263,8 @@ def _is_hosted_data(path: str, build: Path) -> bool:
         return False
     if ".so" in name or LOADER.search(path):
         return False
+    if name == ".ninja_lock":  # of ninja 1.12 on: what is there to be locked is on disk
+        return False
     try:
         mode = os.lstat(path).st_mode
     except OSError:

@@ -169,6 +169,7 @@ def test_an_edited_header_reruns_what_includes_it_and_says_so(project):
     assert step["path"] == f"{project.root}/inc/{ODD}"
 
 
+@pytest.mark.long
 def test_a_header_that_appears_earlier_in_the_path_is_seen(project):
     project = project("ninja")
     project.run()
@@ -181,6 +182,7 @@ def test_a_header_that_appears_earlier_in_the_path_is_seen(project):
     assert project.counts() == (UNITS // 2, UNITS // 2 + 1, 0)
 
 
+@pytest.mark.long
 def test_what_was_built_before_an_edit_and_its_undoing_is_replayed(project):
     project = project("ninja")
     project.run()
@@ -214,6 +216,7 @@ def test_a_step_that_fails_runs_each_time(project):
         assert project.reasons("not cached") in ({"u1.o": "it failed"}, {"u1.o.d": "it failed"})
 
 
+@pytest.mark.long
 def test_a_variable_that_is_new_to_a_step_is_named(project):
     project = project("ninja")
     project.run()
@@ -225,6 +228,7 @@ def test_a_variable_that_is_new_to_a_step_is_named(project):
     assert all(step["variable"] == "CPATH" for step in project.steps())
 
 
+@pytest.mark.long
 def test_verify_runs_everything_and_finds_no_difference(project):
     project = project("ninja")
     project.run()
@@ -237,6 +241,7 @@ def test_verify_runs_everything_and_finds_no_difference(project):
     assert sentence(done) == f"velo: replayed 0 of {STEPS} steps"
 
 
+@pytest.mark.long
 def test_entries_outlive_the_server(project, velo):
     project = project("ninja")
     project.run()
@@ -249,6 +254,7 @@ def test_entries_outlive_the_server(project, velo):
     assert f"replayed {STEPS} of {STEPS} steps" in sentence(done)
 
 
+@pytest.mark.long
 def test_without_a_server_explain_and_stats_still_tell(project, velo):
     project = project("ninja")
     project.run()
@@ -270,6 +276,7 @@ def test_nothing_recorded_is_said_and_no_failure(workspace, velo):
     assert velo.run("replay", "verify", cwd=root).returncode == 0
 
 
+@pytest.mark.long
 def test_a_name_that_no_step_makes_is_a_sentence_and_a_status(project, velo):
     project = project("ninja")
     project.run()
@@ -279,6 +286,7 @@ def test_a_name_that_no_step_makes_is_a_sentence_and_a_status(project, velo):
     assert done.returncode == 1 and "nowhere.o" in sentence(done)
 
 
+@pytest.mark.long
 def test_programs_that_never_count_are_run_although_they_are_known(project):
     project = project("ninja")
     project.run()
@@ -290,6 +298,7 @@ def test_programs_that_never_count_are_run_although_they_are_known(project):
     assert "velo.toml says never (collect2" in project.reasons("not cached")["app"]
 
 
+@pytest.mark.long
 def test_off_in_a_variable_wins_over_the_file(project):
     project = project("ninja")
 
@@ -306,6 +315,7 @@ def test_a_mode_that_there_is_not_is_refused(workspace, velo):
     assert done.returncode != 0 and "none of off, record, on, verify" in done.stderr
 
 
+@pytest.mark.long
 def test_a_damaged_output_in_the_store_is_found_and_its_step_runs(project, tmp_path):
     project = project("ninja")
     project.run()
@@ -322,6 +332,7 @@ def test_a_damaged_output_in_the_store_is_found_and_its_step_runs(project, tmp_p
     assert project.counts() == (UNITS, 1, 0)
 
 
+@pytest.mark.long
 def test_clear_forgets_and_the_next_build_runs(project, tmp_path):
     project = project("ninja")
     project.run()
@@ -337,6 +348,7 @@ def test_clear_forgets_and_the_next_build_runs(project, tmp_path):
     assert project.reasons()["app"] == "new"
 
 
+@pytest.mark.long
 def test_clear_spares_what_another_workspace_has(project, workspace, velo, tmp_path):
     first = project("ninja")
     first.run()

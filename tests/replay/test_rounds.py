@@ -27,13 +27,13 @@ def play(chain: str, seed: int, count: int) -> None:
     assert replayed * 4 > run, "a cache that never answers is never wrong"
 
 
-@pytest.mark.parametrize("chain", CHAINS[:2])
+@pytest.mark.parametrize("chain", CHAINS[:1])
 def test_replayed_builds_are_what_native_builds_are(chain: str) -> None:
-    play(chain, 1, 5)
+    play(chain, 1, 4)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", (11, 12))
+@pytest.mark.parametrize("seed", (11,))
 @pytest.mark.parametrize("chain", CHAINS)
 def test_many_more_of_them(chain: str, seed: int) -> None:
-    play(chain, seed, 10)
+    play(chain, seed, 6)

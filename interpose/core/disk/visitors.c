@@ -13,8 +13,8 @@
 #include "core/arena/layout.h"
 
 #define WATCHES (IN_OPEN | IN_CLOSE_NOWRITE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR)
-#define VISIT_NS 3000000000 /* who has it open for longer, and removes nothing, does not mind */
-#define QUIET_NS 300000000  /* between two names that go, on a busy disk */
+#define VISIT_NS 1000000000 /* who has it open for longer, and removes nothing, does not mind */
+#define QUIET_NS 100000000  /* between two names that go, on a busy disk */
 #define WAIT_NS_MAX 20000000000
 #define PAUSE_NS 2000000
 
@@ -65,17 +65,15 @@ static void comes(struct velo_visitors *visitors, int32_t watch)
         visitors->visits[visitors->visit_count++] = watch;
 }
 
-/* `all`: the directory is watched no more. */
-static void goes(struct velo_visitors *visitors, int32_t watch, int all)
+/* All of them: of two that close it one after the other the kernel tells once, and a visit that never ends would keep
+ * a flush waiting for VISIT_NS. */
+static void goes(struct velo_visitors *visitors, int32_t watch)
 {
     for (uint32_t i = 0; i < visitors->visit_count;) {
-        if (visitors->visits[i] != watch) {
+        if (visitors->visits[i] == watch)
+            visitors->visits[i] = visitors->visits[--visitors->visit_count];
+        else
             i++;
-            continue;
-        }
-        visitors->visits[i] = visitors->visits[--visitors->visit_count];
-        if (!all)
-            return;
     }
 }
 
@@ -91,13 +89,13 @@ static void hear(struct velo_visitors *visitors, const struct inotify_event *eve
     if ((event->mask & IN_Q_OVERFLOW) != 0)
         visitors->visit_count = 0;
     else if ((event->mask & IN_IGNORED) != 0)
-        goes(visitors, event->wd, 1);
+        goes(visitors, event->wd);
     else if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0 && !is_ours(event->name))
         visitors->removal_ns = now_ns();
     else if (itself && (event->mask & IN_OPEN) != 0)
         comes(visitors, event->wd);
     else if (itself && (event->mask & IN_CLOSE_NOWRITE) != 0)
-        goes(visitors, event->wd, 0);
+        goes(visitors, event->wd);
 }
 
 static void listen_to(struct velo_visitors *visitors, int inotify)
