@@ -3,7 +3,7 @@ later() { if [ $SIDE = native ]; then "$@"; else "$VELO" exec --no-wait -- "$@";
 fill='
 import os
 os.makedirs("build/d/e/f")
-for i in range(3000):
+for i in range(800):
     for directory in "d", "d/e", "d/e/f":
         with open(f"build/{directory}/{i}", "w") as file: file.write(str(i))'
 while_put() { # do it when the first files are on disk, and others are not
