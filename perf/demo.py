@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from ground import SCRIPTS, velo
+from support import sample
 from support.snapshot import Snapshot
 
 TOML = '[live]\nmax_memory = "1GB"\naggressive_paths = ["build/"]\n'
 CONFIGURE = ("cmake", "-G", "Ninja", "-S", ".", "-B", "build")
 BUILD = ("ninja", "-C", "build")
-TARGET = "uv_run_tests_a"  # of the sample: half of it, the static library and its tests
 KILL_AFTER_S = 2.0
 DIFFERENCES_SHOWN = 8
 # Runs a command as its child and says what that, with all it started, wrote to file systems on
@@ -89,7 +89,6 @@ def main() -> int:
 
 
 def _prepare(place: Path, source: Path | None) -> None:
-    from support import sample
 
     if source is not None:
         if not (source / "CMakeLists.txt").is_file():
@@ -114,7 +113,7 @@ def _progress(done: int, whole: int) -> None:
 
 
 def _show(place: Path, *, own_tests: bool) -> None:
-    build = (*BUILD, TARGET) if own_tests else BUILD
+    build = (*BUILD, sample.HALF) if own_tests else BUILD
     _say(place, *_under_velo(CONFIGURE))
     print("\nIn the middle of the build, all of velo's processes are killed (kill -9):")
     killed: list[int] = []
@@ -171,9 +170,8 @@ def _kill_server(place: Path, killed: list[int]) -> None:
 
 
 def _run_own_tests(place: Path) -> None:
-    from support import sample
 
-    failed = sample.run_own_tests(place, place / "build", TARGET)
+    failed = sample.run_own_tests(place, place / "build", sample.HALF)
     count = len(sample.OWN_TESTS)
     print(f"\n{count - len(failed)} of {count} of libuv's own tests pass from that tree.")
     if failed:

@@ -51,6 +51,10 @@ class Place:
         """
         return call([*self.prefix, *map(str, command)], cwd=self.directory)
 
+    def said(self, *words: str) -> str:
+        """What `velo WORDS` says of this place."""
+        return call([velo(), *words], cwd=self.directory)
+
     def clear(self) -> None:
         """Natively remove what the last turn built."""
         shutil.rmtree(self.build, ignore_errors=True)
@@ -66,6 +70,14 @@ class Ground:
 
     def __getitem__(self, side: str) -> Place:
         return self.places[side]
+
+    def add(self, side: str, name: str, prefix: tuple[str, ...]) -> Place:
+        """One more place, on disk; a server that it has gets stopped with the others."""
+        place = Place(side, self.scratch / name, prefix)
+        self.places[name] = place
+        place.build.mkdir(parents=True)
+        (place.directory / "velo.toml").write_text(TOML)
+        return place
 
     def quiesce(self) -> None:
         """Let earlier writes reach the disk, so that they are not in the next measurement."""
@@ -115,8 +127,9 @@ def prepared(disk: Path) -> Iterator[Ground]:
             places[side].run("true")
         yield Ground(scratch, places)
     finally:
-        for side in ("velo", "no-wait"):
-            subprocess.run([velo(), "stop"], cwd=places[side].directory, capture_output=True)
+        for place in places.values():
+            if velo() in place.prefix:
+                subprocess.run([velo(), "stop"], cwd=place.directory, capture_output=True)
         for directory in (scratch, memory, MEMORY / name):
             shutil.rmtree(directory, ignore_errors=True)
 

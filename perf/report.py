@@ -12,13 +12,16 @@ from typing import Any
 from measure import Samples, Spread
 from scenarios import Scenario, Target
 
+BASES = ("disk", "tmpfs")
+
 
 def lines(scenario: Scenario, samples: Samples) -> Iterator[str]:
     """What came out, side by side, then each target."""
     turns = len(next(iter(samples.sides.values())))
     yield f"{scenario.name}: {scenario.question}"
     for side in samples.sides:
-        yield f"  {side:<8} {_shown(samples.spread(side), scenario.unit)}{_against(samples, side)}"
+        against = _against(scenario, samples, side)
+        yield f"  {side:<8} {_shown(samples.spread(side), scenario.unit)}{against}"
     for target in scenario.targets:
         yield f"  {finding(scenario, target, samples)}"
     yield f"  medians of {turns} alternating turns, [smallest .. largest]"
@@ -27,9 +30,12 @@ def lines(scenario: Scenario, samples: Samples) -> Iterator[str]:
 def finding(scenario: Scenario, target: Target, samples: Samples) -> str:
     """One sentence: what was wanted, what it is, whether it holds."""
     word = "holds" if holds(target, samples) else "MISSED"
+    if target.most is not None:
+        wanted = f"at most {target.most:g} {scenario.unit}"
+        return f"{word}: {target.side} {wanted}: {samples.spread(target.side).median:.2f}"
     if target.ratio is not None:
         found = samples.ratio(target.side, target.base)
-        wanted = f"at most {target.ratio:.2f} x {target.base}"
+        wanted = f"at most {target.ratio:g} x {target.base}"
         return f"{word}: {target.side} {wanted}: {found.median:.3f}"
     more = samples.difference(target.side, target.base)
     wanted = f"at most {target.more:g} {scenario.unit} above {target.base}"
@@ -38,6 +44,8 @@ def finding(scenario: Scenario, target: Target, samples: Samples) -> str:
 
 def holds(target: Target, samples: Samples) -> bool:
     """Whether the median meets the target."""
+    if target.most is not None:
+        return samples.spread(target.side).median <= target.most
     if target.ratio is not None:
         return samples.ratio(target.side, target.base).median <= target.ratio
     assert target.more is not None
@@ -63,11 +71,13 @@ def _shown(spread: Spread, unit: str) -> str:
     return f"{spread.median:9.2f} {unit:<2} [{spread.low:.2f} .. {spread.high:.2f}]"
 
 
-def _against(samples: Samples, side: str) -> str:
-    others = [base for base in ("disk", "tmpfs") if base in samples.sides and base != side]
-    if side in ("disk", "tmpfs"):
+def _against(scenario: Scenario, samples: Samples, side: str) -> str:
+    if side in BASES:
         return ""
-    ratios = [(base, samples.ratio(side, base)) for base in others]
+    wanted = {*BASES, *(target.base for target in scenario.targets if target.base)}
+    ratios = [
+        (base, samples.ratio(side, base)) for base in samples.sides if base in wanted - {side}
+    ]
     return "".join(
         f"   {ratio.median:.3f} x {base} [{ratio.low:.3f} .. {ratio.high:.3f}]"
         for base, ratio in ratios

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import replays
 from ground import Ground, Place, call
 from measure import Samples, alternate, seconds
 
@@ -22,12 +23,13 @@ SPAWN_COUNT = 300
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`side` against `base`: at most `ratio` times, or at most `more` units more."""
+    """`side` is at most `ratio` times `base`, or `more` units above it; or at most `most`."""
 
     side: str
-    base: str
+    base: str = ""
     ratio: float | None = None
     more: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +158,62 @@ SCENARIOS = (
         build,
         (Target("velo", "tmpfs", ratio=1.05), Target("no-wait", "tmpfs", ratio=1.05)),
     ),
+    Scenario(
+        "recording",
+        "A first build (libuv, 465 steps), recorded or not",
+        "s",
+        replays.recording,
+        (Target("velo", "off", ratio=1.02),),
+    ),
+    Scenario(
+        "tainted",
+        "A build of which no step can be kept",
+        "s",
+        replays.tainted,
+        (Target("velo", "off", ratio=1.02),),
+    ),
+    Scenario(
+        "rebuild",
+        "libarchive built again from nothing",
+        "s",
+        replays.rebuild,
+        (Target("velo", "disk", ratio=0.6 / 47.7), Target("no-wait", "disk", ratio=0.3 / 47.7)),
+    ),
+    Scenario(
+        "restart",
+        "The same after `velo stop`",
+        "s",
+        replays.restart,
+        (Target("velo", "disk", ratio=1.5 / 47.7),),
+    ),
+    Scenario(
+        "switch",
+        "git switch to a branch that was built before (libarchive, 50 sources differ)",
+        "s",
+        replays.switch,
+        (Target("velo", "disk", ratio=0.1),),
+    ),
+    Scenario(
+        "clone",
+        "The first build in a second clone (musl, make)",
+        "s",
+        replays.clone,
+        (Target("velo", "disk", ratio=0.1),),
+    ),
+    Scenario(
+        "cargo",
+        "A clean cargo build of a program with 100 dependencies",
+        "s",
+        replays.cargo,
+        (Target("velo", "disk", ratio=0.15),),
+    ),
+    Scenario(
+        "tsc",
+        "A clean tsc --build of 300 modules, by npm run",
+        "s",
+        replays.tsc,
+        (Target("velo", "disk", ratio=0.25),),
+    ),
+    Scenario("hit", "One answered step", "ms", replays.hit, (Target("velo", most=0.25),)),
+    Scenario("index", "Memory for one entry", "KiB", replays.index, (Target("velo", most=4),)),
 )
