@@ -45,6 +45,7 @@ struct velo_snapshot {
     enum velo_state state;
     uint32_t generation, links, home;
     uint64_t backing, version;
+    uint64_t disk_inode; /* of the file that is on disk; another one after each put */
 };
 /* 0, or -ENOENT when the node is no regular file (any more). */
 int velo_snapshot_take(struct velo_region *region, uint32_t node, struct velo_snapshot *out);

@@ -176,6 +176,13 @@ static inline void velo_os_unmap(long at, size_t bytes)
 #endif
 }
 
+/* The same, or NULL. */
+static inline void *velo_os_memory(size_t bytes)
+{
+    const long at = velo_os_map(bytes);
+    return at < 0 && at > -4096 ? NULL : (void *)(uintptr_t)at;
+}
+
 static inline int64_t velo_ns(const struct timespec *time)
 {
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
@@ -188,6 +195,13 @@ static inline struct timespec velo_timespec(int64_t ns)
         time.tv_sec -= 1;
     }
     return time;
+}
+/* CLOCK_MONOTONIC. A system call: for what happens a few times a step. */
+static inline int64_t velo_os_monotonic_ns(void)
+{
+    struct timespec now = {0, 0};
+    velo_sys2(SYS_clock_gettime, CLOCK_MONOTONIC, velo_word(&now));
+    return velo_ns(&now);
 }
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline size_t velo_length(const char *text)
 {
@@ -11,6 +12,52 @@ static inline size_t velo_length(const char *text)
     while (text[length] != 0)
         length++;
     return length;
+}
+
+/* The last component of a path, as it stands. */
+static inline const char *velo_base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* `texts` ends with NULL. */
+static inline int velo_is_one_of(const char *text, const char *const texts[])
+{
+    for (; *texts != NULL; texts++)
+        if (strcmp(text, *texts) == 0)
+            return 1;
+    return 0;
+}
+
+/* Spreads well enough to index tables by; another seed is another function. */
+static inline uint64_t velo_text_hash(uint64_t seed, const char *text, size_t length)
+{
+    const uint64_t mix = 0x9e3779b97f4a7c15ull;
+    uint64_t hash = (seed + 1) * mix ^ length;
+    while (length > 0) {
+        uint64_t word = 0;
+        const size_t part = length < 8 ? length : 8;
+        memcpy(&word, text, part);
+        hash = (hash ^ word) * mix;
+        hash ^= hash >> 29;
+        text += part;
+        length -= part;
+    }
+    return hash * mix;
+}
+
+#define VELO_HEX_MAX 65 /* digits of a digest, and the NUL */
+
+/* Writes `count` bytes in hexadecimal and a NUL; where the NUL is. */
+static inline char *velo_write_hex(char *out, const uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        *out++ = "0123456789abcdef"[bytes[i] >> 4];
+        *out++ = "0123456789abcdef"[bytes[i] & 15];
+    }
+    *out = 0;
+    return out;
 }
 
 #define VELO_DECIMAL_MAX 21 /* digits of the largest number, and the NUL */

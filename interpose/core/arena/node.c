@@ -3,21 +3,11 @@
 
 #include <string.h>
 
+#include "kernel/text.h"
+
 uint32_t velo_hash(uint64_t seed, const char *text, size_t length)
 {
-    const uint64_t mix = 0x9e3779b97f4a7c15ull;
-    uint64_t hash = (seed + 1) * mix ^ length;
-    while (length > 0) {
-        uint64_t word = 0;
-        const size_t part = length < 8 ? length : 8;
-        memcpy(&word, text, part);
-        hash = (hash ^ word) * mix;
-        hash ^= hash >> 29;
-        text += part;
-        length -= part;
-    }
-    hash *= mix;
-    return (uint32_t)(hash >> 32);
+    return (uint32_t)(velo_text_hash(seed, text, length) >> 32);
 }
 
 uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t length)

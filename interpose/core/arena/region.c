@@ -133,6 +133,9 @@ static int take_pattern(struct velo_header *header, uint32_t index, const char *
     const size_t skip = text[0] == '/' && !absolute;
     if (length - skip >= sizeof header->patterns[0].text)
         return -ENAMETOOLONG;
+    /* Else no directory of that name would be hosted, and nobody would say so (root.c). */
+    if (!absolute && header->workspace_length + 1 + length - skip >= sizeof header->roots->path)
+        return -ENAMETOOLONG;
     memcpy(header->patterns[index].text, text + skip, length - skip);
     header->patterns[index].length = (uint16_t)(length - skip);
     header->patterns[index].absolute = (uint8_t)absolute;

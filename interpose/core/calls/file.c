@@ -36,11 +36,18 @@ static int writes(int flags)
     return (flags & O_PATH) == 0 && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0);
 }
 
+/* A file that is on disk again, after it was in memory, is another file there. */
+static int is_same(const struct velo_snapshot *now, const struct velo_snapshot *before)
+{
+    return now->generation == before->generation && now->state == before->state &&
+           now->backing == before->backing &&
+           (now->state != VELO_DISK || now->disk_inode == before->disk_inode);
+}
+
 static int still(struct velo_region *region, uint32_t index, const struct velo_snapshot *snapshot)
 {
     struct velo_snapshot now;
-    return velo_snapshot_take(region, index, &now) == 0 && now.generation == snapshot->generation &&
-           now.state == snapshot->state && now.backing == snapshot->backing;
+    return velo_snapshot_take(region, index, &now) == 0 && is_same(&now, snapshot);
 }
 
 /* ---- files that exist ------------------------------------------------------------------------ */
@@ -53,9 +60,12 @@ static int announce(struct velo_region *region, uint32_t index,
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
+    const struct velo_snapshot now = {.generation = node->generation,
+                                      .state = node->state,
+                                      .backing = node->backing,
+                                      .disk_inode = node->identity[VELO_ID_DISK].inode};
     int rc = VELO_AGAIN;
-    if (node->generation == snapshot->generation && node->state == snapshot->state &&
-        node->backing == snapshot->backing) {
+    if (is_same(&now, snapshot)) {
         velo_dirty_locked(region, index);
         velo_poison_set_locked(region, index);
         rc = 0;
@@ -137,16 +147,17 @@ static int open_standing(const struct velo_place *place, int flags)
 }
 
 /* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has
- * the name by now. */
-static int open_the_disks(struct velo_region *region, const struct velo_place *place, int flags)
+ * the name by now.  Who has it open keeps it from memory (copy.c), but it may have been copied up
+ * before, put as another file, and evicted: so it is compared with what was there at first, and the
+ * caller asks afterwards whether that still is. */
+static int open_the_disks(struct velo_region *region, const struct velo_place *place,
+                          const struct velo_snapshot *snapshot, int flags)
 {
     struct stat stat;
     int fd = open_standing(place, flags & REOPEN_MASK);
     if (fd == -EAGAIN && !velo_has_program_lease(region, place->node))
         fd = open_past_lease(place->path, flags & REOPEN_MASK);
-    if (fd < 0 ||
-        (velo_os_fstat(fd, &stat) == 0 &&
-         stat.st_ino == VELO_READ(velo_node_at(region, place->node)->identity[VELO_ID_DISK].inode)))
+    if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 && stat.st_ino == snapshot->disk_inode))
         return fd;
     velo_os_close(fd);
     return -ENOENT;
@@ -164,10 +175,10 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
     if (truncates && velo_belongs_on_disk(region, place->node)) { /* nobody copies that up */
         velo_escape(region, VELO_ESCAPE_DIRECT);
         const int announced = announce(region, place->node, snapshot);
-        return announced != 0 ? announced : open_the_disks(region, place, flags);
+        return announced != 0 ? announced : open_the_disks(region, place, snapshot, flags);
     }
-    int fd =
-        open_the_disks(region, place, only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
+    int fd = open_the_disks(region, place, snapshot,
+                            only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
     if (fd < 0)
         return fd;
     int rc = announce(region, place->node, snapshot);
@@ -178,7 +189,7 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
     if (rc == 0 && !only_truncates)
         return fd;
     velo_os_close(fd);
-    return rc != 0 ? rc : open_the_disks(region, place, flags & ~O_TRUNC);
+    return rc != 0 ? rc : open_the_disks(region, place, snapshot, flags & ~O_TRUNC);
 }
 
 /* Hardly in memory it would have to leave again, and everything else before it. */
@@ -231,7 +242,7 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
         const int rc = open_disk_to_write(region, place, snapshot, flags);
         return rc == -ENOENT ? gone_from_disk(region, place, snapshot) : rc;
     }
-    const int fd = open_the_disks(region, place, flags);
+    const int fd = open_the_disks(region, place, snapshot, flags);
     if (fd >= 0 && still(region, place->node, snapshot))
         return fd;
     if (fd >= 0)

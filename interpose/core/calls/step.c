@@ -203,8 +203,9 @@ static int step_down(struct velo_walker *w, const char *text, size_t length, int
     }
     const uint32_t index = velo_name_find(w->region, w->directory, text, length);
     const uint32_t found = index == 0 ? 0 : VELO_READ(velo_name_at(w->region, index)->node);
-    if (found == 0)
-        return last ? stop_at_missing(w, text, length) : -ENOENT;
+    if (found == 0) /* a directory that no path names is the kernel's, and may be there */
+        return last || w->length + 1 + length >= PATH_MAX ? stop_at_missing(w, text, length)
+                                                          : -ENOENT;
     const struct velo_node *node = velo_node_at(w->region, found);
     const enum velo_type type = VELO_READ(node->type);
     if (velo_is_mounted_on(w->region, found)) {

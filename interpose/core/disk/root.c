@@ -94,8 +94,8 @@ static int root_begin(struct velo_region *region, const char *path, size_t lengt
     int rc = 0;
     velo_begin(region, &hold);
     struct velo_root *root = root_slot_for(region, path, length);
-    if (root == NULL || length >= sizeof root->path) {
-        rc = root == NULL ? -ENOSPC : -ENAMETOOLONG;
+    if (root == NULL) {
+        rc = -ENOTDIR; /* as many as there can be: the kernel's */
     } else if (root->node == 0) {
         const uint32_t slot = (uint32_t)(root - header->roots);
         if (root->building == 0) {
@@ -164,8 +164,10 @@ int velo_root_attach(struct velo_region *region, const char *path, size_t length
     int rc = velo_os_lstat(path, &disk);
     if (rc != 0)
         return rc == -EACCES ? -ENOENT : rc;
-    if (!S_ISDIR(disk.st_mode))
-        return -ENOTDIR;
+    if (!S_ISDIR(disk.st_mode) || length >= sizeof region->header->roots->path)
+        return -ENOTDIR; /* a path that the table has no room for: the kernel's, too */
+    if (root_slot_for(region, path, length) == NULL)
+        return -ENOTDIR; /* as many as there can be: told before a lock is taken, at each call */
     if (is_hosted_elsewhere(region, velo_node_of(region, &disk), path, length))
         return -ENOTDIR; /* a second way to a directory that is hosted already: the kernel's */
     if (velo_is_read_only(path))

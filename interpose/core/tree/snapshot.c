@@ -20,6 +20,7 @@ int velo_snapshot_take(struct velo_region *region, uint32_t index, struct velo_s
         out->home = VELO_READ(node->home);
         out->backing = VELO_READ(node->backing);
         out->version = VELO_READ(node->version);
+        out->disk_inode = VELO_READ(node->identity[VELO_ID_DISK].inode);
         const int type = VELO_READ(node->type);
         if ((sequence & 1) == 0 && !velo_read_retry(region, sequence))
             return type == VELO_REGULAR ? 0 : -ENOENT;
@@ -35,7 +36,8 @@ int velo_snapshot_take(struct velo_region *region, uint32_t index, struct velo_s
                                   .links = node->links,
                                   .home = node->home,
                                   .backing = node->backing,
-                                  .version = node->version};
+                                  .version = node->version,
+                                  .disk_inode = node->identity[VELO_ID_DISK].inode};
     const int type = node->type;
     velo_commit(region, &hold);
     return type == VELO_REGULAR ? 0 : -ENOENT;
