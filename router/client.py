@@ -265,7 +265,7 @@ def _launch(settings: Settings, deadline: float) -> list[str]:
         os.close(read)
     with process:
         words = process.stderr.read(LAST_WORDS_BYTES) if process.stderr else b""
-    return _conclude(answer, words.decode(errors="replace").strip())
+    return _conclude(answer, os.fsdecode(words).strip())
 
 
 def _conclude(answer: str, last_words: str) -> list[str]:
@@ -291,4 +291,4 @@ def _read_until_closed(fd: int, deadline: float) -> str:
         if not part:
             break
         parts.append(part)
-    return b"".join(parts).decode(errors="replace")
+    return os.fsdecode(b"".join(parts))

@@ -81,6 +81,9 @@ class Settings(NamedTuple):
     poison: bool
     replay: str  # one of REPLAY_MODES
     replay_never: tuple[str, ...]
+    replay_max_size: int
+    replay_blind: tuple[str, ...]
+    replay_cache_dirs: tuple[str, ...]
     summary: bool | None  # None: on a terminal
     store_max_size: int = 10 << 30
     origins: Mapping[str, str] = MappingProxyType({})  # setting: the place that decided it
@@ -359,6 +362,15 @@ def _programs(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
+def _directories(value: Any) -> tuple[str, ...]:
+    items = [each for each in value.split(":") if each] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not all(isinstance(each, str) for each in items):
+        raise ValueError(f'{value!r} is not a list of directories such as ["~/.cache/ccache"]')
+    if any(os.path.normpath(each) in (".", "/", "~") or "\0" in each for each in items):
+        raise ValueError(f"{value!r}: a whole workspace, home or machine is no cache")
+    return tuple(dict.fromkeys(items))
+
+
 def _summary(value: Any) -> bool | None:
     if value == ON_A_TERMINAL:
         return None
@@ -392,7 +404,7 @@ def _pattern(item: Any) -> str:
     parts = item.strip("/").split("/")
     if any(part in ("", ".", "..") for part in parts) or any(c in item for c in "*?[\0\n"):
         raise ValueError(f"{item!r} is not a plain directory name; no wildcards, '.' or '..'")
-    if len(item.encode()) > PATTERN_BYTES_MAX:
+    if len(os.fsencode(item)) > PATTERN_BYTES_MAX:
         raise ValueError(f"{item[:40]!r}... is longer than {PATTERN_BYTES_MAX} bytes")
     return ("/" if item.startswith("/") else "") + "/".join(parts) + "/"
 
@@ -435,7 +447,7 @@ SETTINGS = (
     Setting(
         "replay",
         _replay_mode,
-        "off",
+        "on",
         "What happens to build steps: `off`; `record` them; `on`: answer those whose inputs did"
         " not change; `verify`: run all and compare.",
         table=REPLAY_TABLE,
@@ -450,6 +462,30 @@ SETTINGS = (
         key="never",
     ),
     Setting(
+        "replay_max_size",
+        _size,
+        "4GiB",
+        "What is kept of this workspace's steps: above it, what was not used for longest goes.",
+        table=REPLAY_TABLE,
+        key="max_size",
+    ),
+    Setting(
+        "replay_blind",
+        _programs,
+        (),
+        "Programs into whose outputs no time of day and no time of a file goes: names, as above.",
+        table=REPLAY_TABLE,
+        key="blind",
+    ),
+    Setting(
+        "replay_cache_dirs",
+        _directories,
+        (),
+        "Directories in which programs cache for themselves, and that change no result.",
+        table=REPLAY_TABLE,
+        key="cache_dirs",
+    ),
+    Setting(
         "summary",
         _summary,
         ON_A_TERMINAL,
@@ -458,4 +494,5 @@ SETTINGS = (
     ),
 )
 
+LISTS = ("aggressive_paths", "replay_never", "replay_blind", "replay_cache_dirs")
 assert {setting.name for setting in SETTINGS} < set(Settings._fields)

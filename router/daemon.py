@@ -53,11 +53,11 @@ def _serve(ready_fd: int, text: str) -> int:
     try:
         from velo.shards.errors import VeloError
 
-        from .config import Settings
+        from .config import LISTS, Settings
         from .lifecycle import serve
 
         said = json.loads(text)
-        for name in ("aggressive_paths", "replay_never"):
+        for name in LISTS:
             said[name] = tuple(said[name])
         settings = Settings(**said)
     except Exception as error:  # the door: whoever waits must hear it
@@ -92,7 +92,7 @@ class _Answer:
             _say(text)
             return
         try:
-            os.write(self._fd, text.encode())
+            os.write(self._fd, os.fsencode(text))
         except OSError:
             pass  # it did not wait; the server lives on its own
         os.close(self._fd)

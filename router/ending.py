@@ -15,6 +15,7 @@ anything; a `velo stop` without an answer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -150,11 +151,11 @@ class Ending:
         if found.files and not (self._force and found.only_lost):
             return found.sentence() if refusal is None else f"{found.sentence()}: {refusal}"
         if found.lost:
-            self._told.append(f"dropped, as asked: {named(found.lost)}".encode())
+            self._told.append(os.fsencode(f"dropped, as asked: {named(found.lost)}"))
         elif refusal is not None and not durable:
             return refusal
         elif refusal is not None:
-            self._told.append(f"everything is on disk, but {refusal}".encode())
+            self._told.append(os.fsencode(f"everything is on disk, but {refusal}"))
         pids = sessions.close(self._arena) or sessions.alive(self._arena)
         live = self._region.statistics()["live_processes"]
         if (pids or live) and not self._force:

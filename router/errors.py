@@ -6,6 +6,8 @@ a command that ends because of it. Never: a traceback instead of one of these. [
 
 from __future__ import annotations
 
+import os
+
 from velo.shards.errors import VeloError
 
 __all__ = ["VeloError"]
@@ -50,7 +52,7 @@ class SocketPathTooLong(RouterError):
 
     def __init__(self, *, path: str, limit_bytes: int) -> None:
         super().__init__(
-            f"socket path too long: {len(path.encode())} bytes, limit {limit_bytes}: {path};"
+            f"socket path too long: {len(os.fsencode(path))} bytes, limit {limit_bytes}: {path};"
             " set VELO_RUNTIME_DIR to a shorter directory"
         )
 

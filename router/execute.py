@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from velo.interpose import launch
 from velo.interpose.core import Region
+from velo.shards import deaf
 from velo.shards.errors import VeloError
 from velo.shards.wire import SHARD_AND_NUMBER
 
@@ -39,7 +40,7 @@ from .errors import (
 from .sessions import NobodyHome, Session, start_time
 
 if TYPE_CHECKING:
-    from velo.shards.replay.sealer import Sealer
+    from .replaying import Replay
 
 ENTER_TRIES = 50
 STAND_IN = ("env", "--")
@@ -120,6 +121,7 @@ class _Run:
         self._served: client.Served
         self._session: Session
         self._region: Region
+        self._replay: Replay | None = None
 
     def execute(self, command: Sequence[str], *, wait: bool) -> int:
         try:
@@ -139,10 +141,10 @@ class _Run:
                 grace_ms=int(self._settings.grace * 1000),
                 program=program,
             )
-            sealer = self._start_replay(environment)
+            self._replay = self._start_replay(environment)
             status = child.run(command, environment, on_poll=self._on_poll)
-            if sealer is not None:
-                self._finish_replay(sealer, asked)
+            if self._replay is not None:
+                self._finish_replay(self._replay, asked)
             with limits.lifted():
                 flushed = _unless_interrupted(self._flush) if wait else self._tether()
             if not self._quiet:
@@ -152,33 +154,24 @@ class _Run:
         code = child.end_like(status)
         return code if flushed or code else EXIT_EXEC_FAILURE
 
-    def _start_replay(self, environment: dict[str, str]) -> Sealer | None:
-        """Steps are recorded and answered, when that is asked for."""
+    def _start_replay(self, environment: dict[str, str]) -> Replay | None:
+        """Steps are recorded and answered, unless that is not wanted."""
         mode = self._settings.replay
         environment.pop(replaying.VARIABLE, None)
         if mode == "off":
             return None
-        from velo.shards.replay.sealer import Sealer
-
         try:
-            sealer = Sealer(
-                memory=self._served.arena.memory,
-                workspace=self._settings.workspace,
-                store=self._settings.cas_dir,
-                mode=mode,
-                never=self._settings.replay_never,
-            )
+            replay = replaying.Replay(self._settings, self._served.arena.memory)
         except OSError as error:
             say(f"{error.filename or 'replay'}: {error.strerror}; every step is run")
             return None
         environment[replaying.VARIABLE] = mode
-        sealer.start()
-        return sealer
+        return replay
 
-    def _finish_replay(self, sealer: Sealer, command: Sequence[str]) -> None:
+    def _finish_replay(self, replay: Replay, command: Sequence[str]) -> None:
         """A cache that failed is told, and is no failure of the command."""
         try:
-            report = sealer.finish(command)
+            report = replay.finish(command)
         except (OSError, ValueError) as error:
             say(f"replay: {error}; what this build's steps made is not kept")
             return
@@ -243,7 +236,10 @@ class _Run:
             return f"the other one could not be stored ({error})"
 
     def _on_poll(self) -> None:
-        """While we run there is a server: memory may have to be freed."""
+        """While we run there is a server: memory may have to be freed; and steps are sealed."""
+        if self._replay is not None:
+            with suppress(OSError):
+                self._replay.poll()
         if start_time(self._served.pid) is None:
             with suppress(VeloError):
                 self._served = client.ensure(self._settings, say=say)
@@ -307,7 +303,8 @@ def _unless_interrupted(work: Callable[[], bool]) -> bool:
         finally:
             done.release()
 
-    _thread.start_new_thread(body, ())
+    with deaf.starting_threads():
+        _thread.start_new_thread(body, ())
     try:
         done.acquire()
     except KeyboardInterrupt:

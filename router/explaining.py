@@ -15,8 +15,8 @@ from typing import Any
 Step = Mapping[str, Any]
 NOBODY = re.compile(r",? \(?pid \d+\)")  # in a reason: which process it was makes no other reason
 NOTHING = (
-    "nothing to explain: no command in this workspace was recorded;"
-    " 'velo exec --replay on -- COMMAND' records one"
+    "nothing to explain: no step of a build was recorded in this workspace;"
+    " 'velo exec -- ninja' (or make, cargo, npm) records its steps"
 )
 REPLAYED = "replayed"
 

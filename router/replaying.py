@@ -1,14 +1,114 @@
-"""What `velo exec` says of a build whose steps were recorded, answered, or checked.
+"""Replay during one `velo exec`, and what is said of it.
 
-In: settings, a report of the sealer. Out: lines. Never: an import of the sealer, which costs 20 ms
-that a command without replay need not pay.
+The sealer costs 20 ms to import and to make ready. So it is made when there is something for it to
+do: at once where the index is not ready for programs, else when the first step has ended.
+
+In: settings, an arena's memory. Out: a report, lines. Never: an import of the sealer at the start
+of a command that may have no steps.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from velo.shards import deaf
+from velo.shards.replay import reports, spool
+from velo.shards.replay.kinship import Kin
+from velo.shards.replay.ledger import Ledger
+from velo.shards.replay.rules import Rules
+
+if TYPE_CHECKING:
+    import threading
+
+    from velo.shards.replay.sealer import Sealer
+
+    from .config import Settings
 
 VARIABLE = "VELO_REPLAY"
+
+
+class Replay:
+    """Steps of one command are recorded and answered, as the settings say."""
+
+    def __init__(self, settings: Settings, memory: str) -> None:
+        """Make ready what programs map.
+
+        Raises:
+            OSError: it cannot be made; then every step is run.
+        """
+        self._settings, self._memory = settings, memory
+        self._rules = _rules_of(settings)
+        self._directory = spool.directory_of(memory)
+        self._sealer: Sealer | None = None
+        self._waking: threading.Thread | None = None
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        made_by = repr((settings.cas_dir, settings.replay, settings.replay_never, self._rules))
+        if not spool.is_ready(self._directory, made_by) or self._has_news():
+            self._wake()
+            spool.set_ready(self._directory, made_by)
+
+    def _has_news(self) -> bool:
+        """Has a clone of the workspace learned something that steps may be answered with?"""
+        ledger = Ledger(self._settings.cas_dir, self._settings.workspace)
+        return bool(Kin(ledger, self._settings.workspace, self._rules).news())
+
+    def poll(self) -> None:
+        """Called now and then while the command runs."""
+        if self._sealer is None and self._waking is None and not spool.is_idle(self._directory):
+            import threading
+
+            self._waking = threading.Thread(target=self._wake_quietly, daemon=True)
+            with deaf.starting_threads():
+                self._waking.start()
+
+    def finish(self, command: Sequence[str]) -> dict[str, Any]:
+        """Seal what is left; what happened during `command`, as a report.
+
+        Raises:
+            OSError, ValueError: what the steps made is not kept.
+        """
+        if self._waking is not None:
+            self._waking.join()
+        if self._sealer is None and spool.is_idle(self._directory):
+            return self._without_steps(command)
+        return (self._sealer or self._wake()).finish(command)
+
+    def _without_steps(self, command: Sequence[str]) -> dict[str, Any]:
+        report = reports.empty() | reports.head(command, self._settings.replay)
+        with suppress(OSError):
+            Ledger(self._settings.cas_dir, self._settings.workspace).add(report)
+        return report
+
+    def _wake_quietly(self) -> None:
+        with suppress(OSError):  # the end tries again, and tells
+            self._wake()
+
+    def _wake(self) -> Sealer:
+        from velo.shards.replay.sealer import Sealer
+
+        sealer = Sealer(
+            memory=self._memory,
+            workspace=self._settings.workspace,
+            store=self._settings.cas_dir,
+            mode=self._settings.replay,
+            never=self._settings.replay_never,
+            max_bytes=self._settings.replay_max_size,
+            rules=self._rules,
+        )
+        sealer.start()
+        self._sealer = sealer
+        return sealer
+
+
+def _rules_of(settings: Settings) -> Rules:
+    caches = [
+        os.path.join(settings.workspace, os.path.expanduser(each))
+        for each in settings.replay_cache_dirs
+    ]
+    return Rules(settings.replay_blind, tuple(map(os.path.realpath, caches)))
 
 
 def line_of(report: dict[str, Any]) -> str:

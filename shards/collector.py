@@ -4,6 +4,9 @@
                                     first; then what a manifest knows, oldest use first -> victims
     victims   -> some at a time, under the store's lock: still so? -> removed
 
+Outputs of steps that may be replayed count, too; what their entries name leaves last, like what a
+manifest knows: a step whose outputs are gone is run.
+
 In: the directory of a store, a cap in bytes. Out: what was there, what was removed, what had to
 stay. Never: a blob that somebody is about to rely on, or that is the only copy of anything; what
 velo did not make.
@@ -24,12 +27,13 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import depot, roots
 from .errors import NotAStore, StoreUnusable
+from .replay import commons
 
 GRACE_S = 600.0  # from use to record: one flush, with room to spare
 AT_ONCE = 256  # blobs removed under one hold of the lock: milliseconds
@@ -49,6 +53,7 @@ class Blob:
     digest: bytes | None  # None: it is in corrupt/, and nobody can use it
     size_bytes: int
     used_at: float
+    is_output: bool = False  # of a step that may be replayed: below replay/
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Collected:
     removed_bytes: int = 0
     pinned_bytes: int = 0  # kept: nowhere else
     recent_bytes: int = 0  # kept: used just now
+    outputs: int = 0  # of the blobs: outputs of steps
+    output_bytes: int = 0
 
     @property
     def left_bytes(self) -> int:
@@ -78,6 +85,8 @@ def sentence(
         f"{did} {found.removed} of {found.blobs} blobs, {size(found.removed_bytes)} of"
         f" {size(found.bytes)}, from {directory}"
     )
+    if found.outputs:
+        text += f"; {found.outputs} of them, {size(found.output_bytes)}, were outputs of steps"
     if found.left_bytes > found.max_bytes:
         text += (
             f"; that is above {size(found.max_bytes)}, for {size(found.pinned_bytes)} are nowhere"
@@ -111,10 +120,12 @@ def collect(
     done = Collected(max_bytes)
     now = time.time()
     try:
-        blobs = list(_blobs_in(directory))
+        blobs = [*_blobs_in(directory), *_outputs_in(directory)]
     except OSError as error:
         raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
     done.blobs, done.bytes = len(blobs), sum(blob.size_bytes for blob in blobs)
+    done.outputs = sum(1 for blob in blobs if blob.is_output)
+    done.output_bytes = sum(blob.size_bytes for blob in blobs if blob.is_output)
     if done.bytes <= max_bytes:
         return done
     victims = _chosen(directory, blobs, done, youngest=now - grace_s)
@@ -126,7 +137,10 @@ def collect(
             _count(done, group)
             continue
         try:
-            with depot.exclusively(directory):
+            with ExitStack() as held:
+                held.enter_context(depot.exclusively(directory))
+                if any(blob.is_output for blob in group):
+                    held.enter_context(commons.removing(directory / commons.DIRECTORY))
                 _remove(directory, group, done)
         except OSError as error:
             raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
@@ -156,6 +170,8 @@ def collect_at_times(directory: Path, *, max_bytes: int) -> Collected | None:
     with suppress(OSError):
         noted.write_bytes(b"")
         os.utime(noted)
+    with suppress(OSError):
+        commons.sweep(directory / commons.DIRECTORY)
     if collect(directory, max_bytes=max_bytes, dry_run=True).removed == 0:
         return None
     deadline = time.monotonic() + BRIEFLY_S
@@ -166,7 +182,7 @@ def collect_at_times(directory: Path, *, max_bytes: int) -> Collected | None:
 def _chosen(directory: Path, blobs: list[Blob], done: Collected, *, youngest: float) -> list[Blob]:
     """Enough of `blobs`, or all that may go; in the order in which they go."""
     pinned = roots.pinned(directory)
-    recorded = roots.recorded(directory)
+    recorded = roots.recorded(directory) | _named_by_steps(directory, blobs)
     may_go = []
     for blob in blobs:
         if blob.digest in pinned:
@@ -214,6 +230,17 @@ def _blobs_in(directory: Path) -> Iterator[Blob]:
     for part in parts:
         if depot.BLOB_DIRECTORY.fullmatch(part.name):
             yield from _files_in(Path(part.path), BLOB_NAME, part.name)
+
+
+def _outputs_in(directory: Path) -> Iterator[Blob]:
+    for each in commons.blobs_in(directory / commons.DIRECTORY):
+        yield Blob(each.path, each.digest, each.size_bytes, each.used_at, is_output=True)
+
+
+def _named_by_steps(directory: Path, blobs: list[Blob]) -> set[bytes]:
+    if not any(blob.is_output for blob in blobs):
+        return set()
+    return commons.named(directory / commons.DIRECTORY)
 
 
 def _files_in(directory: Path, pattern: re.Pattern[str], prefix: str | None) -> Iterator[Blob]:

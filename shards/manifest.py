@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from .cas import refusal
 from .errors import ManifestDamaged, StoreFull, StoreUnusable
@@ -175,7 +176,7 @@ def digests_in(path: Path) -> set[bytes]:
     if not path.is_file():
         return set()
     try:
-        place = f"{path.absolute().as_uri()}?mode=ro"
+        place = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
         database = sqlite3.connect(place, uri=True, timeout=LOCK_WAIT_S)
         try:
             rows = database.execute("SELECT DISTINCT digest FROM entries WHERE digest IS NOT NULL")

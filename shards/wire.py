@@ -11,6 +11,7 @@ says which. Lives here because the shards are the lowest room that speaks it. [p
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def encode_ok(id: bytes, *payload: bytes) -> list[bytes]:
 
 def encode_error(id: bytes, error: VeloError) -> list[bytes]:
     """An error reply to request `id`."""
-    return [MAGIC, id, b"error", str(error.code).encode(), str(error).encode()]
+    return [MAGIC, id, b"error", str(error.code).encode(), os.fsencode(str(error))]
 
 
 def shard_and_number(payload: Sequence[bytes]) -> tuple[int, int]:

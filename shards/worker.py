@@ -213,7 +213,7 @@ class Worker:
         if not verb.tells:
             return wire.encode_ok(id)
         notices = self.shard.recorder.notices
-        said = [notice.encode() for notice in notices]
+        said = list(map(os.fsencode, notices))
         notices.clear()
         return wire.encode_ok(id, *said)
 
@@ -444,7 +444,7 @@ def main(arguments: list[str] | None = None) -> int:
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.IDENTITY, b"shard-%d" % given.index)
     socket.setsockopt(zmq.LINGER, SEND_LINGER_MS)
-    socket.connect(f"ipc://{given.socket}")
+    socket.connect(b"ipc://" + os.fsencode(given.socket))  # type: ignore[arg-type]
     worker = Worker(shard, socket, arena=given.arena, idle_flush_s=given.idle_flush_s)
     worker.run(given.parent)
     context.destroy(linger=SEND_LINGER_MS)

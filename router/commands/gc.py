@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from velo.shards import collector, depot
+from velo.shards.errors import StoreUnusable
+from velo.shards.replay import commons
 
 from ..options import settings_of, workspace_option
 from ..units import format_size
@@ -20,7 +22,8 @@ from ..units import format_size
 def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
     """Remove from the store what was not used for longest, until it holds at most SIZE.
 
-    First goes what no workspace knows any more. Files whose bytes are in the store only stay, and
+    What is kept of build steps goes when its workspace is gone, and outputs that no entry names.
+    Then goes what no workspace knows any more. Files whose bytes are in the store only stay, and
     so does what was used within the last ten minutes. Builds may go on meanwhile, in any number of
     workspaces. A server that ends does the same by itself, now and then.
 
@@ -35,5 +38,19 @@ def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
         return
     if not depot.is_store(directory):
         depot.prepare(directory)  # says what is wrong with it, or marks an empty one
+    _sweep(directory / commons.DIRECTORY, dry_run=dry_run)
     found = collector.collect(directory, max_bytes=settings.store_max_size, dry_run=dry_run)
     click.echo(f"velo: {collector.sentence(found, str(directory), format_size, dry_run=dry_run)}")
+
+
+def _sweep(directory: Path, *, dry_run: bool) -> None:
+    try:
+        found = commons.sweep(directory, dry_run=dry_run)
+    except OSError as error:
+        raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+    if found.files:
+        did = "would remove" if dry_run else "removed"
+        click.echo(
+            f"velo: {did} {found.files} files, {format_size(found.bytes)}, of steps that nobody can"
+            f" replay; {found.workspaces} of their workspaces are gone"
+        )

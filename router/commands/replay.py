@@ -9,6 +9,7 @@ import click
 from velo.shards.replay.upkeep import Upkeep
 
 from ..arena import Arena
+from ..config import Settings
 from ..errors import EXIT_FAILURE
 from ..options import settings_of, workspace_option
 from ..units import format_size
@@ -19,11 +20,11 @@ def replay() -> None:
     """Show, check or forget what is kept of this workspace's build steps."""
 
 
-def _upkeep(workspace: str | None) -> tuple[Upkeep, str]:
+def _upkeep(workspace: str | None) -> tuple[Upkeep, Settings]:
     settings = settings_of(workspace)
     memory = Arena.of(settings.workspace).memory
     upkeep = Upkeep(store=settings.cas_dir, workspace=settings.workspace, memory=memory)
-    return upkeep, settings.replay
+    return upkeep, settings
 
 
 @replay.command()
@@ -34,14 +35,19 @@ def status(*, workspace: str | None, as_json: bool) -> None:
 
     Exit status: 0.
     """
-    upkeep, mode = _upkeep(workspace)
-    found = {"mode": mode, **upkeep.status()._asdict()}
+    upkeep, settings = _upkeep(workspace)
+    mode, kept = settings.replay, upkeep.status()
+    max_bytes = settings.replay_max_size
+    found = {"mode": mode, **kept._asdict(), "bytes": kept.bytes, "max_bytes": max_bytes}
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     index, blobs = format_size(found["index_bytes"]), format_size(found["blob_bytes"])
     click.echo(f"mode {mode}; {found['entries']} entries in {index}")
     click.echo(f"{found['blobs']} files of outputs in the store, {blobs}")
+    click.echo(f"{format_size(kept.bytes)} of at most {format_size(max_bytes)}")
+    every = format_size(found["store_bytes"])
+    click.echo(f"all workspaces of the store: {found['store_blobs']} files of outputs, {every}")
 
 
 @replay.command()

@@ -25,7 +25,7 @@ def stats(*, workspace: str | None, as_json: bool) -> None:
     """
     settings = settings_of(workspace)
     ledger = Ledger(settings.cas_dir, settings.workspace)
-    found = explaining.statistics(ledger.report(), ledger.totals())
+    found = explaining.statistics(ledger.last(), ledger.totals())
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

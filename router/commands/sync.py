@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from .. import client
@@ -24,4 +26,4 @@ def sync(*, workspace: str | None, timeout_s: float) -> None:
 def tell(notices: list[bytes]) -> None:
     """What the server has to say although it did what was asked, one line each."""
     for notice in notices:
-        click.echo(f"velo: {notice.decode(errors='replace')}", err=True)
+        click.echo(f"velo: {os.fsdecode(notice)}", err=True)

@@ -13,6 +13,7 @@ import pytest
 
 from support.harness import Velo, sentence
 from velo.interpose import launch
+from velo.router import child, replaying
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 125, 255])
@@ -82,7 +83,7 @@ def test_the_environment_is_the_callers_but_for_ours(velo: Velo, workspace) -> N
 
     seen = dict(item.split("=", 1) for item in out.split("\0") if item)
     assert seen.pop("KEPT") == "yes"
-    assert set(seen) - set(os.environ) <= {launch.PRELOAD, launch.ARENA, "_"}
+    assert set(seen) - set(os.environ) <= {launch.PRELOAD, launch.ARENA, replaying.VARIABLE, "_"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
@@ -121,6 +122,19 @@ def test_a_terminals_interrupt_reaches_the_command_once(velo: Velo, workspace) -
     os.close(terminal)
     assert b"interrupts 1" in seen
     assert os.waitstatus_to_exitcode(status) == 5
+
+
+def test_no_thread_beside_the_main_one_takes_a_signal(velo: Velo, workspace) -> None:
+    # On the first command in a workspace the sealer has a thread while the command runs.
+    script = "for each in /proc/$PPID/task/*; do echo ${each##*/} $(grep SigBlk $each/status); done"
+    running = velo.start("exec", "--", "sh", "-c", f"echo $PPID; {script}", cwd=workspace())
+
+    main, *threads = velo.finish(running).stdout.splitlines()
+
+    masks = {line.split()[0]: int(line.split()[2], 16) for line in threads}
+    assert main in masks and len(masks) > 1
+    for thread, mask in masks.items():
+        assert thread == main or all(mask & 1 << number - 1 for number in child.PASSED_ON), thread
 
 
 def test_the_command_keeps_the_callers_signal_mask_and_dispositions(velo: Velo, workspace) -> None:

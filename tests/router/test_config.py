@@ -86,10 +86,10 @@ def test_an_unknown_key_of_a_table_names_the_nearest_one_there(workspace, table,
     assert f"'{key}'; did you mean '{nearest}'" in refusal()
 
 
-def test_replay_is_off_until_somebody_asks(workspace):
+def test_replay_is_on_until_somebody_says_otherwise(workspace):
     settings = config.load(environment={})
 
-    assert (settings.replay, settings.replay_never, settings.summary) == ("off", (), None)
+    assert (settings.replay, settings.replay_never, settings.summary) == ("on", (), None)
 
 
 def test_a_variable_beats_what_the_file_says_of_replay(workspace):
