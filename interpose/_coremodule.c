@@ -18,13 +18,13 @@
 
 static PyObject *core_create(PyObject *module, PyObject *args)
 {
-    const char *directory;
+    const char *directory, *alias;
     struct velo_options options = {0};
     const char *patterns[VELO_PATTERNS_MAX];
     PyObject *list;
     unsigned long long max_memory;
     (void)module;
-    if (!PyArg_ParseTuple(args, "sszsO!IKp", &directory, &options.workspace, &options.alias,
+    if (!PyArg_ParseTuple(args, "yyyyO!IKp", &directory, &options.workspace, &alias,
                           &options.socket, &PyList_Type, &list, &options.shard_count, &max_memory,
                           &options.poison))
         return NULL;
@@ -36,6 +36,7 @@ static PyObject *core_create(PyObject *module, PyObject *args)
         if (patterns[i] == NULL)
             return NULL;
     }
+    options.alias = alias[0] != 0 ? alias : NULL;
     options.patterns = patterns;
     options.pattern_count = (uint32_t)count;
     options.max_memory_bytes = max_memory;
@@ -51,7 +52,7 @@ static PyObject *region_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 {
     const char *directory;
     (void)keywords;
-    if (!PyArg_ParseTuple(args, "s", &directory))
+    if (!PyArg_ParseTuple(args, "y", &directory))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     PyObject *self = allocate(type, 0);
@@ -92,15 +93,12 @@ static PyObject *region_options(PyObject *self, PyObject *unused)
     if (patterns == NULL)
         return NULL;
     for (uint32_t i = 0; velo_pattern_text(region, i, pattern); i++) {
-        PyObject *text = PyUnicode_FromString(pattern);
-        if (text == NULL || PyList_Append(patterns, text) != 0) {
-            Py_XDECREF(text);
+        if (list_take(patterns, PyUnicode_FromString(pattern)) != 0) {
             Py_DECREF(patterns);
             return NULL;
         }
-        Py_DECREF(text);
     }
-    return Py_BuildValue("ssIKN", velo_workspace_of(region), velo_socket_of(region),
+    return Py_BuildValue("yyIKN", velo_workspace_of(region), velo_socket_of(region),
                          velo_shard_count(region), (unsigned long long)velo_max_memory(region),
                          patterns);
 }
@@ -426,6 +424,9 @@ static PyMethodDef core_methods[] = {
     {"layout_hash", core_layout_hash, METH_NOARGS, NULL},
     {"request", velo_core_request, METH_VARARGS, NULL},
     {"trace_events", velo_core_trace_events, METH_NOARGS, NULL},
+    {"records", velo_core_records, METH_VARARGS, NULL},
+    {"sorted_low", velo_core_sorted_low, METH_O, NULL},
+    {"grouped", velo_core_grouped, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

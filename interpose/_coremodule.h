@@ -53,5 +53,16 @@ PyObject *velo_region_trace_topics(PyObject *self, PyObject *args);
 PyObject *velo_region_trace_read(PyObject *self, PyObject *args);
 PyObject *velo_region_trace_program(PyObject *self, PyObject *args);
 PyObject *velo_core_trace_events(PyObject *module, PyObject *unused);
+PyObject *velo_core_records(PyObject *module, PyObject *args);
+PyObject *velo_core_sorted_low(PyObject *module, PyObject *each);
+PyObject *velo_core_grouped(PyObject *module, PyObject *args);
+
+/* Append an object that nobody else has; NULL: it could not be made. 0 or -1. */
+static inline int list_take(PyObject *list, PyObject *item)
+{
+    const int rc = item == NULL ? -1 : PyList_Append(list, item);
+    Py_XDECREF(item);
+    return rc;
+}
 
 #endif

@@ -31,7 +31,7 @@ static PyObject *frame_list(const unsigned char *packed, size_t size)
     return list;
 }
 
-/* request(socket, verb, [bytes...], timeout_ms) -> (0, [bytes...]) or (code, message). */
+/* request(socket, verb, [bytes...], timeout_ms) -> (0, [bytes...]) or (code, message as bytes). */
 PyObject *velo_core_request(PyObject *module, PyObject *args)
 {
     const char *socket_path, *verb;
@@ -39,7 +39,7 @@ PyObject *velo_core_request(PyObject *module, PyObject *args)
     unsigned timeout_ms;
     struct velo_bytes payload[PAYLOAD_COUNT_MAX];
     (void)module;
-    if (!PyArg_ParseTuple(args, "ssO!I", &socket_path, &verb, &PyList_Type, &list, &timeout_ms))
+    if (!PyArg_ParseTuple(args, "ysO!I", &socket_path, &verb, &PyList_Type, &list, &timeout_ms))
         return NULL;
     const Py_ssize_t count = PyList_Size(list);
     if (count > PAYLOAD_COUNT_MAX)
@@ -64,7 +64,7 @@ PyObject *velo_core_request(PyObject *module, PyObject *args)
     if (rc < 0)
         result = raise_errno(rc);
     else if (rc > 0) /* an error reply: the buffer is its message */
-        result = Py_BuildValue("is#", rc, (const char *)reply, (Py_ssize_t)length);
+        result = Py_BuildValue("iy#", rc, (const char *)reply, (Py_ssize_t)length);
     else
         result = Py_BuildValue("iN", rc, frame_list(reply, length));
     PyMem_Free(reply);

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -120,8 +120,8 @@ class Region:
     def __init__(self, mapped: _core.Region) -> None:
         self._mapped = mapped
         workspace, socket, shards, max_memory, patterns = mapped.options()
-        self.workspace: str = workspace
-        self.socket: str = socket
+        self.workspace: str = os.fsdecode(workspace)
+        self.socket: str = os.fsdecode(socket)
         self.shards: int = shards
         self.max_memory: int = max_memory
         self.patterns: tuple[str, ...] = tuple(patterns)
@@ -152,7 +152,14 @@ class Region:
             OSError: EEXIST, ENOSPC, EINVAL...; what was made so far is removed again.
         """
         _core.create(
-            directory, workspace, alias, socket, list(patterns), shards, max_memory, poison
+            os.fsencode(directory),
+            os.fsencode(workspace),
+            os.fsencode(alias or ""),
+            os.fsencode(socket),
+            list(patterns),
+            shards,
+            max_memory,
+            poison,
         )
         return cls.attach(directory)
 
@@ -165,7 +172,7 @@ class Region:
         """
         with suppress(OSError):
             directory = os.readlink(os.path.join(directory, "memory"))
-        return cls(_core.Region(directory))
+        return cls(_core.Region(os.fsencode(directory)))
 
     def scan(self, home: int | None = None) -> list[NodeInfo]:
         """Every regular file of shard `home`, or of all shards; not a snapshot of one instant."""
@@ -387,6 +394,33 @@ def layout_hash() -> int:
     return int(_core.layout_hash())
 
 
+def records(
+    log: bytes, at: int, end: int, *, questions: int, program: int, known: dict[bytes, bytes]
+) -> tuple[list[bytes], list[int], list[tuple[int, list[bytes]]], list[int]]:
+    """The records of a build step's log from byte `at` up to `end`: keys, processes, lives, deeds.
+
+    A key is a record's kind, flags and payload; a life is a process with the keys of those kinds
+    whose bits are in `questions`, from a record of kind `program` on; deeds are the positions of
+    all other records, and of programs. `known` makes equal keys of questions one object, for all
+    logs that it is given for.
+
+    Raises:
+        ValueError: a record is torn, or the log was cut.
+    """
+    return _core.records(log, at, end, questions, program, known)
+
+
+def sorted_low(numbers: Iterable[int]) -> list[int]:
+    """The low 32 bits of numbers of 64, in the order of the whole ones."""
+    return _core.sorted_low(numbers)
+
+
+def grouped(numbers: Iterable[int], *, mix: int, mask: int) -> list[bytes]:
+    """Numbers of 32 bits, packed, in parts: one ends where `mix` times the number has no bit of
+    `mask`."""
+    return _core.grouped(numbers, mix, mask)
+
+
 def request(
     socket: str, verb: str, payload: Sequence[bytes] = (), *, timeout_ms: int
 ) -> list[bytes]:
@@ -400,11 +434,11 @@ def request(
         ConnectionError: nobody listens, or the peer does not speak velo's protocol.
     """
     try:
-        code, answer = _core.request(socket, verb, list(payload), timeout_ms)
+        code, answer = _core.request(os.fsencode(socket), verb, list(payload), timeout_ms)
     except (TimeoutError, ConnectionError):
         raise
     except OSError as error:
         raise ConnectionError(error.errno, f"{socket}: {error.strerror}") from error
-    if isinstance(answer, str):
-        raise RequestFailed(code, answer)
+    if isinstance(answer, bytes):
+        raise RequestFailed(code, os.fsdecode(answer))
     return answer

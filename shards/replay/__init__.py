@@ -9,8 +9,11 @@ that becomes an entry, which the library finds the next time (interpose/preload/
 Doors:   sealer.Sealer, used by `velo exec`; ledger, what is kept of it, read by `velo explain`
          and `velo stats`; upkeep, `velo replay`.
 Behind:  unit_log, the log's records [pure]; analysis, inputs and outputs, or why not [pure];
-         programs, which program may ask what [pure]; outcomes, what a user is told [pure];
-         facts, what a path is now [touches disk]; entries, the index's bytes read [pure]; index,
-         the same written, and its image; blobs, outputs in the store [touch disk].
+         questions, what it asked, as facts [pure]; programs, which program may ask what [pure];
+         outcomes, what a user is told [pure]; facts, what a path is now, and finder, for all steps
+         of a pass [touch disk]; entries, the index's bytes read [pure]; index,
+         the same written, and its image; compaction, the same without what is too much [pure];
+         blobs, outputs in the store; commons, what its workspaces share; clones, entries of one
+         that are true of another, portable, of which that is so, and kinship, whose [touch disk].
 Never:   an entry of a step that was not seen whole, or of which an input changed meanwhile.
 """

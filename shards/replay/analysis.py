@@ -1,32 +1,49 @@
 """From a unit's log to what it depended on and what it made, or to why it cannot be cached.
 
-Records are taken in their order, since the first access decides: a path that the unit wrote first
-is no input of it.
+The first access decides: a path that the unit wrote first is no input of it. So records are taken
+in their order, where they are about paths that the unit changes. All others, which are nearly all,
+are taken at once, a life of a process at a time.
 """
 
 from __future__ import annotations
 
-import re
+import os
 import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from itertools import compress, count
 from typing import NamedTuple
 
-from . import programs
+from . import programs, questions
 from . import unit_log as log
+from .questions import (
+    CONTENT,
+    F_ABSENT,
+    F_LINK,
+    F_LSTAT,
+    F_NAMES,
+    F_NO_LINK,
+    F_STAT,
+    LABSENT,
+    LTIMES,
+    RESOLVED,
+    TIMES,
+    Asked,
+    Fact,
+    asked_by,
+    normal,
+)  # fmt: skip
+from .rules import NO_RULES, Rules
 from .unit_log import Hosted, UnitLog
 
-# As enum velo_fact_kind
-CONTENT, F_ABSENT, LABSENT, F_STAT, F_LSTAT, TIMES, LTIMES, F_LINK, F_NO_LINK, F_NAMES = range(
-    1, 11
-)
-RESOLVED = 100  # realpath: a fact for each component (facts.Looker.steps_of)
+__all__ = [
+    "CONTENT", "F_ABSENT", "F_LINK", "F_LSTAT", "F_NAMES", "F_NO_LINK", "F_STAT", "LABSENT",
+    "LTIMES", "RESOLVED", "TIMES", "Fact",
+]  # fmt: skip
+
 # As enum velo_output_kind
 FILE, DIRECTORY, SYMLINK, GONE = range(1, 5)
 
-# What libc reads for itself: the same until the machine's packages change: ld.so.cache tells.
-LIBC_READS = re.compile(
-    r"/etc/ld\.so\.(cache|preload)|/usr/lib/locale/.*|/usr/share/locale/.*|/usr/lib/[^/]+/gconv/.*|/etc/nsswitch\.conf|"
-    r"/etc/passwd|/etc/group|/etc/localtime|/usr/share/zoneinfo/.*"
-)
 TEXT_MAX = 32 << 10
 
 
@@ -36,12 +53,6 @@ class NotCached(Exception):
     def __init__(self, reason: str, process: int = 0) -> None:
         super().__init__(reason)
         self.process = process
-
-
-class Fact(NamedTuple):
-    kind: int
-    path: str
-    link: str = ""  # of F_LINK
 
 
 class Output(NamedTuple):
@@ -57,17 +68,10 @@ class Analysed(NamedTuple):
     hosted: dict[tuple[str, int], Hosted]  # inputs
     text: bytes
     errors: bytes
+    temporary: set[str]  # what it made where nothing was, and removed
     needs_rest: bool
+    found_none: set[int]  # of NO_INPUT, NO_TERMINAL: it asked, and must find none again
     provisional: bool  # randomness was asked for: two runs must agree
-
-
-class _Asked(NamedTuple):
-    """One observation as a fact: of a program that makes nothing of times, and of any other."""
-
-    path: str
-    fact: Fact | None  # None: libc's own reading
-    strict: Fact | None
-    droppable: bool  # it only made way for an output, when a compiler asked
 
 
 class _Habits(NamedTuple):
@@ -77,37 +81,14 @@ class _Habits(NamedTuple):
 
 
 STRANGE = _Habits(unasked=False, strict=True, times=True)
-_ASKED: dict[tuple[int, int, bytes], _Asked] = {}  # thousands of units ask the same
-
-
-def _ask(record: log.Record) -> _Asked:
-    kind, path = record.kind, normal(record.path)
-    if LIBC_READS.fullmatch(path):
-        return _Asked(path, None, None, False)
-    if kind in (log.READ, log.PROGRAM, log.OBJECT):
-        fact = strict = Fact(CONTENT, path)
-    elif kind == log.ABSENT:
-        fact = strict = Fact(LABSENT if record.flags == log.ITSELF else F_ABSENT, path)
-    elif kind == log.ACCESS:
-        fact = strict = Fact(F_STAT, path)
-    elif kind == log.STAT:
-        fact, strict = Fact(F_STAT, path), Fact(TIMES, path)
-    elif kind == log.LSTAT:
-        fact, strict = Fact(F_LSTAT, path), Fact(LTIMES, path)
-    elif kind == log.LINK:
-        fact = strict = Fact(F_LINK, path, record.paths[1])
-    elif kind == log.NO_LINK:
-        fact = strict = Fact(F_NO_LINK, path)
-    else:
-        fact = strict = Fact(RESOLVED, path, record.paths[1])
-    droppable = fact.kind not in (CONTENT, F_LINK) and record.flags != log.OPENED
-    return _Asked(path, fact, strict, droppable)
 
 
 class _Analysis:
-    def __init__(self, unit: UnitLog) -> None:
-        self.unit = unit
-        self.facts: dict[Fact, bool] = {}  # True: compilers alone asked, to make way for an output
+    def __init__(self, unit: UnitLog, rules: Rules) -> None:
+        self.unit, self.rules = unit, rules
+        self.plain: set[Fact | None] = set()  # of paths that the unit does not change
+        # Of the others. True: compilers alone asked, to make way for an output
+        self.facts: dict[Fact, bool] = {}
         self.made: dict[str, int] = {}  # path: FILE, ...; in the order of the last change
         self.touched: set[str] = set()  # written, made or removed by the unit: no input any more
         self.strict: set[int] = set()  # processes that look at times
@@ -115,60 +96,116 @@ class _Analysis:
         self.current: dict[int, _Habits] = {}
         self.invented: list[Fact] = []
         self.removed: set[str] = set()  # that others had made
+        self.own: set[str] = set()  # directories that were not there before
+        self.fresh: set[str] = set()  # all that was not there before
+        self.temporary: set[str] = set()  # of these, what is gone again
+        self.chance: set[str] = set()  # of the fresh ones, what compilers made: /tmp/ccX.s
+        _, cwd, arguments = unit.words
+        self.searched = programs.crates_in(cwd, arguments)
+        self.caches = rules.caches + programs.caches_in(cwd, arguments)
+        self.second_names: dict[str, str] = {}  # new: old
 
     def run(self) -> Analysed:
-        unit = self.unit
         self._refuse_early()
-        hosted: dict[tuple[str, int], Hosted] = {}
-        for record in unit.records:
-            if record.kind == log.HOSTED_PATH:
-                path, why, what = log.hosted_of(record)
-                hosted[normal(path), why] = what
+        hosted = dict(map(_hosted, self._deeds(log.HOSTED_PATH)))
         self.hosted = hosted
         self._learn_programs()
-        text, errors = b"", b""
-        for record in unit.records:
-            if record.kind == log.TEXT:
-                if record.flags == 2:
-                    errors += record.payload
-                else:
-                    text += record.payload
-            else:
-                self._take(record)
+        said = list(self._deeds(log.TEXT))
+        text = b"".join(each.payload for each in said if each.flags != 2)
+        errors = b"".join(each.payload for each in said if each.flags == 2)
+        self._in_order(self._ask_all())
         outputs = self._outputs()
         if len(text) + len(errors) > TEXT_MAX:
             raise NotCached("it said more than 32 KB")
-        inputs = {(path, why): what for (path, why), what in hosted.items() if why != log.OUTPUT}
-        made = {output.path for output in outputs}
-        blind = all(programs.is_blind(name) for name in self.names.values())
-        facts = [
-            fact for fact, unasked in self.facts.items() if not (unasked and fact.path in made)
+        # Of a directory it matters: names that are in there stay.
+        facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
+        by_chance = self.temporary & self.chance
+        return Analysed(
+            list(self.plain - {None})  # type: ignore[arg-type]
+            + [
+                fact for fact in facts if fact.path not in self.touched or fact.kind not in ABSENCES
+            ],
+            [
+                fact
+                for fact in facts
+                if fact.path in self.touched
+                and fact.kind in ABSENCES
+                and fact.path not in by_chance  # else it takes another name
+            ],
+            outputs,
+            {(path, why): what for (path, why), what in hosted.items() if why != log.OUTPUT},
+            text,
+            errors,
+            temporary=self.temporary,
+            needs_rest=not all(map(programs.is_blind, self.names.values())),
+            found_none=self.found_none,
+            provisional=self.asked_random,
+        )
+
+    def _deeds(self, kind: int) -> Iterator[log.Record]:
+        return (record for record in self.unit.deeds if record.kind == kind)
+
+    def _changed_facts(self, made: set[str]) -> list[Fact]:
+        """Facts of paths that the unit changed, and the invented ones, each once."""
+        asked = [
+            fact for fact, unasked in self.facts.items() if not unasked or fact.path not in made
         ]
-        for fact in facts:
+        for fact in asked:
             if (
                 fact.path in self.touched
                 and fact.kind in REGULAR
                 and self.made.get(fact.path) != DIRECTORY
             ):
                 raise NotCached(f"it changed a file that was there before: {fact.path}")
-        return Analysed(
-            [
-                fact
-                for fact in facts + self.invented
-                if fact.path not in self.touched or fact.kind not in ABSENCES
-            ],
-            [
-                Fact(*fact)
-                for fact in dict.fromkeys(facts + self.invented)
-                if fact.path in self.touched and fact.kind in ABSENCES
-            ],
-            outputs,
-            inputs,
-            text,
-            errors,
-            needs_rest=not blind,
-            provisional=self.asked_random,
-        )
+        return list(dict.fromkeys(asked + self.invented))
+
+    def _ask_all(self) -> set[bytes]:
+        """Take all questions but those about paths that the unit changes: their keys."""
+        changed: set[str] = set()
+        made: set[str] = set()
+        for record in self.unit.deeds:
+            if record.kind in CHANGES:
+                changed.update(map(normal, record.paths[: 1 + (record.kind in NAMES_TWO)]))
+            if record.kind == log.MKDIR:
+                made.add(normal(record.path))
+        lives = self.unit.lives
+        for life in lives:
+            questions.learn(life.questions)
+        if self.caches:
+            return {key for life in lives for key in life.questions}
+        about, in_order = questions.about(changed, made), set[bytes]()
+        for life in lives:
+            keys, mine = life.questions, about.intersection(life.questions)
+            if mine:
+                in_order |= mine
+                keys = [key for key in keys if key not in mine]
+            self._ask_plainly(keys, self._habits_in(life))
+        return in_order
+
+    def _habits_in(self, life: log.Life) -> _Habits:
+        first = log.record_of(life.questions[0], life.process) if life.questions else None
+        return STRANGE if first is None or first.kind != log.PROGRAM else self._habits_of(first)
+
+    def _ask_plainly(self, keys: list[bytes], habits: _Habits) -> None:
+        self.plain.update(questions.facts_of(keys, strict=habits.strict))
+        if habits.strict and habits.times:
+            for each in map(asked_by, keys):
+                if each.reads and each.strict is not None:
+                    self.plain.add(Fact(TIMES, each.strict.path))
+
+    def _in_order(self, keys: set[bytes]) -> None:
+        """Take all deeds, and the questions with these keys."""
+        unit = self.unit
+        positions = unit.positions
+        if keys:
+            asked = compress(count(), map(keys.__contains__, unit.keys))
+            positions = sorted({*positions, *asked})
+        for at in positions:
+            record = log.record_of(unit.keys[at], unit.processes[at])
+            if record.kind == log.PROGRAM:
+                self.current[record.process] = self._habits_of(record)
+            if record.kind not in log.QUESTIONS or unit.keys[at] in keys:
+                self._take(record, unit.keys[at])
 
     def _refuse_early(self) -> None:
         unit = self.unit
@@ -180,48 +217,106 @@ class _Analysis:
             raise NotCached("a process of it was still running at its end", unit.alive)
         if unit.started != unit.enlisted + unit.failed:
             raise NotCached("a program ran that was not observed")
-        vouched = unit.vouched == unit.enlisted + unit.forked
-        if unit.streams & 3 != log.STREAM_NULL and not vouched:
-            raise NotCached("it may have read its standard input")
-        if not unit.captured and (unit.spoke or not vouched):
-            raise NotCached("it said something, or may have, where nobody could read it")
+        if unit.vouched != unit.enlisted + unit.forked:
+            raise NotCached("a process of it was killed, or ended in a way that was not observed")
+        if not unit.captured and unit.spoke:
+            raise NotCached("it said something where nobody could read it")
 
     def _learn_programs(self) -> None:
         self.asked_random = False
-        self.forces_removal = (
-            programs.FORCES_REMOVAL.search(" ".join(self.unit.words[2])) is not None
+        self.found_none: set[int] = set()
+        self.starting: dict[int, programs.Start] = {}  # of processes that read no script yet
+        self.has_epoch = any(
+            record.kind == log.ENVIRONMENT and b"SOURCE_DATE_EPOCH=" in record.payload
+            for record in self.unit.deeds
         )
-        arguments = " ".join(self.unit.words[2])
+        _, cwd, words = self.unit.words
+        arguments = " ".join(words)
+        self.forces_removal = programs.FORCES_REMOVAL.search(arguments) is not None
         times = programs.ASKS_FOR_TIMES.search(arguments) is not None
         date = programs.ASKS_FOR_DATE.search(arguments) is not None
-        for record in self.unit.records:
+        # What else a program reads tells whether it still starts, which counts for some alone.
+        starts = any(
+            programs.is_runtime(programs.name_of(*record.paths))
+            for record in self._deeds(log.PROGRAM)
+        )
+        for record in self.unit.records if starts else self.unit.deeds:
             if record.kind == log.PROGRAM:
-                path, invoked = record.paths
-                name = programs.name_of(path, invoked)
+                path, invoked, script = record.texts
+                name = programs.name_of(path, invoked, script)
                 if any((normal(path), why) in self.hosted for why in (log.INPUT, log.OUTPUT)):
                     name = path  # the build's own, whatever it is called
-                if self.names.get(record.process, name) != name and not programs.is_blind(name):
+                if self.names.get(record.process, name) != name and not self._is_blind(name):
                     self.names[-len(self.names) - 1] = self.names[record.process]
                 self.names[record.process] = name
-                if not programs.is_blind(name) or (times and not programs.is_compiler(name)):
+                strict = times and not programs.is_compiler(name)
+                strict |= programs.keeps_times(name, script, arguments)
+                if strict or not self._is_blind(name):
                     self.strict.add(record.process)
-            elif record.kind == log.ASKED and record.flags != log.MACHINE:
-                name = self.names.get(record.process, "")
-                if programs.is_compiler(name) or (programs.is_blind(name) and not date):
-                    continue
-                if record.flags == log.RANDOM:
-                    self.asked_random = True
-                else:
-                    raise NotCached("it asked what time it is", record.process)
+                self.starting.pop(record.process, None)
+                if not record.flags & log.GIVEN_TEXT and programs.is_runtime(name):
+                    self.starting[record.process] = programs.Start.of(path, script, cwd)
+            elif record.kind == log.READ and record.flags != log.TO_RUN:
+                start = self.starting.get(record.process)
+                if start is not None and not start.goes_on(normal(record.path)):
+                    del self.starting[record.process]
+            elif record.kind == log.ASKED:
+                self._asked(record, date)
 
-    def _take(self, record: log.Record) -> None:
+    def _is_blind(self, name: str) -> bool:
+        return programs.is_blind(name) or self._is_called_blind(name)
+
+    def _is_called_blind(self, name: str) -> bool:
+        base = os.path.basename(name)  # the build's own programs are told by their paths
+        return any(fnmatchcase(base, pattern) for pattern in self.rules.blind)
+
+    def _asked(self, record: log.Record, date: bool) -> None:
+        """What differs from run to run; what a program asks while it starts goes into no output."""
+        name, what = self.names.get(record.process, ""), record.flags & ~log.BY_PLUGIN
+        is_compiler = programs.is_compiler(name)
+        # Macros of Rust are code of the project inside of the compiler.
+        is_macro = programs.runs_plugins(name) and record.flags & log.BY_PLUGIN != 0
+        is_tool = programs.is_blind(name) and not is_compiler and not date
+        if what in (log.NO_INPUT, log.NO_TERMINAL):
+            self.found_none.add(what)
+            return
+        if what == log.RANDOM and programs.passes_on(name):
+            self.asked_random = True
+        if what == log.MACHINE or is_tool or self._is_called_blind(name):
+            return
+        starts = record.process in self.starting
+        if what in (log.SEEDS, log.RESOURCES) and (is_compiler or programs.is_runtime(name)):
+            return
+        if what == log.RESOURCES:
+            raise NotCached("it opened a device or something below /proc or /sys", record.process)
+        if what in (log.RANDOM, log.SEEDS):
+            self.asked_random |= not is_compiler or is_macro
+        elif what == log.INTERVAL:
+            self.asked_random |= is_macro or not (starts or is_compiler)
+        elif what == log.CLOCK and (is_macro or not (starts or is_compiler)):
+            raise NotCached("it asked what time it is", record.process)
+        elif what == log.CALENDAR and not (starts or (is_compiler and self.has_epoch)):
+            raise NotCached("it made a date of the time", record.process)
+
+    def _is_in_cache(self, path: str) -> bool:
+        return any(path == each or path.startswith(each + "/") for each in self.caches)
+
+    def _take(self, record: log.Record, key: bytes) -> None:
         kind = record.kind
-        if kind in INPUTS:
-            self._input(record)
+        if self.caches and kind in NAMES_A_PATH:
+            named = record.paths[1] if kind in NAMES_TWO else record.path
+            # What was renamed into a cache left a place that is none.
+            left = record.path if kind == log.RENAME else named
+            if self._is_in_cache(normal(named)) and self._is_in_cache(normal(left)):
+                return
+        if kind in log.QUESTIONS:
+            self._input(record, asked_by(key))
         elif kind == log.WRITE:
             self._write(record)
         elif kind == log.RENAME:
             self._rename(record)
+        elif kind == log.SECOND_NAME:
+            self._second_name(record)
         elif kind in (log.GONE, log.MKDIR, log.SYMLINK):
             self._name(kind, normal(record.path), record.flags)
         elif kind == log.CHMOD:
@@ -232,33 +327,32 @@ class _Analysis:
         elif kind == log.ERROR:
             raise NotCached(f"a path could not be looked at: error {record.flags}", record.process)
         elif kind == log.LIST:
-            if normal(record.path) in self.touched:
-                raise NotCached("it read the names in a directory that it made", record.process)
-            self._add(Fact(F_NAMES, normal(record.path)))
+            self._list(normal(record.path), record.process)
 
-    def _input(self, record: log.Record) -> None:
-        key = record.kind, record.flags, record.payload
-        asked = _ASKED.get(key)
-        if asked is None:
-            asked = _ASKED[key] = _ask(record)
-        if asked.path in self.touched:
+    def _list(self, path: str, process: int) -> None:
+        if path in self.own:
+            return  # what is in there, the unit put there
+        if path in self.touched:
+            raise NotCached("it read the names in a directory that it made", process)
+        if path in self.searched and self.names.get(process) == "rustc":
+            return  # crates have exact names, and those that it takes are read
+        self._add(Fact(F_NAMES, path))
+
+    def _input(self, record: log.Record, asked: Asked) -> None:
+        if asked.path in self.touched or asked.above in self.own:
             return
-        kind, process = record.kind, record.process
-        if kind == log.PROGRAM:
-            self.current[process] = self._habits_of(record)
-        habits = self.current.get(process, STRANGE)
+        habits = self.current.get(record.process, STRANGE)
         fact = asked.strict if habits.strict else asked.fact
         if fact is None:
             return
         unasked = habits.unasked and asked.droppable
         self.facts[fact] = unasked and self.facts.get(fact, True)
-        if habits.strict and fact.kind == CONTENT and habits.times:
+        if habits.strict and asked.reads and habits.times:
             self._add(Fact(TIMES, fact.path))
 
     def _habits_of(self, record: log.Record) -> _Habits:
         """Of the program that a process runs from here on."""
-        path, invoked = record.paths
-        name = programs.name_of(path, invoked)
+        name = programs.name_of(*record.texts)
         process = record.process
         return _Habits(
             unasked=programs.is_compiler(name) or (name == "rm" and self.forces_removal),
@@ -270,7 +364,7 @@ class _Analysis:
         """It fstats files, and is no runtime that does so with whatever it opens."""
         if programs.is_runtime(self.names.get(process, "")):
             return False
-        return any(each.kind == log.FSTAT and each.process == process for each in self.unit.records)
+        return any(each.process == process for each in self._deeds(log.FSTAT))
 
     def _add(self, fact: Fact) -> None:
         self.facts[fact] = False
@@ -291,20 +385,44 @@ class _Analysis:
             self.invented.append(Fact(F_ABSENT, path))  # touch: an empty file where none was
         if how & log.NEW and path not in self.touched:
             self.invented.append(Fact(F_ABSENT, path))
+            if self.current.get(record.process, STRANGE).unasked:
+                self.chance.add(path)
+        if how & log.NEW or os.path.dirname(path) in self.own:
+            self._begun(path)
         self._made(path, FILE)
+
+    def _begun(self, path: str) -> None:
+        """Nothing was there, unless the unit removed it before: then others had made it."""
+        if path not in self.touched:
+            self.fresh.add(path)
 
     def _made(self, path: str, kind: int) -> None:
         self.made.pop(path, None)
         self.made[path] = kind
         self.touched.add(path)
+        self.temporary.discard(path)
 
     def _rename(self, record: log.Record) -> None:
         old, new = map(normal, record.paths)
         if self.made.get(old) not in (FILE, SYMLINK):
             raise NotCached("it renamed what it had not made", record.process)
         self._made(new, self.made.pop(old))
+        if old in self.fresh:
+            self.temporary.add(old)
         if self._was_there(old):
             self._made(old, GONE)
+
+    def _second_name(self, record: log.Record) -> None:
+        """A hard link. A name in a cache is nobody's, one of two outputs is not put back so yet."""
+        old, new = map(normal, record.paths)
+        if not self._is_in_cache(old):
+            if self.made.get(old) != FILE:
+                raise NotCached(log.LINKED, record.process)
+            self.second_names[new] = old
+        if new not in self.touched:
+            self.invented.append(Fact(F_ABSENT, new))
+        self._begun(new)
+        self._made(new, FILE)
 
     def _was_there(self, path: str) -> bool:
         return any(
@@ -321,10 +439,16 @@ class _Analysis:
             if path in self.made and not self._was_there(path):
                 del self.made[path]
             self.touched.add(path)
+            if path in self.fresh:
+                self.temporary.add(path)
+                return
             if path not in self.made or self.made[path] != GONE:
                 self.made.pop(path, None)
                 self.made[path] = GONE
         else:
+            if kind == log.MKDIR:
+                self.own.add(path)
+                self._begun(path)
             self._made(path, DIRECTORY if kind == log.MKDIR else SYMLINK)
 
     def _outputs(self) -> list[Output]:
@@ -341,35 +465,32 @@ class _Analysis:
             if kind == FILE and not (stat.S_ISREG(what.mode) and what.kept):
                 raise NotCached(f"{path} could not be kept")
             outputs.append(Output(kind, path, what))
+        left = {each.path for each in outputs if each.kind == FILE}
+        if any(new in left and old in left for new, old in self.second_names.items()):
+            raise NotCached(log.LINKED)
         return outputs
 
 
 ABSENCES = {F_ABSENT, LABSENT}
-REGULAR = {
-    CONTENT,
-    F_STAT,
-    F_LSTAT,
-    TIMES,
-    LTIMES,
-}  # of what the unit changed itself, nobody knows what it was
-INPUTS = {
-    log.READ, log.PROGRAM, log.OBJECT, log.ABSENT, log.STAT, log.ACCESS, log.LSTAT, log.LINK,
-    log.NO_LINK, log.REAL,
+# Of what the unit changed itself, nobody knows what it was.
+REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
+CHANGES = {log.WRITE, log.RENAME, log.GONE, log.MKDIR, log.SYMLINK, log.SECOND_NAME}
+NAMES_A_PATH = log.QUESTIONS - {log.PROGRAM, log.OBJECT} | {
+    log.WRITE, log.GONE, log.RENAME, log.MKDIR, log.SYMLINK, log.CHMOD, log.LIST, log.ERROR,
+    log.SECOND_NAME,
 }  # fmt: skip
+NAMES_TWO = {log.RENAME, log.SECOND_NAME}
 
 
-def normal(path: str) -> str:
-    """Without `//` and `/./`; `..` stays, since only the kernel knows where it leads."""
-    if "//" not in path and "/./" not in path and not path.endswith(("/", "/.")):
-        return path
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    return "/" + "/".join(parts)
+def _hosted(record: log.Record) -> tuple[tuple[str, int], Hosted]:
+    path, why, what = log.hosted_of(record)
+    return (normal(path), why), what
 
 
-def analyse(unit: UnitLog) -> Analysed:
+def analyse(unit: UnitLog, rules: Rules = NO_RULES) -> Analysed:
     """What the unit depended on and made.
 
     Raises:
         NotCached: says why it cannot be replayed.
     """
-    return _Analysis(unit).run()
+    return _Analysis(unit, rules).run()

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from . import analysis
 from .analysis import NotCached, Output
+from .spool import FROZEN
 
 INLINE_BYTES = 4096
 KEPT_S = 5.0
@@ -45,6 +48,7 @@ class Blobs:
             if output.kind != analysis.FILE or what is None:
                 continue
             if what.size > INLINE_BYTES and self.size(what.digest) == what.size:
+                self.use(what.digest)
                 continue
             try:
                 data = Path(arena, what.digest.hex() + SUFFIX).read_bytes()
@@ -58,26 +62,46 @@ class Blobs:
                 raise NotCached(f"{output.path} could not be stored: {error.strerror}") from None
         return inline
 
+    def hold(self, sizes: dict[bytes, int], *, read: bool) -> bool:
+        """Are all of them there, whole? With `read`, what is damaged is removed."""
+        bad = [digest for digest, size in sizes.items() if self.size(digest) != size]
+        bad += [digest for digest in sizes if read and not self.is_sound(digest)]
+        for digest in bad:
+            self.remove(digest)
+        return not bad
+
     def is_sound(self, digest: bytes) -> bool:
         """Is it there, with the bytes that its name says? Reads all of it."""
+        if self.size(digest) == 0:
+            return False
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            with open(self.path(digest), "rb") as file:
+            with open(os.open(self.path(digest), flags), "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest() == digest
         except OSError:
             return False
 
     def size(self, digest: bytes) -> int:
-        """In bytes; 0 of one that is not there, since no blob is empty."""
+        """In bytes; 0 of one that is not there, since no blob is empty, or is no file."""
         try:
-            return self.path(digest).stat().st_size
+            status = self.path(digest).lstat()
         except OSError:
             return 0
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+    def use(self, digest: bytes) -> None:
+        """Note that it was of use now: what was not for longest leaves a full store first."""
+        with suppress(OSError):
+            os.utime(self.path(digest))
 
     def remove(self, digest: bytes) -> int:
         """The bytes that were given back."""
         path, size_bytes = self.path(digest), self.size(digest)
         try:
-            path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()  # somebody's; an empty one is in nobody's way
+            else:
+                path.unlink()
         except OSError:
             return 0
         with suppress(OSError):
@@ -86,10 +110,13 @@ class Blobs:
 
     def _write(self, digest: bytes, data: bytes) -> None:
         blob = self.path(digest)
-        temporary = blob.with_name(f"{blob.name}.{os.getpid()}")
-        blob.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary = blob.with_name(f"{blob.name}.{secrets.token_hex(8)}")
         try:
-            temporary.write_bytes(data)
+            try:
+                temporary.write_bytes(data)
+            except FileNotFoundError:  # the first in its directory, or who emptied that was quicker
+                blob.parent.mkdir(mode=0o700, exist_ok=True)
+                temporary.write_bytes(data)
             os.replace(temporary, blob)
         except OSError:
             with suppress(OSError):
@@ -98,12 +125,17 @@ class Blobs:
 
 
 def forget_kept(arena: str) -> None:
-    """Remove what sealed units left, but new files: a unit keeps its bytes before it ends."""
-    before = time.time() - KEPT_S
-    left = list(os.scandir(arena))
-    if any(entry.name.endswith(".f") for entry in left):  # a unit that waits may mean any of them
+    """Remove what sealed units left. The sealer's lock is held, so no unit is sealed meanwhile.
+
+    Not new files while a unit runs: it keeps its bytes before it ends.
+    """
+    found = list(os.scandir(arena))
+    now = time.time()
+    names = os.listdir(arena)  # later: who had begun to keep any of `found` is in it
+    if any(name.endswith(FROZEN) for name in names):  # a unit that waits may mean any of them
         return
-    for entry in left:
+    before = now - KEPT_S if any(name.endswith(".u") for name in names) else now
+    for entry in found:
         if entry.name.endswith(SUFFIX):
             with suppress(OSError):
                 if entry.stat().st_mtime < before:

@@ -7,20 +7,30 @@ Never: a change; index.py alone makes those. [pure]
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from mmap import mmap
 from typing import NamedTuple
 
+from velo.interpose import core
+
 BUCKETS = 16384
-HEAD = struct.Struct("<II Q II II 32s")
+HEAD = struct.Struct("<II Q II II 32s II II")
 FACT = struct.Struct("<HHI II QQQ qq IIII 32s")
 OUTPUT = struct.Struct("<HHI II Q 32s")
-ENTRY = struct.Struct("<II II II IIII II II 32s 32s")
+ENTRY = struct.Struct("<II II II IIII II II II 32s 32s")
 NEXT = struct.Struct("<I")
-assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (64, 104, 56, 120)
+GROUP = struct.Struct("<III")  # and offsets of facts
+USED, USED_AT = struct.Struct("<Q"), 8  # within the head
+assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 128)
+BEFORE_AT = FACT.size - 36  # within a fact
 KEY_AT = ENTRY.size - 64  # within an entry
+NO_DIGEST = bytes(32)
 NO_KEY = bytes(32)  # of an entry that was dropped
 IN_WORKSPACE, SIGNED = 1, 2  # flags of facts
-NEEDS_REST = 1  # a flag of entries
+NEEDS_REST, NEEDS_NULL, NEEDS_NO_TERMINAL = 1, 2, 4  # flags of entries
+FILE = 1  # a kind of outputs
+GROUP_MASK = 31 << 20  # a group has some 32 facts
+MIX = 0x9E3779B1  # offsets are regular where paths are equally long (Knuth, 6.4)
 
 
 class Head(NamedTuple):
@@ -32,6 +42,10 @@ class Head(NamedTuple):
     store: int  # text: the directory of the blobs
     table: int  # offset of the buckets
     salt: bytes
+    last_fact: int
+    last_group: int
+    groups: int
+    reserved: int
 
 
 class Entry(NamedTuple):
@@ -39,8 +53,8 @@ class Entry(NamedTuple):
 
     next: int
     number: int
-    fact_count: int
-    facts: int
+    group_count: int
+    groups: int
     output_count: int
     outputs: int
     text: int
@@ -49,8 +63,10 @@ class Entry(NamedTuple):
     errors_size: int
     flags: int
     cost_ms: int
-    label: int
+    bound: int  # text: why it is true of its workspace alone; 0: of a clone, too
     reserved: int
+    label: int
+    used_at: int  # seconds of the epoch
     key: bytes
     rest: bytes
 
@@ -67,7 +83,7 @@ class Made(NamedTuple):
 class Reader:
     """An index whose bytes are `data`; they may grow meanwhile, and are whole at each moment."""
 
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview | mmap) -> None:
         self._map = data
 
     @property
@@ -81,15 +97,22 @@ class Reader:
 
     @property
     def used(self) -> int:
-        return self.head.used
+        (used,) = USED.unpack_from(self._map, USED_AT)
+        return int(used)
 
     def entry_at(self, offset: int) -> Entry:
         return Entry._make(ENTRY.unpack_from(self._map, offset * 8))
 
     def walk(self) -> Iterator[tuple[int, Entry]]:
         """All entries with their offsets, those that were dropped too."""
-        for bucket in range(BUCKETS):
-            yield from self._chain(bucket)
+        for first in struct.unpack_from(f"<{BUCKETS}I", self._map, self.head.table * 8):
+            if first:
+                yield from self._chain(first)
+
+    @property
+    def count(self) -> int:
+        """Entries that are there, those that were dropped too."""
+        return sum(1 for _ in self.walk())
 
     def live(self) -> list[Entry]:
         """The entries that may answer."""
@@ -100,11 +123,20 @@ class Reader:
 
     def of_key(self, key: bytes) -> list[Entry]:
         """The entries of a step, the newest first."""
+        return [entry for _, entry in self._chain(self.first_of(key)) if entry.key == key]
+
+    def first_of(self, key: bytes) -> int:
+        """The offset of the newest entry in the bucket of this key, or 0."""
         (hash_,) = NEXT.unpack_from(key)
-        return [entry for _, entry in self._chain(hash_ % BUCKETS) if entry.key == key]
+        (first,) = NEXT.unpack_from(self._map, self.head.table * 8 + 4 * (hash_ % BUCKETS))
+        return int(first)
 
     def label_of(self, entry: Entry) -> str:
         return self.text_at(entry.label) if entry.label else ""
+
+    def bound_of(self, entry: Entry) -> str:
+        """Why it is true of its workspace alone; "" of one that clones may take."""
+        return self.text_at(entry.bound) if entry.bound else ""
 
     def outputs_of(self, entry: Entry) -> list[Made]:
         outputs = []
@@ -116,20 +148,54 @@ class Reader:
 
     def blobs_of(self, entry: Entry) -> set[bytes]:
         """Digests of the outputs whose bytes are in the store."""
-        found = set()
+        return set(self.sizes_of(entry))
+
+    def sizes_of(self, entry: Entry) -> dict[bytes, int]:
+        """The same, with the bytes that each has."""
+        found = {}
         for number in range(entry.output_count):
             at = entry.outputs * 8 + number * OUTPUT.size
-            kind, _, _, _, held, _, digest = OUTPUT.unpack_from(self._map, at)
-            if kind == 1 and held == 0:
-                found.add(digest)
+            kind, _, _, _, held, size, digest = OUTPUT.unpack_from(self._map, at)
+            if kind == FILE and held == 0:
+                found[digest] = size
         return found
 
     def facts_of(self, entry: Entry) -> list[int]:
         """The offsets of an entry's facts."""
-        start = entry.facts * 8
-        return [
-            NEXT.unpack_from(self._map, start + 4 * each)[0] for each in range(entry.fact_count)
-        ]
+        found: list[int] = []
+        for offset in self.groups_of(entry):
+            found += self.group_at(offset)
+        return found
+
+    def groups_of(self, entry: Entry) -> tuple[int, ...]:
+        """The offsets of the groups in which they stand."""
+        return struct.unpack_from(f"<{entry.group_count}I", self._map, entry.groups * 8)
+
+    def group_at(self, offset: int) -> tuple[int, ...]:
+        """The offsets of a group's facts."""
+        count, _, _ = GROUP.unpack_from(self._map, offset * 8)
+        return struct.unpack_from(f"<{count}I", self._map, offset * 8 + GROUP.size)
+
+    def each_group(self) -> Iterator[tuple[int, bytes]]:
+        """Offset and facts, packed, of all groups, the newest first."""
+        offset = self.head.last_group
+        for _ in range(self.head.groups):
+            if offset == 0:
+                return
+            count, _, before = GROUP.unpack_from(self._map, offset * 8)
+            at = offset * 8 + GROUP.size
+            yield offset, bytes(self._map[at : at + NEXT.size * count])
+            offset = before
+
+    def each_fact(self) -> Iterator[tuple[int, bytes]]:
+        """Offset and bytes of all facts, the newest first."""
+        offset = self.head.last_fact
+        for _ in range(self.head.facts):
+            if offset == 0:
+                return
+            packed = bytes(self._map[offset * 8 : offset * 8 + FACT.size])
+            yield offset, packed
+            (offset,) = NEXT.unpack_from(packed, BEFORE_AT)
 
     def fact_at(self, offset: int) -> tuple[int, str]:
         """Kind and path."""
@@ -144,6 +210,10 @@ class Reader:
             bytes(self._map[second : second + entry.errors_size]),
         )
 
+    def raw(self, offset: int, size: int) -> bytes:
+        start = offset * 8
+        return bytes(self._map[start : start + size])
+
     def text_at(self, offset: int) -> str:
         return self.bytes_at(offset).decode(errors="surrogateescape")
 
@@ -155,9 +225,17 @@ class Reader:
                 return piece.partition(b"\0")[0]
             size *= 8
 
-    def _chain(self, bucket: int) -> Iterator[tuple[int, Entry]]:
-        (offset,) = NEXT.unpack_from(self._map, self.head.table * 8 + 4 * bucket)
+    def _chain(self, offset: int) -> Iterator[tuple[int, Entry]]:
         while offset:
             entry = self.entry_at(offset)
             yield offset, entry
             offset = entry.next
+
+
+def grouped(facts: Sequence[int]) -> list[bytes]:
+    """A list of facts, packed, in parts that other lists have, too.
+
+    It ends after what the fact says of itself and not after so many, so that a fact more in one
+    list than in another changes one part: content-defined chunking (Muthitacharoen, LBFS, 2001).
+    """
+    return core.grouped(facts, mix=MIX, mask=GROUP_MASK)

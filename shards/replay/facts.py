@@ -1,4 +1,4 @@
-"""What a path is now, for the facts of entries: asked once a second, hashed once a content.
+"""What a path is now, for the facts of entries: hashed once a content.
 
 In: paths that a unit depended on, when it began. Out: the body of a fact, or NotCached when what
 the unit saw is not what is there now. Hosted paths are told by the library (unit_log.Hosted); the
@@ -8,47 +8,47 @@ kernel is asked for the others only.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import signal
 import stat
 import struct
-import time
-from typing import NamedTuple
 
 from . import analysis
 from .analysis import Fact, NotCached
-from .entries import IN_WORKSPACE, SIGNED
+from .entries import IN_WORKSPACE, NO_DIGEST, SIGNED
 from .index import Body
 from .unit_log import Hosted
 
 RACY_NS = 20_000_000  # two changes within one tick of a clock leave the same times
 WINDOW_S = 1.0
+LARGE_BYTES = 1 << 20  # of programs and libraries outside of the workspace
 COMPONENTS_MAX = 400
-NO_DIGEST = bytes(32)
+# Device, inode, size, mtime, ctime and mode, or one of the others
+Identity = tuple[int, ...]
+NOTHING: Identity = ()
+UNKNOWN: Identity = (0,)
 OF_THE_NAME = {  # a symlink there is not followed
     analysis.LABSENT, analysis.F_LSTAT, analysis.LTIMES, analysis.F_LINK, analysis.F_NO_LINK,
 }  # fmt: skip
 
 
-class _Seen(NamedTuple):
-    at: float
-    found: os.stat_result | None
-    digest: bytes
-    signed: bool
-
-
 class Looker:
-    """Remembers what it saw outside of the workspace for a second, digests while they are true."""
+    """Remembers digests while they are true."""
 
     def __init__(self, workspace: str) -> None:
         self._inside = workspace.rstrip("/") + "/"
-        self._stats: dict[tuple[str, bool], _Seen] = {}
         self._resolved: dict[tuple[str, str], list[Fact]] = {}
         self._names: dict[str, tuple[tuple[int, ...], bytes]] = {}
         self._digests: dict[str, tuple[tuple[int, ...], bytes]] = {}
 
-    def body(self, fact: Fact, hosted: Hosted | None, began_ns: int) -> Body:
-        """The fact as it is stored.
+    def learn(self, digests: dict[str, tuple[tuple[int, ...], bytes]]) -> None:
+        """What was hashed by others: identities, and digests."""
+        self._digests = digests | self._digests
+
+    def body(self, fact: Fact, hosted: Hosted | None, began_ns: int) -> tuple[Body, Identity]:
+        """The fact as it is stored, and of what, as long as that tells whether it is true still.
 
         Raises:
             NotCached: it is not true now, or was not all the time since the unit began.
@@ -56,39 +56,61 @@ class Looker:
         flags = IN_WORKSPACE if fact.path.startswith(self._inside) else 0
         absent = fact.kind in (analysis.F_ABSENT, analysis.LABSENT)
         if hosted is not None:
-            return self._hosted_body(fact, hosted, began_ns, flags)
-        follow = fact.kind not in OF_THE_NAME
-        found = self._stat(fact.path, follow, flags != 0)
+            return self._hosted_body(fact, hosted, began_ns, flags), UNKNOWN
+        if fact.kind == analysis.F_ABSENT and not os.access(fact.path, os.F_OK):
+            return self.absent(fact)
+        found = self._stat(fact.path, fact.kind not in OF_THE_NAME)
         if found is None:
             if absent:
-                return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
+                return self.absent(fact)
             raise NotCached(f"{fact.path} was removed meanwhile")
         if absent:
             raise NotCached(f"{fact.path} appeared meanwhile")
         if fact.kind == analysis.F_LINK and os.readlink(fact.path) != fact.link:
             raise NotCached(f"{fact.path} was changed meanwhile")
         if fact.kind in (analysis.F_LINK, analysis.F_NO_LINK):
-            return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
-        plain = stat.S_ISREG(found.st_mode)
+            return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST), UNKNOWN
+        newest_ns = max(found.st_mtime_ns, found.st_ctime_ns)
         if fact.kind == analysis.F_NAMES:
-            return self._names_body(fact, found, began_ns, flags)
-        if plain and max(found.st_mtime_ns, found.st_ctime_ns) > began_ns - RACY_NS:
+            return self._names_body(fact, found, began_ns, flags), _identity(found)
+        if not stat.S_ISREG(found.st_mode):
+            return self._plain_body(fact, found, flags), UNKNOWN
+        if newest_ns > began_ns - RACY_NS:
             raise NotCached(f"{fact.path} was changed while the step ran, or right before")
+        return self._plain_body(fact, found, flags), _identity(found)
+
+    def _plain_body(self, fact: Fact, found: os.stat_result, flags: int) -> Body:
+        plain = stat.S_ISREG(found.st_mode)
         size = found.st_size if plain else 0
         if fact.kind != analysis.CONTENT or not plain:
             kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
             mtime = found.st_mtime_ns if fact.kind in (analysis.TIMES, analysis.LTIMES) else 0
             return (kind, flags, 0, 0, size, mtime, 0, found.st_mode, 0, 0, NO_DIGEST)
-        digest = self._digest(fact.path, found)
+        # The tools of a first build are 250 MB: known by inode, size and times alone. No content
+        # has this digest, so whatever is installed anew is another file.
+        is_large = size >= LARGE_BYTES and not flags & IN_WORKSPACE and _is_elf(fact.path)
+        digest = NO_DIGEST if is_large else self._digest(fact.path, found)
         return (
             fact.kind, flags | SIGNED, found.st_dev, found.st_ino, size, found.st_mtime_ns,
             found.st_ctime_ns, found.st_mode, 0, 0, digest,
         )  # fmt: skip
 
-    def absent(self, fact: Fact) -> Body:
-        """Of a path that the unit made itself: the unit alone tells that it was not there."""
+    def absent(self, fact: Fact) -> tuple[Body, Identity]:
+        """As `body`, of a path that is not there, or that the unit made: it alone tells then."""
         flags = IN_WORKSPACE if fact.path.startswith(self._inside) else 0
-        return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST)
+        return (fact.kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, NO_DIGEST), NOTHING
+
+    def is_same(self, fact: Fact, identity: Identity) -> bool:
+        """Is there still what `body` told of? False: perhaps; ask it again."""
+        if identity is NOTHING:
+            return fact.kind == analysis.F_ABSENT and not os.access(fact.path, os.F_OK)
+        if identity is UNKNOWN:
+            return False
+        try:
+            found = os.stat(fact.path, follow_symlinks=fact.kind not in OF_THE_NAME)
+        except OSError:
+            return False
+        return _identity(found) == identity
 
     def steps_of(self, path: str, real: str) -> list[Fact]:
         """What `realpath(path)` asked on its way to `real`: where does each component lead?
@@ -159,34 +181,31 @@ class Looker:
             found.st_ctime_ns, found.st_mode, 0, 0, known[1],
         )  # fmt: skip
 
-    def _stat(self, path: str, follow: bool, inside: bool) -> os.stat_result | None:
-        now = time.monotonic()
-        seen = self._stats.get((path, follow))
-        if seen is not None and not inside and now - seen.at < WINDOW_S:
-            return seen.found
+    @staticmethod
+    def _stat(path: str, follow: bool) -> os.stat_result | None:
         try:
-            found = os.stat(path, follow_symlinks=follow)
+            return os.stat(path, follow_symlinks=follow)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise NotCached(f"{path} could not be looked at: {error.strerror}") from None
-            found = None
-        self._stats[path, follow] = _Seen(now, found, NO_DIGEST, False)
-        return found
+            return None
 
     def _digest(self, path: str, found: os.stat_result) -> bytes:
         identity = _identity(found)
         known = self._digests.get(path)
-        if known is not None and known[0] == identity:
+        if known is not None and known[0] == identity[:5]:
             return known[1]
         try:
             with open(path, "rb", buffering=0) as file:
+                if _has_writer(file.fileno()):
+                    raise NotCached(f"{path} is open to be written")
                 digest = hashlib.file_digest(file, "sha256").digest()
                 after = os.fstat(file.fileno())
         except OSError as error:
             raise NotCached(f"{path} could not be read: {error.strerror}") from None
         if _identity(after) != identity:
             raise NotCached(f"{path} was changed meanwhile")
-        self._digests[path] = (identity, digest)
+        self._digests[path] = (identity[:5], digest)
         return digest
 
 
@@ -200,5 +219,37 @@ def names_digest(path: str) -> bytes:
     return struct.pack("<4Q", *sums)
 
 
-def _identity(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+def _is_elf(path: str) -> bool:
+    """A program or a library."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
+def _has_writer(fd: int) -> bool:
+    """Can somebody change the bytes without that its times change: through a map that he has?
+
+    A lease on reading is refused then. It is given back at once; who opens the file meanwhile has a
+    signal sent to us that is ignored where nobody asked for it, and no other.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:  # else: not our file, or no leases there, and so nobody knows
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return (
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns,
+        found.st_mode,
+    )  # fmt: skip
+
+
+def newest_of(identity: Identity) -> int:
+    """When it was changed last; 0: nobody knows."""
+    return max(identity[3:5], default=0)

@@ -11,19 +11,40 @@ import mmap
 import os
 import stat
 import struct
+import time
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from . import analysis, entries
+from . import unit_log as log
 from .analysis import Analysed, NotCached, Output
-from .entries import BUCKETS, ENTRY, FACT, HEAD, NEXT, OUTPUT, Head, Reader
+from .entries import (
+    BEFORE_AT,
+    BUCKETS,
+    ENTRY,
+    FACT,
+    GROUP,
+    HEAD,
+    KEY_AT,
+    NEXT,
+    OUTPUT,
+    SIGNED,
+    USED,
+    USED_AT,
+    Entry,
+    Head,
+    Reader,
+    grouped,
+)  # fmt: skip
 
-MAGIC = 0x31584956
+MAGIC = 0x34584956
 MAX_BYTES = 256 << 20
-FULL_BYTES = 64 << 20  # from here on it is begun anew
-FACTS_AT, ENTRIES_AT, USED_AT = 16, 20, 8  # within the head
+FULL_BYTES = 64 << 20  # above it, what was not used for longest leaves
+FACTS_AT, ENTRIES_AT, LAST_FACT_AT, LAST_GROUP_AT, GROUPS_AT = 16, 20, 64, 68, 72  # within the head
 NUMBER_AT = 4  # within a fact
+USED_ENTRY_AT = KEY_AT - 4  # within an entry
 TRAILER = struct.Struct("<II")
 
 Body = tuple[int, int, int, int, int, int, int, int, int, int, bytes]
@@ -46,6 +67,8 @@ class Index(Reader):
             OSError: it can be neither made nor mapped, or somebody else owns it.
         """
         self.path, self.image = path, image
+        if _is_of_others(path, owner):
+            os.unlink(path)  # another version made it, while the server went on
         if not os.path.exists(path):
             _make(path, image_of(image, owner) or empty(owner))
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -60,6 +83,8 @@ class Index(Reader):
         super().__init__(memoryview(self._mapped))
         self._facts: dict[bytes, int] = {}  # a fact without its number: offset
         self._by_number: dict[int, int] = {}
+        self._groups: dict[bytes, int] = {}  # offsets of facts, packed: offset
+        self._digests: dict[str, tuple[tuple[int, ...], bytes]] = {}
         self._texts: dict[bytes, int] = {}
         self._is_learned = False
 
@@ -75,6 +100,11 @@ class Index(Reader):
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == self._identity
+
+    def digests(self) -> dict[str, tuple[tuple[int, ...], bytes]]:
+        """Of files outside of hosted directories: device, inode, size, mtime and ctime; digest."""
+        self._learn()
+        return self._digests
 
     def fact_numbered(self, number: int) -> tuple[int, str] | None:
         """Kind and path."""
@@ -107,41 +137,73 @@ class Index(Reader):
         known = self._facts.get(packed)
         if known is None:
             number = self.head.facts
-            after = NUMBER_AT + NEXT.size
-            known = self._append(packed[:NUMBER_AT] + NEXT.pack(number) + packed[after:])
+            made = bytearray(packed)
+            NEXT.pack_into(made, NUMBER_AT, number)
+            NEXT.pack_into(made, BEFORE_AT, self.head.last_fact)
+            known = self._append(bytes(made))
+            # The number is taken before anybody finds the fact: no two have the same.
             NEXT.pack_into(self._mapped, FACTS_AT, number + 1)
+            NEXT.pack_into(self._mapped, LAST_FACT_AT, known)
             self._facts[packed] = known
             self._by_number[number] = known
+            if kind == analysis.CONTENT and flags & SIGNED:
+                self._digests[path] = (device, inode, size, mtime, ctime), digest
         return known
 
     def add_entry(
         self, *, key: bytes, rest: bytes, facts: list[int], analysed: Analysed, label: str,
-        cost_ms: int, inline: dict[bytes, bytes],
+        cost_ms: int, inline: dict[bytes, bytes], bound: str = "",
     ) -> int:  # fmt: skip
-        """Publish an entry; its number. `inline` has the bytes of short outputs, by digest.
+        """Publish an entry; its number.
+
+        Args:
+            inline: the bytes of short outputs, by digest.
+            bound: why it is true of this workspace alone.
 
         Raises:
             NotCached: the index is full; nothing names what was written of it.
         """
+        made = Entry(
+            0, 0, 0, 0, len(analysed.outputs), 0, 0, 0, 0, 0, flags_of(analysed), cost_ms,
+            self._text(bound) if bound else 0, 0, self._text(label), int(time.time()), key, rest,
+        )  # fmt: skip
         outputs = b"".join(self._packed(each, inline) for each in analysed.outputs)
-        fact_list = self._append(b"".join(map(NEXT.pack, facts)) or b"\0")
+        return self.link_entry(made, facts, outputs, (analysed.text, analysed.errors))
+
+    def link_entry(
+        self, made: Entry, facts: Sequence[int], outputs: bytes, said: tuple[bytes, bytes]
+    ) -> int:
+        """Publish an entry whose lists and texts are these; its number. As `add_entry`."""
+        groups = [self._group(each) for each in grouped(facts)]
+        group_list = self._append(struct.pack(f"<{len(groups)}I", *groups) or b"\0")
         output_list = self._append(outputs or b"\0")
-        said = self._append(analysed.text or b"\0"), self._append(analysed.errors or b"\0")
-        (hash_,) = NEXT.unpack_from(key)
+        text, errors = (self._append(each or b"\0") for each in said)
+        (hash_,) = NEXT.unpack_from(made.key)
         head = self.head
         bucket = head.table * 8 + 4 * (hash_ % BUCKETS)
         (first,) = NEXT.unpack_from(self._map, bucket)
-        entry = self._append(
-            ENTRY.pack(
-                first, head.entries, len(facts), fact_list, len(analysed.outputs), output_list,
-                said[0], len(analysed.text), said[1], len(analysed.errors),
-                entries.NEEDS_REST if analysed.needs_rest else 0, cost_ms, self._text(label), 0,
-                key, rest,
-            )
+        whole = made._replace(
+            next=first, number=head.entries, group_count=len(groups), groups=group_list,
+            outputs=output_list, text=text, text_size=len(said[0]), errors=errors,
+            errors_size=len(said[1]),
         )  # fmt: skip
+        entry = self._append(ENTRY.pack(*whole))
         NEXT.pack_into(self._mapped, ENTRIES_AT, head.entries + 1)
         NEXT.pack_into(self._mapped, bucket, entry)
         return head.entries
+
+    def _group(self, facts: bytes) -> int:
+        self._learn()
+        known = self._groups.get(facts)
+        if known is None:
+            head = self.head
+            count = len(facts) // NEXT.size
+            known = self._append(GROUP.pack(count, head.groups, head.last_group) + facts)
+            # As with facts: who is killed here has spent a number, and no two groups share one.
+            NEXT.pack_into(self._mapped, GROUPS_AT, head.groups + 1)
+            NEXT.pack_into(self._mapped, LAST_GROUP_AT, known)
+            self._groups[facts] = known
+        return known
 
     def drop(self, number: int) -> None:
         """An entry that is not to answer any more gets a key that nobody has."""
@@ -149,6 +211,22 @@ class Index(Reader):
             if entry.number == number:
                 at = offset * 8 + entries.KEY_AT
                 self._mapped[at : at + len(entries.NO_KEY)] = entries.NO_KEY
+
+    def use(self, entry: Entry, at: float) -> None:
+        """It was of use at that time (seconds of the epoch)."""
+        for offset, each in self._chain(self.first_of(entry.key)):
+            if each.number == entry.number:
+                NEXT.pack_into(self._mapped, offset * 8 + USED_ENTRY_AT, int(at))
+
+    def replace(self, data: bytes) -> None:
+        """Programs find an index with these bytes from now on; who has this one mapped keeps it.
+
+        Raises:
+            OSError: nothing has changed, or only the image has.
+        """
+        if self.is_current():
+            write_image(self.image, data)
+            _make(self.path, data)
 
     def save(self) -> None:
         """Write the image: whole or not at all; not that of an index that was cleared."""
@@ -158,30 +236,49 @@ class Index(Reader):
     def _packed(self, output: Output, inline: dict[bytes, bytes]) -> bytes:
         what = output.hosted
         assert what is not None
-        held = 0
+        held = None
         if output.kind == analysis.SYMLINK:
-            held = self._text(what.link)
-        elif output.kind == analysis.FILE and what.digest in inline:
-            held = self._append(inline[what.digest] or b"\0")
-        path = self._text(output.path)
-        return OUTPUT.pack(output.kind, 0, what.mode, path, held, what.size, what.digest)
+            held = what.link.encode(errors="surrogateescape")
+        elif output.kind == analysis.FILE:
+            held = inline.get(what.digest)
+        return self.pack_output(output.kind, output.path, what.mode, what.size, what.digest, held)
+
+    def pack_output(
+        self, kind: int, path: str, mode: int, size: int, digest: bytes, held: bytes | None
+    ) -> bytes:
+        """An output as `link_entry` takes it; `held`: its bytes or text, if not in the store."""
+        where, at = self._text(path), 0
+        if held is not None:
+            is_link = kind == analysis.SYMLINK
+            at = self._raw_text(held) if is_link else self._append(held or b"\0")
+        return OUTPUT.pack(kind, 0, mode, where, at, size, digest)
 
     def _learn(self) -> None:
         """Facts and texts that are there, so that each is there once."""
         if self._is_learned:
             return
         self._is_learned = True
-        for offset in {fact for _, entry in self.walk() for fact in self.facts_of(entry)}:
-            packed = bytes(self._map[offset * 8 : offset * 8 + FACT.size])
+        self._groups = {facts: offset for offset, facts in self.each_group()}
+        for offset, packed in self.each_fact():
             fields = FACT.unpack(packed)
-            after = NUMBER_AT + NEXT.size
-            self._facts[packed[:NUMBER_AT] + bytes(NEXT.size) + packed[after:]] = offset
+            before = packed[:NUMBER_AT], packed[NUMBER_AT + 4 : BEFORE_AT], packed[BEFORE_AT + 4 :]
+            self._facts[bytes(4).join(before)] = offset
             self._by_number[fields[2]] = offset
-            for text in filter(None, fields[3:5]):  # its path and its link
-                self._texts[self.bytes_at(text)] = text
+            path = self.bytes_at(fields[3])
+            self._texts[path] = fields[3]
+            if fields[4]:
+                self._texts[self.bytes_at(fields[4])] = fields[4]
+            if fields[0] == analysis.CONTENT and fields[1] & SIGNED:
+                self._digests[path.decode(errors="surrogateescape")] = fields[5:10], fields[-1]
+
+    def add_text(self, text: str) -> int:
+        """Its offset, as `link_entry` takes it."""
+        return self._text(text)
 
     def _text(self, text: str) -> int:
-        raw = text.encode(errors="surrogateescape")
+        return self._raw_text(text.encode(errors="surrogateescape"))
+
+    def _raw_text(self, raw: bytes) -> int:
         known = self._texts.get(raw)
         if known is None:
             known = self._texts[raw] = self._append(raw + b"\0")
@@ -191,10 +288,19 @@ class Index(Reader):
         at = self.used
         end = (at + len(data) + 7) & ~7
         if end > MAX_BYTES:
-            raise NotCached("the index is full; it is begun anew when 'velo exec' begins")
+            raise NotCached("the index is full; room is made when 'velo exec' ends")
         self._mapped[at : at + len(data)] = data
-        struct.pack_into("<Q", self._mapped, USED_AT, end)
+        USED.pack_into(self._mapped, USED_AT, end)
         return at // 8
+
+
+def flags_of(analysed: Analysed) -> int:
+    flags = {
+        entries.NEEDS_REST: analysed.needs_rest,
+        entries.NEEDS_NULL: log.NO_INPUT in analysed.found_none,
+        entries.NEEDS_NO_TERMINAL: log.NO_TERMINAL in analysed.found_none,
+    }
+    return sum(flag for flag, is_set in flags.items() if is_set)
 
 
 def empty(owner: Owner) -> bytes:
@@ -202,8 +308,20 @@ def empty(owner: Owner) -> bytes:
     start = HEAD.size + 4 * BUCKETS
     text = owner.store.encode(errors="surrogateescape") + b"\0"
     used = (start + len(text) + 7) & ~7
-    head = Head(MAGIC, BUCKETS, used, 0, 0, start // 8, HEAD.size // 8, owner.salt)
+    head = Head(MAGIC, BUCKETS, used, 0, 0, start // 8, HEAD.size // 8, owner.salt, 0, 0, 0, 0)
     return (HEAD.pack(*head).ljust(start, b"\0") + text).ljust(used, b"\0")
+
+
+def _is_of_others(path: str, owner: Owner) -> bool:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(HEAD.size)
+    except OSError:
+        return False
+    if len(data) < HEAD.size:
+        return True
+    head = Reader(data).head
+    return (head.magic, head.salt) != (MAGIC, owner.salt)
 
 
 def _make(path: str, data: bytes) -> None:

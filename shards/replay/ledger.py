@@ -2,47 +2,56 @@
 
     <store>/replay/blobs/...            bytes of outputs, shared by all workspaces of the store
     <store>/replay/NAME.index           the image of the entries
-    <store>/replay/NAME.report.json     the last command's steps, and why each was run
+    <store>/replay/NAME.report.json     the last command's steps that had any, why each was run
+    <store>/replay/NAME.last.json       the last command, if it had none
     <store>/replay/NAME.totals.json     counts of all commands together
     <store>/replay/NAME.environments.json  with which variables each step was last recorded
+    <store>/replay/NAME.sources.json    by which clones of the workspace are known (clones.py)
+    <store>/replay/NAME.clones.json     what was taken over from them
     <store>/replay/NAME.unsure/...      what the first run of a step with randomness made
+    <store>/replay/NAME.place.json      where the workspace is, and its arena's index (commons.py)
 
 In: a store, a workspace. Out: paths, and what they hold. Never: a file that is half there, or a
-failure over one that is missing or damaged; values of variables, which may be secrets: digests.
+failure over one that is missing or damaged.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .outcomes import SCHEMA
-from .unit_log import ENVIRONMENT, UnitLog
+from . import json_files
+from .reports import COUNTS, SCHEMA
+from .rules import NO_RULES, Rules
 
-COUNTS = ("replayed", "run", "not_cached")
-STEPS_MAX = 20_000  # whose environment is remembered
-NAMES_SHOWN = 3
-DIGEST_CHARS = 16
+PLACE = ".place.json"
 
 
 class Ledger:
     """The files of one workspace. Whoever holds the sealer's lock may write them."""
 
-    def __init__(self, store: str, workspace: str) -> None:
-        name = hashlib.sha256(workspace.encode(errors="surrogateescape")).hexdigest()[:16]
+    def __init__(self, store: str, workspace: str, *, name: str = "") -> None:
+        """Of `workspace`; or, only to be read, of the one whose files have this name."""
+        name = name or hashlib.sha256(workspace.encode(errors="surrogateescape")).hexdigest()[:16]
+        self._store, self._workspace = store, workspace
         self.directory = Path(store, "replay")
         self.blobs = self.directory / "blobs"
         self.image = self.directory / f"{name}.index"
         self.unsure = self.directory / f"{name}.unsure"
         self._report = self.directory / f"{name}.report.json"
+        self._last = self.directory / f"{name}.last.json"
         self._totals = self.directory / f"{name}.totals.json"
-        self._environments = self.directory / f"{name}.environments.json"
+        self.environments = self.directory / f"{name}.environments.json"
+        self._place = self.directory / f"{name}{PLACE}"
+        self._sources = self.directory / f"{name}.sources.json"
+        self._clones = self.directory / f"{name}.clones.json"
+
+    def beside(self, name: str) -> Ledger:
+        """That of another workspace of the store, by the name of its files; only to be read."""
+        return Ledger(self._store, "", name=name)
 
     def make_room(self) -> None:
         """Make the directories: for us alone, since reports tell command lines.
@@ -54,11 +63,61 @@ class Ledger:
         for path in (self.directory, self.blobs):
             path.mkdir(mode=0o700, exist_ok=True)
 
+    def has_rules(self, rules: Rules) -> bool:
+        """Did the last session have these? Its entries were made by them."""
+        before = self.place().get("rules")
+        return (before or said(NO_RULES)) == said(rules)
+
+    def claim(self, index: str, rules: Rules = NO_RULES) -> None:
+        """Let others of the store know whose this is, and where entries are that are not kept yet.
+
+        Raises:
+            OSError: they do not know; the disk refused.
+        """
+        place = {"workspace": self._workspace, "index": index, "rules": said(rules)}
+        if self.place() != place:
+            json_files.write(self._place, place)
+
+    def place(self) -> dict[str, Any]:
+        """What `claim` let others know."""
+        return json_files.read(self._place) or {}
+
+    def sources(self) -> dict[str, int] | None:
+        """Some sources and their sizes; None: nobody has kept any yet."""
+        found = json_files.read(self._sources)
+        if found is None:
+            return None
+        return {name: size for name, size in found.items() if isinstance(size, int)}
+
+    def keep_sources(self, sources: dict[str, int]) -> None:
+        """As `add`."""
+        if sources and sources != self.sources():
+            json_files.write(self._sources, sources)
+
+    def clones(self) -> dict[str, Any]:
+        """What was kept by `keep_clones`."""
+        return json_files.read(self._clones) or {}
+
+    def keep_clones(self, seen: dict[str, list[int]]) -> None:
+        """As `add`."""
+        json_files.write(self._clones, seen)
+
+    @property
+    def bytes(self) -> int:
+        """What the files take that are neither blobs nor image."""
+        total = 0
+        for path in (self._report, self._totals, self.environments):
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
+
     def report(self) -> dict[str, Any] | None:
-        """Of the last command; None when there is none, or one of another version."""
-        found = _read(self._report)
-        is_ours = found is not None and found.get("schema") == SCHEMA
-        return found if is_ours else None
+        """Of the last command with steps; None when there is none, or one of another version."""
+        return _of_this_schema(self._report)
+
+    def last(self) -> dict[str, Any] | None:
+        """Of the last command, with steps or without; as `report`."""
+        return _of_this_schema(self._last) or self.report()
 
     def totals(self) -> dict[str, Any]:
         """`commands`, the counts and `saved_s` since `since` (seconds of the epoch)."""
@@ -66,7 +125,7 @@ class Ledger:
             "saved_s": 0.0,
             "since": int(time.time()),
         }
-        found = _read(self._totals) or {}
+        found = json_files.read(self._totals) or {}
         sound = {key: value for key, value in found.items() if isinstance(value, (int, float))}
         return {**empty, **sound}
 
@@ -76,106 +135,29 @@ class Ledger:
         Raises:
             OSError: the disk refused; the older files are as they were.
         """
-        _write(self._report, report)
         if not any(report[key] for key in COUNTS):
+            json_files.write(self._last, report)
             return
+        json_files.write(self._report, report)
+        self._last.unlink(missing_ok=True)
         totals = self.totals()
         totals["commands"] += 1
         for key in COUNTS:
             totals[key] += report[key]
         totals["saved_s"] = round(totals["saved_s"] + report["saved_s"], 2)
-        _write(self._totals, totals)
-
-    def environments(self) -> Environments:
-        return Environments(self._environments)
+        json_files.write(self._totals, totals)
 
     def clear(self) -> None:
         """Remove all but the blobs."""
-        for path in (self.image, self._report, self._totals, self._environments):
+        for path in (self.image, self._report, self._last, self._totals, self.environments):
             with suppress(FileNotFoundError):
                 path.unlink()
 
 
-class Environments:
-    """With which variables each step was last recorded: names, and digests of the values."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        found = _read(path) or {}
-        texts, steps = found.get("texts"), found.get("steps")
-        self._texts: dict[str, dict[str, str]] = texts if isinstance(texts, dict) else {}
-        self._steps: dict[str, str] = steps if isinstance(steps, dict) else {}
-        self._is_changed = False
-
-    def differing(self, unit: UnitLog) -> list[str] | None:
-        """Variables that this step had otherwise, or not at all, the last time; None: it is new."""
-        before = self._texts.get(self._steps.get(_step_of(unit), ""))
-        if before is None:
-            return None
-        now = _variables_of(unit)
-        return sorted(
-            name for name in before.keys() | now.keys() if before.get(name) != now.get(name)
-        )
-
-    def learn(self, unit: UnitLog) -> None:
-        """Remember this step's."""
-        variables = _variables_of(unit)
-        text = _digest(json.dumps(variables, sort_keys=True).encode())
-        step = _step_of(unit)
-        if self._steps.get(step) == text or len(self._steps) >= STEPS_MAX:
-            return
-        self._texts[text] = variables
-        self._steps[step] = text
-        self._is_changed = True
-
-    def save(self) -> None:
-        """Write them, without those that no step has any more."""
-        if self._is_changed:
-            used = {text: self._texts[text] for text in dict.fromkeys(self._steps.values())}
-            _write(self._path, {"texts": used, "steps": self._steps})
-            self._is_changed = False
+def _of_this_schema(path: Path) -> dict[str, Any] | None:
+    found = json_files.read(path)
+    return found if found is not None and found.get("schema") == SCHEMA else None
 
 
-def names_of(variables: Sequence[str]) -> str:
-    """`A, B and 3 more`."""
-    shown, more = ", ".join(variables[:NAMES_SHOWN]), len(variables) - NAMES_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _step_of(unit: UnitLog) -> str:
-    program, cwd, arguments = unit.words
-    return _digest("\0".join((program, cwd, *arguments)).encode(errors="surrogateescape"))
-
-
-def _variables_of(unit: UnitLog) -> dict[str, str]:
-    for record in unit.records:
-        if record.kind == ENVIRONMENT:
-            pairs = [entry.partition(b"=") for entry in record.payload.split(b"\0") if entry]
-            return {name.decode(errors="replace"): _digest(value) for name, _, value in pairs}
-    return {}
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:DIGEST_CHARS]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        if path.stat().st_uid != os.geteuid():
-            return None
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _write(path: Path, what: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "w") as file:
-            json.dump(what, file, ensure_ascii=True)
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+def said(rules: Rules) -> list[list[str]]:
+    return [sorted(each) for each in rules]

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import analysis, unit_log
+from . import analysis, reports, unit_log
 from .unit_log import UnitLog
 
 REPLAYED, RUN, NOT_CACHED = "replayed", "run", "not cached"
 LABEL_CHARS = 160
 SHELLS = ("sh", "bash", "dash")
-SCHEMA = 1  # of a report; raised when a key gets another name or meaning
 
 CHANGES = {
     analysis.CONTENT: "has changed",
@@ -68,7 +67,7 @@ def named(reason: str, process: int, unit: UnitLog) -> Reason:
     """A reason, with the program that gave it when the log tells."""
     if process == 0:
         return Reason(reason)
-    programs = [each for each in unit.records if each.kind == unit_log.PROGRAM]
+    programs = [each for each in unit.deeds if each.kind == unit_log.PROGRAM]
     names = [each.paths[1] for each in programs if each.process == process]
     return Reason(
         f"{reason} ({names[-1]}, pid {process})" if names else f"{reason} (pid {process})"
@@ -79,8 +78,7 @@ def report_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """One command's steps, counted and listed."""
     counts = Counter(each.outcome for each in outcomes)
     saved_ms = sum(each.saved_ms - each.ms for each in outcomes if each.outcome == REPLAYED)
-    return {
-        "schema": SCHEMA,
+    return reports.empty() | {
         "replayed": counts[REPLAYED],
         "run": counts[RUN],
         "not_cached": counts[NOT_CACHED],
@@ -88,3 +86,18 @@ def report_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "differing": [each.step for each in outcomes if each.verify is False],
         "steps": [each.as_json() for each in outcomes],
     }
+
+
+def made_by(unit: UnitLog) -> list[str]:
+    """Paths that a step wrote which is not cached."""
+    made: dict[str, None] = {}
+    for record in unit.deeds:
+        if record.kind == unit_log.RENAME:
+            old, new = record.paths
+            made.pop(old, None)
+            made[new] = None
+        elif record.kind in (unit_log.WRITE, unit_log.SYMLINK):
+            made[record.path] = None
+        elif record.kind == unit_log.GONE:
+            made.pop(record.path, None)
+    return [path for path in made if not path.startswith("/dev/")]

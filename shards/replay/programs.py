@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import os
 import re
+from typing import NamedTuple
 
 # Compilers, assemblers, linkers: they look at no time of a file and ask the clock for nothing but
 # random names.
 COMPILERS = re.compile(
     r"cc1|cc1plus|cc1obj|cc1objplus|f951|lto1|lto-wrapper|collect2|as|gas|ld|ld\.bfd|ld\.gold|gold|ld\.lld|lld|"
-    r"ld64\.lld|mold|ld\.mold|gcc|g\+\+|cc|c\+\+|cpp|c89|c89-gcc|c99|c99-gcc|gfortran|clang|clang\+\+|clang-cpp|"
+    r"ld64\.lld|rust-lld|wasm-ld|mold|ld\.mold|gcc|g\+\+|cc|c\+\+|cpp|c89|c89-gcc|c99|c99-gcc|gfortran|clang|clang\+\+|clang-cpp|"
     r"ar|ranlib|gcc-ar|gcc-ranlib|gcc-nm|llvm-ar|llvm-ranlib|nm|objcopy|objdump|strip|readelf|size|rustc"
 )
 # Shells and small tools: no times, no clock, unless their arguments ask for it (ASKS_FOR_TIMES).
 TOOLS = re.compile(
     r"sh|dash|bash|busybox|rm|mkdir|mv|cp|ln|cat|echo|printf|true|false|test|\[|touch|sed|grep|egrep|fgrep|tr|cut|"
     r"head|tail|sort|uniq|wc|basename|dirname|env|expr|install|tee|cmp|chmod|awk|mawk|gawk|m4|rmdir|pwd|cmake|"
-    r"git-rev-parse|diff|xargs|nice|flex|bison|yacc|lex"
+    r"git-rev-parse|diff|xargs|nice|flex|bison|yacc|lex|tsc"
 )
+# Of these, what makes an output of what it reads, if it is a device. Others name temporary files.
+PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
+# TypeScript's compiler, which is a script: it compares times, and writes none.
+TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
 RUNTIMES = re.compile(
     r"python[\d.]*|node|nodejs|perl[\d.]*|ruby[\d.]*|lua[\d.]*|tclsh[\d.]*|php[\d.]*"
 )
+
+SYSTEM = ("/usr/", "/lib", "/etc/")
 
 ASKS_FOR_TIMES = re.compile(
     r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)"
@@ -36,13 +43,19 @@ ASKS_FOR_DATE = re.compile(
     r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\("
 )
 
+ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
+KEEPS_TIMES = re.compile(r"-?\w*U\w*")  # the first argument of an archiver
+ARCHIVES_TIMES = re.compile(r"(?:^|[\s;&|(/-])(?:ar|ranlib)\s(?:[^;&|]*\s)?-?\w*U\w*(?:\s|$)")
+
 PREFIX = re.compile(r"^(?:[\w.]+-){2,3}(?=[a-z])")
 SUFFIX = re.compile(r"-\d+(?:\.\d+)*$")
 
 
-def name_of(path: str, invoked: str) -> str:
+def name_of(path: str, invoked: str, script: str = "") -> str:
     """`x86_64-linux-gnu-gcc-12` is gcc; what a multi-call program was called as is what it is."""
     name = os.path.basename(path)
+    if name in ("node", "nodejs") and TSC.search(script):
+        return "tsc"
     if name in ("busybox", "coreutils", "toybox"):
         name = invoked
     return SUFFIX.sub("", PREFIX.sub("", name))
@@ -57,5 +70,54 @@ def is_blind(name: str) -> bool:
     return is_compiler(name) or TOOLS.fullmatch(name) is not None
 
 
+def keeps_times(name: str, first: str, arguments: str) -> bool:
+    """Archivers put times of files into archives, when they are told to."""
+    told = KEEPS_TIMES.fullmatch(first) or ARCHIVES_TIMES.search(arguments)
+    return ARCHIVERS.fullmatch(name) is not None and told is not None
+
+
+def passes_on(name: str) -> bool:
+    return PASSES_ON.fullmatch(name) is not None
+
+
 def is_runtime(name: str) -> bool:
     return RUNTIMES.fullmatch(name) is not None
+
+
+def runs_plugins(name: str) -> bool:
+    """Code of the project runs inside of it: macros of Rust."""
+    return name == "rustc"
+
+
+def crates_in(cwd: str, arguments: list[str]) -> set[str]:
+    """Directories in which rustc finds the crates that crates depend on."""
+    words = [each.removeprefix("dependency=") for each in arguments if "dependency=" in each]
+    return {os.path.normpath(os.path.join(cwd, word.removeprefix("-L"))) for word in words}
+
+
+def caches_in(cwd: str, arguments: list[str]) -> tuple[str, ...]:
+    """The directory in which rustc keeps what it knows of the last compilation, and trusts none."""
+    words = [each.partition("incremental=") for each in arguments]
+    return tuple(os.path.normpath(os.path.join(cwd, path)) for _, found, path in words if found)
+
+
+class Start(NamedTuple):
+    """An interpreter that reads its own files, and has not come to its script."""
+
+    home: str  # below which it is installed: of `/x/bin/python3`, `/x/`
+    script: tuple[str, ...]  # how its paths begin
+    names: tuple[str, ...]  # and how its name does, wherever the process stands by then
+
+    @classmethod
+    def of(cls, program: str, script: str, cwd: str) -> Start:
+        """Of `program SCRIPT`. A symlink there is followed by some interpreters."""
+        home = os.path.dirname(os.path.dirname(program)).rstrip("/") + "/"
+        named = os.path.normpath(os.path.join(cwd, script))
+        paths = (named, os.path.realpath(named))
+        return cls(home, paths, tuple(map(os.path.basename, paths)))
+
+    def goes_on(self, path: str) -> bool:
+        """Does reading `path` belong to the start? It is installed, and not the script."""
+        installed = path.startswith(SYSTEM) or (self.home != "/" and path.startswith(self.home))
+        is_script = path.startswith(self.script) or os.path.basename(path).startswith(self.names)
+        return installed and not is_script

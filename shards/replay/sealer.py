@@ -7,7 +7,6 @@ time.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import threading
@@ -15,55 +14,37 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import analysis, entries, outcomes, programs, unit_log
-from .analysis import Analysed, Fact, NotCached
-from .blobs import Blobs, forget_kept
-from .facts import RACY_NS, WINDOW_S, Looker
-from .index import FULL_BYTES, Body, Index, Owner
-from .ledger import Ledger, names_of
+from .. import deaf
+from . import (
+    analysis,
+    commons,
+    compaction,
+    entries,
+    outcomes,
+    portable,
+    programs,
+    reports,
+    spool,
+    unit_log,
+)  # fmt: skip
+from .analysis import Analysed, NotCached
+from .blobs import SUFFIX, Blobs, forget_kept
+from .clones import Clones
+from .environments import Environments, names_of
+from .finder import Finder
+from .index import FULL_BYTES, Body, Index, Owner, empty, flags_of
+from .ledger import Ledger
 from .outcomes import NOT_CACHED, REPLAYED, RUN, Outcome, Reason
-from .unit_log import Hosted, Torn, UnitLog
+from .rules import NO_RULES, Rules
+from .spool import directory_of, locked, salt
+from .unit_log import Torn, UnitLog
 
-VERSION = b"velo-replay-1"
-POLL_S = 1.0  # units of one pass share what is found of files
-ORDER = {  # of facts: what an edit changes first
-    (True, analysis.CONTENT): 0,
-    (True, analysis.F_ABSENT): 1,
-    (False, analysis.CONTENT): 3,
-}
-
-
-def directory_of(memory: str) -> str:
-    """Where the library and the sealer meet, in an arena's memory."""
-    return os.path.join(memory, "r")
-
-
-def salt() -> bytes:
-    """Entries of another machine, kernel or version of this code answer nothing here."""
-    cpu: set[str] = set()
-    wanted = ("model name", "flags", "CPU part", "Features")
-    with suppress(OSError), open("/proc/cpuinfo") as file:
-        cpu = {line for line in file if line.startswith(wanted)}
-    machine = "\0".join([*os.uname(), *sorted(cpu)])
-    return hashlib.sha256(VERSION + machine.encode()).digest()
-
-
-@contextmanager
-def locked(directory: str) -> Iterator[None]:
-    """While one seals, clears or checks, the others wait.
-
-    Raises:
-        OSError: there is no such directory.
-    """
-    path = os.path.join(directory, "lock")
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+POLL_S = 1.0
+BATCH, WAIT_S, KEPT_BYTES = 64, 10.0, 64 << 20  # what is not left for later: units, time, outputs
+USED_S = 3600  # a use that is this much later than the last one is kept, too
+MAX_BYTES = 4 << 30  # of one workspace, when nobody says
 
 
 class Sealer:
@@ -77,6 +58,8 @@ class Sealer:
         store: str,
         mode: str = "on",
         never: Sequence[str] = (),
+        max_bytes: int = MAX_BYTES,
+        rules: Rules = NO_RULES,
     ) -> None:
         """Make ready what programs map.
 
@@ -86,6 +69,8 @@ class Sealer:
             store: the directory of the store.
             mode: as `[replay] mode` has it.
             never: patterns of programs whose steps are always run.
+            max_bytes: what entries and outputs of this workspace may take in the store.
+            rules: what the user says of programs and directories.
 
         Raises:
             OSError: a directory or the index cannot be made; then there is no replay.
@@ -97,25 +82,29 @@ class Sealer:
         self._blobs = Blobs(self.ledger.blobs)
         self._owner = Owner(salt(), str(self.ledger.blobs))
         self._index_path = os.path.join(self.directory, "index")
-        self._mode, self._never = mode, never
-        self._environments = self.ledger.environments()
-        self._looker = Looker(workspace)
+        self._mode, self._never, self._max_bytes = mode, never, max_bytes
+        self._rules = rules
+        self._environments = Environments(self.ledger.environments)
+        self._finder = Finder(workspace)
+        self._place = portable.Place(workspace)
+        self._clones = Clones(self.ledger, workspace, self._owner, rules)
         self._index: Index | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_changed = False
-        self._found: dict[Fact, _Found] = {}
-        self._offsets: dict[tuple[Fact, Body], int] = {}
         self._added: set[int] = set()  # numbers of entries
-        self._began = 0.0  # the pass over the logs that is under way
         self.outcomes: list[Outcome] = []
         with locked(self.directory):
             self._make_ready()
+            with suppress(OSError):  # whoever is killed before finds the old rules, and goes on
+                self.ledger.claim(self._index_path, rules)
+                self._take_over()
 
     def start(self) -> None:
         """Seal in the background until `finish`."""
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        with deaf.starting_threads():
+            self._thread.start()
 
     def finish(self, command: Sequence[str]) -> dict[str, Any]:
         """Seal what is left; what happened during `command`, as a report."""
@@ -126,23 +115,38 @@ class Sealer:
             self._seal_all()
             self.outcomes += self._answered()
             report = outcomes.report_of(self.outcomes)
-            report |= {"command": list(command), "mode": self._mode, "at": int(time.time())}
+            report |= reports.head(command, self._mode)
             with suppress(OSError):
                 self._keep(report)
+            forget_kept(self.directory)
         return report
 
     def _run(self) -> None:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        last = time.monotonic()
         while not self._stop.wait(POLL_S):
             with suppress(OSError), locked(self.directory):
-                self._seal_all()
+                if self._is_due(time.monotonic() - last):
+                    self._seal_all()
+                    last = time.monotonic()
+
+    def _is_due(self, waited_s: float) -> bool:
+        """Units that are sealed together share what is found of files; few wait for the end."""
+        units = kept_bytes = 0
+        for entry in os.scandir(self.directory):
+            units += entry.name.endswith(spool.FROZEN)
+            if entry.name.endswith(SUFFIX):
+                with suppress(OSError):
+                    kept_bytes += entry.stat().st_size
+        return units >= BATCH or kept_bytes >= KEPT_BYTES or (units > 0 and waited_s >= WAIT_S)
 
     def _keep(self, report: dict[str, Any]) -> None:
         """What outlives the arena."""
-        index = self._there()
         if self._is_changed:
-            index.save()
+            self._make_room()
+            self._clones.keep_sources(self._there())
+        index = self._there()
         self._environments.save()
         report |= {"index_bytes": index.used, "entries": index.head.entries}
         self.ledger.add(report)
@@ -151,12 +155,39 @@ class Sealer:
 
     def _make_ready(self) -> None:
         self._sweep()
-        with suppress(FileNotFoundError):
-            if os.stat(self._index_path).st_blocks * 512 > FULL_BYTES:
-                os.unlink(self._index_path)  # programs that have it mapped keep theirs
+        if self._there().used > FULL_BYTES:  # who filled it was killed
+            with suppress(OSError):
+                self._make_room()
         index = self._there()
+        if not self.ledger.has_rules(self._rules):
+            for entry in index.live():
+                index.drop(entry.number)
+            with suppress(OSError):
+                index.save()
         if self._never:
             self._drop_never(index)
+
+    def _take_over(self) -> None:
+        """What clones of this workspace have learned since the last time."""
+        index = self._there()
+        self._is_changed |= self._clones.take(index) > 0
+        if self._is_changed and self._never:
+            self._drop_never(index)
+
+    def _make_room(self) -> None:
+        """Keep the index, without what was not used for longest if there is too much."""
+        index = self._there()
+        before = index.live()
+        stay = compaction.staying(
+            index, max_bytes=self._max_bytes, index_bytes=FULL_BYTES, more_bytes=self.ledger.bytes
+        )
+        if len(stay) == len(before):
+            index.save()
+            return
+        named = {digest for entry in before for digest in index.blobs_of(entry)}
+        named -= {digest for entry in stay for digest in index.blobs_of(entry)}
+        index.replace(compaction.compacted(index, stay, empty(self._owner)))
+        commons.remove_unnamed(self.ledger.directory, named)
 
     def _there(self) -> Index:
         if self._index is not None and not self._index.is_current():
@@ -164,7 +195,6 @@ class Sealer:
         if self._index is None:
             image = str(self.ledger.image)
             self._index = Index(self._index_path, owner=self._owner, image=image)
-            self._offsets.clear()
             self._added.clear()
         return self._index
 
@@ -199,12 +229,13 @@ class Sealer:
     # ---- sealing -------------------------------------------------------------------------------
 
     def _seal_all(self) -> None:
-        self._began = time.monotonic()
-        names = [name for name in os.listdir(self.directory) if name.endswith(".f")]
+        names = [name for name in os.listdir(self.directory) if name.endswith(spool.FROZEN)]
+        self._finder.begin_pass()
+        has_rules = self.ledger.has_rules(self._rules)
         for name in sorted(names, key=lambda name: (len(name), name)):
             path = os.path.join(self.directory, name)
             try:
-                self.outcomes.append(self._seal(unit_log.read(path)))
+                self.outcomes.append(self._seal(unit_log.read(path), keeps=has_rules))
             except Torn:
                 reason = Reason("a process of it was killed")
                 self.outcomes.append(Outcome("", NOT_CACHED, reason, 0))
@@ -216,24 +247,26 @@ class Sealer:
         if names:
             forget_kept(self.directory)
 
-    def _seal(self, unit: UnitLog) -> Outcome:
+    def _seal(self, unit: UnitLog, *, keeps: bool) -> Outcome:
         label = outcomes.label_of(unit.words[2])
         took_ms = unit.took_ns / 1e6
         try:
+            if not keeps:
+                raise NotCached("another command began meanwhile, and velo.toml has changed")
             self._refuse_never(unit)
             why = self._why(unit)
-            analysed = analysis.analyse(unit)
+            analysed = analysis.analyse(unit, self._rules)
             verify = self._verify(unit, analysed) if unit.expected >= 0 else None
             self._publish(unit, analysed, label, took_ms)
         except NotCached as reason:
             why = outcomes.named(str(reason), reason.process, unit)
-            return Outcome(label, NOT_CACHED, why, took_ms, makes=made_by(unit))
+            return Outcome(label, NOT_CACHED, why, took_ms, makes=outcomes.made_by(unit))
         self._environments.learn(unit)
         makes = [each.path for each in analysed.outputs if each.kind != analysis.GONE]
         return Outcome(label, RUN, why, took_ms, verify=verify, makes=makes)
 
     def _refuse_never(self, unit: UnitLog) -> None:
-        for record in unit.records if self._never else ():
+        for record in unit.deeds if self._never else ():
             if record.kind == unit_log.PROGRAM:
                 path, invoked = record.paths
                 if self._is_never(path) or self._is_never(invoked):
@@ -241,64 +274,50 @@ class Sealer:
 
     def _publish(self, unit: UnitLog, analysed: Analysed, label: str, took_ms: float) -> None:
         index = self._there()
-        bodies = self._bodies(unit, analysed)
-        if analysed.provisional and not self._confirmed(unit, analysed, bodies):
-            raise NotCached("it asked for randomness: cached when a second run makes the same")
-        facts = list(dict.fromkeys(self._offset(index, *each) for each in bodies))
-        if self._is_known(index, unit.key, analysed, facts):
-            return
-        inline = self._blobs.keep(analysed.outputs, self.directory)
-        number = index.add_entry(
-            key=unit.key, rest=unit.rest, facts=facts, analysed=analysed, label=label,
-            cost_ms=int(took_ms), inline=inline,
-        )  # fmt: skip
+        facts = self._finder.places(index, unit, analysed)
+        if analysed.provisional and not self._confirmed(unit, analysed):
+            raise NotCached(
+                "it asked for randomness or durations: cached when a second run makes the same"
+            )
+        with self._naming():
+            if self._is_known(index, unit, analysed, facts):
+                return
+            bound = portable.why_bound(unit, analysed, self._place, self._bytes_of)
+            inline = self._blobs.keep(analysed.outputs, self.directory)
+            number = index.add_entry(
+                key=unit.key, rest=unit.rest, facts=facts, analysed=analysed, label=label,
+                cost_ms=int(took_ms), inline=inline, bound=bound,
+            )  # fmt: skip
         self._added.add(number)
         self._is_changed = True
 
-    def _offset(self, index: Index, fact: Fact, body: Body) -> int:
-        offset = self._offsets.get((fact, body))
-        if offset is None:
-            offset = self._offsets[fact, body] = index.add_fact(body, fact.path, fact.link)
-        return offset
+    def _bytes_of(self, digest: bytes) -> bytes | None:
+        """Of an output, as the library left it, or as it was kept before."""
+        for path in (os.path.join(self.directory, digest.hex() + SUFFIX), self._blobs.path(digest)):
+            with suppress(OSError), open(path, "rb") as file:
+                return file.read()
+        return None
 
-    def _bodies(self, unit: UnitLog, analysed: Analysed) -> list[tuple[Fact, Body]]:
-        """The facts as they are stored, those first that an edit changes first."""
-        found = []
-        now, racy = time.monotonic(), unit.began_ns - RACY_NS
-        for fact in self._spelled_out(analysed.facts):
-            known = self._found.get(fact)
-            if known is not None and known.newest_ns <= racy and known.holds(self._began, now):
-                found.append(known.ordered)
-                continue
-            hosted = hosted_at(analysed, fact)
-            body = self._looker.body(fact, hosted, unit.began_ns)
-            inside = body[1] & entries.IN_WORKSPACE != 0
-            ordered = ORDER.get((inside, body[0]), 2 if inside else 4), fact, body
-            found.append(ordered)
-            if hosted is None:
-                self._found[fact] = _Found(now, max(body[5], body[6]), ordered, inside)
-        for fact in analysed.before:
-            body = self._looker.absent(fact)
-            inside = body[1] & entries.IN_WORKSPACE != 0
-            found.append((ORDER.get((inside, body[0]), 4), fact, body))
-        found.sort(key=lambda each: each[0])
-        return [(fact, body) for _, fact, body in found]
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """What is in the store stays there until an entry names it."""
+        try:
+            with commons.naming(self.ledger.directory):
+                yield
+        except OSError as error:
+            raise NotCached(f"the store cannot be used: {error.strerror}") from None
 
-    def _spelled_out(self, facts: list[Fact]) -> list[Fact]:
-        every: dict[Fact, None] = {}
-        for fact in facts:
-            if fact.kind == analysis.RESOLVED:
-                every.update(dict.fromkeys(self._looker.steps_of(fact.path, fact.link)))
-            else:
-                every[fact] = None
-        return list(every)
-
-    def _confirmed(
-        self, unit: UnitLog, analysed: Analysed, bodies: list[tuple[Fact, Body]]
-    ) -> bool:
+    def _confirmed(self, unit: UnitLog, analysed: Analysed) -> bool:
         """Two native runs with the same inputs made the same."""
-        made = tuple((each.kind, each.path, digest_of(each)) for each in analysed.outputs)
-        seen = (tuple(body for _, body in bodies), made, analysed.text, analysed.errors)
+        made = left_of(made_of(analysed))
+        names = sorted(
+            {
+                (each.fact.kind, each.fact.path, each.fact.link, essence_of(each.body))
+                for each in self._finder.all_of(self._there(), unit, analysed)
+                if each.fact.path not in analysed.temporary
+            }
+        )
+        seen = (names, made, analysed.text, analysed.errors)
         mark = hashlib.sha256(repr(seen).encode()).digest()
         path = self.ledger.unsure / unit.key.hex()
         before = b""
@@ -309,14 +328,21 @@ class Sealer:
             path.write_bytes(mark)
         return before == mark
 
-    def _is_known(self, index: Index, key: bytes, analysed: Analysed, facts: list[int]) -> bool:
-        """Some entry of this key says the same already, and its bytes are there."""
+    def _is_known(self, index: Index, unit: UnitLog, analysed: Analysed, facts: list[int]) -> bool:
+        """Some entry of this key says the same already, and its bytes are there.
+
+        That it did not answer may be their fault, so they are read."""
         return any(
-            index.facts_of(entry) == facts
+            entry.flags == flags_of(analysed)
+            and (not analysed.needs_rest or entry.rest == unit.rest)
+            and index.facts_of(entry) == facts
             and index.outputs_of(entry) == made_of(analysed)
-            and all(self._blobs.path(digest).exists() for digest in index.blobs_of(entry))
-            for entry in index.of_key(key)
+            and self._blobs.hold(index.sizes_of(entry), read=self._should_answer(entry))
+            for entry in index.of_key(unit.key)
         )
+
+    def _should_answer(self, entry: entries.Entry) -> bool:
+        return self._mode == "on" and entry.number not in self._added
 
     def _verify(self, unit: UnitLog, analysed: Analysed) -> bool:
         """A step that would have been answered ran: did it make what the entry says?"""
@@ -325,7 +351,8 @@ class Sealer:
         if entry is None:
             return True
         said = (analysed.text, analysed.errors)
-        same = made_of(analysed) == index.outputs_of(entry) and index.said_by(entry) == said
+        made = left_of(made_of(analysed)), left_of(index.outputs_of(entry))
+        same = made[0] == made[1] and index.said_by(entry) == said
         if not same:
             index.drop(unit.expected)
             self._is_changed = True
@@ -336,7 +363,7 @@ class Sealer:
     def _why(self, unit: UnitLog) -> Reason:
         """Why no entry answered. To be asked before the step has one."""
         index = self._there()
-        for record in unit.records:
+        for record in unit.deeds:
             if record.kind == unit_log.WHY:
                 found = index.fact_numbered(int.from_bytes(record.payload[:4], "little"))
                 if found is not None:
@@ -357,7 +384,8 @@ class Sealer:
     def _why_new(self, unit: UnitLog) -> Reason:
         variables = self._environments.differing(unit)
         if variables is None:
-            return Reason("new")
+            bound = self._clones.bound(unit.key)
+            return Reason(f"new here, and not taken from a clone: {bound}" if bound else "new")
         if not variables:
             return Reason("new: its umask, limits, user or standard streams are others")
         return Reason(f"new: {names_of(variables)} in the environment changed", "", variables[0])
@@ -372,6 +400,7 @@ class Sealer:
         for number, micros in answers:
             entry = known.get(number)
             if entry is not None:
+                self._note_use(entry)
                 makes = [
                     each.path for each in index.outputs_of(entry) if each.kind != analysis.GONE
                 ]
@@ -381,9 +410,17 @@ class Sealer:
                 )  # fmt: skip
         return found
 
+    def _note_use(self, entry: entries.Entry) -> None:
+        now = time.time()
+        if now - entry.used_at >= USED_S:
+            self._is_changed = True
+            for digest in self._there().blobs_of(entry):
+                self._blobs.use(digest)
+        self._there().use(entry, now)
+
     def _answers(self) -> list[tuple[int, int]]:
         """Entry's number and microseconds of each step that was answered since the last report."""
-        path = os.path.join(self.directory, "answers")
+        path = os.path.join(self.directory, spool.ANSWERS)
         try:
             os.rename(path, path + ".taken")
             with open(path + ".taken") as file:
@@ -394,23 +431,10 @@ class Sealer:
         return [(int(line[0]), int(line[1])) for line in lines if len(line) == 2]
 
 
-class _Found(NamedTuple):
-    """A fact as it was found. All units of a pass ended before it began, so it serves them all."""
-
-    at: float
-    newest_ns: int
-    ordered: tuple[int, Fact, Body]
-    inside: bool  # of the workspace
-
-    def holds(self, began: float, now: float) -> bool:
-        """Files outside of the workspace are asked for once in a while."""
-        return self.at >= began or (not self.inside and now - self.at < WINDOW_S)
-
-
-def hosted_at(analysed: Analysed, fact: Fact) -> Hosted | None:
-    """What the library says of a hosted path; None of one outside."""
-    why = unit_log.LISTED if fact.kind == analysis.F_NAMES else unit_log.INPUT
-    return analysed.hosted.get((fact.path, why))
+def essence_of(body: Body) -> Body | tuple[int, int, bytes]:
+    """Without what says which file it was when its bytes are known."""
+    kind, digest = body[0], body[-1]
+    return (kind, body[7], digest) if kind in (analysis.CONTENT, analysis.F_NAMES) else body
 
 
 def made_of(analysed: Analysed) -> list[entries.Made]:
@@ -422,20 +446,8 @@ def made_of(analysed: Analysed) -> list[entries.Made]:
     ]
 
 
-def digest_of(output: analysis.Output) -> bytes | None:
-    return output.hosted and output.hosted.digest
-
-
-def made_by(unit: UnitLog) -> list[str]:
-    """Paths that a step wrote which is not cached."""
-    made: dict[str, None] = {}
-    for record in unit.records:
-        if record.kind == unit_log.RENAME:
-            old, new = record.paths
-            made.pop(old, None)
-            made[new] = None
-        elif record.kind in (unit_log.WRITE, unit_log.SYMLINK):
-            made[record.path] = None
-        elif record.kind == unit_log.GONE:
-            made.pop(record.path, None)
-    return [path for path in made if not path.startswith("/dev/")]
+def left_of(outputs: list[entries.Made]) -> list[entries.Made]:
+    """What two runs have in common: what is gone may have had a name of chance, and threads have
+    no order."""
+    left = (each for each in outputs if each.kind != analysis.GONE)
+    return sorted(left, key=lambda each: (each.path, each.kind))

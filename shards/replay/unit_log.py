@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from velo.interpose import core
 
 MAGIC = 0x31474C56
 HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x")
 RECORD = struct.Struct("<IHHII")
+END_MAX = 1 << 40  # no log is longer
 HOSTED = struct.Struct("<QQqqII32s")
 assert HEAD.size == 224
 
 (
     KEY, ENVIRONMENT, WHY, PROGRAM, OBJECT, FORKED, READ, ABSENT, STAT, LSTAT, ACCESS, LINK,
     NO_LINK, REAL, ERROR, WRITE, GONE, RENAME, MKDIR, SYMLINK, CHMOD, FSTAT,
-    TEXT, HOSTED_PATH, LIST, ASKED,
-) = range(1, 27)  # fmt: skip
+    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED,
+) = range(1, 29)  # fmt: skip
+
+# What was asked: the same, whoever asked and when, as long as nothing is changed.
+QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL}
+_KNOWN: dict[bytes, bytes] = {}  # one object for equal keys
+_QUESTION_BITS = sum(1 << kind for kind in QUESTIONS)
 
 TRUNCATED, NEW, MAYBE_NEW, APPENDS = 1, 2, 4, 8
 ITSELF, OPENED = 1, 2  # of ABSENT
+BY_PLUGIN = 128  # of ASKED: code that was loaded after the program's start
+TO_RUN = 1  # of READ: by the kernel
+GIVEN_TEXT = 1  # of PROGRAM: `python -c`
 STREAM_NULL, STREAM_PIPE, STREAM_FILE, STREAM_OTHER = range(4)
 
 TAINTS = (
@@ -26,7 +38,6 @@ TAINTS = (
     "it names too many files",
     "a program that cannot be entered ran",
     "it used a socket",
-    "it made a date of the time",
     "it read the names in a directory",
     "it changed a file that was there before",
     "it wrote outside of the hosted directories",
@@ -40,7 +51,9 @@ TAINTS = (
     "it changed its root, namespace or user",
     "its standard input is something to read",
 )
-CLOCK, RANDOM, MACHINE = 64, 65, 66
+LINKED = TAINTS[7]
+# Of ASKED
+CLOCK, RANDOM, MACHINE, CALENDAR, SEEDS, NO_INPUT, NO_TERMINAL, RESOURCES, INTERVAL = range(64, 73)
 
 
 class Torn(Exception):
@@ -71,9 +84,28 @@ class Record(NamedTuple):
         return decode(self.payload)
 
     @property
+    def texts(self) -> tuple[str, str, str]:
+        """Of a PROGRAM: its path, the name that it was called by, and its first argument."""
+        path, name, *rest = self.payload.split(b"\0")
+        script = rest[0] if rest else b""
+        return decode(path), decode(name), decode(script)
+
+    @property
     def paths(self) -> tuple[str, str]:
         first, _, second = self.payload.partition(b"\0")
         return first.decode(errors="surrogateescape"), decode(second)
+
+
+class Life(NamedTuple):
+    """What a process asked, from its beginning or from its last program on."""
+
+    process: int
+    questions: list[bytes]  # keys; the first is that of its program, if it began with one
+
+
+def record_of(key: bytes, process: int) -> Record:
+    """A key has kind, flags and payload of a record."""
+    return Record(key[0] | key[1] << 8, key[2] | key[3] << 8, process, key[4:])
 
 
 class UnitLog(NamedTuple):
@@ -97,12 +129,21 @@ class UnitLog(NamedTuple):
     rest: bytes
     alive: int
     expected: int  # number of the entry that would have answered, or -1
-    records: list[Record]
+    keys: list[bytes]  # of all records, in their order
+    processes: list[int]  # of all records
+    lives: list[Life]
+    deeds: list[Record]  # all records that are no questions, and programs
+    positions: list[int]  # of the deeds
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """All of them: hundreds of questions among a dozen of deeds."""
+        return list(map(record_of, self.keys, self.processes))
 
     @property
     def words(self) -> tuple[str, str, list[str]]:
         """Program, working directory, arguments."""
-        for record in self.records:
+        for record in self.deeds:
             if record.kind == KEY:
                 texts = record.payload.split(b"\0")[:-1]
                 program, cwd, *arguments = (text.decode(errors="surrogateescape") for text in texts)
@@ -129,24 +170,21 @@ def read(path: str) -> UnitLog:
         if fields[0] != MAGIC:
             raise Torn
         data += file.read(max(0, fields[2] - HEAD.size))
-    records = []
-    at = HEAD.size
-    while at < fields[2]:
-        if at + RECORD.size > len(data):
-            raise Torn
-        size, kind, flags, process, length = RECORD.unpack_from(data, at)
-        start = at + RECORD.size
-        if size < RECORD.size + length or start + length > len(data):
-            raise Torn
-        records.append(Record(kind, flags, process, data[start : start + length]))
-        at += size
+    end = max(HEAD.size, min(fields[2], END_MAX))
+    try:
+        keys, processes, lives, positions = core.records(
+            data, HEAD.size, end, questions=_QUESTION_BITS, program=PROGRAM, known=_KNOWN
+        )
+    except ValueError:
+        raise Torn from None
     (_, _, _, started, enlisted, failed, forked, vouched, spoke, taint, taint_process, streams,
      captured, _root, status, began_ns, _ended_ns, began_at, ended_at, key, rest, alive, expected,
     ) = fields  # fmt: skip
     return UnitLog(
         path, started, enlisted, failed, forked, vouched, bool(spoke), taint, taint_process,
         streams, bool(captured), status, began_ns, ended_at - began_at, key, rest, alive,
-        expected - 1, records,
+        expected - 1, keys, processes, [Life(*life) for life in lives],
+        [record_of(keys[at], processes[at]) for at in positions], positions,
     )  # fmt: skip
 
 

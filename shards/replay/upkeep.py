@@ -10,14 +10,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
 from typing import NamedTuple
 
+from . import commons
 from .blobs import Blobs
 from .entries import KEY_AT, NO_KEY, Reader
 from .index import Index, Owner, image_of, write_image
 from .ledger import Ledger
-from .sealer import directory_of, locked, salt
+from .spool import directory_of, locked, salt
 
 
 class Status(NamedTuple):
@@ -25,6 +25,14 @@ class Status(NamedTuple):
     index_bytes: int
     blobs: int
     blob_bytes: int
+    more_bytes: int  # reports, and what `velo explain` remembers
+    store_blobs: int  # of all workspaces
+    store_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """What counts against `[replay] max_size`."""
+        return self.index_bytes + self.blob_bytes + self.more_bytes
 
 
 class Verified(NamedTuple):
@@ -46,11 +54,13 @@ class Upkeep:
     def status(self) -> Status:
         with self._locked():
             reader = self._reader()
+            every = list(commons.blobs_in(self._ledger.directory))
+            shared = self._ledger.bytes, len(every), sum(blob.size_bytes for blob in every)
             if reader is None:
-                return Status(0, 0, 0, 0)
-            digests = _blobs_of(reader)
+                return Status(0, 0, 0, 0, *shared)
+            digests = commons.names_in(reader)
             sizes = [self._blobs.size(digest) for digest in digests]
-            return Status(len(reader.live()), reader.used, len(digests), sum(sizes))
+            return Status(len(reader.live()), reader.used, len(digests), sum(sizes), *shared)
 
     def verify(self) -> Verified:
         """Drop each entry of which an output in the store is missing or has other bytes.
@@ -62,7 +72,7 @@ class Upkeep:
             reader = self._reader()
             if reader is None:
                 return Verified(0, 0, 0, 0)
-            entries, digests = reader.live(), _blobs_of(reader)
+            entries, digests = reader.live(), commons.names_in(reader)
             unsound = {digest for digest in digests if not self._blobs.is_sound(digest)}
             bad = [entry.number for entry in entries if reader.blobs_of(entry) & unsound]
             if bad:
@@ -72,17 +82,20 @@ class Upkeep:
             return Verified(len(entries), len(digests), len(unsound), len(bad))
 
     def clear(self) -> tuple[int, int]:
-        """Forget all entries: their number, and the bytes that the store got back."""
+        """Forget all entries: their number, and the bytes that the store got back.
+
+        Raises:
+            OSError: the store's lock cannot be had; outputs are left for `velo gc`.
+        """
         with self._locked():
             reader = self._reader()
-            digests = _blobs_of(reader) if reader is not None else set()
+            digests = commons.names_in(reader) if reader is not None else set()
             count = len(reader.live()) if reader is not None else 0
             self._ledger.clear()
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(self._directory, "index"))
             shutil.rmtree(self._ledger.unsure, ignore_errors=True)
-            freed = [self._blobs.remove(each) for each in digests - self._named_by_others()]
-            return count, sum(freed)
+            return count, commons.remove_unnamed(self._ledger.directory, digests)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -110,15 +123,3 @@ class Upkeep:
                 at = offset * 8 + KEY_AT
                 data[at : at + len(NO_KEY)] = NO_KEY
         write_image(str(self._ledger.image), bytes(data))
-
-    def _named_by_others(self) -> set[bytes]:
-        named: set[bytes] = set()
-        for path in Path(self._ledger.directory).glob("*.index"):
-            data = image_of(str(path), None) if path != self._ledger.image else None
-            if data is not None:
-                named |= _blobs_of(Reader(data))
-        return named
-
-
-def _blobs_of(reader: Reader) -> set[bytes]:
-    return {digest for entry in reader.live() for digest in reader.blobs_of(entry)}

@@ -30,14 +30,14 @@ def test_a_build_in_memory_leaves_the_tree_of_a_native_build(velo: Velo, workspa
 def test_a_real_project_built_in_memory_equals_its_native_build(velo: Velo, workspace) -> None:
     place = workspace()
     sample.unpack(place)
-    expected = project.native(place)
+    expected = project.native(place, target=sample.HALF)
     steps = sum(name.endswith(".o") for name in expected.entries)
 
-    project.build(velo.exec, place)
+    project.build(velo.exec, place, target=sample.HALF)
 
     assert steps >= sample.STEPS_MIN
-    project.assert_built_as(expected, place)
-    assert sample.run_own_tests(place, place / "build") == []
+    project.assert_built_as(expected, place, target=sample.HALF)
+    assert sample.run_own_tests(place, place / "build", sample.HALF) == []
 
 
 def test_a_build_directory_removed_natively_is_built_again_in_full(velo: Velo, workspace) -> None:

@@ -46,18 +46,21 @@ def test_a_real_project_is_built_in_too_little_memory_by_a_velo_that_dies(
 ) -> None:
     # Goal: the cap and every death at once, on the real project. Method: less memory than the build
     # writes; a shard, then the router, then all of velo killed as the build goes on.
-    place = workspace(toml='[live]\nmax_memory = "12MiB"\naggressive_paths = ["build/"]\n')
+    place = workspace(
+        toml='[live]\nmax_memory = "4MiB"\nshards = 2\naggressive_paths = ["build/"]\n'
+    )
     sample.unpack(place)
-    expected = project.native(place)
+    expected = project.native(place, target=sample.HALF)
     velo.exec(*project.configure_command(), cwd=place)
     gauge = Gauge(velo.root)
     gauge.start()
     said = place / "ninja.txt"
     with open(said, "w") as out:
-        building = velo.start("exec", "--", *project.build_command(), cwd=place, stdout=out)
+        command = project.build_command(target=sample.HALF)
+        building = velo.start("exec", "--", *command, cwd=place, stdout=out)
 
     try:
-        for steps, victims in ((60, "shard"), (160, "router"), (260, "all")):
+        for steps, victims in ((30, "shard"), (80, "router"), (130, "all")):
             _wait_until_steps(said, building, steps)
             for pid in VICTIMS[victims](velo):
                 os.kill(pid, signal.SIGKILL)
@@ -68,8 +71,8 @@ def test_a_real_project_is_built_in_too_little_memory_by_a_velo_that_dies(
         gauge.stop()
 
     velo.run("sync", cwd=place)
-    project.assert_built_as(expected, place)
-    assert gauge.highest_bytes <= 12 * MIB + SLACK_BYTES
+    project.assert_built_as(expected, place, target=sample.HALF)
+    assert gauge.highest_bytes <= 4 * MIB + SLACK_BYTES
 
 
 def test_a_server_adopts_what_dead_ones_left_in_memory(velo: Velo, workspace) -> None:

@@ -6,6 +6,7 @@ were run, as `velo stats --json` and `velo explain` tell; trees against the reco
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -207,6 +208,30 @@ def test_warnings_are_said_again(project):
     assert project.counts() == (STEPS, 0, 0)
 
 
+def test_a_file_outside_counts_by_its_bytes_and_not_by_its_times(project, tmp_path):
+    large = tmp_path / "large"
+    large.write_bytes(b"a" * (1 << 20))
+    project = project("ninja")
+    rules = f"{NINJA}rule head\n  command = head -c 9 {large} > $out\nbuild build/u0.o: head\n"
+    project.edit("build.ninja", rules)
+    project.run()
+    os.utime(large)
+    project.clean()
+    project.run()
+    assert project.counts() == (1, 0, 0)
+    before = large.stat()
+    large.write_bytes(b"b" * (1 << 20))
+    os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
+    project.clean()
+    while time.time() < large.stat().st_ctime + RACY_S:
+        time.sleep(RACY_S / 10)
+
+    project.run()
+
+    assert project.reasons() == {"u0.o": f"{large} has changed"}
+    assert (project.build / "u0.o").read_bytes() == b"b" * 9
+
+
 def test_a_step_that_fails_runs_each_time(project):
     project = project("ninja")
     project.edit("src/u1.c", "int u1(void) { return wrong; }\n")
@@ -274,6 +299,55 @@ def test_nothing_recorded_is_said_and_no_failure(workspace, velo):
     assert json.loads(velo.run("explain", "--json", cwd=root).stdout) is None
     assert json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"] is None
     assert velo.run("replay", "verify", cwd=root).returncode == 0
+
+
+def test_a_command_without_steps_is_the_last_one_and_explains_nothing_away(project, velo):
+    project = project("ninja")
+    project.run()
+    assert project.counts() == (0, STEPS, 0)
+
+    velo.exec("true", cwd=project.root)
+
+    assert project.counts() == (0, 0, 0)
+    assert len(project.steps()) == STEPS
+
+
+MEASURES = {
+    "clock_gettime": "struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); took = t.tv_nsec;",
+    "clock": "took = clock();",
+    "times": "struct tms t; took = times(&t);",
+    "getrusage": "struct rusage r; getrusage(RUSAGE_SELF, &r); took = r.ru_minflt;",
+    "timespec_get": "struct timespec t; timespec_get(&t, TIME_UTC); took = t.tv_nsec;",
+    "arc4random": "took = arc4random();",
+}
+BENCHMARK = """\
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/times.h>
+#include <time.h>
+#include <unistd.h>
+int main(void) {{ long took; {} printf("%ld %d\\n", took, getpid()); }}
+"""
+ONE_STEP = "rule made\n  command = ./measure > $out\nbuild build/took: made\n"
+
+
+@pytest.mark.parametrize("how", MEASURES)
+def test_a_step_that_tells_durations_or_chances_is_run_each_time(workspace, velo, how):
+    if how == "arc4random" and not hasattr(ctypes.CDLL(None), how):
+        pytest.skip("needs arc4random, of glibc 2.36")
+    root = workspace(toml=TOML)
+    (root / "measure.c").write_text(BENCHMARK.format(MEASURES[how]))
+    (root / "build.ninja").write_text(ONE_STEP)
+    run_native("gcc", "measure.c", "-o", "measure", cwd=root)
+    (root / "build").mkdir(exist_ok=True)
+    seen = set()
+    for _ in range(3):
+        (root / "build/took").unlink(missing_ok=True)
+        velo.exec("ninja", cwd=root)
+        seen.add((root / "build/took").read_text())
+
+    assert len(seen) == 3
 
 
 @pytest.mark.long
@@ -360,3 +434,45 @@ def test_clear_spares_what_another_workspace_has(project, workspace, velo, tmp_p
 
     assert json.loads(second.replay("status", "--json").stdout) == kept
     assert second.replay("verify").returncode == 0
+
+
+@pytest.mark.long
+def test_above_its_size_the_least_recently_used_go_and_the_rest_answers(project):
+    project = project("ninja")
+    project.run()
+    kept = json.loads(project.replay("status", "--json").stdout)
+    project.edit(f"inc/{ODD}", "#define N 2\n")
+    room_bytes = kept["bytes"] + 22_000  # for one program more, which has 16 KB, and not for all
+    project.run(VELO_REPLAY_MAX_SIZE=str(room_bytes))
+
+    left = json.loads(project.replay("status", "--json").stdout)
+    assert left["bytes"] <= room_bytes and STEPS // 2 < left["entries"] < STEPS + UNITS // 2
+    assert project.replay("verify").returncode == 0
+    project.clean()
+    project.run()
+
+    assert project.counts()[0] >= UNITS // 2 and sum(project.counts()) == STEPS
+    project.assert_up_to_date()
+
+
+def test_gc_forgets_steps_of_a_workspace_that_is_gone(project, velo, tmp_path):
+    project = project("ninja")
+    project.run()
+    velo.stop(cwd=project.root)
+    shutil.rmtree(project.root)
+    replay = tmp_path / "cache/cas/replay"
+    for path in replay.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+
+    done = velo.run("gc", cwd=tmp_path)
+
+    assert "of steps that nobody can replay; 1 of their workspaces are gone" in done.stdout
+    assert [path.name for path in replay.rglob("*") if path.is_file()] == ["lock"]
+
+
+def test_a_size_that_is_none_is_refused_with_its_place(workspace, velo):
+    root = workspace(toml=TOML + 'max_size = "much"\n')
+
+    done = velo.run("replay", "status", cwd=root, check=False)
+
+    assert done.returncode == 2 and "replay.max_size" in done.stderr and "much" in done.stderr

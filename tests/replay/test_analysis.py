@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.unit_logs import Said, at, hosted, program, step, write
+from support.unit_logs import Said, at, hosted, program
 from velo.shards.replay import analysis
 from velo.shards.replay import unit_log as log
 from velo.shards.replay.analysis import Fact, NotCached
@@ -13,25 +13,6 @@ GCC = program("/usr/bin/gcc")
 OURS = program("/w/tools/gen")  # of the build, so nothing is known of it
 OUT = "/w/build/a.o"
 MADE = (at(log.WRITE, OUT, flags=log.NEW), hosted(OUT, log.OUTPUT, b"o"))
-
-
-@pytest.fixture
-def analysed(tmp_path):
-    def analyse(*records: Said, **head: int) -> analysis.Analysed:
-        path = write(tmp_path / "1-0.f", step("sh", "-c", "work"), *records, **head)
-        return analysis.analyse(log.read(str(path)))
-
-    return analyse
-
-
-@pytest.fixture
-def refusal(analysed):
-    def refuse(*records: Said, **head: int) -> str:
-        with pytest.raises(NotCached) as caught:
-            analysed(*records, **head)
-        return str(caught.value)
-
-    return refuse
 
 
 def facts_of(found: analysis.Analysed) -> set[Fact]:
@@ -108,6 +89,16 @@ def test_a_removal_is_an_output_and_one_of_a_temporary_file_is_none(analysed):
     assert [(each.kind, each.path) for each in found.outputs] == [(analysis.GONE, "/w/build/old")]
 
 
+@pytest.mark.parametrize(("maker", "is_fact"), [(GCC, False), (OURS, True)])
+def test_a_compilers_temporary_name_is_no_fact_and_that_of_others_is_one(analysed, maker, is_fact):
+    name = "/tmp/ccX1.s"
+    found = analysed(
+        maker, at(log.WRITE, name, flags=log.NEW), at(log.GONE, name), hosted(name, 1, None), *MADE
+    )
+
+    assert {fact.path for fact in found.before} == {OUT} | ({name} if is_fact else set())
+
+
 def test_what_it_said_is_kept_apart(analysed):
     found = analysed(
         GCC, Said(log.TEXT, b"out", 1), Said(log.TEXT, b"err", 2), Said(log.TEXT, b"put", 1), *MADE
@@ -128,7 +119,7 @@ REFUSALS = {
     "was still running": ((), {"alive": 4}),
     "was not observed": ((), {"started": 2}),
     "nobody could read it": ((), {"captured": 0, "spoke": 1}),
-    "or may have": ((), {"captured": 0, "vouched": 0}),
+    "was killed": ((), {"vouched": 0}),
     "it asked what time it is": ((OURS, at(log.ASKED, flags=log.CLOCK)), {}),
     "could not be looked at": ((GCC, at(log.ERROR, "/w/x", flags=13)), {}),
     "there before": ((GCC, at(log.WRITE, OUT), hosted(OUT, log.OUTPUT, b"o")), {}),
@@ -140,7 +131,7 @@ REFUSALS = {
         {},
     ),
     "in a directory that it made": (
-        (GCC, at(log.MKDIR, "/w/build/d"), at(log.LIST, "/w/build/d")),
+        (GCC, at(log.MKDIR, "/w/build/d", flags=1), at(log.LIST, "/w/build/d")),
         {},
     ),
     "more than 32 KB": ((GCC, Said(log.TEXT, b"x" * 40_000, 1)), {}),

@@ -9,57 +9,11 @@ import struct
 import pytest
 
 from support import unit_logs
+from support.bench import KEY, LONG, OWNER, SHORT, STEP, add
 from velo.shards.replay import analysis, index
-from velo.shards.replay.analysis import Analysed, Fact, NotCached, Output
+from velo.shards.replay.analysis import Fact, NotCached
 from velo.shards.replay.entries import NO_KEY, Made
-from velo.shards.replay.index import Index, Owner, image_of
-from velo.shards.replay.unit_log import Hosted
-
-OWNER = Owner(b"s" * 32, "/store/replay/blobs")
-KEY, REST = unit_logs.KEY, unit_logs.REST
-SHORT, LONG = b"short", b"l" * 5000
-
-
-def output(path: str, content: bytes) -> Output:
-    digest = hashlib.sha256(content).digest()
-    what = Hosted(len(content), 1, 2, 3, unit_logs.FILE_MODE, True, digest, "")
-    return Output(analysis.FILE, path, what)
-
-
-STEP = Analysed(
-    facts=[Fact(analysis.CONTENT, "/w/a.c"), Fact(analysis.F_LINK, "/w/l", "a.c")],
-    before=[],
-    outputs=[output("/w/build/a.o", SHORT), output("/w/build/a", LONG)],
-    hosted={},
-    text=b"said",
-    errors=b"warned",
-    needs_rest=False,
-    provisional=False,
-)
-INLINE = {hashlib.sha256(SHORT).digest(): SHORT}
-
-
-@pytest.fixture
-def new(tmp_path):
-    """An index; another name is another arena with the same image."""
-    opened = []
-
-    def make(name: str = "index", owner: Owner = OWNER) -> Index:
-        image = str(tmp_path / "image")
-        opened.append(Index(str(tmp_path / name), owner=owner, image=image))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
-
-
-def add(to: Index, *, key: bytes = KEY, step: Analysed = STEP) -> int:
-    body = (1, 1, 0, 0, 5, 0, 0, unit_logs.FILE_MODE, 0, 0, bytes(32))
-    facts = [to.add_fact((fact.kind, *body[1:]), fact.path, fact.link) for fact in step.facts]
-    return to.add_entry(
-        key=key, rest=REST, facts=facts, analysed=step, label="cc a.c", cost_ms=9, inline=INLINE
-    )
+from velo.shards.replay.index import image_of
 
 
 def test_what_was_added_is_found(new):
@@ -95,6 +49,42 @@ def test_a_fact_is_there_once_also_after_the_image_was_loaded(new):
     assert again.head.facts == len(STEP.facts)
     assert again.fact_numbered(0) == (analysis.CONTENT, "/w/a.c")
     assert again.fact_numbered(99) is None
+
+
+def asking_for(names: list[str]) -> analysis.Analysed:
+    return STEP._replace(facts=[Fact(analysis.CONTENT, f"/w/{name}") for name in names])
+
+
+def test_an_entry_costs_what_is_new_in_its_list_of_facts(new):
+    shared = [f"include/{number}.h" for number in range(1000)]
+    here = new()
+    add(here, step=asking_for(["a.c", *shared]))
+    before = here.used
+
+    add(here, key=b"k" * 32, step=asking_for(["b.c", *shared]))
+    added = here.used - before
+    add(here, key=b"m" * 32, step=asking_for([*shared[:500], "more.h", *shared[500:], "c.c"]))
+
+    assert added < 2000
+    assert here.used - before < 2 * 2000
+    for key, first, last in ((KEY, "a.c", 999), (b"k" * 32, "b.c", 999)):
+        paths = [here.fact_at(each)[1] for each in here.facts_of(here.of_key(key)[0])]
+        assert (paths[0], paths[-1], len(paths)) == (f"/w/{first}", f"/w/include/{last}.h", 1001)
+
+
+def test_groups_of_facts_are_there_once_also_after_the_image_was_loaded(new):
+    step = asking_for([f"{number}.h" for number in range(300)])
+    here = new()
+    add(here, step=step)
+    here.save()
+
+    again = new("another")
+    before = again.head.groups
+    add(again, key=b"k" * 32, step=step)
+
+    assert again.head.groups == before > 3
+    (one,), (other,) = again.of_key(KEY), again.of_key(b"k" * 32)
+    assert again.groups_of(one) == again.groups_of(other)
 
 
 def test_the_newest_entry_of_a_key_is_first(new):
@@ -223,3 +213,18 @@ def test_a_number_in_the_head_is_what_the_library_reads(new):
     magic, buckets, used = struct.unpack_from("<IIQ", here.data)
 
     assert (magic, buckets) == (index.MAGIC, 16384) and used == len(here.data)
+
+
+@pytest.mark.parametrize("what", ["magic", "salt", "short"])
+def test_an_index_of_another_version_is_begun_anew(new, tmp_path, what):
+    """Its server went on while velo was installed anew: programs would find no entry in it."""
+    add(new())
+    with open(tmp_path / "index", "r+b") as file:
+        file.truncate(8) if what == "short" else file.seek(0 if what == "magic" else 32)
+        file.write(b"else" if what != "short" else b"")
+
+    later = new()
+
+    assert later.head.entries == 0
+    add(later)
+    assert new().head.entries == 1

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from support import unit_logs
+from support.bench import LONG, SHORT, Bench
 from support.unit_logs import Said, at, environment, hosted, program, step, write
-from velo.shards.replay import analysis, ledger
+from velo.shards.replay import analysis, facts, json_files
 from velo.shards.replay import unit_log as log
-from velo.shards.replay.ledger import Ledger
+from velo.shards.replay.entries import FACT, NO_DIGEST, SIGNED
+from velo.shards.replay.environments import Environments
 from velo.shards.replay.outcomes import NOT_CACHED, REPLAYED, RUN, label_of
+from velo.shards.replay.rules import Rules
 from velo.shards.replay.sealer import Sealer, directory_of
-from velo.shards.replay.upkeep import Upkeep
-
-SHORT, LONG = b"short", b"l" * 5000
-GCC = program("/usr/bin/gcc")
-LATER_NS = 10**15  # the unit began long after its inputs were made
-
-
-class Bench:
-    """A workspace, an arena's memory and a store, without a server."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.memory, self.store = root / "w", root / "memory", root / "store"
-        self.memory.mkdir()
-        self.root.mkdir()
-        self.source = self.root / "a.c"
-        self.source.write_text("int a;\n")
-        self.out = str(self.root / "build/a.o")
-        self._count = 0
-
-    def sealer(self, **options: object) -> Sealer:
-        return Sealer(
-            memory=str(self.memory), workspace=str(self.root), store=str(self.store), **options
-        )
-
-    def unit(self, *records: Said, content: bytes = SHORT, **head: int) -> None:
-        """A unit that read a.c, and left an output in the arena."""
-        directory = Path(directory_of(str(self.memory)))
-        digest = hashlib.sha256(content).hexdigest()
-        (directory / f"{digest}.b").write_bytes(content)
-        self._count += 1
-        usual = (
-            GCC,
-            at(log.READ, str(self.source)),
-            at(log.WRITE, self.out, flags=log.NEW),
-            hosted(self.out, log.OUTPUT, content),
-        )
-        head = {"began_ns": time.time_ns() + LATER_NS, **head}
-        what = (step("sh", "-c", "cc a.c"), environment(LANG="C"), *usual, *records)
-        write(directory / f"1-{self._count}.f", *what, **head)
-
-    def upkeep(self) -> Upkeep:
-        return Upkeep(store=str(self.store), workspace=str(self.root), memory=str(self.memory))
-
-    def ledger(self) -> Ledger:
-        return Ledger(str(self.store), str(self.root))
 
 
 @pytest.fixture
@@ -71,6 +29,22 @@ def bench(tmp_path):
 def outcomes(sealer: Sealer) -> list[tuple[str, str]]:
     report = sealer.finish(["ninja"])
     return [(each["outcome"], each["reason"]) for each in report["steps"]]
+
+
+def test_what_one_pass_found_of_a_file_is_asked_again_by_the_next(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    before = bench.source.stat()
+    bench.source.write_text("int b;\n")
+    os.utime(bench.source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    bench.unit(content=LONG)
+
+    sealer.finish(["ninja"])
+
+    index = sealer._there()
+    first, second = (set(index.facts_of(entry)) for entry in index.live())
+    assert len(first) == len(second) and len(first - second) == 1
 
 
 def test_a_unit_becomes_an_entry_once(bench):
@@ -112,6 +86,18 @@ def test_an_input_that_is_as_young_as_the_step_makes_no_entry(bench):
     assert outcome == NOT_CACHED and "a.c was changed while the step ran, or right" in reason
 
 
+def test_an_input_that_somebody_has_mapped_to_write_makes_no_entry(bench):
+    with bench.source.open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+    sealer = bench.sealer()
+    bench.unit()
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "a.c is open to be written" in reason
+    mapped.close()
+
+
 def test_an_input_that_went_away_makes_no_entry(bench):
     sealer = bench.sealer()
     bench.unit()
@@ -135,8 +121,8 @@ def test_a_file_that_was_absent_and_appeared_makes_no_entry(bench):
 def test_an_output_whose_bytes_are_not_there_makes_no_entry(bench):
     sealer = bench.sealer()
     bench.unit(content=LONG)
-    for kept in Path(directory_of(str(bench.memory))).glob("*.b"):
-        kept.write_bytes(b"other bytes")
+    for path in Path(directory_of(str(bench.memory))).glob("*.b"):
+        path.write_bytes(b"other bytes")
 
     ((outcome, reason),) = outcomes(sealer)
 
@@ -171,7 +157,7 @@ def test_the_fact_that_was_false_is_the_reason(bench):
     bench.unit()
     sealer.finish(["ninja"])
     again = bench.sealer()
-    facts = {each.fact_count for each in again._there().live()}
+    facts = {len(again._there().facts_of(each)) for each in again._there().live()}
     numbers = range(max(facts))
     named = {again._there().fact_numbered(each)[1]: each for each in numbers}
     why = Said(log.WHY, named[str(bench.source)].to_bytes(4, "little"))
@@ -184,7 +170,7 @@ def test_the_variable_that_differs_is_the_reason_and_its_value_is_not_kept(bench
     sealer = bench.sealer()
     bench.unit()
     sealer.finish(["ninja"])
-    environments = bench.ledger().environments()
+    environments = Environments(bench.ledger().environments)
     directory = Path(directory_of(str(bench.memory)))
     write(directory / "x", step("sh", "-c", "cc a.c"), environment(LANG="secret", NEW="1"))
 
@@ -244,7 +230,8 @@ def test_a_damaged_report_or_totals_are_none(bench, text):
 
     assert bench.ledger().report() is None
     assert bench.ledger().totals()["commands"] == 0
-    assert bench.ledger().environments().differing(log.UnitLog(*range(18), [])) is None
+    unit = log.UnitLog(*range(18), [], [], [], [], [])
+    assert Environments(bench.ledger().environments).differing(unit) is None
 
 
 def test_what_the_store_cannot_take_is_no_failure_of_the_command(bench, monkeypatch):
@@ -253,7 +240,7 @@ def test_what_the_store_cannot_take_is_no_failure_of_the_command(bench, monkeypa
 
     sealer = bench.sealer()
     bench.unit(content=LONG)
-    monkeypatch.setattr(ledger, "_write", full)
+    monkeypatch.setattr(json_files, "write", full)
     monkeypatch.setattr("velo.shards.replay.blobs.Blobs._write", full)
 
     ((outcome, reason),) = outcomes(sealer)
@@ -273,6 +260,20 @@ def test_an_entry_without_its_blob_is_made_again(bench):
     again.finish(["ninja"])
 
     assert blob.read_bytes() == LONG
+
+
+def test_names_of_chance_that_are_gone_are_no_difference(bench):
+    """rustc takes other names for what it removes each time, and its threads have no order."""
+    first, second = (f"{bench.root}/build/{name}" for name in ("tmpa1", "tmpb2"))
+    sealer = bench.sealer()
+    bench.unit(at(log.GONE, first), hosted(first, log.OUTPUT, None))
+    sealer.finish(["ninja"])
+    checking = bench.sealer(mode="verify")
+    bench.unit(at(log.GONE, second), hosted(second, log.OUTPUT, None), expected=1)
+
+    report = checking.finish(["ninja"])
+
+    assert [each["verify"] for each in report["steps"]] == [True]
 
 
 def test_verify_drops_entries_of_the_image_too(bench):
@@ -323,3 +324,49 @@ def test_a_label_is_the_command_as_the_shell_got_it():
 def test_bytes_of_a_unit_are_made_by_hand_as_the_library_makes_them():
     assert len(unit_logs.data()) == log.HEAD.size == 224
     assert analysis.FILE == 1
+
+
+def test_entries_are_of_the_rules_that_they_were_made_by(bench):
+    """A program is no longer called blind: what was cached because of that is not."""
+    rules = Rules(blind=("gen",))
+    first = bench.sealer(rules=rules)
+    bench.unit()
+    first.finish(["ninja"])
+    assert bench.sealer(rules=rules).finish(["ninja"])["entries"] == 1
+    assert bench.upkeep().status().entries == 1
+
+    bench.sealer().finish(["ninja"])
+
+    assert bench.upkeep().status().entries == 0
+
+
+def test_a_large_program_outside_of_the_workspace_is_signed_and_not_hashed(bench, tmp_path):
+    tool = tmp_path / "tool"
+    tool.write_bytes(b"\x7fELF" + bytes(facts.LARGE_BYTES))
+    data = tmp_path / "data"
+    data.write_bytes(bytes(facts.LARGE_BYTES))
+    sealer = bench.sealer()
+    bench.unit(at(log.READ, str(tool)), at(log.READ, str(data)))
+
+    report = sealer.finish(["ninja"])
+
+    assert report["run"] == 1
+    index = sealer._there()
+    (entry,) = index.live()
+    of = {
+        index.fact_at(each)[1]: FACT.unpack(index.raw(each, FACT.size))
+        for each in index.facts_of(entry)
+    }
+    assert of[str(tool)][-1] == NO_DIGEST and of[str(tool)][1] & SIGNED
+    assert of[str(data)][-1] != NO_DIGEST
+
+
+def test_who_seals_when_the_rules_are_others_keeps_nothing(bench):
+    """A build goes on while velo.toml is edited, and another command begins."""
+    first = bench.sealer(rules=Rules(blind=("gen",)))
+    bench.unit()
+    second = bench.sealer()
+
+    assert first.finish(["ninja"])["not_cached"] == 1
+    second.finish(["ninja"])
+    assert bench.upkeep().status().entries == 0

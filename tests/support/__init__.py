@@ -8,7 +8,8 @@
     matrix, sources, registries, tools, table               real tools on real projects
     drivers, zmtp_peers           files of the library by themselves; the other end of its sockets
     shared     what the workers of one run make once
-    unit_logs                     logs of build steps, made by hand
+    unit_logs, bench              logs of build steps, made by hand; what seals them
+    mutants    rules of replay switched off one by one: a command
     fakes, hostile, arena, inside                            stand-ins for shards, clients, regions
 
 Import it as `from support.harness import Velo`: `tests` is on pytest's path, and nothing else is.

@@ -57,6 +57,8 @@ WAYS = {
             "nameless",
         )
     },
+    "own-append-beside": "for i in 1 2 3; do {w} write build/f$i {third}; done;"
+    " {w} own-append build/one {mib}",
     **{
         f"thirds-{way}": _THIRD % way for way in ("write", "fprintf", "putc", "mapped", "allocated")
     },

@@ -17,9 +17,10 @@ SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=
 LIMIT_S = 120
 
 
-def compiled(to: Path, driver: str, *files: str) -> Path:
+def compiled(to: Path, driver: str, *files: str, flags: Iterable[str] = ()) -> Path:
     sources = [HERE / driver, *(PRELOAD / name for name in files)]
-    subprocess.run(["cc", *STRICT, *SANITIZE, "-I", PRELOAD.parent, *sources, "-o", to], check=True)
+    command = ["cc", *STRICT, *SANITIZE, *flags, "-I", PRELOAD.parent, *sources, "-o", to]
+    subprocess.run(command, check=True)
     return to
 
 

@@ -68,34 +68,34 @@ def configure_command() -> list[str]:
     return [tool("cmake"), "-G", "Ninja", "-S", ".", "-B", "build"]
 
 
-def build_command(*, jobs: int = 2) -> list[str]:
-    return [tool("ninja"), "-C", "build", f"-j{jobs}"]
+def build_command(*, jobs: int = 2, target: str = "all") -> list[str]:
+    return [tool("ninja"), "-C", "build", f"-j{jobs}", target]
 
 
-def build(run: Callable[..., Any], workspace: Path, *, jobs: int = 2) -> None:
+def build(run: Callable[..., Any], workspace: Path, *, jobs: int = 2, target: str = "all") -> None:
     """Configure and build `workspace` with `run`: `velo.exec` or `run_native`."""
     run(*configure_command(), cwd=workspace)
-    run(*build_command(jobs=jobs), cwd=workspace, timeout_s=BUILD_TIMEOUT_S)
+    run(*build_command(jobs=jobs, target=target), cwd=workspace, timeout_s=BUILD_TIMEOUT_S)
 
 
-def native(workspace: Path, *, jobs: int = 2) -> Snapshot:
+def native(workspace: Path, *, jobs: int = 2, target: str = "all") -> Snapshot:
     """What a native build leaves in `workspace`/build, which is removed again."""
-    build(run_native, workspace, jobs=jobs)
+    build(run_native, workspace, jobs=jobs, target=target)
     found = Snapshot.of(workspace / "build")
     shutil.rmtree(workspace / "build")
     return found
 
 
-def assert_built_as(expected: Snapshot, workspace: Path) -> None:
+def assert_built_as(expected: Snapshot, workspace: Path, *, target: str = "all") -> None:
     """The tree on disk equals `expected`, and a plain ninja agrees that it is up to date."""
     differences = expected.differences(Snapshot.of(workspace / "build"))
     assert not differences, "\n".join(differences[:20])
-    assert_up_to_date(workspace)
+    assert_up_to_date(workspace, target=target)
 
 
-def assert_up_to_date(workspace: Path) -> None:
+def assert_up_to_date(workspace: Path, *, target: str = "all") -> None:
     """A plain ninja has nothing to do."""
-    said = run_native(tool("ninja"), "-C", "build", "-d", "explain", "-n", cwd=workspace)
+    said = run_native(tool("ninja"), "-C", "build", "-d", "explain", "-n", target, cwd=workspace)
     assert "no work to do" in said.stdout, said.stdout[-2000:] + said.stderr[-2000:]
 
 

@@ -34,8 +34,8 @@ def at(kind: int, *paths: str, flags: int = 0, process: int = ROOT) -> Said:
     return Said(kind, b"".join(path.encode() + b"\0" for path in paths), flags, process)
 
 
-def program(path: str, *, process: int = ROOT) -> Said:
-    return at(log.PROGRAM, path, path.rpartition("/")[2], process=process)
+def program(path: str, *, process: int = ROOT, flags: int = 0) -> Said:
+    return at(log.PROGRAM, path, path.rpartition("/")[2], process=process, flags=flags)
 
 
 def step(*arguments: str, program: str = "/bin/sh", cwd: str = "/w") -> Said:

@@ -12,7 +12,12 @@ static const void *located(uintptr_t base, uintptr_t value)
     return (const void *)(value < base ? value + base : value);
 }
 
-static void read_entry(struct velo_object *object, const ElfW(Dyn) * entry, size_t *soname)
+/* What is named by its place among the strings. */
+struct texts {
+    size_t soname, runpath, rpath;
+};
+
+static void read_entry(struct velo_object *object, const ElfW(Dyn) * entry, struct texts *texts)
 {
     const void *place = located(object->base, entry->d_un.d_ptr);
     switch (entry->d_tag) {
@@ -44,7 +49,13 @@ static void read_entry(struct velo_object *object, const ElfW(Dyn) * entry, size
         object->relocation_count[1] = entry->d_un.d_val / sizeof(ElfW(Rela));
         break;
     case DT_SONAME:
-        *soname = entry->d_un.d_val;
+        texts->soname = entry->d_un.d_val;
+        break;
+    case DT_RUNPATH:
+        texts->runpath = entry->d_un.d_val;
+        break;
+    case DT_RPATH:
+        texts->rpath = entry->d_un.d_val;
         break;
     default:
         break;
@@ -53,11 +64,16 @@ static void read_entry(struct velo_object *object, const ElfW(Dyn) * entry, size
 
 static void read_dynamic(struct velo_object *object, const ElfW(Dyn) * entry)
 {
-    size_t soname = 0;
+    struct texts texts = {0};
     for (; entry->d_tag != DT_NULL; entry++)
-        read_entry(object, entry, &soname);
-    if (soname != 0 && object->strings != NULL)
-        object->soname = object->strings + soname;
+        read_entry(object, entry, &texts);
+    if (object->strings == NULL)
+        return;
+    const size_t search = texts.runpath != 0 ? texts.runpath : texts.rpath;
+    if (texts.soname != 0)
+        object->soname = object->strings + texts.soname;
+    if (search != 0)
+        object->search_path = object->strings + search;
 }
 
 void velo_object_read(struct velo_object *object, const struct dl_phdr_info *info)

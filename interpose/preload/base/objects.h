@@ -17,6 +17,7 @@ struct velo_object {
     const ElfW(Phdr) * segments;
     unsigned segment_count;
     const char *path, *soname;
+    const char *search_path; /* where it has its libraries looked for: DT_RUNPATH, else DT_RPATH */
     const ElfW(Sym) * symbols;
     const char *strings;
     const uint32_t *gnu_hash, *sysv_hash; /* one may be NULL */

@@ -17,6 +17,8 @@
 #include "outside.h"
 #include "preload/base/raw.h"
 
+#define MAKE_WAY_MS 10000u
+
 static struct {
     _Atomic uint32_t sequence; /* odd while written; pairs with the fence in cwd_recall */
     uint32_t epoch;            /* 0: nothing remembered */
@@ -345,6 +347,21 @@ static bool claim_magic_link(struct velo_region *region, const char *path, struc
     return node != 0 && velo_place_of_node(region, node, place) == 0 && place->type == VELO_REGULAR;
 }
 
+/* The directories above what only the kernel can name may be in memory still. */
+static void make_way(struct velo_region *region, int dirfd, const char *path)
+{
+    struct stat stat;
+    struct velo_flush_result result;
+    char text[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || slash - path >= PATH_MAX - 1)
+        return;
+    memcpy(text, path, (size_t)(slash - path));
+    text[slash - path] = 0;
+    if (raw_statat(dirfd, text, &stat, 0) == -ENOENT)
+        velo_flush(region, 0, MAKE_WAY_MS, &result);
+}
+
 static int claim(int dirfd, const char *path, unsigned flags, bool any, struct velo_place *place)
 {
     struct velo_region *region = velo_here();
@@ -370,8 +387,11 @@ static int claim(int dirfd, const char *path, unsigned flags, bool any, struct v
         place->base = dirfd;
         place->given = path;
     }
+    if (claimed != -ENAMETOOLONG || !place->overlong || any)
+        return claimed;
     /* Deeper than an absolute path can say: nothing of ours is there, and the kernel finds its way. */
-    return claimed == -ENAMETOOLONG && place->overlong && !any ? VELO_NOT_OURS : claimed;
+    make_way(region, dirfd, path);
+    return VELO_NOT_OURS;
 }
 
 int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place)

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "kernel/text.h"
 #include "preload/path/claim.h"
 #include "environment.h"
 #include "preload/write/credit.h"
@@ -209,21 +210,26 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
     return 0;
 }
 
-static const char *last_of(const char *path)
+long velo_program_error(int dirfd, const char *path, long rc)
 {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
+    struct velo_place place;
+    if (rc != -ENOENT || velo_here() == NULL || velo_has_left() || velo_cannot_read_text(path))
+        return rc;
+    if (path[0] != '/' && dirfd < 0 && dirfd != AT_FDCWD)
+        return rc; /* in a directory that the child opens itself */
+    const int claimed = velo_claim(dirfd, path, 0, &place);
+    return claimed < 0 ? claimed : rc;
 }
 
 void velo_run_opaque(const char *path)
 {
     velo_taint(VELO_TAINT_OPAQUE);
-    velo_opaque_begin(velo_here(), (pid_t)velo_sys0(SYS_getpid), last_of(path));
+    velo_opaque_begin(velo_here(), (pid_t)velo_sys0(SYS_getpid), velo_base_of(path));
 }
 
 void velo_opaque_child(pid_t pid, const char *path)
 {
-    velo_opaque_started(velo_here(), (pid_t)velo_sys0(SYS_getpid), pid, last_of(path));
+    velo_opaque_started(velo_here(), (pid_t)velo_sys0(SYS_getpid), pid, velo_base_of(path));
 }
 
 void velo_leave_namespace(struct velo_region *region)

@@ -4,6 +4,9 @@
 
 #include "sanitizer.h"
 
+/* Why a program could not be run: `rc`, a -errno of the kernel, who knows no hosted file that is not on disk. */
+long velo_program_error(int dirfd, const char *path, long rc);
+
 /* Put on disk what the kernel's and the loader's own opens will look for: the program, if it is
  * hosted, and with it all programs and shared objects not yet there. Follows #! lines.
  * environment  the child's: LD_LIBRARY_PATH decides where its loader looks

@@ -2,11 +2,10 @@
  *
  * Facts are shared by entries: 700 compilations ask for the same headers. What one lookup found holds for all of that
  * lookup; of files outside of the workspace, for WINDOW_NS. Files of the workspace are asked for at each step, since
- * an edit between two steps must be seen by the second. */
+ * an edit between two steps must be seen by the second; of names that are not there, their directory (absent.h). */
 #include "facts.h"
 
-#include <sys/mman.h>
-
+#include "absent.h"
 #include "kernel/os.h"
 #include "probe.h"
 #include "preload/path/claim.h"
@@ -15,31 +14,36 @@
 #define FACTS_MAX (1u << 20)
 #define WINDOW_NS 1000000000
 
-static _Atomic int64_t
-    *_Atomic held; /* by number: until when it is believed, or the lookup that found it */
-static _Atomic int64_t lookups;       /* negative numbers, so that no time is one */
+/* By number: when the fact was found to hold, or, negative, the lookup that found it; of a group, when the first of
+ * its facts was, if all of them are outside of the workspace. */
+static _Atomic int64_t *_Atomic held, *_Atomic held_groups;
+static _Atomic int64_t lookups;    /* negative numbers, so that no time is one */
+static _Atomic int64_t doubted_ns; /* what was found before that is not believed */
+/* By number: why a name is known not to be there. Of who has begun with absent.h. */
+static struct velo_proof *proofs;
 
-static _Atomic int64_t *held_table(void)
+static _Atomic int64_t *table(_Atomic int64_t *_Atomic *kept)
 {
-    _Atomic int64_t *there = atomic_load(&held);
+    _Atomic int64_t *there = atomic_load(kept);
     if (there != NULL)
         return there;
-    const long at = velo_sys6(SYS_mmap, 0, FACTS_MAX * sizeof *there, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at < 0 && at > -4096)
-        return NULL;
-    _Atomic int64_t *none = NULL, *made = (_Atomic int64_t *)(uintptr_t)at;
-    if (atomic_compare_exchange_strong(&held, &none, made))
+    _Atomic int64_t *none = NULL, *made = velo_os_memory(FACTS_MAX * sizeof *made);
+    if (made == NULL || atomic_compare_exchange_strong(kept, &none, made))
         return made;
-    velo_sys2(SYS_munmap, at, FACTS_MAX * sizeof *there);
+    velo_os_unmap((long)(uintptr_t)made, FACTS_MAX * sizeof *made);
     return none;
 }
 
-static int64_t now_ns(void)
+/* For as long as the lookup lasts; NULL: another thread has them, or there is no memory. */
+static struct velo_proof *take_proofs(void)
 {
-    struct timespec now = {0, 0};
-    velo_sys2(SYS_clock_gettime, CLOCK_MONOTONIC, velo_word(&now));
-    return velo_ns(&now);
+    if (!velo_absent_begin())
+        return NULL;
+    if (proofs == NULL)
+        proofs = velo_os_memory(FACTS_MAX * sizeof *proofs);
+    if (proofs == NULL)
+        velo_absent_end();
+    return proofs;
 }
 
 static bool is_absent(int rc)
@@ -56,6 +60,13 @@ static bool is_signed(const struct velo_fact *fact, const struct velo_probed *pr
            velo_ns(&stat->st_ctim) == fact->ctime_ns;
 }
 
+/* shards/replay/facts.py hashes no large programs: for them the signature is all. */
+static bool has_digest(const struct velo_fact *fact)
+{
+    static const uint8_t none[VELO_SHA256_BYTES];
+    return memcmp(fact->digest, none, sizeof none) != 0;
+}
+
 static bool same_content(const struct velo_fact *fact, const char *path,
                          const struct velo_probed *probed)
 {
@@ -64,7 +75,7 @@ static bool same_content(const struct velo_fact *fact, const char *path,
         return false;
     if (is_signed(fact, probed))
         return true;
-    if ((uint64_t)probed->stat.st_size != fact->size)
+    if ((uint64_t)probed->stat.st_size != fact->size || !has_digest(fact))
         return false;
     return velo_digest_of(path, probed, digest) == 0 &&
            memcmp(digest, fact->digest, sizeof digest) == 0;
@@ -122,36 +133,99 @@ static bool holds(const struct velo_index *index, const struct velo_fact *fact)
     return same_stat(fact, &probed);
 }
 
-static _Atomic uint32_t doubts;
-
 void velo_facts_doubt(void)
 {
-    atomic_fetch_add(&doubts, 1);
+    atomic_store(&doubted_ns, velo_os_monotonic_ns());
+}
+
+/* One lookup. */
+struct lookup {
+    int64_t number, now;
+    int64_t since; /* what was found later, of files outside of the workspace, is believed */
+    bool sure;     /* so will be what is found now */
+    _Atomic int64_t *held, *groups; /* or NULL, as these: */
+    struct velo_proof *proofs;
+};
+
+static bool is_absence(const struct velo_fact *fact)
+{
+    return fact->kind == VELO_FACT_ABSENT || fact->kind == VELO_FACT_LABSENT;
+}
+
+static bool ask(const struct velo_index *index, const struct velo_fact *fact,
+                const struct lookup *lookup)
+{
+    struct velo_proof *proof =
+        lookup->proofs != NULL && is_absence(fact) && fact->number < FACTS_MAX
+            ? &lookup->proofs[fact->number]
+            : NULL;
+    if (proof != NULL &&
+        (velo_absent_proved(proof, lookup->number) ||
+         velo_absent_prove(velo_index_at(index, fact->path), lookup->number, proof)))
+        return true;
+    return holds(index, fact);
+}
+
+/* When it was found: a time, or this lookup; 0: it does not hold. */
+static int64_t holds_now(const struct velo_index *index, const struct velo_fact *fact,
+                         const struct lookup *lookup)
+{
+    const bool inside = (fact->flags & VELO_FACT_IN_WORKSPACE) != 0;
+    _Atomic int64_t *found =
+        lookup->held != NULL && fact->number < FACTS_MAX ? &lookup->held[fact->number] : NULL;
+    int64_t at = found == NULL ? 0 : atomic_load_explicit(found, memory_order_relaxed);
+    if (at == lookup->number || (!inside && lookup->sure && at > lookup->since))
+        return at;
+    if (!ask(index, fact, lookup))
+        return 0;
+    at = inside || !lookup->sure ? lookup->number : lookup->now;
+    if (found != NULL)
+        atomic_store_explicit(found, at, memory_order_relaxed);
+    return at;
+}
+
+/* The first fact of the group that does not hold, or NULL. */
+static const struct velo_fact *group_fails(const struct velo_index *index,
+                                           const struct velo_group *group,
+                                           const struct lookup *lookup)
+{
+    _Atomic int64_t *found =
+        lookup->groups != NULL && group->number < FACTS_MAX ? &lookup->groups[group->number] : NULL;
+    if (found != NULL && lookup->sure &&
+        atomic_load_explicit(found, memory_order_relaxed) > lookup->since)
+        return NULL;
+    int64_t first = lookup->now;
+    for (uint32_t i = 0; i < group->count; i++) {
+        const struct velo_fact *fact = velo_index_at(index, group->facts[i]);
+        const int64_t at = holds_now(index, fact, lookup);
+        if (at == 0)
+            return fact;
+        first = at < first ? at : first;
+    }
+    if (found != NULL && first > 0)
+        atomic_store_explicit(found, first, memory_order_relaxed);
+    return NULL;
 }
 
 const struct velo_fact *velo_facts_fail(const struct velo_index *index,
-                                        const struct velo_entry *entry)
+                                        const struct velo_entry *entry, bool alone)
 {
-    static _Atomic uint32_t doubts_then;
-    _Atomic int64_t *table = held_table();
-    const int64_t lookup = atomic_fetch_sub(&lookups, 1) - 1;
-    const int64_t now = now_ns();
-    const uint32_t *offsets = velo_index_at(index, entry->facts);
-    const bool sure =
-        !velo_opaque_runs(velo_here()) && atomic_load(&doubts) == atomic_load(&doubts_then);
-    for (uint32_t i = 0; i < entry->fact_count; i++) {
-        const struct velo_fact *fact = velo_index_at(index, offsets[i]);
-        _Atomic int64_t *believed =
-            table != NULL && fact->number < FACTS_MAX ? &table[fact->number] : NULL;
-        const bool inside = (fact->flags & VELO_FACT_IN_WORKSPACE) != 0;
-        const int64_t until = believed == NULL ? 0 : atomic_load(believed);
-        if (until == lookup || (!inside && sure && until > now))
-            continue;
-        if (!holds(index, fact))
-            return fact;
-        if (believed != NULL)
-            atomic_store(believed, inside ? lookup : now + WINDOW_NS);
+    const int64_t now = velo_os_monotonic_ns(), doubted = atomic_load(&doubted_ns);
+    const struct lookup lookup = {
+        .number = atomic_fetch_sub(&lookups, 1) - 1,
+        .now = now,
+        .since = doubted > now - WINDOW_NS ? doubted : now - WINDOW_NS,
+        .sure = alone && !velo_opaque_runs(velo_here()),
+        .held = table(&held),
+        .groups = table(&held_groups),
+        .proofs = take_proofs(),
+    };
+    const uint32_t *offsets = velo_index_at(index, entry->groups);
+    const struct velo_fact *failed = NULL;
+    for (uint32_t i = 0; i < entry->group_count && failed == NULL; i++) {
+        failed = group_fails(index, velo_index_at(index, offsets[i]), &lookup);
     }
-    atomic_store(&doubts_then, atomic_load(&doubts));
-    return NULL;
+    if (lookup.proofs != NULL)
+        velo_absent_end();
+    return failed;
 }

@@ -6,10 +6,10 @@
 #include "log.h"
 
 /* The first fact of the entry that does not hold, or NULL. Of files outside of the workspace what held a moment ago is
- * believed, unless a program that we do not see runs or somebody wrote outside. */
+ * believed, if this process is `alone`: nothing that it started runs, nor a program that we do not see. */
 const struct velo_fact *velo_facts_fail(const struct velo_index *index,
-                                        const struct velo_entry *entry);
-/* A program of this session wrote outside of hosted directories: nothing is believed. */
+                                        const struct velo_entry *entry, bool alone);
+/* Something ran, and may have written anywhere: what was found before is not believed. */
 void velo_facts_doubt(void);
 
 #endif

@@ -5,7 +5,6 @@
 #include "freeze.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 
 #include "kernel/os.h"
 #include "kernel/text.h"
@@ -24,10 +23,7 @@ struct seen {
 
 static bool is_first(struct seen *seen, const char *path, unsigned written)
 {
-    uint64_t hash = 0xcbf29ce484222325u + written;
-    for (; *path != 0; path++)
-        hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
-    hash |= 1;
+    const uint64_t hash = velo_text_hash(written, path, strlen(path)) | 1;
     for (unsigned i = 0; i < 16; i++) {
         uint64_t *slot = &seen->slots[((hash >> 20) + i) & (SEEN_SLOTS - 1)];
         if (*slot == hash)
@@ -42,13 +38,8 @@ static bool is_first(struct seen *seen, const char *path, unsigned written)
 
 static void kept_path(const uint8_t digest[VELO_SHA256_BYTES], char *out)
 {
-    static const char digits[] = "0123456789abcdef";
     char *end = stpcpy(stpcpy(out, velo_the_region.directory), VELO_LOG_DIRECTORY "/");
-    for (int i = 0; i < VELO_SHA256_BYTES; i++) {
-        *end++ = digits[digest[i] >> 4];
-        *end++ = digits[digest[i] & 15];
-    }
-    strcpy(end, ".b");
+    strcpy(velo_write_hex(end, digest, VELO_SHA256_BYTES), ".b");
 }
 
 /* Copies and hashes at once: under a name of its own first. */
@@ -107,6 +98,9 @@ static void freeze_path(struct velo_log *log, const char *path, bool written, bo
     struct velo_hosted hosted = {0};
     char text[PATH_MAX] = "";
     struct velo_place place;
+    /* Nearly all are outside, and nobody asks the kernel for them now. */
+    if (velo_claim(AT_FDCWD, path, written ? VELO_WALK_NOFOLLOW : 0, &place) != VELO_OURS)
+        return;
     const int rc = velo_probe(path, !written, &probed);
     if (!probed.hosted)
         return;
@@ -143,7 +137,8 @@ static void freeze_path(struct velo_log *log, const char *path, bool written, bo
 static bool names_input(unsigned kind)
 {
     return kind == VELO_RECORD_READ || kind == VELO_RECORD_STAT || kind == VELO_RECORD_LSTAT ||
-           kind == VELO_RECORD_ACCESS || kind == VELO_RECORD_PROGRAM || kind == VELO_RECORD_OBJECT;
+           kind == VELO_RECORD_ACCESS || kind == VELO_RECORD_NO_LINK ||
+           kind == VELO_RECORD_PROGRAM || kind == VELO_RECORD_OBJECT;
 }
 
 static bool names_output(unsigned kind)
@@ -165,11 +160,9 @@ static void note_alive(struct velo_log *log, const struct velo_record *record, u
 void velo_freeze(struct velo_log *log)
 {
     const uint64_t end = atomic_load(&log->cursor);
-    const long at = velo_sys6(SYS_mmap, 0, sizeof(struct seen), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at < 0 && at > -4096)
-        return;
-    struct seen *seen = (struct seen *)(uintptr_t)at;
+    struct seen *seen = velo_os_memory(sizeof *seen);
+    if (seen == NULL)
+        return; /* the sealer misses what nobody described, and does not cache it */
     uint32_t last = 0;
     for (uint64_t offset = sizeof *log; offset + sizeof(struct velo_record) <= end;) {
         const struct velo_record *record =
@@ -184,9 +177,11 @@ void velo_freeze(struct velo_log *log)
             freeze_path(log, path, written, false);
         if (record->kind == VELO_RECORD_LIST && is_first(seen, path, 2))
             freeze_path(log, path, false, true);
-        if (record->kind == VELO_RECORD_RENAME && is_first(seen, path + strlen(path) + 1, 1))
+        const bool is_two =
+            record->kind == VELO_RECORD_RENAME || record->kind == VELO_RECORD_SECOND_NAME;
+        if (is_two && is_first(seen, path + strlen(path) + 1, 1))
             freeze_path(log, path + strlen(path) + 1, true, false);
         offset += size;
     }
-    velo_sys2(SYS_munmap, at, sizeof(struct seen));
+    velo_os_unmap((long)(uintptr_t)seen, sizeof *seen);
 }

@@ -9,6 +9,8 @@
 #include "log.h"
 #include "preload/base/raw.h"
 
+#define CHAIN_MAX 100000u /* entries of one bucket: a circle ends there */
+
 static const struct velo_index *_Atomic mapped;
 
 const struct velo_index *velo_index_there(void)
@@ -18,7 +20,7 @@ const struct velo_index *velo_index_there(void)
         return there;
     char path[sizeof velo_the_region.directory + 16];
     strcpy(stpcpy(path, velo_the_region.directory), VELO_LOG_DIRECTORY "/index");
-    struct stat stat;
+    struct stat stat = {0};
     const int fd = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
     long at = -1;
     if (fd >= 0 && raw_fstat(fd, &stat) == 0 && stat.st_uid == (uid_t)velo_sys0(SYS_geteuid) &&
@@ -33,6 +35,33 @@ const struct velo_index *velo_index_there(void)
         return index;
     velo_sys2(SYS_munmap, at, VELO_INDEX_BYTES);
     return none;
+}
+
+static bool is_inside(uint32_t offset, uint64_t count, size_t size)
+{
+    return (uint64_t)offset * 8 + count * size <= VELO_INDEX_BYTES;
+}
+
+static bool groups_are_inside(const struct velo_index *index, const struct velo_entry *entry)
+{
+    if (!is_inside(entry->groups, entry->group_count, sizeof(uint32_t)))
+        return false;
+    const uint32_t *offsets = velo_index_at(index, entry->groups);
+    for (uint32_t i = 0; i < entry->group_count; i++) {
+        const struct velo_group *group = velo_index_at(index, offsets[i]);
+        if (!is_inside(offsets[i], 1, sizeof *group) ||
+            !is_inside(offsets[i], 1, sizeof *group + group->count * sizeof group->facts[0]))
+            return false;
+    }
+    return true;
+}
+
+bool velo_index_holds(const struct velo_index *index, const struct velo_entry *entry)
+{
+    return groups_are_inside(index, entry) &&
+           is_inside(entry->outputs, entry->output_count, sizeof(struct velo_output)) &&
+           is_inside(entry->text, entry->text_size, 1) &&
+           is_inside(entry->errors, entry->errors_size, 1);
 }
 
 static const struct velo_entry *entry_at(const struct velo_index *index, uint32_t offset)
@@ -54,7 +83,10 @@ const struct velo_entry *velo_index_find(const struct velo_index *index,
             ? before->next
             : atomic_load_explicit(&buckets[hash % index->bucket_count], memory_order_acquire);
     const struct velo_entry *entry = entry_at(index, first);
-    while (entry != NULL && memcmp(entry->key, key, VELO_SHA256_BYTES) != 0)
-        entry = entry_at(index, entry->next);
-    return entry;
+    for (uint32_t steps = 0; entry != NULL; steps++) {
+        if (memcmp(entry->key, key, VELO_SHA256_BYTES) == 0)
+            return entry;
+        entry = steps < CHAIN_MAX ? entry_at(index, entry->next) : NULL;
+    }
+    return NULL;
 }

@@ -1,7 +1,8 @@
 /* key.c - two steps are the same when all that a program is given is the same.
  *
  * The key is a digest of it: what differs has another one. Variables that name a terminal, a session or a job's slot
- * are left out; programs that look at all variables are told apart by a second digest of those (`rest`). */
+ * are left out; programs that look at all variables are told apart by a second digest of those (`rest`). The path of the
+ * workspace is left out, too. */
 #include "key.h"
 
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include "kernel/sys.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
+#include "preload/write/credit.h"
 
 static const char *const ignored[] = {
     "_=",           "SHLVL=",        "OLDPWD=", "WINDOWID=",        "TERM_SESSION_ID=",
@@ -30,68 +32,150 @@ bool velo_variable_counts(const char *entry)
     return true;
 }
 
-/* -j, -jN, --jobserver-auth=..., --jobserver-fds=...: how many jobs there are changes no result. */
+/* --jobserver-auth=..., --jobserver-fds=...: the pipe or file that jobs take tokens from is another one each time. */
+static bool is_jobserver(const char *word)
+{
+    return begins_with(word, "--jobserver");
+}
+
+/* Also -j, -jN: how many jobs there are changes no result. */
 static bool is_jobs(const char *word)
 {
-    return begins_with(word, "--jobserver") || (word[0] == '-' && word[1] == 'j');
+    return is_jobserver(word) || (word[0] == '-' && word[1] == 'j');
+}
+
+/* The next word that is not left out, and its length; NULL behind the last. */
+static const char *next_word(const char *text, bool (*is_left_out)(const char *), size_t *length)
+{
+    for (text += strspn(text, " "); *text != 0; text += *length, text += strspn(text, " ")) {
+        *length = strcspn(text, " ");
+        if (!is_left_out(text))
+            return text;
+    }
+    return NULL;
+}
+
+static bool is_makeflags(const char *entry)
+{
+    return begins_with(entry, "MAKEFLAGS=");
 }
 
 size_t velo_variable_text(const char *entry, char *out, size_t room)
 {
-    const size_t length = strlen(entry);
-    if (!begins_with(entry, "MAKEFLAGS=")) {
-        const size_t taken = length < room ? length : room - 1;
-        memcpy(out, entry, taken);
-        out[taken] = 0;
-        return taken;
-    }
-    size_t used = 0;
-    for (const char *word = entry; *word != 0 && used + 1 < room;) {
-        size_t size = strcspn(word, " ");
-        const char *next = word + size;
-        next += strspn(next, " ");
-        if (!is_jobs(word)) {
-            size = size < room - used - 2 ? size : room - used - 2;
-            memcpy(out + used, word, size);
-            used += size;
+    size_t used = 0, length = 0;
+    if (!is_makeflags(entry)) {
+        used = strnlen(entry, room - 1);
+        memcpy(out, entry, used);
+    } else {
+        for (const char *word = entry; (word = next_word(word, is_jobs, &length)) != NULL;
+             word += length) {
+            if (used + length + 2 > room)
+                break;
+            memcpy(out + used, word, length);
+            used += length;
             out[used++] = ' ';
         }
-        word = next;
     }
     out[used] = 0;
     return used;
 }
 
+/* What stands in a key for the path of the workspace, so that clones of a repository have the same keys: no text that
+ * a program is given has these bytes. Whether an entry is true of another clone, shards/replay/portable.py says. */
+static const unsigned char workspace_mark[16] = {0x01, 0x9d, 0xe3, 0x02, 0x7c, 0xf1, 0x83, 0xb6,
+                                                 0xa8, 0x1f, 0xc4, 0x95, 0xd7, 0x03, 0xee, 0x01};
+
+static bool is_edge(char c)
+{
+    return c == 0 || strchr(":=,; \"'()|&\n", c) != NULL;
+}
+
+/* Begins a path here, and ends the workspace's with it, or goes on below? */
+static bool stands_alone(const char *text, const char *at, size_t length)
+{
+    return (at == text || is_edge(at[-1])) && (at[length] == '/' || is_edge(at[length]));
+}
+
 static void add_text(struct velo_sha256 *hash, const char *text)
 {
-    velo_sha256_add(hash, text, strlen(text) + 1);
+    const char *workspace = velo_workspace_of(velo_here()), *rest = text;
+    const size_t length = strlen(workspace);
+    if (length > 1)
+        for (const char *at = text; (at = strstr(at, workspace)) != NULL; at += length) {
+            if (!stands_alone(text, at, length))
+                continue;
+            velo_sha256_add(hash, rest, (size_t)(at - rest));
+            velo_sha256_add(hash, workspace_mark, sizeof workspace_mark);
+            rest = at + length;
+        }
+    velo_sha256_add(hash, rest, strlen(rest) + 1);
+}
+
+static void add_words(struct velo_sha256 *hash, const char *entry,
+                      bool (*is_left_out)(const char *))
+{
+    size_t length = 0;
+    for (const char *word = entry; (word = next_word(word, is_left_out, &length)) != NULL;
+         word += length) {
+        velo_sha256_add(hash, word, length);
+        velo_sha256_add(hash, " ", 1);
+    }
+    velo_sha256_add(hash, "", 1);
+}
+
+/* Left out of the key, and differs from one build to the next because of us or of the shell alone. */
+static bool is_noise(const char *entry)
+{
+    return begins_with(entry, "VELO_") || begins_with(entry, "_=") ||
+           begins_with(entry, "LD_PRELOAD=");
+}
+
+/* Programs that look at these may see how many jobs there are. */
+static bool names_jobs(const char *entry)
+{
+    return is_makeflags(entry) || begins_with(entry, "CARGO_MAKEFLAGS=") ||
+           begins_with(entry, "MFLAGS=");
 }
 
 static void add_environment(struct velo_step *step, struct velo_sha256 *hash)
 {
     struct velo_sha256 rest;
-    char text[4096];
     velo_sha256_begin(&rest);
     for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
         const bool counts = velo_variable_counts(*entry);
-        if (counts && begins_with(*entry, "MAKEFLAGS=")) {
-            velo_variable_text(*entry, text, sizeof text);
-            add_text(hash, text);
-        } else if (counts) {
+        if (is_makeflags(*entry))
+            add_words(hash, *entry, is_jobs);
+        else if (counts)
             add_text(hash, *entry);
-        }
-        if ((!counts && !begins_with(*entry, "VELO_") && !begins_with(*entry, "_=") &&
-             !begins_with(*entry, "LD_PRELOAD=")) ||
-            begins_with(*entry, "MAKEFLAGS="))
+        if (names_jobs(*entry))
+            add_words(&rest, *entry, is_jobserver);
+        else if (!counts && !is_noise(*entry))
             add_text(&rest, *entry);
     }
     velo_sha256_end(&rest, step->rest);
 }
 
+/* umask(2) tells only by setting it: other threads might make a file meanwhile, so where there may be some, /proc is
+ * asked. UINT32_MAX: it does not say. */
 static uint32_t umask_now(void)
 {
-    const uint32_t mask = (uint32_t)velo_sys1(SYS_umask, 077);
-    velo_sys1(SYS_umask, mask);
+    char text[512], *line = NULL;
+    uint32_t mask = 0;
+    if (velo_single_threaded != NULL && *velo_single_threaded) {
+        mask = (uint32_t)velo_sys1(SYS_umask, 077);
+        velo_sys1(SYS_umask, mask);
+        return mask;
+    }
+    const int fd = (int)raw_openat(AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0);
+    const long got = fd < 0 ? -1 : velo_sys3(SYS_read, fd, velo_word(text), sizeof text - 1);
+    if (fd >= 0)
+        raw_close(fd);
+    text[got < 0 ? 0 : got] = 0;
+    line = strstr(text, "Umask:\t");
+    if (line == NULL)
+        return UINT32_MAX;
+    for (line += 7; *line >= '0' && *line <= '7'; line++)
+        mask = mask * 8 + (uint32_t)(*line - '0');
     return mask;
 }
 

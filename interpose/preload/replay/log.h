@@ -18,7 +18,6 @@ enum velo_taint {
     VELO_TAINT_TOO_MANY, /* the log is full */
     VELO_TAINT_OPAQUE, /* a program that cannot be entered ran */
     VELO_TAINT_SOCKET,
-    VELO_TAINT_CALENDAR, /* a moment was made a date */
     VELO_TAINT_LISTED, /* a directory's names were read */
     VELO_TAINT_CHANGED_IN_PLACE, /* a file that was there before was opened to be changed */
     VELO_TAINT_WROTE_OUTSIDE,
@@ -35,6 +34,12 @@ enum velo_taint {
     VELO_TAINT_CLOCK = 64, /* the wall clock, as a number */
     VELO_TAINT_RANDOM,
     VELO_TAINT_MACHINE, /* its name, its processors */
+    VELO_TAINT_CALENDAR, /* a moment was made a date */
+    VELO_TAINT_SEEDS, /* randomness that no secret is made of: where the names of a table go */
+    VELO_TAINT_NO_INPUT, /* its standard input was read, and is /dev/null */
+    VELO_TAINT_NO_TERMINAL, /* /dev/tty: there is none */
+    VELO_TAINT_RESOURCES, /* how much memory and how many processors there are to use */
+    VELO_TAINT_INTERVAL, /* a clock that tells how long something took */
 };
 
 enum velo_record_kind {
@@ -42,10 +47,11 @@ enum velo_record_kind {
         1, /* of the spawner: program, working directory and arguments, each ended by 0 */
     VELO_RECORD_ENVIRONMENT, /* the variables that count, each ended by 0 */
     VELO_RECORD_WHY, /* why an entry did not answer: number of the fact */
-    VELO_RECORD_PROGRAM, /* a process began: its program's path and name, each ended by 0 */
+    VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, each ended by 0; flags:
+                            VELO_PROGRAM_... */
     VELO_RECORD_OBJECT, /* a shared object that it has mapped */
     VELO_RECORD_FORKED, /* a process without a new program */
-    VELO_RECORD_READ,
+    VELO_RECORD_READ, /* flags: VELO_READ_TO_RUN */
     VELO_RECORD_ABSENT, /* flags: VELO_ABSENT_... */
     VELO_RECORD_STAT,
     VELO_RECORD_LSTAT,
@@ -60,13 +66,18 @@ enum velo_record_kind {
     VELO_RECORD_MKDIR, /* flags: 1 when it was there */
     VELO_RECORD_SYMLINK,
     VELO_RECORD_CHMOD,
-    VELO_RECORD_FSTAT, /* no path: times of open files were probed at */
+    VELO_RECORD_FSTAT, /* no path: attributes of open files were asked for, with times */
     VELO_RECORD_TEXT, /* of the spawner: what the unit said; flags: 1 stdout or both, 2 stderr */
     VELO_RECORD_HOSTED, /* at the freeze: a struct velo_hosted, then the path */
     VELO_RECORD_LIST, /* a directory's names were read */
-    VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on */
+    VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on, VELO_ASKED_BY_PLUGIN */
+    VELO_RECORD_SECOND_NAME, /* two paths: a hard link */
+    VELO_RECORD_NAMED, /* a path of the workspace was named whole, not from where it stood; flags: 1 more may have been */
 };
 
+enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
+enum { VELO_PROGRAM_TEXT = 1 /* what to do was given as an argument, not as a file */ };
+enum { VELO_READ_TO_RUN = 1 /* by the kernel, as a program or its interpreter */ };
 enum { VELO_ABSENT_ITSELF = 1 /* lstat */, VELO_ABSENT_OPENED = 2 };
 enum {
     VELO_WRITE_TRUNCATED = 1,
@@ -109,7 +120,8 @@ struct velo_log {
     uint32_t alive; /* a process of it was still there at the end */
     uint32_t expected; /* number of the entry plus 1 that would have answered: it is verified */
     uint64_t streams_inode[3]; /* of what its standard streams are */
-    uint8_t reserved[32];
+    uint32_t configures; /* cmake tries compilers in it: build tools are members then */
+    uint8_t reserved[28];
 };
 _Static_assert(sizeof(struct velo_log) == 224, "unit_log.py reads it");
 

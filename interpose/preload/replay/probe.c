@@ -1,14 +1,13 @@
 /* probe.c - asking for a path as a program would, and remembering digests.
  *
- * A hosted file is the same as long as its node, generation and version are. One outside is the same as long as
- * device, inode, size, mtime and ctime are, if these were old enough when its bytes were read: two changes within one
- * tick of the clock leave the same times (git calls such an entry racy). */
+ * A hosted file is the same as long as its node, generation and version are, and nobody who had it open before wrote to
+ * it since. One outside is the same as long as device, inode, size, mtime and ctime are, if these were old enough when
+ * its bytes were read: two changes within one tick of the clock leave the same times (git calls such an entry racy). */
 #include "probe.h"
-
-#include <sys/mman.h>
 
 #include "kernel/dents.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 
@@ -17,7 +16,8 @@
 
 struct known {
     uint64_t path;    /* hash */
-    uint64_t what[5]; /* node, generation, version; or device, inode, size, mtime, ctime */
+    uint64_t
+        what[5]; /* node, generation, version, size, mtime; or device, inode, size, mtime, ctime */
     uint8_t digest[VELO_SHA256_BYTES];
 };
 
@@ -116,38 +116,36 @@ int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES])
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
+/* One is kept, so that a step that hits does not pay for its pages each time. */
+static _Atomic(unsigned char *) spare;
+
 unsigned char *velo_buffer_take(void)
 {
-    const long at = velo_sys6(SYS_mmap, 0, VELO_BUFFER_BYTES, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return at < 0 && at > -4096 ? NULL : (unsigned char *)(uintptr_t)at;
+    unsigned char *kept = atomic_exchange(&spare, NULL);
+    return kept != NULL ? kept : velo_os_memory(VELO_BUFFER_BYTES);
 }
 
 void velo_buffer_give(unsigned char *buffer)
 {
-    if (buffer != NULL)
-        velo_sys2(SYS_munmap, velo_word(buffer), VELO_BUFFER_BYTES);
+    unsigned char *none = NULL;
+    if (buffer != NULL && !atomic_compare_exchange_strong(&spare, &none, buffer))
+        velo_os_unmap((long)(uintptr_t)buffer, VELO_BUFFER_BYTES);
 }
 
 /* ---- digests --------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(const char *path)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *path != 0; path++)
-        hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
-    return hash | 1;
-}
-
 static void identify(const char *path, const struct velo_probed *probed, struct known *out)
 {
     const struct stat *stat = &probed->stat;
-    out->path = hash_of(path);
+    out->path = velo_text_hash(0, path, strlen(path)) | 1;
     memset(out->what, 0, sizeof out->what);
     if (probed->hosted) {
         out->what[0] = probed->node;
         out->what[1] = probed->generation;
-        out->what[2] = probed->version;
+        out->what[2] =
+            probed->version; /* rises when it is opened to be written: not at each write */
+        out->what[3] = (uint64_t)stat->st_size;
+        out->what[4] = (uint64_t)velo_ns(&stat->st_mtim);
         return;
     }
     out->what[0] = stat->st_dev;
@@ -162,14 +160,10 @@ static struct known *known_table(void)
     struct known *there = atomic_load(&table);
     if (there != NULL)
         return there;
-    const long at = velo_sys6(SYS_mmap, 0, KNOWN_SLOTS * sizeof(struct known),
-                              PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at < 0 && at > -4096)
-        return NULL;
-    struct known *none = NULL, *made = (struct known *)(uintptr_t)at;
-    if (atomic_compare_exchange_strong(&table, &none, made))
+    struct known *none = NULL, *made = velo_os_memory(KNOWN_SLOTS * sizeof *made);
+    if (made == NULL || atomic_compare_exchange_strong(&table, &none, made))
         return made;
-    velo_sys2(SYS_munmap, at, KNOWN_SLOTS * sizeof(struct known));
+    velo_os_unmap((long)(uintptr_t)made, KNOWN_SLOTS * sizeof *made);
     return none;
 }
 
@@ -202,7 +196,7 @@ void velo_digest_known(const char *path, const struct velo_probed *probed,
 {
     struct known made;
     struct known *all = known_table();
-    if (all == NULL || is_racy(probed) || (probed->hosted && probed->node == 0))
+    if (all == NULL || (probed->hosted && probed->node == 0))
         return;
     identify(path, probed, &made);
     memcpy(made.digest, digest, VELO_SHA256_BYTES);
@@ -230,6 +224,7 @@ int velo_digest_of(const char *path, const struct velo_probed *probed,
     identify(path, probed, &wanted);
     if (find(&wanted, digest))
         return 0;
+    const bool racy = is_racy(probed); /* before it is read */
     const int fd = velo_probe_open(path);
     unsigned char *buffer = fd < 0 ? NULL : velo_buffer_take();
     int rc = fd < 0 ? fd : buffer == NULL ? -ENOMEM : hash_file(fd, buffer, digest);
@@ -244,6 +239,7 @@ int velo_digest_of(const char *path, const struct velo_probed *probed,
     identify(path, &again, &after);
     if (memcmp(wanted.what, after.what, sizeof after.what) != 0)
         return -EAGAIN;
-    velo_digest_known(path, probed, digest);
+    if (!racy)
+        velo_digest_known(path, probed, digest);
     return 0;
 }

@@ -18,11 +18,11 @@ int velo_probe(const char *path, bool follow, struct velo_probed *out);
 int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES]);
 /* A descriptor to read it, or -errno. */
 int velo_probe_open(const char *path);
-/* The digest of the regular file at `path`, which was probed at; remembered as long as it does not change. 0 or -errno:
- * -EAGAIN when it changed meanwhile. */
+/* The digest of the regular file at `path`, of which `probed` tells; remembered as long as it does not change. 0 or
+ * -errno: -EAGAIN when it changed meanwhile. */
 int velo_digest_of(const char *path, const struct velo_probed *probed,
                    uint8_t digest[VELO_SHA256_BYTES]);
-/* The file at `path`, probed at since, has these bytes: whoever says so has written or read all of them. */
+/* The file of which `probed` tells has these bytes: whoever says so has written or read all of them before. */
 void velo_digest_known(const char *path, const struct velo_probed *probed,
                        const uint8_t digest[VELO_SHA256_BYTES]);
 

@@ -1,10 +1,12 @@
 /* restore.c - files, directories and symlinks of an entry, put back by the calls that made them.
  *
  * Bytes come from the index itself, or from the store, and are hashed on their way: a blob that was cut or flipped
- * is refused, and the step runs. */
+ * is refused, and the step runs. Before it does, what was made here is removed again, since it may append to a file,
+ * or look whether one is there. */
 #include "restore.h"
 
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "probe.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
@@ -20,9 +22,10 @@ static int write_all(int fd, const unsigned char *bytes, size_t count)
 {
     velo_write_credit_charge(fd, count);
     while (count > 0) {
-        const long done = velo_sys3(SYS_write, fd, velo_word(bytes), count);
+        const long done =
+            WRITING(fd, count, velo_answer(velo_sys3(SYS_write, fd, velo_word(bytes), count)));
         if (done < 0)
-            return (int)done;
+            return -errno;
         bytes += done;
         count -= (size_t)done;
     }
@@ -32,16 +35,9 @@ static int write_all(int fd, const unsigned char *bytes, size_t count)
 static void blob_path(const struct velo_index *index, const uint8_t digest[VELO_SHA256_BYTES],
                       char path[PATH_MAX])
 {
-    static const char digits[] = "0123456789abcdef";
-    char *end = stpcpy(path, velo_index_at(index, index->store));
-    *end++ = '/';
-    for (int i = 0; i < VELO_SHA256_BYTES; i++) {
-        if (i == 1)
-            *end++ = '/';
-        *end++ = digits[digest[i] >> 4];
-        *end++ = digits[digest[i] & 15];
-    }
-    *end = 0;
+    char *end = stpcpy(stpcpy(path, velo_index_at(index, index->store)), "/");
+    end = stpcpy(velo_write_hex(end, digest, 1), "/");
+    velo_write_hex(end, digest + 1, VELO_SHA256_BYTES - 1);
 }
 
 static int copy_blob(const struct velo_index *index, const struct velo_output *output, int to)
@@ -50,7 +46,8 @@ static int copy_blob(const struct velo_index *index, const struct velo_output *o
     struct velo_sha256 hash;
     uint8_t digest[VELO_SHA256_BYTES];
     blob_path(index, output->digest, path);
-    const int fd = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    const int fd =
+        (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
     unsigned char *buffer = velo_buffer_take();
@@ -72,17 +69,59 @@ static int copy_blob(const struct velo_index *index, const struct velo_output *o
     return rc == 0 && memcmp(digest, output->digest, sizeof digest) != 0 ? -EIO : rc;
 }
 
-/* What a program that truncates in place would meet must be what `open` here meets. */
+/* Most of what may be wrong with a blob is seen before anything is changed. */
+static bool has_blobs(const struct velo_index *index, const struct velo_entry *entry)
+{
+    const struct velo_output *outputs = velo_index_at(index, entry->outputs);
+    char path[PATH_MAX];
+    for (uint32_t i = 0; i < entry->output_count; i++) {
+        const struct velo_output *output = &outputs[i];
+        struct stat stat;
+        if (output->kind != VELO_OUTPUT_FILE || output->bytes != 0 || output->size == 0)
+            continue;
+        blob_path(index, output->digest, path);
+        if (velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word(path), velo_word(&stat),
+                      AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(stat.st_mode) || (uint64_t)stat.st_size != output->size)
+            return false;
+    }
+    return true;
+}
+
+/* A new file gets its name when its bytes are whole: whoever is killed on the way leaves none that a build tool
+ * would believe. 0 in `*node`: it has the name already, as one that lies on disk or is replaced has; there a kill
+ * leaves what it leaves of the step itself. */
+static int open_tmpfile(const struct velo_place *place, mode_t mode, uint32_t *node)
+{
+    struct velo_region *region = velo_here();
+    struct velo_place directory;
+    const int flags = O_WRONLY | O_TMPFILE | O_CLOEXEC;
+    if (place->type != VELO_NONE || place->parent == 0 || place->through_link ||
+        velo_place_of_node(region, place->parent, &directory) != 0)
+        return -ENOENT;
+    const int fd = velo_open_tmpfile(region, &directory, flags, mode);
+    if (fd < 0)
+        return fd;
+    *node = velo_node_of_fd(region, fd);
+    if (*node == 0) {
+        raw_close(fd);
+        return -ENOENT;
+    }
+    velo_write_credit_open(fd, flags);
+    return fd;
+}
+
+/* What a program that truncates in place would meet must be what `open` here meets: it keeps the mode. */
 static int open_output(struct velo_place *place, mode_t mode)
 {
     struct velo_region *region = velo_here();
     struct stat before;
     if (place->type != VELO_NONE &&
         (place->type != VELO_REGULAR || velo_stat(region, place, &before) != 0 ||
-         before.st_nlink != 1))
+         before.st_nlink != 1 || (before.st_mode & 07777) != mode))
         return -EEXIST;
     const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
-    const int fd = velo_open(region, place, flags, mode);
+    const int fd = velo_open(region, place, flags, mode & 0777);
     velo_write_credit_open(fd, flags);
     return fd;
 }
@@ -101,21 +140,22 @@ static void dress(int fd, mode_t mode, int64_t stamp)
 }
 
 static int restore_file(const struct velo_index *index, const struct velo_output *output,
-                        const char *path, int64_t stamp)
+                        const char *path, struct velo_place *place, int64_t stamp)
 {
-    struct velo_place place;
     struct velo_probed probed;
-    int rc = place_of(path, &place);
-    if (rc != 0)
-        return rc;
-    const int fd = open_output(&place, output->mode & 0777);
+    uint32_t node = 0;
+    int fd = open_tmpfile(place, output->mode & 0777, &node);
+    if (fd < 0)
+        fd = open_output(place, output->mode & 07777);
     if (fd < 0)
         return fd;
-    rc = output->bytes != 0 || output->size == 0
-             ? write_all(fd, velo_index_at(index, output->bytes), output->size)
-             : copy_blob(index, output, fd);
+    int rc = output->bytes != 0 || output->size == 0
+                 ? write_all(fd, velo_index_at(index, output->bytes), output->size)
+                 : copy_blob(index, output, fd);
     if (rc == 0)
         dress(fd, output->mode & 07777, stamp);
+    if (rc == 0 && node != 0)
+        rc = velo_link_tmpfile(velo_here(), node, place);
     raw_close(fd);
     velo_write_credit_set(fd, 0);
     if (rc == 0 && velo_probe(path, true, &probed) == 0)
@@ -123,10 +163,19 @@ static int restore_file(const struct velo_index *index, const struct velo_output
     return rc;
 }
 
-static int restore_directory(const struct velo_output *output, struct velo_place *place)
+/* One that is there keeps its mode, as mkdir -p leaves it; a new one gets what the umask would take. */
+static int restore_directory(const struct velo_output *output, const char *path,
+                             struct velo_place *place)
 {
-    const int rc = velo_mkdir(velo_here(), place, output->mode & 07777);
-    return rc == -EEXIST && place->type == VELO_DIRECTORY ? 0 : rc;
+    const mode_t mode = output->mode & 07777;
+    struct stat made;
+    int rc = velo_mkdir(velo_here(), place, mode);
+    if (rc != 0)
+        return rc == -EEXIST && place->type == VELO_DIRECTORY ? 0 : rc;
+    rc = place_of(path, place);
+    if (rc == 0)
+        rc = velo_stat(velo_here(), place, &made);
+    return rc == 0 && (made.st_mode & 07777) != mode ? velo_chmod(velo_here(), place, mode) : rc;
 }
 
 static int restore_symlink(const char *text, struct velo_place *place)
@@ -148,27 +197,57 @@ static int remove_output(struct velo_place *place)
 }
 
 static int restore_one(const struct velo_index *index, const struct velo_output *output,
-                       int64_t stamp)
+                       int64_t stamp, bool *new)
 {
     const char *path = velo_index_at(index, output->path);
     struct velo_place place;
-    if (output->kind == VELO_OUTPUT_FILE)
-        return restore_file(index, output, path, stamp);
     const int rc = place_of(path, &place);
+    *new = rc == 0 && place.type == VELO_NONE && output->kind != VELO_OUTPUT_GONE;
     if (rc != 0)
         return rc == -ENOENT && output->kind == VELO_OUTPUT_GONE ? 0 : rc;
+    if (output->kind == VELO_OUTPUT_FILE)
+        return restore_file(index, output, path, &place, stamp);
     if (output->kind == VELO_OUTPUT_DIRECTORY)
-        return restore_directory(output, &place);
+        return restore_directory(output, path, &place);
     if (output->kind == VELO_OUTPUT_SYMLINK)
         return restore_symlink(velo_index_at(index, output->bytes), &place);
     return remove_output(&place);
 }
 
-int velo_restore(const struct velo_index *index, const struct velo_entry *entry, int64_t stamp)
+static void take_back(const char *path)
+{
+    struct velo_place place;
+    if (place_of(path, &place) == 0 && place.type != VELO_NONE)
+        remove_output(&place);
+}
+
+void velo_restore_undo(const struct velo_index *index, const struct velo_entry *entry,
+                       const struct velo_restored *restored)
+{
+    const struct velo_output *outputs = velo_index_at(index, entry->outputs);
+    for (uint32_t i = restored->count; i-- > 0;)
+        if ((restored->made[i / 8] >> i % 8 & 1) != 0)
+            take_back(velo_index_at(index, outputs[i].path));
+}
+
+int velo_restore(const struct velo_index *index, const struct velo_entry *entry, int64_t stamp,
+                 struct velo_restored *restored)
 {
     const struct velo_output *outputs = velo_index_at(index, entry->outputs);
     int rc = 0;
-    for (uint32_t i = 0; i < entry->output_count && rc == 0; i++)
-        rc = restore_one(index, &outputs[i], stamp);
+    memset(restored, 0, sizeof *restored);
+    if (entry->output_count > VELO_OUTPUTS_MAX)
+        return -E2BIG;
+    if (!has_blobs(index, entry))
+        return -ENOENT;
+    for (uint32_t i = 0; i < entry->output_count && rc == 0; i++) {
+        bool new;
+        rc = restore_one(index, &outputs[i], stamp, &new);
+        new = new && rc != -EEXIST; /* somebody else made it meanwhile */
+        restored->made[i / 8] |= (uint8_t)(new << i % 8);
+        restored->count = i + 1;
+    }
+    if (rc != 0)
+        velo_restore_undo(index, entry, restored);
     return rc;
 }

@@ -4,12 +4,8 @@
 
 #include "index.h"
 #include "key.h"
+#include "restore.h"
 #include "unit.h"
-
-/* Does this process start units? Build tools do, when replay is on. */
-bool velo_starts_units(void);
-/* A build tool, by the name of its program: its own steps are the units. `argv` may be NULL. */
-bool velo_is_orchestrator(const char *program, char *const argv[]);
 
 /* What is to be done with a step that is about to run. */
 enum velo_decision {
@@ -21,32 +17,22 @@ struct velo_begun {
     enum velo_decision decision;
     const struct velo_index *index;
     const struct velo_entry *entry; /* that answers */
-    int slot; /* of a recorded step */
+    const struct velo_fact *why; /* the first that did not hold, where no entry answers */
+    int place; /* of a recorded step: running.h */
+    int64_t stamp; /* of what is restored */
+    struct velo_restored restored;
+    int64_t began_at_ns; /* CLOCK_MONOTONIC */
     char assignment[VELO_UNIT_MAX];
 };
-void velo_step_decide(struct velo_step *step, struct velo_begun *begun);
+/* Finds the entry that would answer. False: it is no step. Nothing is changed yet. */
+bool velo_step_find(struct velo_step *step, struct velo_begun *begun);
+/* Answers, if the entry's text `can_say` be said at once; else the step is recorded. */
+void velo_step_decide(struct velo_step *step, struct velo_begun *begun, bool can_say);
+/* An answered step has no child that says so: it is to run, and finds nothing of its answer. */
+void velo_step_runs(struct velo_begun *begun);
 /* The child `pid` runs it; 0: none was started. */
 void velo_step_started(const struct velo_begun *begun, pid_t pid);
-/* An answered step's child could not be made: it is recorded as if there had been no entry. */
-void velo_step_counts(const struct velo_begun *begun, const struct velo_step *step,
-                      int64_t began_ns);
-
-/* After wait told that `pid` ended as `status` says: its log is complete. */
-void velo_step_ended_now(pid_t pid, int status);
-extern _Atomic uint32_t velo_steps_running; /* recorded ones of this process */
-static inline void velo_step_ended(pid_t pid, int status)
-{
-    if (__builtin_expect(atomic_load_explicit(&velo_steps_running, memory_order_relaxed) != 0, 0) &&
-        pid > 0)
-        velo_step_ended_now(pid, status);
-}
-/* `count` bytes were read from `fd`; 0: all. */
-void velo_step_said_now(int fd, const void *bytes, ssize_t count);
-static inline void velo_step_said(int fd, const void *bytes, ssize_t count)
-{
-    if (__builtin_expect(atomic_load_explicit(&velo_steps_running, memory_order_relaxed) != 0, 0) &&
-        count >= 0)
-        velo_step_said_now(fd, bytes, count);
-}
+/* An answered step has its child: it counts as replayed. */
+void velo_step_answered(const struct velo_begun *begun);
 
 #endif

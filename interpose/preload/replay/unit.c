@@ -3,7 +3,6 @@
  * What it has said is not said again: a small table by hash drops repeated observations, which are most of them. */
 #include "unit.h"
 
-#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,10 +11,14 @@
 #include <unistd.h>
 
 #include "kernel/sys.h"
+#include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
+#include "member.h"
+#include "special.h"
 
 #define FILTER_SLOTS 1024u
+#define NAMED_MAX 16u /* of a process; who names more names them all so */
 
 struct velo_log *velo_unit;
 char velo_unit_assignment[VELO_UNIT_MAX];
@@ -86,27 +89,10 @@ void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned 
 
 /* ---- observations ---------------------------------------------------------------------------- */
 
-/* FNV-1a over words: good enough to tell a few thousand paths apart; what it takes for the same by mistake would be
- * an input that is forgotten, so the table holds all 64 bits. */
-static uint64_t mix(uint64_t hash, const char *text, size_t length)
-{
-    for (; length >= 8; text += 8, length -= 8) {
-        uint64_t word;
-        memcpy(&word, text, 8);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 29;
-    }
-    uint64_t last = length;
-    memcpy(&last, text, length);
-    if (length == 7)
-        last |= (uint64_t)7 << 56;
-    hash = (hash ^ last ^ (uint64_t)length << 59) * 0xd6e8feb86659fd93u;
-    return hash ^ hash >> 32;
-}
-
+/* What it takes for the same by mistake would be an input that is forgotten, so the table holds all 64 bits. */
 static bool is_new(unsigned kind, unsigned flags, const char *text, size_t length)
 {
-    const uint64_t hash = mix(0x243f6a8885a308d3u + kind * 131 + flags, text, length) | 1;
+    const uint64_t hash = velo_text_hash((uint64_t)kind << 32 | flags, text, length) | 1;
     uint64_t *slot = &filter[hash >> 7 & (FILTER_SLOTS - 1)];
     if (*slot == hash)
         return false;
@@ -114,45 +100,91 @@ static bool is_new(unsigned kind, unsigned flags, const char *text, size_t lengt
     return true;
 }
 
+/* What is asked after a file was read may depend on it, or go into what is made of it: said once for each file. */
+static uint64_t files_read;
+
+static void ask(unsigned flags)
+{
+    if (is_new(VELO_RECORD_ASKED, flags, (const char *)&files_read, sizeof files_read))
+        velo_log_append(velo_unit, VELO_RECORD_ASKED, flags, "", 0, NULL, 0);
+}
+
 void velo_taint_now(enum velo_taint reason)
 {
     if (reason < VELO_TAINT_CLOCK)
         taint(velo_unit, reason);
-    else if (is_new(VELO_RECORD_ASKED, reason, "", 0))
-        velo_log_append(velo_unit, VELO_RECORD_ASKED, reason, "", 0, NULL, 0);
+    else
+        ask(reason);
 }
 
-/* A program opened what is no file of the tree: what it reads there may be another thing next time. */
-static bool is_special(const char *text)
+/* Some programs measure all that they do, and so do we, by the same functions. */
+static bool measures_again(const void *by)
 {
-    if (strncmp(text, "/proc/", 6) == 0)
-        return true;
-    if (strncmp(text, "/sys/", 5) == 0)
-        return true;
-    return strncmp(text, "/dev/", 5) == 0;
+    static _Atomic uint64_t said;
+    const uint64_t what = (files_read + 1) * 0x9e3779b97f4a7c15u ^ (uintptr_t)by;
+    return velo_member_is_ours(by) || atomic_exchange(&said, what) == what;
 }
 
-static bool is_harmless(const char *text)
+void velo_asked_now(enum velo_taint reason, const void *by)
 {
-    static const char *const harmless[] = {"/dev/null",       "/dev/zero",      "/dev/full",
-                                           "/proc/self/maps", "/proc/self/exe", "/proc/filesystems",
-                                           "/dev/tty"};
-    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-        if (strcmp(text, harmless[i]) == 0)
-            return i + 1 < sizeof harmless / sizeof *harmless;
-    return false;
+    if (reason == VELO_TAINT_INTERVAL && measures_again(by))
+        return;
+    if (reason < VELO_TAINT_CLOCK || velo_member_began_with(by))
+        velo_taint_now(reason);
+    else
+        ask(reason | VELO_ASKED_BY_PLUGIN);
+}
+
+void velo_saw_object(const char *path)
+{
+    if (is_new(VELO_RECORD_OBJECT, 0, path, strlen(path)))
+        velo_log_append(velo_unit, VELO_RECORD_OBJECT, 0, path, strlen(path) + 1, NULL, 0);
 }
 
 static void note(enum velo_record_kind kind, unsigned flags, const char *text, size_t length)
 {
-    if (is_special(text) && kind != VELO_RECORD_STAT && kind != VELO_RECORD_ACCESS &&
-        kind != VELO_RECORD_ABSENT && kind != VELO_RECORD_LSTAT) {
-        if (!is_harmless(text))
-            taint(velo_unit, VELO_TAINT_DEVICE);
+    enum velo_taint reason = VELO_TAINT_NONE;
+    if (velo_is_no_file(kind, flags, text, &reason)) {
+        if (reason != VELO_TAINT_NONE)
+            velo_taint_now(reason);
         return;
     }
-    if (kind >= VELO_RECORD_WRITE || is_new(kind, flags, text, length))
-        velo_log_append(velo_unit, kind, flags, text, length + 1, NULL, 0);
+    if (kind < VELO_RECORD_WRITE && !is_new(kind, flags, text, length))
+        return;
+    files_read += kind == VELO_RECORD_READ;
+    velo_log_append(velo_unit, kind, flags, text, length + 1, NULL, 0);
+}
+
+/* By its text, does the path lead to this directory, or below it? */
+static bool leads_below(const char *path, const char *directory)
+{
+    for (;;) {
+        directory += strspn(directory, "/");
+        while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == 0)))
+            path++;
+        const size_t length = strcspn(directory, "/");
+        if (length == 0)
+            return true;
+        if (strncmp(path, directory, length) != 0 || (path[length] != '/' && path[length] != 0))
+            return false;
+        path += length;
+        directory += length;
+    }
+}
+
+/* What told the path of the workspace may be a file that tells the same one in a clone: portable.py wants to know. Not of
+ * symlinks that are read: realpath does that by whole paths, whatever it was given. */
+static void note_named(enum velo_record_kind kind, const char *path)
+{
+    static _Atomic uint32_t named;
+    if (kind == VELO_RECORD_LINK || path[0] != '/' ||
+        atomic_load_explicit(&named, memory_order_relaxed) >= NAMED_MAX ||
+        !leads_below(path, velo_workspace_of(velo_here())))
+        return;
+    const size_t length = strlen(path);
+    if (is_new(VELO_RECORD_NAMED, 0, path, length))
+        velo_log_append(velo_unit, VELO_RECORD_NAMED, atomic_fetch_add(&named, 1) + 1 == NAMED_MAX,
+                        path, length + 1, NULL, 0);
 }
 
 static bool says_absent(long rc)
@@ -173,12 +205,10 @@ void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const c
     if (rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
         return; /* a descriptor's, or nobody's */
     const long length = velo_absolute_text(dirfd, path, text);
-    if (length < 0) {
-        if (!says_absent(rc))
-            taint(velo_unit, VELO_TAINT_UNNAMED);
-        return;
-    }
-    if (rc >= 0)
+    note_named(kind, path);
+    if (length < 0)
+        taint(velo_unit, VELO_TAINT_UNNAMED);
+    else if (rc >= 0)
         note(kind, flags, text, (size_t)length);
     else if (kind == VELO_RECORD_GONE && says_absent(rc))
         note(kind, 1, text, (size_t)length);
@@ -237,13 +267,17 @@ void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int t
         return;
     if (kind == VELO_RECORD_LINK && strcmp(path, "/proc/self/exe") == 0)
         return; /* the program is known */
-    const int fd = kind == VELO_RECORD_LINK && is_special(path) ? velo_fd_of_path(path) : -1;
+    const int fd = kind == VELO_RECORD_LINK && velo_is_special(path) ? velo_fd_of_path(path) : -1;
     if (fd >= 0 && fd == atomic_load(&opened.fd)) {
         path = opened.path;
         kind = VELO_RECORD_REAL;
-    } else if (kind == VELO_RECORD_LINK && is_special(path)) {
+    } else if (kind == VELO_RECORD_LINK && velo_is_special(path)) {
         taint(velo_unit, VELO_TAINT_DEVICE);
+        return;
     }
+    note_named(kind, path);
+    if (kind != VELO_RECORD_REAL && kind != VELO_RECORD_LINK)
+        note_named(kind, to);
     const bool as_given = kind == VELO_RECORD_REAL || kind == VELO_RECORD_LINK;
     const long length = velo_absolute_text(dirfd, path, first);
     const long other = as_given ? (long)strlen(to) : velo_absolute_text(to_dirfd, to, second);
@@ -279,8 +313,10 @@ void velo_unit_wrote_now(int fd)
 void velo_unit_reads_now(int fd)
 {
     struct stat stat;
-    if (raw_fstat(fd, &stat) == 0 && stat.st_ino == velo_unit->streams_inode[0])
-        taint(velo_unit, VELO_TAINT_STDIN);
+    if (raw_fstat(fd, &stat) != 0 || stat.st_ino != velo_unit->streams_inode[0])
+        return;
+    const bool is_null = (velo_unit->streams & 3) == VELO_STREAM_NULL;
+    velo_taint_now(is_null ? VELO_TAINT_NO_INPUT : VELO_TAINT_STDIN);
 }
 
 /* Was anything ever written to the stream? What is in its buffer comes out when it ends. */
@@ -320,28 +356,6 @@ static void forked(void)
     velo_log_append(velo_unit, VELO_RECORD_FORKED, 0, "", 0, NULL, 0);
 }
 
-static int note_object(struct dl_phdr_info *info, size_t size, void *context)
-{
-    (void)size, (void)context;
-    const char *name = info->dlpi_name;
-    if (name != NULL && name[0] == '/' && strcmp(name, velo_library_path) != 0 &&
-        is_new(VELO_RECORD_OBJECT, 0, name, strlen(name)))
-        velo_log_append(velo_unit, VELO_RECORD_OBJECT, 0, name, strlen(name) + 1, NULL, 0);
-    return 0;
-}
-
-static void enlist(void)
-{
-    char path[PATH_MAX];
-    const char *name = program_invocation_short_name;
-    const long length = raw_readlink(AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
-    path[length < 0 ? 0 : length] = 0;
-    velo_log_append(velo_unit, VELO_RECORD_PROGRAM, 0, path, strlen(path) + 1, name,
-                    strlen(name) + 1);
-    dl_iterate_phdr(note_object, NULL);
-    atomic_fetch_add(&velo_unit->enlisted, 1);
-}
-
 static const char *take_out(const char *name, char kept[VELO_UNIT_MAX])
 {
     const size_t length = strlen(name);
@@ -370,8 +384,8 @@ static enum velo_replay_mode mode_of(const char *text)
     return strcmp(text, "verify") == 0 ? VELO_REPLAY_VERIFY : VELO_REPLAY_OFF;
 }
 
-/* After the constructor that attaches (101). */
-__attribute__((constructor(102))) static void join(void)
+/* After the constructor that attaches (101). glibc gives it the arguments of main. */
+__attribute__((constructor(102))) static void join(int argc, char *argv[])
 {
     char assignment[VELO_UNIT_MAX];
     if (velo_here() == NULL)
@@ -380,22 +394,19 @@ __attribute__((constructor(102))) static void join(void)
     const char *path = take_out("VELO_UNIT", assignment);
     if (mode == VELO_REPLAY_OFF || path == NULL)
         return;
-    if (path[0] != '/') { /* below a program that is not to be replayed */
-        mode = VELO_REPLAY_OFF;
-        return;
-    }
     velo_unit = velo_log_map(path);
     if (velo_unit == NULL)
         return; /* not enlisted: the unit will not be cached */
     strcpy(velo_unit_assignment, assignment);
-    enlist();
+    velo_special_begin();
+    velo_member_begin(argc, argv);
     pthread_atfork(NULL, NULL, forked);
 }
 
 __attribute__((destructor(102))) static void leave(void)
 {
     if (velo_unit != NULL)
-        dl_iterate_phdr(note_object, NULL); /* what was loaded since */
+        velo_member_objects(); /* what was loaded since */
     velo_unit_vouch(1);
 }
 

@@ -16,7 +16,7 @@ enum velo_replay_mode {
 };
 
 extern struct velo_log *velo_unit; /* NULL: none */
-/* As $VELO_REPLAY says; OFF below a program that is not to be replayed. */
+/* As $VELO_REPLAY says. */
 enum velo_replay_mode velo_replay_mode(void);
 
 #define VELO_UNIT_MAX 320
@@ -39,6 +39,17 @@ static inline void velo_taint(enum velo_taint reason)
         velo_taint_now(reason);
 }
 
+/* The same of what some programs may ask, with the address of the code that asked. */
+void velo_asked_now(enum velo_taint reason, const void *by);
+static inline void velo_asked(enum velo_taint reason, const void *by)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_asked_now(reason, by);
+}
+
+/* A shared object that this process has mapped. Only in a unit. */
+void velo_saw_object(const char *path);
+
 /* A call that names a file answered `rc`, a value or -errno, which is returned. */
 void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc);
 static inline long velo_saw(enum velo_record_kind kind, int dirfd, const char *path, long rc)
@@ -52,7 +63,7 @@ static inline long velo_saw_errno(enum velo_record_kind kind, int dirfd, const c
 {
     if (__builtin_expect(velo_unit != NULL, 0))
         velo_saw_now(kind, 0, dirfd, path, rc < 0 ? -errno : rc);
-    return rc; /* as it was given */
+    return rc;
 }
 /* open with `flags`; rc a descriptor or -errno. */
 void velo_saw_open_now(int dirfd, const char *path, int flags, long rc);
@@ -64,10 +75,10 @@ static inline void velo_saw_open(int dirfd, const char *path, int flags, long rc
 /* Two paths: RENAME, LINK and REAL (of which the second is as it is). */
 void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int to_dirfd,
                   const char *to);
-/* A file in a hosted directory, or not, was changed in a way that is not put back. */
+/* A file that is open was asked for its attributes, with times among them. */
+void velo_saw_fstat_now(void);
 static inline void velo_saw_fstat(void)
 {
-    extern void velo_saw_fstat_now(void);
     if (__builtin_expect(velo_unit != NULL, 0))
         velo_saw_fstat_now();
 }
@@ -106,7 +117,7 @@ static inline void velo_unit_reads(int fd)
         velo_unit_reads_now(fd);
 }
 
-/* From here on this process belongs to no unit: a build tool, or one that is not to be replayed. */
+/* From here on this process belongs to no unit: it is a build tool. */
 void velo_unit_leave(void);
 
 /* The environment to give to a program that runs inside: declares `there`, which lives until the function returns. */

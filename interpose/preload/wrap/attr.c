@@ -155,21 +155,11 @@ static long utimens_hosted(struct velo_place *place, const struct timespec *time
     return velo_utimens(velo_here(), place, times);
 }
 
-/* "Now" is what a file that is put back gets. */
-static bool means_now(const struct timespec *times)
-{
-    return times == NULL || times[1].tv_nsec == UTIME_NOW;
-}
-
-static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
+static long set_times(int dirfd, const char *path, const struct timespec *times, int flags)
 {
     const bool unreadable = times != NULL && velo_cannot_read(times, 2 * sizeof *times);
     const bool sets_mtime = times == NULL || unreadable || times[1].tv_nsec != UTIME_OMIT;
     const bool nothing = !sets_mtime && times[0].tv_nsec == UTIME_OMIT;
-    if (!unreadable && !means_now(times))
-        velo_taint(VELO_TAINT_TIMES);
-    else if (velo_as_given(path) != NULL)
-        velo_saw(VELO_RECORD_CHMOD, dirfd, path, 0);
     if (!nothing && means_descriptor(dirfd, path, flags))
         return NOTICED_AS(dirfd, raw_utimens(dirfd, path, times, flags), sets_mtime);
     if (nothing || unreadable || (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
@@ -177,6 +167,17 @@ static long utimens_at(int dirfd, const char *path, const struct timespec *times
     path = velo_or_cwd(dirfd, path, flags);
     ONE_NAME(dirfd, path, velo_walk_flags(flags), raw_utimens(dirfd, path, times, flags),
              utimens_hosted(&place, times));
+}
+
+/* "Now" is what a file that is put back gets. */
+static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
+{
+    const bool now = times == NULL || velo_cannot_read(times, 2 * sizeof *times) ||
+                     times[1].tv_nsec == UTIME_NOW;
+    const long rc = set_times(dirfd, path, times, flags);
+    if (!now)
+        velo_taint(VELO_TAINT_TIMES);
+    return velo_saw(VELO_RECORD_CHMOD, dirfd, path, rc);
 }
 
 /* The old calls in microseconds. */

@@ -3,77 +3,78 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/time.h>
+#include <sys/times.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "preload/replay/unit.h"
 
-EXPORT time_t time(time_t *out)
-{
-    velo_taint(VELO_TAINT_CLOCK);
-    return NEXT(time)(out);
-}
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4 /* Linux 5.6 */
+#endif
 
-EXPORT int gettimeofday(struct timeval *restrict now, void *restrict zone)
-{
-    velo_taint(VELO_TAINT_CLOCK);
-    return NEXT(gettimeofday)(now, zone);
-}
+/* The function as it is, said of the unit first. */
+#define ASKING(reason, type, name, parameters, ...)                                                \
+    EXPORT type name parameters                                                                    \
+    {                                                                                              \
+        velo_asked(reason, __builtin_return_address(0));                                           \
+        return NEXT(name)(__VA_ARGS__);                                                            \
+    }
+
+/* ---- what time it is ------------------------------------------------------------------------- */
+
+ASKING(VELO_TAINT_CLOCK, time_t, time, (time_t *out), out)
+ASKING(VELO_TAINT_CLOCK, int, gettimeofday, (struct timeval *restrict now, void *restrict zone),
+       now, zone)
 ALIAS(__gettimeofday, gettimeofday);
 
-/* The clocks of intervals tell nobody what time it is. */
+ASKING(VELO_TAINT_CLOCK, int, timespec_get, (struct timespec * out, int base), out, base)
+
+/* The clocks of intervals tell nobody what time it is, but how long something took. */
 EXPORT int clock_gettime(clockid_t clock, struct timespec *now)
 {
-    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI)
-        velo_taint(VELO_TAINT_CLOCK);
+    const bool wall =
+        clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI;
+    velo_asked(wall ? VELO_TAINT_CLOCK : VELO_TAINT_INTERVAL, __builtin_return_address(0));
     return NEXT(clock_gettime)(clock, now);
 }
 
-EXPORT struct tm *localtime(const time_t *moment)
-{
-    velo_taint(VELO_TAINT_CALENDAR);
-    return NEXT(localtime)(moment);
-}
+ASKING(VELO_TAINT_INTERVAL, clock_t, clock, (void))
+ASKING(VELO_TAINT_INTERVAL, clock_t, times, (struct tms * out), out)
+ASKING(VELO_TAINT_INTERVAL, int, getrusage, (__rusage_who_t who, struct rusage *out), who, out)
 
-EXPORT struct tm *localtime_r(const time_t *restrict moment, struct tm *restrict out)
-{
-    velo_taint(VELO_TAINT_CALENDAR);
-    return NEXT(localtime_r)(moment, out);
-}
-
-EXPORT struct tm *gmtime(const time_t *moment)
-{
-    velo_taint(VELO_TAINT_CALENDAR);
-    return NEXT(gmtime)(moment);
-}
-
-EXPORT struct tm *gmtime_r(const time_t *restrict moment, struct tm *restrict out)
-{
-    velo_taint(VELO_TAINT_CALENDAR);
-    return NEXT(gmtime_r)(moment, out);
-}
+ASKING(VELO_TAINT_CALENDAR, struct tm *, localtime, (const time_t *moment), moment)
+ASKING(VELO_TAINT_CALENDAR, struct tm *, localtime_r,
+       (const time_t *restrict moment, struct tm *restrict out), moment, out)
+ASKING(VELO_TAINT_CALENDAR, struct tm *, gmtime, (const time_t *moment), moment)
+ASKING(VELO_TAINT_CALENDAR, struct tm *, gmtime_r,
+       (const time_t *restrict moment, struct tm *restrict out), moment, out)
 ALIAS(__gmtime_r, gmtime_r);
+ASKING(VELO_TAINT_CALENDAR, char *, ctime, (const time_t *moment), moment)
 
-EXPORT char *ctime(const time_t *moment)
-{
-    velo_taint(VELO_TAINT_CALENDAR);
-    return NEXT(ctime)(moment);
-}
+/* ---- chance ---------------------------------------------------------------------------------- */
 
+/* Rust's library asks for what it seeds its tables with as "insecure". */
 EXPORT ssize_t getrandom(void *bytes, size_t count, unsigned flags)
 {
-    velo_taint(VELO_TAINT_RANDOM);
+    velo_asked((flags & GRND_INSECURE) != 0 ? VELO_TAINT_SEEDS : VELO_TAINT_RANDOM,
+               __builtin_return_address(0));
     return NEXT(getrandom)(bytes, count, flags);
 }
 
-EXPORT int getentropy(void *bytes, size_t count)
-{
-    velo_taint(VELO_TAINT_RANDOM);
-    return NEXT(getentropy)(bytes, count);
-}
+ASKING(VELO_TAINT_RANDOM, int, getentropy, (void *bytes, size_t count), bytes, count)
+
+uint32_t arc4random(void); /* since glibc 2.36, as the next two */
+void arc4random_buf(void *bytes, size_t count);
+uint32_t arc4random_uniform(uint32_t bound);
+
+ASKING(VELO_TAINT_RANDOM, uint32_t, arc4random, (void))
+ASKING(VELO_TAINT_RANDOM, void, arc4random_buf, (void *bytes, size_t count), bytes, count)
+ASKING(VELO_TAINT_RANDOM, uint32_t, arc4random_uniform, (uint32_t bound), bound)
 
 /* ---- what is done without files -------------------------------------------------------------- */
 
@@ -84,36 +85,15 @@ EXPORT int kill(pid_t pid, int signal)
     return NEXT(kill)(pid, signal);
 }
 
-EXPORT int shm_open(const char *name, int flags, mode_t mode)
-{
-    velo_taint(VELO_TAINT_SHARED_MEMORY);
-    return NEXT(shm_open)(name, flags, mode);
-}
-
-EXPORT int shmget(key_t key, size_t size, int flags)
-{
-    velo_taint(VELO_TAINT_SHARED_MEMORY);
-    return NEXT(shmget)(key, size, flags);
-}
+ASKING(VELO_TAINT_SHARED_MEMORY, int, shm_open, (const char *name, int flags, mode_t mode), name,
+       flags, mode)
+ASKING(VELO_TAINT_SHARED_MEMORY, int, shmget, (key_t key, size_t size, int flags), key, size, flags)
 
 /* ---- what the machine is --------------------------------------------------------------------- */
 
-EXPORT int uname(struct utsname *out)
-{
-    velo_taint(VELO_TAINT_MACHINE);
-    return NEXT(uname)(out);
-}
-
-EXPORT int gethostname(char *out, size_t size)
-{
-    velo_taint(VELO_TAINT_MACHINE);
-    return NEXT(gethostname)(out, size);
-}
-
 int __gethostname_chk(char *out, size_t size, size_t room);
 
-EXPORT int __gethostname_chk(char *out, size_t size, size_t room)
-{
-    velo_taint(VELO_TAINT_MACHINE);
-    return NEXT(__gethostname_chk)(out, size, room);
-}
+ASKING(VELO_TAINT_MACHINE, int, uname, (struct utsname * out), out)
+ASKING(VELO_TAINT_MACHINE, int, gethostname, (char *out, size_t size), out, size)
+ASKING(VELO_TAINT_MACHINE, int, __gethostname_chk, (char *out, size_t size, size_t room), out, size,
+       room)

@@ -166,7 +166,7 @@ EXPORT DIR *fdopendir(int fd)
     struct velo_region *region = velo_here();
     struct stat stat;
     uint32_t node = 0;
-    velo_taint(VELO_TAINT_LISTED);
+    velo_saw(VELO_RECORD_LIST, fd, ".", 0);
     if (region != NULL && raw_fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode))
         node = velo_node_of(region, &stat);
     if (node == 0)
@@ -314,7 +314,7 @@ static long correct_all(struct velo_region *region, uint32_t directory, unsigned
  * the kernel's view: everything is put on disk when it begins. */
 EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
 {
-    velo_taint(VELO_TAINT_LISTED);
+    velo_saw(VELO_RECORD_LIST, fd, ".", 0);
     struct velo_region *region = velo_here();
     const uint32_t directory = region == NULL ? 0 : velo_node_of_fd(region, fd);
     if (directory != 0 && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0)
@@ -331,7 +331,7 @@ EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
 
 EXPORT ssize_t getdirentries(int fd, char *restrict buffer, size_t size, off_t *restrict base)
 {
-    velo_taint(VELO_TAINT_LISTED);
+    velo_saw(VELO_RECORD_LIST, fd, ".", 0);
     struct velo_region *region = velo_here();
     if (region != NULL && velo_node_of_fd(region, fd) != 0)
         velo_flush_tree(region);

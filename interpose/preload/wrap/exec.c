@@ -12,7 +12,9 @@
 #include "preload/program/opaque.h"
 #include "preload/write/share.h"
 #include "preload/base/raw.h"
+#include "preload/replay/tools.h"
 #include "preload/replay/unit.h"
+#include "stub.h"
 
 #define PLAIN_EXECVE (-1)
 
@@ -26,18 +28,27 @@ static long run_as(int identified_dirfd, const char *identified, int dirfd, cons
     const int opaque = velo_before_program(identified_dirfd, identified, envp, first);
     if (opaque < 0)
         return opaque;
-    VELO_UNIT_ENVIRONMENT(inside, envp, velo_unit_assignment);
+    struct velo_begun begun; /* large, and most that exec are no steps */
+    begun.decision = VELO_STEP_PLAIN;
+    const bool is_step = flags == PLAIN_EXECVE && velo_is_child_of_starter() &&
+                         raw_access(AT_FDCWD, path, X_OK) == 0; /* along $PATH most are not */
+    if (is_step)
+        velo_stub_here(path, argv, envp, &begun);
+    VELO_UNIT_ENVIRONMENT(inside, envp, is_step ? begun.assignment : velo_unit_assignment);
     VELO_ENVIRONMENT(environment, inside, !opaque, first);
     if (opaque)
         velo_run_opaque(identified);
     velo_unit_starts();
     velo_unit_vouch(1);
     velo_sud_before_exec();
-    const long rc = flags == PLAIN_EXECVE ? raw_execve(path, argv, environment)
-                                          : raw_execveat(dirfd, path, argv, environment, flags);
+    long rc = flags == PLAIN_EXECVE ? raw_execve(path, argv, environment)
+                                    : raw_execveat(dirfd, path, argv, environment, flags);
+    rc = velo_program_error(identified_dirfd, identified, rc);
     velo_sud_after_exec();
     velo_unit_failed();
     velo_unit_vouch(-1);
+    if (begun.decision == VELO_STEP_RECORDED)
+        velo_step_started(&begun, 0);
     velo_saw(VELO_RECORD_READ, identified_dirfd, identified, rc);
     return rc;
 }

@@ -14,6 +14,7 @@
 #include "preload/program/peers.h"
 #include "preload/write/relocate.h"
 #include "preload/program/fifo.h"
+#include "across.h"
 
 #define THE_NAME (VELO_WALK_NOFOLLOW | VELO_WALK_LAST)
 
@@ -127,6 +128,8 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
         refused(flags) ? VELO_NOT_OURS : claim_two(fd, from, THE_NAME, false, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return moved_outside(rename_plain(fd, from, to_fd, to, called), from, to_fd, to);
+    if (claimed == -EXDEV && flags == 0)
+        return velo_across_rename(fd, from, to_fd, to);
     if (claimed < 0)
         return claimed;
     arrives(&a, &b);
@@ -141,15 +144,17 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     return rename_at(fd, from, to_fd, to, called);
 }
 
-/* As seen by the step that this process belongs to. */
+/* For the step that this process belongs to. mv asks first for a rename that replaces nothing: that says what stood at
+ * the other end. What else is no plain rename that went well is not put back. */
 static long seen_rename(int fd, const char *from, int to_fd, const char *to, unsigned flags,
                         long rc)
 {
-    if (rc == 0 && flags != 0 && flags != BY_NAMES)
-        velo_taint(VELO_TAINT_LINKED);
-    if (rc == 0)
+    const bool keeps = flags == RENAME_NOREPLACE;
+    if (keeps && (rc == 0 || rc == -EEXIST))
+        velo_saw(VELO_RECORD_LSTAT, to_fd, to, rc == 0 ? -ENOENT : 0);
+    if (rc == 0 && (flags == 0 || flags == BY_NAMES || keeps))
         velo_saw_two(VELO_RECORD_RENAME, fd, from, to_fd, to);
-    else
+    else if (!keeps || rc != -EEXIST)
         velo_taint(VELO_TAINT_LINKED);
     return rc;
 }
@@ -232,6 +237,8 @@ static long link_at(int fd, const char *from, int to_fd, const char *to, int fla
     const int claimed = claim_two(fd, from, walk, true, &a, to_fd, to, &b);
     if (claimed == VELO_NOT_OURS)
         return moved_outside(raw_link(fd, from, to_fd, to, flags), from, to_fd, to);
+    if (claimed == -EXDEV)
+        return velo_across_link(fd, from, to_fd, to, flags);
     return claimed < 0 ? claimed : link_places(&a, &b, to_fd, to);
 }
 
@@ -241,19 +248,28 @@ static long link_names(const char *from, const char *to)
     const int claimed = claim_two(AT_FDCWD, from, VELO_WALK_NOFOLLOW, true, &a, AT_FDCWD, to, &b);
     if (claimed == VELO_NOT_OURS)
         return moved_outside(old_link(from, to), from, AT_FDCWD, to);
+    if (claimed == -EXDEV)
+        return velo_across_link(AT_FDCWD, from, AT_FDCWD, to, 0);
     return claimed < 0 ? claimed : link_places(&a, &b, AT_FDCWD, to);
+}
+
+static long seen_link(int fd, const char *from, int to_fd, const char *to, long rc)
+{
+    if (rc == 0 && from[0] != 0)
+        velo_saw_two(VELO_RECORD_SECOND_NAME, fd, from, to_fd, to);
+    else
+        velo_taint(VELO_TAINT_LINKED);
+    return rc;
 }
 
 EXPORT int link(const char *from, const char *to)
 {
-    velo_taint(VELO_TAINT_LINKED);
-    return (int)velo_answer(link_names(from, to));
+    return (int)velo_answer(seen_link(AT_FDCWD, from, AT_FDCWD, to, link_names(from, to)));
 }
 
 EXPORT int linkat(int fd, const char *from, int to_fd, const char *to, int flags)
 {
-    velo_taint(VELO_TAINT_LINKED);
-    return (int)velo_answer(link_at(fd, from, to_fd, to, flags));
+    return (int)velo_answer(seen_link(fd, from, to_fd, to, link_at(fd, from, to_fd, to, flags)));
 }
 
 /* ---- removing -------------------------------------------------------------------------------- */

@@ -12,7 +12,9 @@
 #include "preload/sud/sud.h"
 #include "imports.h"
 #include "preload/base/objects.h"
+#include "preload/base/raw.h"
 #include "preload/program/opaque.h"
+#include "preload/replay/unit.h"
 
 /* As the stub stored them, to be changed. */
 struct loader_call {
@@ -285,6 +287,8 @@ static void before_library(const char *path)
     struct velo_region *region = velo_here();
     if (region == NULL || path == NULL)
         return;
+    if (velo_unit != NULL && strchr(path, '/') != NULL)
+        velo_saw(VELO_RECORD_ACCESS, AT_FDCWD, path, raw_access(AT_FDCWD, path, F_OK));
     velo_flush_library(region, path);
     velo_sud_library(region, path);
 }

@@ -13,6 +13,7 @@
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
 #include "preload/replay/step.h"
+#include "preload/replay/tools.h"
 #include "actions.h"
 #include "open.h"
 #include "stub.h"
@@ -154,8 +155,8 @@ static int start_program(const struct order *order, int directory,
     if (opaque)
         velo_run_opaque(order->path);
     velo_unit_starts();
-    const int rc =
-        order->next(started, order->file, list, order->attributes, order->argv, environment);
+    int rc = order->next(started, order->file, list, order->attributes, order->argv, environment);
+    rc = (int)-velo_program_error(directory, order->path, -rc);
     if (rc != 0)
         velo_unit_failed();
     if (opaque)
@@ -173,14 +174,16 @@ static int start_step(const struct order *order, int directory,
     struct velo_step step = {.program = order->path, .argv = order->argv, .envp = order->envp};
     struct velo_begun begun = {.decision = VELO_STEP_PLAIN};
     const int saved = errno;
-    if (!order->wants_descriptor && velo_stub_streams(list, &step))
-        velo_step_decide(&step, &begun);
+    if (!order->wants_descriptor)
+        velo_stub_decide(list, &step, &begun);
     errno = saved;
     if (begun.decision == VELO_STEP_ANSWERED) {
         *started = velo_stub(&begun, order->attributes, list);
-        if (*started > 0)
+        if (*started > 0) {
+            velo_step_answered(&begun);
             return 0;
-        begun.decision = VELO_STEP_PLAIN;
+        }
+        velo_step_runs(&begun); /* an action fails, or there can be no more processes */
     }
     VELO_UNIT_ENVIRONMENT(envp, order->envp, begun.assignment);
     const int rc = start_program(order, directory, list, envp, started);

@@ -8,39 +8,43 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 
 #include "actions.h"
+#include "kernel/os.h"
 #include "preload/base/raw.h"
 
 #define STACK_BYTES (64u << 10)
 
 /* ---- where streams lead ---------------------------------------------------------------------- */
 
-/* The child's descriptor `fd`, as one of ours; -1: none, -2: /dev/null, -3: a file that an action opens. */
+enum { LEADS_NOWHERE = -1, LEADS_TO_NULL = -2, LEADS_TO_A_FILE = -3 /* that an action opens */ };
+
+/* The child's descriptor `fd` as one of ours, or one of these. */
 static int leads_to(const posix_spawn_file_actions_t *list, int fd)
 {
     for (int at = list == NULL ? 0 : list->__used; at-- > 0;) {
         const struct __spawn_action *action = &list->__actions[at];
         if (action->tag == ACTION_OPEN && action->open.fd == fd)
-            return strcmp(action->open.path, "/dev/null") == 0 ? -2 : -3;
+            return strcmp(action->open.path, "/dev/null") == 0 ? LEADS_TO_NULL : LEADS_TO_A_FILE;
         if (action->tag == ACTION_DUP2 && action->dup2.to == fd)
             fd = action->dup2.from;
         else if (action->tag == ACTION_CLOSE && action->fd == fd)
-            return -1;
+            return LEADS_NOWHERE;
     }
     return fd;
 }
 
 static bool is_null(const struct stat *stat)
 {
-    return S_ISCHR(stat->st_mode) && stat->st_rdev == 0x103;
+    return S_ISCHR(stat->st_mode) && stat->st_rdev == makedev(1, 3);
 }
 
 static uint32_t stream_of(int fd, uint64_t *pipe, uint64_t *inode)
 {
     struct stat stat;
-    if (fd == -2)
+    if (fd == LEADS_TO_NULL)
         return VELO_STREAM_NULL;
     if (fd < 0 || raw_fstat(fd, &stat) != 0)
         return VELO_STREAM_OTHER;
@@ -55,15 +59,15 @@ static uint32_t stream_of(int fd, uint64_t *pipe, uint64_t *inode)
     return VELO_STREAM_PIPE;
 }
 
-bool velo_stub_streams(const posix_spawn_file_actions_t *list, struct velo_step *step)
+/* Where the child's standard streams will lead, with these actions. False: it cannot be told. */
+static bool find_streams(const posix_spawn_file_actions_t *list, struct velo_step *step)
 {
     uint64_t ignored = 0;
     for (int at = 0; list != NULL && at < list->__used; at++) {
         const int tag = list->__actions[at].tag;
+        /* A change of directory: then the key has another working directory than it says. */
         if (tag != ACTION_CLOSE && tag != ACTION_DUP2 && tag != ACTION_OPEN &&
-            tag != ACTION_CHDIR && tag != ACTION_CLOSEFROM)
-            return false;
-        if (tag == ACTION_CHDIR) /* then the key has another working directory than it says */
+            tag != ACTION_CLOSEFROM)
             return false;
     }
     step->streams = stream_of(leads_to(list, 0), &ignored, &step->inodes[0]);
@@ -121,10 +125,16 @@ static void say(int fd, const void *bytes, size_t count)
     }
 }
 
+static void say_all(const struct velo_begun *begun)
+{
+    const struct velo_entry *entry = begun->entry;
+    say(1, velo_index_at(begun->index, entry->text), entry->text_size);
+    say(2, velo_index_at(begun->index, entry->errors), entry->errors_size);
+}
+
 static int child(void *argument)
 {
     struct work *work = argument;
-    const struct velo_entry *entry = work->begun->entry;
     long rc = 0;
     if ((work->flags & POSIX_SPAWN_SETSID) != 0)
         velo_sys0(SYS_setsid);
@@ -133,12 +143,57 @@ static int child(void *argument)
     for (int at = 0; work->list != NULL && at < work->list->__used && rc >= 0; at++)
         rc = perform(&work->list->__actions[at]);
     if (rc >= 0) {
-        say(1, velo_index_at(work->begun->index, entry->text), entry->text_size);
-        say(2, velo_index_at(work->begun->index, entry->errors), entry->errors_size);
+        say_all(work->begun);
         work->done = true;
     }
     velo_sys1(SYS_exit_group, work->done ? 0 : 127);
     return 0;
+}
+
+/* Whoever reads the pipe may be waiting for the child to be there, so what it says must fit in now. */
+static bool has_room(int fd, size_t bytes)
+{
+    struct stat stat;
+    int waiting = 0;
+    if (bytes == 0 || fd == LEADS_TO_NULL)
+        return true;
+    if (fd < 0 || raw_fstat(fd, &stat) != 0)
+        return false;
+    if (!S_ISFIFO(stat.st_mode))
+        return true;
+    const long size = velo_sys3(SYS_fcntl, fd, F_GETPIPE_SZ, 0);
+    return velo_sys3(SYS_ioctl, fd, FIONREAD, velo_word(&waiting)) == 0 &&
+           size - waiting >= (long)bytes;
+}
+
+static bool can_say(const posix_spawn_file_actions_t *list, const struct velo_entry *entry)
+{
+    const size_t all = (size_t)entry->text_size + entry->errors_size; /* both may be one pipe */
+    return has_room(leads_to(list, 1), entry->text_size == 0 ? 0 : all) &&
+           has_room(leads_to(list, 2), entry->errors_size == 0 ? 0 : all);
+}
+
+void velo_stub_decide(const posix_spawn_file_actions_t *list, struct velo_step *step,
+                      struct velo_begun *begun)
+{
+    if (find_streams(list, step) && velo_step_find(step, begun))
+        velo_step_decide(step, begun, begun->entry != NULL && can_say(list, begun->entry));
+}
+
+void velo_stub_here(const char *path, char *const argv[], char *const envp[],
+                    struct velo_begun *begun)
+{
+    struct velo_step step = {.program = path, .argv = argv, .envp = envp};
+    *begun = (struct velo_begun){.decision = VELO_STEP_PLAIN};
+    /* A vfork child stands on its parent's memory, where other threads open and write. */
+    if (!velo_vfork_child && argv != NULL && envp != NULL)
+        velo_stub_decide(NULL, &step, begun);
+    if (begun->decision == VELO_STEP_ANSWERED) {
+        say_all(begun);
+        velo_step_answered(begun);
+        velo_sys1(SYS_exit_group, 0);
+    }
+    velo_step_started(begun, (pid_t)velo_sys0(SYS_getpid));
 }
 
 pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attributes,
@@ -149,18 +204,17 @@ pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attribu
         work.flags = attributes->__flags;
         work.group = attributes->__pgrp;
     }
-    const long stack = velo_sys6(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack < 0 && stack > -4096)
+    unsigned char *stack = velo_os_memory(STACK_BYTES);
+    if (stack == NULL)
         return 0;
     const uint64_t all = ~0ull;
     uint64_t before = 0;
     const int saved = errno;
     velo_sys4(SYS_rt_sigprocmask, SIG_BLOCK, velo_word(&all), velo_word(&before), sizeof all);
-    const pid_t pid = NEXT(clone)(child, (void *)(uintptr_t)(stack + STACK_BYTES),
-                                  CLONE_VM | CLONE_VFORK | SIGCHLD, &work);
+    const pid_t pid =
+        NEXT(clone)(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, &work);
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, velo_word(&before), 0, sizeof before);
-    velo_sys2(SYS_munmap, stack, STACK_BYTES);
+    velo_os_unmap((long)(uintptr_t)stack, STACK_BYTES);
     errno = saved;
     if (pid > 0 && !work.done)
         velo_sys4(SYS_wait4, pid, 0, 0, 0);

@@ -5,32 +5,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "preload/replay/step.h"
-
-EXPORT pid_t waitpid(pid_t pid, int *status, int options)
-{
-    int told = 0;
-    if (atomic_load_explicit(&velo_steps_running, memory_order_relaxed) == 0)
-        return NEXT(waitpid)(pid, status, options);
-    const pid_t ended = NEXT(waitpid)(pid, &told, options);
-    velo_step_ended(ended, told);
-    if (ended > 0 && status != NULL)
-        *status = told;
-    return ended;
-}
-ALIAS(__waitpid, waitpid);
+#include "preload/base/pointers.h"
+#include "preload/base/raw.h"
+#include "preload/replay/running.h"
 
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 {
     int told = 0;
-    if (atomic_load_explicit(&velo_steps_running, memory_order_relaxed) == 0)
+    if (!velo_is_recording())
         return NEXT(wait4)(pid, status, options, usage);
     const pid_t ended = NEXT(wait4)(pid, &told, options, usage);
     velo_step_ended(ended, told);
-    if (ended > 0 && status != NULL)
+    if (ended > 0 && velo_as_given(status) != NULL) {
+        if (velo_cannot_write(status, sizeof *status))
+            return (pid_t)velo_answer(-EFAULT); /* as the kernel: the child is gone all the same */
         *status = told;
+    }
     return ended;
 }
+
+/* As libc's: which is wait4, too. */
+EXPORT pid_t waitpid(pid_t pid, int *status, int options)
+{
+    return wait4(pid, status, options, NULL);
+}
+ALIAS(__waitpid, waitpid);
 
 EXPORT pid_t wait3(int *status, int options, struct rusage *usage)
 {
@@ -45,6 +44,9 @@ EXPORT pid_t wait(int *status)
 /* With WNOWAIT the child is still there, and comes again. */
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
+    siginfo_t own = {0};
+    if (info == NULL && velo_is_recording())
+        info = &own; /* who wants to hear nothing of the end tells us of it all the same */
     const int rc = NEXT(waitid)(type, id, info, options);
     if (rc == 0 && info != NULL && (options & WNOWAIT) == 0 && info->si_signo == SIGCHLD &&
         (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED))
@@ -81,7 +83,7 @@ EXPORT ssize_t __read_chk(int fd, void *bytes, size_t count, size_t room)
 EXPORT void _exit(int status)
 {
     velo_unit_vouch(1);
-    NEXT(_exit)(status);
-    __builtin_unreachable();
+    for (;;)
+        velo_sys1(SYS_exit_group, status);
 }
 ALIAS(_Exit, _exit);

@@ -17,4 +17,4 @@ as 1000 sh -c 'echo x > open/f; mkdir open/s; ls open; rm open/f; cat closed/fil
 as 1001 sh -c 'echo x > open/g; cat closed/file; cat inside/file; ls open'
 setfacl -b open
 as 1000 sh -c 'echo x > open/h; ls open'
-ls -l open inside
+ls -l --time-style=+ open inside

@@ -1,0 +1,129 @@
+/* member.c - a program of a unit writes down what it is. */
+#include "member.h"
+
+#include <link.h>
+#include <sys/auxv.h>
+
+#include "search.h"
+#include "unit.h"
+#include "preload/base/raw.h"
+
+#define OBJECTS_MAX 64
+
+static struct {
+    uintptr_t from, to;
+} began_with[OBJECTS_MAX];
+static size_t objects, own = OBJECTS_MAX; /* which is this library */
+
+bool velo_member_began_with(const void *code)
+{
+    const uintptr_t at = (uintptr_t)code;
+    for (size_t i = 0; i < objects; i++)
+        if (at >= began_with[i].from && at < began_with[i].to)
+            return true;
+    return false;
+}
+
+bool velo_member_is_ours(const void *code)
+{
+    const uintptr_t at = (uintptr_t)code;
+    return own < objects && at >= began_with[own].from && at < began_with[own].to;
+}
+
+static int note_object(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size, (void)context;
+    const char *name = info->dlpi_name;
+    if (name != NULL && name[0] == '/' && strcmp(name, velo_library_path) != 0)
+        velo_saw_object(name);
+    return 0;
+}
+
+void velo_member_objects(void)
+{
+    dl_iterate_phdr(note_object, NULL);
+    velo_search_note();
+}
+
+static int note_beginning(struct dl_phdr_info *info, size_t size, void *context)
+{
+    uintptr_t end = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const uintptr_t at = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && at + info->dlpi_phdr[i].p_memsz > end)
+            end = at + info->dlpi_phdr[i].p_memsz;
+    }
+    if (info->dlpi_name != NULL && strcmp(info->dlpi_name, velo_library_path) == 0)
+        own = objects;
+    if (objects < OBJECTS_MAX) {
+        began_with[objects].from = info->dlpi_addr;
+        began_with[objects++].to = end;
+    }
+    return note_object(info, size, context);
+}
+
+/* `python -c TEXT`: nothing that is read later is its script. An option of a script may be taken for one: that costs an
+ * answer at most. */
+static unsigned is_given_text(int argc, char *const argv[])
+{
+    for (int i = 1; i < argc; i++) {
+        const size_t length = strlen(argv[i]);
+        if (argv[i][0] == '-' && argv[i][1] != '-' && strchr("cempr", argv[i][length - 1]) != NULL)
+            return VELO_PROGRAM_TEXT;
+    }
+    return argc < 2 ? VELO_PROGRAM_TEXT : 0;
+}
+
+/* Its first argument, if that may be a script. */
+static const char *script_of(int argc, char *const argv[])
+{
+    const bool may_be = argc > 1 && argv[1][0] != '-' && strlen(argv[1]) < PATH_MAX;
+    return may_be ? argv[1] : "";
+}
+
+/* The first word behind "#!", ended by 0; "" of what is no script. */
+static void interpreter_of(const char *path, char out[PATH_MAX])
+{
+    char head[256] = "";
+    const int fd = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd >= 0)
+        velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head - 1, 0);
+    if (fd >= 0)
+        raw_close(fd);
+    out[0] = 0;
+    if (head[0] != '#' || head[1] != '!')
+        return;
+    const char *word = head + 2 + strspn(head + 2, " \t");
+    const size_t length = strcspn(word, " \t\n");
+    memcpy(out, word, length);
+    out[length] = 0;
+}
+
+/* The name that was run may be a symlink, and lead to another program next time; so may its interpreter's. */
+static void note_names(void)
+{
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    char interpreter[PATH_MAX];
+    if (name == NULL || name[0] == 0)
+        return;
+    velo_saw_now(VELO_RECORD_READ, VELO_READ_TO_RUN, AT_FDCWD, name, 0);
+    interpreter_of(name, interpreter);
+    if (interpreter[0] == '/')
+        velo_saw_now(VELO_RECORD_READ, VELO_READ_TO_RUN, AT_FDCWD, interpreter, 0);
+}
+
+void velo_member_begin(int argc, char *const argv[])
+{
+    char path[PATH_MAX], texts[PATH_MAX + NAME_MAX + 2];
+    const long length = raw_readlink(AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    char *end = stpncpy(texts, program_invocation_short_name, NAME_MAX);
+    *end++ = 0;
+    end = stpcpy(end, script_of(argc, argv)) + 1;
+    velo_log_append(velo_unit, VELO_RECORD_PROGRAM, is_given_text(argc, argv), path,
+                    strlen(path) + 1, texts, (size_t)(end - texts));
+    note_names();
+    dl_iterate_phdr(note_beginning, NULL);
+    velo_search_note();
+    atomic_fetch_add(&velo_unit->enlisted, 1);
+}

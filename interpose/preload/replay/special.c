@@ -1,0 +1,105 @@
+/* special.c - a program opened what is no file of the tree: what it reads there may be another thing next time. */
+#include "special.h"
+
+#include <stdlib.h>
+
+#include "kernel/text.h"
+#include "preload/path/claim.h"
+
+bool velo_is_special(const char *text)
+{
+    return strncmp(text, "/proc/", 6) == 0 || strncmp(text, "/sys/", 5) == 0 ||
+           strncmp(text, "/dev/", 5) == 0;
+}
+
+static bool begins_like_one_of(const char *text, const char *const starts[])
+{
+    for (; *starts != NULL; starts++)
+        if (strncmp(text, *starts, strlen(*starts)) == 0)
+            return true;
+    return false;
+}
+
+static bool is_harmless(const char *text)
+{
+    static const char *const harmless[] = {
+        "/dev/null",      "/dev/zero",         "/dev/full", "/proc/self/maps",
+        "/proc/self/exe", "/proc/filesystems", NULL};
+    return velo_is_one_of(text, harmless);
+}
+
+/* Runtimes ask once how large their pools are to be. */
+static bool is_of_resources(const char *text)
+{
+    static const char *const files[] = {
+        "/proc/self/cgroup", "/proc/self/statm", "/proc/self/mountinfo",           "/proc/meminfo",
+        "/proc/cpuinfo",     "/proc/stat",       "/proc/sys/vm/overcommit_memory", NULL};
+    static const char *const directories[] = {"/sys/fs/cgroup/", "/sys/devices/system/cpu/",
+                                              "/sys/kernel/mm/transparent_hugepage/", NULL};
+    return velo_is_one_of(text, files) || begins_like_one_of(text, directories);
+}
+
+/* ---- job servers ----------------------------------------------------------------------------- */
+
+/* What `--jobserver-auth=fifo:PATH` or `=R,W` names: tokens of a job slot are no input. */
+static struct {
+    int fds[2];
+    char fifo[128];
+} jobserver = {.fds = {-1, -1}};
+
+static void learn_jobserver(const char *flags)
+{
+    static const char *const words[] = {"--jobserver-auth=", "--jobserver-fds="};
+    for (size_t i = 0; flags != NULL && i < 2; i++) {
+        const char *found = strstr(flags, words[i]);
+        if (found == NULL)
+            continue;
+        found += strlen(words[i]);
+        const size_t length = strcspn(found, " ");
+        if (strncmp(found, "fifo:", 5) == 0 && length - 5 < sizeof jobserver.fifo) {
+            memcpy(jobserver.fifo, found + 5, length - 5);
+        } else {
+            jobserver.fds[0] = atoi(found);
+            jobserver.fds[1] = atoi(found + strcspn(found, ",") + 1);
+        }
+    }
+}
+
+void velo_special_begin(void)
+{
+    learn_jobserver(getenv("MAKEFLAGS"));
+    learn_jobserver(getenv("CARGO_MAKEFLAGS"));
+}
+
+static bool is_jobserver(const char *text)
+{
+    const int fd = velo_fd_of_path(text);
+    return (fd >= 0 && (fd == jobserver.fds[0] || fd == jobserver.fds[1])) ||
+           (jobserver.fifo[0] != 0 && strcmp(text, jobserver.fifo) == 0);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+static bool only_asks(enum velo_record_kind kind)
+{
+    return kind == VELO_RECORD_STAT || kind == VELO_RECORD_ACCESS || kind == VELO_RECORD_ABSENT ||
+           kind == VELO_RECORD_LSTAT;
+}
+
+bool velo_is_no_file(enum velo_record_kind kind, unsigned flags, const char *text,
+                     enum velo_taint *reason)
+{
+    if (is_jobserver(text))
+        return true;
+    if (!velo_is_special(text) || only_asks(kind))
+        return false;
+    if (kind == VELO_RECORD_READ && is_of_resources(text))
+        *reason = VELO_TAINT_RESOURCES;
+    else if (kind == VELO_RECORD_READ && strcmp(text, "/dev/urandom") == 0)
+        *reason = VELO_TAINT_RANDOM;
+    else if (kind == VELO_RECORD_ERROR && flags == ENXIO && strcmp(text, "/dev/tty") == 0)
+        *reason = VELO_TAINT_NO_TERMINAL;
+    else if (!is_harmless(text))
+        *reason = VELO_TAINT_DEVICE;
+    return true;
+}

@@ -1,0 +1,17 @@
+/* special.h - paths at which no file of the tree is: devices, /proc, /sys, the pipe of a job server.
+ *
+ * In    what a call asked of a path, after it went well
+ * Out   whether it is such a path, and the reason why that concerns the unit's result, if it does */
+#ifndef VELO_PRELOAD_REPLAY_SPECIAL_H
+#define VELO_PRELOAD_REPLAY_SPECIAL_H
+
+#include "log.h"
+
+/* Once, with the environment that the program was given. */
+void velo_special_begin(void);
+bool velo_is_special(const char *text);
+/* `*reason` stays as it is when what is there is the same each time. */
+bool velo_is_no_file(enum velo_record_kind kind, unsigned flags, const char *text,
+                     enum velo_taint *reason);
+
+#endif

@@ -1,0 +1,140 @@
+"""What a step asked, as facts: the same for all steps that ask the same.
+
+In: keys of records. Out: facts. Never: the order in which they were asked; analysis.py has that.
+[pure]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from . import unit_log as log
+
+# As enum velo_fact_kind
+CONTENT, F_ABSENT, LABSENT, F_STAT, F_LSTAT, TIMES, LTIMES, F_LINK, F_NO_LINK, F_NAMES = range(
+    1, 11
+)
+RESOLVED = 100  # realpath: a fact for each component (facts.Looker.steps_of)
+
+# What libc reads for itself: the same until the machine's packages change: ld.so.cache tells.
+LIBC_READS = re.compile(
+    r"/etc/ld\.so\.(cache|preload)|/usr/lib/locale/.*|/usr/share/locale/.*|/usr/lib/[^/]+/gconv/.*|/etc/nsswitch\.conf|"
+    r"/etc/passwd|/etc/group|/etc/localtime|/usr/share/zoneinfo/.*"
+)
+
+
+class Fact:
+    """One of each kind, path and link: so that sets of thousands cost little."""
+
+    __slots__ = ("kind", "link", "path")
+    kind: int
+    path: str
+    link: str  # of F_LINK and RESOLVED
+    _all: ClassVar[dict[tuple[int, str, str], Fact]] = {}
+    resolved: ClassVar[set[Fact]] = set()  # all of the kind RESOLVED
+
+    def __new__(cls, kind: int, path: str, link: str = "") -> Fact:
+        made = cls._all.get((kind, path, link))
+        if made is None:
+            made = super().__new__(cls)
+            made.kind, made.path, made.link = kind, path, link
+            made = cls._all.setdefault((kind, path, link), made)
+            if kind == RESOLVED:
+                cls.resolved.add(made)
+        return made
+
+    def __repr__(self) -> str:
+        return f"Fact({self.kind}, {self.path!r}, {self.link!r})"
+
+
+class Asked:
+    """One question as a fact: of a program that makes nothing of times, and of any other."""
+
+    __slots__ = ("above", "droppable", "fact", "path", "reads", "strict")
+
+    def __init__(
+        self,
+        path: str,
+        fact: Fact | None,
+        strict: Fact | None,
+        *,
+        droppable: bool = False,
+        reads: bool = False,
+    ) -> None:
+        self.path, self.above = path, os.path.dirname(path)
+        self.fact, self.strict = fact, strict  # None: libc's own reading
+        self.reads = reads  # it opened a file itself, and may have asked for its times
+        self.droppable = droppable  # it only made way for an output, when a compiler asked
+
+
+_ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
+_FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times
+_STRICT: dict[bytes, Fact | None] = {}  # and what others do
+_OF_PATH: dict[str, list[bytes]] = {}  # keys, by what they are about
+_BELOW: dict[str, list[bytes]] = {}  # the same, by its directory
+
+
+def learn(keys: list[bytes]) -> None:
+    """These may be asked for from here on."""
+    if not all(map(_ASKED.__contains__, keys)):
+        for key in keys:
+            if key not in _ASKED:
+                asked = _ASKED[key] = _ask(log.record_of(key, 0))
+                _FACTS[key], _STRICT[key] = asked.fact, asked.strict
+                _OF_PATH.setdefault(asked.path, []).append(key)
+                _BELOW.setdefault(asked.above, []).append(key)
+
+
+def facts_of(keys: Iterable[bytes], *, strict: bool) -> Iterator[Fact | None]:
+    """What these keys mean; None: libc's own reading."""
+    return map((_STRICT if strict else _FACTS).__getitem__, keys)
+
+
+def about(paths: set[str], directories: set[str]) -> set[bytes]:
+    """Of all keys that were learned: those about one of `paths`, or right below one of
+    `directories`."""
+    found: set[bytes] = set()
+    found.update(*(_OF_PATH.get(path, ()) for path in paths))
+    found.update(*(_BELOW.get(path, ()) for path in directories))
+    return found
+
+
+def asked_by(key: bytes) -> Asked:
+    """What a key means that was learned."""
+    return _ASKED[key]
+
+
+def _ask(record: log.Record) -> Asked:
+    kind, path = record.kind, normal(record.path)
+    if LIBC_READS.fullmatch(path):
+        return Asked(path, None, None)
+    if kind in (log.READ, log.PROGRAM, log.OBJECT):
+        fact = strict = Fact(CONTENT, path)
+    elif kind == log.ABSENT:
+        fact = strict = Fact(LABSENT if record.flags == log.ITSELF else F_ABSENT, path)
+    elif kind == log.ACCESS:
+        fact = strict = Fact(F_STAT, path)
+    elif kind == log.STAT:
+        fact, strict = Fact(F_STAT, path), Fact(TIMES, path)
+    elif kind == log.LSTAT:
+        fact, strict = Fact(F_LSTAT, path), Fact(LTIMES, path)
+    elif kind == log.LINK:
+        fact = strict = Fact(F_LINK, path, record.paths[1])
+    elif kind == log.NO_LINK:
+        fact = strict = Fact(F_NO_LINK, path)
+    else:
+        fact = strict = Fact(RESOLVED, path, record.paths[1])
+    droppable = fact.kind not in (CONTENT, F_LINK) and record.flags != log.OPENED
+    reads = kind == log.READ and record.flags != log.TO_RUN
+    return Asked(path, fact, strict, droppable=droppable, reads=reads)
+
+
+def normal(path: str) -> str:
+    """Without `//` and `/./`; `..` stays, since only the kernel knows where it leads."""
+    if "//" not in path and "/./" not in path and not path.endswith(("/", "/.")):
+        return path
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return "/" + "/".join(parts)

@@ -1,0 +1,86 @@
+"""Where the library and the sealer meet: a directory in an arena's memory.
+
+    PID.COUNT.u, .t    logs of units that run          *.f    units that wait to be sealed
+    DIGEST.b           bytes of their outputs          answers    which entries answered
+    index              what programs look entries up in
+    ready              by which settings the index was made ready for them
+
+In: an arena's memory. Out: whether there is anything to do. Never: an import of the sealer, which
+a command without steps need not pay for.
+[touches disk]
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+VERSION = b"velo-replay-4"
+FROZEN = ".f"
+ANSWERS, READY = "answers", "ready"
+
+
+def directory_of(memory: str) -> str:
+    """Where the library and the sealer meet, in an arena's memory."""
+    return os.path.join(memory, "r")
+
+
+def salt() -> bytes:
+    """Entries of another machine, kernel or version of this code answer nothing here."""
+    cpu: set[str] = set()
+    wanted = ("model name", "flags", "CPU part", "Features")
+    with suppress(OSError), open("/proc/cpuinfo") as file:
+        cpu = {line for line in file if line.startswith(wanted)}
+    machine = "\0".join([*os.uname(), *sorted(cpu)])
+    return hashlib.sha256(VERSION + machine.encode()).digest()
+
+
+@contextmanager
+def locked(directory: str) -> Iterator[None]:
+    """While one seals, clears or checks, the others wait.
+
+    Raises:
+        OSError: there is no such directory.
+    """
+    path = os.path.join(directory, "lock")
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def is_idle(directory: str) -> bool:
+    """Nothing waits to be sealed, and nothing was answered since the last report."""
+    return not any(
+        name.endswith(FROZEN) or name.startswith(ANSWERS) for name in os.listdir(directory)
+    )
+
+
+def is_ready(directory: str, settings: str) -> bool:
+    """The index was made ready by these settings, on this machine."""
+    try:
+        with open(os.path.join(directory, READY)) as file:
+            return file.read() == _readiness(settings)
+    except (OSError, ValueError):
+        return False
+
+
+def set_ready(directory: str, settings: str) -> None:
+    """Say so; who is killed before finds that it is not.
+
+    Raises:
+        OSError: it cannot be said.
+    """
+    temporary = os.path.join(directory, f"{READY}.{os.getpid()}")
+    with open(temporary, "w") as file:
+        file.write(_readiness(settings))
+    os.replace(temporary, os.path.join(directory, READY))
+
+
+def _readiness(settings: str) -> str:
+    return f"{salt().hex()} {settings}"

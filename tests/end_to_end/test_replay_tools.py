@@ -1,0 +1,323 @@
+"""Build tools that fork, and cargo: their steps are answered as those of ninja and make are.
+
+In: small workspaces. Out: which steps were replayed, and what is there afterwards, against the
+same command run natively at the same place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.harness import Velo, run_native, tool
+from support.snapshot import Snapshot
+
+# Where rustup, if that is what `cargo` is, keeps the toolchains: taken before HOME is moved away.
+RUSTUP_HOME = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+SUPPORT = Path(__file__).parents[1] / "support"
+RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
+TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["{}/"]\n[replay]\nmode = "on"\n'
+
+
+class Workspace:
+    """A workspace with one hosted directory."""
+
+    def __init__(self, root: Path, velo: Velo, hosted: str) -> None:
+        self.root, self.hosted = root, root / hosted
+        self._velo = velo
+
+    def edit(self, name: str, text: str, *, mode: int = 0o644) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def settle(self) -> None:
+        found = (each for each in self.root.rglob("*") if self.hosted not in each.parents)
+        newest = max(each.lstat().st_ctime for each in found)
+        while time.time() < newest + RACY_S:
+            time.sleep(RACY_S / 10)
+
+    def run(self, *command: object, **env: str) -> str:
+        self.settle()
+        done = self._velo.exec(*map(str, command), cwd=self.root, env=env)
+        return done.stdout
+
+    def counts(self) -> tuple[int, int, int]:
+        """Of the last command: replayed, run, not cached."""
+        last = json.loads(self._velo.run("stats", "--json", cwd=self.root).stdout)["last"]
+        return last["replayed"], last["run"], last["not_cached"]
+
+    def steps(self) -> list[dict[str, Any]]:
+        found = self._velo.run("explain", "--json", cwd=self.root).stdout
+        steps: list[dict[str, Any]] = json.loads(found)["steps"]
+        return steps
+
+    def clean(self) -> None:
+        shutil.rmtree(self.hosted)
+        self.hosted.mkdir()
+
+
+# ---- a tool that forks --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forking(workspace, velo, tmp_path) -> tuple[Workspace, Path]:
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("in", "one\n")
+    made.edit("copy", "#!/bin/sh\necho copying $1\ncat $1 > $2\n", mode=0o755)
+    made.edit("plain", "cat in > build/plain\n", mode=0o755)  # no "#!": libc gives it to a shell
+    made.hosted.mkdir(exist_ok=True)
+    (tmp_path / "bin").mkdir()
+    source, program = SUPPORT / "forking_tool.c", tmp_path / "bin" / "ninja"
+    run_native(tool("gcc"), str(source), "-o", str(program), cwd=tmp_path)
+    return made, program
+
+
+def test_a_step_that_is_forked_is_answered_with_what_it_said(forking):
+    workspace, ninja = forking
+    steps = ["./copy in build/out", "./copy in build/more"]
+
+    first = workspace.run(ninja, *steps)
+    assert workspace.counts() == (0, 2, 0), workspace.steps()
+    tree = Snapshot.of(workspace.hosted).entries
+    workspace.clean()
+    second = workspace.run(ninja, *steps)
+
+    assert second == first == "0 copying in\n\n0 copying in\n\n"
+    assert workspace.counts() == (2, 0, 0), workspace.steps()
+    assert Snapshot.of(workspace.hosted).entries == tree
+
+
+def test_an_input_of_a_forked_step_that_changed_runs_it(forking):
+    workspace, ninja = forking
+    workspace.run(ninja, "./copy in build/out")
+    workspace.edit("in", "two\n")
+
+    workspace.run(ninja, "./copy in build/out")
+
+    assert workspace.counts() == (0, 1, 0), workspace.steps()
+    assert (workspace.hosted / "out").read_text() == "two\n"
+
+
+def test_programs_that_cannot_be_started_are_tried_as_natively(forking, monkeypatch):
+    """Along $PATH there is one that may not be run; one is no program, and so the shell's."""
+    workspace, ninja = forking
+    workspace.edit("first/copy", "no program")
+    path = f"{workspace.root}/first:{workspace.root}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    steps = ["copy in build/out", "./plain", "./missing"]
+
+    native = run_native(str(ninja), *steps, cwd=workspace.root).stdout
+    workspace.clean()
+    first = workspace.run(ninja, *steps)
+    workspace.clean()
+    second = workspace.run(ninja, *steps)
+
+    assert native == first == second
+    assert workspace.counts()[0] == 2, workspace.steps()
+    assert sorted(os.listdir(workspace.hosted)) == ["out", "plain"]
+
+
+def run_through(workspace: Workspace, ninja: Path, step: str, link: str, to: str) -> str:
+    """A step that was replayed once, after the symlink `link` leads to another program."""
+    workspace.run(ninja, step)
+    workspace.run(ninja, step)
+    assert workspace.counts() == (1, 0, 0), workspace.steps()
+    (workspace.root / link).unlink()
+    (workspace.root / link).symlink_to(to)
+    return workspace.run(ninja, step)
+
+
+def test_a_symlink_to_another_program_runs_the_step(forking):
+    """As update-alternatives does: the name that is run is the same, and leads elsewhere."""
+    workspace, ninja = forking
+    (workspace.root / "tool").symlink_to(tool("echo"))
+
+    said = run_through(workspace, ninja, "./tool a", "tool", tool("printf"))
+
+    assert (said, workspace.counts()) == ("0 a\n", (0, 1, 0)), workspace.steps()
+
+
+def test_an_interpreter_that_is_another_one_now_runs_the_step(forking):
+    workspace, ninja = forking
+    (workspace.root / "sh").symlink_to(tool("cat"))
+    workspace.edit("script", f"#!{workspace.root}/sh\necho a\n", mode=0o755)
+
+    said = run_through(workspace, ninja, "./script", "sh", tool("sh"))
+
+    assert (said, workspace.counts()) == ("0 a\n\n", (0, 1, 0)), workspace.steps()
+
+
+def test_a_step_whose_text_fits_no_pipe_runs_from_what_it_would_have_found(forking):
+    """Nothing of its entry is put back before: it would find its own output there."""
+    workspace, ninja = forking
+    lines = ("#!/bin/sh", f"echo {'x' * 6000}", "[ -e build/out ] && mv build/out build/old")
+    workspace.edit("long", "\n".join((*lines, "echo made > build/out\n")), mode=0o755)
+
+    first = workspace.run(ninja, "./long")
+    assert workspace.counts() == (0, 1, 0), workspace.steps()
+    workspace.clean()
+    second = workspace.run(ninja, "./long")
+
+    assert second == first and len(first) > 6000
+    assert workspace.counts()[0] == 0, workspace.steps()
+    assert os.listdir(workspace.hosted) == ["out"]
+
+
+def test_a_step_that_cannot_be_spawned_leaves_nothing_of_its_answer(forking):
+    workspace, ninja = forking
+    step = "<given ./copy in build/out"
+    workspace.edit("given", "unread\n")
+    workspace.run(ninja, step)
+    workspace.clean()
+    assert workspace.run(ninja, step) == "0 copying in\n\n"
+    assert workspace.counts() == (1, 0, 0), workspace.steps()
+    workspace.clean()
+    (workspace.root / "given").unlink()
+
+    assert workspace.run(ninja, step) == "not spawned: No such file or directory\n"
+    assert os.listdir(workspace.hosted) == []
+
+
+def test_steps_of_whose_end_nobody_hears_leave_room_for_others(forking):
+    workspace, ninja = forking
+    unheard = [f"& {tool('true')}"] * 260  # more than the table has places
+
+    workspace.run(ninja, *unheard, "./copy in build/out")
+
+    assert workspace.counts() == (0, 1, 0), workspace.steps()
+
+
+def test_a_forked_step_that_fails_is_run_each_time(forking):
+    workspace, ninja = forking
+    for _ in range(2):
+        assert workspace.run(ninja, "./copy missing build/out").startswith("1 copying missing")
+        assert workspace.counts()[0] == 0
+
+
+# ---- cargo --------------------------------------------------------------------------------------
+
+MANIFEST = """\
+[package]
+name = "{name}"
+version = "0.1.0"
+edition = "2021"
+"""
+LIBRARY = """\
+pub fn answer() -> u32 {
+    let unused = 1;
+    include!(concat!(env!("OUT_DIR"), "/made.rs"))
+}
+"""
+SCRIPT = """\
+use std::{env, fs, path::Path};
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    let out = env::var("OUT_DIR").unwrap();
+    fs::write(Path::new(&out).join("made.rs"), "41 + 1").unwrap();
+}
+"""
+MAIN = 'fn main() {{ println!("{{}}{}", inner::answer()); }}\n'
+
+
+@pytest.fixture
+def crates(workspace, velo, monkeypatch) -> Workspace:
+    tool("cargo")
+    if RUSTUP_HOME.exists():
+        monkeypatch.setenv("RUSTUP_HOME", str(RUSTUP_HOME))
+    made = Workspace(workspace(toml=TOML.format("target")), velo, "target")
+    dependency = '[dependencies]\ninner = { path = "inner" }\n'
+    made.edit("Cargo.toml", MANIFEST.format(name="outer") + dependency)
+    made.edit("src/main.rs", MAIN.format(""))
+    made.edit("inner/Cargo.toml", MANIFEST.format(name="inner"))
+    made.edit("inner/src/lib.rs", LIBRARY)
+    made.edit("inner/build.rs", SCRIPT)
+    made.hosted.mkdir(exist_ok=True)
+    return made
+
+
+@pytest.mark.long
+def test_a_clean_cargo_build_is_replayed_and_cargo_finds_nothing_to_do(crates):
+    crates.run(tool("cargo"), "build", "--offline")
+    program = crates.hosted / "debug" / "outer"
+    made = program.read_bytes()
+    crates.clean()
+    crates.run(tool("cargo"), "build", "--offline")
+
+    replayed, run, not_cached = crates.counts()
+    assert (run, not_cached) == (0, 0) and replayed >= 4, crates.steps()
+    assert program.read_bytes() == made
+    assert run_native(str(program), cwd=crates.root).stdout == "42\n"
+    again = run_native(tool("cargo"), "build", "--offline", cwd=crates.root)
+    assert "Compiling" not in again.stderr, again.stderr
+
+
+@pytest.mark.long
+def test_an_edit_of_a_crate_is_compiled_and_what_was_before_it_is_replayed(crates):
+    crates.run(tool("cargo"), "build", "--offline")
+    crates.edit("src/main.rs", MAIN.format("!"))
+    crates.clean()
+
+    crates.run(tool("cargo"), "build", "--offline")
+
+    assert [each["outcome"] for each in crates.steps()].count("run") == 1, crates.steps()
+    program = crates.hosted / "debug" / "outer"
+    assert run_native(str(program), cwd=crates.root).stdout == "42!\n"
+
+
+# ---- npm and node -------------------------------------------------------------------------------
+
+PACKAGE = '{"name": "sample", "private": true, "scripts": {"build": "tsc", "test": "tsc"}}'
+COMPILER = """\
+#!/usr/bin/env node
+const fs = require('fs');
+const text = fs.readFileSync('in', 'utf8');
+Date.now();
+fs.mkdirSync('build/x', { recursive: true });
+fs.writeFileSync('build/x/out.js', text);
+"""
+
+
+@pytest.fixture
+def package(workspace, velo) -> Workspace:
+    """A package whose compiler, as it is called and where it is, is TypeScript's."""
+    tool("npm")
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("package.json", PACKAGE)
+    made.edit("in", "one")
+    made.edit("node_modules/typescript/bin/tsc", COMPILER, mode=0o755)
+    (made.root / "node_modules/.bin").mkdir()
+    (made.root / "node_modules/.bin/tsc").symlink_to("../typescript/bin/tsc")
+    made.hosted.mkdir(exist_ok=True)
+    return made
+
+
+def test_a_script_of_npm_is_replayed_and_runs_again_when_a_source_changed(package):
+    command = (tool("npm"), "run", "--silent", "build")
+    package.run(*command)
+    assert package.counts() == (0, 1, 0), package.steps()
+    package.clean()
+    package.run(*command)
+    assert package.counts() == (1, 0, 0), package.steps()
+    assert (package.hosted / "x/out.js").read_text() == "one"
+
+    package.edit("in", "two")
+    package.clean()
+    package.run(*command)
+
+    assert package.counts() == (0, 1, 0), package.steps()
+    assert (package.hosted / "x/out.js").read_text() == "two"
+
+
+def test_tests_of_npm_are_run(package):
+    for _ in range(2):
+        package.clean()
+        package.run(tool("npm"), "test")
+        assert package.counts() == (0, 0, 0), package.steps()

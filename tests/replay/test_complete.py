@@ -1,0 +1,59 @@
+"""What strace sees of a step is in its log, or has a reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from support import complete
+from support.harness import SCRIPTS, tool
+
+
+@pytest.fixture(scope="module")
+def missing(monkeypatch_module) -> dict[str, list[complete.Call]]:
+    monkeypatch_module.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(SCRIPTS)]))
+    for program in ("strace", "ninja", "gcc"):
+        tool(program)
+    root = Path(tempfile.mkdtemp(prefix="velo-c-", dir="/var/tmp")).resolve()
+    monkeypatch_module.setenv("VELO_RUNTIME_DIR", str(root / "run"))
+    monkeypatch_module.setenv("VELO_CACHE_DIR", str(root / "cache"))
+    (root / "w").mkdir()
+    try:
+        return complete.missing(root / "w", str(Path(sys.executable).with_name("velo")))
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", complete.STEPS)
+def test_every_path_that_a_step_asks_for_is_in_its_log(missing, step):
+    if step not in missing:
+        pytest.skip(f"{step} needs {' '.join(complete.STEPS[step][0])}")
+
+    assert not missing[step]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('7 openat(AT_FDCWD</w>, "a.h", O_RDONLY) = 3</w/a.h>', {("openat", "/w/a.h")}),
+        ('7 access("a.h", R_OK) = -1 ENOENT', {("access", "/w/a.h")}),
+        ('7 rename("a", "b") = 0', {("rename", "/w/a"), ("rename", "/w/b")}),
+        ('7 chdir("x") = 0\n7 stat("../b", {}) = 0', {("chdir", "/w/x"), ("stat", "/w/x/../b")}),
+        ('7 newfstatat(3</w/a.h>, "", {st_mode}, AT_EMPTY_PATH) = 0', set()),
+        ("7 +++ exited with 0 +++", set()),
+    ],
+)
+def test_paths_of_calls_are_told_from_the_root_on(line, found):
+    assert complete.paths_of(line, "/w") == found

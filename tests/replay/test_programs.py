@@ -1,0 +1,254 @@
+"""What is known of kinds of programs, and what the user may say of others."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.unit_logs import Said, at, environment, hosted, program
+from velo.shards.replay import analysis, programs
+from velo.shards.replay import unit_log as log
+from velo.shards.replay.analysis import Fact
+from velo.shards.replay.rules import Rules
+
+GCC, RUSTC = program("/usr/bin/gcc"), program("/rust/bin/rustc")
+PYTHON = program("/opt/python/bin/python3.12")
+OURS = program("/w/tools/gen")
+OUT = "/w/build/a.o"
+MADE = (at(log.WRITE, OUT, flags=log.NEW), hosted(OUT, log.OUTPUT, b"o"))
+
+
+def asks(what: int) -> Said:
+    return at(log.ASKED, flags=what)
+
+
+# ---- clocks, dates, chance ----------------------------------------------------------------------
+
+
+def python(script: str) -> Said:
+    return at(log.PROGRAM, "/opt/python/bin/python3.12", "python3", script)
+
+
+@pytest.mark.parametrize("what", [log.CLOCK, log.CALENDAR])
+@pytest.mark.parametrize("script", ["gen.py", "/w/gen.py", "/usr/share/tool/gen.py"])
+def test_a_runtime_may_ask_the_clock_while_it_starts_and_not_after_it_read_its_script(
+    analysed, refusal, what, script
+):
+    library = at(log.READ, "/opt/python/lib/os.py")
+    read = at(log.READ, script if script.startswith("/") else f"/w/{script}")
+
+    assert analysed(python(script), library, asks(what), read, *MADE)
+    assert refusal(python(script), library, read, asks(what), *MADE).startswith("it ")
+
+
+def test_another_file_of_the_project_ends_the_start_of_a_runtime_too(refusal):
+    read = at(log.READ, "/w/settings")
+
+    assert refusal(python("gen.py"), read, asks(log.CLOCK), *MADE) == "it asked what time it is"
+
+
+def test_a_script_is_known_by_its_name_after_a_change_of_directory(refusal):
+    read = at(log.READ, "/usr/src/project/sub/gen.py")
+
+    assert refusal(python("gen.py"), read, asks(log.CLOCK), *MADE) == "it asked what time it is"
+
+
+def test_what_is_given_as_text_has_no_start(refusal):
+    given = program("/opt/python/bin/python3.12", flags=log.GIVEN_TEXT)
+
+    assert refusal(given, asks(log.CLOCK), *MADE) == "it asked what time it is"
+
+
+def test_a_compiler_that_makes_a_date_is_refused_unless_the_date_is_given(analysed, refusal):
+    records = (GCC, asks(log.CLOCK), asks(log.CALENDAR), *MADE)
+
+    assert refusal(*records) == "it made a date of the time"
+    assert analysed(environment(SOURCE_DATE_EPOCH="1"), *records)
+
+
+def test_seeds_of_tables_are_no_randomness_of_a_compiler_and_randomness_of_others(analysed):
+    assert not analysed(RUSTC, asks(log.SEEDS), *MADE).provisional
+    assert analysed(OURS, asks(log.SEEDS), *MADE).provisional
+    assert not analysed(RUSTC, asks(log.RANDOM), *MADE).provisional
+
+
+def test_how_long_something_took_asks_for_a_second_run_of_programs_that_are_not_known(analysed):
+    assert analysed(OURS, asks(log.INTERVAL), *MADE).provisional
+    assert analysed(RUSTC, asks(log.INTERVAL | log.BY_PLUGIN), *MADE).provisional
+    assert not analysed(RUSTC, asks(log.INTERVAL), *MADE).provisional
+    assert not analysed(PYTHON, asks(log.INTERVAL), *MADE).provisional  # as it starts
+
+
+def test_what_a_macro_of_rust_asks_is_asked_by_the_project(analysed, refusal):
+    assert analysed(RUSTC, asks(log.RANDOM | log.BY_PLUGIN), *MADE).provisional
+    assert analysed(RUSTC, asks(log.CLOCK), *MADE)
+    assert refusal(RUSTC, asks(log.CLOCK | log.BY_PLUGIN), *MADE) == "it asked what time it is"
+
+
+def test_how_much_memory_there_is_concerns_programs_that_are_not_known(analysed, refusal):
+    assert analysed(RUSTC, asks(log.RESOURCES), *MADE)
+    assert analysed(PYTHON, asks(log.RESOURCES), *MADE)
+    assert "/proc" in refusal(OURS, asks(log.RESOURCES), *MADE)
+
+
+def test_an_empty_input_that_was_read_must_be_empty_again(analysed):
+    assert analysed(RUSTC, asks(log.NO_INPUT), *MADE).found_none == {log.NO_INPUT}
+    assert not analysed(RUSTC, *MADE).found_none
+
+
+# ---- rustc --------------------------------------------------------------------------------------
+
+COMPILES = ("rustc", "-C", "incremental=/w/target/i", "-L", "dependency=/w/target/deps", "a.rs")
+
+
+def test_names_beside_a_crate_are_no_input_of_rustc_and_of_others_they_are(analysed):
+    listed = at(log.LIST, "/w/target/deps")
+
+    assert (
+        Fact(analysis.F_NAMES, "/w/target/deps")
+        not in analysed(RUSTC, listed, *MADE, words=COMPILES).facts
+    )
+    assert (
+        Fact(analysis.F_NAMES, "/w/target/deps")
+        in analysed(OURS, listed, *MADE, words=COMPILES).facts
+    )
+    assert (
+        Fact(analysis.F_NAMES, "/w/src")
+        in analysed(RUSTC, at(log.LIST, "/w/src"), *MADE, words=COMPILES).facts
+    )
+
+
+def test_what_rustc_remembers_is_neither_input_nor_output(analysed):
+    kept = "/w/target/i/a-1"
+    found = analysed(
+        RUSTC,
+        at(log.MKDIR, kept),
+        at(log.LIST, kept),
+        at(log.WRITE, f"{kept}/new/x.o", flags=log.NEW),
+        at(log.SECOND_NAME, f"{kept}/new/x.o", OUT),
+        at(log.RENAME, f"{kept}/new", f"{kept}/done"),
+        hosted(OUT, log.OUTPUT, b"o"),
+        words=COMPILES,
+    )
+
+    assert [(each.kind, each.path) for each in found.outputs] == [(analysis.FILE, OUT)]
+    assert not [fact for fact in found.facts if fact.path.startswith("/w/target/i")]
+
+
+# ---- second names -------------------------------------------------------------------------------
+
+
+def test_a_second_name_of_what_stays_is_refused_and_one_of_what_goes_is_a_file(analysed, refusal):
+    first = "/w/build/t"
+    linked = (GCC, at(log.WRITE, first, flags=log.NEW), at(log.SECOND_NAME, first, OUT))
+    ends = hosted(OUT, log.OUTPUT, b"o")
+
+    gone = analysed(*linked, at(log.GONE, first), ends, hosted(first, log.OUTPUT, None))
+
+    assert [each.path for each in gone.outputs] == [OUT]
+    assert "a link" in refusal(*linked, ends, hosted(first, log.OUTPUT, b"o"))
+    assert "a link" in refusal(GCC, at(log.SECOND_NAME, "/w/a.c", OUT), ends)
+
+
+def test_what_is_in_a_directory_that_a_step_made_is_no_input(analysed):
+    found = analysed(
+        GCC,
+        at(log.MKDIR, "/w/build/d"),
+        at(log.LIST, "/w/build/d"),
+        hosted("/w/build/d", log.OUTPUT, mode=0o40755),
+    )
+
+    assert not [fact for fact in found.facts if fact.path == "/w/build/d"]
+
+
+def test_what_others_made_is_gone_although_the_step_made_it_anew_meanwhile(analysed):
+    """`rm -rf d && mkdir d && work in d && rm -rf d`, where there was a d with a file in it."""
+    found = analysed(
+        GCC,
+        at(log.GONE, "/w/build/d/x"),
+        at(log.GONE, "/w/build/d"),
+        at(log.MKDIR, "/w/build/d"),
+        at(log.WRITE, "/w/build/d/x", flags=log.TRUNCATED),
+        at(log.WRITE, "/w/build/d/new", flags=log.NEW),
+        at(log.GONE, "/w/build/d/x"),
+        at(log.GONE, "/w/build/d/new"),
+        at(log.GONE, "/w/build/d"),
+        *(hosted(f"/w/build/d{name}", log.OUTPUT, None) for name in ("", "/x", "/new")),
+    )
+
+    gone = {each.path for each in found.outputs}
+    assert gone == {"/w/build/d", "/w/build/d/x"}
+    assert {each.kind for each in found.outputs} == {analysis.GONE}
+
+
+# ---- what the user says -------------------------------------------------------------------------
+
+
+def test_a_program_that_is_called_blind_may_ask_for_times(analysed, refusal):
+    records = (OURS, at(log.STAT, "/w/a.c"), asks(log.CLOCK), *MADE)
+
+    assert refusal(*records) == "it asked what time it is"
+    found = analysed(*records, rules=Rules(blind=("ge*",)))
+    assert Fact(analysis.F_STAT, "/w/a.c") in found.facts
+    assert found.needs_rest
+
+
+def test_a_cache_of_a_program_is_neither_input_nor_output(analysed):
+    found = analysed(
+        OURS,
+        at(log.READ, "/home/u/.cache/gen/1"),
+        at(log.WRITE, "/home/u/.cache/gen/2", flags=log.NEW),
+        *MADE,
+        rules=Rules(caches=("/home/u/.cache/gen",)),
+    )
+
+    assert [each.path for each in found.outputs] == [OUT]
+    assert not [fact for fact in found.facts if "cache" in fact.path]
+
+
+def test_what_is_renamed_into_a_cache_leaves_the_place_where_it_was(refusal):
+    moved = at(log.RENAME, "/w/build/b", "/home/u/.cache/gen/b")
+
+    assert "had not made" in refusal(
+        OURS, moved, *MADE, rules=Rules(caches=("/home/u/.cache/gen",))
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("/w/node_modules/.bin/tsc", "tsc"),
+        ("node_modules/typescript/lib/tsc.js", "tsc"),
+        ("/w/tools/tsc.js", "node"),
+        ("", "node"),
+    ],
+)
+def test_a_compiler_that_is_a_script_is_known_by_where_it_is(script, name):
+    assert programs.name_of("/usr/bin/node", "node", script) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/usr/bin/x86_64-linux-gnu-gcc-12", "gcc"),
+        ("/r/gcc-ld/ld.lld", "ld.lld"),
+        ("/r/bin/rust-lld", "rust-lld"),
+        ("/usr/bin/clang-14", "clang"),
+    ],
+)
+def test_compilers_are_known_by_their_names(path, name):
+    assert programs.name_of(path, path) == name
+    assert programs.is_compiler(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "arguments", "keeps"),
+    [
+        ("ar", "rcU", "", True),
+        ("gcc-ar", "r", "/usr/bin/gcc-ar r -U a.a a.o", True),
+        ("ar", "rc", "cc -c U.c && ar rcU a.a U.o", True),
+        ("ar", "rcs", "ar rcs libU.a U/a.o", False),
+        ("as", "U", "ar rcU a.a U.o", False),
+    ],
+)
+def test_an_archiver_that_is_told_to_keeps_times(name, first, arguments, keeps):
+    assert programs.keeps_times(name, first, arguments) is keeps

@@ -1,0 +1,186 @@
+"""Steps that a cache of steps gets wrong, built natively and through replay from the same state.
+
+    cd tests; python -m support.odd_steps --seed 1 --rounds 20 --velo V
+
+They append, ask what is there before they write, list directories, read the environment, compare
+times, die half-way. rounds.py compares with a clean build; here a build that is not clean must end
+as the native one does, whatever stood in `build/` before, also what a user wrote there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from . import rounds
+
+STATE = ("build", ".ninja_log", ".ninja_deps")
+# Output, inputs that ninja knows, command.
+STEPS = (
+    ("t", "in1", "mkdir -p build; test -f build/t || cat in1 > build/t"),
+    ("log", "in2", "cat in2 >> build/log"),
+    ("new", "in1", "cat in1 > build/n; cmp -s build/n build/new && rm build/n"
+                   " || mv build/n build/new"),
+    ("both", "in1 in2", "cat in1 in2 > build/both"),
+    ("env", "in1", "echo $$MYVAR > build/env"),
+    ("update", "in1", "cp -u in1 build/update"),
+    ("list", "in1 in2 | dir", "ls dir > build/list"),
+    ("x/y/stamp", "in2", "mkdir -p build/x/y && touch build/x/y/stamp"),
+    ("self", "in1", "cat in1 > build/s; sed s/a/b/ build/s > build/self; rm build/s"),
+    ("open/file", "in1", "mkdir -p build && mkdir -m 777 -p build/open"
+                         " && cat in1 > build/open/file"),
+    ("link", "in2", "ln -sf ../in2 build/link"),
+    ("glob", "in1", "cat dir/* > build/glob"),
+    ("if", "in1", "if [ -e opt ]; then cat opt; else echo none; fi > build/if"),
+    ("newer", "in1", "if [ in1 -nt in2 ]; then echo y; else echo n; fi > build/newer"),
+    ("loop", "in2", "for f in dir/*; do wc -c < $$f; done > build/loop"),
+    ("size", "in1", "wc -c in1 > build/size"),
+    ("killed", "in1", "(sh -c 'echo half > build/killed; exec ./crash'; cat in1 >> build/killed)"
+                      " || true"),
+    ("moved", "in1", "cat in1 > build/m.tmp && mv -f build/m.tmp build/moved"),
+    ("tree", "in2", "rm -rf build/a build/b; mkdir build/a && cat in2 > build/a/f"
+                    " && mv build/a build/b && cat build/b/f > build/tree"),
+    ("mode", "in1", "stat -c %a in1 > build/mode"),
+    ("script", "in1 | gen.py", "python3 gen.py in1 build/script"),
+    ("two", "in1", "cat in1 > build/shared; cat build/shared > build/two"),
+)  # fmt: skip
+OPENING = [(["in1", "in2"], True), (["in1", "in2"], True), (["in1", "in2"], False)]
+SCRIPT = """\
+import os, sys
+names = sorted(os.listdir("dir"))
+with open(sys.argv[1]) as given, open(sys.argv[2], "w") as made:
+    made.write(given.read() + repr(names))
+"""
+
+
+class Project(rounds.Project):
+    """The workspace, in which what is built natively can be taken back."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        super().__init__(root, "gcc-ninja", seed)
+        lines = ["rule step\n  command = $cmd\n"]
+        lines += [f"build build/{out}: step {of}\n  cmd = {cmd}\n" for out, of, cmd in STEPS]
+        (root / "build.ninja").write_text("".join(lines))
+        (root / "dir").mkdir()
+        for name, text in {"in1": "a\n", "in2": "a\n", "dir/a": "a\n", "gen.py": SCRIPT}.items():
+            (root / name).write_text(text)
+        (root / "crash.c").write_text("int main(void) { __builtin_trap(); }\n")
+        subprocess.run(["gcc", "crash.c", "-o", "crash"], cwd=root, check=True)
+        self.environment["MYVAR"] = "0"
+
+    def edits(self) -> dict[str, Callable[[], None]]:
+        # Few texts, so that a build meets again what it was built from before.
+        outputs = ["t", "new", "both", "update", "self", "shared", "log", "if", "glob"]
+        return {
+            "in1": lambda: self._turn("in1"),
+            "in2": lambda: self._turn("in2"),
+            "touch in1": lambda: os.utime(self.root / "in1"),
+            "touch in2": lambda: os.utime(self.root / "in2"),
+            "a name": lambda: self._rewrite(f"dir/n{self._next() % 2}", "x"),
+            "a name less": self._remove_a_name,
+            "opt": lambda: self._rewrite("opt", f"o{self._next() % 2}"),
+            "no opt": lambda: self._remove("opt"),
+            "variable": lambda: self.environment.update(MYVAR=str(self._next() % 2)),
+            "mode": lambda: os.chmod(self.root / "in1", self.random.choice([0o644, 0o600])),
+            "an output by hand": lambda: self._write_output(self.random.choice(outputs)),
+            "an output less": lambda: self._remove(f"build/{self.random.choice(outputs)}"),
+        }
+
+    def _turn(self, name: str) -> None:
+        old = (self.root / name).read_text()
+        self._rewrite(name, "b\n" if old == "a\n" else "a\n")
+
+    def _remove_a_name(self) -> None:
+        for path in sorted((self.root / "dir").glob("n*"))[:1]:
+            path.unlink()
+
+    def _write_output(self, name: str) -> None:
+        if (self.root / "build").is_dir():
+            self._rewrite(f"build/{name}", "user\n")
+
+    def save(self, to: Path) -> None:
+        """Keep what is built, with its times."""
+        shutil.rmtree(to, ignore_errors=True)
+        to.mkdir()
+        self._copy(self.root, to)
+
+    def load(self, kept: Path) -> None:
+        self.clean()
+        self._copy(kept, self.root)
+
+    def _copy(self, source: Path, to: Path) -> None:
+        there = [str(source / name) for name in STATE if (source / name).exists()]
+        if there:
+            subprocess.run(["cp", "-a", *there, str(to)], check=True)
+
+
+def chosen(project: Project, number: int) -> tuple[list[str], bool]:
+    """The edits of a round and whether the build starts from nothing.
+
+    The first rounds are fixed: two clean builds of different inputs, both kept, and then one over
+    the outputs of the other. A key that forgets what a step found in `build/` fails there.
+    """
+    if number < len(OPENING):
+        return OPENING[number]
+    names = project.random.sample(sorted(project.edits()), project.random.choice([0, 2, 4, 6]))
+    return names, project.random.random() < 0.5
+
+
+def play(velo: str, seed: int, count: int, root: Path, *, loud: bool) -> int:
+    """How many steps were replayed; AssertionError names the round that differs."""
+    project = Project(root / "project", seed)
+    settings = {
+        "VELO_RUNTIME_DIR": str(root / "run"),
+        "VELO_CACHE_DIR": str(root / "cache"),
+        "VELO_REPLAY": "on",
+    }
+    replayed = 0
+    try:
+        for number in range(count):
+            names, clean = chosen(project, number)
+            for name in names:
+                project.edits()[name]()
+            if clean:
+                project.clean()
+            rounds.settle()
+            project.save(root / "kept")
+            native = project.run("ninja", "-k", "0")
+            theirs = project.snapshot()
+            project.load(root / "kept")
+            rounds.settle()
+            hosted = project.run(velo, "exec", "--quiet", "--", "ninja", "-k", "0", **settings)
+            ours = project.snapshot()
+            where = f"seed {seed}, round {number}: {', '.join(names) or 'no edit'}"
+            report = rounds.last_report(root / "cache")
+            replayed += report["replayed"]
+            if loud:
+                print(where, report["replayed"], "replayed", flush=True)
+            differ = rounds.differences(ours, theirs)
+            assert not differ, f"{where}: {differ} differ\n{hosted.stdout}{hosted.stderr}"
+            assert hosted.returncode == native.returncode, f"{where}: {hosted}"
+    finally:
+        project.run(velo, "stop", **settings)
+    return replayed
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--rounds", type=int, default=20)
+    arguments.add_argument("--velo", default="velo")
+    given = arguments.parse_args()
+    velo = shutil.which(given.velo) or given.velo
+    with tempfile.TemporaryDirectory(prefix="velo-odd-") as directory:
+        replayed = play(velo, given.seed, given.rounds, Path(directory), loud=True)
+    print(f"{given.rounds} rounds equal; {replayed} steps replayed")
+    return 0 if replayed > given.rounds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
