@@ -9,6 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from support import cases
 from velo.router.config import SETTINGS
 
 TOP = Path(__file__).resolve().parent.parent
@@ -45,6 +46,21 @@ def test_ci_runs_stages_that_can_be_asked_for_alone() -> None:
     assert len(stages) > 5
     assert set(stages) <= names
     assert all(line.split(maxsplit=1)[1:] for line in listed.splitlines()), "a name without a word"
+
+
+def test_ci_installs_each_program_that_a_case_is_skipped_without() -> None:
+    installed = set(re.findall(r"\bneed (\S+) \S+", (TOP / ".ci/tools").read_text()))
+    needed = {
+        word: case.name
+        for case in cases.CASES
+        for line in cases.head_of(case)
+        if line.startswith("# needs:")
+        for word in line.removeprefix("# needs:").split()
+        if word != "root" and not word.startswith("/")
+    }
+    assert needed, "no case says what it needs"
+    missing = {word: name for word, name in needed.items() if word not in installed}
+    assert not missing, f".ci/tools does not install {missing}"
 
 
 def test_task_refuses_a_name_that_it_does_not_know_before_it_does_any() -> None:

@@ -20,7 +20,7 @@ TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nm
 NINJA = """\
 builddir = build
 rule cc
-  command = gcc -Inear -Inear/deep -Iinc -c $in -o $out
+  command = gcc -I{where}near -I{where}near/deep -Iinc -c $in -o $out
 rule appear
   command = sh appear.sh && touch $out
 build build/first.o: cc first.c
@@ -48,14 +48,19 @@ def run(velo, root: Path, env: dict[str, str] | None = None) -> dict[str, str]:
     return {Path(name).name: step["outcome"] for step in steps for name in step["makes"]}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_appears_between_two_steps_is_seen_by_the_second(way, workspace, velo):
+HOSTED = ("a file", "all of its directories", "a directory in the place of another", "a symlink")
+PLACES = [(way, "") for way in WAYS] + [(way, "build/") for way in HOSTED]
+
+
+@pytest.mark.parametrize(("way", "where"), PLACES, ids=lambda word: word or "on disk")
+def test_what_appears_between_two_steps_is_seen_by_the_second(way, where, workspace, velo):
     root = workspace(toml=TOML)
-    before, appears = WAYS[way]
+    before, appears = (f"cd ./{where} && {{ {each}; }}" for each in WAYS[way])
     tool("gcc")
-    for name in ("build", "inc", "full"):
+    for name in ("build", "inc", f"{where}full"):
         (root / name).mkdir()
-    texts = {"inc/one.h": FAR, "full/one.h": NEAR, "build.ninja": NINJA, "appear.sh": ":\n"}
+    texts = {"inc/one.h": FAR, f"{where}full/one.h": NEAR, "appear.sh": ":\n"}
+    texts["build.ninja"] = NINJA.format(where=where)
     for name in ("first", "second"):
         texts[f"{name}.c"] = '#include "one.h"\nint one = ONE;\n'
     for name, text in texts.items():
@@ -69,7 +74,8 @@ def test_what_appears_between_two_steps_is_seen_by_the_second(way, workspace, ve
     outcomes = run(velo, root)
 
     assert outcomes["first.o"] == "replayed" != outcomes["second.o"]  # run, or too young to cache
-    run_native("gcc", "-Inear", "-Inear/deep", "-Iinc", "-c", "second.c", "-o", "as.o", cwd=root)
+    near = (f"-I{where}near", f"-I{where}near/deep")
+    run_native("gcc", *near, "-Iinc", "-c", "second.c", "-o", "as.o", cwd=root)
     assert (root / "build/second.o").read_bytes() == (root / "as.o").read_bytes()
 
 

@@ -1,8 +1,8 @@
 /* absent.c - when is a directory known to be as it was?
  *
  * When device, inode, mtime and ctime are, and these were old enough when it was asked for the first time: two changes
- * within one tick of the clock leave the same times. Not in hosted directories, whose names are in memory and cost no
- * system call, nor on file systems that tell times late (network, FUSE).
+ * within one tick of the clock leave the same times. Not on file systems that tell times late (network, FUSE), nor in a
+ * hosted directory whose names somebody outside may have changed: then another epoch begins.
  *
  * The directory of a path is the nearest one above it that is there; the name that is asked for is the next one after
  * that, without following it: a symlink that leads nowhere proves nothing about where it leads. */
@@ -13,6 +13,7 @@
 
 #include "kernel/os.h"
 #include "kernel/text.h"
+#include "probe.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 
@@ -29,17 +30,26 @@ struct directory {
     uint32_t length;
     uint32_t serial; /* another one each time that it was found changed */
     int64_t lookup;  /* that asked last: what follows is of then */
-    uint8_t answer, trusted, local;
+    uint8_t answer, trusted, local, hosted;
+    uint32_t epoch; /* of a hosted one: in which it was looked at first */
     uint64_t device, inode;
     int64_t mtime_ns, ctime_ns;
 };
 
 static struct directory *_Atomic directories; /* mapped at the first use */
 static atomic_flag busy = ATOMIC_FLAG_INIT;
+static uint32_t epoch; /* written, as what follows, by whom has begun */
+static int64_t doubted;
+static bool is_sure;
 
-bool velo_absent_begin(void)
+bool velo_absent_begin(bool sure, int64_t doubted_ns)
 {
-    return !atomic_flag_test_and_set(&busy);
+    if (atomic_flag_test_and_set(&busy))
+        return false;
+    epoch += !sure || doubted_ns != doubted;
+    doubted = doubted_ns;
+    is_sure = sure;
+    return true;
 }
 
 void velo_absent_end(void)
@@ -88,38 +98,50 @@ static bool is_old(const struct stat *stat, int64_t now)
     return (mtime > ctime ? mtime : ctime) < now - (coarse ? RACY_COARSE_NS : RACY_NS);
 }
 
-static bool is_same(const struct directory *directory, const struct stat *stat)
+static bool is_same(const struct directory *directory, const struct velo_probed *probed)
 {
+    const struct stat *stat = &probed->stat;
+    if (directory->hosted != probed->hosted || (probed->hosted && directory->epoch != epoch))
+        return false;
     return directory->answer == IS_DIRECTORY && directory->device == stat->st_dev &&
            directory->inode == stat->st_ino && directory->mtime_ns == velo_ns(&stat->st_mtim) &&
            directory->ctime_ns == velo_ns(&stat->st_ctim);
+}
+
+static bool is_trusted(const struct directory *directory, const struct stat *stat, int64_t now)
+{
+    return (directory->hosted ? is_sure : directory->local) && is_old(stat, now);
 }
 
 static void ask(struct directory *directory)
 {
     char path[PATH_MAX];
     struct timespec now = {0, 0}; /* read before it is asked */
-    struct stat stat;
+    struct velo_probed probed;
+    const struct stat *stat = &probed.stat;
     memcpy(path, directory->path, directory->length);
     path[directory->length] = 0;
     velo_clock(CLOCK_REALTIME, &now);
-    const long rc = raw_statat(AT_FDCWD, path, &stat, 0);
-    if (rc == 0 && is_same(directory, &stat)) {
-        directory->trusted = directory->local && is_old(&stat, velo_ns(&now));
+    const int rc = velo_probe(path, true, &probed);
+    if (rc == 0 && is_same(directory, &probed)) {
+        directory->trusted = is_trusted(directory, stat, velo_ns(&now));
         return;
     }
     directory->serial++;
     directory->trusted = 0;
     directory->answer = rc == -ENOENT ? IS_MISSING : IS_OTHER;
-    if (rc != 0 || !S_ISDIR(stat.st_mode) || velo_node_of(velo_here(), &stat) != 0)
+    if (rc != 0 || !S_ISDIR(stat->st_mode) ||
+        (!probed.hosted && velo_node_of(velo_here(), stat) != 0))
         return;
     directory->answer = IS_DIRECTORY;
-    directory->device = stat.st_dev;
-    directory->inode = stat.st_ino;
-    directory->mtime_ns = velo_ns(&stat.st_mtim);
-    directory->ctime_ns = velo_ns(&stat.st_ctim);
-    directory->local = is_local(path);
-    directory->trusted = directory->local && is_old(&stat, velo_ns(&now));
+    directory->hosted = probed.hosted;
+    directory->epoch = epoch;
+    directory->device = stat->st_dev;
+    directory->inode = stat->st_ino;
+    directory->mtime_ns = velo_ns(&stat->st_mtim);
+    directory->ctime_ns = velo_ns(&stat->st_ctim);
+    directory->local = !probed.hosted && is_local(path);
+    directory->trusted = is_trusted(directory, stat, velo_ns(&now));
 }
 
 static enum answer now(struct directory *directory, int64_t lookup)
@@ -148,19 +170,25 @@ static bool is_dots(const char *name, size_t length)
 static bool is_nothing(const char *path, size_t last, size_t length)
 {
     char text[PATH_MAX];
-    struct stat stat;
+    struct velo_probed probed;
     if (is_dots(path + last, length - last))
         return false;
     memcpy(text, path, length);
     text[length] = 0;
-    return raw_statat(AT_FDCWD, text, &stat, AT_SYMLINK_NOFOLLOW) == -ENOENT;
+    return velo_probe(text, false, &probed) == -ENOENT;
+}
+
+/* A hosted directory may be made where the one above on disk does not tell of it. */
+static bool proves(const struct directory *directory, const char *path)
+{
+    return directory->trusted && (directory->hosted || !velo_may_reach_hosted(velo_here(), path));
 }
 
 bool velo_absent_prove(const char *path, int64_t lookup, struct velo_proof *proof)
 {
     proof->serial = 0;
     size_t end = strlen(path);
-    if (path[0] != '/' || end >= PATH_MAX || velo_may_reach_hosted(velo_here(), path))
+    if (path[0] != '/' || end >= PATH_MAX)
         return false;
     while (end > 1) {
         size_t last = end;
@@ -171,7 +199,7 @@ bool velo_absent_prove(const char *path, int64_t lookup, struct velo_proof *proo
         if (answer == IS_DIRECTORY) {
             if (!is_nothing(path, last, end))
                 return false;
-            if (directory->trusted)
+            if (proves(directory, path))
                 *proof = (struct velo_proof){(uint32_t)(directory - atomic_load(&directories)),
                                              directory->serial};
             return true;

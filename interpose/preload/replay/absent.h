@@ -12,8 +12,9 @@ struct velo_proof {
     uint32_t directory, serial; /* zero: none */
 };
 
-/* What follows is for one thread at a time: false, another is at it. */
-bool velo_absent_begin(void);
+/* What follows is for one thread at a time: false, another is at it. `sure`: nobody changes names in hosted directories
+ * now but by our calls; somebody may have at `doubted_ns`. */
+bool velo_absent_begin(bool sure, int64_t doubted_ns);
 void velo_absent_end(void);
 /* Does `proof` hold still? Each directory is asked for once in a lookup, of which `lookup` is the number. */
 bool velo_absent_proved(const struct velo_proof *proof, int64_t lookup);

@@ -35,9 +35,9 @@ static _Atomic int64_t *table(_Atomic int64_t *_Atomic *kept)
 }
 
 /* For as long as the lookup lasts; NULL: another thread has them, or there is no memory. */
-static struct velo_proof *take_proofs(void)
+static struct velo_proof *take_proofs(bool sure, int64_t doubted)
 {
-    if (!velo_absent_begin())
+    if (!velo_absent_begin(sure, doubted))
         return NULL;
     if (proofs == NULL)
         proofs = velo_os_memory(FACTS_MAX * sizeof *proofs);
@@ -211,14 +211,15 @@ const struct velo_fact *velo_facts_fail(const struct velo_index *index,
                                         const struct velo_entry *entry, bool alone)
 {
     const int64_t now = velo_os_monotonic_ns(), doubted = atomic_load(&doubted_ns);
+    const bool sure = alone && !velo_opaque_runs(velo_here());
     const struct lookup lookup = {
         .number = atomic_fetch_sub(&lookups, 1) - 1,
         .now = now,
         .since = doubted > now - WINDOW_NS ? doubted : now - WINDOW_NS,
-        .sure = alone && !velo_opaque_runs(velo_here()),
+        .sure = sure,
         .held = table(&held),
         .groups = table(&held_groups),
-        .proofs = take_proofs(),
+        .proofs = take_proofs(sure, doubted),
     };
     const uint32_t *offsets = velo_index_at(index, entry->groups);
     const struct velo_fact *failed = NULL;
