@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,12 +78,14 @@ class Project:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
-    def run(self, *, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *, check: bool = True, before: tuple[str, ...] = (), **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """A build, when no source is so young that a step could have seen another one."""
         newest = max(each.stat().st_ctime for each in self.root.rglob("*") if each.is_file())
         while time.time() < newest + RACY_S:
             time.sleep(RACY_S / 10)
-        return self._velo.exec(*self._command, cwd=self.root, check=check, env=env)
+        return self._velo.exec(*before, *self._command, cwd=self.root, check=check, env=env)
 
     def counts(self) -> tuple[int, int, int]:
         """Of the last build: replayed, run, not cached."""
@@ -254,6 +257,44 @@ def test_a_variable_that_is_new_to_a_step_is_named(project):
 
 
 @pytest.mark.long
+def test_a_shell_before_the_build_tool_changes_no_step(project):
+    made = project("ninja")
+    here = {"PWD": str(made.root)}  # a shell says so of itself
+    made.run(**here)
+    made.clean()
+
+    made.run(before=("sh", "-c", 'exec "$0"'), **here)  # it gives all in an order of its own
+
+    assert made.counts() == (STEPS, 0, 0)
+
+
+TELLING = """
+#include <stdio.h>
+#include <unistd.h>
+int main(void) { for (char **each = environ; *each; each++) puts(*each); }
+"""
+
+
+def test_a_program_that_tells_the_order_of_its_variables_is_run_when_that_is_another(
+    workspace, velo
+):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "tell.c").write_text(TELLING)
+    run_native("gcc", "tell.c", "-D_GNU_SOURCE", "-o", "tell", cwd=root)
+    rule = "rule tell\n  command = ./tell > $out\n"
+    (root / "build.ninja").write_text(f"{rule}build build/said: tell\n")
+    first, second = ("ABC", "1"), ("ACB", "2")  # dash has both in one list, in the order they came
+    said = []
+    for order in ((first, second), (second, first), (second, first)):
+        (root / "build/said").unlink(missing_ok=True)
+        velo.exec(tool("ninja"), cwd=root, env=dict(order))
+        said.append((root / "build/said").read_text())
+    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+
+    assert said[0] != said[1] == said[2] and last["replayed"] == 1
+
+
 def test_verify_runs_everything_and_finds_no_difference(project):
     project = project("ninja")
     project.run()

@@ -1,14 +1,15 @@
 /* key.c - two steps are the same when all that a program is given is the same.
  *
  * The key is a digest of it: what differs has another one. Variables that name a terminal, a session or a job's slot
- * are left out; programs that look at all variables are told apart by a second digest of those (`rest`). The path of the
- * workspace is left out, too. */
+ * are left out; programs that look at all variables are told apart by a second digest of those and of their order
+ * (`rest`): a shell that is put before a build tool sorts them anew. The path of the workspace is left out, too. */
 #include "key.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "kernel/sys.h"
+#include "probe.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
@@ -137,20 +138,78 @@ static bool names_jobs(const char *entry)
            begins_with(entry, "MFLAGS=");
 }
 
-static void add_environment(struct velo_step *step, struct velo_sha256 *hash)
+/* ---- variables, in an order that shells do not change ---------------------------------------- */
+
+struct variable {
+    const char *text;
+    size_t place; /* where it stood */
+};
+
+/* By name; of two with one name, which is the first counts: programs take that one. */
+static bool is_before(const struct variable *one, const struct variable *other)
+{
+    const unsigned char *a = (const unsigned char *)one->text;
+    const unsigned char *b = (const unsigned char *)other->text;
+    while (*a == *b && *a != 0 && *a != '=')
+        a++, b++;
+    const unsigned left = *a == '=' ? 0 : *a, right = *b == '=' ? 0 : *b;
+    return left != right ? left < right : one->place < other->place;
+}
+
+static void exchange(struct variable *one, struct variable *other)
+{
+    const struct variable kept = *one;
+    *one = *other;
+    *other = kept;
+}
+
+static void sift(struct variable *all, size_t at, size_t count)
+{
+    for (size_t below; (below = 2 * at + 1) < count; at = below) {
+        below += below + 1 < count && is_before(&all[below], &all[below + 1]);
+        if (!is_before(&all[at], &all[below]))
+            return;
+        exchange(&all[at], &all[below]);
+    }
+}
+
+/* Heapsort (Williams, 1964): in place, as a child that was forked from threads may not allocate. */
+static void sort(struct variable *all, size_t count)
+{
+    for (size_t at = count / 2; at-- > 0;)
+        sift(all, at, count);
+    for (size_t end = count; end-- > 1;) {
+        exchange(&all[0], &all[end]);
+        sift(all, 0, end);
+    }
+}
+
+/* Into the key what counts, whatever its order; into `rest` the order, and what else a program may see. */
+static void add_environment(struct velo_step *step, struct velo_sha256 *hash, struct variable *all)
 {
     struct velo_sha256 rest;
+    size_t count = 0;
     velo_sha256_begin(&rest);
     for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
         const bool counts = velo_variable_counts(*entry);
-        if (is_makeflags(*entry))
-            add_words(hash, *entry, is_jobs);
-        else if (counts)
+        if (counts && count < VELO_BUFFER_BYTES / sizeof *all) {
+            all[count] = (struct variable){*entry, count};
+            count++;
+        } else if (counts) {
             add_text(hash, *entry);
+        }
         if (names_jobs(*entry))
             add_words(&rest, *entry, is_jobserver);
         else if (!counts && !is_noise(*entry))
             add_text(&rest, *entry);
+    }
+    sort(all, count);
+    for (size_t i = 0; i < count; i++) {
+        if (is_makeflags(all[i].text))
+            add_words(hash, all[i].text, is_jobs);
+        else
+            add_text(hash, all[i].text);
+        velo_sha256_add(&rest, &all[i].place, sizeof all[i].place);
     }
     velo_sha256_end(&rest, step->rest);
 }
@@ -201,6 +260,9 @@ bool velo_step_identify(struct velo_step *step)
     char cwd[PATH_MAX];
     if (velo_absolute_text(AT_FDCWD, ".", cwd) < 0)
         return false;
+    struct variable *variables = (struct variable *)velo_buffer_take();
+    if (variables == NULL)
+        return false;
     velo_sha256_begin(&hash);
     add_inherited(step, &hash);
     add_text(&hash, step->program);
@@ -208,7 +270,8 @@ bool velo_step_identify(struct velo_step *step)
     for (char *const *argument = step->argv; *argument != NULL; argument++)
         add_text(&hash, *argument);
     velo_sha256_add(&hash, "", 1);
-    add_environment(step, &hash);
+    add_environment(step, &hash, variables);
+    velo_buffer_give((unsigned char *)variables);
     velo_sha256_end(&hash, step->key);
     return true;
 }
