@@ -70,6 +70,7 @@ class Analysed(NamedTuple):
     errors: bytes
     temporary: set[str]  # what it made where nothing was, and removed
     needs_rest: bool
+    needs_outlets: bool  # what it said, or made, may depend on where its output goes
     found_none: set[int]  # of NO_INPUT, NO_TERMINAL: it asked, and must find none again
     provisional: bool  # randomness was asked for: two runs must agree
 
@@ -120,6 +121,7 @@ class _Analysis:
         # Of a directory it matters: names that are in there stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
+        needs_rest = not all(map(programs.is_blind, self.names.values()))
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
             + [
@@ -137,7 +139,8 @@ class _Analysis:
             text,
             errors,
             temporary=self.temporary,
-            needs_rest=not all(map(programs.is_blind, self.names.values())),
+            needs_rest=needs_rest,
+            needs_outlets=needs_rest or bool(said) or self.asks_for_terminal,
             found_none=self.found_none,
             provisional=self.asked_random,
         )
@@ -232,6 +235,7 @@ class _Analysis:
         )
         _, cwd, words = self.unit.words
         arguments = " ".join(words)
+        self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.forces_removal = programs.FORCES_REMOVAL.search(arguments) is not None
         times = programs.ASKS_FOR_TIMES.search(arguments) is not None
         date = programs.ASKS_FOR_DATE.search(arguments) is not None

@@ -27,7 +27,7 @@ KEY_AT = ENTRY.size - 64  # within an entry
 NO_DIGEST = bytes(32)
 NO_KEY = bytes(32)  # of an entry that was dropped
 IN_WORKSPACE, SIGNED = 1, 2  # flags of facts
-NEEDS_REST, NEEDS_NULL, NEEDS_NO_TERMINAL = 1, 2, 4  # flags of entries
+NEEDS_REST, NEEDS_NULL, NEEDS_NO_TERMINAL, NEEDS_OUTLETS = 1, 2, 4, 8  # flags of entries
 FILE = 1  # a kind of outputs
 GROUP_MASK = 31 << 20  # a group has some 32 facts
 MIX = 0x9E3779B1  # offsets are regular where paths are equally long (Knuth, 6.4)
@@ -64,11 +64,15 @@ class Entry(NamedTuple):
     flags: int
     cost_ms: int
     bound: int  # text: why it is true of its workspace alone; 0: of a clone, too
-    reserved: int
+    outlets: int  # what its output led to
     label: int
     used_at: int  # seconds of the epoch
     key: bytes
     rest: bytes
+
+    def suits(self, outlets: int) -> bool:
+        """May it answer a step whose output leads there?"""
+        return not self.flags & NEEDS_OUTLETS or self.outlets == outlets
 
 
 class Made(NamedTuple):

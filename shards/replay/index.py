@@ -152,20 +152,22 @@ class Index(Reader):
 
     def add_entry(
         self, *, key: bytes, rest: bytes, facts: list[int], analysed: Analysed, label: str,
-        cost_ms: int, inline: dict[bytes, bytes], bound: str = "",
+        cost_ms: int, inline: dict[bytes, bytes], bound: str = "", outlets: int = 0,
     ) -> int:  # fmt: skip
         """Publish an entry; its number.
 
         Args:
             inline: the bytes of short outputs, by digest.
             bound: why it is true of this workspace alone.
+            outlets: what its output led to.
 
         Raises:
             NotCached: the index is full; nothing names what was written of it.
         """
         made = Entry(
             0, 0, 0, 0, len(analysed.outputs), 0, 0, 0, 0, 0, flags_of(analysed), cost_ms,
-            self._text(bound) if bound else 0, 0, self._text(label), int(time.time()), key, rest,
+            self._text(bound) if bound else 0, outlets, self._text(label), int(time.time()), key,
+            rest,
         )  # fmt: skip
         outputs = b"".join(self._packed(each, inline) for each in analysed.outputs)
         return self.link_entry(made, facts, outputs, (analysed.text, analysed.errors))
@@ -297,6 +299,7 @@ class Index(Reader):
 def flags_of(analysed: Analysed) -> int:
     flags = {
         entries.NEEDS_REST: analysed.needs_rest,
+        entries.NEEDS_OUTLETS: analysed.needs_outlets,
         entries.NEEDS_NULL: log.NO_INPUT in analysed.found_none,
         entries.NEEDS_NO_TERMINAL: log.NO_TERMINAL in analysed.found_none,
     }

@@ -43,6 +43,8 @@ ASKS_FOR_DATE = re.compile(
     r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\("
 )
 
+ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
+
 ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
 KEEPS_TIMES = re.compile(r"-?\w*U\w*")  # the first argument of an archiver
 ARCHIVES_TIMES = re.compile(r"(?:^|[\s;&|(/-])(?:ar|ranlib)\s(?:[^;&|]*\s)?-?\w*U\w*(?:\s|$)")

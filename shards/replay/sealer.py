@@ -286,7 +286,7 @@ class Sealer:
             inline = self._blobs.keep(analysed.outputs, self.directory)
             number = index.add_entry(
                 key=unit.key, rest=unit.rest, facts=facts, analysed=analysed, label=label,
-                cost_ms=int(took_ms), inline=inline, bound=bound,
+                cost_ms=int(took_ms), inline=inline, bound=bound, outlets=unit.outlets,
             )  # fmt: skip
         self._added.add(number)
         self._is_changed = True
@@ -335,6 +335,7 @@ class Sealer:
         return any(
             entry.flags == flags_of(analysed)
             and (not analysed.needs_rest or entry.rest == unit.rest)
+            and entry.suits(unit.outlets)
             and index.facts_of(entry) == facts
             and index.outputs_of(entry) == made_of(analysed)
             and self._blobs.hold(index.sizes_of(entry), read=self._should_answer(entry))
@@ -377,6 +378,9 @@ class Sealer:
             return Reason("steps are recorded only")
         if all(each.number in self._added for each in before):
             return Reason("it was run again before it was known")
+        before = [each for each in before if each.suits(unit.outlets)]
+        if not before:
+            return Reason("its output goes elsewhere (terminal, pipe, file), and it may tell")
         if any(not each.flags & entries.NEEDS_REST or each.rest == unit.rest for each in before):
             return Reason("its outputs could not be put back")
         return Reason("a variable of the session is another one, and a script may read it")
@@ -387,7 +391,7 @@ class Sealer:
             bound = self._clones.bound(unit.key)
             return Reason(f"new here, and not taken from a clone: {bound}" if bound else "new")
         if not variables:
-            return Reason("new: its umask, limits, user or standard streams are others")
+            return Reason("new: its umask, limits or user are others")
         return Reason(f"new: {names_of(variables)} in the environment changed", "", variables[0])
 
     # ---- what was answered ---------------------------------------------------------------------

@@ -141,6 +141,11 @@ class UnitLog(NamedTuple):
         return list(map(record_of, self.keys, self.processes))
 
     @property
+    def outlets(self) -> int:
+        """What its output led to."""
+        return self.streams & ~3
+
+    @property
     def words(self) -> tuple[str, str, list[str]]:
         """Program, working directory, arguments."""
         for record in self.deeds:

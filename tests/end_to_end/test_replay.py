@@ -267,6 +267,34 @@ def test_a_shell_before_the_build_tool_changes_no_step(project):
     assert made.counts() == (STEPS, 0, 0)
 
 
+@PROJECTS
+def test_where_the_output_goes_changes_no_step_that_says_nothing(project, builder):
+    made = project(builder)
+    here = {"PWD": str(made.root)}
+    made.run(before=("sh", "-c", '"$0" "$@" >said 2>&1'), **here)
+    made.clean()
+
+    made.run(**here)  # to a pipe
+
+    replayed, *others = made.counts()
+    assert replayed >= STEPS and others == [0, 0]
+
+
+def test_what_looks_where_its_output_goes_is_run_when_that_is_elsewhere(workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "Makefile").write_text("build/f:\n\ttest -t 2 && echo t >$@ || echo no >$@\n")
+    counted = []
+    for command in ("make 2>said", "make 2>said", "script -qec make /dev/null", "make"):
+        (root / "build/f").unlink(missing_ok=True)
+        velo.exec("sh", "-c", command, cwd=root)
+        said = (root / "build/f").read_text()
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        counted.append((said, last["replayed"]))
+
+    assert counted == [("no\n", 0), ("no\n", 1), ("t\n", 0), ("no\n", 0)]
+
+
 TELLING = """
 #include <stdio.h>
 #include <unistd.h>

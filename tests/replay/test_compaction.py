@@ -25,6 +25,7 @@ def step(number: int, *, shares: int = 0) -> Analysed:
         errors=b"warned",
         temporary=set(),
         needs_rest=False,
+        needs_outlets=False,
         found_none=set(),
         provisional=False,
     )

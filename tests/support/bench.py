@@ -79,6 +79,7 @@ STEP = Analysed(
     errors=b"warned",
     temporary=set(),
     needs_rest=False,
+    needs_outlets=False,
     found_none=set(),
     provisional=False,
 )

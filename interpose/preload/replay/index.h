@@ -72,7 +72,7 @@ struct velo_entry {
     uint32_t text, text_size, errors, errors_size; /* what it said, on 1 and on 2 */
     uint32_t flags, cost_ms;
     uint32_t bound; /* for the sealer: why it is true of this workspace alone; 0: also of a clone */
-    uint32_t reserved;
+    uint32_t outlets; /* what velo_step_outlets said then */
     uint32_t label; /* what a user calls it */
     uint32_t used_at; /* for the sealer: when it was last of use, in seconds */
     uint8_t key[VELO_SHA256_BYTES];
@@ -82,7 +82,9 @@ _Static_assert(sizeof(struct velo_entry) == 128, "index.py writes it");
 enum {
     VELO_ENTRY_NEEDS_REST = 1,
     VELO_ENTRY_NEEDS_NULL = 2, /* as standard input */
-    VELO_ENTRY_NEEDS_NO_TERMINAL = 4
+    VELO_ENTRY_NEEDS_NO_TERMINAL = 4,
+    VELO_ENTRY_NEEDS_OUTLETS =
+        8 /* the same as then: it said something, or may look where that would go */
 };
 
 struct velo_index {

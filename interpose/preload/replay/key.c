@@ -238,19 +238,19 @@ static uint32_t umask_now(void)
     return mask;
 }
 
-static void add_inherited(const struct velo_step *step, struct velo_sha256 *hash)
+static void add_inherited(struct velo_sha256 *hash)
 {
-    /* Not what its input is: make gives one job its own and the others a broken pipe, as it comes. Who reads
-     * it is not cached. */
-    uint64_t words[10] = {VELO_LOG_MAGIC, step->streams & ~3u, umask_now()};
-    words[3] = (uint64_t)velo_sys0(SYS_geteuid);
-    words[4] = (uint64_t)velo_sys0(SYS_getegid);
-    words[5] = step->pipes[0] == step->pipes[1];
+    /* Not what its streams are. Input: make gives one job its own and the others a broken pipe, as it comes; who
+     * reads it is not cached. Output: a compiler that says nothing is the same before a terminal and a file; of
+     * others the entry says what they need. */
+    uint64_t words[6] = {VELO_LOG_MAGIC, umask_now()};
+    words[2] = (uint64_t)velo_sys0(SYS_geteuid);
+    words[3] = (uint64_t)velo_sys0(SYS_getegid);
     struct rlimit limit = {0, 0};
     velo_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, velo_word(&limit));
-    words[6] = limit.rlim_cur;
+    words[4] = limit.rlim_cur;
     velo_sys4(SYS_prlimit64, 0, RLIMIT_STACK, 0, velo_word(&limit));
-    words[7] = limit.rlim_cur;
+    words[5] = limit.rlim_cur;
     velo_sha256_add(hash, words, sizeof words);
 }
 
@@ -264,7 +264,7 @@ bool velo_step_identify(struct velo_step *step)
     if (variables == NULL)
         return false;
     velo_sha256_begin(&hash);
-    add_inherited(step, &hash);
+    add_inherited(&hash);
     add_text(&hash, step->program);
     add_text(&hash, cwd);
     for (char *const *argument = step->argv; *argument != NULL; argument++)

@@ -15,6 +15,11 @@ struct velo_step {
     uint8_t rest[VELO_SHA256_BYTES]; /* of the variables that the key leaves out */
 };
 
+/* What a program could tell of where its output goes: `streams` without the input, and whether both are one pipe. */
+static inline uint32_t velo_step_outlets(const struct velo_step *step)
+{
+    return (step->streams & ~3u) | (uint32_t)(step->pipes[0] == step->pipes[1]) << 6;
+}
 /* Fills key and rest. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);
 /* Does the variable count for the key? */

@@ -96,7 +96,8 @@ struct velo_hosted {
     uint8_t digest[32];
 };
 
-/* What the standard streams of the unit lead to, two bits each: input, output, errors. */
+/* What the standard streams of the unit lead to, two bits each: input, output, errors; and 64 where both of these are
+ * one pipe, or none. */
 enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_STREAM_OTHER = 3 };
 
 struct velo_log {

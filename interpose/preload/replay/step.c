@@ -53,7 +53,7 @@ static void record(const struct velo_step *step, struct velo_begun *begun)
     struct velo_log *log = velo_running_log(place);
     memcpy(log->key, step->key, sizeof log->key);
     memcpy(log->rest, step->rest, sizeof log->rest);
-    log->streams = step->streams;
+    log->streams = (step->streams & 3) | velo_step_outlets(step);
     memcpy(log->streams_inode, step->inodes, sizeof log->streams_inode);
     log->began_ns = begun->stamp;
     log->began_at_ns = begun->began_at_ns;
@@ -83,6 +83,8 @@ static bool may_answer(const struct velo_index *index, const struct velo_step *s
 {
     if ((entry->flags & VELO_ENTRY_NEEDS_REST) != 0 &&
         memcmp(entry->rest, step->rest, sizeof step->rest) != 0)
+        return false;
+    if ((entry->flags & VELO_ENTRY_NEEDS_OUTLETS) != 0 && entry->outlets != velo_step_outlets(step))
         return false;
     if ((entry->flags & VELO_ENTRY_NEEDS_NULL) != 0 && (step->streams & 3) != VELO_STREAM_NULL)
         return false;
