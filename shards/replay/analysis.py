@@ -111,13 +111,13 @@ class _Analysis:
         hosted = dict(map(_hosted, self._deeds(log.HOSTED_PATH)))
         self.hosted = hosted
         self._learn_programs()
-        said = list(self._deeds(log.TEXT))
-        text = b"".join(each.payload for each in said if each.flags != 2)
-        errors = b"".join(each.payload for each in said if each.flags == 2)
+        text, errors = self.unit.said
         self._in_order(self._ask_all())
         outputs = self._outputs()
         if len(text) + len(errors) > TEXT_MAX:
             raise NotCached("it said more than 32 KB")
+        if text and errors and not self.unit.captured:
+            raise NotCached("it said something on both of its outputs: nobody knows in which order")
         # Of a directory it matters: names that are in there stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
@@ -140,7 +140,7 @@ class _Analysis:
             errors,
             temporary=self.temporary,
             needs_rest=needs_rest,
-            needs_outlets=needs_rest or bool(said) or self.asks_for_terminal,
+            needs_outlets=needs_rest or bool(text or errors) or self.asks_for_terminal,
             found_none=self.found_none,
             provisional=self.asked_random,
         )
@@ -236,7 +236,7 @@ class _Analysis:
         _, cwd, words = self.unit.words
         arguments = " ".join(words)
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
-        self.forces_removal = programs.FORCES_REMOVAL.search(arguments) is not None
+        self.forcing = {name for name, asked in programs.FORCES.items() if asked.search(arguments)}
         times = programs.ASKS_FOR_TIMES.search(arguments) is not None
         date = programs.ASKS_FOR_DATE.search(arguments) is not None
         # What else a program reads tells whether it still starts, which counts for some alone.
@@ -359,7 +359,7 @@ class _Analysis:
         name = programs.name_of(*record.texts)
         process = record.process
         return _Habits(
-            unasked=programs.is_compiler(name) or (name == "rm" and self.forces_removal),
+            unasked=programs.is_compiler(name) or name in self.forcing,
             strict=process in self.strict,
             times=process in self.strict and self._asks_for_times(process),
         )

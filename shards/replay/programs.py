@@ -38,7 +38,8 @@ SYSTEM = ("/usr/", "/lib", "/etc/")
 ASKS_FOR_TIMES = re.compile(
     r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)"
 )
-FORCES_REMOVAL = re.compile(r"(?:^|[\s;&|(])rm\s+-\w*f")  # whether it was there makes no difference
+# Whether a file was there makes no difference; what else is in the way of an output stays.
+FORCES = {name: re.compile(rf"(?:^|[\s;&|(]){name}\s+-\w*f") for name in ("rm", "mv")}
 ASKS_FOR_DATE = re.compile(
     r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\("
 )

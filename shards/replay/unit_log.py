@@ -18,8 +18,8 @@ assert HEAD.size == 224
 (
     KEY, ENVIRONMENT, WHY, PROGRAM, OBJECT, FORKED, READ, ABSENT, STAT, LSTAT, ACCESS, LINK,
     NO_LINK, REAL, ERROR, WRITE, GONE, RENAME, MKDIR, SYMLINK, CHMOD, FSTAT,
-    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED,
-) = range(1, 29)  # fmt: skip
+    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED, SAID,
+) = range(1, 30)  # fmt: skip
 
 # What was asked: the same, whoever asked and when, as long as nothing is changed.
 QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL}
@@ -144,6 +144,16 @@ class UnitLog(NamedTuple):
     def outlets(self) -> int:
         """What its output led to."""
         return self.streams & ~3
+
+    @property
+    def said(self) -> tuple[bytes, bytes]:
+        """On its output and on its error output: as its spawner read it, or it itself wrote."""
+        kind = TEXT if self.captured else SAID
+        said = [record for record in self.deeds if record.kind == kind]
+        return (
+            b"".join(each.payload for each in said if each.flags != 2),
+            b"".join(each.payload for each in said if each.flags == 2),
+        )
 
     @property
     def words(self) -> tuple[str, str, list[str]]:

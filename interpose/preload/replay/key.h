@@ -10,15 +10,17 @@ struct velo_step {
     char *const *argv, *const *envp;
     uint32_t streams; /* VELO_STREAM_..., two bits each */
     uint64_t pipes[2]; /* inodes of the pipes that descriptors 1 and 2 lead to, or 0 */
-    uint64_t inodes[3]; /* of what the three streams lead to */
+    uint64_t inodes[3], devices[3]; /* of what the three streams lead to */
     uint8_t key[VELO_SHA256_BYTES];
     uint8_t rest[VELO_SHA256_BYTES]; /* of the variables that the key leaves out */
 };
 
-/* What a program could tell of where its output goes: `streams` without the input, and whether both are one pipe. */
+/* What a program could tell of where its output goes: `streams` without the input, and whether both are the same. */
 static inline uint32_t velo_step_outlets(const struct velo_step *step)
 {
-    return (step->streams & ~3u) | (uint32_t)(step->pipes[0] == step->pipes[1]) << 6;
+    return (step->streams & ~3u) |
+           (uint32_t)(step->inodes[1] == step->inodes[2] && step->devices[1] == step->devices[2])
+               << 6;
 }
 /* Fills key and rest. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);

@@ -73,6 +73,7 @@ enum velo_record_kind {
     VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on, VELO_ASKED_BY_PLUGIN */
     VELO_RECORD_SECOND_NAME, /* two paths: a hard link */
     VELO_RECORD_NAMED, /* a path of the workspace was named whole, not from where it stood; flags: 1 more may have been */
+    VELO_RECORD_SAID, /* as TEXT, of the process that said it */
 };
 
 enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
@@ -97,7 +98,7 @@ struct velo_hosted {
 };
 
 /* What the standard streams of the unit lead to, two bits each: input, output, errors; and 64 where both of these are
- * one pipe, or none. */
+ * the same. */
 enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_STREAM_OTHER = 3 };
 
 struct velo_log {
@@ -122,7 +123,8 @@ struct velo_log {
     uint32_t expected; /* number of the entry plus 1 that would have answered: it is verified */
     uint64_t streams_inode[3]; /* of what its standard streams are */
     uint32_t configures; /* cmake tries compilers in it: build tools are members then */
-    uint8_t reserved[28];
+    _Atomic uint32_t said; /* bytes that its processes wrote down */
+    uint64_t streams_device[3];
 };
 _Static_assert(sizeof(struct velo_log) == 224, "unit_log.py reads it");
 

@@ -55,6 +55,7 @@ static void record(const struct velo_step *step, struct velo_begun *begun)
     memcpy(log->rest, step->rest, sizeof log->rest);
     log->streams = (step->streams & 3) | velo_step_outlets(step);
     memcpy(log->streams_inode, step->inodes, sizeof log->streams_inode);
+    memcpy(log->streams_device, step->devices, sizeof log->streams_device);
     log->began_ns = begun->stamp;
     log->began_at_ns = begun->began_at_ns;
     log->expected = begun->entry == NULL ? 0 : begun->entry->number + 1;

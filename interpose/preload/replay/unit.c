@@ -299,46 +299,6 @@ void velo_saw_fstat_now(void)
 
 /* ---- beginning and end of a process ---------------------------------------------------------- */
 
-/* Not when the number leads to something of the unit's own by now: sh's `> file`. */
-void velo_unit_wrote_now(int fd)
-{
-    struct stat stat;
-    if (raw_fstat(fd, &stat) == 0 && stat.st_ino != velo_unit->streams_inode[1] &&
-        stat.st_ino != velo_unit->streams_inode[2])
-        return;
-    atomic_store_explicit(&velo_unit->spoke, 1, memory_order_relaxed);
-}
-
-/* What stands ready on the standard input that it was given is no input that we know. */
-void velo_unit_reads_now(int fd)
-{
-    struct stat stat;
-    if (raw_fstat(fd, &stat) != 0 || stat.st_ino != velo_unit->streams_inode[0])
-        return;
-    const bool is_null = (velo_unit->streams & 3) == VELO_STREAM_NULL;
-    velo_taint_now(is_null ? VELO_TAINT_NO_INPUT : VELO_TAINT_STDIN);
-}
-
-/* Was anything ever written to the stream? What is in its buffer comes out when it ends. */
-static void tell_of(const FILE *stream)
-{
-    if (stream != NULL && (stream->_flags & 0x0800) != 0) /* _IO_CURRENTLY_PUTTING of glibc */
-        velo_unit_wrote_now(stream->_fileno);
-}
-
-void velo_unit_vouch_now(int delta)
-{
-    if (velo_vfork_child)
-        return; /* its parent's image goes on */
-    if (delta > 0) {
-        if (stdin != NULL && stdin->_IO_buf_base != NULL) /* it was asked for something */
-            velo_unit_reads_now(stdin->_fileno);
-        tell_of(stdout);
-        tell_of(stderr);
-    }
-    atomic_fetch_add(&velo_unit->vouched, (uint32_t)delta);
-}
-
 void velo_unit_leave(void)
 {
     if (velo_unit == NULL)
@@ -401,13 +361,6 @@ __attribute__((constructor(102))) static void join(int argc, char *argv[])
     velo_special_begin();
     velo_member_begin(argc, argv);
     pthread_atfork(NULL, NULL, forked);
-}
-
-__attribute__((destructor(102))) static void leave(void)
-{
-    if (velo_unit != NULL)
-        velo_member_objects(); /* what was loaded since */
-    velo_unit_vouch(1);
 }
 
 /* ---- what a child finds ---------------------------------------------------------------------- */

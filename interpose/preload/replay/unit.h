@@ -94,29 +94,6 @@ static inline void velo_unit_failed(void)
     if (velo_unit != NULL)
         atomic_fetch_add(&velo_unit->failed, 1);
 }
-/* This image ends here: exit, _exit, exec. */
-void velo_unit_vouch_now(int delta);
-static inline void velo_unit_vouch(int delta)
-{
-    if (__builtin_expect(velo_unit != NULL, 0))
-        velo_unit_vouch_now(delta);
-}
-/* Something was written to `fd`. */
-void velo_unit_wrote_now(int fd);
-static inline void velo_unit_wrote(int fd)
-{
-    if (__builtin_expect(velo_unit != NULL && (unsigned)fd <= 2, 0))
-        velo_unit_wrote_now(fd);
-}
-
-/* Something is read from `fd`. */
-void velo_unit_reads_now(int fd);
-static inline void velo_unit_reads(int fd)
-{
-    if (__builtin_expect(velo_unit != NULL && fd == 0, 0))
-        velo_unit_reads_now(fd);
-}
-
 /* From here on this process belongs to no unit: it is a build tool. */
 void velo_unit_leave(void);
 

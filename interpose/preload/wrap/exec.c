@@ -12,8 +12,8 @@
 #include "preload/program/opaque.h"
 #include "preload/write/share.h"
 #include "preload/base/raw.h"
+#include "preload/replay/said.h"
 #include "preload/replay/tools.h"
-#include "preload/replay/unit.h"
 #include "stub.h"
 
 #define PLAIN_EXECVE (-1)

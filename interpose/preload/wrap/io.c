@@ -11,7 +11,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
-#include "preload/replay/unit.h"
+#include "preload/replay/said.h"
 #include "io.h"
 
 #define ACROSS_BYTES (1u << 20) /* at most so much a call: it may copy less than it was asked to */
@@ -55,8 +55,8 @@ static bool cut_short(int fd, size_t count, ssize_t done)
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
     charge(fd, count, VELO_AT_THE_END);
-    velo_unit_wrote(fd);
     const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
+    velo_unit_said(fd, bytes, done);
     if (!cut_short(fd, count, done))
         return done;
     const ssize_t more = write(fd, (const char *)bytes + done, count - (size_t)done);
@@ -67,6 +67,7 @@ ALIAS(__write, write);
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
     charge(fd, count, offset);
+    velo_unit_wrote(fd);
     const ssize_t done = WRITING(fd, count, NEXT(pwrite)(fd, bytes, count, offset));
     if (!cut_short(fd, count, done))
         return done;
@@ -80,13 +81,17 @@ ALIAS(__pwrite64, pwrite);
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
     charge_pieces(fd, pieces, count, VELO_AT_THE_END);
-    velo_unit_wrote(fd);
-    return WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
+    const ssize_t done = WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
+    for (ssize_t i = 0, left = done; left > 0; left -= (ssize_t)pieces[i++].iov_len)
+        velo_unit_said(fd, pieces[i].iov_base,
+                       left < (ssize_t)pieces[i].iov_len ? left : (ssize_t)pieces[i].iov_len);
+    return done;
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
     charge_pieces(fd, pieces, count, offset);
+    velo_unit_wrote(fd);
     return WRITING(fd, total(pieces, count), NEXT(pwritev)(fd, pieces, count, offset));
 }
 ALIAS(pwritev64, pwritev);
@@ -105,6 +110,7 @@ static bool again_without(int flags, ssize_t done, int fd)
 EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
 {
     charge_pieces(fd, pieces, count, offset);
+    velo_unit_wrote(fd);
     const int saved = errno;
     const size_t bytes = total(pieces, count);
     const ssize_t done = WRITING(fd, bytes, NEXT(pwritev2)(fd, pieces, count, offset, flags));
@@ -178,6 +184,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
                                unsigned flags)
 {
     charge_copy(to, from, from_at, count);
+    velo_unit_wrote(to);
     const int saved = errno;
     const ssize_t done =
         WRITING(to, count, NEXT(copy_file_range)(from, from_at, to, to_at, count, flags));
@@ -190,6 +197,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
     charge_copy(to, from, offset, count);
+    velo_unit_wrote(to);
     return WRITING(to, count,
                    velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
 }
@@ -198,6 +206,7 @@ ALIAS(sendfile64, sendfile);
 EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
 {
     charge_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20);
+    velo_unit_wrote(to);
     return WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
 }
 

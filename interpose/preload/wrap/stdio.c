@@ -6,7 +6,7 @@
 
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
-#include "preload/replay/unit.h"
+#include "preload/replay/said.h"
 #include "preload/program/peers.h"
 #include "open.h"
 #include "io.h"
@@ -95,6 +95,20 @@ static FILE *opened_outside(FILE *stream, const char *path, int flags)
     return stream;
 }
 
+/* By "/dev/stderr", or a number: what libc writes there is seen by nobody. */
+static FILE *may_say(FILE *stream, int flags)
+{
+    if (stream != NULL && (flags & O_ACCMODE) != O_RDONLY)
+        velo_unit_wrote(stream->_fileno);
+    return stream;
+}
+
+EXPORT FILE *fdopen(int fd, const char *mode)
+{
+    return may_say(NEXT(fdopen)(fd, mode), flags_of(mode));
+}
+ALIAS(_IO_fdopen, fdopen);
+
 EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
     struct velo_place place;
@@ -105,13 +119,13 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     if (claimed == VELO_NOT_OURS) {
         FILE *stream = opened_outside(NEXT(fopen)(path, mode), path, flags);
         velo_saw_open(AT_FDCWD, path, flags, stream == NULL ? -errno : 0);
-        return stream;
+        return may_say(stream, flags);
     }
     const int fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags, 0666);
     velo_saw_open(AT_FDCWD, path, flags, fd);
     if (velo_answer(fd) < 0)
         return NULL;
-    return converts(mode) ? open_converting(fd, mode) : open_plain(fd, mode, flags);
+    return may_say(converts(mode) ? open_converting(fd, mode) : open_plain(fd, mode, flags), flags);
 }
 ALIAS(fopen64, fopen);
 ALIAS(_IO_fopen, fopen);
@@ -161,6 +175,7 @@ static FILE *reopen_hosted(struct velo_place *place, int error, const char *mode
 EXPORT int fclose(FILE *stream)
 {
     const int fd = stream->_fileno;
+    velo_unit_closes(stream);
     const uint32_t node = velo_closing(fd);
     if (velo_write_credit(fd) != 0 && node != 0)
         velo_write_credit_set(fd, 0);
@@ -176,6 +191,7 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
     char link[VELO_FD_PATH_MAX];
     const int flags = flags_of(mode);
     const char *meant = path;
+    velo_unit_closes(stream);
     if (path == NULL && flags >= 0 && stream->_fileno >= 0) { /* the same file, in another mode */
         velo_path_of_fd(VELO_SELF, stream->_fileno, link);
         meant = link;
@@ -187,11 +203,11 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
         FILE *again = NEXT(freopen)(path, mode, stream);
         if (path != NULL)
             velo_saw_open(AT_FDCWD, path, flags, again == NULL ? -errno : 0);
-        return path == NULL ? again : opened_outside(again, path, flags);
+        return may_say(path == NULL ? again : opened_outside(again, path, flags), flags);
     }
     flockfile(stream); /* between the two files another thread would write to neither */
     FILE *again = reopen_hosted(&place, claimed, mode, flags, stream);
     funlockfile(stream);
-    return again;
+    return may_say(again, flags);
 }
 ALIAS(freopen64, freopen);

@@ -41,28 +41,30 @@ static bool is_null(const struct stat *stat)
     return S_ISCHR(stat->st_mode) && stat->st_rdev == makedev(1, 3);
 }
 
-static uint32_t stream_of(int fd, uint64_t *pipe, uint64_t *inode)
+/* What stream `which` of the step is, which `fd` leads to. */
+static uint32_t stream_of(int fd, struct velo_step *step, int which)
 {
     struct stat stat;
     if (fd == LEADS_TO_NULL)
         return VELO_STREAM_NULL;
     if (fd < 0 || raw_fstat(fd, &stat) != 0)
         return VELO_STREAM_OTHER;
-    *inode = stat.st_ino;
+    step->inodes[which] = stat.st_ino;
+    step->devices[which] = stat.st_dev;
     if (is_null(&stat))
         return VELO_STREAM_NULL;
     if (S_ISREG(stat.st_mode))
         return VELO_STREAM_FILE;
     if (!S_ISFIFO(stat.st_mode))
         return VELO_STREAM_OTHER;
-    *pipe = stat.st_ino;
+    if (which > 0)
+        step->pipes[which - 1] = stat.st_ino;
     return VELO_STREAM_PIPE;
 }
 
 /* Where the child's standard streams will lead, with these actions. False: it cannot be told. */
 static bool find_streams(const posix_spawn_file_actions_t *list, struct velo_step *step)
 {
-    uint64_t ignored = 0;
     for (int at = 0; list != NULL && at < list->__used; at++) {
         const int tag = list->__actions[at].tag;
         /* A change of directory: then the key has another working directory than it says. */
@@ -70,9 +72,9 @@ static bool find_streams(const posix_spawn_file_actions_t *list, struct velo_ste
             tag != ACTION_CLOSEFROM)
             return false;
     }
-    step->streams = stream_of(leads_to(list, 0), &ignored, &step->inodes[0]);
-    step->streams |= stream_of(leads_to(list, 1), &step->pipes[0], &step->inodes[1]) << 2;
-    step->streams |= stream_of(leads_to(list, 2), &step->pipes[1], &step->inodes[2]) << 4;
+    step->streams = 0;
+    for (int which = 0; which < 3; which++)
+        step->streams |= stream_of(leads_to(list, which), step, which) << 2 * which;
     return true;
 }
 
@@ -150,7 +152,8 @@ static int child(void *argument)
     return 0;
 }
 
-/* Whoever reads the pipe may be waiting for the child to be there, so what it says must fit in now. */
+/* Whoever reads the pipe may be waiting for the child to be there, so what it says must fit in now. Not into a hosted
+ * file: what grows is charged, and may have to be led away, which is its program's business. */
 static bool has_room(int fd, size_t bytes)
 {
     struct stat stat;
@@ -160,7 +163,7 @@ static bool has_room(int fd, size_t bytes)
     if (fd < 0 || raw_fstat(fd, &stat) != 0)
         return false;
     if (!S_ISFIFO(stat.st_mode))
-        return true;
+        return !S_ISREG(stat.st_mode) || velo_node_of(velo_here(), &stat) == 0;
     const long size = velo_sys3(SYS_fcntl, fd, F_GETPIPE_SZ, 0);
     return velo_sys3(SYS_ioctl, fd, FIONREAD, velo_word(&waiting)) == 0 &&
            size - waiting >= (long)bytes;

@@ -8,6 +8,7 @@
 #include "preload/base/pointers.h"
 #include "preload/base/raw.h"
 #include "preload/replay/running.h"
+#include "preload/replay/said.h"
 
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 {

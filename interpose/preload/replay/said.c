@@ -1,0 +1,81 @@
+/* said.c - which descriptors lead to the streams of the unit, and what went there. */
+#include "said.h"
+
+#include "member.h"
+#include "preload/base/raw.h"
+
+#define SAID_MAX (32u << 10) /* shards/replay/analysis.py caches no more */
+
+/* 1 or 2: `fd` leads to that stream of the unit; both are 1 where they are the same. 0: to something else by now, as in
+ * sh's `> file`. */
+static unsigned stream_of(int fd)
+{
+    struct stat stat;
+    if (raw_fstat(fd, &stat) != 0)
+        return 0;
+    for (unsigned which = 1; which <= 2; which++)
+        if (stat.st_ino == velo_unit->streams_inode[which] &&
+            stat.st_dev == velo_unit->streams_device[which])
+            return which;
+    return 0;
+}
+
+static void spoke(void)
+{
+    atomic_store_explicit(&velo_unit->spoke, 1, memory_order_relaxed);
+}
+
+void velo_unit_said_now(int fd, const void *bytes, ssize_t count)
+{
+    const unsigned which = stream_of(fd);
+    if (which == 0)
+        return;
+    const uint32_t room = SAID_MAX;
+    if (count > room || atomic_fetch_add(&velo_unit->said, (uint32_t)count) > room)
+        spoke();
+    else
+        velo_log_append(velo_unit, VELO_RECORD_SAID, which, bytes, (size_t)count, NULL, 0);
+}
+
+void velo_unit_wrote_now(int fd)
+{
+    if (stream_of(fd) != 0)
+        spoke();
+}
+
+/* Was anything ever written to the stream? */
+void velo_unit_closes_now(const FILE *stream)
+{
+    if ((stream->_flags & 0x0800) != 0) /* _IO_CURRENTLY_PUTTING of glibc */
+        velo_unit_wrote_now(stream->_fileno);
+}
+
+/* What stands ready on the standard input that it was given is no input that we know. */
+void velo_unit_reads_now(int fd)
+{
+    struct stat stat;
+    if (raw_fstat(fd, &stat) != 0 || stat.st_ino != velo_unit->streams_inode[0])
+        return;
+    const bool is_null = (velo_unit->streams & 3) == VELO_STREAM_NULL;
+    velo_taint_now(is_null ? VELO_TAINT_NO_INPUT : VELO_TAINT_STDIN);
+}
+
+void velo_unit_vouch_now(int delta)
+{
+    if (velo_vfork_child)
+        return; /* its parent's image goes on */
+    if (delta > 0) {
+        if (stdin != NULL && stdin->_IO_buf_base != NULL) /* it was asked for something */
+            velo_unit_reads_now(stdin->_fileno);
+        velo_unit_closes(stdout);
+        velo_unit_closes(stderr);
+    }
+    atomic_fetch_add(&velo_unit->vouched, (uint32_t)delta);
+}
+
+__attribute__((destructor(102))) static void leave(void)
+{
+    if (velo_unit != NULL)
+        velo_member_objects(); /* what was loaded since */
+    velo_unit_vouch(1);
+}

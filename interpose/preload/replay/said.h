@@ -1,0 +1,52 @@
+/* said.h - what a unit says on the streams that it was given, and whether it reads the one that it was given.
+ *
+ * Who reads the other end of a pipe writes down what came (running.h). Where nobody of ours does, each process of the
+ * unit writes down what it hands to the kernel itself; what libc hands over for it cannot be seen, only that it does. */
+#ifndef VELO_PRELOAD_REPLAY_SAID_H
+#define VELO_PRELOAD_REPLAY_SAID_H
+
+#include <stdio.h>
+
+#include "unit.h"
+
+/* `count` bytes were written to `fd`. */
+void velo_unit_said_now(int fd, const void *bytes, ssize_t count);
+static inline void velo_unit_said(int fd, const void *bytes, ssize_t count)
+{
+    if (__builtin_expect(velo_unit != NULL && count > 0, 0))
+        velo_unit_said_now(fd, bytes, count);
+}
+
+/* Something is written to `fd`, and nobody knows what. */
+void velo_unit_wrote_now(int fd);
+static inline void velo_unit_wrote(int fd)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_unit_wrote_now(fd);
+}
+
+/* The stream is about to be closed, or to be another file's. */
+void velo_unit_closes_now(const FILE *stream);
+static inline void velo_unit_closes(const FILE *stream)
+{
+    if (__builtin_expect(velo_unit != NULL && stream != NULL, 0))
+        velo_unit_closes_now(stream);
+}
+
+/* This image ends here: exit, _exit, exec. What it left in its streams comes out. */
+void velo_unit_vouch_now(int delta);
+static inline void velo_unit_vouch(int delta)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_unit_vouch_now(delta);
+}
+
+/* Something is read from `fd`. */
+void velo_unit_reads_now(int fd);
+static inline void velo_unit_reads(int fd)
+{
+    if (__builtin_expect(velo_unit != NULL && fd == 0, 0))
+        velo_unit_reads_now(fd);
+}
+
+#endif

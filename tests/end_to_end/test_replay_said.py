@@ -1,0 +1,89 @@
+"""What a step of make says is said again, or the step is run: in whatever way it speaks.
+
+In: a program that says its name in some thirty ways, its output in a file or a pipe. Out: of three
+builds, each cleaned before, that each says what a native one says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from support.harness import run_native, tool
+
+SOURCE = Path(__file__).parents[1] / "support/saying.c"
+TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
+WAYS = set(re.findall(r'is\(way, "([\w-]+)"\)', SOURCE.read_text())) - {"by-seven"}
+MAKE = "all: {targets}\nbuild/%:\n\t@./saying $* && touch $@\n"
+SHELL_MAKE = """\
+all: build/echo build/printf build/copy build/group build/both build/late build/one.o
+build/echo:
+\t@echo "  CC  $@"; cp one $@
+build/printf:
+\t@printf '%s\\n' one two three; cp one $@
+build/copy:
+\t@exec 3>&1; echo by three >&3; cp one $@
+build/group:
+\t@{ echo first; echo second; } && cp one $@
+build/both:
+\t@echo out; echo error >&2; cp one $@
+build/late:
+\t@cp one $@; cat one; echo last
+build/one.o: build/one.Po
+\t@echo "  CC  $@"; gcc -MT $@ -MD -MP -MF build/one.Tpo -c one.c -o $@ && \
+\tmv -f build/one.Tpo build/one.Po
+build/one.Po:
+\t@echo dummy >$@
+"""
+ANSWERED = {"echo", "printf", "copy", "group", "both", "one.o", "one.Po"}
+INTO = {"a file": "make -s >>said 2>&1", "a pipe": "make -s 2>&1 | cat >>said"}
+
+
+def said_by_three(velo, root: Path, command: str) -> list[list[str]]:
+    """Of a native build and of three hosted ones."""
+    found = []
+    for build in range(4):
+        shutil.rmtree(root / "build", ignore_errors=True)
+        (root / "build").mkdir()
+        (root / "said").write_text("")
+        time.sleep(0.05)  # what was changed within 20 ms before a step makes it uncached
+        if build == 0:
+            run_native("sh", "-c", command, cwd=root)
+        else:
+            velo.exec("sh", "-c", command, cwd=root)
+        found.append((root / "said").read_text().splitlines())
+    return found
+
+
+@pytest.mark.parametrize("command", INTO.values(), ids=INTO)
+def test_whatever_a_step_says_is_said_by_each_build(command, workspace, velo):
+    root = workspace(toml=TOML)
+    run_native(tool("gcc"), "-w", "-pthread", str(SOURCE), "-o", "saying", cwd=root)
+    targets = " ".join(f"build/{way}" for way in sorted(WAYS))
+    (root / "Makefile").write_text(MAKE.format(targets=targets))
+
+    native, *hosted = said_by_three(velo, root, command)
+
+    assert len(native) == len(WAYS - {"nothing"})
+    assert hosted == [native] * 3
+
+
+@pytest.mark.parametrize("command", INTO.values(), ids=INTO)
+def test_what_a_shell_says_is_said_again_without_it(command, workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "Makefile").write_text(SHELL_MAKE)
+    (root / "one").write_text("1\n")
+    (root / "one.c").write_text("int one;\n")
+    tool("gcc")
+
+    native, *hosted = said_by_three(velo, root, command)
+
+    assert hosted == [native] * 3
+    steps = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
+    made = {name for step in steps for name in step["makes"] if step["outcome"] == "replayed"}
+    assert ANSWERED <= {Path(name).name for name in made}
