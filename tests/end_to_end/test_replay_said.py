@@ -41,6 +41,15 @@ build/one.Po:
 \t@echo dummy >$@
 """
 ANSWERED = {"echo", "printf", "copy", "group", "both", "one.o", "one.Po"}
+GIVEN_MAKE = """\
+all: build/read build/write build/copy
+build/read:
+\t@read line <&5; echo "$$line" >$@
+build/write:
+\t@echo w >&6; cp one $@
+build/copy:
+\t@cp one $@
+"""
 INTO = {"a file": "make -s >>said 2>&1", "a pipe": "make -s 2>&1 | cat >>said"}
 
 
@@ -87,3 +96,20 @@ def test_what_a_shell_says_is_said_again_without_it(command, workspace, velo):
     steps = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
     made = {name for step in steps for name in step["makes"] if step["outcome"] == "replayed"}
     assert ANSWERED <= {Path(name).name for name in made}
+
+
+def test_what_uses_a_descriptor_that_make_had_open_is_run(workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "Makefile").write_text(GIVEN_MAKE)
+    (root / "one").write_text("1\n")
+    for build in "first", "second":
+        shutil.rmtree(root / "build", ignore_errors=True)
+        (root / "build").mkdir()
+        (root / "input").write_text(f"{build}\n")
+        time.sleep(0.05)
+        velo.exec("sh", "-c", "make 5<input 6>>out", cwd=root)
+
+        assert (root / "build/read").read_text() == f"{build}\n"
+    assert (root / "out").read_text() == "w\nw\n"
+    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+    assert (last["replayed"], last["not_cached"]) == (1, 2)

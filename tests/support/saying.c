@@ -121,7 +121,8 @@ int main(int count, char **words)
         done = splice(through_pipe(), NULL, 1, NULL, length, 0);
     else if (is(way, "thread")) {
         pthread_t thread;
-        done = pthread_create(&thread, NULL, in_a_thread, (void *)1L) == 0 && pthread_join(thread, NULL) == 0;
+        done = pthread_create(&thread, NULL, in_a_thread, (void *)1L) == 0 &&
+               pthread_join(thread, NULL) == 0;
     } else if (is(way, "fork")) {
         const pid_t pid = fork();
         if (pid == 0)

@@ -30,6 +30,7 @@ enum velo_taint {
     VELO_TAINT_SHARED_MEMORY,
     VELO_TAINT_LEFT, /* another root, namespace or user */
     VELO_TAINT_STDIN, /* its standard input is something to read */
+    VELO_TAINT_INHERITED, /* a descriptor that its build tool had open was used */
     /* What some programs may ask (programs.py): records, not reasons. */
     VELO_TAINT_CLOCK = 64, /* the wall clock, as a number */
     VELO_TAINT_RANDOM,
@@ -101,6 +102,12 @@ struct velo_hosted {
  * the same. */
 enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_STREAM_OTHER = 3 };
 
+/* What it was given besides its streams. */
+struct velo_given {
+    uint64_t inode, device;
+};
+#define VELO_GIVEN_MAX 8u
+
 struct velo_log {
     uint32_t magic, state; /* state: 1 while it runs, 2 when it ended */
     _Atomic uint64_t cursor;
@@ -125,8 +132,11 @@ struct velo_log {
     uint32_t configures; /* cmake tries compilers in it: build tools are members then */
     _Atomic uint32_t said; /* bytes that its processes wrote down */
     uint64_t streams_device[3];
+    _Atomic uint32_t given_count; /* stored when `given` is written, by the first program */
+    uint32_t reserved;
+    struct velo_given given[VELO_GIVEN_MAX];
 };
-_Static_assert(sizeof(struct velo_log) == 224, "unit_log.py reads it");
+_Static_assert(sizeof(struct velo_log) == 360, "unit_log.py reads it");
 
 struct velo_record {
     _Atomic uint32_t size; /* of all of it, a multiple of 8; 0: torn */

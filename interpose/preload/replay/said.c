@@ -2,9 +2,58 @@
 #include "said.h"
 
 #include "member.h"
+#include "special.h"
 #include "preload/base/raw.h"
 
 #define SAID_MAX (32u << 10) /* shards/replay/analysis.py caches no more */
+
+/* ---- what it was given besides --------------------------------------------------------------- */
+
+#define FIRST 3
+#define LAST 63 /* a build tool that has more open gives them to nobody */
+
+static bool is_same(const struct stat *stat, uint64_t inode, uint64_t device)
+{
+    return stat->st_ino == inode && stat->st_dev == device;
+}
+
+static bool is_stream(const struct stat *stat)
+{
+    for (int which = 0; which <= 2; which++)
+        if (is_same(stat, velo_unit->streams_inode[which], velo_unit->streams_device[which]))
+            return true;
+    return false;
+}
+
+/* By descriptor: files and pipes. The unit may read there what is in no fact, or write what is no output. */
+__attribute__((constructor(103))) static void note_given(void)
+{
+    uint32_t count = 0;
+    struct stat stat;
+    if (velo_unit == NULL || atomic_load(&velo_unit->enlisted) != 1)
+        return;
+    for (int fd = FIRST; fd <= LAST; fd++) {
+        if (raw_fstat(fd, &stat) != 0 || (!S_ISREG(stat.st_mode) && !S_ISFIFO(stat.st_mode)) ||
+            is_stream(&stat) || velo_is_jobserver(fd))
+            continue;
+        if (count == VELO_GIVEN_MAX) {
+            velo_taint_now(VELO_TAINT_INHERITED);
+            break;
+        }
+        velo_unit->given[count++] = (struct velo_given){stat.st_ino, stat.st_dev};
+    }
+    atomic_store(&velo_unit->given_count, count);
+}
+
+static bool was_given(const struct stat *stat)
+{
+    for (uint32_t i = 0; i < velo_unit->given_count; i++)
+        if (is_same(stat, velo_unit->given[i].inode, velo_unit->given[i].device))
+            return true;
+    return false;
+}
+
+/* ---- what it says ---------------------------------------------------------------------------- */
 
 /* 1 or 2: `fd` leads to that stream of the unit; both are 1 where they are the same. 0: to something else by now, as in
  * sh's `> file`. */
@@ -14,9 +63,10 @@ static unsigned stream_of(int fd)
     if (raw_fstat(fd, &stat) != 0)
         return 0;
     for (unsigned which = 1; which <= 2; which++)
-        if (stat.st_ino == velo_unit->streams_inode[which] &&
-            stat.st_dev == velo_unit->streams_device[which])
+        if (is_same(&stat, velo_unit->streams_inode[which], velo_unit->streams_device[which]))
             return which;
+    if (was_given(&stat))
+        velo_taint_now(VELO_TAINT_INHERITED);
     return 0;
 }
 
@@ -54,7 +104,11 @@ void velo_unit_closes_now(const FILE *stream)
 void velo_unit_reads_now(int fd)
 {
     struct stat stat;
-    if (raw_fstat(fd, &stat) != 0 || stat.st_ino != velo_unit->streams_inode[0])
+    if (raw_fstat(fd, &stat) != 0)
+        return;
+    if (was_given(&stat))
+        velo_taint_now(VELO_TAINT_INHERITED);
+    if (!is_same(&stat, velo_unit->streams_inode[0], velo_unit->streams_device[0]))
         return;
     const bool is_null = (velo_unit->streams & 3) == VELO_STREAM_NULL;
     velo_taint_now(is_null ? VELO_TAINT_NO_INPUT : VELO_TAINT_STDIN);

@@ -1,4 +1,4 @@
-/* said.h - what a unit says on the streams that it was given, and whether it reads the one that it was given.
+/* said.h - what a unit says on the streams that it was given, and whether it uses what else it was given.
  *
  * Who reads the other end of a pipe writes down what came (running.h). Where nobody of ours does, each process of the
  * unit writes down what it hands to the kernel itself; what libc hands over for it cannot be seen, only that it does. */
@@ -45,7 +45,7 @@ static inline void velo_unit_vouch(int delta)
 void velo_unit_reads_now(int fd);
 static inline void velo_unit_reads(int fd)
 {
-    if (__builtin_expect(velo_unit != NULL && fd == 0, 0))
+    if (__builtin_expect(velo_unit != NULL && (fd == 0 || velo_unit->given_count != 0), 0))
         velo_unit_reads_now(fd);
 }
 

@@ -71,10 +71,14 @@ void velo_special_begin(void)
     learn_jobserver(getenv("CARGO_MAKEFLAGS"));
 }
 
+bool velo_is_jobserver(int fd)
+{
+    return fd >= 0 && (fd == jobserver.fds[0] || fd == jobserver.fds[1]);
+}
+
 static bool is_jobserver(const char *text)
 {
-    const int fd = velo_fd_of_path(text);
-    return (fd >= 0 && (fd == jobserver.fds[0] || fd == jobserver.fds[1])) ||
+    return velo_is_jobserver(velo_fd_of_path(text)) ||
            (jobserver.fifo[0] != 0 && strcmp(text, jobserver.fifo) == 0);
 }
 

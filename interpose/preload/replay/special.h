@@ -10,6 +10,8 @@
 /* Once, with the environment that the program was given. */
 void velo_special_begin(void);
 bool velo_is_special(const char *text);
+/* Is it one of those that MAKEFLAGS names? */
+bool velo_is_jobserver(int fd);
 /* `*reason` stays as it is when what is there is the same each time. */
 bool velo_is_no_file(enum velo_record_kind kind, unsigned flags, const char *text,
                      enum velo_taint *reason);

@@ -184,6 +184,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
                                unsigned flags)
 {
     charge_copy(to, from, from_at, count);
+    velo_unit_reads(from);
     velo_unit_wrote(to);
     const int saved = errno;
     const ssize_t done =
@@ -197,6 +198,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
     charge_copy(to, from, offset, count);
+    velo_unit_reads(from);
     velo_unit_wrote(to);
     return WRITING(to, count,
                    velo_answer(velo_sys4(SYS_sendfile, to, from, velo_word(offset), count)));
@@ -206,6 +208,7 @@ ALIAS(sendfile64, sendfile);
 EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
 {
     charge_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20);
+    velo_unit_reads(from);
     velo_unit_wrote(to);
     return WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
 }

@@ -105,6 +105,7 @@ static FILE *may_say(FILE *stream, int flags)
 
 EXPORT FILE *fdopen(int fd, const char *mode)
 {
+    velo_unit_reads(fd);
     return may_say(NEXT(fdopen)(fd, mode), flags_of(mode));
 }
 ALIAS(_IO_fdopen, fdopen);
