@@ -24,6 +24,7 @@ from .unit_log import Hosted
 RACY_NS = 20_000_000  # two changes within one tick of a clock leave the same times
 WINDOW_S = 1.0
 LARGE_BYTES = 1 << 20  # of programs and libraries outside of the workspace
+HASHED_MAX = 1 << 30  # above: by its signature alone, if it is outside of hosted directories
 COMPONENTS_MAX = 400
 # Device, inode, size, mtime, ctime and mode, or one of the others
 Identity = tuple[int, ...]
@@ -88,7 +89,9 @@ class Looker:
             return (kind, flags, 0, 0, size, mtime, 0, found.st_mode, 0, 0, NO_DIGEST)
         # The tools of a first build are 250 MB: known by inode, size and times alone. No content
         # has this digest, so whatever is installed anew is another file.
-        is_large = size >= LARGE_BYTES and not flags & IN_WORKSPACE and _is_elf(fact.path)
+        is_large = size > HASHED_MAX or (
+            size >= LARGE_BYTES and not flags & IN_WORKSPACE and _is_elf(fact.path)
+        )
         digest = NO_DIGEST if is_large else self._digest(fact.path, found)
         return (
             fact.kind, flags | SIGNED, found.st_dev, found.st_ino, size, found.st_mtime_ns,
@@ -165,7 +168,8 @@ class Looker:
             mtime = hosted.mtime_ns if fact.kind in (analysis.TIMES, analysis.LTIMES) else 0
             return (kind, flags, 0, 0, size, mtime, 0, hosted.mode, 0, 0, NO_DIGEST)
         if not hosted.kept:
-            raise NotCached(f"{fact.path} was changed meanwhile")
+            why = "is larger than 1 GB" if size > HASHED_MAX else "was changed meanwhile"
+            raise NotCached(f"{fact.path} {why}")
         return (fact.kind, flags, 0, 0, size, 0, 0, hosted.mode, 0, 0, hosted.digest)
 
     def _names_body(self, fact: Fact, found: os.stat_result, began_ns: int, flags: int) -> Body:

@@ -267,6 +267,25 @@ def test_a_shell_before_the_build_tool_changes_no_step(project):
     assert made.counts() == (STEPS, 0, 0)
 
 
+@pytest.mark.parametrize("where", ["src", "build"])
+def test_a_huge_sparse_input_holds_nobody_up(workspace, velo, where):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "src").mkdir()
+    rule = f"rule first\n  command = head -c 1 {where}/huge >$out\n"
+    (root / "build.ninja").write_text(f"{rule}build build/one: first\n")
+    with open(root / where / "huge", "w") as file:
+        file.truncate(2 << 40)
+    time.sleep(RACY_S)
+    for _ in range(2):
+        (root / "build/one").unlink(missing_ok=True)
+        velo.exec(tool("ninja"), cwd=root, timeout_s=60)
+
+        assert (root / "build/one").read_bytes() == b"\0"
+    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+    assert last["replayed"] == (where == "src") and last["not_cached"] == (where == "build")
+
+
 @PROJECTS
 def test_where_the_output_goes_changes_no_step_that_says_nothing(project, builder):
     made = project(builder)

@@ -15,6 +15,8 @@
 
 #define SEEN_SLOTS 4096u
 #define KEPT_MAX (64u << 20) /* a larger output is not cached */
+#define HASHED_MAX                                                                                 \
+    (1u << 30) /* nor what a larger input says: a sparse file may have terabytes (facts.py) */
 
 /* Each path once. */
 struct seen {
@@ -114,7 +116,8 @@ static void freeze_path(struct velo_log *log, const char *path, bool written, bo
                 after.version == probed.version)
                 velo_digest_known(path, &after, hosted.digest);
         } else {
-            hosted.kept = velo_digest_of(path, &probed, hosted.digest) == 0;
+            hosted.kept = probed.stat.st_size <= (off_t)HASHED_MAX &&
+                          velo_digest_of(path, &probed, hosted.digest) == 0;
         }
     } else if (rc == 0 && S_ISDIR(probed.stat.st_mode) && listed) {
         hosted.kept = velo_names_of(path, hosted.digest) == 0;
