@@ -77,11 +77,12 @@ class Analysed(NamedTuple):
 
 class _Habits(NamedTuple):
     unasked: bool  # what it asks of its own outputs changes nothing
+    tolerant: bool  # nor does it whether a directory or symlink that it makes was there
     strict: bool
     times: bool  # it fstats what it opens
 
 
-STRANGE = _Habits(unasked=False, strict=True, times=True)
+STRANGE = _Habits(unasked=False, tolerant=False, strict=True, times=True)
 
 
 class _Analysis:
@@ -124,16 +125,9 @@ class _Analysis:
         needs_rest = not all(map(programs.is_blind, self.names.values()))
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
-            + [
-                fact for fact in facts if fact.path not in self.touched or fact.kind not in ABSENCES
-            ],
-            [
-                fact
-                for fact in facts
-                if fact.path in self.touched
-                and fact.kind in ABSENCES
-                and fact.path not in by_chance  # else it takes another name
-            ],
+            + [fact for fact in facts if not self._is_before(fact)],
+            # Made by chance, it takes another name.
+            [fact for fact in facts if self._is_before(fact) and fact.path not in by_chance],
             outputs,
             {(path, why): what for (path, why), what in hosted.items() if why != log.OUTPUT},
             text,
@@ -144,6 +138,10 @@ class _Analysis:
             found_none=self.found_none,
             provisional=self.asked_random,
         )
+
+    def _is_before(self, fact: Fact) -> bool:
+        """Nothing was there, until the unit made it."""
+        return fact.path in self.touched and fact.kind in questions.ABSENCES
 
     def _deeds(self, kind: int) -> Iterator[log.Record]:
         return (record for record in self.unit.deeds if record.kind == kind)
@@ -156,7 +154,7 @@ class _Analysis:
         for fact in asked:
             if (
                 fact.path in self.touched
-                and fact.kind in REGULAR
+                and fact.kind in questions.REGULAR
                 and self.made.get(fact.path) != DIRECTORY
             ):
                 raise NotCached(f"it changed a file that was there before: {fact.path}")
@@ -167,8 +165,8 @@ class _Analysis:
         changed: set[str] = set()
         made: set[str] = set()
         for record in self.unit.deeds:
-            if record.kind in CHANGES:
-                changed.update(map(normal, record.paths[: 1 + (record.kind in NAMES_TWO)]))
+            if record.kind in log.CHANGES:
+                changed.update(map(normal, record.paths[: 1 + (record.kind in log.NAMES_TWO)]))
             if record.kind == log.MKDIR:
                 made.add(normal(record.path))
         lives = self.unit.lives
@@ -236,7 +234,7 @@ class _Analysis:
         _, cwd, words = self.unit.words
         arguments = " ".join(words)
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
-        self.forcing = {name for name, asked in programs.FORCES.items() if asked.search(arguments)}
+        self.arguments = arguments
         times = programs.ASKS_FOR_TIMES.search(arguments) is not None
         date = programs.ASKS_FOR_DATE.search(arguments) is not None
         # What else a program reads tells whether it still starts, which counts for some alone.
@@ -307,8 +305,8 @@ class _Analysis:
 
     def _take(self, record: log.Record, key: bytes) -> None:
         kind = record.kind
-        if self.caches and kind in NAMES_A_PATH:
-            named = record.paths[1] if kind in NAMES_TWO else record.path
+        if self.caches and kind in log.NAMES_A_PATH:
+            named = record.paths[1] if kind in log.NAMES_TWO else record.path
             # What was renamed into a cache left a place that is none.
             left = record.path if kind == log.RENAME else named
             if self._is_in_cache(normal(named)) and self._is_in_cache(normal(left)):
@@ -322,7 +320,7 @@ class _Analysis:
         elif kind == log.SECOND_NAME:
             self._second_name(record)
         elif kind in (log.GONE, log.MKDIR, log.SYMLINK):
-            self._name(kind, normal(record.path), record.flags)
+            self._name(kind, normal(record.path), record)
         elif kind == log.CHMOD:
             if normal(record.path) not in self.touched:
                 raise NotCached(
@@ -334,8 +332,8 @@ class _Analysis:
             self._list(normal(record.path), record.process)
 
     def _list(self, path: str, process: int) -> None:
-        if path in self.own:
-            return  # what is in there, the unit put there
+        if path in self.own:  # what is in there, the unit put there
+            return self.invented.append(Fact(LABSENT, path))
         if path in self.touched:
             raise NotCached("it read the names in a directory that it made", process)
         if path in self.searched and self.names.get(process) == "rustc":
@@ -343,9 +341,9 @@ class _Analysis:
         self._add(Fact(F_NAMES, path))
 
     def _input(self, record: log.Record, asked: Asked) -> None:
-        if asked.path in self.touched or asked.above in self.own:
+        if asked.path in self.touched:
             return
-        habits = self.current.get(record.process, STRANGE)
+        habits = self._habits_now(record)
         fact = asked.strict if habits.strict else asked.fact
         if fact is None:
             return
@@ -354,12 +352,17 @@ class _Analysis:
         if habits.strict and asked.reads and habits.times:
             self._add(Fact(TIMES, fact.path))
 
+    def _habits_now(self, record: log.Record) -> _Habits:
+        return self.current.get(record.process, STRANGE)
+
     def _habits_of(self, record: log.Record) -> _Habits:
         """Of the program that a process runs from here on."""
         name = programs.name_of(*record.texts)
         process = record.process
+        is_forced = programs.is_forced(name, record.texts[2], self.arguments)
         return _Habits(
-            unasked=programs.is_compiler(name) or name in self.forcing,
+            unasked=programs.is_compiler(name) or is_forced,
+            tolerant=programs.is_compiler(name) or is_forced or name == "cmake",
             strict=process in self.strict,
             times=process in self.strict and self._asks_for_times(process),
         )
@@ -389,7 +392,7 @@ class _Analysis:
             self.invented.append(Fact(F_ABSENT, path))  # touch: an empty file where none was
         if how & log.NEW and path not in self.touched:
             self.invented.append(Fact(F_ABSENT, path))
-            if self.current.get(record.process, STRANGE).unasked:
+            if self._habits_now(record).unasked:
                 self.chance.add(path)
         if how & log.NEW or os.path.dirname(path) in self.own:
             self._begun(path)
@@ -433,7 +436,8 @@ class _Analysis:
             Fact(kind, path) in self.facts for kind in (CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES)
         )
 
-    def _name(self, kind: int, path: str, nothing_changed: int) -> None:
+    def _name(self, kind: int, path: str, record: log.Record) -> None:
+        nothing_changed = record.flags
         if kind == log.MKDIR and nothing_changed:
             if path not in self.touched:
                 self._made(path, DIRECTORY)  # mkdir -p: it is there afterwards, whoever made it
@@ -450,6 +454,8 @@ class _Analysis:
                 self.made.pop(path, None)
                 self.made[path] = GONE
         else:
+            if path not in self.touched and not self._habits_now(record).tolerant:
+                self.invented.append(Fact(LABSENT, path))
             if kind == log.MKDIR:
                 self.own.add(path)
                 self._begun(path)
@@ -473,17 +479,6 @@ class _Analysis:
         if any(new in left and old in left for new, old in self.second_names.items()):
             raise NotCached(log.LINKED)
         return outputs
-
-
-ABSENCES = {F_ABSENT, LABSENT}
-# Of what the unit changed itself, nobody knows what it was.
-REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
-CHANGES = {log.WRITE, log.RENAME, log.GONE, log.MKDIR, log.SYMLINK, log.SECOND_NAME}
-NAMES_A_PATH = log.QUESTIONS - {log.PROGRAM, log.OBJECT} | {
-    log.WRITE, log.GONE, log.RENAME, log.MKDIR, log.SYMLINK, log.CHMOD, log.LIST, log.ERROR,
-    log.SECOND_NAME,
-}  # fmt: skip
-NAMES_TWO = {log.RENAME, log.SECOND_NAME}
 
 
 def _hosted(record: log.Record) -> tuple[tuple[str, int], Hosted]:

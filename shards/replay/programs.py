@@ -38,8 +38,8 @@ SYSTEM = ("/usr/", "/lib", "/etc/")
 ASKS_FOR_TIMES = re.compile(
     r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)"
 )
-# Whether a file was there makes no difference; what else is in the way of an output stays.
-FORCES = {name: re.compile(rf"(?:^|[\s;&|(]){name}\s+-\w*f") for name in ("rm", "mv")}
+# By which option of theirs it makes no difference whether their outputs were there.
+FORCING = {"rm": "f", "mv": "f", "ln": "f", "mkdir": "p", "install": "[dD]"}
 ASKS_FOR_DATE = re.compile(
     r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\("
 )
@@ -77,6 +77,15 @@ def keeps_times(name: str, first: str, arguments: str) -> bool:
     """Archivers put times of files into archives, when they are told to."""
     told = KEEPS_TIMES.fullmatch(first) or ARCHIVES_TIMES.search(arguments)
     return ARCHIVERS.fullmatch(name) is not None and told is not None
+
+
+def is_forced(name: str, first: str, arguments: str) -> bool:
+    """All its calls in `arguments` have that option; what else is in the way of an output stays."""
+    if name not in FORCING or first:  # the first argument of this call, if it is no option
+        return False
+    calls = re.findall(rf"(?:^|[\s;&|(/]){name}\s+((?:-\S+\s+(?:\d+\s+)?)*)", arguments)
+    option = re.compile(rf"(?:^|\s)(?:-\w*{FORCING[name]}|--(?:force|parents|directory))")
+    return bool(calls) and all(map(option.search, calls))
 
 
 def passes_on(name: str) -> bool:

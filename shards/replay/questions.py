@@ -70,6 +70,9 @@ class Asked:
         self.droppable = droppable  # it only made way for an output, when a compiler asked
 
 
+ABSENCES = {F_ABSENT, LABSENT}
+# Of what a unit changed itself, nobody knows what it was.
+REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
 _ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
 _FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times
 _STRICT: dict[bytes, Fact | None] = {}  # and what others do

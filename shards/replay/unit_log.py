@@ -23,6 +23,9 @@ assert HEAD.size == 360
 
 # What was asked: the same, whoever asked and when, as long as nothing is changed.
 QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL}
+CHANGES = {WRITE, RENAME, GONE, MKDIR, SYMLINK, SECOND_NAME}
+NAMES_TWO = {RENAME, SECOND_NAME}
+NAMES_A_PATH = QUESTIONS - {PROGRAM, OBJECT} | CHANGES | {CHMOD, LIST, ERROR}
 _KNOWN: dict[bytes, bytes] = {}  # one object for equal keys
 _QUESTION_BITS = sum(1 << kind for kind in QUESTIONS)
 

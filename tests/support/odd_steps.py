@@ -1,10 +1,11 @@
 """Steps that a cache of steps gets wrong, built natively and through replay from the same state.
 
-    cd tests; python -m support.odd_steps --seed 1 --rounds 20 --velo V
+    cd tests; python -m support.odd_steps --seed 1 --rounds 20 --tool make --velo V
 
 They append, ask what is there before they write, list directories, read the environment, compare
 times, die half-way. rounds.py compares with a clean build; here a build that is not clean must end
-as the native one does, whatever stood in `build/` before, also what a user wrote there.
+as the native one does and say the same, whatever stood in `build/` before, also what a user wrote
+there.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ STEPS = (
     ("mode", "in1", "stat -c %a in1 > build/mode"),
     ("script", "in1 | gen.py", "python3 gen.py in1 build/script"),
     ("two", "in1", "cat in1 > build/shared; cat build/shared > build/two"),
+    ("echo", "in1", 'echo "  made of $$(cat in1)"; cp in1 build/echo'),
+    ("complaint", "in2", "cp in2 build/complaint; cat in2 missing || cp in2 build/complaint"),
+    # These fail where they find what they made before.
+    ("dir", "in1", "mkdir build/dir.d && cp in1 build/dir.d/x && cp in1 build/dir"),
+    ("linked", "in2", "ln -s in2 build/linked.l && cp in2 build/linked"),
+    ("names", "in1", "mkdir -p build/names.d && ls build/names.d > build/names.n"
+                     " && cp in1 build/names.d/$$(cat in1) && mv -f build/names.n build/names"),
+    ("third", "in1", "exec 3>&1; cat in1 >&3; cat in1 > build/third"),
 )  # fmt: skip
 OPENING = [(["in1", "in2"], True), (["in1", "in2"], True), (["in1", "in2"], False)]
 SCRIPT = """\
@@ -62,11 +71,14 @@ with open(sys.argv[1]) as given, open(sys.argv[2], "w") as made:
 class Project(rounds.Project):
     """The workspace, in which what is built natively can be taken back."""
 
-    def __init__(self, root: Path, seed: int) -> None:
-        super().__init__(root, "gcc-ninja", seed)
+    def __init__(self, root: Path, seed: int, tool: str) -> None:
+        super().__init__(root, f"gcc-{tool}", seed)
         lines = ["rule step\n  command = $cmd\n"]
         lines += [f"build build/{out}: step {of}\n  cmd = {cmd}\n" for out, of, cmd in STEPS]
         (root / "build.ninja").write_text("".join(lines))
+        lines = [f"all: {' '.join(f'build/{out}' for out, _, _ in STEPS)}\n"]
+        lines += [f"build/{out}: {of}\n\t@mkdir -p build; {cmd}\n" for out, of, cmd in STEPS]
+        (root / "Makefile").write_text("".join(lines))
         (root / "dir").mkdir()
         for name, text in {"in1": "a\n", "in2": "a\n", "dir/a": "a\n", "gen.py": SCRIPT}.items():
             (root / name).write_text(text)
@@ -132,9 +144,10 @@ def chosen(project: Project, number: int) -> tuple[list[str], bool]:
     return names, project.random.random() < 0.5
 
 
-def play(velo: str, seed: int, count: int, root: Path, *, loud: bool) -> int:
+def play(velo: str, seed: int, count: int, root: Path, *, loud: bool, tool: str = "ninja") -> int:
     """How many steps were replayed; AssertionError names the round that differs."""
-    project = Project(root / "project", seed)
+    project = Project(root / "project", seed, tool)
+    build = {"ninja": ["ninja", "-k", "0"], "make": ["make", "-k"]}[tool]
     settings = {
         "VELO_RUNTIME_DIR": str(root / "run"),
         "VELO_CACHE_DIR": str(root / "cache"),
@@ -150,11 +163,11 @@ def play(velo: str, seed: int, count: int, root: Path, *, loud: bool) -> int:
                 project.clean()
             rounds.settle()
             project.save(root / "kept")
-            native = project.run("ninja", "-k", "0")
+            native = project.run(*build)
             theirs = project.snapshot()
             project.load(root / "kept")
             rounds.settle()
-            hosted = project.run(velo, "exec", "--quiet", "--", "ninja", "-k", "0", **settings)
+            hosted = project.run(velo, "exec", "--quiet", "--", *build, **settings)
             ours = project.snapshot()
             where = f"seed {seed}, round {number}: {', '.join(names) or 'no edit'}"
             report = rounds.last_report(root / "cache")
@@ -164,6 +177,8 @@ def play(velo: str, seed: int, count: int, root: Path, *, loud: bool) -> int:
             differ = rounds.differences(ours, theirs)
             assert not differ, f"{where}: {differ} differ\n{hosted.stdout}{hosted.stderr}"
             assert hosted.returncode == native.returncode, f"{where}: {hosted}"
+            said, expected = rounds.said(hosted), rounds.said(native)
+            assert said == expected, f"{where}: {said} and natively {expected}"
     finally:
         project.run(velo, "stop", **settings)
     return replayed
@@ -174,10 +189,11 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--velo", default="velo")
+    arguments.add_argument("--tool", default="ninja")
     given = arguments.parse_args()
     velo = shutil.which(given.velo) or given.velo
     with tempfile.TemporaryDirectory(prefix="velo-odd-") as directory:
-        replayed = play(velo, given.seed, given.rounds, Path(directory), loud=True)
+        replayed = play(velo, given.seed, given.rounds, Path(directory), loud=True, tool=given.tool)
     print(f"{given.rounds} rounds equal; {replayed} steps replayed")
     return 0 if replayed > given.rounds else 1
 

@@ -4,7 +4,8 @@
 
 A round edits a small project in one of some twenty ways, builds it through velo with replay on,
 and then natively from nothing. Compared are bytes, modes, types and link targets of the tree, and
-that the native tool finds nothing to do after the replayed build. It fails, too, when fewer steps
+that the native tool finds nothing to do after the replayed build; and, where both began from
+nothing, the lines that they said. It fails, too, when fewer steps
 were replayed than unchanged inputs promise: a cache that never answers is never wrong. With
 `--clones` the project is elsewhere in each round, with the same store, and begins from nothing.
 """
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -70,7 +72,7 @@ all: build/app build/data.txt build/latest
 O = build/a.o build/b.o build/c.o
 build/%.o: src/%.c
 \t@mkdir -p build
-\t{cc} $$EXTRA -MD -MF build/$*.d -Inear -Iinc -Ibuild -c $< -o $@
+\t@echo "  CC  $@"; {cc} $$EXTRA -MD -MF build/$*.d -Inear -Iinc -Ibuild -c $< -o $@
 -include $(wildcard build/*.d)
 build/a.o: build/gen.h
 build/gen.h: template.h gen.sh version.txt
@@ -91,6 +93,7 @@ UNSEEN = {
     *("environment", "locale", "umask", "mode", "shadow header", "no shadow header", "has include"),
     *("has no include", "output changed"),
 }
+COUNTER = re.compile(r"^\[\d+/\d+\] ")
 # Where clones are, at different depths and lengths, and what gcc is told there
 PLACES = ("a", "b", "some-what.longer")
 FLAGS = (
@@ -150,6 +153,9 @@ class Project:
             "has no include": lambda: (self.root / "inc/extra.h").unlink(missing_ok=True),
             "source": lambda: self._rewrite(
                 "src/c.c", f'#include "two.h"\nint c(void) {{ return TWO + {self._next()}; }}\n'
+            ),
+            "source warns": lambda: self._rewrite(
+                "src/c.c", f"#warning {self._next()}\n{SOURCES['src/c.c']}"
             ),
             "reverted": lambda: self._rewrite("src/c.c", SOURCES["src/c.c"]),
             "version": lambda: self._rewrite("version.txt", f"{self._next()}\n"),
@@ -251,6 +257,12 @@ def settle() -> None:
         time.sleep(0.005)
 
 
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Its lines; with several jobs they come in any order."""
+    lines = (done.stdout + done.stderr).splitlines()
+    return sorted(COUNTER.sub("", line) for line in lines)
+
+
 def differences(
     ours: dict[str, tuple[object, ...]], theirs: dict[str, tuple[object, ...]]
 ) -> list[str]:
@@ -323,6 +335,11 @@ def play(
                 f"{where}: {ours.returncode}, {ours.stdout}{ours.stderr}"
             )
             assert mine == native, f"{where}: {differences(mine, native)} differ\n{ours.stdout}"
+            # Two jobs of make may write into one line.
+            mixes = project.tool == "make" and bool(theirs.stderr)
+            assert not cleaned or mixes or said(ours) == said(theirs), (
+                f"{where}: {said(ours)} and natively {said(theirs)}"
+            )
             idle_words = noop.stdout
             done = noop.returncode == 0 and (
                 project.tool == "make" or "no work to do" in idle_words
