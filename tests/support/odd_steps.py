@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,40 @@ STEPS = (
                      " && cp in1 build/names.d/$$(cat in1) && mv -f build/names.n build/names"),
     ("third", "in1", "exec 3>&1; cat in1 >&3; cat in1 > build/third"),
 )  # fmt: skip
+# What steps that nobody has thought of are put together from: {i} an input, {f}, {g} files, {d}, {e}
+# directories in `build/`. Some belong to other steps, too.
+WORDS = (
+    "mkdir {d}", "mkdir -p {d}", "mkdir -p {d}/s", "rmdir {d}", "rm {f}", "rm -f {f}", "rm -rf {d}",
+    "cp {i} {f}", "cp {f} {g}", "cp {i} {d}/x", "cp -r {d} {e}", "mv {f} {g}", "mv -f {f} {g}",
+    "mv {d} {e}", "ln -s {i} {f}", "ln -sf {f} {g}", "ln -sfn {d} {e}", "cat {i} > {f}",
+    "cat {f} >> {g}", "cat {f} {g}", "cat {d}/x > {f}", "test -e {f}", "test -d {d}", "test -s {f}",
+    "test {f} -nt {g}", "ls {d}", "ls {d} > {f}", "find {d} -type f | sort > {f}", "touch {f}",
+    "touch {d}/y", "sed s/a/c/ {f} > {g}", "sed -i s/a/c/ {f}", "chmod 600 {f}", "wc -c < {f} > {g}",
+    "(cat {f} || echo none) > {g}", "cmp -s {f} {g}", "grep -q a {f}", "install -m 640 {i} {f}",
+    "install -D {i} {d}/t/z", "tee {f} < {i}", "readlink {f}", "stat -c %s {f} > {g}", "echo said",
+    "(cd {d} && echo w > v)", "echo $$(cat {f}) > {g}", "head -c 1 {f}", "cp {f} {d}/",
+    "mv {f} {d}",
+    "echo $$MYVAR > {f}", "if [ -L {f} ]; then rm {f}; fi",
+    "for n in {d}/*; do echo $$n; done > {f}",
+)  # fmt: skip
+BETWEEN = (" && ", " && ", "; ", " || ")
+
+
+def unthought(number: int, chance: random.Random) -> tuple[str, str, str]:
+    """A step of two to four of these."""
+    command = ""
+    own = number if chance.random() < 0.8 else 0
+    for _ in range(chance.choice((2, 3, 4))):
+        files = chance.sample((f"build/{own}f", f"build/{own}g"), 2)
+        directories = chance.sample((f"build/{own}d", f"build/{own}e"), 2)
+        given = chance.choice(("in1", "in2"))
+        word = chance.choice(WORDS).format(
+            i=given, f=files[0], g=files[1], d=directories[0], e=directories[1]
+        )
+        command += (chance.choice(BETWEEN) if command else "") + word
+    return f"o{number}", chance.choice(("in1", "in2")), f"{command}; cp in1 build/o{number}"
+
+
 OPENING = [(["in1", "in2"], True), (["in1", "in2"], True), (["in1", "in2"], False)]
 SCRIPT = """\
 import os, sys
@@ -71,13 +106,14 @@ with open(sys.argv[1]) as given, open(sys.argv[2], "w") as made:
 class Project(rounds.Project):
     """The workspace, in which what is built natively can be taken back."""
 
-    def __init__(self, root: Path, seed: int, tool: str) -> None:
+    def __init__(self, root: Path, seed: int, tool: str, *, unknown: int) -> None:
         super().__init__(root, f"gcc-{tool}", seed)
+        steps = [unthought(number, self.random) for number in range(unknown)] or STEPS
         lines = ["rule step\n  command = $cmd\n"]
-        lines += [f"build build/{out}: step {of}\n  cmd = {cmd}\n" for out, of, cmd in STEPS]
+        lines += [f"build build/{out}: step {of}\n  cmd = {cmd}\n" for out, of, cmd in steps]
         (root / "build.ninja").write_text("".join(lines))
-        lines = [f"all: {' '.join(f'build/{out}' for out, _, _ in STEPS)}\n"]
-        lines += [f"build/{out}: {of}\n\t@mkdir -p build; {cmd}\n" for out, of, cmd in STEPS]
+        lines = [f"all: {' '.join(f'build/{out}' for out, _, _ in steps)}\n"]
+        lines += [f"build/{out}: {of}\n\t@mkdir -p build; {cmd}\n" for out, of, cmd in steps]
         (root / "Makefile").write_text("".join(lines))
         (root / "dir").mkdir()
         for name, text in {"in1": "a\n", "in2": "a\n", "dir/a": "a\n", "gen.py": SCRIPT}.items():
@@ -102,6 +138,8 @@ class Project(rounds.Project):
             "mode": lambda: os.chmod(self.root / "in1", self.random.choice([0o644, 0o600])),
             "an output by hand": lambda: self._write_output(self.random.choice(outputs)),
             "an output less": lambda: self._remove(f"build/{self.random.choice(outputs)}"),
+            "any by hand": self._spoil_any,
+            "any less": self._lose_any,
         }
 
     def _turn(self, name: str) -> None:
@@ -111,6 +149,25 @@ class Project(rounds.Project):
     def _remove_a_name(self) -> None:
         for path in sorted((self.root / "dir").glob("n*"))[:1]:
             path.unlink()
+
+    def _any_output(self) -> str:
+        """Of those that are there, with more names than a step has thought of."""
+        found = sorted(str(path.relative_to(self.root)) for path in self.root.glob("build/**/*"))
+        return self.random.choice(found or ["build/none"])
+
+    def _spoil_any(self) -> None:
+        path = self.root / self._any_output()
+        if path.is_file() and not path.is_symlink():
+            path.write_text("user\n")
+        elif path.is_dir():
+            (path / self.random.choice("xyv")).write_text("user\n")
+
+    def _lose_any(self) -> None:
+        path = self.root / self._any_output()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     def _write_output(self, name: str) -> None:
         if (self.root / "build").is_dir():
@@ -144,10 +201,13 @@ def chosen(project: Project, number: int) -> tuple[list[str], bool]:
     return names, project.random.random() < 0.5
 
 
-def play(velo: str, seed: int, count: int, root: Path, *, loud: bool, tool: str = "ninja") -> int:
+def play(
+    velo: str, seed: int, count: int, root: Path, *, loud: bool, tool: str = "ninja",
+    unknown: int = 0,
+) -> int:  # fmt: skip
     """How many steps were replayed; AssertionError names the round that differs."""
-    project = Project(root / "project", seed, tool)
-    build = {"ninja": ["ninja", "-k", "0"], "make": ["make", "-k"]}[tool]
+    project = Project(root / "project", seed, tool, unknown=unknown)
+    build = {"ninja": ["ninja", "-k", "0", "-j1"], "make": ["make", "-k"]}[tool]
     settings = {
         "VELO_RUNTIME_DIR": str(root / "run"),
         "VELO_CACHE_DIR": str(root / "cache"),
@@ -190,10 +250,14 @@ def main() -> int:
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--velo", default="velo")
     arguments.add_argument("--tool", default="ninja")
+    arguments.add_argument("--unknown", type=int, default=0, help="so many steps by chance")
     given = arguments.parse_args()
     velo = shutil.which(given.velo) or given.velo
     with tempfile.TemporaryDirectory(prefix="velo-odd-") as directory:
-        replayed = play(velo, given.seed, given.rounds, Path(directory), loud=True, tool=given.tool)
+        replayed = play(
+            velo, given.seed, given.rounds, Path(directory), loud=True, tool=given.tool,
+            unknown=given.unknown,
+        )  # fmt: skip
     print(f"{given.rounds} rounds equal; {replayed} steps replayed")
     return 0 if replayed > given.rounds else 1
 

@@ -73,6 +73,15 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
     return 0;
 }
 
+/* An access ACL of owner, group and others alone is a mode: `install` sets it so. */
+static void taint_by(const char *name, size_t size)
+{
+    enum { PLAIN_BYTES = 4 + 3 * 8 }; /* acl(5): a version and three entries */
+    if (velo_cannot_read_text(name) || strcmp(name, "system.posix_acl_access") != 0 ||
+        size != PLAIN_BYTES)
+        velo_taint(VELO_TAINT_LINKED);
+}
+
 EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
 {
     velo_taint(VELO_TAINT_LINKED);
@@ -130,7 +139,7 @@ EXPORT int lremovexattr(const char *path, const char *name)
 /* By descriptor the kernel has the right file already; only the change must be noticed. */
 EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
-    velo_taint(VELO_TAINT_LINKED);
+    taint_by(name, size);
     const long rc = velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
     if (rc == 0 && velo_here() != NULL)
         velo_descriptor_changed(velo_here(), fd, 0);
