@@ -60,7 +60,7 @@ STEPS = (
                      " && cp in1 build/names.d/$$(cat in1) && mv -f build/names.n build/names"),
     ("third", "in1", "exec 3>&1; cat in1 >&3; cat in1 > build/third"),
 )  # fmt: skip
-# What steps that nobody has thought of are put together from: {i} an input, {f}, {g} files, {d}, {e}
+# Of what steps that nobody has thought of are put together: {i} an input, {f}, {g} files, {d}, {e}
 # directories in `build/`. Some belong to other steps, too.
 WORDS = (
     "mkdir {d}", "mkdir -p {d}", "mkdir -p {d}/s", "rmdir {d}", "rm {f}", "rm -f {f}", "rm -rf {d}",
@@ -68,7 +68,8 @@ WORDS = (
     "mv {d} {e}", "ln -s {i} {f}", "ln -sf {f} {g}", "ln -sfn {d} {e}", "cat {i} > {f}",
     "cat {f} >> {g}", "cat {f} {g}", "cat {d}/x > {f}", "test -e {f}", "test -d {d}", "test -s {f}",
     "test {f} -nt {g}", "ls {d}", "ls {d} > {f}", "find {d} -type f | sort > {f}", "touch {f}",
-    "touch {d}/y", "sed s/a/c/ {f} > {g}", "sed -i s/a/c/ {f}", "chmod 600 {f}", "wc -c < {f} > {g}",
+    "touch {d}/y", "sed s/a/c/ {f} > {g}", "sed -i s/a/c/ {f}", "chmod 600 {f}",
+    "wc -c < {f} > {g}",
     "(cat {f} || echo none) > {g}", "cmp -s {f} {g}", "grep -q a {f}", "install -m 640 {i} {f}",
     "install -D {i} {d}/t/z", "tee {f} < {i}", "readlink {f}", "stat -c %s {f} > {g}", "echo said",
     "(cd {d} && echo w > v)", "echo $$(cat {f}) > {g}", "head -c 1 {f}", "cp {f} {d}/",
