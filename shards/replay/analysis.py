@@ -119,6 +119,8 @@ class _Analysis:
             raise NotCached("it said more than 32 KB")
         if text and errors and not self.unit.captured:
             raise NotCached("it said something on both of its outputs: nobody knows in which order")
+        if not outputs and "sleep" in self.names.values():
+            raise NotCached("it waits for a time to pass, and makes nothing")
         # Of a directory it matters: names that are in there stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance

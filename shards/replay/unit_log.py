@@ -9,11 +9,11 @@ from typing import NamedTuple
 from velo.interpose import core
 
 MAGIC = 0x31474C56
-HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 136x")
+HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 520x")
 RECORD = struct.Struct("<IHHII")
 END_MAX = 1 << 40  # no log is longer
 HOSTED = struct.Struct("<QQqqII32s")
-assert HEAD.size == 360
+assert HEAD.size == 744
 
 (
     KEY, ENVIRONMENT, WHY, PROGRAM, OBJECT, FORKED, READ, ABSENT, STAT, LSTAT, ACCESS, LINK,

@@ -26,6 +26,14 @@ def test_what_is_read_is_an_input_and_what_is_made_an_output(analysed):
     assert [(each.kind, each.path) for each in found.outputs] == [(analysis.FILE, OUT)]
 
 
+def test_who_waits_and_makes_nothing_is_run(analysed):
+    sleep = program("/usr/bin/sleep")
+    analysed(sleep, *MADE)  # it may be older than what it waited for
+
+    with pytest.raises(NotCached, match="waits"):
+        analysed(sleep)
+
+
 def test_what_a_unit_wrote_first_is_no_input_of_it(analysed):
     found = analysed(GCC, *MADE, at(log.READ, OUT), at(log.STAT, OUT))
 

@@ -322,7 +322,7 @@ def test_a_label_is_the_command_as_the_shell_got_it():
 
 
 def test_bytes_of_a_unit_are_made_by_hand_as_the_library_makes_them():
-    assert len(unit_logs.data()) == log.HEAD.size == 360
+    assert len(unit_logs.data()) == log.HEAD.size == 744
     assert analysis.FILE == 1
 
 

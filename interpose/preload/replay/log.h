@@ -106,7 +106,7 @@ enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_ST
 struct velo_given {
     uint64_t inode, device;
 };
-#define VELO_GIVEN_MAX 8u
+#define VELO_GIVEN_MAX 32u
 
 struct velo_log {
     uint32_t magic, state; /* state: 1 while it runs, 2 when it ended */
@@ -136,7 +136,7 @@ struct velo_log {
     uint32_t reserved;
     struct velo_given given[VELO_GIVEN_MAX];
 };
-_Static_assert(sizeof(struct velo_log) == 360, "unit_log.py reads it");
+_Static_assert(sizeof(struct velo_log) == 744, "unit_log.py reads it");
 
 struct velo_record {
     _Atomic uint32_t size; /* of all of it, a multiple of 8; 0: torn */

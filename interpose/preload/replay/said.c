@@ -1,6 +1,8 @@
 /* said.c - which descriptors lead to the streams of the unit, and what went there. */
 #include "said.h"
 
+#include <sys/sysmacros.h>
+
 #include "member.h"
 #include "special.h"
 #include "preload/base/raw.h"
@@ -25,7 +27,14 @@ static bool is_stream(const struct stat *stat)
     return false;
 }
 
-/* By descriptor: files and pipes. The unit may read there what is in no fact, or write what is no output. */
+/* Not directories, by which names are reached that have a text, nor what has no type (epoll, timers), nor /dev/null. */
+static bool carries_bytes(const struct stat *stat)
+{
+    const mode_t type = stat->st_mode & S_IFMT;
+    return type != 0 && type != S_IFDIR && !(type == S_IFCHR && stat->st_rdev == makedev(1, 3));
+}
+
+/* By descriptor. The unit may read there what is in no fact, or write what is no output. */
 __attribute__((constructor(103))) static void note_given(void)
 {
     uint32_t count = 0;
@@ -33,8 +42,8 @@ __attribute__((constructor(103))) static void note_given(void)
     if (velo_unit == NULL || atomic_load(&velo_unit->enlisted) != 1)
         return;
     for (int fd = FIRST; fd <= LAST; fd++) {
-        if (raw_fstat(fd, &stat) != 0 || (!S_ISREG(stat.st_mode) && !S_ISFIFO(stat.st_mode)) ||
-            is_stream(&stat) || velo_is_jobserver(fd))
+        if (raw_fstat(fd, &stat) != 0 || !carries_bytes(&stat) || is_stream(&stat) ||
+            velo_is_jobserver(fd))
             continue;
         if (count == VELO_GIVEN_MAX) {
             velo_taint_now(VELO_TAINT_INHERITED);
