@@ -77,12 +77,12 @@ class Analysed(NamedTuple):
 
 class _Habits(NamedTuple):
     unasked: bool  # what it asks of its own outputs changes nothing
-    tolerant: bool  # nor does it whether a directory or symlink that it makes was there
+    keeps: bool  # nor does it whether a directory that it makes was there
     strict: bool
     times: bool  # it fstats what it opens
 
 
-STRANGE = _Habits(unasked=False, tolerant=False, strict=True, times=True)
+STRANGE = _Habits(unasked=False, keeps=False, strict=True, times=True)
 
 
 class _Analysis:
@@ -322,7 +322,7 @@ class _Analysis:
         elif kind == log.SECOND_NAME:
             self._second_name(record)
         elif kind in (log.GONE, log.MKDIR, log.SYMLINK):
-            self._name(kind, normal(record.path), record)
+            self._name(record)
         elif kind == log.CHMOD:
             if normal(record.path) not in self.touched:
                 raise NotCached(
@@ -334,8 +334,9 @@ class _Analysis:
             self._list(normal(record.path), record.process)
 
     def _list(self, path: str, process: int) -> None:
-        if path in self.own:  # what is in there, the unit put there
-            return self.invented.append(Fact(LABSENT, path))
+        if path in self.own:  # what is in there, the unit put there, as nothing was
+            self.invented.append(Fact(LABSENT, path))
+            return
         if path in self.touched:
             raise NotCached("it read the names in a directory that it made", process)
         if path in self.searched and self.names.get(process) == "rustc":
@@ -359,12 +360,11 @@ class _Analysis:
 
     def _habits_of(self, record: log.Record) -> _Habits:
         """Of the program that a process runs from here on."""
-        name = programs.name_of(*record.texts)
+        name, first = programs.name_of(*record.texts), record.texts[2]
         process = record.process
-        is_forced = programs.is_forced(name, record.texts[2], self.arguments)
         return _Habits(
-            unasked=programs.is_compiler(name) or is_forced,
-            tolerant=programs.is_compiler(name) or is_forced or name == "cmake",
+            unasked=programs.replaces(name, first, self.arguments),
+            keeps=programs.keeps(name, first, self.arguments),
             strict=process in self.strict,
             times=process in self.strict and self._asks_for_times(process),
         )
@@ -438,8 +438,8 @@ class _Analysis:
             Fact(kind, path) in self.facts for kind in (CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES)
         )
 
-    def _name(self, kind: int, path: str, record: log.Record) -> None:
-        nothing_changed = record.flags
+    def _name(self, record: log.Record) -> None:
+        kind, path, nothing_changed = record.kind, normal(record.path), record.flags
         if kind == log.MKDIR and nothing_changed:
             if path not in self.touched:
                 self._made(path, DIRECTORY)  # mkdir -p: it is there afterwards, whoever made it
@@ -456,7 +456,8 @@ class _Analysis:
                 self.made.pop(path, None)
                 self.made[path] = GONE
         else:
-            if path not in self.touched and not self._habits_now(record).tolerant:
+            keeps = kind == log.MKDIR and self._habits_now(record).keeps
+            if path not in self.touched and not keeps:  # else it had failed
                 self.invented.append(Fact(LABSENT, path))
             if kind == log.MKDIR:
                 self.own.add(path)

@@ -38,8 +38,10 @@ SYSTEM = ("/usr/", "/lib", "/etc/")
 ASKS_FOR_TIMES = re.compile(
     r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)"
 )
-# By which option of theirs it makes no difference whether their outputs were there.
-FORCING = {"rm": "f", "mv": "f", "ln": "f", "mkdir": "p", "install": "[dD]"}
+# By which option it makes no difference to them that a file was where they make or remove one, and
+# that the directory that they make was. Not `ln -sf`: below a directory it makes another name.
+REPLACING = {"rm": "f", "mv": "f"}
+KEEPING = {"mkdir": "p", "install": "[dD]"}
 ASKS_FOR_DATE = re.compile(
     r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\("
 )
@@ -79,12 +81,22 @@ def keeps_times(name: str, first: str, arguments: str) -> bool:
     return ARCHIVERS.fullmatch(name) is not None and told is not None
 
 
-def is_forced(name: str, first: str, arguments: str) -> bool:
-    """All its calls in `arguments` have that option; what else is in the way of an output stays."""
-    if name not in FORCING or first:  # the first argument of this call, if it is no option
+def replaces(name: str, first: str, arguments: str) -> bool:
+    """What it asks of its own outputs changes nothing; what is no file stays in their way."""
+    return is_compiler(name) or _is_told(REPLACING, name, first, arguments)
+
+
+def keeps(name: str, first: str, arguments: str) -> bool:
+    """It makes a directory, or finds it there."""
+    return is_compiler(name) or name == "cmake" or _is_told(KEEPING, name, first, arguments)
+
+
+def _is_told(options: dict[str, str], name: str, first: str, arguments: str) -> bool:
+    """All calls of it in `arguments` have that option."""
+    if name not in options or first:  # the first argument of this call, if it is no option
         return False
     calls = re.findall(rf"(?:^|[\s;&|(/]){name}\s+((?:-\S+\s+(?:\d+\s+)?)*)", arguments)
-    option = re.compile(rf"(?:^|\s)(?:-\w*{FORCING[name]}|--(?:force|parents|directory))")
+    option = re.compile(rf"(?:^|\s)(?:-\w*{options[name]}|--(?:force|parents|directory))")
     return bool(calls) and all(map(option.search, calls))
 
 

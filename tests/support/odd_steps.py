@@ -58,6 +58,7 @@ STEPS = (
     ("linked", "in2", "ln -s in2 build/linked.l && cp in2 build/linked"),
     ("names", "in1", "mkdir -p build/names.d && ls build/names.d > build/names.n"
                      " && cp in1 build/names.d/$$(cat in1) && mv -f build/names.n build/names"),
+    ("inside", "in1", "mkdir -p build/in.d && ln -sf in.d build/in.l && cp in1 build/inside"),
     ("third", "in1", "exec 3>&1; cat in1 >&3; cat in1 > build/third"),
 )  # fmt: skip
 # Of what steps that nobody has thought of are put together: {i} an input, {f}, {g} files, {d}, {e}
@@ -95,7 +96,10 @@ def unthought(number: int, chance: random.Random) -> tuple[str, str, str]:
     return f"o{number}", chance.choice(("in1", "in2")), f"{command}; cp in1 build/o{number}"
 
 
-OPENING = [(["in1", "in2"], True), (["in1", "in2"], True), (["in1", "in2"], False)]
+OPENING = [
+    (["in1", "in2"], True), (["targets less"], False), (["in1", "in2"], True),
+    (["in1", "in2"], False),
+]  # fmt: skip
 SCRIPT = """\
 import os, sys
 names = sorted(os.listdir("dir"))
@@ -110,10 +114,11 @@ class Project(rounds.Project):
     def __init__(self, root: Path, seed: int, tool: str, *, unknown: int) -> None:
         super().__init__(root, f"gcc-{tool}", seed)
         steps = [unthought(number, self.random) for number in range(unknown)] or STEPS
+        self._targets = [out for out, _, _ in steps]
         lines = ["rule step\n  command = $cmd\n"]
         lines += [f"build build/{out}: step {of}\n  cmd = {cmd}\n" for out, of, cmd in steps]
         (root / "build.ninja").write_text("".join(lines))
-        lines = [f"all: {' '.join(f'build/{out}' for out, _, _ in steps)}\n"]
+        lines = [f"all: {' '.join(f'build/{out}' for out in self._targets)}\n"]
         lines += [f"build/{out}: {of}\n\t@mkdir -p build; {cmd}\n" for out, of, cmd in steps]
         (root / "Makefile").write_text("".join(lines))
         (root / "dir").mkdir()
@@ -140,6 +145,7 @@ class Project(rounds.Project):
             "an output by hand": lambda: self._write_output(self.random.choice(outputs)),
             "an output less": lambda: self._remove(f"build/{self.random.choice(outputs)}"),
             "any by hand": self._spoil_any,
+            "targets less": self._lose_targets,
             "any less": self._lose_any,
         }
 
@@ -158,10 +164,14 @@ class Project(rounds.Project):
 
     def _spoil_any(self) -> None:
         path = self.root / self._any_output()
-        if path.is_file() and not path.is_symlink():
+        if path.is_dir():
+            path /= self.random.choice("xyv")
+        if not path.is_symlink() and not path.is_dir():
             path.write_text("user\n")
-        elif path.is_dir():
-            (path / self.random.choice("xyv")).write_text("user\n")
+
+    def _lose_targets(self) -> None:
+        for out in self._targets:
+            self._remove(f"build/{out}")
 
     def _lose_any(self) -> None:
         path = self.root / self._any_output()
@@ -193,8 +203,9 @@ class Project(rounds.Project):
 def chosen(project: Project, number: int) -> tuple[list[str], bool]:
     """The edits of a round and whether the build starts from nothing.
 
-    The first rounds are fixed: two clean builds of different inputs, both kept, and then one over
-    the outputs of the other. A key that forgets what a step found in `build/` fails there.
+    The first rounds are fixed: a clean build; one for which all is there but what the build tool
+    looks at; a clean one of other inputs; one over its outputs, of the first inputs. A key that
+    forgets what a step found in `build/` fails there.
     """
     if number < len(OPENING):
         return OPENING[number]

@@ -5,9 +5,10 @@
 A round edits a small project in one of some twenty ways, builds it through velo with replay on,
 and then natively from nothing. Compared are bytes, modes, types and link targets of the tree, and
 that the native tool finds nothing to do after the replayed build; and, where both began from
-nothing, the lines that they said. It fails, too, when fewer steps
-were replayed than unchanged inputs promise: a cache that never answers is never wrong. With
-`--clones` the project is elsewhere in each round, with the same store, and begins from nothing.
+nothing, the lines that they said. At the end it is built twice from nothing: the second time no
+step that can be cached is run. It fails, too, when fewer steps were replayed than unchanged inputs
+promise: a cache that never answers is never wrong. With `--clones` the project is elsewhere in each
+round, with the same store, and begins from nothing.
 """
 
 from __future__ import annotations
@@ -349,6 +350,13 @@ def play(
             )
             if project.random.random() < 0.3:  # nobody has built since the clean
                 project.clean()
+        for again in range(2):
+            project.clean()
+            settle()
+            project.run(velo, "exec", "--quiet", "--", *build, **settings)
+            report = last_report(root / "cache")
+            steps = [each["step"] for each in report["steps"] if each["outcome"] == "run"]
+            assert not again or not steps, f"{chain}: nothing was changed, and {steps} ran"
     finally:
         project.run(velo, "stop", **settings)
     return replayed, run

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -42,6 +44,14 @@ static void *in_a_thread(void *fd)
     if (write((int)(long)fd, text, length) < 0)
         exit(3);
     return NULL;
+}
+
+/* Into a pipe that nobody reads: it does not return. */
+static void *without_end(void *nothing)
+{
+    static char many[1 << 20];
+    memset(many, 'x', sizeof many);
+    return write(1, many, sizeof many) < 0 ? NULL : nothing;
 }
 
 static void by_itself(FILE *stream)
@@ -123,6 +133,12 @@ int main(int count, char **words)
         pthread_t thread;
         done = pthread_create(&thread, NULL, in_a_thread, (void *)1L) == 0 &&
                pthread_join(thread, NULL) == 0;
+    } else if (is(way, "left")) {
+        pthread_t thread;
+        int waiting = 0;
+        done = pthread_create(&thread, NULL, without_end, NULL) == 0;
+        while (waiting == 0 && ioctl(1, FIONREAD, &waiting) == 0)
+            sched_yield();
     } else if (is(way, "fork")) {
         const pid_t pid = fork();
         if (pid == 0)

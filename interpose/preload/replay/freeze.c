@@ -15,8 +15,8 @@
 
 #define SEEN_SLOTS 4096u
 #define KEPT_MAX (64u << 20) /* a larger output is not cached */
-#define HASHED_MAX                                                                                 \
-    (1u << 30) /* nor what a larger input says: a sparse file may have terabytes (facts.py) */
+/* Nor is who reads a larger input: a sparse file may have terabytes. As in shards/replay/facts.py. */
+#define HASHED_MAX (1u << 30)
 
 /* Each path once. */
 struct seen {

@@ -116,7 +116,7 @@ struct velo_log {
     _Atomic uint32_t failed; /* that the kernel did not start */
     _Atomic uint32_t forked,
         vouched; /* lives of a process image: begun without exec; ended where we saw what it said */
-    _Atomic uint32_t spoke; /* something was written to the first three descriptors */
+    _Atomic uint32_t spoke; /* writes to its outputs that are not written down, or not yet */
     _Atomic uint32_t taint, taint_process;
     uint32_t streams;
     uint32_t captured; /* the spawner read all that the unit said */

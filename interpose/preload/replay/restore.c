@@ -178,6 +178,16 @@ static int restore_directory(const struct velo_output *output, const char *path,
     return rc == 0 && (made.st_mode & 07777) != mode ? velo_chmod(velo_here(), place, mode) : rc;
 }
 
+/* A hosted directory that is not there yet is nobody's: it becomes hosted when something is made in it. */
+static int restore_root(const char *path, mode_t mode)
+{
+    struct stat made;
+    const int rc = (int)raw_mkdir(AT_FDCWD, path, mode);
+    if (rc != 0 || raw_statat(AT_FDCWD, path, &made, AT_SYMLINK_NOFOLLOW) != 0)
+        return rc;
+    return (made.st_mode & 07777) != mode ? (int)raw_chmod(AT_FDCWD, path, mode) : 0;
+}
+
 static int restore_symlink(const char *text, struct velo_place *place)
 {
     char found[PATH_MAX];
@@ -203,6 +213,10 @@ static int restore_one(const struct velo_index *index, const struct velo_output 
     struct velo_place place;
     const int rc = place_of(path, &place);
     *new = rc == 0 && place.type == VELO_NONE && output->kind != VELO_OUTPUT_GONE;
+    if (rc == -EXDEV && output->kind == VELO_OUTPUT_DIRECTORY) {
+        *new = true;
+        return restore_root(path, output->mode & 07777);
+    }
     if (rc != 0)
         return rc == -ENOENT && output->kind == VELO_OUTPUT_GONE ? 0 : rc;
     if (output->kind == VELO_OUTPUT_FILE)
@@ -217,7 +231,10 @@ static int restore_one(const struct velo_index *index, const struct velo_output 
 static void take_back(const char *path)
 {
     struct velo_place place;
-    if (place_of(path, &place) == 0 && place.type != VELO_NONE)
+    const int rc = place_of(path, &place);
+    if (rc == -EXDEV) /* restore_root made it, and nothing is in it */
+        raw_unlink(AT_FDCWD, path, AT_REMOVEDIR);
+    else if (rc == 0 && place.type != VELO_NONE)
         remove_output(&place);
 }
 

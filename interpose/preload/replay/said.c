@@ -1,18 +1,15 @@
 /* said.c - which descriptors lead to the streams of the unit, and what went there. */
 #include "said.h"
 
-#include <sys/sysmacros.h>
-
 #include "member.h"
 #include "special.h"
 #include "preload/base/raw.h"
 
-#define SAID_MAX (32u << 10) /* shards/replay/analysis.py caches no more */
+#define SAID_MAX (32 << 10) /* shards/replay/analysis.py caches no more */
 
 /* ---- what it was given besides --------------------------------------------------------------- */
 
-#define FIRST 3
-#define LAST 63 /* a build tool that has more open gives them to nobody */
+enum { FIRST_GIVEN = 3, LAST_GIVEN = 255 };
 
 static bool is_same(const struct stat *stat, uint64_t inode, uint64_t device)
 {
@@ -31,7 +28,7 @@ static bool is_stream(const struct stat *stat)
 static bool carries_bytes(const struct stat *stat)
 {
     const mode_t type = stat->st_mode & S_IFMT;
-    return type != 0 && type != S_IFDIR && !(type == S_IFCHR && stat->st_rdev == makedev(1, 3));
+    return type != 0 && type != S_IFDIR && !velo_is_null(stat);
 }
 
 /* By descriptor. The unit may read there what is in no fact, or write what is no output. */
@@ -41,7 +38,7 @@ __attribute__((constructor(103))) static void note_given(void)
     struct stat stat;
     if (velo_unit == NULL || atomic_load(&velo_unit->enlisted) != 1)
         return;
-    for (int fd = FIRST; fd <= LAST; fd++) {
+    for (int fd = FIRST_GIVEN; fd <= LAST_GIVEN; fd++) {
         if (raw_fstat(fd, &stat) != 0 || !carries_bytes(&stat) || is_stream(&stat) ||
             velo_is_jobserver(fd))
             continue;
@@ -64,9 +61,9 @@ static bool was_given(const struct stat *stat)
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
-/* 1 or 2: `fd` leads to that stream of the unit; both are 1 where they are the same. 0: to something else by now, as in
- * sh's `> file`. */
-static unsigned stream_of(int fd)
+/* 1 or 2: `fd`, which is written to, leads to that stream of the unit; both are 1 where they are the same. 0: to
+ * something else by now, as in sh's `> file`. */
+static unsigned written_stream(int fd)
 {
     struct stat stat;
     if (raw_fstat(fd, &stat) != 0)
@@ -79,34 +76,32 @@ static unsigned stream_of(int fd)
     return 0;
 }
 
-static void spoke(void)
+/* Counted before it is written: another thread may end the process before it is written down. */
+unsigned velo_unit_says_now(int fd)
 {
-    atomic_store_explicit(&velo_unit->spoke, 1, memory_order_relaxed);
+    const unsigned stream = written_stream(fd);
+    if (stream != 0)
+        atomic_fetch_add(&velo_unit->spoke, 1);
+    return stream;
 }
 
-void velo_unit_said_now(int fd, const void *bytes, ssize_t count)
+void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t done)
 {
-    const unsigned which = stream_of(fd);
-    if (which == 0)
-        return;
-    const uint32_t room = SAID_MAX;
-    if (count > room || atomic_fetch_add(&velo_unit->said, (uint32_t)count) > room)
-        spoke();
-    else
-        velo_log_append(velo_unit, VELO_RECORD_SAID, which, bytes, (size_t)count, NULL, 0);
-}
-
-void velo_unit_wrote_now(int fd)
-{
-    if (stream_of(fd) != 0)
-        spoke();
+    if (done > SAID_MAX ||
+        (done > 0 && atomic_fetch_add(&velo_unit->said, (uint32_t)done) > SAID_MAX))
+        return; /* stays counted */
+    for (; done > 0; done -= (ssize_t)pieces++->iov_len) {
+        const size_t length = (size_t)done < pieces->iov_len ? (size_t)done : pieces->iov_len;
+        velo_log_append(velo_unit, VELO_RECORD_SAID, stream, pieces->iov_base, length, NULL, 0);
+    }
+    atomic_fetch_sub(&velo_unit->spoke, 1);
 }
 
 /* Was anything ever written to the stream? */
 void velo_unit_closes_now(const FILE *stream)
 {
     if ((stream->_flags & 0x0800) != 0) /* _IO_CURRENTLY_PUTTING of glibc */
-        velo_unit_wrote_now(stream->_fileno);
+        velo_unit_wrote(stream->_fileno);
 }
 
 /* What stands ready on the standard input that it was given is no input that we know. */

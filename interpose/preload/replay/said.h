@@ -6,23 +6,28 @@
 #define VELO_PRELOAD_REPLAY_SAID_H
 
 #include <stdio.h>
+#include <sys/uio.h>
 
 #include "unit.h"
 
-/* `count` bytes were written to `fd`. */
-void velo_unit_said_now(int fd, const void *bytes, ssize_t count);
-static inline void velo_unit_said(int fd, const void *bytes, ssize_t count)
+/* Something is about to be written to `fd`: which stream of the unit that is, for velo_unit_said; 0: none. */
+unsigned velo_unit_says_now(int fd);
+static inline unsigned velo_unit_says(int fd)
 {
-    if (__builtin_expect(velo_unit != NULL && count > 0, 0))
-        velo_unit_said_now(fd, bytes, count);
+    return __builtin_expect(velo_unit != NULL, 0) ? velo_unit_says_now(fd) : 0;
+}
+/* It was: the first `done` bytes of `pieces`; none, if that is negative. */
+void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t done);
+static inline void velo_unit_said(unsigned stream, const struct iovec *pieces, ssize_t done)
+{
+    if (__builtin_expect(stream != 0, 0))
+        velo_unit_said_now(stream, pieces, done);
 }
 
 /* Something is written to `fd`, and nobody knows what. */
-void velo_unit_wrote_now(int fd);
 static inline void velo_unit_wrote(int fd)
 {
-    if (__builtin_expect(velo_unit != NULL, 0))
-        velo_unit_wrote_now(fd);
+    (void)velo_unit_says(fd);
 }
 
 /* The stream is about to be closed, or to be another file's. */

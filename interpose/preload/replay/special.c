@@ -2,6 +2,7 @@
 #include "special.h"
 
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 
 #include "kernel/text.h"
 #include "preload/path/claim.h"
@@ -10,6 +11,11 @@ bool velo_is_special(const char *text)
 {
     return strncmp(text, "/proc/", 6) == 0 || strncmp(text, "/sys/", 5) == 0 ||
            strncmp(text, "/dev/", 5) == 0;
+}
+
+bool velo_is_null(const struct stat *stat)
+{
+    return S_ISCHR(stat->st_mode) && stat->st_rdev == makedev(1, 3);
 }
 
 static bool begins_like_one_of(const char *text, const char *const starts[])
@@ -26,6 +32,13 @@ static bool is_harmless(const char *text)
         "/dev/null",      "/dev/zero",         "/dev/full", "/proc/self/maps",
         "/proc/self/exe", "/proc/filesystems", NULL};
     return velo_is_one_of(text, harmless);
+}
+
+/* Whoever checks it would look at himself. What is there, the program is known by anyway. */
+static bool is_of_the_asker(const char *text)
+{
+    static const char *const files[] = {"/proc/self/exe", "/proc/self/maps", NULL};
+    return velo_is_one_of(text, files);
 }
 
 /* Runtimes ask once how large their pools are to be. */
@@ -95,7 +108,7 @@ bool velo_is_no_file(enum velo_record_kind kind, unsigned flags, const char *tex
 {
     if (is_jobserver(text))
         return true;
-    if (!velo_is_special(text) || only_asks(kind))
+    if (!velo_is_special(text) || (only_asks(kind) && !is_of_the_asker(text)))
         return false;
     if (kind == VELO_RECORD_READ && is_of_resources(text))
         *reason = VELO_TAINT_RESOURCES;

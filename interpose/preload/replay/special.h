@@ -5,11 +5,15 @@
 #ifndef VELO_PRELOAD_REPLAY_SPECIAL_H
 #define VELO_PRELOAD_REPLAY_SPECIAL_H
 
+#include <sys/stat.h>
+
 #include "log.h"
 
 /* Once, with the environment that the program was given. */
 void velo_special_begin(void);
 bool velo_is_special(const char *text);
+/* Of a descriptor: is it /dev/null? */
+bool velo_is_null(const struct stat *stat);
 /* Is it one of those that MAKEFLAGS names? */
 bool velo_is_jobserver(int fd);
 /* `*reason` stays as it is when what is there is the same each time. */

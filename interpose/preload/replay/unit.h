@@ -94,6 +94,7 @@ static inline void velo_unit_failed(void)
     if (velo_unit != NULL)
         atomic_fetch_add(&velo_unit->failed, 1);
 }
+
 /* From here on this process belongs to no unit: it is a build tool. */
 void velo_unit_leave(void);
 

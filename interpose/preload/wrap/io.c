@@ -55,8 +55,9 @@ static bool cut_short(int fd, size_t count, ssize_t done)
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
     charge(fd, count, VELO_AT_THE_END);
+    const unsigned stream = velo_unit_says(fd);
     const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
-    velo_unit_said(fd, bytes, done);
+    velo_unit_said(stream, &(struct iovec){(void *)(uintptr_t)bytes, count}, done);
     if (!cut_short(fd, count, done))
         return done;
     const ssize_t more = write(fd, (const char *)bytes + done, count - (size_t)done);
@@ -81,10 +82,9 @@ ALIAS(__pwrite64, pwrite);
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
     charge_pieces(fd, pieces, count, VELO_AT_THE_END);
+    const unsigned stream = velo_unit_says(fd);
     const ssize_t done = WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
-    for (ssize_t i = 0, left = done; left > 0; left -= (ssize_t)pieces[i++].iov_len)
-        velo_unit_said(fd, pieces[i].iov_base,
-                       left < (ssize_t)pieces[i].iov_len ? left : (ssize_t)pieces[i].iov_len);
+    velo_unit_said(stream, pieces, done);
     return done;
 }
 

@@ -9,11 +9,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/sysmacros.h>
 
 #include "actions.h"
 #include "kernel/os.h"
 #include "preload/base/raw.h"
+#include "preload/replay/special.h"
 
 #define STACK_BYTES (64u << 10)
 
@@ -36,11 +36,6 @@ static int leads_to(const posix_spawn_file_actions_t *list, int fd)
     return fd;
 }
 
-static bool is_null(const struct stat *stat)
-{
-    return S_ISCHR(stat->st_mode) && stat->st_rdev == makedev(1, 3);
-}
-
 /* What stream `which` of the step is, which `fd` leads to. */
 static uint32_t stream_of(int fd, struct velo_step *step, int which)
 {
@@ -51,7 +46,7 @@ static uint32_t stream_of(int fd, struct velo_step *step, int which)
         return VELO_STREAM_OTHER;
     step->inodes[which] = stat.st_ino;
     step->devices[which] = stat.st_dev;
-    if (is_null(&stat))
+    if (velo_is_null(&stat))
         return VELO_STREAM_NULL;
     if (S_ISREG(stat.st_mode))
         return VELO_STREAM_FILE;
