@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from support.harness import Velo, run_native, tool
+from support.replayed import TOML
 from support.snapshot import Snapshot
 
 RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
 UNITS = ("a", "b", "c", "main")
 STEPS = len(UNITS) + 2  # and the archive, and the link
 NINJA = """\

@@ -10,122 +10,13 @@ import ctypes
 import json
 import os
 import shutil
-import subprocess
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.harness import Velo, run_native, sentence, tool
-from support.snapshot import Snapshot
-
-UNITS = 10
-STEPS = UNITS + 1  # and the link
-EVEN, ODD = "even.h", "odd.h"
-RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
-NINJA = """\
-builddir = build
-rule cc
-  command = gcc -MD -MF $out.d -Iinc -c $in -o $out
-  depfile = $out.d
-  deps = gcc
-rule link
-  command = gcc $in -o $out
-"""
-MAKE = """\
-units := {units}
-build/app: $(units:%=build/%.o)
-\tgcc $^ -o $@
-build/%.o: src/%.c
-\t@mkdir -p build
-\tgcc -MMD -Iinc -c $< -o $@
--include $(units:%=build/%.d)
-"""
-COMMANDS = {"ninja": ["ninja"], "make": ["make", "-j2"]}
-PROJECTS = pytest.mark.parametrize("builder", COMMANDS)
-
-
-class Project:
-    """The workspace, and what one does there."""
-
-    def __init__(self, root: Path, velo: Velo, builder: str) -> None:
-        self.root, self.build = root, root / "build"
-        self._velo, self._builder = velo, builder
-        self._command = [tool(COMMANDS[builder][0]), *COMMANDS[builder][1:]]
-        tool("gcc")
-        self.build.mkdir()
-        names = [f"u{number}" for number in range(UNITS)]
-        for number, name in enumerate(names):
-            header = ODD if number % 2 else EVEN
-            self.edit(f"src/{name}.c", f'#include "{header}"\nint {name}(void) {{ return N; }}\n')
-        calls = " + ".join(f"{name}()" for name in names[1:])
-        declared = "".join(f"int {name}(void);\n" for name in names[1:])
-        main = f'#include "{EVEN}"\n{declared}int main(void) {{ return {calls} - N; }}\n'
-        self.edit("src/u0.c", main)
-        for header in (EVEN, ODD):
-            self.edit(f"inc/{header}", "#define N 1\n")
-        objects = [f"build/{name}.o" for name in names]
-        rules = "".join(f"build build/{name}.o: cc src/{name}.c\n" for name in names)
-        self.edit("build.ninja", f"{NINJA}{rules}build build/app: link {' '.join(objects)}\n")
-        self.edit("Makefile", MAKE.format(units=" ".join(names)))
-
-    def edit(self, name: str, text: str) -> None:
-        path = self.root / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-
-    def run(
-        self, *, check: bool = True, before: tuple[str, ...] = (), **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        """A build, when no source is so young that a step could have seen another one."""
-        newest = max(each.stat().st_ctime for each in self.root.rglob("*") if each.is_file())
-        while time.time() < newest + RACY_S:
-            time.sleep(RACY_S / 10)
-        return self._velo.exec(*before, *self._command, cwd=self.root, check=check, env=env)
-
-    def counts(self) -> tuple[int, int, int]:
-        """Of the last build: replayed, run, not cached."""
-        last = json.loads(self._say("stats", "--json"))["last"]
-        return last["replayed"], last["run"], last["not_cached"]
-
-    def steps(self, *what: str) -> list[dict[str, Any]]:
-        """What `velo explain` tells of the last build's steps."""
-        steps: list[dict[str, Any]] = json.loads(self._say("explain", "--json", *what))["steps"]
-        return steps
-
-    def reasons(self, outcome: str = "run") -> dict[str, str]:
-        """Of the steps with this outcome: file name of what they make: why."""
-        found = [each for each in self.steps() if each["outcome"] == outcome]
-        return {os.path.basename(each["makes"][-1]): each["reason"] for each in found}
-
-    def explain(self, *arguments: str) -> str:
-        return self._say("explain", *arguments)
-
-    def replay(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._velo.run("replay", *arguments, cwd=self.root, check=check)
-
-    def clean(self) -> None:
-        shutil.rmtree(self.build)
-        self.build.mkdir()
-
-    def tree(self) -> Any:
-        return Snapshot.of(self.build).entries
-
-    def assert_up_to_date(self) -> None:
-        done = run_native(*self._command, cwd=self.root)
-        words = "no work to do" if self._builder == "ninja" else "is up to date"
-        assert words in done.stdout
-
-    def _say(self, *arguments: str) -> str:
-        return self._velo.run(*arguments, cwd=self.root).stdout
-
-
-@pytest.fixture
-def project(workspace: Callable[..., Path], velo: Velo) -> Callable[[str], Project]:
-    return lambda builder: Project(workspace(toml=TOML), velo, builder)
+from support.harness import run_native, sentence, tool
+from support.replayed import NINJA, ODD, PROJECTS, RACY_S, STEPS, TOML, UNITS, Project
 
 
 def same_but_for_logs(before: Any, after: Any) -> bool:
@@ -243,30 +134,6 @@ def test_a_step_that_fails_runs_each_time(project):
         assert project.reasons("not cached") in ({"u1.o": "it failed"}, {"u1.o.d": "it failed"})
 
 
-@pytest.mark.long
-def test_a_variable_that_is_new_to_a_step_is_named(project):
-    project = project("ninja")
-    project.run()
-    project.clean()
-
-    project.run(CPATH=str(project.root))
-
-    assert set(project.reasons().values()) == {"new: CPATH in the environment changed"}
-    assert all(step["variable"] == "CPATH" for step in project.steps())
-
-
-@pytest.mark.long
-def test_a_shell_before_the_build_tool_changes_no_step(project):
-    made = project("ninja")
-    here = {"PWD": str(made.root)}  # a shell says so of itself
-    made.run(**here)
-    made.clean()
-
-    made.run(before=("sh", "-c", 'exec "$0"'), **here)  # it gives all in an order of its own
-
-    assert made.counts() == (STEPS, 0, 0)
-
-
 @pytest.mark.parametrize("where", ["src", "build"])
 def test_a_huge_sparse_input_holds_nobody_up(workspace, velo, where):
     root = workspace(toml=TOML)
@@ -284,61 +151,6 @@ def test_a_huge_sparse_input_holds_nobody_up(workspace, velo, where):
         assert (root / "build/one").read_bytes() == b"\0"
     last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
     assert last["replayed"] == (where == "src") and last["not_cached"] == (where == "build")
-
-
-@PROJECTS
-def test_where_the_output_goes_changes_no_step_that_says_nothing(project, builder):
-    made = project(builder)
-    here = {"PWD": str(made.root)}
-    made.run(before=("sh", "-c", '"$0" "$@" >said 2>&1'), **here)
-    made.clean()
-
-    made.run(**here)  # to a pipe
-
-    replayed, *others = made.counts()
-    assert replayed >= STEPS and others == [0, 0]
-
-
-def test_what_looks_where_its_output_goes_is_run_when_that_is_elsewhere(workspace, velo):
-    root = workspace(toml=TOML)
-    (root / "build").mkdir()
-    (root / "Makefile").write_text("build/f:\n\ttest -t 2 && echo t >$@ || echo no >$@\n")
-    counted = []
-    for command in ("make 2>said", "make 2>said", "script -qec make /dev/null", "make"):
-        (root / "build/f").unlink(missing_ok=True)
-        velo.exec("sh", "-c", command, cwd=root)
-        said = (root / "build/f").read_text()
-        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
-        counted.append((said, last["replayed"]))
-
-    assert counted == [("no\n", 0), ("no\n", 1), ("t\n", 0), ("no\n", 0)]
-
-
-TELLING = """
-#include <stdio.h>
-#include <unistd.h>
-int main(void) { for (char **each = environ; *each; each++) puts(*each); }
-"""
-
-
-def test_a_program_that_tells_the_order_of_its_variables_is_run_when_that_is_another(
-    workspace, velo
-):
-    root = workspace(toml=TOML)
-    (root / "build").mkdir()
-    (root / "tell.c").write_text(TELLING)
-    run_native("gcc", "tell.c", "-D_GNU_SOURCE", "-o", "tell", cwd=root)
-    rule = "rule tell\n  command = ./tell > $out\n"
-    (root / "build.ninja").write_text(f"{rule}build build/said: tell\n")
-    first, second = ("ABC", "1"), ("ACB", "2")  # dash has both in one list, in the order they came
-    said = []
-    for order in ((first, second), (second, first), (second, first)):
-        (root / "build/said").unlink(missing_ok=True)
-        velo.exec(tool("ninja"), cwd=root, env=dict(order))
-        said.append((root / "build/said").read_text())
-    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
-
-    assert said[0] != said[1] == said[2] and last["replayed"] == 1
 
 
 def test_verify_runs_everything_and_finds_no_difference(project):

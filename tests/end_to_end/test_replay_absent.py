@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from support.harness import run_native, tool
+from support.replayed import TOML
 
 SETTLED_S = 0.1  # a directory changed within 20 ms before it is asked for proves nothing
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
 NINJA = """\
 builddir = build
 rule cc

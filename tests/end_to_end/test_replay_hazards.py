@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.harness import Velo, run_native, tool
+from support.replayed import TOML
 
 LATE_S = 60.0  # a deadline, not a wait
 SETTLED_S = 0.1  # an input changed within 20 ms before a step makes it uncached
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
 HIT, RUN, NEVER, ANY = "replayed", "run", "not cached", ""  # RUN: for whatever reason
 
 

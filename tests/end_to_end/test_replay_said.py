@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from support.harness import run_native, tool
+from support.replayed import TOML
 
 SOURCE = Path(__file__).parents[1] / "support/saying.c"
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
-WAYS = set(re.findall(r'is\(way, "([\w-]+)"\)', SOURCE.read_text())) - {"by-seven"}
+WAYS = set(re.findall(r'is\(way, "([\w-]+)"\)', SOURCE.read_text())) - {"by-seven", "left"}
 MAKE = "all: {targets}\nbuild/%:\n\t@./saying $* && touch $@\n"
 SHELL_MAKE = """\
 all: build/echo build/printf build/copy build/group build/both build/late build/one.o
@@ -96,6 +96,19 @@ def test_what_a_shell_says_is_said_again_without_it(command, workspace, velo):
     steps = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
     made = {name for step in steps for name in step["makes"] if step["outcome"] == "replayed"}
     assert ANSWERED <= {Path(name).name for name in made}
+
+
+def test_what_a_thread_was_saying_when_its_process_ended_is_said_by_each_build(workspace, velo):
+    root = workspace(toml=TOML)
+    run_native(tool("gcc"), "-w", "-pthread", str(SOURCE), "-o", "saying", cwd=root)
+    (root / "Makefile").write_text(MAKE.format(targets="build/left"))
+    # Who reads begins when the program has ended.
+    command = "make -s | (while [ ! -e build/left ]; do :; done; cat >said)"
+
+    native, *hosted = said_by_three(velo, root, command)
+
+    assert native and set(native[0]) == {"x"}
+    assert all(each and set(each[0]) == {"x"} for each in hosted)
 
 
 def test_what_uses_a_descriptor_that_make_had_open_is_run(workspace, velo):

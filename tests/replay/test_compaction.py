@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.bench import KEY, OWNER, SHORT, add, output
+from support.bench import KEY, OWNER, SHORT, STEP, add, output
 from velo.shards.replay import analysis, compaction
 from velo.shards.replay.analysis import Analysed, Fact
 from velo.shards.replay.entries import Reader
@@ -16,18 +16,10 @@ BLOB_BYTES = 100_000
 def step(number: int, *, shares: int = 0) -> Analysed:
     """A step with a short and a long output; the long one may be another step's, too."""
     long = str(shares or number).encode().ljust(BLOB_BYTES, b".")
-    return Analysed(
+    return STEP._replace(
         facts=[Fact(analysis.CONTENT, f"/w/{number}.c"), Fact(analysis.F_LINK, "/w/l", "a.c")],
-        before=[],
         outputs=[output(f"/w/build/{number}.o", SHORT), output(f"/w/build/{number}", long)],
-        hosted={},
         text=b"said %d" % number,
-        errors=b"warned",
-        temporary=set(),
-        needs_rest=False,
-        needs_outlets=False,
-        found_none=set(),
-        provisional=False,
     )
 
 

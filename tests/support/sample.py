@@ -36,7 +36,6 @@ SHA256 = "28d160f51ab4da3b187063652e643dea6831072add4adc1e6d62afbe73b6be27"
 INSIDE = "uvloop-0.23.0/vendor/libuv/"
 STEPS_MIN = 200
 HALF = "uv_run_tests_a"  # a target: the static library and its tests, half of all steps
-LIBRARY, LIBRARY_STEPS_MIN = "libuv.a", 30  # a tenth of them
 # A selection of its own tests: offline, quick, and good natively for root and everybody else.
 OWN_TESTS = (
     "async", "barrier_1", "close_order", "condvar_1", "cwd_and_chdir", "default_loop_close",

@@ -1,0 +1,92 @@
+"""A step is the same when what it is given is: its variables in any order, its output anywhere.
+
+In: the project of ten C files, and programs that look at what they are given. Out: which steps were
+replayed when that was another, and that those look again for which it makes a difference.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from support.harness import run_native, tool
+from support.replayed import PROJECTS, STEPS, TOML
+
+TELLING = """
+#include <stdio.h>
+#include <unistd.h>
+int main(void) { for (char **each = environ; *each; each++) puts(*each); }
+"""
+
+
+@pytest.mark.long
+def test_a_variable_that_is_new_to_a_step_is_named(project):
+    project = project("ninja")
+    project.run()
+    project.clean()
+
+    project.run(CPATH=str(project.root))
+
+    assert set(project.reasons().values()) == {"new: CPATH in the environment changed"}
+    assert all(step["variable"] == "CPATH" for step in project.steps())
+
+
+@pytest.mark.long
+def test_a_shell_before_the_build_tool_changes_no_step(project):
+    made = project("ninja")
+    here = {"PWD": str(made.root)}  # a shell says so of itself
+    made.run(**here)
+    made.clean()
+
+    made.run(before=("sh", "-c", 'exec "$0"'), **here)  # it gives all in an order of its own
+
+    assert made.counts() == (STEPS, 0, 0)
+
+
+@PROJECTS
+def test_where_the_output_goes_changes_no_step_that_says_nothing(project, builder):
+    made = project(builder)
+    here = {"PWD": str(made.root)}
+    made.run(before=("sh", "-c", '"$0" "$@" >said 2>&1'), **here)
+    made.clean()
+
+    made.run(**here)  # to a pipe
+
+    replayed, *others = made.counts()
+    assert replayed >= STEPS and others == [0, 0]
+
+
+def test_what_looks_where_its_output_goes_is_run_when_that_is_elsewhere(workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "Makefile").write_text("build/f:\n\ttest -t 2 && echo t >$@ || echo no >$@\n")
+    counted = []
+    for command in ("make 2>said", "make 2>said", "script -qec make /dev/null", "make"):
+        (root / "build/f").unlink(missing_ok=True)
+        velo.exec("sh", "-c", command, cwd=root)
+        said = (root / "build/f").read_text()
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        counted.append((said, last["replayed"]))
+
+    assert counted == [("no\n", 0), ("no\n", 1), ("t\n", 0), ("no\n", 0)]
+
+
+def test_a_program_that_tells_the_order_of_its_variables_is_run_when_that_is_another(
+    workspace, velo
+):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "tell.c").write_text(TELLING)
+    run_native("gcc", "tell.c", "-D_GNU_SOURCE", "-o", "tell", cwd=root)
+    rule = "rule tell\n  command = ./tell > $out\n"
+    (root / "build.ninja").write_text(f"{rule}build build/said: tell\n")
+    first, second = ("ABC", "1"), ("ACB", "2")  # dash has both in one list, in the order they came
+    said = []
+    for order in ((first, second), (second, first), (second, first)):
+        (root / "build/said").unlink(missing_ok=True)
+        velo.exec(tool("ninja"), cwd=root, env=dict(order))
+        said.append((root / "build/said").read_text())
+    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+
+    assert said[0] != said[1] == said[2] and last["replayed"] == 1
