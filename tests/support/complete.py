@@ -62,6 +62,9 @@ STEPS = {
     "rustc": (["rustc"], "rustc --crate-type lib -o build/liba.rlib a.rs"),
 }  # fmt: skip
 
+# Without HOME, programs ask libc for the user's directory, and libc asks whether its root moved.
+LEFT_OUT = ("LD_PRELOAD", "_", "HOME")
+
 # Why a path need not be in a log. Where the reason is a rule of velo's, the rule has a test.
 REASONS = {
     "the dynamic loader asks by itself; what it maps is listed when the program begins and ends": (
@@ -70,7 +73,7 @@ REASONS = {
     ),
     "libc reads it for itself, the same until the machine's packages change": (
         r"/usr/lib/locale/.*|/usr/share/locale.*|/usr/lib/[^/]+/gconv/.*|/etc/nsswitch\.conf|"
-        r"/etc/passwd|/etc/group|/etc/localtime|/usr/share/zoneinfo/.*"
+        r"/etc/passwd|/etc/group|/etc/localtime|/usr/share/zoneinfo/.*|/"
     ),
     "a library asks when it is loaded, before velo is": (
         r"/etc/selinux/config|/selinux|/etc/gnutls/config|/etc/malloc\.conf"
@@ -162,7 +165,7 @@ class Workspace:
     def __init__(self, root: Path, velo: str) -> None:
         self.root, self._velo = root, velo
         self.environment = {
-            name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "_")
+            name: value for name, value in os.environ.items() if name not in LEFT_OUT
         }
         self.steps = {name: text for name, (needs, text) in STEPS.items() if self._has(needs)}
         for name, text in (FILES | {"velo.toml": TOML}).items():
