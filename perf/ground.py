@@ -55,8 +55,14 @@ class Place:
         """What `velo WORDS` says of this place."""
         return call([velo(), *words], cwd=self.directory)
 
+    def catch_up(self) -> None:
+        """What `velo exec --no-wait` left in memory is on disk, too, for who looks natively."""
+        if "--no-wait" in self.prefix:
+            self.said("sync")
+
     def clear(self) -> None:
         """Natively remove what the last turn built."""
+        self.catch_up()
         shutil.rmtree(self.build, ignore_errors=True)
         self.build.mkdir()
 

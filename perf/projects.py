@@ -92,6 +92,7 @@ def _configuring(place: Place, source: str, *flags: str) -> Callable[[], object]
             shutil.copytree(kept, place.build, symlinks=True, dirs_exist_ok=True)
         else:
             place.run(*CONFIGURE, source, *_launcher_of(place), *flags)
+            place.catch_up()
             shutil.copytree(place.build, kept, symlinks=True)
 
     return configure

@@ -77,8 +77,7 @@ struct velo_options {
 
 /* ---- region.c ------------------------------------------------------------------------------ */
 int velo_region_create(const char *directory, const struct velo_options *options);
-int velo_region_attach(struct velo_region *region,
-                       const char *directory); /* -EPROTO: other build */
+int velo_region_attach(struct velo_region *region, const char *directory); /* -EPROTO: other */
 void velo_region_detach(struct velo_region *region);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
@@ -446,5 +445,6 @@ void velo_pause(struct velo_region *region, int paused);
 int velo_check(struct velo_region *region, char *why, size_t why_size);
 
 #include "core/facts.h"
+#include "core/whole.h"
 
 #endif

@@ -62,6 +62,16 @@ static void create_file(void)
     close(fd);
 }
 
+static void put_whole_f(void)
+{
+    struct velo_place place;
+    struct velo_whole whole;
+    CHECK_EQ(walk_to("build/f", VELO_WALK_NOFOLLOW | VELO_WALK_LAST, &place), 0);
+    CHECK_EQ(velo_whole_begin(&bench.region, &place, 0600, 5, &whole), 0);
+    write_all(whole.fd, "whole");
+    CHECK_EQ(velo_whole_end(&bench.region, &place, &whole, 0644, 1700000000000000000), 0);
+}
+
 static void make_directory(void)
 {
     CHECK_EQ(hosted_mkdir("build/d"), 0);
@@ -437,6 +447,7 @@ static const struct operation operations[] = {
     {"rewrite-disk", f_disk, replace_by_rewriting, 1, 0},
     {"rewrite-cold", f_cold, replace_by_rewriting, 1, 0},
     {"reconcile", outsiders, reconcile_all, 1, 0},
+    {"whole", nothing, put_whole_f, 0, 0},
     {"first-sight", tree_from_before, probe_root, 0, 0},
 };
 

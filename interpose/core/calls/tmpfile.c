@@ -18,6 +18,7 @@
 #include "core/tree/tree.h"
 #include "core/tree/path.h"
 #include "core/calls/create.h"
+#include "core/calls/tmpfile.h"
 
 /* The kernel calls it "#<inode>", for those who ask where a descriptor leads. */
 static size_t label(uint64_t inode, char out[24])
@@ -96,8 +97,8 @@ int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int 
     return rc;
 }
 
-static int link_locked(struct velo_region *region, uint32_t index, uint32_t generation,
-                       const struct velo_place *to)
+int velo_link_tmpfile_locked(struct velo_region *region, uint32_t index, uint32_t generation,
+                             const struct velo_place *to)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->generation != generation || node->type != VELO_REGULAR || node->links != 0 ||
@@ -135,5 +136,5 @@ int velo_link_tmpfile(struct velo_region *region, uint32_t node, struct velo_pla
         return rc;
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, link_locked(region, node, generation, to));
+    return velo_finish(region, &hold, velo_link_tmpfile_locked(region, node, generation, to));
 }

@@ -84,26 +84,26 @@ static uint64_t rounded(uint64_t bytes, uint64_t step)
     return (bytes + step - 1) / step * step;
 }
 
-/* `limit`: of all charges together. */
+int velo_charge_locked(struct velo_region *region, uint32_t index, uint64_t end, uint64_t limit)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    if (node->type != VELO_REGULAR || node->state != VELO_BACKED || end <= node->charged)
+        return 0;
+    const uint64_t used = velo_used_bytes(region) - node->charged;
+    const uint64_t ahead = rounded(end, VELO_CHARGE_STEP), least = rounded(end, PAGE_BYTES);
+    if (used + least > limit)
+        return -ENOSPC;
+    velo_charge_set_locked(region, index, used + ahead <= limit ? ahead : least);
+    return 0;
+}
+
 static int charge_once(struct velo_region *region, uint32_t index, uint64_t end, uint64_t limit,
                        uint32_t *shard)
 {
     struct velo_hold hold;
-    int rc = 0;
     velo_begin(region, &hold);
-    const struct velo_node *node = velo_node_at(region, index);
-    *shard = node->home;
-    if (node->type == VELO_REGULAR && node->state == VELO_BACKED && end > node->charged) {
-        const uint64_t used = velo_used_bytes(region) - node->charged;
-        const uint64_t ahead = rounded(end, VELO_CHARGE_STEP), least = rounded(end, PAGE_BYTES);
-        if (used + ahead <= limit)
-            velo_charge_set_locked(region, index, ahead);
-        else if (used + least <= limit)
-            velo_charge_set_locked(region, index, least);
-        else
-            rc = -ENOSPC;
-    }
-    return velo_finish(region, &hold, rc);
+    *shard = velo_node_at(region, index)->home;
+    return velo_finish(region, &hold, velo_charge_locked(region, index, end, limit));
 }
 
 int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)

@@ -20,7 +20,8 @@ static int place_of(const char *path, struct velo_place *place)
 
 static int write_all(int fd, const unsigned char *bytes, size_t count)
 {
-    velo_write_credit_charge(fd, count);
+    if (velo_write_credit(fd) != 0)
+        velo_write_credit_charge(fd, count);
     while (count > 0) {
         const long done =
             WRITING(fd, count, velo_answer(velo_sys3(SYS_write, fd, velo_word(bytes), count)));
@@ -88,29 +89,6 @@ static bool has_blobs(const struct velo_index *index, const struct velo_entry *e
     return true;
 }
 
-/* A new file gets its name when its bytes are whole: whoever is killed on the way leaves none that a build tool
- * would believe. 0 in `*node`: it has the name already, as one that lies on disk or is replaced has; there a kill
- * leaves what it leaves of the step itself. */
-static int open_tmpfile(const struct velo_place *place, mode_t mode, uint32_t *node)
-{
-    struct velo_region *region = velo_here();
-    struct velo_place directory;
-    const int flags = O_WRONLY | O_TMPFILE | O_CLOEXEC;
-    if (place->type != VELO_NONE || place->parent == 0 || place->through_link ||
-        velo_place_of_node(region, place->parent, &directory) != 0)
-        return -ENOENT;
-    const int fd = velo_open_tmpfile(region, &directory, flags, mode);
-    if (fd < 0)
-        return fd;
-    *node = velo_node_of_fd(region, fd);
-    if (*node == 0) {
-        raw_close(fd);
-        return -ENOENT;
-    }
-    velo_write_credit_open(fd, flags);
-    return fd;
-}
-
 /* What a program that truncates in place would meet must be what `open` here meets: it keeps the mode. */
 static int open_output(struct velo_place *place, mode_t mode)
 {
@@ -139,28 +117,64 @@ static void dress(int fd, mode_t mode, int64_t stamp)
         velo_descriptor_changed(region, fd, 1);
 }
 
-static int restore_file(const struct velo_index *index, const struct velo_output *output,
-                        const char *path, struct velo_place *place, int64_t stamp)
+static int fill(const struct velo_index *index, const struct velo_output *output, int fd)
+{
+    return output->bytes != 0 || output->size == 0
+               ? write_all(fd, velo_index_at(index, output->bytes), output->size)
+               : copy_blob(index, output, fd);
+}
+
+/* What a kill on the way leaves is what it leaves of the step itself. */
+static int restore_in_place(const struct velo_index *index, const struct velo_output *output,
+                            const char *path, struct velo_place *place, int64_t stamp)
 {
     struct velo_probed probed;
-    uint32_t node = 0;
-    int fd = open_tmpfile(place, output->mode & 0777, &node);
-    if (fd < 0)
-        fd = open_output(place, output->mode & 07777);
+    const int fd = open_output(place, output->mode & 07777);
     if (fd < 0)
         return fd;
-    int rc = output->bytes != 0 || output->size == 0
-                 ? write_all(fd, velo_index_at(index, output->bytes), output->size)
-                 : copy_blob(index, output, fd);
+    const int rc = fill(index, output, fd);
     if (rc == 0)
         dress(fd, output->mode & 07777, stamp);
-    if (rc == 0 && node != 0)
-        rc = velo_link_tmpfile(velo_here(), node, place);
     raw_close(fd);
     velo_write_credit_set(fd, 0);
     if (rc == 0 && velo_probe(path, true, &probed) == 0)
         velo_digest_known(path, &probed, output->digest);
     return rc;
+}
+
+/* Whoever is killed on the way leaves no file that a build tool would believe. */
+static int restore_whole(const struct velo_index *index, const struct velo_output *output,
+                         const char *path, const struct velo_place *place, int64_t stamp)
+{
+    struct velo_region *region = velo_here();
+    struct velo_whole whole;
+    int rc = velo_whole_begin(region, place, output->mode & 0777, output->size, &whole);
+    if (rc != 0)
+        return rc;
+    velo_write_credit_set(whole.fd, 0); /* of a file that had the number before */
+    rc = fill(index, output, whole.fd);
+    if (rc != 0) {
+        velo_whole_abandon(&whole);
+        return rc;
+    }
+    rc = velo_whole_end(region, place, &whole, output->mode & 07777, stamp);
+    if (rc != 0)
+        return rc;
+    struct velo_probed probed = {.stat = whole.stat,
+                                 .hosted = true,
+                                 .node = whole.node,
+                                 .generation = whole.generation,
+                                 .version = whole.version};
+    probed.stat.st_size = (off_t)output->size;
+    velo_digest_known(path, &probed, output->digest);
+    return 0;
+}
+
+static int restore_file(const struct velo_index *index, const struct velo_output *output,
+                        const char *path, struct velo_place *place, int64_t stamp)
+{
+    const int rc = restore_whole(index, output, path, place, stamp);
+    return rc == -EXDEV || rc == -ENOSPC ? restore_in_place(index, output, path, place, stamp) : rc;
 }
 
 /* One that is there keeps its mode, as mkdir -p leaves it; a new one gets what the umask would take. */

@@ -1,0 +1,11 @@
+/* tmpfile.h - what other files call of tmpfile.c. */
+#ifndef VELO_CORE_CALLS_TMPFILE_H
+#define VELO_CORE_CALLS_TMPFILE_H
+
+#include "core/arena/layout.h"
+
+/* A name for a file that began without one and is still `generation`. 0, -EEXIST, -ENOENT or -ENOSPC. */
+int velo_link_tmpfile_locked(struct velo_region *region, uint32_t index, uint32_t generation,
+                             const struct velo_place *to);
+
+#endif

@@ -1,0 +1,127 @@
+/* whole.c - regular files that appear whole: written while they have no name, they get mode, time and name in one step.
+ *
+ * In    a place where nothing is, and how many bytes will come
+ * Out   a descriptor for them, then the file; whoever is killed in between leaves none
+ * Why   replay puts back thousands: by open, write, fchmod, utimensat and close it takes four times the system calls */
+#include "core/arena/layout.h"
+#include "core/tree/outcome.h"
+#include "core/tree/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "core/calls/create.h"
+#include "core/calls/tmpfile.h"
+#include "core/disk/poison.h"
+#include "core/disk/residency.h"
+#include "core/disk/retire.h"
+#include "core/disk/space.h"
+#include "core/tree/path.h"
+#include "core/tree/stamps.h"
+#include "core/tree/tree.h"
+#include "kernel/os.h"
+
+static int enter_locked(struct velo_region *region, const struct velo_place *place,
+                        uint64_t backing, uint64_t bytes, struct velo_whole *whole)
+{
+    if (velo_parent_is_gone(region, place))
+        return -ENOENT;
+    const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
+    if (index == 0)
+        return -EXDEV;
+    struct velo_node *node = velo_node_at(region, index);
+    VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
+    VELO_INIT(node->backing, backing);
+    VELO_INIT(node->version, 1);
+    VELO_INIT(node->btime_ns, velo_ns(&whole->stat.st_mtim));
+    VELO_INIT(node->flags, VELO_NODE_LINKABLE);
+    velo_take_stat_locked(region, index, &whole->stat);
+    velo_state_set_locked(region, index, VELO_BACKED);
+    velo_identity_set_locked(region, index, VELO_ID_ARENA, whole->stat.st_dev, whole->stat.st_ino);
+    if (velo_charge_locked(region, index, bytes, velo_limit_bytes(region)) != 0)
+        return -EXDEV;
+    whole->node = index;
+    whole->generation = node->generation;
+    return 0;
+}
+
+static void forget(int fd, const char *backing)
+{
+    velo_os_close(fd);
+    velo_os_unlink(backing);
+}
+
+int velo_whole_begin(struct velo_region *region, const struct velo_place *place, mode_t mode,
+                     uint64_t bytes, struct velo_whole *whole)
+{
+    if (place->kind == VELO_OUTSIDE || place->type != VELO_NONE || place->parent == 0 ||
+        place->through_link || place->must_be_directory || place->too_long)
+        return -EXDEV;
+    const struct velo_node *directory = velo_node_at(region, place->parent);
+    int rc = velo_may_change(region, place);
+    if (rc != 0)
+        return rc;
+    if (velo_names_are_scarce(region) ||
+        velo_residency_of_new(region, place, place->parent, O_WRONLY) != VELO_IN_MEMORY)
+        return -EXDEV;
+    char path[320];
+    const uint64_t backing = velo_backing_new(region);
+    velo_backing_path(region, backing, path);
+    whole->fd = velo_os_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (whole->fd < 0)
+        return -EXDEV;
+    rc = velo_os_fstat(whole->fd, &whole->stat);
+    if (rc == 0)
+        rc = velo_inherit_group(directory, whole->fd, &whole->stat) == 0 ? 0 : -EXDEV;
+    if (rc == 0) {
+        struct velo_hold hold;
+        velo_begin(region, &hold);
+        rc = velo_finish(region, &hold, enter_locked(region, place, backing, bytes, whole));
+    }
+    if (rc != 0)
+        forget(whole->fd, path);
+    return rc;
+}
+
+static int dress(struct velo_whole *whole, mode_t mode, int64_t mtime_ns)
+{
+    const struct timespec times[2] = {velo_timespec(mtime_ns), velo_timespec(mtime_ns)};
+    int rc = 0;
+    if ((whole->stat.st_mode & 07777) != mode)
+        rc = velo_os_fchmod(whole->fd, mode);
+    if (rc == 0)
+        rc = velo_os_utimensat(whole->fd, NULL, times, 0);
+    whole->stat.st_mode = S_IFREG | mode;
+    whole->stat.st_atim = whole->stat.st_mtim = times[0];
+    return rc;
+}
+
+static int name_locked(struct velo_region *region, const struct velo_place *place,
+                       struct velo_whole *whole)
+{
+    struct velo_node *node = velo_node_at(region, whole->node);
+    if (node->generation != whole->generation)
+        return -ENOENT;
+    velo_set32(region, &node->mode, whole->stat.st_mode);
+    const int rc = velo_link_tmpfile_locked(region, whole->node, whole->generation, place);
+    whole->version = node->version;
+    return rc;
+}
+
+int velo_whole_end(struct velo_region *region, const struct velo_place *place,
+                   struct velo_whole *whole, mode_t mode, int64_t mtime_ns)
+{
+    int rc = dress(whole, mode, mtime_ns);
+    if (rc == 0) {
+        struct velo_hold hold;
+        velo_begin(region, &hold);
+        rc = velo_finish(region, &hold, name_locked(region, place, whole));
+    }
+    velo_os_close(whole->fd);
+    return rc;
+}
+
+void velo_whole_abandon(struct velo_whole *whole)
+{
+    velo_os_close(whole->fd); /* a shard frees what has no name and is open nowhere */
+}
