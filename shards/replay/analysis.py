@@ -297,6 +297,8 @@ class _Analysis:
             self.asked_random |= not is_compiler or is_macro
         elif what == log.INTERVAL:
             self.asked_random |= is_macro or not (starts or is_compiler)
+        elif what == log.LOAD and (is_macro or not (starts or is_compiler)):
+            raise NotCached("it asked how busy or how full the machine is", record.process)
         elif what == log.CLOCK and (is_macro or not (starts or is_compiler)):
             raise NotCached("it asked what time it is", record.process)
         elif what == log.CALENDAR and not (starts or (is_compiler and self.has_epoch)):

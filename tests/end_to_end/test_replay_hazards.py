@@ -74,6 +74,10 @@ CASES = {
     "signal": Case("sleep 100 & kill $$!; echo > $out", NEVER),
     "shared_memory": Case("./shared > $out", NEVER),
     "fifo": Case("mkfifo build/pipe; rm build/pipe; echo > $out", NEVER),
+    "load": Case("python3 load.py $out", NEVER, differs=True),
+    "room_left": Case("df --output=avail . > $out", NEVER, differs=True),
+    "resolver": Case("python3 resolver.py $out", NEVER),
+    "networks": Case("./networks > $out", NEVER),
     "standard_input": Case("cat said | cat /dev/stdin > $out", ANY, "echo b > said"),
     "executable": Case("if [ -x gen ]; then echo y; else echo n; fi > $out", ANY, "chmod -x gen"),
     "loop": Case("cat round > $out 2>/dev/null || true", ANY, "rm round; echo > round"),
@@ -101,6 +105,9 @@ TEXTS = {
     "twins/b/one.h": "#pragma once\nint twin;\n",
     "socket_step.py": "import socket, sys\nsocket.socket().close()\nopen(sys.argv[1], 'w').close()",
     "clock.py": "import sys, time\nopen(sys.argv[1], 'w').write(str(time.time()))",
+    "load.py": "import os, sys\nopen(sys.argv[1], 'w').write(str(os.getloadavg()))",
+    "resolver.py": "import socket, sys\n"
+    "open(sys.argv[1], 'w').write(socket.gethostbyname('localhost'))",
     "copy.py": "import sys\nimport module\nopen(sys.argv[1], 'w').write(str(module.TEXT))",
     "module.py": "TEXT = 1\n",
     "names/old": "",
@@ -133,6 +140,15 @@ int main(void)
     snprintf(name, sizeof name, "/velo-test-hazard-%d", (int)getpid());
     const int fd = shm_open(name, O_CREAT | O_RDWR, 0600);
     return fd < 0 || shm_unlink(name) != 0 || puts("shared") < 0;
+}
+""",
+    "networks": """\
+#include <ifaddrs.h>
+#include <stdio.h>
+int main(void)
+{
+    struct ifaddrs *all;
+    return getifaddrs(&all) != 0 || puts(all == NULL ? "none" : all->ifa_name) < 0;
 }
 """,
     "static": """\

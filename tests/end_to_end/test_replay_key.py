@@ -7,6 +7,7 @@ replayed when that was another, and that those look again for which it makes a d
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -90,3 +91,22 @@ def test_a_program_that_tells_the_order_of_its_variables_is_run_when_that_is_ano
     last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
 
     assert said[0] != said[1] == said[2] and last["replayed"] == 1
+
+
+def test_how_much_a_step_may_use_is_part_of_what_it_was_given(workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "Makefile").write_text("build/f:\n\t{ nproc; ulimit -n; } >$@\n")
+    processor = min(os.sched_getaffinity(0))
+    said, replayed = [], []
+    for limit in ("100", "100", "90", "100"):
+        (root / "build/f").unlink(missing_ok=True)
+        limited = f"ulimit -n {limit} && exec taskset -c {processor} make -s"
+        command = limited if limit != "100" else f"ulimit -n {limit} && exec make -s"
+        velo.exec("sh", "-c", command, cwd=root)
+        said.append((root / "build/f").read_text())
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        replayed.append(last["replayed"])
+
+    whole = f"{len(os.sched_getaffinity(0))}\n100\n"
+    assert said == [whole, whole, "1\n90\n", whole] and replayed == [0, 1, 0, 1]

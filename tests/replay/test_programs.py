@@ -252,3 +252,10 @@ def test_compilers_are_known_by_their_names(path, name):
 )
 def test_an_archiver_that_is_told_to_keeps_times(name, first, arguments, keeps):
     assert programs.keeps_times(name, first, arguments) is keeps
+
+
+def test_how_busy_the_machine_is_concerns_all_but_compilers_and_what_starts(analysed, refusal):
+    assert analysed(GCC, asks(log.LOAD), *MADE)
+    assert analysed(PYTHON, asks(log.LOAD), *MADE)  # as it starts
+    assert "how busy" in refusal(OURS, asks(log.LOAD), *MADE)
+    assert "how busy" in refusal(RUSTC, asks(log.LOAD | log.BY_PLUGIN), *MADE)

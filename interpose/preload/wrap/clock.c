@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/times.h>
 #include <sys/utsname.h>
@@ -97,3 +98,6 @@ ASKING(VELO_TAINT_MACHINE, int, uname, (struct utsname * out), out)
 ASKING(VELO_TAINT_MACHINE, int, gethostname, (char *out, size_t size), out, size)
 ASKING(VELO_TAINT_MACHINE, int, __gethostname_chk, (char *out, size_t size, size_t room), out, size,
        room)
+ASKING(VELO_TAINT_LOAD, int, getloadavg, (double out[], int count), out, count)
+ASKING(VELO_TAINT_LOAD, int, sysinfo, (struct sysinfo * out), out)
+ASKING(VELO_TAINT_LOAD, long, get_avphys_pages, (void))

@@ -29,6 +29,14 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
 }
 
 /* The name is made on disk; then the namespace looks again. */
+/* Its own kind may be spoken to without an address, and tells of the machine's networks by ioctl. */
+EXPORT int socket(int family, int type, int protocol)
+{
+    if (family != AF_UNIX)
+        velo_taint(VELO_TAINT_SOCKET);
+    return NEXT(socket)(family, type, protocol);
+}
+
 EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
     velo_taint(VELO_TAINT_SOCKET);
