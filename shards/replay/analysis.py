@@ -124,7 +124,8 @@ class _Analysis:
         # Of a directory it matters: names that are in there stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
-        needs_rest = not all(map(programs.is_blind, self.names.values()))
+        told = programs.tell_variables({*self.names.values()}, self.arguments)
+        needs_rest = told or self.asked_limits
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
             + [fact for fact in facts if not self._is_before(fact)],
@@ -226,7 +227,7 @@ class _Analysis:
             raise NotCached("it said something where nobody could read it")
 
     def _learn_programs(self) -> None:
-        self.asked_random = False
+        self.asked_random = self.asked_limits = False
         self.found_none: set[int] = set()
         self.starting: dict[int, programs.Start] = {}  # of processes that read no script yet
         self.has_epoch = any(
@@ -280,13 +281,14 @@ class _Analysis:
         is_compiler = programs.is_compiler(name)
         # Macros of Rust are code of the project inside of the compiler.
         is_macro = programs.runs_plugins(name) and record.flags & log.BY_PLUGIN != 0
-        is_tool = programs.is_blind(name) and not is_compiler and not date
+        is_tool = not date and programs.is_tool(name, makes_date=what == log.CALENDAR)
+        self.asked_limits |= what == log.LIMITS and programs.tells_limits(name)
         if what in (log.NO_INPUT, log.NO_TERMINAL):
             self.found_none.add(what)
             return
         if what == log.RANDOM and programs.passes_on(name):
             self.asked_random = True
-        if what == log.MACHINE or is_tool or self._is_called_blind(name):
+        if what in (log.MACHINE, log.LIMITS) or is_tool or self._is_called_blind(name):
             return
         starts = record.process in self.starting
         if what in (log.SEEDS, log.RESOURCES) and (is_compiler or programs.is_runtime(name)):
@@ -297,10 +299,8 @@ class _Analysis:
             self.asked_random |= not is_compiler or is_macro
         elif what == log.INTERVAL:
             self.asked_random |= is_macro or not (starts or is_compiler)
-        elif what == log.LOAD and (is_macro or not (starts or is_compiler)):
-            raise NotCached("it asked how busy or how full the machine is", record.process)
-        elif what == log.CLOCK and (is_macro or not (starts or is_compiler)):
-            raise NotCached("it asked what time it is", record.process)
+        elif what in log.ASKED_FOR and (is_macro or not (starts or is_compiler)):
+            raise NotCached(log.ASKED_FOR[what], record.process)
         elif what == log.CALENDAR and not (starts or (is_compiler and self.has_epoch)):
             raise NotCached("it made a date of the time", record.process)
 

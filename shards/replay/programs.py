@@ -36,15 +36,20 @@ RUNTIMES = re.compile(
 SYSTEM = ("/usr/", "/lib", "/etc/")
 
 ASKS_FOR_TIMES = re.compile(
-    r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)"
+    r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)|"
+    r"\bdiff\s(?:[^;&|]*\s)?-\w*[cCU]"  # in its heads
 )
 # By which option it makes no difference to them that a file was where they make or remove one, and
 # that the directory that they make was. Not `ln -sf`: below a directory it makes another name.
 REPLACING = {"rm": "f", "mv": "f"}
 KEEPING = {"mkdir": "p", "install": "[dD]"}
 ASKS_FOR_DATE = re.compile(
-    r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\("
+    r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\(|"
+    r"\b(?:s?rand|systime|strftime)\("  # of awk
 )
+
+TELLS_LIMITS = re.compile(r"sh|dash|bash|busybox")  # to their scripts
+TELLS_VARIABLES = re.compile(r"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]")
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
 
@@ -66,6 +71,10 @@ def name_of(path: str, invoked: str, script: str = "") -> str:
     return SUFFIX.sub("", PREFIX.sub("", name))
 
 
+def tells_limits(name: str) -> bool:
+    return TELLS_LIMITS.fullmatch(name) is not None
+
+
 def is_compiler(name: str) -> bool:
     return COMPILERS.fullmatch(name) is not None
 
@@ -73,6 +82,17 @@ def is_compiler(name: str) -> bool:
 def is_blind(name: str) -> bool:
     """It makes nothing of the times of files."""
     return is_compiler(name) or TOOLS.fullmatch(name) is not None
+
+
+def is_tool(name: str, *, makes_date: bool) -> bool:
+    """It may ask what it likes: that goes into nothing that it makes, but for dates of cmake's."""
+    return is_blind(name) and not is_compiler(name) and not (makes_date and name == "cmake")
+
+
+def tell_variables(names: set[str], arguments: str) -> bool:
+    """All of them, in their order. An `env` that starts a program is known by that one's name."""
+    tools = all(map(is_blind, names)) and "env" not in names
+    return not tools or TELLS_VARIABLES.search(arguments) is not None
 
 
 def keeps_times(name: str, first: str, arguments: str) -> bool:

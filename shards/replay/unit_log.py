@@ -58,7 +58,11 @@ TAINTS = (
 LINKED = TAINTS[7]
 # Of ASKED
 CLOCK, RANDOM, MACHINE, CALENDAR, SEEDS, NO_INPUT, NO_TERMINAL = range(64, 71)
-RESOURCES, INTERVAL, LOAD = range(71, 74)
+RESOURCES, INTERVAL, LOAD, LIMITS = range(71, 75)
+ASKED_FOR = {
+    CLOCK: "it asked what time it is",
+    LOAD: "it asked how busy or how full the machine is",
+}
 
 
 class Torn(Exception):

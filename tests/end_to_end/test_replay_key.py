@@ -96,11 +96,13 @@ def test_a_program_that_tells_the_order_of_its_variables_is_run_when_that_is_ano
 def test_how_much_a_step_may_use_is_part_of_what_it_was_given(workspace, velo):
     root = workspace(toml=TOML)
     (root / "build").mkdir()
-    (root / "Makefile").write_text("build/f:\n\t{ nproc; ulimit -n; } >$@\n")
+    (root / "Makefile").write_text("build/f: build/g\n\tnproc >$@; cat build/g >>$@\n"
+                                   "build/g:\n\tulimit -n >$@\n")  # fmt: skip
     processor = min(os.sched_getaffinity(0))
     said, replayed = [], []
     for limit in ("100", "100", "90", "100"):
-        (root / "build/f").unlink(missing_ok=True)
+        for name in "fg":
+            (root / f"build/{name}").unlink(missing_ok=True)
         limited = f"ulimit -n {limit} && exec taskset -c {processor} make -s"
         command = limited if limit != "100" else f"ulimit -n {limit} && exec make -s"
         velo.exec("sh", "-c", command, cwd=root)
@@ -109,4 +111,4 @@ def test_how_much_a_step_may_use_is_part_of_what_it_was_given(workspace, velo):
         replayed.append(last["replayed"])
 
     whole = f"{len(os.sched_getaffinity(0))}\n100\n"
-    assert said == [whole, whole, "1\n90\n", whole] and replayed == [0, 1, 0, 1]
+    assert said == [whole, whole, "1\n90\n", whole] and replayed == [0, 2, 0, 2]

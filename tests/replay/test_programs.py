@@ -254,6 +254,23 @@ def test_an_archiver_that_is_told_to_keeps_times(name, first, arguments, keeps):
     assert programs.keeps_times(name, first, arguments) is keeps
 
 
+def test_a_date_that_cmake_makes_is_made_to_be_told(analysed, refusal):
+    cmake = program("/usr/bin/cmake")
+
+    assert analysed(cmake, asks(log.CLOCK), *MADE)
+    assert "a date" in refusal(cmake, asks(log.CLOCK), asks(log.CALENDAR), *MADE)
+
+
+def test_who_tells_limits_or_all_variables_needs_the_same_ones(analysed):
+    shell = program("/bin/sh")
+
+    assert analysed(shell, asks(log.LIMITS), *MADE).needs_rest
+    assert analysed(program("/usr/bin/env"), *MADE).needs_rest
+    assert analysed(shell, *MADE, words=("sh", "-c", "awk '{ print ENVIRON[1] }'")).needs_rest
+    assert not analysed(shell, *MADE).needs_rest
+    assert not analysed(GCC, asks(log.LIMITS), *MADE).needs_rest
+
+
 def test_how_busy_the_machine_is_concerns_all_but_compilers_and_what_starts(analysed, refusal):
     assert analysed(GCC, asks(log.LOAD), *MADE)
     assert analysed(PYTHON, asks(log.LOAD), *MADE)  # as it starts

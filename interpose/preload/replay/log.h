@@ -42,6 +42,7 @@ enum velo_taint {
     VELO_TAINT_RESOURCES, /* how much memory and how many processors there are to use */
     VELO_TAINT_INTERVAL, /* a clock that tells how long something took */
     VELO_TAINT_LOAD, /* how busy or how full the machine is */
+    VELO_TAINT_LIMITS, /* what it may use: ulimit */
 };
 
 enum velo_record_kind {

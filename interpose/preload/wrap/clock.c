@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "preload/base/raw.h"
 #include "preload/replay/unit.h"
 
 #ifndef GRND_INSECURE
@@ -101,3 +102,21 @@ ASKING(VELO_TAINT_MACHINE, int, __gethostname_chk, (char *out, size_t size, size
 ASKING(VELO_TAINT_LOAD, int, getloadavg, (double out[], int count), out, count)
 ASKING(VELO_TAINT_LOAD, int, sysinfo, (struct sysinfo * out), out)
 ASKING(VELO_TAINT_LOAD, long, get_avphys_pages, (void))
+
+/* Sanitizers ask before libc can be searched for a name, so the kernel is asked. */
+EXPORT int prlimit(pid_t pid, enum __rlimit_resource resource, const struct rlimit *new,
+                   struct rlimit *old)
+{
+    if (old != NULL)
+        velo_asked(VELO_TAINT_LIMITS, __builtin_return_address(0));
+    return (int)velo_answer(
+        velo_sys4(SYS_prlimit64, pid, resource, velo_word(new), velo_word(old)));
+}
+ALIAS(prlimit64, prlimit);
+
+EXPORT int getrlimit(__rlimit_resource_t resource, struct rlimit *out)
+{
+    velo_asked(VELO_TAINT_LIMITS, __builtin_return_address(0));
+    return (int)velo_answer(velo_sys4(SYS_prlimit64, 0, resource, 0, velo_word(out)));
+}
+ALIAS(getrlimit64, getrlimit);
