@@ -77,7 +77,8 @@ struct velo_options {
 
 /* ---- region.c ------------------------------------------------------------------------------ */
 int velo_region_create(const char *directory, const struct velo_options *options);
-int velo_region_attach(struct velo_region *region, const char *directory); /* -EPROTO: other */
+int velo_region_attach(struct velo_region *region,
+                       const char *directory); /* -EPROTO: other build */
 void velo_region_detach(struct velo_region *region);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
@@ -279,8 +280,7 @@ int velo_is_full(const struct velo_region *region); /* the kernel has hardly a p
 int velo_relocate(struct velo_region *region, uint32_t node, int fd);
 /* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
 void velo_stays_on_disk(struct velo_region *region, uint32_t node);
-/* Charges are multiples of this. */
-#define VELO_CHARGE_STEP (64u * 1024u)
+#define VELO_CHARGE_STEP (64u * 1024u) /* charges are multiples of it */
 
 /* ---- writeback.c: memory to the real tree ------------------------------------------ */
 enum {

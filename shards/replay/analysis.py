@@ -124,7 +124,7 @@ class _Analysis:
         # Of a directory it matters: names that are in there stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
-        told = programs.tell_variables({*self.names.values()}, self.arguments)
+        told = programs.may_tell_variables({*self.names.values()}, self.arguments)
         needs_rest = told or self.asked_limits
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]

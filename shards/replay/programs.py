@@ -71,10 +71,6 @@ def name_of(path: str, invoked: str, script: str = "") -> str:
     return SUFFIX.sub("", PREFIX.sub("", name))
 
 
-def tells_limits(name: str) -> bool:
-    return TELLS_LIMITS.fullmatch(name) is not None
-
-
 def is_compiler(name: str) -> bool:
     return COMPILERS.fullmatch(name) is not None
 
@@ -89,10 +85,14 @@ def is_tool(name: str, *, makes_date: bool) -> bool:
     return is_blind(name) and not is_compiler(name) and not (makes_date and name == "cmake")
 
 
-def tell_variables(names: set[str], arguments: str) -> bool:
-    """All of them, in their order. An `env` that starts a program is known by that one's name."""
-    tools = all(map(is_blind, names)) and "env" not in names
-    return not tools or TELLS_VARIABLES.search(arguments) is not None
+def tells_limits(name: str) -> bool:
+    return TELLS_LIMITS.fullmatch(name) is not None
+
+
+def may_tell_variables(names: set[str], arguments: str) -> bool:
+    """All variables, in their order. An `env` that starts a program is known by that one's name."""
+    tells = "env" in names or TELLS_VARIABLES.search(arguments) is not None
+    return tells or not all(map(is_blind, names))
 
 
 def keeps_times(name: str, first: str, arguments: str) -> bool:

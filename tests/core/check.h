@@ -13,6 +13,7 @@
 
 #include "core/velo.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -302,6 +303,20 @@ static inline struct velo_reconcile_result reconcile(void)
     struct velo_reconcile_result result;
     CHECK_EQ(velo_reconcile(&bench.region, NULL, NULL, &result), 0);
     return result;
+}
+
+/* Of the arena, whether a node has them or not. */
+static inline unsigned backing_files(void)
+{
+    char path[128];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "%s/i", bench.arena);
+    DIR *directory = opendir(path);
+    CHECK(directory != NULL);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
 }
 
 static inline uint64_t charged_bytes(void)

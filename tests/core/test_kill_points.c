@@ -144,18 +144,6 @@ static unsigned files_in_memory(void)
     return count;
 }
 
-static unsigned backing_files(void)
-{
-    char path[128];
-    unsigned count = 0;
-    snprintf(path, sizeof path, "%s/i", bench.arena);
-    DIR *dir = opendir(path);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        count += entry->d_name[0] != '.';
-    closedir(dir);
-    return count;
-}
-
 /* Put, reconciled and looked at again it is still `expected` (or `too`). */
 static void disk_follows(const char *expected, const char *too)
 {

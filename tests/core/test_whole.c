@@ -72,6 +72,7 @@ static void nobody_sees_it_before(void)
     bench_check();
     CHECK_EQ(hosted_stat("build/f", &none), -ENOENT);
     CHECK_EQ(charged_bytes(), 0);
+    CHECK_EQ(backing_files(), 0);
     bench_close();
 }
 
@@ -87,6 +88,7 @@ static void what_stands_there_stays(void)
     CHECK(hosted_says("build/f", "another's"));
     CHECK_EQ(begin("build/f", 0644, 5, &place, &whole), -EXDEV);
     refresh_everything();
+    CHECK_EQ(backing_files(), 1);
     bench_check();
     bench_close();
 }
@@ -105,6 +107,7 @@ static void a_directory_that_went_takes_it_along(void)
     refresh_everything();
     bench_check();
     CHECK_EQ(charged_bytes(), 0);
+    CHECK_EQ(backing_files(), 0);
     bench_close();
 }
 
@@ -116,6 +119,7 @@ static void more_than_there_is_room_for_is_refused_before_it_is_written(void)
     CHECK_EQ(begin("build/f", 0644, BENCH_MEMORY_BYTES, &place, &whole), -EXDEV);
     CHECK_EQ(begin("plain/f", 0644, 5, &place, &whole), -EXDEV);
     CHECK_EQ(charged_bytes(), 0);
+    CHECK_EQ(backing_files(), 0);
     bench_check();
     bench_close();
 }

@@ -80,6 +80,7 @@ CASES = {
     "room_left": Case("df --output=avail . > $out", NEVER, differs=True),
     "resolver": Case("python3 resolver.py $out", NEVER),
     "networks": Case("./networks > $out", NEVER),
+    "socket_alone": Case("./socket_alone > $out", NEVER),
     "standard_input": Case("cat said | cat /dev/stdin > $out", ANY, "echo b > said"),
     "executable": Case("if [ -x gen ]; then echo y; else echo n; fi > $out", ANY, "chmod -x gen"),
     "loop": Case("cat round > $out 2>/dev/null || true", ANY, "rm round; echo > round"),
@@ -152,6 +153,11 @@ int main(void)
     struct ifaddrs *all;
     return getifaddrs(&all) != 0 || puts(all == NULL ? "none" : all->ifa_name) < 0;
 }
+""",
+    "socket_alone": """\
+#include <stdio.h>
+#include <sys/socket.h>
+int main(void) { return socket(AF_INET, SOCK_DGRAM, 0) < 0 || puts("made") < 0; }
 """,
     "static": """\
 #include <fcntl.h>

@@ -33,16 +33,12 @@ static size_t label(uint64_t inode, char out[24])
     return length;
 }
 
-static int enter_locked(struct velo_region *region, const struct velo_place *place,
-                        uint64_t backing, const struct stat *stat, int linkable)
+uint32_t velo_tmpfile_node_locked(struct velo_region *region, const struct velo_place *place,
+                                  uint64_t backing, const struct stat *stat, int linkable)
 {
-    const struct velo_node *directory = velo_node_at(region, place->node);
-    if (directory->generation != place->generation || directory->type != VELO_DIRECTORY ||
-        directory->links == 0)
-        return -ENOENT;
     const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
     if (index == 0)
-        return -ENOSPC;
+        return 0;
     struct velo_node *node = velo_node_at(region, index);
     VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
     VELO_INIT(node->backing, backing);
@@ -52,8 +48,21 @@ static int enter_locked(struct velo_region *region, const struct velo_place *pla
     velo_take_stat_locked(region, index, stat);
     velo_state_set_locked(region, index, VELO_BACKED);
     velo_identity_set_locked(region, index, VELO_ID_ARENA, stat->st_dev, stat->st_ino);
+    return index;
+}
+
+static int enter_locked(struct velo_region *region, const struct velo_place *place,
+                        uint64_t backing, const struct stat *stat, int linkable)
+{
+    const struct velo_node *directory = velo_node_at(region, place->node);
+    if (directory->generation != place->generation || directory->type != VELO_DIRECTORY ||
+        directory->links == 0)
+        return -ENOENT;
+    const uint32_t index = velo_tmpfile_node_locked(region, place, backing, stat, linkable);
+    if (index == 0)
+        return -ENOSPC;
     char text[24];
-    const size_t length = label(velo_inode_number(node, index), text);
+    const size_t length = label(velo_inode_number(velo_node_at(region, index), index), text);
     return velo_last_name_locked(region, index, place->node, text, length);
 }
 

@@ -12,7 +12,6 @@
 
 #include "core/calls/create.h"
 #include "core/calls/tmpfile.h"
-#include "core/disk/poison.h"
 #include "core/disk/residency.h"
 #include "core/disk/retire.h"
 #include "core/disk/space.h"
@@ -21,27 +20,16 @@
 #include "core/tree/tree.h"
 #include "kernel/os.h"
 
+/* `limit`: of all charges, asked before: the kernel is not asked under the lock. */
 static int enter_locked(struct velo_region *region, const struct velo_place *place,
-                        uint64_t backing, uint64_t bytes, struct velo_whole *whole)
+                        uint64_t backing, uint64_t bytes, uint64_t limit, struct velo_whole *whole)
 {
     if (velo_parent_is_gone(region, place))
         return -ENOENT;
-    const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
-    if (index == 0)
+    whole->node = velo_tmpfile_node_locked(region, place, backing, &whole->stat, 1);
+    if (whole->node == 0 || velo_charge_locked(region, whole->node, bytes, limit) != 0)
         return -EXDEV;
-    struct velo_node *node = velo_node_at(region, index);
-    VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
-    VELO_INIT(node->backing, backing);
-    VELO_INIT(node->version, 1);
-    VELO_INIT(node->btime_ns, velo_ns(&whole->stat.st_mtim));
-    VELO_INIT(node->flags, VELO_NODE_LINKABLE);
-    velo_take_stat_locked(region, index, &whole->stat);
-    velo_state_set_locked(region, index, VELO_BACKED);
-    velo_identity_set_locked(region, index, VELO_ID_ARENA, whole->stat.st_dev, whole->stat.st_ino);
-    if (velo_charge_locked(region, index, bytes, velo_limit_bytes(region)) != 0)
-        return -EXDEV;
-    whole->node = index;
-    whole->generation = node->generation;
+    whole->generation = velo_node_at(region, whole->node)->generation;
     return 0;
 }
 
@@ -74,9 +62,10 @@ int velo_whole_begin(struct velo_region *region, const struct velo_place *place,
     if (rc == 0)
         rc = velo_inherit_group(directory, whole->fd, &whole->stat) == 0 ? 0 : -EXDEV;
     if (rc == 0) {
+        const uint64_t limit = velo_limit_bytes(region);
         struct velo_hold hold;
         velo_begin(region, &hold);
-        rc = velo_finish(region, &hold, enter_locked(region, place, backing, bytes, whole));
+        rc = velo_finish(region, &hold, enter_locked(region, place, backing, bytes, limit, whole));
     }
     if (rc != 0)
         forget(whole->fd, path);
@@ -100,9 +89,8 @@ static int name_locked(struct velo_region *region, const struct velo_place *plac
                        struct velo_whole *whole)
 {
     struct velo_node *node = velo_node_at(region, whole->node);
-    if (node->generation != whole->generation)
-        return -ENOENT;
-    velo_set32(region, &node->mode, whole->stat.st_mode);
+    velo_set32(region, &node->mode,
+               whole->stat.st_mode); /* whether it is a program depends on it */
     const int rc = velo_link_tmpfile_locked(region, whole->node, whole->generation, place);
     whole->version = node->version;
     return rc;

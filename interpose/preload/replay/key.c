@@ -184,17 +184,25 @@ static void sort(struct variable *all, size_t count)
     }
 }
 
-/* What `nproc` and `ulimit` tell. */
-static void add_limits(struct velo_sha256 *hash)
+/* With what `nproc` and `ulimit` tell, which compilations, that are most, need not pay for. */
+const uint8_t *velo_step_rest(struct velo_step *step)
 {
+    struct velo_sha256 hash;
     uint64_t processors[16] = {0};
     struct rlimit limit = {0, 0};
+    if (step->has_rest)
+        return step->rest;
+    velo_sha256_begin(&hash);
+    velo_sha256_add(&hash, step->rest, sizeof step->rest);
     velo_sys3(SYS_sched_getaffinity, 0, sizeof processors, velo_word(processors));
-    velo_sha256_add(hash, processors, sizeof processors);
+    velo_sha256_add(&hash, processors, sizeof processors);
     for (int i = 0; i < RLIM_NLIMITS; i++) {
         velo_sys4(SYS_prlimit64, 0, i, 0, velo_word(&limit));
-        velo_sha256_add(hash, &limit, sizeof limit);
+        velo_sha256_add(&hash, &limit, sizeof limit);
     }
+    velo_sha256_end(&hash, step->rest);
+    step->has_rest = true;
+    return step->rest;
 }
 
 /* Into the key what counts, whatever its order; into `rest` the order, and what else a program may see. */
@@ -224,8 +232,8 @@ static void add_environment(struct velo_step *step, struct velo_sha256 *hash, st
             add_text(hash, all[i].text);
         velo_sha256_add(&rest, &all[i].place, sizeof all[i].place);
     }
-    add_limits(&rest);
     velo_sha256_end(&rest, step->rest);
+    step->has_rest = false;
 }
 
 /* umask(2) tells only by setting it: other threads might make a file meanwhile, so where there may be some, /proc is

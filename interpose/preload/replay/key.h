@@ -12,7 +12,8 @@ struct velo_step {
     uint64_t pipes[2]; /* inodes of the pipes that descriptors 1 and 2 lead to, or 0 */
     uint64_t inodes[3], devices[3]; /* of what the three streams lead to */
     uint8_t key[VELO_SHA256_BYTES];
-    uint8_t rest[VELO_SHA256_BYTES]; /* of the variables that the key leaves out */
+    uint8_t rest[VELO_SHA256_BYTES]; /* of the variables that the key leaves out: velo_step_rest */
+    bool has_rest; /* `rest` has all of it */
 };
 
 /* What a program could tell of where its output goes: `streams` without the input, and whether both are the same. */
@@ -22,8 +23,11 @@ static inline uint32_t velo_step_outlets(const struct velo_step *step)
            (uint32_t)(step->inodes[1] == step->inodes[2] && step->devices[1] == step->devices[2])
                << 6;
 }
-/* Fills key and rest. False: it has none (the working directory has no path). */
+/* Fills the key. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);
+/* What some programs may tell, and others make nothing of: the order of the variables and those that the key leaves
+ * out, processors and limits. */
+const uint8_t *velo_step_rest(struct velo_step *step);
 /* Does the variable count for the key? */
 bool velo_variable_counts(const char *entry);
 /* The text that the key has of it: without the jobserver's words in MAKEFLAGS. */

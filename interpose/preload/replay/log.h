@@ -34,7 +34,7 @@ enum velo_taint {
     /* What some programs may ask (programs.py): records, not reasons. */
     VELO_TAINT_CLOCK = 64, /* the wall clock, as a number */
     VELO_TAINT_RANDOM,
-    VELO_TAINT_MACHINE, /* its name, its processors */
+    VELO_TAINT_MACHINE, /* its name */
     VELO_TAINT_CALENDAR, /* a moment was made a date */
     VELO_TAINT_SEEDS, /* randomness that no secret is made of: where the names of a table go */
     VELO_TAINT_NO_INPUT, /* its standard input was read, and is /dev/null */

@@ -44,7 +44,7 @@ static void append_key(struct velo_log *log, const struct velo_step *step)
     velo_buffer_give(buffer);
 }
 
-static void record(const struct velo_step *step, struct velo_begun *begun)
+static void record(struct velo_step *step, struct velo_begun *begun)
 {
     const int place = velo_running_take(step->pipes);
     begun->decision = VELO_STEP_PLAIN;
@@ -52,7 +52,7 @@ static void record(const struct velo_step *step, struct velo_begun *begun)
         return;
     struct velo_log *log = velo_running_log(place);
     memcpy(log->key, step->key, sizeof log->key);
-    memcpy(log->rest, step->rest, sizeof log->rest);
+    memcpy(log->rest, velo_step_rest(step), sizeof log->rest);
     log->streams = (step->streams & 3) | velo_step_outlets(step);
     memcpy(log->streams_inode, step->inodes, sizeof log->streams_inode);
     memcpy(log->streams_device, step->devices, sizeof log->streams_device);
@@ -79,11 +79,11 @@ static bool has_terminal(void)
     return fd != -ENXIO;
 }
 
-static bool may_answer(const struct velo_index *index, const struct velo_step *step,
+static bool may_answer(const struct velo_index *index, struct velo_step *step,
                        const struct velo_entry *entry)
 {
     if ((entry->flags & VELO_ENTRY_NEEDS_REST) != 0 &&
-        memcmp(entry->rest, step->rest, sizeof step->rest) != 0)
+        memcmp(entry->rest, velo_step_rest(step), sizeof entry->rest) != 0)
         return false;
     if ((entry->flags & VELO_ENTRY_NEEDS_OUTLETS) != 0 && entry->outlets != velo_step_outlets(step))
         return false;
@@ -112,8 +112,7 @@ void velo_step_answered(const struct velo_begun *begun)
 }
 
 /* The entry whose facts all hold; else NULL, and the first fact that did not of the newest that has this key. */
-static const struct velo_entry *find_entry(const struct velo_index *index,
-                                           const struct velo_step *step,
+static const struct velo_entry *find_entry(const struct velo_index *index, struct velo_step *step,
                                            const struct velo_fact **why)
 {
     const struct velo_entry *entry = NULL;

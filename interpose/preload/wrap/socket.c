@@ -28,8 +28,7 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
     return path[0] != 0;
 }
 
-/* The name is made on disk; then the namespace looks again. */
-/* Its own kind may be spoken to without an address, and tells of the machine's networks by ioctl. */
+/* One of another kind tells of the machine's networks by ioctl, and a netlink's needs no address to be spoken to. */
 EXPORT int socket(int family, int type, int protocol)
 {
     if (family != AF_UNIX)
@@ -37,6 +36,7 @@ EXPORT int socket(int family, int type, int protocol)
     return NEXT(socket)(family, type, protocol);
 }
 
+/* The name is made on disk; then the namespace looks again. */
 EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
     velo_taint(VELO_TAINT_SOCKET);

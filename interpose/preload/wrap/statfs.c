@@ -10,12 +10,12 @@
 #include "preload/replay/unit.h"
 
 /* How full it is differs from moment to moment. libselinux, which many tools load, asks whether its own is mounted. */
-static void tell_unit(const char *path)
+static void tell_unit(const char *path, const void *by)
 {
     static const char *const own[] = {"/sys/fs/selinux", "/selinux", NULL};
     if (velo_unit != NULL &&
         (path == NULL || velo_cannot_read_text(path) || !velo_is_one_of(path, own)))
-        velo_taint_now(VELO_TAINT_LOAD);
+        velo_asked_now(VELO_TAINT_LOAD, by);
 }
 
 /* Where to ask about the file system of `path`: `path` itself, or something on the same one that
@@ -41,7 +41,7 @@ static const char *stand_in(const char *path, struct velo_place *place, int *fai
 
 EXPORT int statfs(const char *path, struct statfs *out)
 {
-    tell_unit(path);
+    tell_unit(path, __builtin_return_address(0));
     ASK_BELOW((int)velo_answer(velo_sys2(SYS_statfs, velo_word(there), velo_word(out))));
 }
 ALIAS(statfs64, statfs);
@@ -49,7 +49,7 @@ ALIAS(__statfs, statfs);
 
 EXPORT int statvfs(const char *path, struct statvfs *out)
 {
-    tell_unit(path);
+    tell_unit(path, __builtin_return_address(0));
     ASK_BELOW(NEXT(statvfs)(there, out));
 }
 ALIAS(statvfs64, statvfs);
@@ -108,7 +108,7 @@ static bool stand_in_fd(int fd, char path[PATH_MAX])
 EXPORT int fstatfs(int fd, struct statfs *out)
 {
     char path[PATH_MAX];
-    tell_unit(NULL);
+    tell_unit(NULL, __builtin_return_address(0));
     if (stand_in_fd(fd, path))
         return (int)velo_answer(velo_sys2(SYS_statfs, velo_word(path), velo_word(out)));
     return (int)velo_answer(velo_sys2(SYS_fstatfs, fd, velo_word(out)));
@@ -118,7 +118,7 @@ ALIAS(fstatfs64, fstatfs);
 EXPORT int fstatvfs(int fd, struct statvfs *out)
 {
     char path[PATH_MAX];
-    tell_unit(NULL);
+    tell_unit(NULL, __builtin_return_address(0));
     return stand_in_fd(fd, path) ? NEXT(statvfs)(path, out) : NEXT(fstatvfs)(fd, out);
 }
 ALIAS(fstatvfs64, fstatvfs);
