@@ -27,6 +27,11 @@ GIT = {
 LIST = "find * -printf '%p %y %m %s %n %l\\n' | sed '/ d /s/ [0-9]* [0-9]* $//' | sort"
 
 
+# gc would rewrite reflogs in the order in which it finds their names, which is any file system's
+# own, so the row has them rewritten in one that it gives.
+KEEPS_LOGS = "-c gc.reflogExpire=never -c gc.reflogExpireUnreachable=never"
+
+
 def repository(place: Path) -> None:
     """`origin.git`, 100 commits over some thousand files; equal each time, down to its hashes."""
     subprocess.run(
@@ -120,7 +125,8 @@ ROWS = [
             " && git stash -q && git stash pop -q && git add -A && git commit -qm change"
             " && git diff --stat HEAD~5 | tail -1",
             "cd build/repo && mkdir -p junk/1/2 && echo y >junk/1/2/y && git clean -fdx | sort"
-            " && git gc -q && git fsck && git count-objects && git rev-parse HEAD^{tree}"
+            f" && git reflog expire main HEAD && git {KEEPS_LOGS} gc -q"
+            " && git fsck && git count-objects && git rev-parse HEAD^{tree}"
             " && git archive HEAD | tar t | wc -l && git -C ../tree log --oneline | wc -l"
             " && git worktree remove ../tree && git worktree list | wc -l",
         ),

@@ -14,6 +14,7 @@ is explained away; what cannot be the same (pids, random names) is hidden by the
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 import subprocess
@@ -88,5 +89,6 @@ def run(case: Path, place: Path, velo: Velo, *, hosted: bool) -> Outcome:
 def assert_same(velo: Velo, place: Path, native: Outcome, hosted: Outcome) -> None:
     """The same lines, and the same tree once all of the hosted one is on disk."""
     velo.run("stop", cwd=place, check=False)
-    assert hosted.lines == native.lines
+    changed = difflib.unified_diff(native.lines, hosted.lines, "native", "hosted", lineterm="")
+    assert hosted.lines == native.lines, "\n".join(changed)
     assert Snapshot.of(place).differences(native.tree) == []

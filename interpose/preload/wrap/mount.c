@@ -4,11 +4,14 @@
  * libc knows the newer ones since 2.36; programs with an older one make them by number. */
 #include <sys/mount.h>
 
+#include "kernel/os.h"
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
 #include "preload/program/environment.h"
 
 #define RECONFIGURE 7 /* a command of fsconfig: what is mounted becomes read-only, for instance */
+#define BUSY_TRIES 100
+#define BUSY_NS 2000000
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
 
 /* A macro, because the calls have different numbers of arguments. */
@@ -33,9 +36,22 @@ EXPORT int mount(const char *source, const char *target, const char *type, unsig
                           velo_word(data)));
 }
 
+/* A shard that looks at a file there has it open for a moment, which natively nobody does. */
+static long unmount(const char *target, int flags)
+{
+    const struct velo_region *region = velo_here();
+    const bool may_be_ours = region != NULL && velo_has_second_names(region);
+    for (int tries = may_be_ours ? BUSY_TRIES : 0;; tries--) {
+        const long rc = velo_sys2(SYS_umount2, velo_word(target), flags);
+        if (rc != -EBUSY || tries <= 0)
+            return rc;
+        velo_os_pause(BUSY_NS);
+    }
+}
+
 EXPORT int umount2(const char *target, int flags)
 {
-    return TOLD(velo_sys2(SYS_umount2, velo_word(target), flags));
+    return TOLD(unmount(target, flags));
 }
 
 EXPORT int umount(const char *target)
