@@ -58,7 +58,7 @@ struct velo_region {
     struct velo_tethers *tethers; /* of a shard (tether.c), else NULL */
 };
 
-enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_WRITEBACK = 3 };
+enum { VELO_ASK_SPACE = 1, VELO_ASK_LOAD = 2, VELO_ASK_WRITEBACK = 3, VELO_ASK_UNTETHER = 4 };
 #define VELO_NO_PROCESS UINT32_MAX
 #define VELO_SHARDS_MAX 64
 #define VELO_PATTERNS_MAX 64

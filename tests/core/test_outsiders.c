@@ -1,5 +1,7 @@
 /* test_outsiders.c - what programs that know nothing of velo do to the tree on disk: the next comparison
  * takes it in, and takes nothing of ours for theirs. */
+#include <sys/inotify.h>
+
 #include "check.h"
 
 static void first_sight_takes_names_and_leaves_bytes(void)
@@ -292,12 +294,45 @@ static void a_comparison_puts_what_waits_in_a_moved_directory(void)
     bench_close();
 }
 
+static int asked(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument)
+{
+    CHECK(verb == VELO_ASK_UNTETHER && shard == 0 && argument == 0);
+    return velo_tether(region, 0);
+}
+
+/* The kernel tells of a directory's end when the last descriptor of it is closed. */
+static void the_end_of_a_watched_directory_is_told_at_once(void)
+{
+    char event[4096];
+    struct velo_place place;
+    bench_open();
+    bench.region.ask = asked;
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    const int writer = hosted_open("build/d/f", O_WRONLY | O_CREAT, 0644);
+    CHECK_EQ(write(writer, "stays in memory", 15), 15);
+    CHECK_EQ(velo_tether(&bench.region, 1), 0);
+    const int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    velo_watch(&bench.region, node_at("build/d"));
+    CHECK(inotify_add_watch(watcher, in_workspace("build/d"), IN_DELETE_SELF) > 0);
+
+    CHECK_EQ(hosted_unlink("build/d/f"), 0);
+    CHECK_EQ(walk_to("build/d", VELO_WALK_NOFOLLOW, &place), 0);
+    CHECK_EQ(velo_rmdir(&bench.region, &place), 0);
+
+    CHECK(read(watcher, event, sizeof event) > 0);
+    close(watcher);
+    close(writer);
+    bench_check();
+    bench_close();
+}
+
 int main(void)
 {
     RUN(first_sight_takes_names_and_leaves_bytes);
     RUN(what_others_change_is_seen_by_reconcile);
     RUN(what_both_changed_stays_ours_and_is_reported);
     RUN(our_own_changes_are_no_outsiders);
+    RUN(the_end_of_a_watched_directory_is_told_at_once);
     RUN(a_hosted_directory_that_was_removed_is_gone_with_everything);
     RUN(a_number_the_disk_gives_to_another_file_is_not_ours);
     RUN(a_link_that_others_make_is_a_name_of_our_file);

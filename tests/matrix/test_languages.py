@@ -226,7 +226,9 @@ PYTHON = Row(
     steps=(
         f"{sys.executable} -m venv build/venv && ls build/venv/bin",
         "build/venv/bin/pip install --find-links wheels pytest markupsafe",
-        "cp test_sample.py build && cd build && venv/bin/python -m pytest -q test_sample.py",
+        "cp test_sample.py build && cd build"
+        # Its own directories for tests: in /tmp it would clean up after who runs this row.
+        " && PYTEST_DEBUG_TEMPROOT=. venv/bin/python -m pytest -q test_sample.py",
         "build/venv/bin/pip uninstall -y markupsafe && build/venv/bin/pip list"
         " && build/venv/bin/pip install --find-links wheels markupsafe",
     ),

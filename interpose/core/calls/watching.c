@@ -35,8 +35,10 @@ void velo_watch(struct velo_region *region, uint32_t index)
     velo_finish(region, &hold, rc);
     if (rc != 0)
         return;
-    if (is_directory)
+    if (is_directory) {
         velo_list(region, index, leave_each, region);
-    else
+        if (atomic_load(&node->tether) != 0 && region->ask != NULL)
+            region->ask(region, VELO_ASK_UNTETHER, 0, 0); /* shard 0 takes them (worker.py) */
+    } else
         velo_leave_memory(region, index);
 }

@@ -13,6 +13,7 @@
 #include "core/arena/lock.h"
 #include "kernel/os.h"
 #include "kernel/text.h"
+#include "core/presence/watch.h"
 #include "core/tree/path.h"
 
 #define TETHERS_MAX (1u << 20)
@@ -95,7 +96,8 @@ static void want_directories(const struct velo_region *region, uint8_t *marks, u
         for (int count = 0; at != 0 && count < NAMES_A_FILE_MAX; count++) {
             const struct velo_name *name = velo_name_at(region, at);
             const uint32_t parent = VELO_READ(name->parent);
-            if (VELO_READ(name->disk_version) != version && parent < used)
+            if (VELO_READ(name->disk_version) != version && parent < used &&
+                !velo_is_watched(region, parent)) /* its end is told when nobody has it open */
                 marks[parent] = WANTED;
             at = VELO_READ(name->next_of_node);
         }

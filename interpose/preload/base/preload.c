@@ -48,6 +48,7 @@ static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t 
     unsigned char reply[256];
     const char *word = verb == VELO_ASK_LOAD        ? "LOAD"
                        : verb == VELO_ASK_WRITEBACK ? "WRITEBACK"
+                       : verb == VELO_ASK_UNTETHER  ? "TETHER"
                                                     : "SPACE";
     const int rc =
         velo_request(socket, word, &payload, 1, ASK_TIMEOUT_MS, reply, sizeof reply, &length);

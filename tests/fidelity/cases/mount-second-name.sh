@@ -1,7 +1,7 @@
 # the kernel shows a hosted directory, one above it and a part of it under second names
 # needs: root
 mkdir -p build/x mnt all part over build/lower build/up build/wk
-trap 'cd "$HERE"; umount -l mnt all part over 2>/dev/null' EXIT
+trap 'cd "$HERE"; umount -l mnt all part over build 2>/dev/null' EXIT
 echo zero > build/zero
 mount --bind build mnt; cat mnt/zero
 echo one > build/a; cat mnt/a; echo two > mnt/b; cat build/b; mv mnt/b mnt/c; ls build
