@@ -11,11 +11,13 @@ import os
 import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import compress, count
 from typing import NamedTuple
 
-from . import programs, questions
+from . import programs, questions, scripts
 from . import unit_log as log
+from .programs import STRANGE, Habits
 from .questions import (
     CONTENT,
     F_ABSENT,
@@ -75,16 +77,6 @@ class Analysed(NamedTuple):
     provisional: bool  # randomness was asked for: two runs must agree
 
 
-class _Habits(NamedTuple):
-    unasked: bool  # what it asks of its own outputs changes nothing
-    keeps: bool  # nor does it whether a directory that it makes was there
-    strict: bool
-    times: bool  # it fstats what it opens
-
-
-STRANGE = _Habits(unasked=False, keeps=False, strict=True, times=True)
-
-
 class _Analysis:
     def __init__(self, unit: UnitLog, rules: Rules) -> None:
         self.unit, self.rules = unit, rules
@@ -95,7 +87,7 @@ class _Analysis:
         self.touched: set[str] = set()  # written, made or removed by the unit: no input any more
         self.strict: set[int] = set()  # processes that look at times
         self.names: dict[int, str] = {}
-        self.current: dict[int, _Habits] = {}
+        self.current: dict[int, Habits] = {}
         self.invented: list[Fact] = []
         self.removed: set[str] = set()  # that others had made
         self.own: set[str] = set()  # directories that were not there before
@@ -186,11 +178,11 @@ class _Analysis:
             self._ask_plainly(keys, self._habits_in(life))
         return in_order
 
-    def _habits_in(self, life: log.Life) -> _Habits:
+    def _habits_in(self, life: log.Life) -> Habits:
         first = log.record_of(life.questions[0], life.process) if life.questions else None
         return STRANGE if first is None or first.kind != log.PROGRAM else self._habits_of(first)
 
-    def _ask_plainly(self, keys: list[bytes], habits: _Habits) -> None:
+    def _ask_plainly(self, keys: list[bytes], habits: Habits) -> None:
         self.plain.update(questions.facts_of(keys, strict=habits.strict))
         if habits.strict and habits.times:
             for each in map(asked_by, keys):
@@ -239,7 +231,6 @@ class _Analysis:
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.arguments = arguments
         times = programs.ASKS_FOR_TIMES.search(arguments) is not None
-        date = programs.ASKS_FOR_DATE.search(arguments) is not None
         # What else a program reads tells whether it still starts, which counts for some alone.
         starts = any(
             programs.is_runtime(programs.name_of(*record.paths))
@@ -266,7 +257,7 @@ class _Analysis:
                 if start is not None and not start.goes_on(normal(record.path)):
                     del self.starting[record.process]
             elif record.kind == log.ASKED:
-                self._asked(record, date)
+                self._asked(record)
 
     def _is_blind(self, name: str) -> bool:
         return programs.is_blind(name) or self._is_called_blind(name)
@@ -275,20 +266,26 @@ class _Analysis:
         base = os.path.basename(name)  # the build's own programs are told by their paths
         return any(fnmatchcase(base, pattern) for pattern in self.rules.blind)
 
-    def _asked(self, record: log.Record, date: bool) -> None:
+    @cached_property
+    def _makes_dates(self) -> bool:
+        return bool(programs.ASKS_FOR_DATE.search(self.arguments)) or scripts.tell(self.unit)
+
+    def _asked(self, record: log.Record) -> None:
         """What differs from run to run; what a program asks while it starts goes into no output."""
         name, what = self.names.get(record.process, ""), record.flags & ~log.BY_PLUGIN
         is_compiler = programs.is_compiler(name)
         # Macros of Rust are code of the project inside of the compiler.
         is_macro = programs.runs_plugins(name) and record.flags & log.BY_PLUGIN != 0
-        is_tool = not date and programs.is_tool(name, makes_date=what == log.CALENDAR)
-        self.asked_limits |= what == log.LIMITS and programs.tells_limits(name)
+        is_tool = programs.is_tool(name, makes_date=what == log.CALENDAR)
+        self.asked_limits |= what == log.LIMITS and programs.is_shell(name)
         if what in (log.NO_INPUT, log.NO_TERMINAL):
             self.found_none.add(what)
             return
         if what == log.RANDOM and programs.passes_on(name):
             self.asked_random = True
-        if what in (log.MACHINE, log.LIMITS) or is_tool or self._is_called_blind(name):
+        if what in (log.MACHINE, log.LIMITS) or self._is_called_blind(name):
+            return
+        if is_tool and not self._makes_dates:
             return
         starts = record.process in self.starting
         if what in (log.SEEDS, log.RESOURCES) and (is_compiler or programs.is_runtime(name)):
@@ -357,14 +354,14 @@ class _Analysis:
         if habits.strict and asked.reads and habits.times:
             self._add(Fact(TIMES, fact.path))
 
-    def _habits_now(self, record: log.Record) -> _Habits:
+    def _habits_now(self, record: log.Record) -> Habits:
         return self.current.get(record.process, STRANGE)
 
-    def _habits_of(self, record: log.Record) -> _Habits:
+    def _habits_of(self, record: log.Record) -> Habits:
         """Of the program that a process runs from here on."""
         name, first = programs.name_of(*record.texts), record.texts[2]
         process = record.process
-        return _Habits(
+        return Habits(
             unasked=programs.replaces(name, first, self.arguments),
             keeps=programs.keeps(name, first, self.arguments),
             strict=process in self.strict,

@@ -48,7 +48,8 @@ ASKS_FOR_DATE = re.compile(
     r"\b(?:s?rand|systime|strftime)\("  # of awk
 )
 
-TELLS_LIMITS = re.compile(r"sh|dash|bash|busybox")  # to their scripts
+SHELLS = re.compile(r"sh|dash|bash|busybox")
+AWKS = re.compile(r"[mg]?awk")
 TELLS_VARIABLES = re.compile(r"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]")
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
@@ -57,8 +58,26 @@ ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
 KEEPS_TIMES = re.compile(r"-?\w*U\w*")  # the first argument of an archiver
 ARCHIVES_TIMES = re.compile(r"(?:^|[\s;&|(/-])(?:ar|ranlib)\s(?:[^;&|]*\s)?-?\w*U\w*(?:\s|$)")
 
+CLANGS = re.compile(r"clang(?:\+\+)?")
+PRECOMPILES = re.compile(
+    r"(?:^|\s)(?:-x\s*[\w+-]+-(?:header|module)|-emit-(?:pch|module)\S*|-fmodules\S*|"
+    r"-o\s*\S+\.(?:pch|pcm|gch))(?:\s|$)"
+)
+
 PREFIX = re.compile(r"^(?:[\w.]+-){2,3}(?=[a-z])")
 SUFFIX = re.compile(r"-\d+(?:\.\d+)*$")
+
+
+class Habits(NamedTuple):
+    """What a program makes of what it asks."""
+
+    unasked: bool  # what it asks of its own outputs changes nothing
+    keeps: bool  # nor does it whether a directory that it makes was there
+    strict: bool  # times of files are inputs
+    times: bool  # it fstats what it opens
+
+
+STRANGE = Habits(unasked=False, keeps=False, strict=True, times=True)
 
 
 def name_of(path: str, invoked: str, script: str = "") -> str:
@@ -85,8 +104,13 @@ def is_tool(name: str, *, makes_date: bool) -> bool:
     return is_blind(name) and not is_compiler(name) and not (makes_date and name == "cmake")
 
 
-def tells_limits(name: str) -> bool:
-    return TELLS_LIMITS.fullmatch(name) is not None
+def is_shell(name: str) -> bool:
+    """It tells limits, too, to its scripts."""
+    return SHELLS.fullmatch(name) is not None
+
+
+def is_awk(name: str) -> bool:
+    return AWKS.fullmatch(name) is not None
 
 
 def may_tell_variables(names: set[str], arguments: str) -> bool:
@@ -96,7 +120,10 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
 
 
 def keeps_times(name: str, first: str, arguments: str) -> bool:
-    """Archivers put times of files into archives, when they are told to."""
+    """Archivers put times of files into archives, when they are told to; clang puts those of
+    headers into what it precompiles, and refuses it when they are others."""
+    if CLANGS.fullmatch(name) is not None and PRECOMPILES.search(arguments) is not None:
+        return True
     told = KEEPS_TIMES.fullmatch(first) or ARCHIVES_TIMES.search(arguments)
     return ARCHIVERS.fullmatch(name) is not None and told is not None
 

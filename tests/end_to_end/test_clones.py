@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ from typing import Any
 import pytest
 
 from support.harness import Velo, run_native, tool
-from support.replayed import TOML
+from support.replayed import TOML, until_old
 from support.snapshot import Snapshot
 
-RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
 UNITS = ("a", "b", "c", "main")
 STEPS = len(UNITS) + 2  # and the archive, and the link
 NINJA = """\
@@ -63,9 +61,7 @@ class Clone:
 
     def run(self, **env: str) -> tuple[int, int, int]:
         """A build: steps that were replayed, run, not cached."""
-        newest = max(each.lstat().st_ctime for each in self.root.rglob("*"))
-        while time.time() < newest + RACY_S:
-            time.sleep(RACY_S / 10)
+        until_old(self.root.rglob("*"))
         self._velo.exec(*self._command, cwd=self.root, env=env)
         last = json.loads(self._velo.run("stats", "--json", cwd=self.root).stdout)["last"]
         return last["replayed"], last["run"], last["not_cached"]

@@ -10,13 +10,12 @@ import ctypes
 import json
 import os
 import shutil
-import time
 from typing import Any
 
 import pytest
 
 from support.harness import run_native, sentence, tool
-from support.replayed import NINJA, ODD, PROJECTS, RACY_S, STEPS, TOML, UNITS, Project
+from support.replayed import NINJA, ODD, PROJECTS, STEPS, TOML, UNITS, Project, until_old
 
 
 def same_but_for_logs(before: Any, after: Any) -> bool:
@@ -116,8 +115,7 @@ def test_a_file_outside_counts_by_its_bytes_and_not_by_its_times(project, tmp_pa
     large.write_bytes(b"b" * (1 << 20))
     os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
     project.clean()
-    while time.time() < large.stat().st_ctime + RACY_S:
-        time.sleep(RACY_S / 10)
+    until_old([large])
 
     project.run()
 
@@ -143,7 +141,7 @@ def test_a_huge_sparse_input_holds_nobody_up(workspace, velo, where):
     (root / "build.ninja").write_text(f"{rule}build build/one: first\n")
     with open(root / where / "huge", "w") as file:
         file.truncate(2 << 40)
-    time.sleep(RACY_S)
+    until_old([root / where / "huge"])
     for _ in range(2):
         (root / "build/one").unlink(missing_ok=True)
         velo.exec(tool("ninja"), cwd=root, timeout_s=60)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.harness import Velo, run_native, tool
+from support.replayed import until_old
 from support.snapshot import Snapshot
 
 # Where rustup, if that is what `cargo` is, keeps the toolchains: taken before HOME is moved away.
 RUSTUP_HOME = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
 SUPPORT = Path(__file__).parents[1] / "support"
-RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
 TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["{}/"]\n[replay]\nmode = "on"\n'
 
 
@@ -39,10 +38,7 @@ class Workspace:
         path.chmod(mode)
 
     def settle(self) -> None:
-        found = (each for each in self.root.rglob("*") if self.hosted not in each.parents)
-        newest = max(each.lstat().st_ctime for each in found)
-        while time.time() < newest + RACY_S:
-            time.sleep(RACY_S / 10)
+        until_old(each for each in self.root.rglob("*") if self.hosted not in each.parents)
 
     def run(self, *command: object, **env: str) -> str:
         self.settle()

@@ -21,8 +21,10 @@ def bench(
     workspace: Callable[..., Path],
     record_property: Callable[[str, object], None],
     monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
 ) -> Bench:
     """A workspace, a velo, and the table that the row's line goes to."""
     if RUSTUP_HOME.exists():
         monkeypatch.setenv("RUSTUP_HOME", str(RUSTUP_HOME))
-    return Bench(velo, workspace(), record_property)
+    again = ("on", "verify") if pytestconfig.getoption("--matrix-replayed") else ()
+    return Bench(velo, workspace(), record_property, again)

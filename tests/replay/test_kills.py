@@ -1,11 +1,14 @@
 """Whoever is killed while an answer is put back leaves no file that is part of one.
 
+And who is killed while a step is written down leaves no entry that is part of one.
+
 Method: strace kills the build tool at a system call of its answer; the namespace's own stores are
 tests/core/test_kill_points.c's. It attaches from outside: for one that velo starts, a program that
 cannot be entered, new files are made on disk. What is there must be whole, since a build tool
 believes a file whose time is new; the next build must make the recorded tree, and be the last.
 
-Each write by default; each call of any name, in some minutes, with
+Each write by default, and whatever changes a file while a step is written down; each call of any
+name, in some minutes, with
 
     KILL_POINTS=all python -m pytest -m "" tests/replay/test_kills.py
 """
@@ -35,6 +38,9 @@ build/all: src/big src/short
 """
 BIG = b"0123456789abcdef" * (20 << 10)  # more than one write
 RACY_S = 0.05
+CHANGES = set(
+    "write pwrite64 rename renameat renameat2 link linkat ftruncate unlink unlinkat".split()
+)
 
 
 def clean(root: Path) -> None:
@@ -57,8 +63,8 @@ def project(workspace, velo: Velo) -> Path:
     return root
 
 
-def points_of(log: Path) -> list[tuple[str, int]]:
-    """Of the first process, after it read its Makefile: call, and which one of its name."""
+def points_of(log: Path, *, after: str, names: set[str]) -> list[tuple[str, int]]:
+    """Of the first process, after a call with `after` in it: call, and which one of its name."""
     seen: collections.Counter[str] = collections.Counter()
     found: list[tuple[str, int]] = []
     first, begun = "", False
@@ -69,8 +75,8 @@ def points_of(log: Path) -> list[tuple[str, int]]:
         if pid != first or not is_call or not name.isidentifier():
             continue
         seen[name] += 1
-        begun |= "Makefile" in call
-        if begun and (ALL or name == "write"):
+        begun |= after in call
+        if begun and (ALL or name in names):
             found.append((name, seen[name]))
     return found
 
@@ -104,7 +110,7 @@ def test_a_build_tool_that_is_killed_in_an_answer_leaves_no_part_of_a_file(proje
         clean(project)
         traced(velo, project, str(log))
 
-    points = points_of(log)
+    points = points_of(log, after="Makefile", names={"write"})
     assert len(points) >= 5, "the answer was none"
     for name, count in points:
         clean(project)
@@ -116,3 +122,25 @@ def test_a_build_tool_that_is_killed_in_an_answer_leaves_no_part_of_a_file(proje
 
         assert Snapshot.of(build).entries == whole, (name, count)
         run_native(tool("make"), "-q", cwd=project)
+
+
+def test_a_build_tool_that_is_killed_in_a_freeze_leaves_no_entry(project, velo, tmp_path):
+    build, log = project / "build", tmp_path / "log"
+    whole = Snapshot.of(build).entries
+    velo.run("replay", "clear", cwd=project)
+    clean(project)
+    traced(velo, project, str(log))
+
+    points = points_of(log, after="wait4(", names=CHANGES)
+    assert len(points) >= 5, "nothing was written down"
+    for name, count in points:
+        velo.run("replay", "clear", cwd=project)
+        clean(project)
+        traced(velo, project, os.devnull, "-e", f"inject={name}:signal=KILL:when={count}")
+        for _ in range(2):  # by what was left of it, if anything was
+            clean(project)
+
+            velo.exec(tool("make"), cwd=project)
+
+            assert Snapshot.of(build).entries == whole, (name, count)
+        assert not list(velo.root.rglob("*.t")), "a copy that nobody needs"

@@ -102,6 +102,7 @@ class Bench:
     velo: Velo
     place: Path
     record: Callable[[str, object], None]
+    again: tuple[str, ...] = ()  # modes of replay in which the row is run once more
 
     def check(self, row: Row) -> None:
         """Run `row` on both sides; the test fails on the first kind of difference."""
@@ -110,12 +111,14 @@ class Bench:
         hosted = self.run(row, hosted=True)
         self.record("matrix", json.dumps([row.name, versions, native.seconds, hosted.seconds]))
         compare(row, native, hosted)
+        for mode in self.again:
+            compare(row, native, self.run(row, hosted=True, mode=mode))
 
-    def run(self, row: Row, *, hosted: bool) -> Outcome:
+    def run(self, row: Row, *, hosted: bool, mode: str = "on") -> Outcome:
         """One side: the row from its sources on, and the idle command on what it left."""
         fresh(row, self.place)
         started_ns, started = time.time_ns() - COARSE_NS, time.monotonic()
-        said = [self._step(row, line, hosted=hosted) for line in row.steps]
+        said = [self._step(row, line, hosted=hosted, mode=mode) for line in row.steps]
         seconds = round(time.monotonic() - started, 1)
         tree = tree_of(row, self.place)
         idle = (0, [""])
@@ -128,8 +131,12 @@ class Bench:
             )
         return Outcome(said, tree, idle, started_ns, seconds)
 
-    def _step(self, row: Row, line: str, *, hosted: bool) -> tuple[int, list[str]]:
+    def _step(
+        self, row: Row, line: str, *, hosted: bool, mode: str = "on"
+    ) -> tuple[int, list[str]]:
         environment = {**ENVIRONMENT, **row.environment}
+        if mode != "on":
+            environment["VELO_REPLAY"] = mode
         command = ("sh", "-c", line)
         if hosted:
             done = self.velo.exec(
@@ -145,10 +152,18 @@ class Bench:
                 text=True,
                 timeout=STEP_TIMEOUT_S,
             )
+        if hosted and mode == "verify":
+            self._refuse_differing(line)
         lines = scrub(row, done.stdout, done.stderr)
         side = "hosted" if hosted else "native"
         assert done.returncode == row.status, shown(f"{side} {line}: {done.returncode}", lines)
         return done.returncode, lines
+
+    def _refuse_differing(self, line: str) -> None:
+        """Fail where a step made something else than its entry says."""
+        report = json.loads(self.velo.run("explain", "--json", cwd=self.place).stdout)
+        differing = [step["step"] for step in report["steps"] if step["verify"] is False]
+        assert not differing, shown(f"{line}: not what the entry says", differing)
 
 
 def fresh(row: Row, place: Path) -> None:

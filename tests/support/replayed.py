@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ COMMANDS = {"ninja": ["ninja"], "make": ["make", "-j2"]}
 PROJECTS = pytest.mark.parametrize("builder", COMMANDS)
 
 
+def until_old(paths: Iterable[Path]) -> None:
+    """Wait until none of them is so young that a step could have seen another one."""
+    newest = max((each.lstat().st_ctime for each in paths), default=0.0)
+    while time.time() < newest + RACY_S:
+        time.sleep(RACY_S / 10)
+
+
 class Project:
     """The workspace, and what one does there."""
 
@@ -79,9 +87,7 @@ class Project:
         self, *, check: bool = True, before: tuple[str, ...] = (), **env: str
     ) -> subprocess.CompletedProcess[str]:
         """A build, when no source is so young that a step could have seen another one."""
-        newest = max(each.stat().st_ctime for each in self.root.rglob("*") if each.is_file())
-        while time.time() < newest + RACY_S:
-            time.sleep(RACY_S / 10)
+        until_old(each for each in self.root.rglob("*") if each.is_file())
         return self._velo.exec(*before, *self._command, cwd=self.root, check=check, env=env)
 
     def counts(self) -> tuple[int, int, int]:

@@ -18,6 +18,11 @@ FOLDER = "matrix/"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix-report", help="Where to write the table of the matrix.")
+    parser.addoption(
+        "--matrix-replayed",
+        action="store_true",
+        help="Run each row twice more: answered by what its first run left, and verified.",
+    )
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

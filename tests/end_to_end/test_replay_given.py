@@ -1,0 +1,151 @@
+"""What a step is given besides files: a umask, a watcher of its directory, headers that a compiler
+compiled before, a file system of two layers.
+
+In: small projects of make. Out: what a replayed build leaves is what a native one leaves, and
+whoever watches hears of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from support.harness import run_native, tool
+from support.replayed import TOML, until_old
+
+WATCHER = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+int main(void)
+{
+    char events[1 << 16];
+    const int fd = inotify_init1(IN_NONBLOCK);
+    inotify_add_watch(fd, "build", IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE);
+    if (system("make >&2") != 0)
+        return 1;
+    for (ssize_t got; (got = read(fd, events, sizeof events)) > 0;)
+        for (char *at = events; at < events + got;) {
+            struct inotify_event *each = (struct inotify_event *)at;
+            printf("%s %s\n", each->mask & IN_CLOSE_WRITE ? "whole" : "there", each->name);
+            at += sizeof *each + each->len;
+        }
+}
+"""
+PRECOMPILED = {
+    "gcc": ("gcc", "build/pre.h.gch", "-include build/pre.h"),
+    "clang": ("clang", "build/pre.h.pch", "-include-pch build/pre.h.pch"),
+}
+
+
+def counts(velo, root: Path) -> tuple[int, int, int]:
+    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+    return last["replayed"], last["run"], last["not_cached"]
+
+
+def clean(root: Path) -> None:
+    for path in (root / "build").iterdir():
+        path.unlink()
+
+
+def run(velo, root: Path, *command: str) -> str:
+    until_old(root.rglob("*"))
+    here = {"PWD": str(root)}  # else a shell says so of itself, and steps are others below it
+    return velo.exec(*(command or ("make",)), cwd=root, env=here).stdout
+
+
+@pytest.fixture
+def project(workspace):
+    """A workspace with an empty build directory, and a Makefile."""
+
+    def make(makefile: str, **texts: str) -> Path:
+        root = workspace(toml=TOML)
+        (root / "build").mkdir()
+        (root / "Makefile").write_text(makefile)
+        for name, text in texts.items():
+            (root / name.replace("_", ".")).write_text(text)
+        return root
+
+    return make
+
+
+def test_a_step_with_another_umask_is_run(velo, project):
+    root = project("build/a.o: a.c\n\tgcc -c a.c -o $@\n", a_c="int a;\n")
+    modes = []
+    for umask in ("022", "022", "077", "077"):
+        clean(root)
+        run(velo, root, "sh", "-c", f"umask {umask}; exec make")
+        modes.append((oct((root / "build/a.o").stat().st_mode & 0o777), counts(velo, root)[0]))
+
+    assert modes == [("0o644", 0), ("0o644", 1), ("0o600", 0), ("0o600", 1)]
+
+
+def test_who_watches_hears_of_what_is_put_back(velo, project):
+    root = project("build/a.o: a.c\n\tgcc -c a.c -o $@\n", a_c="int a;\n", watch_c=WATCHER)
+    run_native("gcc", "watch.c", "-o", "watch", cwd=root)
+    run(velo, root)
+    clean(root)
+
+    said = run(velo, root, "./watch").split("\n")
+
+    assert counts(velo, root)[0] == 1
+    assert [line for line in said if line] == ["there a.o", "whole a.o"]
+
+
+@pytest.mark.parametrize("compiler", PRECOMPILED)
+def test_a_precompiled_header_is_as_its_compiler_wants_it(velo, project, compiler):
+    """clang keeps the times of headers in there, and refuses it when they are others."""
+    tool(compiler)
+    command, header, use = PRECOMPILED[compiler]
+    root = project(
+        f"build/a.o: a.c {header}\n\t{command} {use} -c a.c -o $@\n"
+        f"{header}: pre.h\n\t{command} -x c-header pre.h -o $@\n",
+        pre_h="enum { PRE = 1 };\n",
+        a_c="int a = PRE;\n",
+    )
+    run(velo, root)
+    clean(root)
+    run(velo, root)
+    assert counts(velo, root) == (2, 0, 0)
+    objects = []
+
+    for edit in (
+        "echo '// more' >> a.c",
+        "touch pre.h; echo '// yet' >> a.c",
+        "echo 'int more;' >> pre.h; touch a.c",
+    ):
+        run_native("sh", "-c", edit, cwd=root)
+        run(velo, root)
+        hosted = (root / "build/a.o").read_bytes()
+        clean(root)
+        run_native("make", cwd=root)
+        objects.append(hosted == (root / "build/a.o").read_bytes())
+        run(velo, root)
+
+    assert objects == [True, True, True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: an overlay is mounted")
+def test_what_is_edited_in_an_overlay_is_seen(velo, project):
+    root = project("build/f: over/in\n\tcat over/in >$@\n")
+    for name in ("over", "lower", "upper", "work"):
+        (root / name).mkdir()
+    (root / "lower/in").write_text("one\n")
+    os.utime(root / "lower/in", (1e9, 1e9))
+    layers = "lowerdir=lower,upperdir=upper,workdir=work"
+    run_native("mount", "-t", "overlay", "over", "-o", layers, "over", cwd=root)
+    try:
+        said = []
+        for edit in (":", ":", "printf 'two\\n' > over/in; touch -d @1000000000 over/in", ":"):
+            run_native("sh", "-c", edit, cwd=root)
+            clean(root)
+            run(velo, root)
+            said.append(((root / "build/f").read_text(), counts(velo, root)[0]))
+    finally:
+        run_native("umount", "-l", "over", cwd=root)
+
+    assert said == [("one\n", 0), ("one\n", 1), ("two\n", 0), ("two\n", 1)]
