@@ -379,7 +379,7 @@ class _Analysis:
 
     def _write(self, record: log.Record) -> None:
         path, how = normal(record.path), record.flags
-        if path.startswith("/dev/"):
+        if log.is_device(path):
             return
         known = (
             path in self.touched

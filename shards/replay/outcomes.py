@@ -100,4 +100,4 @@ def made_by(unit: UnitLog) -> list[str]:
             made[record.path] = None
         elif record.kind == unit_log.GONE:
             made.pop(record.path, None)
-    return [path for path in made if not path.startswith("/dev/")]
+    return [path for path in made if not unit_log.is_device(path)]

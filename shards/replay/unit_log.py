@@ -179,6 +179,11 @@ def decode(payload: bytes) -> str:
     return payload.split(b"\0", 1)[0].decode(errors="surrogateescape")
 
 
+def is_device(path: str) -> bool:
+    """It is written for its effect, as /dev/null is. In /dev/shm lie files, which some build."""
+    return path.startswith("/dev/") and not path.startswith("/dev/shm/")
+
+
 def read(path: str) -> UnitLog:
     """The log in the file `path`.
 

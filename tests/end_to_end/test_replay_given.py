@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,25 @@ def test_a_precompiled_header_is_as_its_compiler_wants_it(velo, project, compile
         run(velo, root)
 
     assert objects == [True, True, True]
+
+
+def test_a_workspace_in_shared_memory_is_replayed(velo, isolated):
+    root = isolated.with_name(f"{isolated.name}-here")
+    (root / "build").mkdir(parents=True)
+    try:
+        (root / "velo.toml").write_text(TOML)
+        (root / "a.c").write_text("int a;\n")
+        (root / "Makefile").write_text("build/a.o: a.c\n\tgcc -c a.c -o $@\n")
+        run(velo, root)
+        (root / "build/a.o").rename(root / "before")
+
+        run(velo, root)
+
+        assert counts(velo, root) == (1, 0, 0)
+        assert (root / "build/a.o").read_bytes() == (root / "before").read_bytes()
+        assert velo.run("stop", cwd=root).returncode == 0
+    finally:
+        shutil.rmtree(root)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: an overlay is mounted")

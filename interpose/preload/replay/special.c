@@ -7,10 +7,18 @@
 #include "kernel/text.h"
 #include "preload/path/claim.h"
 
+/* Also in /dev/shm, where some build. */
+static bool is_in_workspace(const char *text)
+{
+    const char *workspace = velo_workspace_of(velo_here());
+    const size_t length = strlen(workspace);
+    return strncmp(text, workspace, length) == 0 && text[length] == '/';
+}
+
 bool velo_is_special(const char *text)
 {
     return strncmp(text, "/proc/", 6) == 0 || strncmp(text, "/sys/", 5) == 0 ||
-           strncmp(text, "/dev/", 5) == 0;
+           (strncmp(text, "/dev/", 5) == 0 && !is_in_workspace(text));
 }
 
 bool velo_is_null(const struct stat *stat)
