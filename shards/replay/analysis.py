@@ -30,6 +30,7 @@ from .questions import (
     LTIMES,
     RESOLVED,
     TIMES,
+    WHOLE,
     Asked,
     Fact,
     asked_by,
@@ -183,7 +184,7 @@ class _Analysis:
         return STRANGE if first is None or first.kind != log.PROGRAM else self._habits_of(first)
 
     def _ask_plainly(self, keys: list[bytes], habits: Habits) -> None:
-        self.plain.update(questions.facts_of(keys, strict=habits.strict))
+        self.plain.update(questions.facts_of(keys, habits))
         if habits.strict and habits.times:
             for each in map(asked_by, keys):
                 if each.reads and each.strict is not None:
@@ -346,7 +347,7 @@ class _Analysis:
         if asked.path in self.touched:
             return
         habits = self._habits_now(record)
-        fact = asked.strict if habits.strict else asked.fact
+        fact = asked.whole if habits.whole else asked.strict if habits.strict else asked.fact
         if fact is None:
             return
         unasked = habits.unasked and asked.droppable
@@ -365,6 +366,7 @@ class _Analysis:
             unasked=programs.replaces(name, first, self.arguments),
             keeps=programs.keeps(name, first, self.arguments),
             strict=process in self.strict,
+            whole=programs.tells_whole(name, self.arguments),
             times=process in self.strict and self._asks_for_times(process),
         )
 
@@ -433,9 +435,8 @@ class _Analysis:
         self._made(new, FILE)
 
     def _was_there(self, path: str) -> bool:
-        return any(
-            Fact(kind, path) in self.facts for kind in (CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES)
-        )
+        found = (Fact(kind, path) in self.facts for kind in questions.REGULAR)
+        return any(found) or any(Fact(kind, path, WHOLE) in self.facts for kind in (TIMES, LTIMES))
 
     def _name(self, record: log.Record) -> None:
         kind, path, nothing_changed = record.kind, normal(record.path), record.flags

@@ -17,7 +17,7 @@ import struct
 
 from . import analysis
 from .analysis import Fact, NotCached
-from .entries import IN_WORKSPACE, NO_DIGEST, SIGNED
+from .entries import IN_WORKSPACE, NO_DIGEST, OWNED, SIGNED, WHOLE
 from .index import Body
 from .unit_log import Hosted
 
@@ -30,6 +30,7 @@ COMPONENTS_MAX = 400
 Identity = tuple[int, ...]
 NOTHING: Identity = ()
 UNKNOWN: Identity = (0,)
+TIMED = {analysis.TIMES, analysis.LTIMES}
 OF_THE_NAME = {  # a symlink there is not followed
     analysis.LABSENT, analysis.F_LSTAT, analysis.LTIMES, analysis.F_LINK, analysis.F_NO_LINK,
 }  # fmt: skip
@@ -85,8 +86,13 @@ class Looker:
         size = found.st_size if plain else 0
         if fact.kind != analysis.CONTENT or not plain:
             kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
-            mtime = found.st_mtime_ns if fact.kind in (analysis.TIMES, analysis.LTIMES) else 0
-            return (kind, flags, 0, 0, size, mtime, 0, found.st_mode, 0, 0, NO_DIGEST)
+            if kind not in TIMED:
+                return (kind, flags, 0, 0, size, 0, 0, found.st_mode, 0, 0, NO_DIGEST)
+            inode, ctime_ns = (found.st_ino, found.st_ctime_ns) if fact.link else (0, 0)
+            return (
+                kind, flags | OWNED | (WHOLE if fact.link else 0), 0, inode, size,
+                found.st_mtime_ns, ctime_ns, found.st_mode, found.st_uid, found.st_gid, NO_DIGEST,
+            )  # fmt: skip
         # The tools of a first build are 250 MB: known by inode, size and times alone. No content
         # has this digest, so whatever is installed anew is another file.
         is_large = size > HASHED_MAX or (
@@ -165,8 +171,12 @@ class Looker:
         size = hosted.size if plain else 0
         if fact.kind != analysis.CONTENT or not plain:
             kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
-            mtime = hosted.mtime_ns if fact.kind in (analysis.TIMES, analysis.LTIMES) else 0
-            return (kind, flags, 0, 0, size, mtime, 0, hosted.mode, 0, 0, NO_DIGEST)
+            mtime_ns = hosted.mtime_ns if kind in TIMED else 0
+            inode, ctime_ns = (hosted.inode, hosted.ctime_ns) if fact.link else (0, 0)
+            flags |= WHOLE if fact.link else 0
+            return (
+                kind, flags, 0, inode, size, mtime_ns, ctime_ns, hosted.mode, 0, 0, NO_DIGEST,
+            )  # fmt: skip
         if not hosted.kept:
             why = "is larger than 1 GB" if size > HASHED_MAX else "was changed meanwhile"
             raise NotCached(f"{fact.path} {why}")

@@ -27,6 +27,9 @@ TOOLS = re.compile(
 # Of these, what makes an output of what it reads, if it is a device. Others name temporary files.
 PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
 # TypeScript's compiler, which is a script: it compares times, and writes none.
+# They tell inodes, links, blocks, and when a file was changed in whatever way.
+TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
+IS_SAME_FILE = re.compile(r"(?:^|[\s;&|(\[])-ef(?:[\s;&|)]|$)")
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
 RUNTIMES = re.compile(
@@ -74,10 +77,11 @@ class Habits(NamedTuple):
     unasked: bool  # what it asks of its own outputs changes nothing
     keeps: bool  # nor does it whether a directory that it makes was there
     strict: bool  # times of files are inputs
+    whole: bool  # and so is all else that stat tells of them
     times: bool  # it fstats what it opens
 
 
-STRANGE = Habits(unasked=False, keeps=False, strict=True, times=True)
+STRANGE = Habits(unasked=False, keeps=False, strict=True, whole=False, times=True)
 
 
 def name_of(path: str, invoked: str, script: str = "") -> str:
@@ -117,6 +121,14 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
     """All variables, in their order. An `env` that starts a program is known by that one's name."""
     tells = "env" in names or TELLS_VARIABLES.search(arguments) is not None
     return tells or not all(map(is_blind, names))
+
+
+def tells_whole(name: str, arguments: str) -> bool:
+    return (
+        TELLS_WHOLE.fullmatch(name) is not None
+        or (is_shell(name) or name in ("test", "["))
+        and IS_SAME_FILE.search(arguments) is not None
+    )
 
 
 def keeps_times(name: str, first: str, arguments: str) -> bool:

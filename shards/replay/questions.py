@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from . import unit_log as log
+from .programs import Habits
 
 # As enum velo_fact_kind
 CONTENT, F_ABSENT, LABSENT, F_STAT, F_LSTAT, TIMES, LTIMES, F_LINK, F_NO_LINK, F_NAMES = range(
     1, 11
 )
+WHOLE = "whole"  # the link of a fact of times: not times and owner alone count, but all of stat
 RESOLVED = 100  # realpath: a fact for each component (facts.Looker.steps_of)
 
 # What libc reads for itself: the same until the machine's packages change: ld.so.cache tells.
@@ -32,7 +34,7 @@ class Fact:
     __slots__ = ("kind", "link", "path")
     kind: int
     path: str
-    link: str  # of F_LINK and RESOLVED
+    link: str  # of F_LINK and RESOLVED; or WHOLE
     _all: ClassVar[dict[tuple[int, str, str], Fact]] = {}
     resolved: ClassVar[set[Fact]] = set()  # all of the kind RESOLVED
 
@@ -53,7 +55,7 @@ class Fact:
 class Asked:
     """One question as a fact: of a program that makes nothing of times, and of any other."""
 
-    __slots__ = ("above", "droppable", "fact", "path", "reads", "strict")
+    __slots__ = ("above", "droppable", "fact", "path", "reads", "strict", "whole")
 
     def __init__(
         self,
@@ -66,6 +68,8 @@ class Asked:
     ) -> None:
         self.path, self.above = path, os.path.dirname(path)
         self.fact, self.strict = fact, strict  # None: libc's own reading
+        timed = strict is not None and strict.kind in (TIMES, LTIMES)
+        self.whole = Fact(strict.kind, path, WHOLE) if strict and timed else strict
         self.reads = reads  # it opened a file itself, and may have asked for its times
         self.droppable = droppable  # it only made way for an output, when a compiler asked
 
@@ -76,6 +80,7 @@ REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
 _ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
 _FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times
 _STRICT: dict[bytes, Fact | None] = {}  # and what others do
+_WHOLE: dict[bytes, Fact | None] = {}  # and those that tell inodes
 _OF_PATH: dict[str, list[bytes]] = {}  # keys, by what they are about
 _BELOW: dict[str, list[bytes]] = {}  # the same, by its directory
 
@@ -86,14 +91,15 @@ def learn(keys: list[bytes]) -> None:
         for key in keys:
             if key not in _ASKED:
                 asked = _ASKED[key] = _ask(log.record_of(key, 0))
-                _FACTS[key], _STRICT[key] = asked.fact, asked.strict
+                _FACTS[key], _STRICT[key], _WHOLE[key] = asked.fact, asked.strict, asked.whole
                 _OF_PATH.setdefault(asked.path, []).append(key)
                 _BELOW.setdefault(asked.above, []).append(key)
 
 
-def facts_of(keys: Iterable[bytes], *, strict: bool) -> Iterator[Fact | None]:
-    """What these keys mean; None: libc's own reading."""
-    return map((_STRICT if strict else _FACTS).__getitem__, keys)
+def facts_of(keys: Iterable[bytes], habits: Habits) -> Iterator[Fact | None]:
+    """What these keys mean when such a program asks; None: libc's own reading."""
+    known = _WHOLE if habits.whole else _STRICT if habits.strict else _FACTS
+    return map(known.__getitem__, keys)
 
 
 def about(paths: set[str], directories: set[str]) -> set[bytes]:

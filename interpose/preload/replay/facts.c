@@ -97,6 +97,16 @@ static bool same_stat(const struct velo_fact *fact, const struct velo_probed *pr
     return !S_ISREG(stat->st_mode) || (uint64_t)stat->st_size == fact->size;
 }
 
+static bool same_times(const struct velo_fact *fact, const struct velo_probed *probed)
+{
+    const struct stat *stat = &probed->stat;
+    const bool owned = (fact->flags & VELO_FACT_OWNED) != 0;
+    const bool whole = (fact->flags & VELO_FACT_WHOLE) != 0;
+    return same_stat(fact, probed) && velo_ns(&stat->st_mtim) == fact->mtime_ns &&
+           (!owned || (stat->st_uid == fact->uid && stat->st_gid == fact->gid)) &&
+           (!whole || (stat->st_ino == fact->inode && velo_ns(&stat->st_ctim) == fact->ctime_ns));
+}
+
 static bool same_link(const char *path, const char *text)
 {
     char found[PATH_MAX];
@@ -129,7 +139,7 @@ static bool holds(const struct velo_index *index, const struct velo_fact *fact)
     if (fact->kind == VELO_FACT_CONTENT)
         return same_content(fact, path, &probed);
     if (fact->kind == VELO_FACT_TIMES || fact->kind == VELO_FACT_LTIMES)
-        return same_stat(fact, &probed) && velo_ns(&probed.stat.st_mtim) == fact->mtime_ns;
+        return same_times(fact, &probed);
     return same_stat(fact, &probed);
 }
 

@@ -39,7 +39,9 @@ struct velo_fact {
 _Static_assert(sizeof(struct velo_fact) == 104, "index.py writes it");
 enum {
     VELO_FACT_IN_WORKSPACE = 1,
-    VELO_FACT_SIGNED = 2 /* device to ctime say that it is the same */
+    VELO_FACT_SIGNED = 2, /* device to ctime say that it is the same */
+    VELO_FACT_OWNED = 4,  /* owner and group count */
+    VELO_FACT_WHOLE = 8   /* so do inode and ctime, and with it all that stat tells */
 };
 
 /* Some facts that stand side by side in the lists of many entries: 700 compilations share nearly all of theirs. */
