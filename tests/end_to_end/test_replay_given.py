@@ -37,6 +37,15 @@ int main(void)
         }
 }
 """
+TELL = r"""
+#include <stdio.h>
+#include <sys/stat.h>
+int main(int count, char **words)
+{
+    struct stat found;
+    return count != 2 || stat(words[1], &found) != 0 || printf("%u\n", found.st_gid) < 0;
+}
+"""
 PRECOMPILED = {
     "gcc": ("gcc", "build/pre.h.gch", "-include build/pre.h"),
     "clang": ("clang", "build/pre.h.pch", "-include-pch build/pre.h.pch"),
@@ -128,6 +137,37 @@ def test_a_precompiled_header_is_as_its_compiler_wants_it(velo, project, compile
         run(velo, root)
 
     assert objects == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("command", "edit"),
+    [
+        ("stat -c %i in", "cp -p in t; mv t in"),
+        ("stat -c %h in", "ln in in.2"),
+        ("./tell in", "chgrp 1 in"),
+        ("if [ in -ef other ]; then echo y; else echo n; fi", "ln -f in other"),
+    ],
+    ids=["inode", "links", "group", "same"],
+)
+def test_what_a_step_was_told_of_a_file_is_what_it_would_be_told(velo, project, command, edit):
+    if "chgrp" in edit and os.geteuid() != 0:
+        pytest.skip("needs root: a file is given to another group")
+    makefile = f"build/f: ; {command} >$@\nbuild/g: ; {command} >$@\n"
+    root = project(makefile, tell_c=TELL)
+    run_native("gcc", "tell.c", "-o", "tell", cwd=root)
+    for name in ("in", "other"):
+        (root / name).write_text("same\n")
+        os.utime(root / name, (1e9, 1e9))
+    hits = []
+    for change in (":", ":", edit):
+        run_native("sh", "-c", change, cwd=root)
+        clean(root)
+        run(velo, root)
+        hits.append(counts(velo, root)[0])
+
+    run_native("make", "build/g", cwd=root)
+    assert hits == [0, 1, 0]
+    assert (root / "build/f").read_text() == (root / "build/g").read_text()
 
 
 def test_a_workspace_in_shared_memory_is_replayed(velo, isolated):
