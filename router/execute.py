@@ -176,7 +176,7 @@ class _Run:
             say(f"replay: {error}; what this build's steps made is not kept")
             return
         for step in report["differing"]:
-            say(f"replay would have answered wrongly, its entry is dropped: {step}")
+            say(f"made something else than its entry says, which is dropped: {step}")
         steps = report["replayed"] + report["run"] + report["not_cached"]
         wanted = self._settings.summary
         if steps and not self._quiet and (sys.stderr.isatty() if wanted is None else wanted):
