@@ -101,6 +101,7 @@ LONG_TESTS = (
     "a_soak_can_be_started",
     "a_reply_fits_to_the_byte",
     "killed_in_an_answer",
+    "killed_in_a_freeze",
     "libc_is_read_as_objdump",
     "covered_or_skipped[tools]",
     "of_npm_",

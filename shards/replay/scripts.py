@@ -21,11 +21,10 @@ READ_MAX = 4 << 20
 # Of bash: what it has as variables, and dates of printf. Of awk, also inside of shell scripts:
 # its functions.
 _TELLS = re.compile(
-    rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\(\([^)\n]*\bS?RANDOM\b|%\([^)\n]*\)T|"
-    rb"\b(?:s?rand|systime|strftime)\s*\("
+    rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\(\([^)\n]{0,99}\bS?RANDOM\b|"
+    rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\("
 )
-# As configure and libtool have it: of a directory that is removed again.
-_TEMPORARY = re.compile(rb"\S*\$\$\S*RANDOM\S*|\S*RANDOM\S*\$\$\S*")
+WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
 
 
@@ -69,4 +68,14 @@ def _tells(path: str) -> bool:
 def _tells_now(path: str, mtime_ns: int, inode: int, size: int) -> bool:
     """What `path` says; the rest is there to tell one text from the next."""
     with open(path, "rb") as file:
-        return _TELLS.search(_TEMPORARY.sub(b"", file.read(READ_MAX))) is not None
+        text = file.read(READ_MAX)
+    return any(not _is_temporary(text, found) for found in _TELLS.finditer(text))
+
+
+def _is_temporary(text: bytes, found: re.Match[bytes]) -> bool:
+    """In a word such as `conf$$-$RANDOM`, as configure and libtool name what they remove again."""
+    before = text[max(0, found.start() - WORD_MAX) : found.start()]
+    after = text[found.end() : found.end() + WORD_MAX]
+    word = (before.split() or [b""])[-1] if not before[-1:].isspace() else b""
+    word += (after.split() or [b""])[0] if not after[:1].isspace() else b""
+    return found[0].endswith(b"RANDOM") and b"$$" in word

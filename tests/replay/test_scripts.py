@@ -1,0 +1,59 @@
+"""Which scripts in files make something of the time or of chance."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from support.unit_logs import at, program, step, write
+from velo.shards.replay import scripts
+from velo.shards.replay import unit_log as log
+
+BASH, AWK = program("/usr/bin/bash"), program("/usr/bin/mawk")
+FAST_S = 5.0  # a deadline: it takes milliseconds
+
+
+@pytest.fixture
+def unit(tmp_path: Path):
+    """The log of a step with these records."""
+    return lambda *records: log.read(str(write(tmp_path / "1-0.f", step("sh", "x"), *records)))
+
+
+def tells(unit, path: Path, text: str, asker=BASH) -> bool:
+    path.write_text(text)
+    return scripts.tell(unit(asker, at(log.READ, str(path))))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("echo $EPOCHSECONDS", True),
+        ("printf '%(%F)T' -1", True),
+        ("echo $RANDOM", True),
+        ("echo $((RANDOM % 6))", True),
+        ("echo ${SRANDOM}", True),
+        ("sleep 1; echo $SECONDS", True),
+        ("awk 'BEGIN { print systime() }'", True),
+        ("t=conf$$-$RANDOM; rm $t", False),
+        ('tmp="${TMPDIR}-${RANDOM-0}$$"', False),
+        ("t=conf$$ ; echo $RANDOM", True),
+        ("RANDOMIZE=1; brand (x); printf '%s' (T)", False),
+    ],
+)
+def test_what_a_script_makes_of_time_and_chance(unit, tmp_path, text, expected):
+    assert tells(unit, tmp_path / "script", text) is expected
+
+
+def test_of_what_awk_reads_only_its_scripts_count(unit, tmp_path):
+    assert not tells(unit, tmp_path / "data.c", "srand(time(0));", AWK)
+    assert tells(unit, tmp_path / "dice.awk", "BEGIN { srand() }", AWK)
+
+
+def test_a_script_of_one_long_word_is_read_in_a_moment(unit, tmp_path):
+    began = time.monotonic()
+
+    assert not tells(unit, tmp_path / "packed", "$$((" * (1 << 20))
+
+    assert time.monotonic() - began < FAST_S
