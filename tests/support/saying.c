@@ -54,6 +54,34 @@ static void *without_end(void *nothing)
     return write(1, many, sizeof many) < 0 ? NULL : nothing;
 }
 
+enum { BUFFER = 4096 }; /* of a stream that leads to a file or a pipe */
+
+static const char *many_of(char byte, size_t count)
+{
+    char *many = calloc(1, count + 1);
+    memset(many, byte, count);
+    return many;
+}
+
+/* Byte by byte, past any function. */
+static void letters(FILE *stream, const char *bytes)
+{
+    while (*bytes != 0)
+        putc_unlocked(*bytes++, stream);
+}
+
+/* libc's own, into stderr itself. */
+static void between(void)
+{
+    fputs("said: ", stderr);
+    psignal(SIGUSR1, NULL);
+}
+
+static void at_exit(void)
+{
+    fputs(text, stdout);
+}
+
 static void by_itself(FILE *stream)
 {
     fputs(text, stream);
@@ -99,7 +127,53 @@ int main(int count, char **words)
         by_itself(stderr);
     else if (is(way, "puts-flushed"))
         fputs(text, stdout), fflush(stdout), _exit(0);
-    else if (is(way, "puts-reopened"))
+    else if (is(way, "printf"))
+        printf("%.*s", (int)length, text);
+    else if (is(way, "printf-errors"))
+        fprintf(stderr, "%.*s", (int)length, text);
+    else if (is(way, "fwrite-errors"))
+        fwrite(text, 1, length, stderr);
+    else if (is(way, "letters"))
+        letters(stdout, text);
+    else if (is(way, "letters-errors"))
+        letters(stderr, text);
+    else if (is(way, "letters-then-puts")) /* a buffer's worth went out before */
+        letters(stdout, many_of('-', BUFFER)), fputs("=\n", stdout);
+    else if (is(way, "long-then-puts"))
+        fputs(many_of('-', 2 * BUFFER), stdout), fputs("=\n", stdout);
+    else if (is(way, "flushed-between"))
+        fputs("said: ", stdout), fflush(stdout), puts("flushed-between");
+    else if (is(way, "unbuffered-puts"))
+        setvbuf(stdout, NULL, _IONBF, 0), puts("said: unbuffered-puts");
+    else if (is(way, "between-perrors"))
+        errno = 0, fputs("said: ", stderr), perror(NULL);
+    else if (is(way, "perror-between"))
+        errno = 0, between(), fputs("!\n", stderr);
+    else if (is(way, "wide-errors"))
+        fputws(L"said: wide-errors\n", stderr);
+    else if (is(way, "buffered-errors"))
+        setvbuf(stderr, NULL, _IOFBF, BUFFER), fputs(text, stderr);
+    else if (is(way, "line-buffered"))
+        setvbuf(stdout, NULL, _IOLBF, BUFFER), fputs("said: ", stdout), puts("line-buffered");
+    else if (is(way, "fork-waiting")) { /* what waits comes out of both */
+        fputs("said: ", stdout);
+        const pid_t pid = fork();
+        if (pid == 0)
+            exit(0);
+        done = waitpid(pid, NULL, 0);
+        puts("fork-waiting");
+    } else if (is(way, "lost")) {
+        fputs("never", stdout), dprintf(1, "%s", text), _exit(0);
+    } else if (is(way, "at-exit")) {
+        atexit(at_exit);
+    } else if (is(way, "moved")) { /* the stream leads elsewhere before it is written out */
+        fputs("nowhere\n", stdout);
+        done = dup2(open("/dev/null", O_WRONLY), 1) == 1 && write(2, text, length) > 0;
+    } else if (is(way, "moved-back")) {
+        const int kept = dup(1);
+        done = dup2(open("/dev/null", O_WRONLY), 1) == 1;
+        fputs(text, stdout), dup2(kept, 1);
+    } else if (is(way, "puts-reopened"))
         fputs(text, stdout), freopen("/dev/null", "w", stdout);
     else if (is(way, "wide"))
         fputws(L"said: wide\n", stdout);

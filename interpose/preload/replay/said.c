@@ -97,13 +97,6 @@ void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t don
     atomic_fetch_sub(&velo_unit->spoke, 1);
 }
 
-/* Was anything ever written to the stream? */
-void velo_unit_closes_now(const FILE *stream)
-{
-    if ((stream->_flags & 0x0800) != 0) /* _IO_CURRENTLY_PUTTING of glibc */
-        velo_unit_wrote(stream->_fileno);
-}
-
 /* What stands ready on the standard input that it was given is no input that we know. */
 void velo_unit_reads_now(int fd)
 {
@@ -116,24 +109,4 @@ void velo_unit_reads_now(int fd)
         return;
     const bool is_null = (velo_unit->streams & 3) == VELO_STREAM_NULL;
     velo_taint_now(is_null ? VELO_TAINT_NO_INPUT : VELO_TAINT_STDIN);
-}
-
-void velo_unit_vouch_now(int delta)
-{
-    if (velo_vfork_child)
-        return; /* its parent's image goes on */
-    if (delta > 0) {
-        if (stdin != NULL && stdin->_IO_buf_base != NULL) /* it was asked for something */
-            velo_unit_reads_now(stdin->_fileno);
-        velo_unit_closes(stdout);
-        velo_unit_closes(stderr);
-    }
-    atomic_fetch_add(&velo_unit->vouched, (uint32_t)delta);
-}
-
-__attribute__((destructor(102))) static void leave(void)
-{
-    if (velo_unit != NULL)
-        velo_member_objects(); /* what was loaded since */
-    velo_unit_vouch(1);
 }

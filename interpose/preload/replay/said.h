@@ -30,22 +30,6 @@ static inline void velo_unit_wrote(int fd)
     (void)velo_unit_says(fd);
 }
 
-/* The stream is about to be closed, or to be another file's. */
-void velo_unit_closes_now(const FILE *stream);
-static inline void velo_unit_closes(const FILE *stream)
-{
-    if (__builtin_expect(velo_unit != NULL && stream != NULL, 0))
-        velo_unit_closes_now(stream);
-}
-
-/* This image ends here: exit, _exit, exec. What it left in its streams comes out. */
-void velo_unit_vouch_now(int delta);
-static inline void velo_unit_vouch(int delta)
-{
-    if (__builtin_expect(velo_unit != NULL, 0))
-        velo_unit_vouch_now(delta);
-}
-
 /* Something is read from `fd`. */
 void velo_unit_reads_now(int fd);
 static inline void velo_unit_reads(int fd)

@@ -12,7 +12,7 @@
 #include "preload/program/opaque.h"
 #include "preload/write/share.h"
 #include "preload/base/raw.h"
-#include "preload/replay/said.h"
+#include "preload/replay/printed.h"
 #include "preload/replay/tools.h"
 #include "stub.h"
 

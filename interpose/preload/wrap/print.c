@@ -1,4 +1,5 @@
-/* print.c - what writes to streams: the space that it takes is charged, as of write (wrap/io.c).
+/* print.c - what writes to streams: the space that it takes is charged, as of write (wrap/io.c), and a build step's text
+ * is written down (replay/printed.c).
  *
  * libc hands a stream's bytes to the kernel by calls of its own, which nobody can stand in front of, so
  * what goes into the stream is charged. Of what is printed the length is known afterwards: most of
@@ -13,6 +14,7 @@
 
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/printed.h"
 
 #undef fputs_unlocked
 #undef fwrite_unlocked
@@ -21,6 +23,8 @@
 #undef fputc_unlocked
 #undef putc_unlocked
 #undef putchar_unlocked
+
+enum { PRINTED_MAX = 4096 }; /* of a formatted text that is written down */
 
 static inline bool with_credit(const FILE *stream)
 {
@@ -58,47 +62,92 @@ static void end(FILE *stream, int cancellable)
         all_;                                                                                      \
     })
 
-EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
+/* `call` prints `length` bytes of `text` to the stream, if `done_`, its result, says so; else `length` is negative. */
+#define TOLD(into, call, text, length)                                                             \
+    ({                                                                                             \
+        struct velo_print print_;                                                                  \
+        velo_print_begins(into, &print_);                                                          \
+        const __typeof__(call) done_ = call;                                                       \
+        if (print_.stream != NULL)                                                                 \
+            velo_print_ends_now(&print_, text, length);                                            \
+        done_;                                                                                     \
+    })
+
+static size_t charged_fwrite(const void *bytes, size_t size, size_t count, FILE *stream)
 {
     return with_credit(stream)
                ? CHARGED(stream, size * count, NEXT(fwrite)(bytes, size, count, stream))
                : NEXT(fwrite)(bytes, size, count, stream);
 }
+
+EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
+{
+    return TOLD(stream, charged_fwrite(bytes, size, count, stream), bytes,
+                done_ == count ? (ssize_t)(size * count) : -1);
+}
 ALIAS(_IO_fwrite, fwrite);
 
-EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
-                              FILE *restrict stream)
+static size_t charged_fwrite_unlocked(const void *bytes, size_t size, size_t count, FILE *stream)
 {
     return with_credit(stream) ? CHARGED_UNLOCKED(stream, size * count,
                                                   NEXT(fwrite_unlocked)(bytes, size, count, stream))
                                : NEXT(fwrite_unlocked)(bytes, size, count, stream);
 }
 
-EXPORT int fputs(const char *restrict text, FILE *restrict stream)
+EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
+                              FILE *restrict stream)
+{
+    return TOLD(stream, charged_fwrite_unlocked(bytes, size, count, stream), bytes,
+                done_ == count ? (ssize_t)(size * count) : -1);
+}
+
+static int charged_fputs(const char *text, FILE *stream)
 {
     return with_credit(stream) ? CHARGED(stream, strlen(text), NEXT(fputs)(text, stream))
                                : NEXT(fputs)(text, stream);
 }
 
-EXPORT int fputs_unlocked(const char *restrict text, FILE *restrict stream)
+EXPORT int fputs(const char *restrict text, FILE *restrict stream)
+{
+    return TOLD(stream, charged_fputs(text, stream), text, done_ < 0 ? -1 : (ssize_t)strlen(text));
+}
+
+static int charged_fputs_unlocked(const char *text, FILE *stream)
 {
     return with_credit(stream)
                ? CHARGED_UNLOCKED(stream, strlen(text), NEXT(fputs_unlocked)(text, stream))
                : NEXT(fputs_unlocked)(text, stream);
 }
 
-EXPORT int puts(const char *text)
+EXPORT int fputs_unlocked(const char *restrict text, FILE *restrict stream)
+{
+    return TOLD(stream, charged_fputs_unlocked(text, stream), text,
+                done_ < 0 ? -1 : (ssize_t)strlen(text));
+}
+
+static int charged_line(const char *text)
 {
     return with_credit(stdout) ? CHARGED(stdout, strlen(text) + 1, NEXT(puts)(text))
                                : NEXT(puts)(text);
 }
 
+EXPORT int puts(const char *text)
+{
+    return TOLD(stdout, charged_line(text), NULL, done_ < 0 ? -1 : (ssize_t)strlen(text) + 1);
+}
+
 /* ---- characters ------------------------------------------------------------------------------ */
 
-EXPORT int fputc(int byte, FILE *stream)
+static int charged_fputc(int byte, FILE *stream)
 {
     return with_credit(stream) ? CHARGED(stream, 1, NEXT(fputc)(byte, stream))
                                : NEXT(fputc)(byte, stream);
+}
+
+EXPORT int fputc(int byte, FILE *stream)
+{
+    const unsigned char text = (unsigned char)byte;
+    return TOLD(stream, charged_fputc(byte, stream), &text, done_ == EOF ? -1 : 1);
 }
 ALIAS(putc, fputc);
 ALIAS(_IO_putc, fputc);
@@ -108,10 +157,16 @@ EXPORT int putchar(int byte)
     return fputc(byte, stdout);
 }
 
-EXPORT int fputc_unlocked(int byte, FILE *stream)
+static int charged_fputc_unlocked(int byte, FILE *stream)
 {
     return with_credit(stream) ? CHARGED_UNLOCKED(stream, 1, NEXT(fputc_unlocked)(byte, stream))
                                : NEXT(fputc_unlocked)(byte, stream);
+}
+
+EXPORT int fputc_unlocked(int byte, FILE *stream)
+{
+    const unsigned char text = (unsigned char)byte;
+    return TOLD(stream, charged_fputc_unlocked(byte, stream), &text, done_ == EOF ? -1 : 1);
 }
 ALIAS(putc_unlocked, fputc_unlocked);
 
@@ -123,12 +178,19 @@ EXPORT int putchar_unlocked(int byte)
 /* What the macros call when the buffer is full, which it then is charged for. */
 int __overflow(FILE *stream, int byte);
 
-EXPORT int __overflow(FILE *stream, int byte)
+static int charged_overflow(FILE *stream, int byte)
 {
     if (!with_credit(stream))
         return NEXT(__overflow)(stream, byte);
     const size_t buffer = (size_t)(stream->_IO_buf_end - stream->_IO_buf_base);
     return CHARGED_UNLOCKED(stream, buffer + 1, NEXT(__overflow)(stream, byte));
+}
+
+EXPORT int __overflow(FILE *stream, int byte)
+{
+    const unsigned char text = (unsigned char)byte;
+    return TOLD(stream, charged_overflow(stream, byte), &text,
+                done_ != EOF && print_.at_once ? 1 : -1);
 }
 
 /* ---- formats --------------------------------------------------------------------------------- */
@@ -154,17 +216,57 @@ int __fprintf_chk(FILE *restrict stream, int flag, const char *restrict format, 
 int __vprintf_chk(int flag, const char *restrict format, va_list values);
 int __printf_chk(int flag, const char *restrict format, ...);
 
-EXPORT int vfprintf(FILE *restrict stream, const char *restrict format, va_list values)
+static int charged_vfprintf(FILE *stream, const char *format, va_list values)
 {
     return with_credit(stream) ? PRINTED(stream, NEXT(vfprintf)(stream, format, values))
                                : NEXT(vfprintf)(stream, format, values);
 }
 
-EXPORT int __vfprintf_chk(FILE *restrict stream, int flag, const char *restrict format,
-                          va_list values)
+static int charged_vfprintf_chk(FILE *stream, int flag, const char *format, va_list values)
 {
     return with_credit(stream) ? PRINTED(stream, NEXT(__vfprintf_chk)(stream, flag, format, values))
                                : NEXT(__vfprintf_chk)(stream, flag, format, values);
+}
+
+/* The print has ended, and `count` bytes went in: which ones is found by printing again. Apart: its stack is used here. */
+__attribute__((noinline)) static void tell_again(const struct velo_print *print, int count,
+                                                 const char *format, va_list again)
+{
+    char text[PRINTED_MAX];
+    const int saved = errno;
+    const bool known = print->at_once && count >= 0 && count < PRINTED_MAX &&
+                       vsnprintf(text, sizeof text, format, again) == count;
+    velo_print_ends_now(print, known ? text : NULL, count);
+    errno = saved;
+}
+
+EXPORT int vfprintf(FILE *restrict stream, const char *restrict format, va_list values)
+{
+    struct velo_print print;
+    velo_print_begins(stream, &print);
+    if (print.stream == NULL)
+        return charged_vfprintf(stream, format, values);
+    va_list again;
+    va_copy(again, values);
+    const int done = charged_vfprintf(stream, format, values);
+    tell_again(&print, done, format, again);
+    va_end(again);
+    return done;
+}
+
+EXPORT int __vfprintf_chk(FILE *restrict stream, int flag, const char *restrict format,
+                          va_list values)
+{
+    struct velo_print print;
+    velo_print_begins(stream, &print);
+    if (print.stream == NULL)
+        return charged_vfprintf_chk(stream, flag, format, values);
+    va_list again;
+    va_copy(again, values);
+    const int done = charged_vfprintf_chk(stream, flag, format, values);
+    tell_again(&print, done, format, again);
+    va_end(again);
+    return done;
 }
 
 EXPORT int fprintf(FILE *restrict stream, const char *restrict format, ...)

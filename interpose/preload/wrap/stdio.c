@@ -6,6 +6,7 @@
 
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/printed.h"
 #include "preload/replay/said.h"
 #include "preload/program/peers.h"
 #include "open.h"

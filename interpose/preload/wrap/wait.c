@@ -7,6 +7,7 @@
 
 #include "preload/base/pointers.h"
 #include "preload/base/raw.h"
+#include "preload/replay/printed.h"
 #include "preload/replay/running.h"
 #include "preload/replay/said.h"
 
