@@ -378,15 +378,12 @@ static int mark_for_comparison(struct velo_region *region, uint32_t directory)
 }
 
 /* Across the border both names must be the disk's: the file leaves memory for good (file.c opens a
- * file with names outside at its real path). While somebody has it open it cannot: -EXDEV. */
+ * file with names outside at its real path). While a program has it open it cannot: -EXDEV. */
 static int link_natively(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
-    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR) {
-        const int written = velo_writeback_place(region, from);
-        const int evicted = written == 0 ? velo_evict(region, from->node) : -EBUSY;
-        if (evicted != 0 && VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
-            return -EXDEV;
-    }
+    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
+        velo_leave_for_disk(region, from) != 0)
+        return -EXDEV;
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
     const int stale = to->kind == VELO_HOSTED && mark_for_comparison(region, to->parent);
     const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);

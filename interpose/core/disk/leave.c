@@ -6,6 +6,11 @@
 #include "copy.h"
 #include "core/arena/lock.h"
 #include "core/presence/watch.h"
+#include "kernel/os.h"
+#include "writeback.h"
+
+#define ATTEMPTS_MAX 200
+#define PAUSE_NS 1000000
 
 int velo_leave_memory(struct velo_region *region, uint32_t index)
 {
@@ -15,6 +20,18 @@ int velo_leave_memory(struct velo_region *region, uint32_t index)
         return rc;
     rc = velo_writeback(region, index, 0);
     return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
+}
+
+int velo_leave_for_disk(struct velo_region *region, struct velo_place *place)
+{
+    const struct velo_node *node = velo_node_at(region, place->node);
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        if ((velo_writeback_place(region, place) == 0 && velo_evict(region, place->node) == 0) ||
+            VELO_READ(node->state) == VELO_DISK)
+            return 0;
+        velo_os_pause(PAUSE_NS);
+    }
+    return -EBUSY;
 }
 
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
