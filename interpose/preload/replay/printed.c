@@ -9,7 +9,7 @@
 #include "printed.h"
 
 #include <pthread.h>
-#include <string.h>
+#include <stdatomic.h>
 
 #include "member.h"
 #include "said.h"
@@ -18,8 +18,8 @@ enum { UNBUFFERED = 0x0002, WRITTEN_TO = 0x0800 }; /* of glibc's _flags */
 
 /* Of stdout and stderr: what went into the buffer. */
 static struct {
-    size_t bytes;
-    bool lost;        /* something may have come out */
+    _Atomic size_t bytes;
+    atomic_bool lost; /* something may have come out */
     size_t told;      /* what waited when that was written down */
 } buffered[2];
 
@@ -30,13 +30,12 @@ static int which_of(const FILE *stream)
 
 void velo_print_begins_now(FILE *stream, struct velo_print *print)
 {
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &print->cancellable);
-    flockfile(stream);
     print->stream = stream;
-    print->said = 0;
     print->at_once = (stream->_flags & UNBUFFERED) != 0;
     if (!print->at_once)
-        return;
+        return; /* it is counted afterwards: cc1 prints each instruction to its `-pipe` */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &print->cancellable);
+    flockfile(stream);
     if ((stream->_flags & WRITTEN_TO) != 0)
         velo_unit_wrote(stream->_fileno); /* not by us */
     print->said = velo_unit_says(stream->_fileno);
@@ -45,14 +44,21 @@ void velo_print_begins_now(FILE *stream, struct velo_print *print)
 void velo_print_ends_now(const struct velo_print *print, const void *text, ssize_t count)
 {
     FILE *stream = print->stream;
+    const int which = which_of(stream);
     if (!print->at_once) {
-        buffered[which_of(stream)].bytes += count > 0 ? (size_t)count : 0;
-        buffered[which_of(stream)].lost |= count < 0;
-    } else if (text != NULL && count >= 0) {
+        if (count < 0)
+            atomic_store_explicit(&buffered[which].lost, true, memory_order_relaxed);
+        else
+            atomic_fetch_add_explicit(&buffered[which].bytes, (size_t)count, memory_order_relaxed);
+        if (buffered[which].told != 0)
+            velo_unit_wrote(stream->_fileno); /* a thread goes on while its process ends */
+        return;
+    }
+    if (text != NULL && count >= 0) {
         const struct iovec whole = {(void *)text, (size_t)count};
         velo_unit_said(print->said, &whole, count);
-        stream->_flags &=
-            ~WRITTEN_TO; /* it begins anew with the next byte, as it did with the first */
+        /* It begins anew with the next byte, as it did with the first. */
+        stream->_flags &= ~WRITTEN_TO;
     }
     funlockfile(stream);
     pthread_setcancelstate(print->cancellable, NULL);
@@ -62,7 +68,8 @@ void velo_print_ends_now(const struct velo_print *print, const void *text, ssize
 static bool is_whole(const FILE *stream, size_t waiting)
 {
     const int which = which_of(stream);
-    return !buffered[which].lost && buffered[which].bytes == waiting;
+    return !buffered[which].lost && buffered[which].bytes == waiting &&
+           stream->_mode <= 0; /* no wide characters, which wait elsewhere */
 }
 
 /* It comes out right afterwards. */
@@ -84,6 +91,14 @@ static bool is_told(const FILE *stream)
            buffered[which_of(stream)].told == waiting;
 }
 
+/* The stream will be another one. */
+static void forget(int which)
+{
+    atomic_store(&buffered[which].bytes, 0);
+    atomic_store(&buffered[which].lost, false);
+    buffered[which].told = 0;
+}
+
 /* Was anything ever written to the stream? */
 static void ends(const FILE *stream)
 {
@@ -96,7 +111,7 @@ void velo_unit_closes_now(const FILE *stream)
     tell(stream);
     ends(stream);
     if (stream == stdout || stream == stderr)
-        memset(&buffered[which_of(stream)], 0, sizeof buffered[0]);
+        forget(which_of(stream));
 }
 
 void velo_unit_vouch_now(int delta)

@@ -12,13 +12,12 @@
 /* One call that prints. */
 struct velo_print {
     FILE *stream; /* NULL: no stream of a unit */
-    unsigned
-        said; /* which of the unit's streams it goes to now; 0: into the buffer, or elsewhere */
+    unsigned said; /* which of the unit's streams it goes to at once; 0: none */
     bool at_once;
     int cancellable;
 };
 
-/* Before; takes the stream's lock. */
+/* Before; takes the lock of a stream without a buffer. */
 void velo_print_begins_now(FILE *stream, struct velo_print *print);
 static inline void velo_print_begins(FILE *stream, struct velo_print *print)
 {
