@@ -180,8 +180,7 @@ class _Analysis:
         return in_order
 
     def _habits_in(self, life: log.Life) -> Habits:
-        first = log.record_of(life.questions[0], life.process) if life.questions else None
-        return STRANGE if first is None or first.kind != log.PROGRAM else self._habits_of(first)
+        return STRANGE if life.program is None else self._habits_of(life.program)
 
     def _ask_plainly(self, keys: list[bytes], habits: Habits) -> None:
         self.plain.update(questions.facts_of(keys, habits))
@@ -231,7 +230,8 @@ class _Analysis:
         arguments = " ".join(words)
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.arguments = arguments
-        times = programs.ASKS_FOR_TIMES.search(arguments) is not None
+        self.scripts_compare = scripts.compare(self.unit)
+        times = self.scripts_compare or programs.ASKS_FOR_TIMES.search(arguments) is not None
         # What else a program reads tells whether it still starts, which counts for some alone.
         starts = any(
             programs.is_runtime(programs.name_of(*record.paths))
@@ -366,7 +366,8 @@ class _Analysis:
             unasked=programs.replaces(name, first, self.arguments),
             keeps=programs.keeps(name, first, self.arguments),
             strict=process in self.strict,
-            whole=programs.tells_whole(name, self.arguments),
+            whole=process in self.strict
+            and programs.tells_whole(name, self.arguments, self.scripts_compare),
             times=process in self.strict and self._asks_for_times(process),
         )
 

@@ -26,10 +26,10 @@ TOOLS = re.compile(
 )
 # Of these, what makes an output of what it reads, if it is a device. Others name temporary files.
 PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
-# TypeScript's compiler, which is a script: it compares times, and writes none.
 # They tell inodes, links, blocks, and when a file was changed in whatever way.
 TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
 IS_SAME_FILE = re.compile(r"(?:^|[\s;&|(\[])-ef(?:[\s;&|)]|$)")
+# TypeScript's compiler, which is a script: it compares times, and writes none.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
 RUNTIMES = re.compile(
@@ -123,12 +123,11 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
     return tells or not all(map(is_blind, names))
 
 
-def tells_whole(name: str, arguments: str) -> bool:
-    return (
-        TELLS_WHOLE.fullmatch(name) is not None
-        or (is_shell(name) or name in ("test", "["))
-        and IS_SAME_FILE.search(arguments) is not None
-    )
+def tells_whole(name: str, arguments: str, scripts_compare: bool) -> bool:
+    """Of what stat says, does it tell more than times? A script that compares may do so by -ef."""
+    if is_shell(name) or name in ("test", "["):
+        return scripts_compare or IS_SAME_FILE.search(arguments) is not None
+    return TELLS_WHOLE.fullmatch(name) is not None
 
 
 def keeps_times(name: str, first: str, arguments: str) -> bool:

@@ -1,8 +1,9 @@
-"""Scripts in files that make something of the time or of chance.
+"""Scripts in files that make something of the time, of chance, or of which file is newer.
 
-Shells and awks ask for both in any case. In: a unit's log. Out: whether a script that one of them
-read names such a thing; one that stands in a temporary file's name counts for nothing. Never: what
-Python and others read, which ask for themselves.
+Shells and awks ask for the first two in any case, and stat whatever they are asked about. In: a
+unit's log. Out: whether a script that one of them read names such a thing; chance that stands in a
+temporary file's name counts for nothing. Never: what Python and others read, which ask for
+themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _TELLS = re.compile(
     rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\(\([^)\n]{0,99}\bS?RANDOM\b|"
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\("
 )
+_COMPARES = re.compile(rb"\s-(?:nt|ot|ef)\s|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b")
 WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
 
@@ -34,42 +36,50 @@ def tell(unit: log.UnitLog) -> bool:
     One that has changed since is judged as it is now: then there will be no entry, since the
     unit's inputs have changed, too.
     """
-    return any(map(_tells, _scripts(unit)))
+    return any(_what(path)[0] for path in _scripts(unit))
+
+
+def compare(unit: log.UnitLog) -> bool:
+    """Does it look which of two files is newer, or the same?"""
+    return any(_what(path)[1] for path in _scripts(unit))
 
 
 def _scripts(unit: log.UnitLog) -> Iterator[str]:
-    given = {os.path.basename(path) for path in _GIVEN.findall(" ".join(unit.words[2]))}
     for life in unit.lives:
-        first = log.record_of(life.questions[0], life.process) if life.questions else None
-        if first is None or first.kind != log.PROGRAM:
-            continue
-        name = programs.name_of(*first.texts)
+        name = programs.name_of(*life.program.texts) if life.program is not None else ""
         if programs.is_shell(name) or programs.is_awk(name):
-            for key in life.questions[1:]:
-                record = log.record_of(key, life.process)
-                path = normal(record.path) if record.kind == log.READ else "/etc/"
-                if not path.startswith(programs.SYSTEM) and (
-                    programs.is_shell(name)
-                    or path.endswith(".awk")
-                    or os.path.basename(path) in given
-                ):
-                    yield path
+            paths = _read_by(life)
+            yield from paths if programs.is_shell(name) else _awks_own(unit, paths)
 
 
-def _tells(path: str) -> bool:
+def _read_by(life: log.Life) -> Iterator[str]:
+    for key in life.questions[1:]:
+        record = log.record_of(key, life.process)
+        if record.kind == log.READ and not record.path.startswith(programs.SYSTEM):
+            yield normal(record.path)
+
+
+def _awks_own(unit: log.UnitLog, paths: Iterator[str]) -> Iterator[str]:
+    """Most of what it reads is no script, but data."""
+    given = {os.path.basename(path) for path in _GIVEN.findall(" ".join(unit.words[2]))}
+    return (path for path in paths if path.endswith(".awk") or os.path.basename(path) in given)
+
+
+def _what(path: str) -> tuple[bool, bool]:
     try:
         found = os.stat(path)
-        return _tells_now(path, found.st_mtime_ns, found.st_ino, found.st_size)
+        return _what_now(path, found.st_mtime_ns, found.st_ino, found.st_size)
     except OSError:
-        return False
+        return False, False
 
 
 @lru_cache(maxsize=1024)
-def _tells_now(path: str, mtime_ns: int, inode: int, size: int) -> bool:
-    """What `path` says; the rest is there to tell one text from the next."""
+def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> tuple[bool, bool]:
+    """Does `path` tell, does it compare? The rest is there to tell one text from the next."""
     with open(path, "rb") as file:
         text = file.read(READ_MAX)
-    return any(not _is_temporary(text, found) for found in _TELLS.finditer(text))
+    tells = any(not _is_temporary(text, found) for found in _TELLS.finditer(text))
+    return tells, _COMPARES.search(text) is not None
 
 
 def _is_temporary(text: bytes, found: re.Match[bytes]) -> bool:

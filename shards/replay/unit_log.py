@@ -111,6 +111,11 @@ class Life(NamedTuple):
     process: int
     questions: list[bytes]  # keys; the first is that of its program, if it began with one
 
+    @property
+    def program(self) -> Record | None:
+        first = record_of(self.questions[0], self.process) if self.questions else None
+        return first if first is not None and first.kind == PROGRAM else None
+
 
 def record_of(key: bytes, process: int) -> Record:
     """A key has kind, flags and payload of a record."""

@@ -1,6 +1,8 @@
 /* test_outsiders.c - what programs that know nothing of velo do to the tree on disk: the next comparison
  * takes it in, and takes nothing of ours for theirs. */
+#include <signal.h>
 #include <sys/inotify.h>
+#include <sys/time.h>
 
 #include "check.h"
 
@@ -326,6 +328,32 @@ static void the_end_of_a_watched_directory_is_told_at_once(void)
     bench_close();
 }
 
+static int looked_at;
+
+static void look_away(int signal)
+{
+    (void)signal;
+    close(looked_at);
+}
+
+/* A shard has a descriptor for a moment, which natively nobody has. */
+static void a_link_to_outside_waits_for_who_looks_at_the_file(void)
+{
+    const struct itimerval soon = {.it_value = {.tv_usec = 10000}};
+    bench_open();
+    hosted_write("build/f", "linked");
+    looked_at = hosted_open("build/f", O_RDONLY, 0);
+    CHECK(looked_at >= 0);
+    CHECK(signal(SIGALRM, look_away) != SIG_ERR);
+    CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
+
+    CHECK_EQ(hosted_link("build/f", "plain/f"), 0);
+
+    CHECK(disk_says("plain/f", "linked"));
+    bench_check();
+    bench_close();
+}
+
 int main(void)
 {
     RUN(first_sight_takes_names_and_leaves_bytes);
@@ -333,6 +361,7 @@ int main(void)
     RUN(what_both_changed_stays_ours_and_is_reported);
     RUN(our_own_changes_are_no_outsiders);
     RUN(the_end_of_a_watched_directory_is_told_at_once);
+    RUN(a_link_to_outside_waits_for_who_looks_at_the_file);
     RUN(a_hosted_directory_that_was_removed_is_gone_with_everything);
     RUN(a_number_the_disk_gives_to_another_file_is_not_ours);
     RUN(a_link_that_others_make_is_a_name_of_our_file);

@@ -142,20 +142,25 @@ def test_a_precompiled_header_is_as_its_compiler_wants_it(velo, project, compile
 @pytest.mark.parametrize(
     ("command", "edit"),
     [
-        ("stat -c %i in", "cp -p in t; mv t in"),
-        ("stat -c %h in", "ln in in.2"),
-        ("./tell in", "chgrp 1 in"),
-        ("if [ in -ef other ]; then echo y; else echo n; fi", "ln -f in other"),
+        ("stat -c %i f/in", "cp -p f/in t; mv t f/in"),
+        ("stat -c %h f/in", "ln f/in in.2"),
+        ("./tell f/in", "chgrp 1 f/in"),
+        ("if [ f/in -ef f/other ]; then echo y; else echo n; fi", "ln -f f/in f/other"),
+        ("sh same.sh", "ln -f f/in f/other"),
+        ("sh newer.sh", "touch -d 2005-05-05 f/in"),
     ],
-    ids=["inode", "links", "group", "same"],
+    ids=["inode", "links", "group", "same", "same in a script", "newer in a script"],
 )
 def test_what_a_step_was_told_of_a_file_is_what_it_would_be_told(velo, project, command, edit):
     if "chgrp" in edit and os.geteuid() != 0:
         pytest.skip("needs root: a file is given to another group")
     makefile = f"build/f: ; {command} >$@\nbuild/g: ; {command} >$@\n"
-    root = project(makefile, tell_c=TELL)
+    compare = "if [ f/in -{} f/other ]; then echo y; else echo n; fi\n"
+    scripts = {"same_sh": compare.format("ef"), "newer_sh": compare.format("nt")}
+    root = project(makefile, tell_c=TELL, **scripts)
     run_native("gcc", "tell.c", "-o", "tell", cwd=root)
-    for name in ("in", "other"):
+    (root / "f").mkdir()  # a shell asks for the times of where it is
+    for name in ("f/in", "f/other"):
         (root / name).write_text("same\n")
         os.utime(root / name, (1e9, 1e9))
     hits = []

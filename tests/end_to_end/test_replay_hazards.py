@@ -81,10 +81,6 @@ CASES = {
     "bash_temporary": Case("bash temporary.sh $out", HIT),
     "inode": Case("stat -c %i kept_in > $out", RUN, "cp -p kept_in t; mv t kept_in"),
     "links": Case("stat -c %h linked > $out", RUN, "ln linked linked.2"),
-    "owner": Case("python3 owner.py > $out", RUN, "chgrp 1 owned 2>/dev/null || touch owned"),
-    "same_file": Case(
-        "if [ one_of -ef two_of ]; then echo y; else echo n; fi > $out", RUN, "ln -f one_of two_of"
-    ),
     "heads_of_diff": Case("diff -U 1 in other.c > $out || true", RUN, "touch -d 2004-04-04 in"),
     "load": Case("python3 load.py $out", NEVER, differs=True),
     "room_left": Case("df --output=avail . > $out", NEVER, differs=True),
@@ -127,12 +123,10 @@ TEXTS = {
     "stamp.sh": "printf '%(%F)T %s\\n' -1 $RANDOM\n",
     "moment": "echo $EPOCHREALTIME\n",
     "temporary.sh": "t=build/conf$$-$RANDOM; cat in > $t; cat $t > $1; rm $t\n",
-    "owner.py": "import os; print(os.stat('owned').st_gid)\n",
     "names/old": "",
     "long": "l" * 100_000,
 }
-LETTERS = "gone.h back member in opaque rawly said by_number future gen old"
-LETTERS += " kept_in linked owned one_of two_of"
+LETTERS = "gone.h back member in opaque rawly said by_number future gen old kept_in linked"
 PROGRAMS = {
     "crash": "int main(void) { __builtin_trap(); }\n",
     "tool": '#include <stdio.h>\nint main(void) { puts("a"); }\n',

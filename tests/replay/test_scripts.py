@@ -46,6 +46,23 @@ def test_what_a_script_makes_of_time_and_chance(unit, tmp_path, text, expected):
     assert tells(unit, tmp_path / "script", text) is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("if [ a -nt b ]; then echo; fi", True),
+        ("test a -ef b", True),
+        ("cp -pu a b", True),
+        ("cp --update a b", True),
+        ("sort -u a; rm -rf b; read -r c; cp -p a b", False),
+        ("echo well-known -not", False),
+    ],
+)
+def test_whether_a_script_compares_files(unit, tmp_path, text, expected):
+    (tmp_path / "script").write_text(text)
+
+    assert scripts.compare(unit(BASH, at(log.READ, str(tmp_path / "script")))) is expected
+
+
 def test_of_what_awk_reads_only_its_scripts_count(unit, tmp_path):
     assert not tells(unit, tmp_path / "data.c", "srand(time(0));", AWK)
     assert tells(unit, tmp_path / "dice.awk", "BEGIN { srand() }", AWK)

@@ -40,11 +40,9 @@ LONG_AGO_NS = 1_600_000_000_000_000_000
 COARSE_NS = 10_000_000  # the kernel stamps files with a clock that ticks every 4 ms
 # How ninja and CMake's makefiles count steps: with several jobs, who is the third changes.
 COUNTER = re.compile(r"^\[ *\d+(/\d+|%)\] *")
+DIFFERS = re.compile(r"^velo: made something else than its entry says.*\n?", re.MULTILINE)
 # Every side of every row: one language, one zone, and nothing that depends on a terminal.
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb"}
-
-
-DIFFERS = re.compile(r"^velo: made something else than its entry says.*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,8 @@ int main(int count, char **words)
         fprintf(stderr, "%.*s", (int)length, text);
     else if (is(way, "fwrite-errors"))
         fwrite(text, 1, length, stderr);
+    else if (is(way, "error-text"))
+        errno = ENOENT, fprintf(stderr, "said: %m\n");
     else if (is(way, "letters"))
         letters(stdout, text);
     else if (is(way, "letters-errors"))

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "core/disk/copy.h"
+#include "core/disk/leave.h"
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"
 #include "core/tree/snapshot.h"
@@ -24,19 +25,7 @@
 #include "core/calls/again.h"
 #include "core/calls/across.h"
 
-#define EVICTIONS_MAX 20
-
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
-
-/* Its other names will share the file with one outside. While somebody reads it it stays. */
-static void leave_memory(struct velo_region *region, uint32_t node)
-{
-    for (int attempt = 0; attempt < EVICTIONS_MAX; attempt++) {
-        if (velo_evict(region, node) != -EBUSY)
-            return;
-        velo_os_pause(1000000); /* a shard may be looking at it */
-    }
-}
 
 static int has_name_below(const struct velo_region *region, const struct velo_node *node,
                           uint32_t directory)
@@ -102,7 +91,7 @@ static void leave_with(struct velo_region *region, uint32_t index, uint32_t dire
     if (!leaves)
         return;
     if (node->type == VELO_REGULAR)
-        leave_memory(region, index);
+        velo_evict_patiently(region, index);
     velo_begin(region, &hold);
     if (node->generation == generation && (node->type != VELO_REGULAR || node->state == VELO_DISK))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_LINKED_OUTSIDE);
@@ -125,7 +114,7 @@ static int writeback_file(struct velo_region *region, struct velo_place *place, 
     if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
         return -EXDEV;
     if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
-        leave_memory(region, place->node);
+        velo_evict_patiently(region, place->node);
     return rc < 0 ? rc : 0;
 }
 

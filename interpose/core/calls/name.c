@@ -382,7 +382,9 @@ static int mark_for_comparison(struct velo_region *region, uint32_t directory)
 static int link_natively(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
     if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
-        velo_leave_for_disk(region, from) != 0)
+        (velo_writeback_place(region, from) != 0 ||
+         velo_evict_patiently(region, from->node) != 0) &&
+        VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
         return -EXDEV;
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
     const int stale = to->kind == VELO_HOSTED && mark_for_comparison(region, to->parent);

@@ -39,6 +39,7 @@ void velo_watch(struct velo_region *region, uint32_t index)
         velo_list(region, index, leave_each, region);
         if (atomic_load(&node->tether) != 0 && region->ask != NULL)
             region->ask(region, VELO_ASK_UNTETHER, 0, 0); /* shard 0 takes them (worker.py) */
-    } else
+    } else {
         velo_leave_memory(region, index);
+    }
 }

@@ -7,9 +7,8 @@
 #include "core/arena/lock.h"
 #include "core/presence/watch.h"
 #include "kernel/os.h"
-#include "writeback.h"
 
-#define ATTEMPTS_MAX 200
+#define EVICTIONS_MAX 100
 #define PAUSE_NS 1000000
 
 int velo_leave_memory(struct velo_region *region, uint32_t index)
@@ -22,16 +21,14 @@ int velo_leave_memory(struct velo_region *region, uint32_t index)
     return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
 }
 
-int velo_leave_for_disk(struct velo_region *region, struct velo_place *place)
+int velo_evict_patiently(struct velo_region *region, uint32_t index)
 {
-    const struct velo_node *node = velo_node_at(region, place->node);
-    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        if ((velo_writeback_place(region, place) == 0 && velo_evict(region, place->node) == 0) ||
-            VELO_READ(node->state) == VELO_DISK)
-            return 0;
+    for (int attempt = 1;; attempt++) {
+        const int rc = velo_evict(region, index);
+        if (rc != -EBUSY || attempt == EVICTIONS_MAX)
+            return rc;
         velo_os_pause(PAUSE_NS);
     }
-    return -EBUSY;
 }
 
 void velo_arrives(struct velo_region *region, const struct velo_place *from,

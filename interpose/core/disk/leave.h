@@ -8,8 +8,8 @@
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to);
 
-/* A file is about to be the disk's alone, under names that nobody else knows. 0; -EBUSY: a program has it open. While a
- * shard looks at it, puts or evicts it, this waits. */
-int velo_leave_for_disk(struct velo_region *region, struct velo_place *place);
+/* velo_evict, of a file that will have names elsewhere: a shard that just looks at it is waited for. -EBUSY: a program
+ * has it open, and it stays. */
+int velo_evict_patiently(struct velo_region *region, uint32_t index);
 
 #endif

@@ -16,16 +16,16 @@
 
 enum { UNBUFFERED = 0x0002, WRITTEN_TO = 0x0800 }; /* of glibc's _flags */
 
-/* Of stdout and stderr: what went into the buffer. */
-static struct {
-    _Atomic size_t bytes;
-    atomic_bool lost; /* something may have come out */
-    size_t told;      /* what waited when that was written down */
-} buffered[2];
+/* What went into a stream's buffer. */
+struct buffer {
+    _Atomic size_t bytes, told; /* told: what waited when that was written down */
+    atomic_bool lost;           /* something may have come out */
+};
+static struct buffer of_output, of_errors;
 
-static int which_of(const FILE *stream)
+static struct buffer *buffer_of(const FILE *stream)
 {
-    return stream == stderr;
+    return stream == stdout ? &of_output : stream == stderr ? &of_errors : NULL;
 }
 
 void velo_print_begins_now(FILE *stream, struct velo_print *print)
@@ -41,17 +41,26 @@ void velo_print_begins_now(FILE *stream, struct velo_print *print)
     print->said = velo_unit_says(stream->_fileno);
 }
 
+static void count_in(FILE *stream, ssize_t count)
+{
+    struct buffer *buffer = buffer_of(stream);
+    if (buffer == NULL) { /* the program has another stdout by now */
+        velo_unit_wrote(stream->_fileno);
+        return;
+    }
+    if (count < 0)
+        atomic_store_explicit(&buffer->lost, true, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&buffer->bytes, (size_t)count, memory_order_relaxed);
+    if (atomic_load_explicit(&buffer->told, memory_order_relaxed) != 0)
+        velo_unit_wrote(stream->_fileno); /* a thread goes on while its process ends */
+}
+
 void velo_print_ends_now(const struct velo_print *print, const void *text, ssize_t count)
 {
     FILE *stream = print->stream;
-    const int which = which_of(stream);
     if (!print->at_once) {
-        if (count < 0)
-            atomic_store_explicit(&buffered[which].lost, true, memory_order_relaxed);
-        else
-            atomic_fetch_add_explicit(&buffered[which].bytes, (size_t)count, memory_order_relaxed);
-        if (buffered[which].told != 0)
-            velo_unit_wrote(stream->_fileno); /* a thread goes on while its process ends */
+        count_in(stream, count);
         return;
     }
     if (text != NULL && count >= 0) {
@@ -64,54 +73,45 @@ void velo_print_ends_now(const struct velo_print *print, const void *text, ssize
     pthread_setcancelstate(print->cancellable, NULL);
 }
 
-/* All that it was ever given waits in there. */
-static bool is_whole(const FILE *stream, size_t waiting)
+static size_t waiting_in(const FILE *stream)
 {
-    const int which = which_of(stream);
-    return !buffered[which].lost && buffered[which].bytes == waiting &&
-           stream->_mode <= 0; /* no wide characters, which wait elsewhere */
+    return (size_t)(stream->_IO_write_ptr - stream->_IO_write_base);
 }
 
-/* It comes out right afterwards. */
+/* All that it was ever given waits in its buffer, and comes out right afterwards. */
 static void tell(const FILE *stream)
 {
-    const size_t waiting = (size_t)(stream->_IO_write_ptr - stream->_IO_write_base);
-    if ((stream != stdout && stream != stderr) || (stream->_flags & WRITTEN_TO) == 0 ||
-        (stream->_flags & UNBUFFERED) != 0 || waiting == 0 || !is_whole(stream, waiting))
+    struct buffer *buffer = buffer_of(stream);
+    const size_t waiting = waiting_in(stream);
+    if (buffer == NULL || (stream->_flags & UNBUFFERED) != 0 || waiting == 0 ||
+        stream->_mode > 0 || /* wide characters wait elsewhere */
+        atomic_load(&buffer->lost) || atomic_load(&buffer->bytes) != waiting)
         return;
     const struct iovec whole = {stream->_IO_write_base, waiting};
     velo_unit_said(velo_unit_says(stream->_fileno), &whole, (ssize_t)waiting);
-    buffered[which_of(stream)].told = waiting;
+    atomic_store(&buffer->told, waiting);
 }
 
-static bool is_told(const FILE *stream)
-{
-    const size_t waiting = (size_t)(stream->_IO_write_ptr - stream->_IO_write_base);
-    return (stream == stdout || stream == stderr) && waiting != 0 &&
-           buffered[which_of(stream)].told == waiting;
-}
-
-/* The stream will be another one. */
-static void forget(int which)
-{
-    atomic_store(&buffered[which].bytes, 0);
-    atomic_store(&buffered[which].lost, false);
-    buffered[which].told = 0;
-}
-
-/* Was anything ever written to the stream? */
+/* Was anything ever written to the stream that is not known? */
 static void ends(const FILE *stream)
 {
-    if (stream != NULL && (stream->_flags & WRITTEN_TO) != 0 && !is_told(stream))
+    const struct buffer *buffer = buffer_of(stream);
+    const bool told = buffer != NULL && waiting_in(stream) != 0 &&
+                      atomic_load(&buffer->told) == waiting_in(stream);
+    if ((stream->_flags & WRITTEN_TO) != 0 && !told)
         velo_unit_wrote(stream->_fileno);
 }
 
 void velo_unit_closes_now(const FILE *stream)
 {
+    struct buffer *buffer = buffer_of(stream);
     tell(stream);
     ends(stream);
-    if (stream == stdout || stream == stderr)
-        forget(which_of(stream));
+    if (buffer != NULL) { /* what opens there next is another stream */
+        atomic_store(&buffer->bytes, 0);
+        atomic_store(&buffer->told, 0);
+        atomic_store(&buffer->lost, false);
+    }
 }
 
 void velo_unit_vouch_now(int delta)
@@ -121,8 +121,10 @@ void velo_unit_vouch_now(int delta)
     if (delta > 0) {
         if (stdin != NULL && stdin->_IO_buf_base != NULL) /* it was asked for something */
             velo_unit_reads_now(stdin->_fileno);
-        ends(stdout);
-        ends(stderr);
+        if (stdout != NULL)
+            ends(stdout);
+        if (stderr != NULL)
+            ends(stderr);
     }
     atomic_fetch_add(&velo_unit->vouched, (uint32_t)delta);
 }

@@ -7,18 +7,28 @@
 #include "kernel/text.h"
 #include "preload/path/claim.h"
 
-/* Also in /dev/shm, where some build. */
-static bool is_in_workspace(const char *text)
+bool velo_leads_below(const char *path, const char *directory)
 {
-    const char *workspace = velo_workspace_of(velo_here());
-    const size_t length = strlen(workspace);
-    return strncmp(text, workspace, length) == 0 && text[length] == '/';
+    for (;;) {
+        directory += strspn(directory, "/");
+        while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == 0)))
+            path++;
+        const size_t length = strcspn(directory, "/");
+        if (length == 0)
+            return true;
+        if (strncmp(path, directory, length) != 0 || (path[length] != '/' && path[length] != 0))
+            return false;
+        path += length;
+        directory += length;
+    }
 }
 
+/* Some build in /dev/shm. */
 bool velo_is_special(const char *text)
 {
     return strncmp(text, "/proc/", 6) == 0 || strncmp(text, "/sys/", 5) == 0 ||
-           (strncmp(text, "/dev/", 5) == 0 && !is_in_workspace(text));
+           (strncmp(text, "/dev/", 5) == 0 &&
+            !velo_leads_below(text, velo_workspace_of(velo_here())));
 }
 
 bool velo_is_null(const struct stat *stat)

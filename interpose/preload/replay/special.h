@@ -11,6 +11,8 @@
 
 /* Once, with the environment that the program was given. */
 void velo_special_begin(void);
+/* By its text, does the path lead to this directory, or below it? */
+bool velo_leads_below(const char *path, const char *directory);
 bool velo_is_special(const char *text);
 /* Of a descriptor: is it /dev/null? */
 bool velo_is_null(const struct stat *stat);

@@ -155,23 +155,6 @@ static void note(enum velo_record_kind kind, unsigned flags, const char *text, s
     velo_log_append(velo_unit, kind, flags, text, length + 1, NULL, 0);
 }
 
-/* By its text, does the path lead to this directory, or below it? */
-static bool leads_below(const char *path, const char *directory)
-{
-    for (;;) {
-        directory += strspn(directory, "/");
-        while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == 0)))
-            path++;
-        const size_t length = strcspn(directory, "/");
-        if (length == 0)
-            return true;
-        if (strncmp(path, directory, length) != 0 || (path[length] != '/' && path[length] != 0))
-            return false;
-        path += length;
-        directory += length;
-    }
-}
-
 /* What told the path of the workspace may be a file that tells the same one in a clone: portable.py wants to know. Not of
  * symlinks that are read: realpath does that by whole paths, whatever it was given. */
 static void note_named(enum velo_record_kind kind, const char *path)
@@ -179,7 +162,7 @@ static void note_named(enum velo_record_kind kind, const char *path)
     static _Atomic uint32_t named;
     if (kind == VELO_RECORD_LINK || path[0] != '/' ||
         atomic_load_explicit(&named, memory_order_relaxed) >= NAMED_MAX ||
-        !leads_below(path, velo_workspace_of(velo_here())))
+        !velo_leads_below(path, velo_workspace_of(velo_here())))
         return;
     const size_t length = strlen(path);
     if (is_new(VELO_RECORD_NAMED, 0, path, length))

@@ -63,7 +63,7 @@ static void end(FILE *stream, int cancellable)
     })
 
 /* `call` prints `length` bytes of `text` to the stream, if `done_`, its result, says so; else `length` is negative. */
-#define TOLD(into, call, text, length)                                                             \
+#define HEARD(into, call, text, length)                                                            \
     ({                                                                                             \
         struct velo_print print_;                                                                  \
         velo_print_begins(into, &print_);                                                          \
@@ -82,8 +82,8 @@ static size_t charged_fwrite(const void *bytes, size_t size, size_t count, FILE 
 
 EXPORT size_t fwrite(const void *restrict bytes, size_t size, size_t count, FILE *restrict stream)
 {
-    return TOLD(stream, charged_fwrite(bytes, size, count, stream), bytes,
-                done_ == count ? (ssize_t)(size * count) : -1);
+    return HEARD(stream, charged_fwrite(bytes, size, count, stream), bytes,
+                 done_ == count ? (ssize_t)(size * count) : -1);
 }
 ALIAS(_IO_fwrite, fwrite);
 
@@ -97,8 +97,8 @@ static size_t charged_fwrite_unlocked(const void *bytes, size_t size, size_t cou
 EXPORT size_t fwrite_unlocked(const void *restrict bytes, size_t size, size_t count,
                               FILE *restrict stream)
 {
-    return TOLD(stream, charged_fwrite_unlocked(bytes, size, count, stream), bytes,
-                done_ == count ? (ssize_t)(size * count) : -1);
+    return HEARD(stream, charged_fwrite_unlocked(bytes, size, count, stream), bytes,
+                 done_ == count ? (ssize_t)(size * count) : -1);
 }
 
 static int charged_fputs(const char *text, FILE *stream)
@@ -109,7 +109,7 @@ static int charged_fputs(const char *text, FILE *stream)
 
 EXPORT int fputs(const char *restrict text, FILE *restrict stream)
 {
-    return TOLD(stream, charged_fputs(text, stream), text, done_ < 0 ? -1 : (ssize_t)strlen(text));
+    return HEARD(stream, charged_fputs(text, stream), text, done_ < 0 ? -1 : (ssize_t)strlen(text));
 }
 
 static int charged_fputs_unlocked(const char *text, FILE *stream)
@@ -121,8 +121,8 @@ static int charged_fputs_unlocked(const char *text, FILE *stream)
 
 EXPORT int fputs_unlocked(const char *restrict text, FILE *restrict stream)
 {
-    return TOLD(stream, charged_fputs_unlocked(text, stream), text,
-                done_ < 0 ? -1 : (ssize_t)strlen(text));
+    return HEARD(stream, charged_fputs_unlocked(text, stream), text,
+                 done_ < 0 ? -1 : (ssize_t)strlen(text));
 }
 
 static int charged_line(const char *text)
@@ -133,7 +133,7 @@ static int charged_line(const char *text)
 
 EXPORT int puts(const char *text)
 {
-    return TOLD(stdout, charged_line(text), NULL, done_ < 0 ? -1 : (ssize_t)strlen(text) + 1);
+    return HEARD(stdout, charged_line(text), NULL, done_ < 0 ? -1 : (ssize_t)strlen(text) + 1);
 }
 
 /* ---- characters ------------------------------------------------------------------------------ */
@@ -147,7 +147,7 @@ static int charged_fputc(int byte, FILE *stream)
 EXPORT int fputc(int byte, FILE *stream)
 {
     const unsigned char text = (unsigned char)byte;
-    return TOLD(stream, charged_fputc(byte, stream), &text, done_ == EOF ? -1 : 1);
+    return HEARD(stream, charged_fputc(byte, stream), &text, done_ == EOF ? -1 : 1);
 }
 ALIAS(putc, fputc);
 ALIAS(_IO_putc, fputc);
@@ -166,7 +166,7 @@ static int charged_fputc_unlocked(int byte, FILE *stream)
 EXPORT int fputc_unlocked(int byte, FILE *stream)
 {
     const unsigned char text = (unsigned char)byte;
-    return TOLD(stream, charged_fputc_unlocked(byte, stream), &text, done_ == EOF ? -1 : 1);
+    return HEARD(stream, charged_fputc_unlocked(byte, stream), &text, done_ == EOF ? -1 : 1);
 }
 ALIAS(putc_unlocked, fputc_unlocked);
 
@@ -189,8 +189,8 @@ static int charged_overflow(FILE *stream, int byte)
 EXPORT int __overflow(FILE *stream, int byte)
 {
     const unsigned char text = (unsigned char)byte;
-    return TOLD(stream, charged_overflow(stream, byte), &text,
-                done_ != EOF && print_.at_once ? 1 : -1);
+    return HEARD(stream, charged_overflow(stream, byte), &text,
+                 done_ != EOF && print_.at_once ? 1 : -1);
 }
 
 /* ---- formats --------------------------------------------------------------------------------- */
@@ -228,45 +228,44 @@ static int charged_vfprintf_chk(FILE *stream, int flag, const char *format, va_l
                                : NEXT(__vfprintf_chk)(stream, flag, format, values);
 }
 
-/* The print has ended, and `count` bytes went in: which ones is found by printing again. Apart: its stack is used here. */
+/* The print has ended, and `count` bytes went in: which ones is found by printing again, with the errno that it was
+ * called with (%m). Apart: its stack is used here. */
 __attribute__((noinline)) static void tell_again(const struct velo_print *print, int count,
-                                                 const char *format, va_list again)
+                                                 int given, const char *format, va_list again)
 {
     char text[PRINTED_MAX];
     const int saved = errno;
+    errno = given;
     const bool known = print->at_once && count >= 0 && count < PRINTED_MAX &&
                        vsnprintf(text, sizeof text, format, again) == count;
     velo_print_ends_now(print, known ? text : NULL, count);
     errno = saved;
 }
 
+/* `call` prints `values`. */
+#define HEARD_AS(into, format, values, call)                                                       \
+    ({                                                                                             \
+        struct velo_print print_;                                                                  \
+        const int given_ = errno;                                                                  \
+        va_list again_;                                                                            \
+        velo_print_begins(into, &print_);                                                          \
+        va_copy(again_, values);                                                                   \
+        const int printed_ = call;                                                                 \
+        if (print_.stream != NULL)                                                                 \
+            tell_again(&print_, printed_, given_, format, again_);                                 \
+        va_end(again_);                                                                            \
+        printed_;                                                                                  \
+    })
+
 EXPORT int vfprintf(FILE *restrict stream, const char *restrict format, va_list values)
 {
-    struct velo_print print;
-    velo_print_begins(stream, &print);
-    if (print.stream == NULL)
-        return charged_vfprintf(stream, format, values);
-    va_list again;
-    va_copy(again, values);
-    const int done = charged_vfprintf(stream, format, values);
-    tell_again(&print, done, format, again);
-    va_end(again);
-    return done;
+    return HEARD_AS(stream, format, values, charged_vfprintf(stream, format, values));
 }
 
 EXPORT int __vfprintf_chk(FILE *restrict stream, int flag, const char *restrict format,
                           va_list values)
 {
-    struct velo_print print;
-    velo_print_begins(stream, &print);
-    if (print.stream == NULL)
-        return charged_vfprintf_chk(stream, flag, format, values);
-    va_list again;
-    va_copy(again, values);
-    const int done = charged_vfprintf_chk(stream, flag, format, values);
-    tell_again(&print, done, format, again);
-    va_end(again);
-    return done;
+    return HEARD_AS(stream, format, values, charged_vfprintf_chk(stream, flag, format, values));
 }
 
 EXPORT int fprintf(FILE *restrict stream, const char *restrict format, ...)
