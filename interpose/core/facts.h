@@ -83,11 +83,11 @@ uint64_t velo_trace_read(struct velo_region *region, uint64_t from, velo_each_ev
                          void *context);
 
 /* ---- steps ----------------------------------------------------------------------------------- */
-/* presence/open_files.c: whoever has `file` open, as /proc spells it. `see` is told whether it is
- * this process, the descriptor, and what follows `file` in the name, which is nothing unless `file` ends in
- * a slash: that asks for all that is below it. What it returns ends the search when not 0, and is the
- * result. -errno: a process that may have it cannot be looked into. */
-typedef int (*velo_open_file_visit)(void *context, int self, int fd, const char *rest);
+/* presence/open_files.c: whoever has `file` open, as /proc spells it. `see` is told which other
+ * process it is (0: this one), the descriptor, and what follows `file` in the name, which is nothing
+ * unless `file` ends in a slash: that asks for all that is below it. What it returns ends the search when
+ * not 0, and is the result. -errno: a process that may have it cannot be looked into. */
+typedef int (*velo_open_file_visit)(void *context, uint32_t other, int fd, const char *rest);
 int velo_open_files(const struct velo_region *region, const char *file, velo_open_file_visit see,
                     void *context);
 /* Some process that has the file (as links in /proc/PID/fd name it), or 0. */
@@ -107,6 +107,15 @@ int velo_leave_memory(struct velo_region *region, uint32_t node);
 int velo_tmpfile_with_rights(struct velo_region *region, uint32_t directory, const char *path);
 /* Its bytes in memory once more, by a description of velo's own. A descriptor or -errno. */
 int velo_reopen_in_memory(struct velo_region *region, uint32_t node, int flags);
+/* disk/relocate.c: the same wherever it is now, with the flags of a descriptor of it, at offset 0. */
+int velo_reopen(struct velo_region *region, uint32_t node, int flags);
+/* arena/process.c: this process waits until the file can leave memory (0: no more), and has given up its
+ * descriptors of it (`aside`) or not. -EAGAIN: the table of processes has no place. */
+int velo_park(struct velo_region *region, uint32_t node, int aside);
+/* What another process does: the node it waits for, or 0. */
+uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside);
+/* The lowest number of a process that waits for this node, or 0. */
+uint32_t velo_first_parked(const struct velo_region *region, uint32_t node);
 /* calls/across.c: the next node after `after` that has a name below `directory` and is not on disk
  * as it is now: somebody writes it, or the disk refused it. 0 when there is none. */
 uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);

@@ -275,8 +275,8 @@ int velo_is_tight(const struct velo_region *region); /* it is less */
 int velo_is_full(const struct velo_region *region); /* the kernel has hardly a page, asked now */
 /* Memory is full and the file that `fd` writes is what fills it: put it, and let it go on at its real
  * path, or without a name if it has none. Returns a new descriptor of it there with fd's flags, at offset 0; the
- * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open,
- * -EMLINK: it has several names; -errno of the disk. */
+ * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open;
+ * -EMLINK: it has very many names; -errno of the disk. */
 int velo_relocate(struct velo_region *region, uint32_t node, int fd);
 /* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
 void velo_stays_on_disk(struct velo_region *region, uint32_t node);

@@ -54,11 +54,15 @@ WAYS = {
             "mapped-then-written",
             "shared-append",
             "own-append",
+            "at-once",
+            "opened-twice",
+            "linked",
+            "read-held",
             "nameless",
         )
     },
-    "own-append-beside": "for i in 1 2 3; do {w} write build/f$i {third}; done;"
-    " {w} own-append build/one {mib}",
+    "read-held-beside": "for i in 1 2 3; do {w} write build/f$i {third}; done;"
+    " {w} read-held build/one {mib}",
     **{
         f"thirds-{way}": _THIRD % way for way in ("write", "fprintf", "putc", "mapped", "allocated")
     },

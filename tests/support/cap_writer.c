@@ -132,16 +132,23 @@ static void mapped_then_written(const char *path, long size)
     first[4] = '0';
 }
 
-/* Eight processes, one descriptor or one each; lines in any order. */
-static void together(const char *path, long size, int shared)
+/* Eight processes, one descriptor or one each; lines in any order. `at_once`: all have opened it before one of
+ * them writes. */
+static void together(const char *path, long size, int shared, int at_once)
 {
-    int fd = shared ? made(path, O_APPEND | O_TRUNC) : -1;
+    int fd = shared ? made(path, O_APPEND | O_TRUNC) : -1, ready[2], go[2];
+    char byte = 0;
     close(made(path, O_APPEND));
+    if (pipe(ready) != 0 || pipe(go) != 0)
+        fail("pipe");
     for (int writer = 0; writer < WRITERS; writer++) {
         if (fork() != 0)
             continue;
         if (!shared)
             fd = made(path, O_APPEND);
+        close(go[1]);
+        if (at_once && (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 0))
+            fail("ready");
         memset(block, '0' + writer, BLOCK);
         block[BLOCK - 1] = '\n';
         for (long at = 0; at < size / WRITERS; at += BLOCK)
@@ -149,6 +156,10 @@ static void together(const char *path, long size, int shared)
                 fail("write");
         _exit(0);
     }
+    for (int writer = 0; at_once && writer < WRITERS; writer++)
+        if (read(ready[0], &byte, 1) != 1)
+            fail("ready");
+    close(go[1]);
     for (int status, failed = 0; wait(&status) > 0 || failed;)
         if (status != 0)
             exit(1);
@@ -217,6 +228,56 @@ static void nameless(const char *path, long size)
     printf("%lx\n", sum);
 }
 
+/* Two opens of one process, and a duplicate of the second: blocks in turn, each where it belongs. */
+static void opened_twice(const char *path, long size)
+{
+    const int one = made(path, O_TRUNC), two = open(path, O_WRONLY), again = dup(two);
+    for (long at = 0; at < size; at += BLOCK) {
+        const int odd = (at / BLOCK) % 2 != 0;
+        fill(at);
+        if (odd ? lseek(two, at, SEEK_SET) != at || write(again, block, BLOCK) != BLOCK
+                : pwrite(one, block, BLOCK, at) != BLOCK)
+            fail("write");
+        if (odd && lseek(two, 0, SEEK_CUR) != at + BLOCK)
+            fail("a duplicate has another offset");
+    }
+}
+
+/* A second name, from the beginning. */
+static void linked(const char *path, long size)
+{
+    char other[4200];
+    snprintf(other, sizeof other, "%s.linked", path);
+    const int fd = made(path, O_TRUNC);
+    if (link(path, other) != 0)
+        fail("link");
+    blocks(WRITE, fd, size);
+}
+
+/* A child has it open to read all the time, and in the end reads there what was written. */
+static void read_held(const char *path, long size)
+{
+    int go[2], told[2], status;
+    char byte = 0;
+    close(made(path, O_TRUNC));
+    if (pipe(go) != 0 || pipe(told) != 0)
+        fail("pipe");
+    const pid_t child = fork();
+    if (child == 0) {
+        const int fd = open(path, O_RDONLY);
+        write(told[1], &byte, 1);
+        read(go[0], &byte, 1);
+        if (lseek(fd, 0, SEEK_END) != size)
+            fail("a reader sees another file");
+        _exit(0);
+    }
+    read(told[0], &byte, 1);
+    blocks(WRITE, made(path, 0), size);
+    write(go[1], &byte, 1);
+    if (waitpid(child, &status, 0) != child || status != 0)
+        fail("child");
+}
+
 int main(int count, char **argv)
 {
     if (count != 4)
@@ -241,13 +302,21 @@ int main(int count, char **argv)
     if (strcmp(way, "mapped-then-written") == 0)
         mapped_then_written(path, size);
     if (strcmp(way, "shared-append") == 0)
-        together(path, size, 1);
+        together(path, size, 1, 0);
     if (strcmp(way, "own-append") == 0)
-        together(path, size, 0);
+        together(path, size, 0, 0);
+    if (strcmp(way, "at-once") == 0)
+        together(path, size, 0, 1);
     if (strcmp(way, "many-open") == 0)
         many_open(path, size >> 20);
     if (strcmp(way, "many-read") == 0)
         many_read(path, size >> 20);
+    if (strcmp(way, "opened-twice") == 0)
+        opened_twice(path, size);
+    if (strcmp(way, "linked") == 0)
+        linked(path, size);
+    if (strcmp(way, "read-held") == 0)
+        read_held(path, size);
     if (strcmp(way, "nameless") == 0)
         nameless(path, size);
     return 0;

@@ -178,10 +178,12 @@ struct velo_root {
 
 struct velo_process {
     _Atomic uint32_t pid; /* 0: free */
-    uint32_t reserved;
+    _Atomic uint32_t parked; /* the node that it waits for, VELO_ASIDE; 0: it does not wait */
     _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME when it enlisted: a process with this pid that
                                   started later is another one */
 };
+
+#define VELO_ASIDE 0x80000000u /* it gave up its descriptors meanwhile */
 
 struct velo_watcher { /* a process that watches something hosted */
     _Atomic uint32_t pid; /* 0: free */

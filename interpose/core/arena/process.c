@@ -7,6 +7,7 @@
 
 #include "node.h"
 #include "kernel/os.h"
+#include "kernel/proc.h"
 #include "kernel/text.h"
 #include "trace.h"
 
@@ -50,6 +51,7 @@ void velo_enlist_again(struct velo_region *region)
         const uint32_t index = (pid + i * 37) % VELO_PROCESSES_MAX;
         if (claim_slot(&header->processes[index], pid)) {
             atomic_store(&header->processes[index].since_ns, velo_boottime_ns());
+            atomic_store(&header->processes[index].parked, 0);
             region->process_index = index;
             break;
         }
@@ -72,6 +74,52 @@ uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid)
             return atomic_load(&slot->since_ns);
     }
     return 0;
+}
+
+/* ---- who waits for a file to leave memory ---------------------------------------------------- */
+
+int velo_park(struct velo_region *region, uint32_t node, int aside)
+{
+    const uint32_t pid = (uint32_t)velo_sys0(SYS_getpid);
+    if (region->process_index == VELO_NO_PROCESS ||
+        atomic_load(&region->header->processes[region->process_index].pid) != pid)
+        velo_enlist_again(region); /* after a fork it has its parent's place */
+    if (region->process_index == VELO_NO_PROCESS)
+        return -EAGAIN;
+    struct velo_process *slot = &region->header->processes[region->process_index];
+    if (atomic_load(&slot->pid) != pid)
+        return -EAGAIN;
+    atomic_store(&slot->parked, node | (aside ? VELO_ASIDE : 0));
+    return 0;
+}
+
+uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside)
+{
+    for (uint32_t i = 0; i < PROBES_MAX; i++) {
+        const struct velo_process *slot =
+            &region->header->processes[(pid + i * 37) % VELO_PROCESSES_MAX];
+        if (atomic_load_explicit(&slot->pid, memory_order_relaxed) != pid)
+            continue;
+        const uint32_t parked = atomic_load(&slot->parked);
+        *aside = (parked & VELO_ASIDE) != 0;
+        return parked & ~VELO_ASIDE;
+    }
+    return 0;
+}
+
+uint32_t velo_first_parked(const struct velo_region *region, uint32_t node)
+{
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < VELO_PROCESSES_MAX; i++) {
+        const struct velo_process *slot = &region->header->processes[i];
+        if ((atomic_load_explicit(&slot->parked, memory_order_relaxed) & ~VELO_ASIDE) != node)
+            continue;
+        const uint32_t pid = atomic_load(&slot->pid);
+        if (pid != 0 && (first == 0 || pid < first) &&
+            !velo_thread_dead(pid, atomic_load(&slot->since_ns)))
+            first = pid;
+    }
+    return first;
 }
 
 void velo_enlist_raw(struct velo_region *region, const char *name)

@@ -10,12 +10,15 @@
 #include "copy.h"
 #include "kernel/lease.h"
 #include "rights.h"
+#include "writeback.h"
 #include "kernel/os.h"
 #include "core/tree/snapshot.h"
 #include "core/tree/stamps.h"
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
 
+#define NAMES_MAX 60u /* all are recorded in one change of the tree */
+#define TRIES 3
 #define STATUS_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_NOATIME | O_NOFOLLOW)
 
 /* No other open file description. The descriptor is the program's: who gets its signals is put
@@ -31,20 +34,35 @@ static int only_description(int fd)
     return granted;
 }
 
+/* All names of it lead to the one file on disk. */
+static int all_on_disk_locked(struct velo_region *region, const struct velo_node *node,
+                              const struct stat *disk)
+{
+    for (uint32_t name = node->first_name; name != 0;
+         name = velo_name_at(region, name)->next_of_node) {
+        const struct velo_name *entry = velo_name_at(region, name);
+        if ((entry->flags & VELO_NAME_ON_DISK) == 0 || entry->disk_inode != disk->st_ino)
+            return 0;
+    }
+    return node->first_name != 0;
+}
+
 static int relocate_locked(struct velo_region *region, uint32_t index,
                            const struct velo_snapshot *snapshot, int fd, const struct stat *memory,
                            const struct stat *disk)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->generation != snapshot->generation || node->state != VELO_BACKED ||
-        node->backing != snapshot->backing || node->version != snapshot->version ||
-        node->links != 1)
+        node->backing != snapshot->backing || node->version != snapshot->version)
         return -EBUSY;
-    const struct velo_name *name = velo_name_at(region, node->first_name);
-    if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != disk->st_ino ||
-        !only_description(fd))
+    if (node->links > NAMES_MAX)
+        return -EMLINK;
+    velo_readers_wait(region); /* who opened it before is seen; who does from now on looks again */
+    if (!all_on_disk_locked(region, node, disk) || !only_description(fd))
         return -EBUSY;
-    velo_name_disk_locked(region, node->first_name, node->version, disk);
+    for (uint32_t name = node->first_name; name != 0;
+         name = velo_name_at(region, name)->next_of_node)
+        velo_name_disk_locked(region, name, node->version, disk);
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
     velo_identity_clear_locked(region, index, VELO_ID_ARENA);
     velo_charge_set_locked(region, index, 0);
@@ -135,6 +153,17 @@ static int relocate_unnamed(struct velo_region *region, uint32_t index,
 
 /* ---- files with a name ----------------------------------------------------------------------- */
 
+/* What is on disk was the file; but the caller writes on, and in memory. */
+static void still_written(struct velo_region *region, uint32_t index, uint32_t generation)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    const struct velo_node *node = velo_node_at(region, index);
+    if (node->generation == generation && node->state == VELO_BACKED)
+        velo_dirty_locked(region, index);
+    velo_commit(region, &hold);
+}
+
 int velo_relocate(struct velo_region *region, uint32_t index, int fd)
 {
     struct velo_snapshot snapshot;
@@ -144,13 +173,13 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
     int rc = velo_snapshot_take(region, index, &snapshot);
     if (rc != 0 || snapshot.state != VELO_BACKED)
         return -EBUSY;
-    if (snapshot.links > 1)
-        return -EMLINK;
     if (snapshot.links == 0)
         return relocate_unnamed(region, index, &snapshot, fd);
+    if (!only_description(fd))
+        return -EBUSY;
     rc = velo_os_fstat(fd, &before);
     if (rc == 0)
-        rc = velo_writeback(region, index, 0);
+        rc = velo_writeback(region, index, VELO_FLUSH_OURS);
     if (rc >= 0)
         rc = velo_path_of(region, index, path);
     if (rc < 0)
@@ -158,9 +187,7 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
     /* Which file that is, is looked at below. */
     const int to = velo_open_file_with_rights(region, index, VELO_ID_DISK, path, (int)flags);
-    if (to < 0)
-        return to;
-    rc = velo_os_fstat(fd, &memory);
+    rc = to < 0 ? to : velo_os_fstat(fd, &memory);
     if (rc == 0)
         rc = velo_os_fstat(to, &disk);
     if (rc == 0 &&
@@ -172,7 +199,9 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
                          relocate_locked(region, index, &snapshot, fd, &memory, &disk));
     }
     if (rc != 0) {
-        velo_os_close(to);
+        still_written(region, index, snapshot.generation);
+        if (to >= 0)
+            velo_os_close(to);
         return rc;
     }
     velo_backing_path(region, snapshot.backing, path);
@@ -180,6 +209,30 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
     velo_escape(region, VELO_ESCAPE_DIRECT);
     VELO_TRACE(region, RELOCATED, index, 0);
     return to;
+}
+
+int velo_reopen(struct velo_region *region, uint32_t node, int flags)
+{
+    int fd = -EBUSY;
+    flags = (flags & STATUS_FLAGS & ~O_NOFOLLOW) | O_CLOEXEC;
+    for (int try = 0; try < TRIES && fd < 0; try++) {
+        struct velo_snapshot before, after;
+        char path[PATH_MAX];
+        int rc = velo_snapshot_take(region, node, &before);
+        if (rc != 0)
+            return rc;
+        if (before.state == VELO_BACKED)
+            fd = velo_reopen_in_memory(region, node, flags);
+        else if (before.state == VELO_DISK && (fd = velo_path_of(region, node, path)) >= 0)
+            fd = velo_open_file_with_rights(region, node, VELO_ID_DISK, path, flags);
+        rc = velo_snapshot_take(region, node, &after);
+        if (fd >= 0 && (rc != 0 || before.generation != after.generation ||
+                        before.state != after.state || before.backing != after.backing)) {
+            velo_os_close(fd);
+            fd = -EBUSY;
+        }
+    }
+    return fd;
 }
 
 void velo_stays_on_disk(struct velo_region *region, uint32_t index)

@@ -311,9 +311,10 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
         to = link_existing(region, job, dirfd, temporary);
     } else {
         from = open_backing(region, job);
-        current = from >= 0 && velo_nobody_writes(from);
+        const int ours = (flags & VELO_FLUSH_OURS) != 0;
+        current = from >= 0 && (ours || velo_nobody_writes(from));
         to = from < 0 ? from : copy_to_temporary(region, job, from, dirfd, temporary, flags);
-        current = current && from >= 0 && velo_nobody_writes(from);
+        current = current && (ours || velo_nobody_writes(from));
     }
     int rc = to < 0 ? (to == -ENOENT ? -ESTALE : to) : 0;
     if (rc == 0 && current && !still_version(region, job))

@@ -7,6 +7,7 @@
 /* Flags of velo_writeback: the directory is being compared already; by a flush, which waits while somebody
  * outside empties directories (visitors.h). */
 #define VELO_FLUSH_NO_REFRESH 4
+#define VELO_FLUSH_OURS 16 /* who writes it is the caller, who waits: what is put is the file */
 #define VELO_FLUSH_WAIT 8
 /* Put the regular file at `place` as it is now, loaded first if need be; of other things there is nothing
  * to put. As velo_writeback. */

@@ -74,7 +74,7 @@ static int probe_descriptor(struct search *s, const char *name)
         ((size_t)got > length && s->file[length - 1] != '/'))
         return 0;
     s->link[got] = 0;
-    return s->see(s->context, s->self, (int)number_at(name), s->link + length);
+    return s->see(s->context, s->self ? 0 : s->pid, (int)number_at(name), s->link + length);
 }
 
 /* Which cannot be looked into, since it changed its user or has another one. It may have inherited
@@ -119,10 +119,10 @@ int velo_open_files(const struct velo_region *region, const char *file, velo_ope
     return rc;
 }
 
-static int is_one(void *context, int self, int fd, const char *rest)
+static int is_one(void *context, uint32_t other, int fd, const char *rest)
 {
     const struct search *s = context;
-    (void)self;
+    (void)other;
     (void)rest;
     return s->is_wanted == NULL || s->is_wanted(s->wanted, s->pid, fd);
 }
@@ -151,10 +151,10 @@ uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
     return pid;
 }
 
-static int is_other(void *context, int self, int fd, const char *rest)
+static int is_other(void *context, uint32_t other, int fd, const char *rest)
 {
     (void)rest;
-    return !self || fd != *(const int *)context;
+    return other != 0 || fd != *(const int *)context;
 }
 
 int velo_open_files_name(int fd, char file[PATH_MAX])

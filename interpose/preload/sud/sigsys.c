@@ -30,7 +30,7 @@
 #include "preload/program/sandbox.h"
 #include "syscall_scan.h"
 #include "summon.h"
-#include "preload/write/relocate.h"
+#include "preload/write/gate.h"
 #include "sigsys.h"
 #include "signal.h"
 

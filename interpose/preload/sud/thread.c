@@ -9,7 +9,7 @@
 
 #include "sud.h"
 #include "preload/write/credit.h"
-#include "preload/write/relocate.h"
+#include "preload/write/gate.h"
 
 struct start {
     void *(*function)(void *);

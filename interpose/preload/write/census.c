@@ -32,12 +32,12 @@ static bool enter(struct velo_census *census, uint64_t backing, int fd)
 }
 
 /* Without a name it is followed by " (deleted)", and is found by its number all the same. */
-static int see(void *context, int self, int fd, const char *rest)
+static int see(void *context, uint32_t other, int fd, const char *rest)
 {
     uint64_t backing;
     if (!parse(rest, &backing))
         return 0;
-    return enter(context, backing, self ? fd : VELO_NOT_OURS_ALONE) ? 0 : -E2BIG;
+    return enter(context, backing, other == 0 ? fd : VELO_NOT_OURS_ALONE) ? 0 : -E2BIG;
 }
 
 /* Marks what `text` names below `directory`. */

@@ -11,9 +11,6 @@
 #include "preload/base/raw.h"
 #include "relocate.h"
 
-_Atomic uint32_t velo_write_credits[VELO_WRITE_CREDITS_MAX];
-_Atomic int velo_write_credits_top;
-
 /* The node behind a descriptor with a credit and its size, or 0 and the credit is gone. */
 static uint32_t node_with_credit(int fd, struct stat *stat)
 {
@@ -56,7 +53,7 @@ static bool find_place(int fd, uint32_t node, uint64_t bytes)
     struct velo_region *region = velo_here();
     if (bytes <= velo_charged(region, node))
         return true;
-    if (!velo_is_stuck(node)) {
+    if (!velo_is_stuck(node) || velo_first_parked(region, node) != 0) {
         if (velo_charge(region, node, bytes) == 0)
             return true;
         if (velo_relocate_descriptor(fd, node) == 0)

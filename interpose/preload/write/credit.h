@@ -7,31 +7,8 @@
 #define VELO_PRELOAD_CREDIT_H
 
 #include "preload/base/preload.h"
-#include "relocate.h"
-
-#define VELO_WRITE_CREDITS_MAX 4096u /* descriptors above have no credit */
-
-/* 0: not hosted; else bytes that may still be written without a charge, plus one. */
-extern _Atomic uint32_t velo_write_credits[VELO_WRITE_CREDITS_MAX];
-extern _Atomic int velo_write_credits_top; /* no descriptor from here on has a credit */
-
-static inline void velo_write_credit_set(int fd, uint32_t credit)
-{
-    if ((unsigned)fd >= VELO_WRITE_CREDITS_MAX || velo_vfork_child) /* the table is the parent's */
-        return;
-    atomic_store_explicit(&velo_write_credits[fd], credit, memory_order_relaxed);
-    int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
-    while (credit != 0 && fd >= top &&
-           !atomic_compare_exchange_weak(&velo_write_credits_top, &top, fd + 1)) {
-    }
-}
-
-static inline uint32_t velo_write_credit(int fd)
-{
-    return (unsigned)fd < VELO_WRITE_CREDITS_MAX
-               ? atomic_load_explicit(&velo_write_credits[fd], memory_order_relaxed)
-               : 0;
-}
+#include "credits.h"
+#include "gate.h"
 
 /* 1: what is behind the descriptor needs nothing when it is locked (wrap/lock.c). Cleared when a number
  * comes to mean a hosted file, not when it is closed, which libc does unseen. A stale one costs a lock that
@@ -68,12 +45,6 @@ void velo_write_credit_charge_to(int fd, uint64_t end);
 void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length);
 /* `fd` has a credit and its file is about to have `end` bytes, most of them a hole. */
 void velo_write_credit_commit(int fd, uint64_t end);
-/* While a file is led to the disk no other thread of this process writes to a descriptor with a
- * credit: each says when it begins and ends. Who was cancelled in between is missed; then no file
- * is led for its sake. */
-extern _Atomic uint32_t velo_gate_inside;
-extern _Atomic uint32_t velo_gate_closed; /* 1: wait */
-extern const char *velo_single_threaded; /* __libc_single_threaded of glibc 2.32, or NULL */
 void pthread_testcancel(void)
     __attribute__((weak)); /* an older libc has it where there are threads */
 /* Not the newest version of it, which would keep us from programs with an older libc. */
@@ -85,7 +56,7 @@ __asm__(".symver pthread_testcancel, pthread_testcancel@GLIBC_2.17");
 
 static inline bool velo_gate_enter(int fd)
 {
-    if (velo_write_credit(fd) == 0 || (velo_single_threaded != NULL && *velo_single_threaded))
+    if (velo_write_credit(fd) == 0 || velo_has_one_thread())
         return false;
     atomic_fetch_add(&velo_gate_inside, 1);
     if (__builtin_expect(atomic_load(&velo_gate_closed) != 0, 0))

@@ -4,8 +4,6 @@
 
 #include "preload/base/preload.h"
 
-void velo_gate_wait(void);
-void velo_gate_forked(void); /* in the child: it has none of them */
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (relocate.c). 0, or -ENOSPC: others would notice. */
 int velo_relocate_descriptor(int fd, uint32_t node);

@@ -6,10 +6,12 @@
  * streams. So this is decided before: fork, vfork, clone, spawn, exec, mmap.
  * With room to spare, which is the rule, it costs some 50 ns a fork. */
 #include <fcntl.h>
+#include <pthread.h>
 
 #include "share.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
+#include "gate.h"
 #include "relocate.h"
 
 static bool is_cramped(void)
@@ -58,4 +60,10 @@ void velo_before_mapping(int fd)
 {
     if (velo_write_credit(fd) != 0 && is_cramped())
         share(velo_here(), fd);
+}
+
+__attribute__((constructor(105))) static void note_forks(void)
+{
+    if (velo_here() != NULL)
+        pthread_atfork(velo_before_child, NULL, velo_gate_forked);
 }

@@ -1,0 +1,99 @@
+/* aside.c - descriptors that stand in the way of a file that has to leave memory.
+ *
+ * Only a file that has a single open file description can be led to the disk, since only then the kernel
+ * can tell that nobody else has it (core/disk/relocate.c). So a process that opened it twice, and processes
+ * that opened it each for itself and have all come to a write for which there is no room, give up theirs,
+ * flags and offsets remembered, and open the file again when it has moved. What shares a description with
+ * another process cannot be given up.
+ *
+ * In    descriptors of one file in memory, of a process with one thread, which is here and does nothing else
+ * Out   the same numbers, offsets and flags. A number is never free meanwhile, and the file never without
+ *       somebody who knows it: it stands for the path (O_PATH), which no lease minds. */
+#include "aside.h"
+
+#include "credits.h"
+#include "locks.h"
+#include "preload/base/raw.h"
+
+bool velo_same_description(int one, int two)
+{
+    const long at = velo_sys3(SYS_lseek, one, 0, SEEK_CUR);
+    if (at < 0 || velo_sys3(SYS_lseek, two, 0, SEEK_CUR) != at)
+        return false;
+    velo_sys3(SYS_lseek, one, at + 1, SEEK_SET);
+    const bool same = velo_sys3(SYS_lseek, two, 0, SEEK_CUR) == at + 1;
+    velo_sys3(SYS_lseek, one, at, SEEK_SET);
+    return same;
+}
+
+/* Notes `fd`; false when it would not come back as it is. */
+static bool remember(struct velo_region *region, uint32_t node, int fd, char *text, size_t size,
+                     struct velo_aside *aside)
+{
+    struct velo_locks locks;
+    const unsigned at = aside->count;
+    if (at == VELO_ASIDE_FILES || !velo_locks_of(fd, text, size, &locks) || locks.count > 0)
+        return false;
+    unsigned first = 0;
+    while (first < at &&
+           !(aside->all[first].first == first && velo_same_description(aside->all[first].fd, fd)))
+        first++;
+    const int flags = (int)velo_sys3(SYS_fcntl, fd, F_GETFL, 0);
+    if (first == at) {
+        const int trial = velo_reopen(region, node, flags);
+        if (trial < 0)
+            return false;
+        raw_close(trial);
+    }
+    aside->all[at].fd = fd;
+    aside->all[at].flags = flags;
+    aside->all[at].first = first;
+    aside->all[at].offset = velo_sys3(SYS_lseek, fd, 0, SEEK_CUR);
+    aside->count++;
+    return true;
+}
+
+/* What belongs to the number stays. */
+static void replace(int fd, int by)
+{
+    const long flags = velo_sys3(SYS_fcntl, fd, F_GETFD, 0);
+    velo_sys3(SYS_dup3, by, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
+}
+
+bool velo_step_aside(struct velo_region *region, uint32_t node, const char *file, const int *fds,
+                     unsigned count, char *text, size_t size, struct velo_aside *aside)
+{
+    aside->count = 0;
+    const long path = raw_openat(AT_FDCWD, file, O_PATH | O_CLOEXEC, 0);
+    bool good = path >= 0;
+    for (unsigned i = 0; i < count && good; i++)
+        good = remember(region, node, fds[i], text, size, aside);
+    for (unsigned i = 0; i < count && good; i++)
+        replace(fds[i], (int)path);
+    if (path >= 0)
+        raw_close((int)path);
+    if (!good)
+        aside->count = 0;
+    return good;
+}
+
+void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside *aside)
+{
+    for (unsigned i = 0; i < aside->count; i++) {
+        if (aside->all[i].first != i)
+            continue;
+        const int fd = velo_reopen(region, node, aside->all[i].flags);
+        if (fd < 0)
+            continue; /* it was tried before: the disk has just refused it */
+        velo_sys3(SYS_lseek, fd, aside->all[i].offset, SEEK_SET);
+        const bool grows =
+            velo_is_in_memory(region, node) && (aside->all[i].flags & O_ACCMODE) != O_RDONLY;
+        for (unsigned j = i; j < aside->count; j++)
+            if (aside->all[j].first == i) {
+                replace(aside->all[j].fd, fd);
+                velo_write_credit_set(aside->all[j].fd, grows);
+            }
+        raw_close(fd);
+    }
+    aside->count = 0;
+}
