@@ -117,8 +117,8 @@ class _Analysis:
         # Of a directory it matters: names that are in there stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
-        told = programs.may_tell_variables({*self.names.values()}, self.arguments)
-        needs_rest = told or self.asked_limits
+        needs_rest = programs.may_tell_variables({*self.names.values()}, self.arguments)
+        needs_rest |= self.asked_limits or scripts.name_variables(self.unit)
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
             + [fact for fact in facts if not self._is_before(fact)],
@@ -222,12 +222,10 @@ class _Analysis:
         self.asked_random = self.asked_limits = False
         self.found_none: set[int] = set()
         self.starting: dict[int, programs.Start] = {}  # of processes that read no script yet
-        self.has_epoch = any(
-            record.kind == log.ENVIRONMENT and b"SOURCE_DATE_EPOCH=" in record.payload
-            for record in self.unit.deeds
-        )
         _, cwd, words = self.unit.words
         arguments = " ".join(words)
+        epoch = "SOURCE_DATE_EPOCH"  # for all of its programs
+        self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.arguments = arguments
         self.scripts_compare = scripts.compare(self.unit)
@@ -248,6 +246,7 @@ class _Analysis:
                 self.names[record.process] = name
                 strict = times and not programs.is_compiler(name)
                 strict |= programs.keeps_times(name, script, arguments)
+                strict |= programs.is_archiver(name) and scripts.archive_times(self.unit)
                 if strict or not self._is_blind(name):
                     self.strict.add(record.process)
                 self.starting.pop(record.process, None)
@@ -278,12 +277,12 @@ class _Analysis:
         # Macros of Rust are code of the project inside of the compiler.
         is_macro = programs.runs_plugins(name) and record.flags & log.BY_PLUGIN != 0
         is_tool = programs.is_tool(name, makes_date=what == log.CALENDAR)
+        is_tool &= not (what == log.RESOURCES and programs.tells_what_it_reads(name))
         self.asked_limits |= what == log.LIMITS and programs.is_shell(name)
         if what in (log.NO_INPUT, log.NO_TERMINAL):
             self.found_none.add(what)
             return
-        if what == log.RANDOM and programs.passes_on(name):
-            self.asked_random = True
+        self.asked_random |= what == log.RANDOM and programs.passes_on(name)
         if what in (log.MACHINE, log.LIMITS) or self._is_called_blind(name):
             return
         if is_tool and not self._makes_dates:
@@ -299,8 +298,10 @@ class _Analysis:
             self.asked_random |= is_macro or not (starts or is_compiler)
         elif what in log.ASKED_FOR and (is_macro or not (starts or is_compiler)):
             raise NotCached(log.ASKED_FOR[what], record.process)
-        elif what == log.CALENDAR and not (starts or (is_compiler and self.has_epoch)):
-            raise NotCached("it made a date of the time", record.process)
+        elif what == log.CALENDAR and not starts:
+            if not (is_compiler and self.has_epoch and "env" not in self.names.values()):
+                raise NotCached("it made a date of the time", record.process)
+            self.strict.add(record.process)  # of the time of a file, perhaps: __TIMESTAMP__
 
     def _is_in_cache(self, path: str) -> bool:
         return any(path == each or path.startswith(each + "/") for each in self.caches)

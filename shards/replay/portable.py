@@ -30,11 +30,13 @@ READERS = re.compile(r"sed|e?grep|fgrep|tr|cut|head|tail|sort|uniq|cmp|m4|nm|obj
 # Of a shell's command: what may ask where it is, leave it, or run what is written elsewhere.
 ASKS = re.compile(
     r"[$`]|~\+|(?<![\w./-])(?:cd|pushd|popd|dirs|pwd|set|export|declare|typeset|readonly|local|"
-    r"env|printenv|eval|source|exec|trap)(?![\w./-])|(?:^|[\s;&|({])\.\s|PWD",
+    r"env|printenv|eval|type|command|which|hash|source|exec|trap)(?![\w./-])|(?:^|[\s;&|({])\.\s|PWD",
     re.I,
 )
 ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")  # of a linker; the shell's quotes keep it
 STARTS = ("BASH_ENV=", "BASH_FUNC_")  # variables that give a shell more to do
+# By these compilers find headers, whose names a source may count the letters of.
+SEARCHED = re.compile(r"CPATH|(?:C|CPLUS|OBJC|OBJCPLUS)_INCLUDE_PATH|COMPILER_PATH|GCC_EXEC_PREFIX")
 PLUGINS = re.compile(r"-f(?:pass-)?plugin|-load\b|--load-pass-plugin|-specs=")
 OBJECT = log.OBJECT.to_bytes(2, "little")  # how the key of such a record begins
 PLAIN = re.compile(r"/[\w./+-]*")  # programs write other paths with escapes
@@ -128,15 +130,13 @@ def _is_harmless(arguments: list[str]) -> bool:
 
 
 def _in_environment(unit: UnitLog, place: Place) -> str:
-    for record in unit.deeds:
-        if record.kind != log.ENVIRONMENT:
-            continue
-        for entry in record.payload.split(b"\0"):
-            name, _, value = entry.decode(errors="surrogateescape").partition("=")
-            if name == "PWD" and not place.has(value) and place.has(os.path.realpath(value)):
-                return "PWD in its environment leads to its workspace by a symlink"
-            if (name + "=").startswith(STARTS):
-                return f"{name} in its environment gives shells more to do"
+    for name, value in unit.variables:
+        if name == "PWD" and not place.has(value) and place.has(os.path.realpath(value)):
+            return "PWD in its environment leads to its workspace by a symlink"
+        if (name + "=").startswith(STARTS):
+            return f"{name} in its environment gives shells more to do"
+        if SEARCHED.fullmatch(name) and place.is_in_text(value):
+            return f"{name} in its environment holds the path of its workspace"
     return ""
 
 

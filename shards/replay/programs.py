@@ -28,7 +28,9 @@ TOOLS = re.compile(
 PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
 # They tell inodes, links, blocks, and when a file was changed in whatever way.
 TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
-IS_SAME_FILE = re.compile(r"(?:^|[\s;&|(\[])-ef(?:[\s;&|)]|$)")
+# An operator may be quoted, or come out of a variable.
+_IN_VARIABLE = r"""(?:\[|\btest)\s[^\];&|]*\s["']?-?["']?\$[^\];&|]*\s"""
+IS_SAME_FILE = re.compile(rf"""(?:^|[\s;&|(\["'])-ef(?:[\s;&|)"']|$)|{_IN_VARIABLE}""")
 # TypeScript's compiler, which is a script: it compares times, and writes none.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
@@ -39,21 +41,33 @@ RUNTIMES = re.compile(
 SYSTEM = ("/usr/", "/lib", "/etc/")
 
 ASKS_FOR_TIMES = re.compile(
-    r"(?:^|[\s;&|(])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)]|$)|"
-    r"\bdiff\s(?:[^;&|]*\s)?-\w*[cCU]"  # in its heads
+    r"""(?:^|[\s;&|("'])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)"']|$)|"""
+    r"\bdiff\s(?:[^;&|]*\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"  # in its heads
+    r"(?:\[|\btest)\s(?:[^\];&|]*\s)?-[OGN]\s|"  # whose it is, whether it was read
+    rf"\s-E\s+(?:tar|copy_if_newer)\b|{_IN_VARIABLE}"  # of cmake
 )
 # By which option it makes no difference to them that a file was where they make or remove one, and
 # that the directory that they make was. Not `ln -sf`: below a directory it makes another name.
 REPLACING = {"rm": "f", "mv": "f"}
 KEEPING = {"mkdir": "p", "install": "[dD]"}
 ASKS_FOR_DATE = re.compile(
-    r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$RANDOM|\bSRANDOM\b|%\(|"
-    r"\b(?:s?rand|systime|strftime)\("  # of awk
+    r"(?:^|[\s;&|(`])date(?:[\s;&|)`]|$)|EPOCH(?:REALTIME|SECONDS)|\$\{?(?:RANDOM|SECONDS)\b|\bSRANDOM\b|"
+    r"\(\([^)]{0,99}\bRANDOM\b|%\(|"
+    r"\b(?:s?rand|systime|strftime)\s{0,9}\(|"  # of awk
+    r"\s-E\s+time\b"  # of cmake
 )
 
 SHELLS = re.compile(r"sh|dash|bash|busybox")
 AWKS = re.compile(r"[mg]?awk")
-TELLS_VARIABLES = re.compile(r"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]")
+# Variables that count for nothing otherwise (interpose/preload/replay/key.c), and all of them.
+UNCOUNTED = (
+    r"\b(?:SHLVL|OLDPWD|WINDOWID|TERM_SESSION_ID|XDG_SESSION_\w+|SSH_\w+|DBUS_\w+|CARGO_MAKEFLAGS|M(?:AKE)?FLAGS|"
+    r"MAKE_TERM(?:OUT|ERR))\b"
+)
+TELLS_VARIABLES = re.compile(
+    rf"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]|{UNCOUNTED}|"
+    r"(?:^|[;&|(]\s*)(?:set|export|declare|typeset|readonly)\s*(?:[;&|)>]|$)"
+)
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
 
@@ -156,6 +170,15 @@ def _is_told(options: dict[str, str], name: str, first: str, arguments: str) -> 
     calls = re.findall(rf"(?:^|[\s;&|(/]){name}\s+((?:-\S+\s+(?:\d+\s+)?)*)", arguments)
     option = re.compile(rf"(?:^|\s)(?:-\w*{options[name]}|--(?:force|parents|directory))")
     return bool(calls) and all(map(option.search, calls))
+
+
+def is_archiver(name: str) -> bool:
+    return ARCHIVERS.fullmatch(name) is not None
+
+
+def tells_what_it_reads(name: str) -> bool:
+    """Of /proc/meminfo, too, which others ask how large their buffers may be."""
+    return is_awk(name) or (passes_on(name) and name != "sort")
 
 
 def passes_on(name: str) -> bool:

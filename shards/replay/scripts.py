@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from . import programs
 from . import unit_log as log
@@ -23,9 +24,17 @@ READ_MAX = 4 << 20
 # its functions.
 _TELLS = re.compile(
     rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\(\([^)\n]{0,99}\bS?RANDOM\b|"
-    rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\("
+    rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
+    rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b"  # of cmake
 )
-_COMPARES = re.compile(rb"\s-(?:nt|ot|ef)\s|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b")
+_COMPARES = re.compile(
+    rb"""\s["']?-(?:nt|ot|ef)["']?\s|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b|\s--newer\b|"""
+    rb"\bdiff\s[^;&|\n]{0,200}?(?:-\w{0,9}[cCuUp]|--unified|--context)|\[\s{1,9}-[OGN]\s|"
+    rb"""(?:\[|\btest)\s[^\];&|\n]{1,99}\s["']?-["']?\$|\b(?:IS_NEWER_THAN|TIMESTAMP|ARCHIVE_CREATE)\b|"""
+    rb"-E\s{1,9}(?:tar|copy_if_newer)\b"
+)
+_ARCHIVES = re.compile(rb"\b(?:ar|ranlib)\s[^;&|\n]{0,99}?-?\w{0,9}U\w{0,9}\s")
+_NAMES_VARIABLES = re.compile(programs.TELLS_VARIABLES.pattern.encode(), re.M)
 WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
 
@@ -36,20 +45,30 @@ def tell(unit: log.UnitLog) -> bool:
     One that has changed since is judged as it is now: then there will be no entry, since the
     unit's inputs have changed, too.
     """
-    return any(_what(path)[0] for path in _scripts(unit))
+    return any(_what(path).tells for path in _scripts(unit))
 
 
 def compare(unit: log.UnitLog) -> bool:
-    """Does it look which of two files is newer, or the same?"""
-    return any(_what(path)[1] for path in _scripts(unit))
+    """Does it look which of two files is newer, or the same, or tell times of files?"""
+    return any(_what(path).compares for path in _scripts(unit))
+
+
+def archive_times(unit: log.UnitLog) -> bool:
+    """Does it put the times of files into archives?"""
+    return any(_what(path).archives for path in _scripts(unit))
+
+
+def name_variables(unit: log.UnitLog) -> bool:
+    """Does it name variables that count for nothing otherwise, or list all?"""
+    return any(_what(path).variables for path in _scripts(unit))
 
 
 def _scripts(unit: log.UnitLog) -> Iterator[str]:
     for life in unit.lives:
         name = programs.name_of(*life.program.texts) if life.program is not None else ""
-        if programs.is_shell(name) or programs.is_awk(name):
+        if programs.is_shell(name) or programs.is_awk(name) or name == "cmake":
             paths = _read_by(life)
-            yield from paths if programs.is_shell(name) else _awks_own(unit, paths)
+            yield from _awks_own(unit, paths) if programs.is_awk(name) else paths
 
 
 def _read_by(life: log.Life) -> Iterator[str]:
@@ -65,21 +84,36 @@ def _awks_own(unit: log.UnitLog, paths: Iterator[str]) -> Iterator[str]:
     return (path for path in paths if path.endswith(".awk") or os.path.basename(path) in given)
 
 
-def _what(path: str) -> tuple[bool, bool]:
+class Found(NamedTuple):
+    """What a script makes something of."""
+
+    tells: bool = False
+    compares: bool = False
+    archives: bool = False
+    variables: bool = False
+
+
+def _what(path: str) -> Found:
     try:
         found = os.stat(path)
         return _what_now(path, found.st_mtime_ns, found.st_ino, found.st_size)
     except OSError:
-        return False, False
+        return Found()
 
 
 @lru_cache(maxsize=1024)
-def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> tuple[bool, bool]:
-    """Does `path` tell, does it compare? The rest is there to tell one text from the next."""
+def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> Found:
+    """What does `path` make something of? The rest is there to tell one text from the next."""
     with open(path, "rb") as file:
         text = file.read(READ_MAX)
-    tells = any(not _is_temporary(text, found) for found in _TELLS.finditer(text))
-    return tells, _COMPARES.search(text) is not None
+    if text.startswith(b"\x7fELF"):
+        return Found()  # a program that the shell found
+    return Found(
+        any(not _is_temporary(text, found) for found in _TELLS.finditer(text)),
+        _COMPARES.search(text) is not None,
+        _ARCHIVES.search(text) is not None,
+        _NAMES_VARIABLES.search(text) is not None,
+    )
 
 
 def _is_temporary(text: bytes, found: re.Match[bytes]) -> bool:

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-VERSION = b"velo-replay-8"
+VERSION = b"velo-replay-9"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
 

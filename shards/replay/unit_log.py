@@ -155,6 +155,13 @@ class UnitLog(NamedTuple):
         return list(map(record_of, self.keys, self.processes))
 
     @property
+    def variables(self) -> list[tuple[str, str]]:
+        """Its environment."""
+        found = [each.payload for each in self.deeds if each.kind == ENVIRONMENT]
+        texts = [entry.decode(errors="surrogateescape") for entry in b"\0".join(found).split(b"\0")]
+        return [(name, value) for name, _, value in (text.partition("=") for text in texts)]
+
+    @property
     def outlets(self) -> int:
         """What its output led to."""
         return self.streams & ~3

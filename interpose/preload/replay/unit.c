@@ -182,10 +182,19 @@ static unsigned absent_how(enum velo_record_kind kind)
     return kind == VELO_RECORD_READ || kind == VELO_RECORD_WRITE ? VELO_ABSENT_OPENED : 0;
 }
 
+/* It left the workspace for another view of the files: what it does there cannot be asked again. */
+static bool has_left(void)
+{
+    if (velo_here() != NULL)
+        return false;
+    taint(velo_unit, VELO_TAINT_LEFT);
+    return true;
+}
+
 void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc)
 {
     char text[PATH_MAX];
-    if (rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
+    if (has_left() || rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
         return; /* a descriptor's, or nobody's */
     const long length = velo_absolute_text(dirfd, path, text);
     note_named(kind, path);
@@ -220,6 +229,8 @@ static void remember_opened(int dirfd, const char *path, long fd)
 
 void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
 {
+    if (has_left())
+        return;
     remember_opened(dirfd, path, rc);
     unsigned how = 0;
     if ((flags & O_TMPFILE) == O_TMPFILE) {
@@ -228,9 +239,13 @@ void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
     }
     if ((flags & O_DIRECTORY) != 0 && rc >= 0) {
         velo_saw_now(VELO_RECORD_STAT, 0, dirfd, path, rc);
+        velo_saw_directory_now(dirfd, path, (int)rc);
         return;
     }
     if ((flags & O_ACCMODE) == O_RDONLY && (flags & (O_CREAT | O_TRUNC)) == 0) {
+        struct stat stat;
+        if (rc >= 0 && raw_fstat((int)rc, &stat) == 0 && S_ISDIR(stat.st_mode))
+            velo_saw_directory_now(dirfd, path, (int)rc);
         velo_saw_now((flags & O_PATH) != 0 ? VELO_RECORD_STAT : VELO_RECORD_READ, 0, dirfd, path,
                      rc);
         return;
@@ -246,7 +261,7 @@ void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int t
                   const char *to)
 {
     char first[PATH_MAX], second[PATH_MAX];
-    if (velo_unit == NULL || velo_cannot_read_text(path) || velo_cannot_read_text(to))
+    if (velo_unit == NULL || has_left() || velo_cannot_read_text(path) || velo_cannot_read_text(to))
         return;
     if (kind == VELO_RECORD_LINK && strcmp(path, "/proc/self/exe") == 0)
         return; /* the program is known */
@@ -272,6 +287,47 @@ void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int t
         return;
     velo_log_append(velo_unit, kind, 0, first, (size_t)length + 1, as_given ? to : second,
                     (size_t)other + 1);
+}
+
+/* ---- directories that paths begin at --------------------------------------------------------- */
+
+/* `text` led to what the kernel calls `link`: by symlinks, which count then, or by none. */
+static void note_way(const char *text, const char *link)
+{
+    char real[PATH_MAX];
+    const long length = raw_readlink(AT_FDCWD, link, real, sizeof real - 1);
+    if (length <= 0 || real[0] != '/') {
+        taint(velo_unit, VELO_TAINT_UNNAMED);
+        return;
+    }
+    real[length] = 0;
+    if (strcmp(text, real) != 0)
+        velo_saw_two(VELO_RECORD_REAL, AT_FDCWD, text, AT_FDCWD, real);
+}
+
+void velo_saw_directory_now(int dirfd, const char *path, int fd)
+{
+    char text[PATH_MAX], link[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
+    if (has_left() || velo_cannot_read_text(path) || path[0] == 0)
+        return;
+    if (velo_is_special(path) || velo_absolute_text(dirfd, path, text) < 0)
+        return;
+    velo_write_decimal(link + 14, (uint64_t)fd);
+    note_way(text, link);
+}
+
+void velo_saw_entered(const char *path, const char *before, long length, long rc)
+{
+    if (has_left() || velo_cannot_read_text(path) || path[0] == 0)
+        return;
+    if (length < 0) {
+        taint(velo_unit, VELO_TAINT_UNNAMED);
+        return;
+    }
+    /* Of a file that is in the way, that it is one. */
+    velo_saw_now(VELO_RECORD_STAT, 0, AT_FDCWD, before, rc == -ENOTDIR ? 0 : rc);
+    if (rc == 0)
+        note_way(before, "/proc/self/cwd");
 }
 
 void velo_saw_fstat_now(void)

@@ -72,6 +72,16 @@ static inline void velo_saw_open(int dirfd, const char *path, int flags, long rc
     if (__builtin_expect(velo_unit != NULL, 0))
         velo_saw_open_now(dirfd, path, flags, rc);
 }
+/* The directory at `path`, from `dirfd`, is open as `fd`: paths below it are the kernel's from here on, who has
+ * followed the symlinks on its way there. */
+void velo_saw_directory_now(int dirfd, const char *path, int fd);
+static inline void velo_saw_directory(int dirfd, const char *path, int fd)
+{
+    if (__builtin_expect(velo_unit != NULL, 0) && fd >= 0)
+        velo_saw_directory_now(dirfd, path, fd);
+}
+/* chdir to `path` answered `rc`; `before` is what velo_absolute_text said of it before, and its length. */
+void velo_saw_entered(const char *path, const char *before, long length, long rc);
 /* Two paths: RENAME, LINK and REAL (of which the second is as it is). */
 void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int to_dirfd,
                   const char *to);

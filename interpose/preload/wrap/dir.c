@@ -158,6 +158,8 @@ EXPORT DIR *opendir(const char *path)
     if (is_plain)
         directory = NEXT(opendir)(path);
     velo_saw_errno(VELO_RECORD_LIST, AT_FDCWD, path, directory == NULL ? -1 : 0);
+    if (directory != NULL)
+        velo_saw_directory(AT_FDCWD, path, dirfd(directory));
     return directory;
 }
 

@@ -160,11 +160,16 @@ static long changed(long rc)
 
 EXPORT int chdir(const char *path)
 {
+    char text[PATH_MAX];
+    const bool told = __builtin_expect(velo_unit != NULL, 0) && !velo_cannot_read_text(path);
+    const long length = told ? velo_absolute_text(AT_FDCWD, path, text) : 0;
     long rc = changed(velo_sys1(SYS_chdir, velo_word(path)));
     struct velo_place place;
     const int claimed = rc == -ENOENT ? velo_claim(AT_FDCWD, path, 0, &place) : VELO_NOT_OURS;
     if (claimed < 0 || (claimed == VELO_OURS && place.type == VELO_REGULAR))
         rc = claimed < 0 ? claimed : -ENOTDIR; /* what is in the way lives in memory only */
+    if (told)
+        velo_saw_entered(path, text, length, rc);
     return (int)velo_answer(rc);
 }
 

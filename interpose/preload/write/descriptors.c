@@ -63,7 +63,8 @@ static void replace_descriptor(const struct velo_descriptors *s, int fd, int dis
 }
 
 /* One that is a path only has no offset and no rights to share: it gets its own. */
-static void relocate_path(struct velo_region *region, uint32_t node, struct velo_descriptors *s, int fd)
+static void relocate_path(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+                          int fd)
 {
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & (O_PATH | O_NOFOLLOW);
     const long disk = velo_path_of(region, node, s->link) < 0
@@ -98,14 +99,15 @@ static unsigned sort_ours(struct velo_descriptors *s)
     return same;
 }
 
-bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s, unsigned from)
+bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+                            unsigned from)
 {
     return velo_step_aside(region, node, s->file, s->ours + from, s->count - from, s->maps,
                            sizeof s->maps, &s->aside);
 }
 
-static int relocate_description(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
-                                const struct velo_locks *locks)
+static int relocate_description(struct velo_region *region, uint32_t node,
+                                struct velo_descriptors *s, const struct velo_locks *locks)
 {
     struct stat memory;
     if (raw_fstat(s->ours[0], &memory) != 0)

@@ -10,7 +10,8 @@
 
 struct velo_descriptors { /* mapped: the caller may have a 64 KiB stack */
     char file[PATH_MAX], link[PATH_MAX], maps[1u << 16];
-    int ours[VELO_DESCRIPTORS_MAX]; /* those to read or write by from the front, O_PATH from the back */
+    int ours
+        [VELO_DESCRIPTORS_MAX]; /* those to read or write by from the front, O_PATH from the back */
     unsigned count, paths;
     uint64_t device, inode; /* of the file in memory */
     uint32_t parked; /* the node that this process says to wait for, or 0 */
@@ -28,9 +29,11 @@ bool velo_descriptors_note(struct velo_descriptors *s, int fd);
 bool velo_descriptors_find(struct velo_descriptors *s, int fd);
 bool velo_descriptors_is_mapped(struct velo_descriptors *s);
 /* Gives up those from the `from`th on for a while (aside.h). */
-bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s, unsigned from);
+bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+                            unsigned from);
 /* The descriptors in `s` are all that there are of the file: it goes to the disk, and they go with it.
  * 0; -EBUSY somebody else has it; -ENOSPC, -ENOENT or -errno of the disk. Nothing changed then. */
-int velo_descriptors_relocate(struct velo_region *region, uint32_t node, struct velo_descriptors *s);
+int velo_descriptors_relocate(struct velo_region *region, uint32_t node,
+                              struct velo_descriptors *s);
 
 #endif

@@ -122,7 +122,8 @@ static int relocate_once(struct velo_region *region, uint32_t node, struct velo_
     return -EBUSY;
 }
 
-static int relocate(struct velo_region *region, uint32_t node, struct velo_descriptors *s, int attempts)
+static int relocate(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+                    int attempts)
 {
     int rc = -EBUSY;
     for (int attempt = 0; attempt < attempts && rc == -EBUSY; attempt++) {
@@ -192,7 +193,8 @@ static bool find_any(struct velo_region *region, struct velo_descriptors *s)
 {
     const int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
     for (int fd = 0; fd < top; fd++)
-        if (velo_write_credit(fd) != 0 && velo_node_of_fd(region, fd) != 0 && velo_descriptors_find(s, fd))
+        if (velo_write_credit(fd) != 0 && velo_node_of_fd(region, fd) != 0 &&
+            velo_descriptors_find(s, fd))
             return true;
     return false;
 }
@@ -228,8 +230,8 @@ static struct velo_descriptors *scratch_new(void)
 {
     if (velo_here() == NULL || velo_vfork_child)
         return NULL;
-    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct velo_descriptors), PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct velo_descriptors),
+                                   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return address < 0 && address > -4096 ? NULL : (struct velo_descriptors *)address;
 }
 
@@ -288,7 +290,8 @@ void velo_relocate_many(void)
     scratch_free(s);
 }
 
-static int relocate_node(struct velo_region *region, uint32_t node, struct velo_descriptors *s, bool waits)
+static int relocate_node(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+                         bool waits)
 {
     struct velo_snapshot snapshot;
     if (velo_snapshot_take(region, node, &snapshot) != 0 || snapshot.state != VELO_BACKED)

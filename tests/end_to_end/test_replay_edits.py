@@ -1,0 +1,146 @@
+"""Steps whose inputs are not the bytes of a file: where a symlink leads that a shell went through,
+times that a tool tells in words, owners, variables that count for nothing otherwise.
+
+In: a project of make with a step for each such thing, and an edit of each. Out: before the edits
+every step is answered, after them none that a native build would have made otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support.harness import tool
+from support.replayed import TOML, until_old
+
+
+class Row(NamedTuple):
+    """In a directory of its own: what is there, the step, which writes to $$O, and the edit."""
+
+    there: str
+    step: str
+    edit: str
+
+
+TWO = "mkdir v1 v2; echo one > v1/x; echo two > v2/x; ln -s v1 cur"
+OLD = "echo a > a; echo b > b; touch -d 2005-01-01 a b"
+ROWS = {
+    "cd": Row(TWO, "cd cur && cat x > $$O", "ln -sfn v2 cur"),
+    "cd-further": Row(f"{TWO}; mkdir v1/s v2/s", "cd cur/s && cat ../x > $$O", "ln -sfn v2 cur"),
+    "cd-env": Row(TWO, "env -C cur cat x > $$O", "ln -sfn v2 cur"),
+    "cd-in-a-script": Row(
+        f"{TWO}; echo 'cd cur; cat x' > s.sh", "sh s.sh > $$O", "ln -sfn v2 cur"
+    ),
+    "cd-to-none": Row(
+        ":", "cd opt 2> /dev/null && echo yes > $$O || echo no > $$O", "mkdir opt; sleep .1"
+    ),
+    "cd-to-a-file": Row(
+        "touch f", "cd f 2> /dev/null && echo in > $$O || echo no > $$O", "rm f; mkdir f"
+    ),
+    "fchdir": Row(
+        f"""{TWO}; echo 'opendir(D, "cur"); chdir(D); open(F, "x"); print <F>;' > f.pl""",
+        "perl f.pl > $$O",
+        "ln -sfn v2 cur",
+    ),
+    "diff-ur": Row(
+        "mkdir d e; echo a > d/f; echo b > e/f; touch -d 2005-01-01 d/f e/f",
+        "diff -ur d e > $$O; true",
+        "touch -d 2001-01-01 d/f",
+    ),
+    "diff-in-a-script": Row(
+        f"{OLD}; echo 'diff -u a b; true' > s.sh", "sh s.sh > $$O", "touch -d 2001-01-01 a"
+    ),
+    "newer-quoted": Row(
+        f"{OLD}; touch b",
+        '[ a "-ot" b ] && echo old > $$O || echo new > $$O',
+        "touch -d 2101-01-01 a",
+    ),
+    "newer-by-a-variable": Row(
+        f"{OLD}; touch b; echo 'o=ot; [ a -$o b ] && echo old || echo new' > s.sh",
+        "sh s.sh > $$O",
+        "touch -d 2101-01-01 a",
+    ),
+    "ar-in-a-script": Row(
+        f"{OLD}; echo 'ar -r -c -U $1 a' > s.sh",
+        "sh s.sh $$O 2> /dev/null",
+        "touch -d 2001-01-01 a",
+    ),
+    "timestamp": Row(
+        "echo 'char *t = __TIMESTAMP__;' > a.c; touch -d 2005-01-01 a.c",
+        "gcc -E -P a.c -o $$O",
+        "touch -d 2001-01-01 a.c",
+    ),
+    "uncounted": Row(":", "echo $$SSH_CONNECTION > $$O", ":"),
+}  # fmt: skip
+AS_ROOT = {
+    "owner": Row("touch a", "[ -O a ] && echo mine > $$O || echo other > $$O", "chown 1000 a"),
+}
+WITH_CMAKE = {
+    "cmake-newer": Row(
+        f'{OLD}; touch b; printf "if($PWD/a IS_NEWER_THAN $PWD/b)\\nmessage(newer)\\nelse()\\n'
+        'message(older)\\nendif()\\n" > n.cmake',
+        "cmake -P n.cmake > $$O 2>&1",
+        "touch -d 2101-01-01 a",
+    ),
+    "cmake-tar": Row(
+        OLD, "unset SOURCE_DATE_EPOCH; cmake -E tar cf $$O a", "touch -d 2001-01-01 a"
+    ),
+    "cmake-chdir": Row(TWO, "cmake -E chdir cur cat x > $$O", "ln -sfn v2 cur"),
+}
+
+
+def build(velo, root: Path, *, ssh: str) -> dict[str, bytes]:
+    for path in (root / "build").iterdir():
+        path.unlink()
+    until_old(root.rglob("*"))
+    env = {"PWD": str(root), "SSH_CONNECTION": ssh, "SOURCE_DATE_EPOCH": "1000000"}
+    if velo is None:
+        subprocess.run(["make"], cwd=root, env={**os.environ, **env}, check=True)
+    else:
+        velo.exec("make", cwd=root, env=env)
+    return {path.name: path.read_bytes() for path in (root / "build").iterdir()}
+
+
+def in_each(rows: dict[str, Row], root: Path, scripts: dict[str, str]) -> None:
+    for name in rows:
+        (root / name).mkdir(exist_ok=True)
+        subprocess.run(["sh", "-ec", scripts[name]], cwd=root / name, check=True)
+
+
+@pytest.mark.parametrize("rows", [ROWS, WITH_CMAKE, AS_ROOT], ids=["plain", "cmake", "as root"])
+def test_an_edit_of_what_a_step_looked_at_is_seen(velo, workspace, rows):
+    if rows is WITH_CMAKE:
+        tool("cmake")
+    if rows is AS_ROOT and os.geteuid() != 0:
+        pytest.skip("only root gives a file to another user")
+    tool("gcc"), tool("perl")
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    rules = (
+        f"build/{name}:\n\t@cd {name} && O=$(CURDIR)/$@ && {{ {row.step}; }}\n"
+        for name, row in rows.items()
+    )
+    (root / "Makefile").write_text(
+        f"all: {' '.join(f'build/{name}' for name in rows)}\n" + "".join(rules)
+    )
+    in_each(rows, root, {name: row.there for name, row in rows.items()})
+    build(velo, root, ssh="1")
+    build(velo, root, ssh="1")  # where chance was asked for, two must agree
+    before = build(velo, root, ssh="1")
+    explained = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
+    run = [each for each in explained if each["outcome"] != "replayed" and rows is not WITH_CMAKE]
+
+    in_each(rows, root, {name: row.edit for name, row in rows.items()})
+    after = build(velo, root, ssh="2")
+    native = build(None, root, ssh="2")
+
+    assert not run  # but cmake asks for times up to /tmp, where others are at work
+    assert len(explained) == len(rows)
+    assert sorted(before) == sorted(rows)
+    assert after == native
+    assert [name for name in rows if before[name] == native[name]] == []  # else it shows nothing
