@@ -8,6 +8,7 @@ build may call `velo exec` in every step.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,11 +20,18 @@ def main() -> None:
     reexec.step_out()
     try:
         interrupts.release()
+        _stand_fast()
         status = _run(sys.argv[1:])
         interrupts.hold()  # the interpreter's own end is no moment for one
     except KeyboardInterrupt:
         status = interrupts.die()
     sys.exit(status)
+
+
+def _stand_fast() -> None:
+    """The server starts at `/`, and programs inside stand anywhere: make it absolute."""
+    if given := os.environ.get("VELO_RUNTIME_DIR"):
+        os.environ["VELO_RUNTIME_DIR"] = os.path.abspath(given)
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -234,7 +234,7 @@ def _document(
         NotTrusted: before a byte of it was read.
     """
     try:
-        with open(path, "rb") as file:
+        with trust.opened(path) as file:
             reason = trust.why_not(path, file.fileno(), environment)
             if reason and not (workspace and trust.named(workspace, trusted)):
                 raise NotTrusted(path=path, reason=reason, workspace=workspace, own=user_file())

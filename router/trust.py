@@ -12,12 +12,27 @@ in somebody else's directory has not asked to be told by him what to do.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from typing import BinaryIO
 
 VARIABLE = "VELO_TRUST"
 EVERYWHERE = "*"
+
+
+def opened(path: str) -> BinaryIO:
+    """The file at `path`, to be read.
+
+    Raises:
+        OSError: it cannot be, or is none: a FIFO would wait for somebody who writes.
+    """
+    file = open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode) or os.path.samefile(path, os.devnull):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a file")
 
 
 def why_not(path: str, descriptor: int, environment: Mapping[str, str]) -> str | None:

@@ -410,13 +410,18 @@ class Recorder:
                 target=None,
                 disk_device=disk.st_dev,
                 disk_inode=disk.st_ino,
-                disk_mtime_ns=disk.st_mtime_ns,
-                disk_ctime_ns=disk.st_ctime_ns,
+                disk_mtime_ns=_within_64_bits(disk.st_mtime_ns),
+                disk_ctime_ns=_within_64_bits(disk.st_ctime_ns),
             )
         ]
 
 
 # ---- small rules ---------------------------------------------------------------------------------
+
+
+def _within_64_bits(ns: int) -> int:
+    """Of years after 2261 the nearest: what differs then is looked at again."""
+    return max(-(1 << 63), min(ns, (1 << 63) - 1))
 
 
 def _history(info: NodeInfo) -> tuple[int, int]:

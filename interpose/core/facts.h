@@ -103,6 +103,9 @@ int velo_takes_watched_name(const struct velo_region *region, const struct velo_
 /* disk/leave.c: BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it
  * open; -errno. */
 int velo_leave_memory(struct velo_region *region, uint32_t node);
+/* calls/retiring.c: everything is put, what is below the directory leaves memory, and all of it is the
+ * kernel's from then on. 0; -ENOSPC: somebody has a file there open, or had a moment ago. */
+int velo_retire(struct velo_region *region, uint32_t directory);
 /* disk/rights.c: an O_TMPFILE file in a hosted directory at `path`, to read and write. */
 int velo_tmpfile_with_rights(struct velo_region *region, uint32_t directory, const char *path);
 /* Its bytes in memory once more, by a description of velo's own. A descriptor or -errno. */

@@ -183,8 +183,14 @@ static inline void *velo_os_memory(size_t bytes)
     return at < 0 && at > -4096 ? NULL : (void *)(uintptr_t)at;
 }
 
+/* Of years that 64 bits do not hold (before 1678, after 2261) the nearest: one side of each comparison. */
 static inline int64_t velo_ns(const struct timespec *time)
 {
+    const int64_t most = INT64_MAX / 1000000000 - 1;
+    if (__builtin_expect(time->tv_sec > most, 0))
+        return most * 1000000000;
+    if (__builtin_expect(time->tv_sec < -most, 0))
+        return -most * 1000000000;
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 static inline struct timespec velo_timespec(int64_t ns)

@@ -153,6 +153,17 @@ def test_without_a_server_nothing_is_started_to_say_so(velo: Velo, workspace) ->
     assert velo.left() == []
 
 
+def test_a_runtime_directory_may_be_named_from_where_one_stands(velo: Velo, workspace) -> None:
+    # The server starts at `/`: it looked elsewhere, and the command for the server, for ever.
+    place = workspace()
+    env = {"VELO_RUNTIME_DIR": os.path.relpath(velo.root, place)}
+
+    velo.exec("sh", "-c", "mkdir -p build && cd build && echo hosted > f", cwd=place, env=env)
+
+    assert (place / "build/f").read_text() == "hosted\n"
+    velo.run("stop", cwd=place)
+
+
 def test_unload_gives_the_memory_back_and_keeps_the_files(velo: Velo, workspace) -> None:
     place = workspace()
     (place / "build").mkdir()

@@ -49,6 +49,20 @@ def test_nobody_says_anything_and_the_defaults_hold(workspace):
     assert (settings.shards, settings.idle_flush, settings.idle_exit) == (8, 30.0, 1800.0)
 
 
+@pytest.mark.parametrize("what", ["FIFO", "device", "directory"])
+def test_settings_are_a_file(workspace, what):
+    path = workspace / "velo.toml"
+    if what == "FIFO":
+        os.mkfifo(path)  # nobody will ever write to it
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+
+    with pytest.raises(BadConfiguration, match="unreadable settings"):
+        config.load(environment={})
+
+
 def test_each_place_beats_the_next(workspace):
     write(config.user_file(), '[live]\nshards = 2\nidle_flush = "2s"\ngrace = 2\nidle_exit = 2')
     write(workspace / "velo.toml", '[live]\nshards = 3\nidle_flush = "3s"\ngrace = 3')

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernel/os.h"
 #include "kernel/text.h"
@@ -17,6 +18,10 @@
 #define COMMIT_SHARE 64u /* of max_memory at a time, within these: */
 #define COMMIT_BYTES_MIN (64u * 1024u)
 #define COMMIT_BYTES_MAX (256u * 1024u)
+#define PAGE_BYTES 4096u
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 static uint32_t commit_bytes(const struct velo_header *header)
 {
@@ -33,14 +38,19 @@ static int commit_more(struct velo_region *region, struct velo_pool *pool)
     memcpy(path, region->directory, length);
     memcpy(path + length, "/meta", 6);
     const int fd = velo_os_open(path, O_RDWR | O_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0 && fd != -EMFILE && fd != -ENFILE)
         return fd;
     const uint64_t start = pool->offset + (uint64_t)pool->committed * pool->slot_bytes;
     uint32_t slots = commit_bytes(region->header) / pool->slot_bytes;
     if (slots > pool->capacity - pool->committed)
         slots = pool->capacity - pool->committed;
-    const int rc = velo_os_fallocate(fd, (off_t)start, (off_t)slots * pool->slot_bytes);
-    velo_os_close(fd);
+    const size_t bytes = (size_t)slots * pool->slot_bytes, edge = start % PAGE_BYTES;
+    const int rc = fd >= 0 ? velo_os_fallocate(fd, (off_t)start, (off_t)bytes)
+                           /* all descriptors are taken */
+                           : (int)velo_sys3(SYS_madvise, velo_word(region->base + start - edge),
+                                            (long)(bytes + edge), MADV_POPULATE_WRITE);
+    if (fd >= 0)
+        velo_os_close(fd);
     if (rc == 0) /* not through velo_set: committed pages stay so whatever becomes of this change */
         __atomic_store_n(&pool->committed, pool->committed + slots, __ATOMIC_RELAXED);
     return rc;

@@ -17,7 +17,6 @@
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
 #include "core/tree/path.h"
-#include "core/calls/retiring.h"
 #include "core/calls/create.h"
 #include "core/calls/again.h"
 

@@ -24,7 +24,6 @@
 #include "core/presence/watch.h"
 #include "core/tree/path.h"
 #include "core/disk/root.h"
-#include "core/calls/retiring.h"
 #include "core/calls/rename.h"
 #include "core/calls/create.h"
 #include "core/calls/again.h"
@@ -189,6 +188,8 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
             return velo_make_on_disk(region, place, mode);
         const int fd =
             velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode & 07777);
+        if (fd == -EMFILE || fd == -ENFILE) /* a name needs no descriptor */
+            return velo_make_on_disk(region, place, mode);
         if (fd < 0)
             return fd;
         velo_os_close(fd);

@@ -11,7 +11,6 @@
 #include "core/tree/outcome.h"
 #include "core/tree/snapshot.h"
 #include "kernel/os.h"
-#include "core/calls/retiring.h"
 
 #define FAILED_NS 1000000000 /* nobody tries again so soon: it is for the sake of the limit */
 #define TRIES_MAX 5 /* files that are open now may be closed in a moment */

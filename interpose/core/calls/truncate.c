@@ -21,8 +21,8 @@ static void has_changed(struct velo_region *region, const struct velo_place *pla
     velo_commit(region, &hold);
 }
 
-/* By path: a watcher would hear of a descriptor. */
-__attribute__((noinline)) static int truncate_watched(struct velo_region *region,
+/* By path: a watcher would hear of a descriptor, or there is none. */
+__attribute__((noinline)) static int truncate_by_path(struct velo_region *region,
                                                       struct velo_place *place, off_t length)
 {
     char path[PATH_MAX];
@@ -56,8 +56,10 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
     if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
         (velo_belongs_on_disk(region, place->node) || velo_is_locked(region, place->node) ||
          velo_keeps_lock(region, place->node)))
-        return truncate_watched(region, place, length);
+        return truncate_by_path(region, place, length);
     int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd == -EMFILE || fd == -ENFILE) /* a path needs no descriptor */
+        return truncate_by_path(region, place, length);
     if (fd < 0)
         return fd;
     if (velo_charge(region, place->node, (uint64_t)length) != 0)

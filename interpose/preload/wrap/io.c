@@ -215,7 +215,7 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
 
 /* ---- hints follow descriptors where that is cheap -------------------------------------------- */
 
-static long inherit(int fd, long duplicate)
+long velo_inherits_credit(int fd, long duplicate)
 {
     if (duplicate >= 0) {
         velo_write_credit_set((int)duplicate, velo_write_credit(fd) == 0 ? 0 : 1);
@@ -226,7 +226,7 @@ static long inherit(int fd, long duplicate)
 
 EXPORT int dup(int fd)
 {
-    return (int)velo_answer(inherit(fd, velo_sys1(SYS_dup, fd)));
+    return (int)velo_answer(velo_inherits_credit(fd, velo_sys1(SYS_dup, fd)));
 }
 
 /* A file that was written in memory since before an opaque program started: now it may look. */
@@ -244,7 +244,7 @@ void velo_closed(uint32_t node)
 
 static long duplicated(int fd, long to, uint32_t closed)
 {
-    inherit(fd, to);
+    velo_inherits_credit(fd, to);
     velo_closed(closed);
     return velo_answer(to);
 }

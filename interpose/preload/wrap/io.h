@@ -9,4 +9,7 @@
 uint32_t velo_closing(int fd);
 void velo_closed(uint32_t node);
 
+/* `duplicate` is one of `fd`, or -errno; returned. */
+long velo_inherits_credit(int fd, long duplicate);
+
 #endif

@@ -1,5 +1,7 @@
 /* ioctl.c - a file that becomes a block device (losetup, mount -o loop) is the disk's from then on:
- * the kernel keeps it open where nobody can look, and says its name to who asks. */
+ * the kernel keeps it open where nobody can look, and says its name to who asks. So is one that may not be
+ * changed any more (chattr +i, +a), and all that is in such a directory: the kernel protects names on disk. */
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -30,6 +32,30 @@ __attribute__((noinline)) static void relocate_device(unsigned long request, con
     errno = saved;
 }
 
+/* True: `fd` is a file of ours, on disk now. */
+__attribute__((noinline)) static bool relocate_protected(int fd, unsigned long request,
+                                                         const void *argument)
+{
+    struct velo_region *region = velo_here();
+    struct stat stat;
+    if (region == NULL || velo_vfork_child || velo_cannot_read(argument, sizeof(int)))
+        return false;
+    const int saved = errno;
+    const unsigned flags = *(const unsigned *)argument;
+    const bool protects = request == FS_IOC_SETFLAGS
+                              ? (flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0
+                              : (flags & (FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND)) != 0;
+    const uint32_t node = protects && raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : 0;
+    if (node != 0 && S_ISREG(stat.st_mode)) {
+        velo_relocate_soon(fd, node);
+        velo_stays_on_disk(region, node);
+    } else if (node != 0 && S_ISDIR(stat.st_mode)) {
+        velo_retire(region, node);
+    }
+    errno = saved;
+    return node != 0 && S_ISREG(stat.st_mode);
+}
+
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
     va_list arguments;
@@ -38,5 +64,13 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     va_end(arguments);
     if (request == LOOP_SET_FD || request == LOOP_CHANGE_FD || request == LOOP_CONFIGURE)
         relocate_device(request, argument);
+    const bool protects = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
+    if (protects && relocate_protected(fd, request, argument) && request == FS_IOC_SETFLAGS) {
+        /* Who asked before, in memory, has not heard of what the disk says of its own. */
+        unsigned now = 0, flags = *(const unsigned *)argument;
+        if (velo_sys3(SYS_ioctl, fd, FS_IOC_GETFLAGS, velo_word(&now)) == 0)
+            flags |= now & FS_EXTENT_FL;
+        return (int)velo_answer(velo_sys3(SYS_ioctl, fd, request, velo_word(&flags)));
+    }
     return (int)velo_answer(velo_sys3(SYS_ioctl, fd, request, velo_word(argument)));
 }

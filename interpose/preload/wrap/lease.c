@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "kernel/os.h"
+#include "io.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/write/locks.h"
@@ -66,7 +67,7 @@ EXPORT int fcntl(int fd, int command, ...)
         return (int)velo_answer(set_lease(fd, argument));
     const int rc = NEXT(fcntl64)(fd, command, argument);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
-        velo_lock_set_plain(rc, 0);
+        velo_inherits_credit(fd, rc);
     return rc;
 }
 ALIAS(fcntl64, fcntl);

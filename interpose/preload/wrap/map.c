@@ -23,7 +23,7 @@ static long with_pages_forgotten(long rc, const void *at, size_t size)
 EXPORT void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
     if ((flags & MAP_ANONYMOUS) == 0)
-        velo_before_mapping(fd);
+        velo_before_sharing(fd);
     const long rc = velo_sys6(SYS_mmap, velo_word(at), size, protection, flags, fd, offset);
     if ((flags & MAP_FIXED) == 0 && (protection & PROT_WRITE) != 0)
         return (void *)velo_answer(rc); /* where nothing was; it can do all that one may know */

@@ -13,6 +13,7 @@
 #include "preload/base/raw.h"
 #include "preload/replay/unit.h"
 #include "preload/write/relocate.h"
+#include "preload/write/share.h"
 #include "preload/program/asked.h"
 
 /* Of an AF_UNIX address that names a file: its path, or false. */
@@ -138,17 +139,32 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
     return done;
 }
 
-/* Descriptors that are handed over to somebody outside: he is to get the disk's file, and what he writes is
+static void hand_over_one(struct velo_region *region, int fd, bool outside)
+{
+    struct velo_snapshot snapshot;
+    const uint32_t node = velo_node_of_fd(region, fd);
+    if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
+        snapshot.state != VELO_BACKED)
+        return;
+    if (!outside) {
+        velo_before_sharing(fd); /* it will be shared */
+        return;
+    }
+    velo_escape(region, VELO_ESCAPE_PEER);
+    if (velo_relocate_soon(fd, node) != 0)
+        velo_writeback(region, node, 0);
+}
+
+/* Descriptors that are handed over. Somebody outside is to get the disk's file, and what he writes is
  * to be there. Where other processes have it open in memory he gets that, and it is put when they are done. */
 static void hand_over(int fd, const struct msghdr *message)
 {
     struct velo_region *region = velo_here();
-    struct velo_snapshot snapshot;
     if (region == NULL || message->msg_controllen == 0 ||
-        velo_cannot_read(message->msg_control, message->msg_controllen) ||
-        !velo_talks_to_outside(fd))
+        velo_cannot_read(message->msg_control, message->msg_controllen))
         return;
     const int saved = errno;
+    const bool outside = velo_talks_to_outside(fd);
     const char *end = (const char *)message->msg_control + message->msg_controllen;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
          head = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, head)) {
@@ -159,13 +175,7 @@ static void hand_over(int fd, const struct msghdr *message)
         for (size_t at = CMSG_LEN(0); at + sizeof(int) <= size; at += sizeof(int)) {
             int given;
             memcpy(&given, (const char *)head + at, sizeof given);
-            const uint32_t node = velo_node_of_fd(region, given);
-            if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
-                snapshot.state != VELO_BACKED)
-                continue;
-            velo_escape(region, VELO_ESCAPE_PEER);
-            if (velo_relocate_soon(given, node) != 0)
-                velo_writeback(region, node, 0);
+            hand_over_one(region, given, outside);
         }
     }
     errno = saved;

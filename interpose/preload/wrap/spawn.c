@@ -79,6 +79,7 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
     velo_write_credit_set(opened, 0);
     if (held->fd < 0)
         return held->fd;
+    velo_write_credit_open(held->fd, flags); /* it will be shared */
     if (with->closed_all) {
         velo_path_of_fd((pid_t)velo_sys0(SYS_getpid), held->fd, held->path);
         action->open.path = held->path;

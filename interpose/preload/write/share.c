@@ -56,7 +56,7 @@ void velo_before_exec(void)
     share_all(true);
 }
 
-void velo_before_mapping(int fd)
+void velo_before_sharing(int fd)
 {
     if (velo_write_credit(fd) != 0 && is_cramped())
         share(velo_here(), fd);

@@ -8,7 +8,7 @@
 void velo_before_child(void);
 /* Another program is about to run in place of this one. */
 void velo_before_exec(void);
-/* The file behind `fd`, which may grow it, is about to be mapped. */
-void velo_before_mapping(int fd);
+/* The file behind `fd`, which may grow it, is about to be mapped, or handed over. */
+void velo_before_sharing(int fd);
 
 #endif
