@@ -2,7 +2,9 @@
 
 Our own processes must not run under the preload library: a server would host its own files, and
 the core would call itself. So a `velo` that finds itself inside starts over without it. Only the
-variable `VELO_DISABLE` keeps the library away from a program that is started by one it is in.
+variable `VELO_DISABLE` keeps the library away from a program that is started by one it is in. To
+the arena that we were in we are nobody who looks into the tree, unless we go on in another one:
+then we are an opaque program as any that has this variable.
 
 In: the environment. Out: a new process image, or nothing. Never: a second start over.
 """
@@ -14,13 +16,29 @@ import sys
 
 from velo.interpose import launch
 
+from .errors import VeloError
+
 AGAIN = "VELO_STARTED_OVER"
+ELSEWHERE = "elsewhere"
 
 
 def step_out() -> None:
     """Start over without the library when it is loaded here; else forget how we came here."""
-    if launch.inside(os.environ) is not None:
-        environment = {**os.environ, launch.DISABLE: "1", AGAIN: "1"}
+    arena = launch.inside(os.environ)
+    if arena is not None:
+        again = "1" if _is_at_home(arena) else ELSEWHERE
+        environment = {**os.environ, launch.DISABLE: "1", AGAIN: again}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
     if os.environ.pop(AGAIN, None) is not None:
         os.environ.pop(launch.DISABLE, None)  # ours, not the user's kill switch
+
+
+def _is_at_home(arena: str) -> bool:
+    """Is it the arena of the workspace in which we stand?"""
+    from .arena import Arena
+    from .config import find_workspace
+
+    try:
+        return Arena.of(find_workspace()).memory == arena
+    except (OSError, VeloError):
+        return False

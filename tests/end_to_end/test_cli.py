@@ -67,6 +67,23 @@ def test_velo_inside_velo_is_velo(velo: Velo, workspace) -> None:
     assert (two / "build/inner").read_text() == f"{two}\n"
 
 
+def test_a_workspace_below_a_hosted_directory_is_seen_by_both(velo: Velo, workspace) -> None:
+    outer = workspace("outer")
+    inner = outer / "build/inner"
+    (inner / "build").mkdir(parents=True)
+    (inner / "velo.toml").write_text((outer / "velo.toml").read_text())
+    velo.workspaces.add(inner)
+    commands = (
+        "echo 1 > build/inner/build/outer; cd build/inner",
+        f"{velo.executable} exec -- sh -c 'cat build/outer; echo 2 > build/f; echo 3 > plain'",
+        "cat build/f plain",
+    )
+
+    done = velo.exec("sh", "-c", "; ".join(commands), cwd=outer)
+
+    assert done.stdout.split() == ["1", "2", "3"]
+
+
 def test_the_kill_switch_runs_the_plain_command(velo: Velo, workspace) -> None:
     place = workspace()
 

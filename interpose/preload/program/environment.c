@@ -85,10 +85,20 @@ static bool names_library(const char *list, const char *name)
     return list != NULL && strstr(list, name) != NULL;
 }
 
+static bool says_one(char *const environment[], const char *name)
+{
+    const char *value = velo_environment_get(environment, name);
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
 static bool is_disabled(char *const environment[])
 {
-    const char *disable = velo_environment_get(environment, "VELO_DISABLE");
-    return disable != NULL && strcmp(disable, "1") == 0;
+    return says_one(environment, "VELO_DISABLE");
+}
+
+bool velo_environment_is_outside(char *const environment[])
+{
+    return is_disabled(environment) && !says_one(environment, "VELO_STARTED_OVER");
 }
 
 static size_t count_of(char *const environment[])

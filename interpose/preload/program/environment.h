@@ -11,6 +11,9 @@ const char *velo_environment_get(char *const environment[], const char *name);
 /* LD_PRELOAD names something beside us. */
 bool velo_environment_preloads(char *const environment[]);
 
+/* The program is to see the disk (VELO_DISABLE); and it is not velo itself at work for this arena (router/reexec.py). */
+bool velo_environment_is_outside(char *const environment[]);
+
 /* Bytes that velo_environment_make needs; 0 when the environment is right as it is.
  * enter  the child is to be entered: LD_PRELOAD names us, VELO_ARENA is there;
  *        else LD_PRELOAD does not name us

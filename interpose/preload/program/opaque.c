@@ -196,13 +196,13 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
                            velo_environment_get(environment, "LD_AUDIT") != NULL ||
                            velo_environment_preloads(environment);
-    const bool audited = is_audited(environment);
+    const bool unentered = is_audited(environment) || velo_environment_is_outside(environment);
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
         if (flush_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;
         const enum program is = identify(dirfd, path, interpreter, first);
         if (is != PROGRAM_SCRIPT)
-            return (is == PROGRAM_OPAQUE || (is == PROGRAM_ENTERED && audited)) &&
+            return (is == PROGRAM_OPAQUE || (is == PROGRAM_ENTERED && unentered)) &&
                    raw_access(dirfd, path, X_OK) == 0;
         path = interpreter;
         dirfd = AT_FDCWD;
