@@ -75,6 +75,13 @@ ROWS = {
         "gcc -E -P a.c -o $$O",
         "touch -d 2001-01-01 a.c",
     ),
+    "appended": Row("echo 1 > a", "cat a >> $$O; cat a >> $$O", "echo 2 > a"),
+    "in-place": Row("echo 1 > a", "cp a $$O; sed -i s/1/3/ $$O", "echo 12 > a"),
+    "link-time": Row(
+        "echo 'int main(void) { return 0; }' > m.c",
+        "gcc -O2 -flto m.c -o $$O",
+        "echo 'int main(void) { return 1; }' > m.c",
+    ),
     "uncounted": Row(":", "echo $$SSH_CONNECTION > $$O", ":"),
 }  # fmt: skip
 AS_ROOT = {
@@ -144,3 +151,17 @@ def test_an_edit_of_what_a_step_looked_at_is_seen(velo, workspace, rows):
     assert sorted(before) == sorted(rows)
     assert after == native
     assert [name for name in rows if before[name] == native[name]] == []  # else it shows nothing
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another user")
+def test_a_step_that_gives_a_file_away_is_run(velo, workspace):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "give.pl").write_text("chown(1000, -1, $ARGV[0]);\n")
+    (root / "Makefile").write_text(f"build/f:\n\ttouch $@; {tool('perl')} give.pl $@\n")
+    owners = []
+    for _ in range(3):
+        build(velo, root, ssh="1")
+        owners.append((root / "build/f").stat().st_uid)
+
+    assert owners == [1000] * 3

@@ -10,6 +10,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/probe.h"
 #include "preload/replay/unit.h"
 
 /* The kernel's own call on a descriptor, announced before and told of afterwards. */
@@ -92,10 +93,28 @@ EXPORT int fchmod(int fd, mode_t mode)
 
 /* ---- owner ----------------------------------------------------------------------------------- */
 
+/* Another owner is nothing that can be put back; `sed -i` and `install` give a file its own again. `path` is NULL
+ * for what `fd` is open of. */
+static void saw_chown(int fd, const char *path, uid_t uid, gid_t gid, bool follows)
+{
+    char text[PATH_MAX];
+    struct velo_probed found;
+    if (__builtin_expect(velo_unit == NULL, 1))
+        return;
+    const bool known = path == NULL ? raw_fstat(fd, &found.stat) == 0
+                                    : !velo_cannot_read_text(path) &&
+                                          velo_absolute_text(fd, path, text) >= 0 &&
+                                          velo_probe(text, follows, &found) == 0;
+    if (!known || (uid != (uid_t)-1 && uid != found.stat.st_uid) ||
+        (gid != (gid_t)-1 && gid != found.stat.st_gid))
+        velo_taint(VELO_TAINT_LINKED);
+}
+
 static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
-    velo_taint(VELO_TAINT_LINKED);
-    if (path != NULL && means_descriptor(dirfd, path, flags))
+    const bool descriptor = path != NULL && means_descriptor(dirfd, path, flags);
+    saw_chown(dirfd, descriptor ? NULL : path, uid, gid, (flags & AT_SYMLINK_NOFOLLOW) == 0);
+    if (descriptor)
         return NOTICED(dirfd, raw_chown(dirfd, path, uid, gid, flags));
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return raw_chown(dirfd, path, uid, gid, flags); /* refused before the path is read */
@@ -106,12 +125,14 @@ static long chown_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flag
 
 static long chown_name(const char *path, uid_t uid, gid_t gid)
 {
+    saw_chown(AT_FDCWD, path, uid, gid, true);
     ONE_NAME(AT_FDCWD, path, 0, old_chown(path, uid, gid),
              velo_chown(velo_here(), &place, uid, gid));
 }
 
 static long lchown_name(const char *path, uid_t uid, gid_t gid)
 {
+    saw_chown(AT_FDCWD, path, uid, gid, false);
     ONE_NAME(AT_FDCWD, path, VELO_WALK_NOFOLLOW, old_lchown(path, uid, gid),
              velo_chown(velo_here(), &place, uid, gid));
 }
@@ -133,7 +154,7 @@ EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags
 
 EXPORT int fchown(int fd, uid_t uid, gid_t gid)
 {
-    velo_taint(VELO_TAINT_LINKED);
+    saw_chown(fd, NULL, uid, gid, true);
     return (int)velo_answer(NOTICED(fd, velo_sys3(SYS_fchown, fd, uid, gid)));
 }
 

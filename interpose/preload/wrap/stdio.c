@@ -118,13 +118,14 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     if (flags < 0)
         return NEXT(fopen)(path, mode);
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
+    const int told = velo_flags_as_seen(AT_FDCWD, path, flags, claimed, &place);
     if (claimed == VELO_NOT_OURS) {
         FILE *stream = opened_outside(NEXT(fopen)(path, mode), path, flags);
-        velo_saw_open(AT_FDCWD, path, flags, stream == NULL ? -errno : 0);
+        velo_saw_open(AT_FDCWD, path, told, stream == NULL ? -errno : 0);
         return may_say(stream, flags);
     }
     const int fd = claimed < 0 ? claimed : velo_open_hosted(&place, flags, 0666);
-    velo_saw_open(AT_FDCWD, path, flags, fd);
+    velo_saw_open(AT_FDCWD, path, told, fd);
     if (velo_answer(fd) < 0)
         return NULL;
     return may_say(converts(mode) ? open_converting(fd, mode) : open_plain(fd, mode, flags), flags);
