@@ -218,7 +218,8 @@ def test_a_build_without_waiting_leaves_hosted_files_off_the_disk(
     velo.run("pause", cwd=place)
     log = tmp_path / "strace.log"
     # The tracer itself stays outside: it stops programs anywhere, also where they hold a lock.
-    trace = ["env", "VELO_DISABLE=1", tool("strace"), "-E", "VELO_DISABLE", "-f", "-qq", "-y"]
+    trace = ["env", "VELO_DISABLE=1", "VELO_STARTED_OVER=1"]  # which is not opaque
+    trace += [tool("strace"), "-E", "VELO_DISABLE", "-f", "-qq", "-y"]
     trace += ["-s", "4096", "-e", "trace=%file", "-o", str(log)]
 
     velo.run("exec", "--no-wait", "--", *trace, *project.build_command(), cwd=place)

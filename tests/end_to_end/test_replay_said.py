@@ -21,8 +21,8 @@ SOURCE = Path(__file__).parents[1] / "support/saying.c"
 WAYS = set(re.findall(r'is\(way, "([\w-]+)"\)', SOURCE.read_text())) - {"by-seven", "left"}
 LINES = {"perror-between 2"}  # of those that say more than one
 KNOWN = set("write puts printf printf-errors fwrite-errors letters-errors".split())
-KNOWN |= {"buffered-errors", "error-text"}
-UNKNOWN = set("wide perror perror-between flushed-between letters-then-puts lost".split())
+KNOWN |= {"buffered-errors", "error-text", "flushed-between", "flushed-lines", "puts-flushed"}
+UNKNOWN = set("wide perror perror-between flushed-letters letters-then-puts lost".split())
 MAKE = "all: {targets}\nbuild/%:\n\t@./saying $* && touch $@\n"
 SHELL_MAKE = """\
 all: build/echo build/printf build/copy build/group build/both build/late build/one.o build/odd.o

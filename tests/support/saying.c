@@ -143,7 +143,15 @@ int main(int count, char **words)
         letters(stdout, many_of('-', BUFFER)), fputs("=\n", stdout);
     else if (is(way, "long-then-puts"))
         fputs(many_of('-', 2 * BUFFER), stdout), fputs("=\n", stdout);
-    else if (is(way, "flushed-between"))
+    else if (is(way, "flushed-lines"))
+        fputs("said: ", stdout), fflush(stdout), fputs("flushed-", stdout), fflush(NULL),
+            puts("lines"), fflush_unlocked(stdout);
+    else if (is(way, "flushed-letters")) { /* into the buffer past everybody, and out of it */
+        fputs("said: ", stdout), fflush(stdout);
+        for (const char *at = "flushed-letters\n"; *at != 0; at++)
+            putc_unlocked(*at, stdout);
+        fflush(stdout);
+    } else if (is(way, "flushed-between"))
         fputs("said: ", stdout), fflush(stdout), puts("flushed-between");
     else if (is(way, "unbuffered-puts"))
         setvbuf(stdout, NULL, _IONBF, 0), puts("said: unbuffered-puts");

@@ -20,6 +20,7 @@ enum { UNBUFFERED = 0x0002, WRITTEN_TO = 0x0800 }; /* of glibc's _flags */
 struct buffer {
     _Atomic size_t bytes, told; /* told: what waited when that was written down */
     atomic_bool lost;           /* something may have come out */
+    atomic_bool flushed;        /* all that came out until now is written down */
 };
 static struct buffer of_output, of_errors;
 
@@ -92,14 +93,44 @@ static void tell(const FILE *stream)
     atomic_store(&buffer->told, waiting);
 }
 
+static bool is_told(const struct buffer *buffer, size_t waiting)
+{
+    return waiting != 0 ? atomic_load(&buffer->told) == waiting
+                        : atomic_load(&buffer->flushed) && atomic_load(&buffer->bytes) == 0 &&
+                              !atomic_load(&buffer->lost);
+}
+
 /* Was anything ever written to the stream that is not known? */
 static void ends(const FILE *stream)
 {
     const struct buffer *buffer = buffer_of(stream);
-    const bool told = buffer != NULL && waiting_in(stream) != 0 &&
-                      atomic_load(&buffer->told) == waiting_in(stream);
+    const bool told = buffer != NULL && is_told(buffer, waiting_in(stream));
     if ((stream->_flags & WRITTEN_TO) != 0 && !told)
         velo_unit_wrote(stream->_fileno);
+}
+
+static void flushes(FILE *stream)
+{
+    struct buffer *buffer = buffer_of(stream);
+    if (stream == NULL || buffer == NULL || waiting_in(stream) == 0)
+        return;
+    tell(stream);
+    if (!is_told(buffer, waiting_in(stream))) {
+        velo_unit_wrote(stream->_fileno);
+        return;
+    }
+    /* What another thread puts from here on is counted, and not there when it is looked at again. */
+    atomic_store(&buffer->bytes, 0);
+    atomic_store(&buffer->told, 0);
+    atomic_store(&buffer->flushed, true);
+}
+
+void velo_unit_flushes_now(FILE *stream)
+{
+    if (stream == NULL || stream == stdout)
+        flushes(stdout);
+    if (stream == NULL || stream == stderr)
+        flushes(stderr);
 }
 
 void velo_unit_closes_now(const FILE *stream)
@@ -111,6 +142,7 @@ void velo_unit_closes_now(const FILE *stream)
         atomic_store(&buffer->bytes, 0);
         atomic_store(&buffer->told, 0);
         atomic_store(&buffer->lost, false);
+        atomic_store(&buffer->flushed, false);
     }
 }
 

@@ -36,6 +36,14 @@ static inline void velo_unit_closes(const FILE *stream)
         velo_unit_closes_now(stream);
 }
 
+/* What waits in the stream's buffer (NULL: in those of all) is about to come out. */
+void velo_unit_flushes_now(FILE *stream);
+static inline void velo_unit_flushes(FILE *stream)
+{
+    if (__builtin_expect(velo_unit != NULL, 0))
+        velo_unit_flushes_now(stream);
+}
+
 /* This image ends here: exit, _exit, exec. What it left in its streams comes out. */
 void velo_unit_vouch_now(int delta);
 static inline void velo_unit_vouch(int delta)

@@ -16,6 +16,7 @@
 #include "preload/base/raw.h"
 #include "preload/replay/printed.h"
 
+#undef fflush_unlocked
 #undef fputs_unlocked
 #undef fwrite_unlocked
 #undef putc
@@ -312,4 +313,19 @@ EXPORT int __printf_chk(int flag, const char *restrict format, ...)
     const int done = __vfprintf_chk(stdout, flag, format, values);
     va_end(values);
     return done;
+}
+
+/* ---- what waits comes out: C++ does it at the end of each line (std::endl) -------------------------- */
+
+EXPORT int fflush(FILE *stream)
+{
+    velo_unit_flushes(stream);
+    return NEXT(fflush)(stream);
+}
+ALIAS(_IO_fflush, fflush);
+
+EXPORT int fflush_unlocked(FILE *stream)
+{
+    velo_unit_flushes(stream);
+    return NEXT(fflush_unlocked)(stream);
 }
