@@ -27,6 +27,31 @@ class Row(NamedTuple):
     edit: str
 
 
+# What the child does before its program begins, nobody sees: libc does it.
+SPAWN = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **words)
+{
+    char *into[] = {"cat", "x", NULL}, *from[] = {"cat", NULL};
+    const int enters = strcmp(words[1], "-C") == 0;
+    posix_spawn_file_actions_t actions;
+    int child, status;
+    posix_spawn_file_actions_init(&actions);
+    if (enters)
+        posix_spawn_file_actions_addchdir_np(&actions, words[2]);
+    else
+        posix_spawn_file_actions_addopen(&actions, 0, words[2], O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, words[3], O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    char **argv = enters ? into : from;
+    return count != 4 || posix_spawnp(&child, "cat", &actions, NULL, argv, environ) != 0 ||
+           waitpid(child, &status, 0) != child || status;
+}
+"""
 TWO = "mkdir v1 v2; echo one > v1/x; echo two > v2/x; ln -s v1 cur"
 OLD = "echo a > a; echo b > b; touch -d 2005-01-01 a b"
 ROWS = {
@@ -47,6 +72,8 @@ ROWS = {
         "perl f.pl > $$O",
         "ln -sfn v2 cur",
     ),
+    "spawn-in": Row(TWO, "../spawn -C cur $$O", "ln -sfn v2 cur"),
+    "spawn-open": Row("echo 1 > in", "../spawn -- in $$O", "echo 2 > in"),
     "diff-ur": Row(
         "mkdir d e; echo a > d/f; echo b > e/f; touch -d 2005-01-01 d/f e/f",
         "diff -ur d e > $$O; true",
@@ -135,6 +162,8 @@ def test_an_edit_of_what_a_step_looked_at_is_seen(velo, workspace, rows):
     (root / "Makefile").write_text(
         f"all: {' '.join(f'build/{name}' for name in rows)}\n" + "".join(rules)
     )
+    (root / "spawn.c").write_text(SPAWN)
+    subprocess.run(["gcc", "spawn.c", "-o", "spawn"], cwd=root, check=True)
     in_each(rows, root, {name: row.there for name, row in rows.items()})
     build(velo, root, ssh="1")
     build(velo, root, ssh="1")  # where chance was asked for, two must agree

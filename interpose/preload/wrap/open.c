@@ -80,13 +80,12 @@ static int seen(int dirfd, const char *path, int flags, int fd)
     return fd;
 }
 
-int velo_flags_as_seen(int dirfd, const char *path, int flags, int claimed,
-                       const struct velo_place *place)
+int velo_flags_as_seen(int dirfd, const char *path, int flags, const struct velo_place *place)
 {
     if (__builtin_expect(velo_unit == NULL, 1) || (flags & (O_CREAT | O_EXCL | O_TRUNC)) != O_CREAT)
         return flags;
-    const bool absent = claimed == VELO_OURS ? place->type == VELO_NONE && !place->through_link
-                                             : raw_access(dirfd, path, F_OK) == -ENOENT;
+    const bool absent = place != NULL ? place->type == VELO_NONE && !place->through_link
+                                      : raw_access(dirfd, path, F_OK) == -ENOENT;
     return absent ? flags | O_EXCL : flags;
 }
 
@@ -98,7 +97,7 @@ static int open_at(int dirfd, const char *path, int flags, mode_t mode)
     const int bad = (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
     const int claimed =
         bad ? VELO_NOT_OURS : velo_claim(dirfd, path, velo_open_walk_flags(flags), &place);
-    const int told = velo_flags_as_seen(dirfd, path, flags, claimed, &place);
+    const int told = velo_flags_as_seen(dirfd, path, flags, claimed == VELO_OURS ? &place : NULL);
     const int fd = claimed == VELO_NOT_OURS
                        ? opened_outside(NEXT(openat)(dirfd, path, flags, mode), path, flags)
                        : open_claimed(claimed, &place, flags, mode);

@@ -20,9 +20,8 @@ static inline unsigned velo_open_walk_flags(int flags)
     return ((flags & O_NOFOLLOW) != 0 || exclusive ? VELO_WALK_NOFOLLOW : 0) |
            ((flags & O_CREAT) != 0 ? VELO_WALK_LAST : 0);
 }
-/* Before `path` is opened, claimed as said: with O_EXCL where nothing is yet that O_CREAT would find, for that is
- * what a step must find again. Only what is written down sees these flags. */
-int velo_flags_as_seen(int dirfd, const char *path, int flags, int claimed,
-                       const struct velo_place *place);
+/* Before `path` is opened, which is `place`, or (NULL) not ours: with O_EXCL where nothing is yet that O_CREAT would
+ * find, for that is what a step must find again. Only what is written down sees these flags. */
+int velo_flags_as_seen(int dirfd, const char *path, int flags, const struct velo_place *place);
 
 #endif

@@ -59,6 +59,12 @@ static int beyond(const struct __spawn_action *actions, int count)
     return most + 1;
 }
 
+static void saw_open_of_child(int directory, const char *path, int flags, int told)
+{
+    const long rc = told != flags || velo_unit == NULL ? 0 : raw_access(directory, path, F_OK);
+    velo_saw_open(directory, path, told, rc);
+}
+
 /* A hosted file is opened now; the child only takes the descriptor over. When the list has closed
  * all before, it opens what we hold by our number. 0 or -errno, as the child would have met it. */
 static int prepare_open(const struct preparation *with, struct __spawn_action *action,
@@ -68,10 +74,15 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
     const int flags = action->open.flags, fd = action->open.fd;
     const int claimed =
         velo_claim(with->directory, action->open.path, velo_open_walk_flags(flags), &place);
+    const int told = velo_flags_as_seen(with->directory, action->open.path, flags,
+                                        claimed == VELO_OURS ? &place : NULL);
+    if (claimed == VELO_NOT_OURS) /* the child opens it, where nobody sees */
+        saw_open_of_child(with->directory, action->open.path, flags, told);
     if (claimed <= 0)
         return claimed;
     place.unmovable = 1;
     const int opened = velo_open_hosted(&place, flags | O_CLOEXEC, action->open.mode);
+    velo_saw_open(with->directory, action->open.path, told, opened);
     if (opened < 0)
         return opened;
     held->fd = (int)velo_sys3(SYS_fcntl, opened, F_DUPFD_CLOEXEC, with->beyond);
@@ -118,6 +129,8 @@ static int prepare_one(struct preparation *with, struct __spawn_action *actions,
     if (action->tag == ACTION_CHDIR && (with->directory != ELSEWHERE || action->path[0] == '/')) {
         const int directory =
             (int)raw_openat(with->directory, action->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+        velo_saw(VELO_RECORD_STAT, with->directory, action->path, directory);
+        velo_saw_directory(with->directory, action->path, directory);
         if (directory < 0)
             return directory;
         stand_in(with, directory, directory);

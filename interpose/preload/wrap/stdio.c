@@ -118,7 +118,8 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
     if (flags < 0)
         return NEXT(fopen)(path, mode);
     const int claimed = velo_claim(AT_FDCWD, path, velo_open_walk_flags(flags), &place);
-    const int told = velo_flags_as_seen(AT_FDCWD, path, flags, claimed, &place);
+    const int told =
+        velo_flags_as_seen(AT_FDCWD, path, flags, claimed == VELO_OURS ? &place : NULL);
     if (claimed == VELO_NOT_OURS) {
         FILE *stream = opened_outside(NEXT(fopen)(path, mode), path, flags);
         velo_saw_open(AT_FDCWD, path, told, stream == NULL ? -errno : 0);
