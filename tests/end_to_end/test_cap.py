@@ -77,6 +77,15 @@ def test_a_file_that_somebody_reads_goes_above_the_cap_alone(
     assert found.over_bytes <= (WRITTEN_MIB - CAP_MIB + 2) << 20, str(found)
 
 
+def test_a_file_without_a_name_that_is_open_twice_stays_whole(
+    velo: Velo, workspace, writers
+) -> None:
+    # Who gave up one of its descriptors could not find it again where it had gone.
+    found = measured(velo, workspace(), writers, "nameless-twice", mib=WRITTEN_MIB, cap_mib=CAP_MIB)
+
+    assert found.wrong == ""
+
+
 def test_names_count_also_those_that_links_make(velo: Velo, workspace, writers) -> None:
     # Goal: 30,000 links to 100 files at the smallest cap; names leave memory, and none is lost.
     found = measured(velo, workspace(), writers, "many-links", mib=1, cap_mib=2)

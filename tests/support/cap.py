@@ -56,6 +56,7 @@ WAYS = {
             "own-append",
             "at-once",
             "opened-twice",
+            "nameless-twice",
             "linked",
             "read-held",
             "nameless",

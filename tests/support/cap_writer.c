@@ -214,12 +214,8 @@ static void many_read(const char *path, long count)
         fail("child");
 }
 
-/* No name, and larger than memory. */
-static void nameless(const char *path, long size)
+static void say_sum(int fd)
 {
-    const int fd = made(path, O_TRUNC);
-    unlink(path);
-    blocks(WRITE, fd, size);
     unsigned long sum = 0;
     lseek(fd, 0, SEEK_SET);
     for (long got; (got = read(fd, block, BLOCK)) > 0;)
@@ -228,10 +224,21 @@ static void nameless(const char *path, long size)
     printf("%lx\n", sum);
 }
 
+/* No name, and larger than memory. */
+static void nameless(const char *path, long size)
+{
+    const int fd = made(path, O_TRUNC);
+    unlink(path);
+    blocks(WRITE, fd, size);
+    say_sum(fd);
+}
+
 /* Two opens of one process, and a duplicate of the second: blocks in turn, each where it belongs. */
-static void opened_twice(const char *path, long size)
+static void opened_twice(const char *path, long size, int has_name)
 {
     const int one = made(path, O_TRUNC), two = open(path, O_WRONLY), again = dup(two);
+    if (!has_name)
+        unlink(path);
     for (long at = 0; at < size; at += BLOCK) {
         const int odd = (at / BLOCK) % 2 != 0;
         fill(at);
@@ -241,6 +248,7 @@ static void opened_twice(const char *path, long size)
         if (odd && lseek(two, 0, SEEK_CUR) != at + BLOCK)
             fail("a duplicate has another offset");
     }
+    say_sum(one);
 }
 
 /* A second name, from the beginning. */
@@ -312,7 +320,9 @@ int main(int count, char **argv)
     if (strcmp(way, "many-read") == 0)
         many_read(path, size >> 20);
     if (strcmp(way, "opened-twice") == 0)
-        opened_twice(path, size);
+        opened_twice(path, size, 1);
+    if (strcmp(way, "nameless-twice") == 0)
+        opened_twice(path, size, 0);
     if (strcmp(way, "linked") == 0)
         linked(path, size);
     if (strcmp(way, "read-held") == 0)

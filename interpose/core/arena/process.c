@@ -122,6 +122,17 @@ uint32_t velo_first_parked(const struct velo_region *region, uint32_t node)
     return first;
 }
 
+int velo_somebody_is_aside(const struct velo_region *region, uint32_t node)
+{
+    for (uint32_t i = 0; i < VELO_PROCESSES_MAX; i++) {
+        const struct velo_process *slot = &region->header->processes[i];
+        if (atomic_load(&slot->parked) == (node | VELO_ASIDE) &&
+            !velo_thread_dead(atomic_load(&slot->pid), atomic_load(&slot->since_ns)))
+            return 1;
+    }
+    return 0;
+}
+
 void velo_enlist_raw(struct velo_region *region, const char *name)
 {
     VELO_TRACE(region, SUD_BEGINS, velo_sys0(SYS_getpid), 0);

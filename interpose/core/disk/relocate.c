@@ -14,6 +14,7 @@
 #include "kernel/os.h"
 #include "core/tree/snapshot.h"
 #include "core/tree/stamps.h"
+#include "core/arena/process.h"
 #include "core/arena/trace.h"
 #include "core/tree/tree.h"
 
@@ -119,7 +120,8 @@ static int forget_locked(struct velo_region *region, uint32_t index,
     if (node->generation != snapshot->generation || node->state != VELO_BACKED ||
         node->backing != snapshot->backing || node->version != snapshot->version ||
         node->links != 0 || velo_os_fstat(fd, &now) != 0 || now.st_size != before->st_size ||
-        velo_ns(&now.st_mtim) != velo_ns(&before->st_mtim) || !only_description(fd))
+        velo_ns(&now.st_mtim) != velo_ns(&before->st_mtim) ||
+        velo_somebody_is_aside(region, index) || !only_description(fd))
         return -EBUSY;
     velo_node_free_locked(region, index);
     return 0;

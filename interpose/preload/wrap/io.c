@@ -136,7 +136,7 @@ ALIAS(preadv64v2, preadv2);
 
 /* Callers ask for "as much as there is", and once more at the end: what there is, is the rest of the
  * source. */
-static void charge_copy(int to, int from, const off_t *from_at, size_t count)
+static void charge_copy(int to, const off_t *to_at, int from, const off_t *from_at, size_t count)
 {
     struct stat source;
     if (velo_write_credit(to) == 0)
@@ -150,7 +150,8 @@ static void charge_copy(int to, int from, const off_t *from_at, size_t count)
             return;
         count = count < (size_t)left ? count : (size_t)left;
     }
-    velo_write_credit_charge(to, count < 1ul << 40 ? count : 1u << 16);
+    velo_write_credit_charge_at(to, count < 1ul << 40 ? count : 1u << 16,
+                                velo_cannot_read(to_at, sizeof *to_at) ? VELO_AT_THE_END : *to_at);
 }
 
 /* From memory to a disk or back: two file systems to the kernel, one to the program. */
@@ -183,7 +184,7 @@ static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t c
 EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
                                unsigned flags)
 {
-    charge_copy(to, from, from_at, count);
+    charge_copy(to, to_at, from, from_at, count);
     velo_unit_reads(from);
     velo_unit_wrote(to);
     const int saved = errno;
@@ -197,7 +198,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, s
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t count)
 {
-    charge_copy(to, from, offset, count);
+    charge_copy(to, NULL, from, offset, count);
     velo_unit_reads(from);
     velo_unit_wrote(to);
     return WRITING(to, count,
@@ -207,7 +208,7 @@ ALIAS(sendfile64, sendfile);
 
 EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
 {
-    charge_copy(to, from, from_at, count < 1u << 20 ? count : 1u << 20);
+    charge_copy(to, to_at, from, from_at, count < 1u << 20 ? count : 1u << 20);
     velo_unit_reads(from);
     velo_unit_wrote(to);
     return WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));

@@ -8,12 +8,29 @@
  *
  * In    descriptors of one file in memory, of a process with one thread, which is here and does nothing else
  * Out   the same numbers, offsets and flags. A number is never free meanwhile, and the file never without
- *       somebody who knows it: it stands for the path (O_PATH), which no lease minds. */
+ *       somebody who knows it: it stands for the file's path (O_PATH), which no lease minds
+ * Never a file without a name: nobody but who has it open could find it where it went. So the table of
+ *       processes says who stands aside (arena/process.c), also when the name goes meanwhile. */
 #include "aside.h"
 
 #include "credits.h"
 #include "locks.h"
 #include "preload/base/raw.h"
+#include "kernel/text.h"
+
+/* Opened once more by what a descriptor leads to. */
+static long open_again(int fd, int flags)
+{
+    char link[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
+    velo_write_decimal(link + 14, (uint64_t)fd);
+    return raw_openat(AT_FDCWD, link, (flags & ~O_NOFOLLOW) | O_CLOEXEC, 0);
+}
+
+static bool is_locked(int fd, char *text, size_t size)
+{
+    struct velo_locks locks;
+    return !velo_locks_of(fd, text, size, &locks) || locks.count > 0;
+}
 
 bool velo_same_description(int one, int two)
 {
@@ -27,12 +44,10 @@ bool velo_same_description(int one, int two)
 }
 
 /* Notes `fd`; false when it would not come back as it is. */
-static bool remember(struct velo_region *region, uint32_t node, int fd, char *text, size_t size,
-                     struct velo_aside *aside)
+static bool remember(struct velo_region *region, uint32_t node, int fd, struct velo_aside *aside)
 {
-    struct velo_locks locks;
     const unsigned at = aside->count;
-    if (at == VELO_ASIDE_FILES || !velo_locks_of(fd, text, size, &locks) || locks.count > 0)
+    if (at == VELO_ASIDE_FILES)
         return false;
     unsigned first = 0;
     while (first < at &&
@@ -60,21 +75,47 @@ static void replace(int fd, int by)
     velo_sys3(SYS_dup3, by, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
 }
 
-bool velo_step_aside(struct velo_region *region, uint32_t node, const char *file, const int *fds,
-                     unsigned count, char *text, size_t size, struct velo_aside *aside)
+static bool has_name(struct velo_region *region, uint32_t node, uint32_t *generation)
+{
+    struct velo_snapshot snapshot;
+    const bool known = velo_snapshot_take(region, node, &snapshot) == 0;
+    *generation = known ? snapshot.generation : 0;
+    return known && snapshot.state == VELO_BACKED && snapshot.links > 0;
+}
+
+bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, unsigned count,
+                     char *text, size_t size, struct velo_aside *aside)
 {
     aside->count = 0;
-    const long path = raw_openat(AT_FDCWD, file, O_PATH | O_CLOEXEC, 0);
-    bool good = path >= 0;
+    for (unsigned i = 0; i < count;
+         i++) /* first of all: to close any of the file's would end them */
+        if (is_locked(fds[i], text, size))
+            return false;
+    const long path = count == 0 ? -ENOENT : open_again(fds[0], O_PATH);
+    bool good =
+        path >= 0 && velo_park(region, node, 1) == 0 && has_name(region, node, &aside->generation);
     for (unsigned i = 0; i < count && good; i++)
-        good = remember(region, node, fds[i], text, size, aside);
+        good = remember(region, node, fds[i], aside);
     for (unsigned i = 0; i < count && good; i++)
         replace(fds[i], (int)path);
     if (path >= 0)
         raw_close((int)path);
-    if (!good)
+    if (!good) {
+        velo_park(region, 0, 0);
         aside->count = 0;
+    }
     return good;
+}
+
+/* Its last name went meanwhile: then it is still what it was, for whoever has it. */
+static int reopen(struct velo_region *region, uint32_t node, const struct velo_aside *aside,
+                  unsigned at)
+{
+    struct velo_snapshot now;
+    const bool known = velo_snapshot_take(region, node, &now) == 0 &&
+                       now.generation == aside->generation && now.links > 0;
+    const int fd = known ? velo_reopen(region, node, aside->all[at].flags) : -ENOENT;
+    return fd >= 0 ? fd : (int)open_again(aside->all[at].fd, aside->all[at].flags);
 }
 
 void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside *aside)
@@ -82,9 +123,9 @@ void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside
     for (unsigned i = 0; i < aside->count; i++) {
         if (aside->all[i].first != i)
             continue;
-        const int fd = velo_reopen(region, node, aside->all[i].flags);
+        const int fd = reopen(region, node, aside, i);
         if (fd < 0)
-            continue; /* it was tried before: the disk has just refused it */
+            continue;
         velo_sys3(SYS_lseek, fd, aside->all[i].offset, SEEK_SET);
         const bool grows =
             velo_is_in_memory(region, node) && (aside->all[i].flags & O_ACCMODE) != O_RDONLY;
@@ -95,5 +136,7 @@ void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside
             }
         raw_close(fd);
     }
+    if (aside->count > 0)
+        velo_park(region, 0, 0);
     aside->count = 0;
 }

@@ -8,6 +8,7 @@
 
 struct velo_aside {
     unsigned count;
+    uint32_t generation; /* of the node: a later file may get its number */
     struct {
         int fd, flags;
         unsigned first; /* the first one of the same open file description */
@@ -17,11 +18,12 @@ struct velo_aside {
 
 /* Of this process alone, which has one thread: do the two share their offset? */
 bool velo_same_description(int one, int two);
-/* The numbers `fds` know the file in memory, `file` for the kernel, by its path only from now on. False and nothing
- * changed: they could not be had back as they are (locks, rights). `text` is scratch. */
-bool velo_step_aside(struct velo_region *region, uint32_t node, const char *file, const int *fds,
-                     unsigned count, char *text, size_t size, struct velo_aside *aside);
-/* They are open again as they were, wherever the file is now; `aside` is empty. */
+/* The numbers `fds` know the file by its path only from now on, and the table of processes says so. False and nothing
+ * changed, but that this process does not wait any more: they could not be had back as they are (locks, rights), or
+ * the file has no name. `text` is scratch. */
+bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, unsigned count,
+                     char *text, size_t size, struct velo_aside *aside);
+/* They are open again as they were, wherever the file is now; `aside` is empty, and nobody waits here. */
 void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside *aside);
 
 #endif

@@ -76,16 +76,26 @@ static uint64_t held_after(const struct stat *stat, uint64_t start, size_t count
     return held < end ? held : end;
 }
 
+/* Few disks take larger files, and memory would: what is written there is for the disk to answer. */
+#define LARGE_BYTES (8ll << 40)
+
+static bool is_beyond_disks(int fd, off_t offset)
+{
+    return (offset < 0 ? velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) : offset) > LARGE_BYTES;
+}
+
 void velo_write_credit_charge_at(int fd, size_t count, off_t offset)
 {
     const uint32_t credit = velo_write_credit(fd) - 1;
-    if (count <= credit) {
+    if (count <= credit && offset <= LARGE_BYTES) {
         velo_write_credit_set(fd, credit - (uint32_t)count + 1);
         return;
     }
     struct stat stat;
     const uint32_t node = node_with_credit(fd, &stat);
     if (node == 0)
+        return;
+    if (is_beyond_disks(fd, offset) && velo_relocate_descriptor(fd, node) == 0)
         return;
     const uint64_t size = (uint64_t)stat.st_size;
     const uint64_t start = offset < 0 || offset > INT64_MAX / 2 ? size : (uint64_t)offset;

@@ -102,8 +102,8 @@ static unsigned sort_ours(struct velo_descriptors *s)
 bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
                             unsigned from)
 {
-    return velo_step_aside(region, node, s->file, s->ours + from, s->count - from, s->maps,
-                           sizeof s->maps, &s->aside);
+    return velo_step_aside(region, node, s->ours + from, s->count - from, s->maps, sizeof s->maps,
+                           &s->aside);
 }
 
 static int relocate_description(struct velo_region *region, uint32_t node,
@@ -136,11 +136,12 @@ int velo_descriptors_relocate(struct velo_region *region, uint32_t node, struct 
         return -ENOENT;
     if (!velo_locks_of(s->ours[0], s->maps, sizeof s->maps, &locks))
         return -ENOSPC;
-    const unsigned same = velo_has_one_thread() ? sort_ours(s) : s->count;
-    if (same < s->count && (locks.count > 0 || !velo_descriptors_aside(region, node, s, same)))
+    const unsigned had = s->count, same = velo_has_one_thread() ? sort_ours(s) : had;
+    if (same < had && (locks.count > 0 || !velo_descriptors_aside(region, node, s, same)))
         return -ENOSPC;
     s->count = same;
     const int rc = relocate_description(region, node, s, &locks);
-    velo_step_back(region, node, &s->aside);
+    if (same < had)
+        velo_step_back(region, node, &s->aside);
     return rc;
 }

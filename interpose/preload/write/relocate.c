@@ -79,8 +79,8 @@ static void make_way(struct velo_region *region, uint32_t node, struct velo_desc
 {
     const uint32_t first = velo_first_parked(region, node);
     if (first != 0 && first != (uint32_t)velo_sys0(SYS_getpid) && s->count > 0 && s->paths == 0 &&
-        !shares_description(s) && velo_descriptors_aside(region, node, s, 0))
-        velo_park(region, node, 1);
+        !shares_description(s) && !velo_descriptors_aside(region, node, s, 0))
+        s->parked = 0; /* it begins anew */
 }
 
 static bool is_in_memory(struct velo_region *region, uint32_t node)
@@ -130,6 +130,8 @@ static int relocate(struct velo_region *region, uint32_t node, struct velo_descr
         if (attempt > 0)
             velo_os_pause(attempt < GLANCES ? GLANCE_NS : PAUSE_NS);
         rc = s->aside.count > 0 ? wait_aside(region, node, s) : relocate_once(region, node, s);
+        if (rc == -EBUSY && s->parked != 0)
+            velo_park(region, node, s->aside.count > 0);
     }
     if (s->aside.count > 0)
         rc = come_back(region, node, s);
