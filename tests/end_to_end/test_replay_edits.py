@@ -194,3 +194,21 @@ def test_a_step_that_gives_a_file_away_is_run(velo, workspace):
         owners.append((root / "build/f").stat().st_uid)
 
     assert owners == [1000] * 3
+
+
+def test_a_generator_may_stand_in_a_directory_that_changes(velo, workspace):
+    # A program whose questions for times count enters a directory: it heard of no times there.
+    root = workspace(toml=TOML)
+    (root / "build/d").mkdir(parents=True)
+    (root / "in").write_text("1\n")
+    script = 'chdir("build/d"); open(I, "../../in"); open(O, ">", "../f"); print O <I>;\n'
+    (root / "g.pl").write_text(script)
+    (root / "Makefile").write_text(f"build/f: in\n\t{tool('perl')} g.pl\n")
+    for turn in range(4):
+        (root / "build/f").unlink(missing_ok=True)
+        (root / f"build/d/{turn}").touch()
+        until_old(root.rglob("*"))
+        velo.exec("make", cwd=root, env={"PWD": str(root)})
+    last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+
+    assert (last["replayed"], last["run"]) == (1, 0)

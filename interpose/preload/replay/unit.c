@@ -324,8 +324,8 @@ void velo_saw_entered(const char *path, const char *before, long length, long rc
         taint(velo_unit, VELO_TAINT_UNNAMED);
         return;
     }
-    /* Of a file that is in the way, that it is one. */
-    velo_saw_now(VELO_RECORD_STAT, 0, AT_FDCWD, before, rc == -ENOTDIR ? 0 : rc);
+    /* Nobody hears of times. Of a file that is in the way, that it is one. */
+    velo_saw_now(VELO_RECORD_ACCESS, 0, AT_FDCWD, before, rc == -ENOTDIR ? 0 : rc);
     if (rc == 0)
         note_way(before, "/proc/self/cwd");
 }

@@ -129,7 +129,7 @@ static int prepare_one(struct preparation *with, struct __spawn_action *actions,
     if (action->tag == ACTION_CHDIR && (with->directory != ELSEWHERE || action->path[0] == '/')) {
         const int directory =
             (int)raw_openat(with->directory, action->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-        velo_saw(VELO_RECORD_STAT, with->directory, action->path, directory);
+        velo_saw(VELO_RECORD_ACCESS, with->directory, action->path, directory);
         velo_saw_directory(with->directory, action->path, directory);
         if (directory < 0)
             return directory;
