@@ -28,8 +28,8 @@ TOOLS = re.compile(
 PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
 # They tell inodes, links, blocks, and when a file was changed in whatever way.
 TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
-# An operator may be quoted, or come out of a variable.
-_IN_VARIABLE = r"""(?:\[|\btest)\s[^\];&|]*\s["']?-?["']?\$[^\];&|]*\s"""
+# An operator may be quoted, or come out of a variable: `[ a -$newer b ]`.
+_IN_VARIABLE = r"""(?:\[|\btest)\s[^\];&|]{1,200}\s["']?-["']?\$"""
 IS_SAME_FILE = re.compile(rf"""(?:^|[\s;&|(\["'])-ef(?:[\s;&|)"']|$)|{_IN_VARIABLE}""")
 # TypeScript's compiler, which is a script: it compares times, and writes none.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
@@ -42,8 +42,8 @@ SYSTEM = ("/usr/", "/lib", "/etc/")
 
 ASKS_FOR_TIMES = re.compile(
     r"""(?:^|[\s;&|("'])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)"']|$)|"""
-    r"\bdiff\s(?:[^;&|]*\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"  # in its heads
-    r"(?:\[|\btest)\s(?:[^\];&|]*\s)?-[OGN]\s|"  # whose it is, whether it was read
+    r"\bdiff\s(?:[^;&|]{0,200}\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"  # in its heads
+    r"(?:\[|\btest)\s(?:[^\];&|]{0,200}\s)?-[OGN]\s|"  # whose it is, whether it was read
     rf"\s-E\s+(?:tar|copy_if_newer)\b|{_IN_VARIABLE}"  # of cmake
 )
 # By which option it makes no difference to them that a file was where they make or remove one, and

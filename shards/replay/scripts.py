@@ -29,11 +29,13 @@ _TELLS = re.compile(
 )
 _COMPARES = re.compile(
     rb"""\s["']?-(?:nt|ot|ef)["']?\s|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b|\s--newer\b|"""
-    rb"\bdiff\s[^;&|\n]{0,200}?(?:-\w{0,9}[cCuUp]|--unified|--context)|\[\s{1,9}-[OGN]\s|"
-    rb"""(?:\[|\btest)\s[^\];&|\n]{1,99}\s["']?-["']?\$|\b(?:IS_NEWER_THAN|TIMESTAMP|ARCHIVE_CREATE)\b|"""
-    rb"-E\s{1,9}(?:tar|copy_if_newer)\b"
+    rb"\bdiff\s(?:[^;&|\n]{0,200}?\s)?(?:-\w{0,9}[cCuUp]|--unified|--context)|\[\s{1,9}-[OGN]\s|"
+    rb"""(?:\[|\btest)\s[^\];&|\n]{1,99}\s["']?-["']?\$|\b(?:IS_NEWER_THAN|ARCHIVE_CREATE)\b|"""
+    rb"-E\s{1,9}(?:tar|copy_if_newer)\b|\(\s{0,9}TIMESTAMP\s"
 )
-_ARCHIVES = re.compile(rb"\b(?:ar|ranlib)\s[^;&|\n]{0,99}?-?\w{0,9}U\w{0,9}\s")
+_ARCHIVES = re.compile(
+    rb"(?:^|[;&|(`/\s])(?:ar|ranlib)\s{1,9}(?:-\w{1,9}\s{1,9}){0,4}-?[a-z]{0,9}U[a-z]{0,9}\s", re.M
+)
 _NAMES_VARIABLES = re.compile(programs.TELLS_VARIABLES.pattern.encode(), re.M)
 WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
