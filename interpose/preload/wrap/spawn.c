@@ -61,7 +61,8 @@ static int beyond(const struct __spawn_action *actions, int count)
 
 static void saw_open_of_child(int directory, const char *path, int flags, int told)
 {
-    const long rc = told != flags || velo_unit == NULL ? 0 : raw_access(directory, path, F_OK);
+    struct stat stat;
+    const long rc = told != flags || velo_unit == NULL ? 0 : raw_statat(directory, path, &stat, 0);
     velo_saw_open(directory, path, told, rc);
 }
 
