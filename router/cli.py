@@ -20,7 +20,7 @@ def main() -> None:
     reexec.step_out()
     try:
         interrupts.release()
-        _stand_fast()
+        _make_runtime_directory_absolute()
         status = _run(sys.argv[1:])
         interrupts.hold()  # the interpreter's own end is no moment for one
     except KeyboardInterrupt:
@@ -28,8 +28,8 @@ def main() -> None:
     sys.exit(status)
 
 
-def _stand_fast() -> None:
-    """The server starts at `/`, and programs inside stand anywhere: make it absolute."""
+def _make_runtime_directory_absolute() -> None:
+    """The server starts at `/`, and programs inside stand anywhere."""
     if given := os.environ.get("VELO_RUNTIME_DIR"):
         os.environ["VELO_RUNTIME_DIR"] = os.path.abspath(given)
 

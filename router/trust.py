@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 VARIABLE = "VELO_TRUST"
 EVERYWHERE = "*"
+NULL_DEVICE = os.makedev(1, 3)
 
 
 def opened(path: str) -> BinaryIO:
@@ -29,7 +30,8 @@ def opened(path: str) -> BinaryIO:
         OSError: it cannot be, or is none: a FIFO would wait for somebody who writes.
     """
     file = open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode) or os.path.samefile(path, os.devnull):
+    found = os.fstat(file.fileno())
+    if stat.S_ISREG(found.st_mode) or found.st_rdev == NULL_DEVICE:
         return file
     file.close()
     raise OSError(errno.EINVAL, "it is not a file")

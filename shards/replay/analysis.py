@@ -118,7 +118,7 @@ class _Analysis:
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
         needs_rest = programs.may_tell_variables({*self.names.values()}, self.arguments)
-        needs_rest |= self.asked_limits or scripts.name_variables(self.unit)
+        needs_rest |= self.asked_limits or self.scripts.variables
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
             + [fact for fact in facts if not self._is_before(fact)],
@@ -228,8 +228,8 @@ class _Analysis:
         self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.arguments = arguments
-        self.scripts_compare = scripts.compare(self.unit)
-        times = self.scripts_compare or programs.ASKS_FOR_TIMES.search(arguments) is not None
+        self.scripts = scripts.probe(self.unit)
+        times = self.scripts.compares or programs.ASKS_FOR_TIMES.search(arguments) is not None
         # What else a program reads tells whether it still starts, which counts for some alone.
         starts = any(
             programs.is_runtime(programs.name_of(*record.paths))
@@ -246,7 +246,7 @@ class _Analysis:
                 self.names[record.process] = name
                 strict = times and not programs.is_compiler(name)
                 strict |= programs.keeps_times(name, script, arguments)
-                strict |= programs.is_archiver(name) and scripts.archive_times(self.unit)
+                strict |= programs.is_archiver(name) and self.scripts.archives
                 if strict or not self._is_blind(name):
                     self.strict.add(record.process)
                 self.starting.pop(record.process, None)
@@ -268,7 +268,7 @@ class _Analysis:
 
     @cached_property
     def _makes_dates(self) -> bool:
-        return bool(programs.ASKS_FOR_DATE.search(self.arguments)) or scripts.tell(self.unit)
+        return bool(programs.ASKS_FOR_DATE.search(self.arguments)) or self.scripts.tells
 
     def _asked(self, record: log.Record) -> None:
         """What differs from run to run; what a program asks while it starts goes into no output."""
@@ -368,7 +368,7 @@ class _Analysis:
             keeps=programs.keeps(name, first, self.arguments),
             strict=process in self.strict,
             whole=process in self.strict
-            and programs.tells_whole(name, self.arguments, self.scripts_compare),
+            and programs.tells_whole(name, self.arguments, self.scripts.compares),
             times=process in self.strict and self._asks_for_times(process),
         )
 

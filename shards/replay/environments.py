@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import json_files
-from .unit_log import ENVIRONMENT, UnitLog
+from .unit_log import UnitLog
 
 STEPS_MAX = 20_000  # whose environment is remembered
 NAMES_SHOWN = 3
@@ -35,14 +35,14 @@ class Environments:
         before = self._texts.get(self._steps.get(_step_of(unit), ""))
         if before is None:
             return None
-        now = _variables_of(unit)
+        now = _variables_in(unit.environment)
         return sorted(
             name for name in before.keys() | now.keys() if before.get(name) != now.get(name)
         )
 
     def learn(self, unit: UnitLog) -> None:
         """Remember this step's."""
-        variables = _variables_of(unit)
+        variables = _variables_in(unit.environment)
         text = _digest(json.dumps(variables, sort_keys=True).encode())
         step = _step_of(unit)
         if self._steps.get(step) == text or len(self._steps) >= STEPS_MAX:
@@ -70,16 +70,9 @@ def _step_of(unit: UnitLog) -> str:
     return _digest("\0".join((program, cwd, *arguments)).encode(errors="surrogateescape"))
 
 
-def _variables_of(unit: UnitLog) -> dict[str, str]:
-    for record in unit.deeds:
-        if record.kind == ENVIRONMENT:
-            return _variables_in(record.payload)
-    return {}
-
-
 @lru_cache(maxsize=64)  # nearly all steps of a build have the same
-def _variables_in(payload: bytes) -> dict[str, str]:
-    pairs = [entry.partition(b"=") for entry in payload.split(b"\0") if entry]
+def _variables_in(environment: bytes) -> dict[str, str]:
+    pairs = [entry.partition(b"=") for entry in environment.split(b"\0") if entry]
     return {name.decode(errors="replace"): _digest(value) for name, _, value in pairs}
 
 

@@ -41,28 +41,22 @@ WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
 
 
-def tell(unit: log.UnitLog) -> bool:
-    """Does a script of this unit say more than its inputs do?
+class Found(NamedTuple):
+    """What scripts make something of."""
+
+    tells: bool = False  # the time, or chance: they say more than their inputs do
+    compares: bool = False  # which of two files is newer, or the same; or times of files are said
+    archives: bool = False  # times of files go into archives
+    variables: bool = False  # those that count for nothing otherwise, or all
+
+
+def probe(unit: log.UnitLog) -> Found:
+    """What the scripts of this unit make something of.
 
     One that has changed since is judged as it is now: then there will be no entry, since the
     unit's inputs have changed, too.
     """
-    return any(_what(path).tells for path in _scripts(unit))
-
-
-def compare(unit: log.UnitLog) -> bool:
-    """Does it look which of two files is newer, or the same, or tell times of files?"""
-    return any(_what(path).compares for path in _scripts(unit))
-
-
-def archive_times(unit: log.UnitLog) -> bool:
-    """Does it put the times of files into archives?"""
-    return any(_what(path).archives for path in _scripts(unit))
-
-
-def name_variables(unit: log.UnitLog) -> bool:
-    """Does it name variables that count for nothing otherwise, or list all?"""
-    return any(_what(path).variables for path in _scripts(unit))
+    return Found(*map(any, zip(Found(), *map(_what, _scripts(unit)), strict=True)))
 
 
 def _scripts(unit: log.UnitLog) -> Iterator[str]:
@@ -84,15 +78,6 @@ def _awks_own(unit: log.UnitLog, paths: Iterator[str]) -> Iterator[str]:
     """Most of what it reads is no script, but data."""
     given = {os.path.basename(path) for path in _GIVEN.findall(" ".join(unit.words[2]))}
     return (path for path in paths if path.endswith(".awk") or os.path.basename(path) in given)
-
-
-class Found(NamedTuple):
-    """What a script makes something of."""
-
-    tells: bool = False
-    compares: bool = False
-    archives: bool = False
-    variables: bool = False
 
 
 def _what(path: str) -> Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from velo.interpose import core
@@ -122,6 +123,12 @@ def record_of(key: bytes, process: int) -> Record:
     return Record(key[0] | key[1] << 8, key[2] | key[3] << 8, process, key[4:])
 
 
+@lru_cache(maxsize=64)  # nearly all steps of a build have the same
+def _variables_in(environment: bytes) -> tuple[tuple[str, str], ...]:
+    texts = environment.decode(errors="surrogateescape").split("\0")
+    return tuple((name, value) for name, _, value in (each.partition("=") for each in texts))
+
+
 class UnitLog(NamedTuple):
     """Everything that is known of a unit."""
 
@@ -155,11 +162,14 @@ class UnitLog(NamedTuple):
         return list(map(record_of, self.keys, self.processes))
 
     @property
-    def variables(self) -> list[tuple[str, str]]:
-        """Its environment."""
-        found = [each.payload for each in self.deeds if each.kind == ENVIRONMENT]
-        texts = [entry.decode(errors="surrogateescape") for entry in b"\0".join(found).split(b"\0")]
-        return [(name, value) for name, _, value in (text.partition("=") for text in texts)]
+    def environment(self) -> bytes:
+        """As its program was given it, each entry up to a zero byte."""
+        return next((each.payload for each in self.deeds if each.kind == ENVIRONMENT), b"")
+
+    @property
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """Of its environment, in their order."""
+        return _variables_in(self.environment)
 
     @property
     def outlets(self) -> int:

@@ -8,6 +8,7 @@
 #include "check.h"
 
 #include "core/disk/copy.h"
+#include "core/disk/writeback.h"
 #include "core/disk/xattr.h"
 #include "core/arena/layout.h"
 
@@ -126,6 +127,98 @@ static void another_file_of_the_name_is_not_opened_for_it(void)
 
     CHECK(hosted_says("build/f", "new"));
     CHECK_EQ(stat_at("build/f").st_mode & 07777, 0600);
+    bench_close();
+}
+
+/* ---- led to the disk by who writes ------------------------------------------------------------ */
+
+static void a_file_goes_with_all_its_names(void)
+{
+    bench_open();
+    hosted_mkdir("build/d");
+    const int fd = hosted_open("build/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    CHECK_EQ(hosted_link("build/f", "build/d/g"), 0);
+    write_all(fd, "one");
+
+    const int disk = velo_relocate(&bench.region, node_at("build/f"), fd);
+
+    CHECK(disk >= 0);
+    CHECK_EQ(info_at("build/d/g").state, VELO_DISK);
+    CHECK_EQ(pwrite(disk, "two", 3, 3), 3);
+    CHECK(disk_says("build/f", "onetwo") && disk_says("build/d/g", "onetwo"));
+    struct stat stat;
+    CHECK(fstat(disk, &stat) == 0 && stat.st_nlink == 2);
+    close(disk);
+    close(fd);
+    CHECK_EQ(reconcile().conflicts, 0);
+    bench_close();
+}
+
+static void somebody_else_keeps_it_in_memory_and_what_is_written_then_is_put(void)
+{
+    bench_open();
+    const int fd = hosted_open("build/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    write_all(fd, "one");
+    const int reader = hosted_open("build/f", O_RDONLY | O_CLOEXEC, 0);
+    CHECK_EQ(velo_relocate(&bench.region, node_at("build/f"), fd), -EBUSY);
+    close(reader);
+    write_all(fd, "two");
+    close(fd);
+    flush_everything();
+    CHECK(disk_says("build/f", "onetwo"));
+    bench_close();
+}
+
+/* All is on disk as it is, but another file stands there by now: what is written from then on is not on disk. */
+static void a_file_that_could_not_be_led_to_the_disk_is_put_again(void)
+{
+    bench_open();
+    const int fd = hosted_open("build/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    const uint32_t node = node_at("build/f");
+    write_all(fd, "one");
+    CHECK_EQ(velo_writeback(&bench.region, node, VELO_FLUSH_OURS), 0);
+    CHECK(!info_at("build/f").dirty_disk);
+    outsider_writes("other", "and");
+    CHECK_EQ(rename(in_workspace("other"), in_workspace("build/f")), 0);
+
+    CHECK_EQ(velo_relocate(&bench.region, node, fd), -EBUSY);
+
+    CHECK(info_at("build/f").dirty_disk);
+    close(fd);
+    bench_close();
+}
+
+static void nobody_leads_a_file_without_a_name_away_from_who_stands_aside(void)
+{
+    bench_open();
+    const int fd = hosted_open("build/f", O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    const uint32_t node = node_at("build/f");
+    int ready[2], end[2];
+    char byte = 0;
+    CHECK(pipe(ready) == 0 && pipe(end) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        close(fd);
+        close(end[1]);
+        CHECK_EQ(velo_park(&bench.region, node, 1), 0);
+        CHECK_EQ(write(ready[1], &byte, 1), 1);
+        CHECK_EQ(read(end[0], &byte, 1), 0);
+        _exit(0);
+    }
+    CHECK_EQ(read(ready[0], &byte, 1), 1);
+    CHECK_EQ(hosted_unlink("build/f"), 0);
+    CHECK_EQ(velo_relocate(&bench.region, node, fd), -EBUSY);
+    CHECK_EQ(velo_first_parked(&bench.region, node), (uint32_t)child);
+    close(end[1]);
+    CHECK(child_ended_well(child));
+    CHECK_EQ(velo_first_parked(&bench.region, node), 0);
+    const int disk = velo_relocate(&bench.region, node, fd);
+    CHECK(disk >= 0);
+    close(disk);
+    close(fd);
+    close(ready[0]);
+    close(ready[1]);
+    close(end[0]);
     bench_close();
 }
 
@@ -300,6 +393,10 @@ int main(int argc, char **argv)
     RUN(truncating_the_disks_file_is_seen_by_its_readers);
     RUN(another_file_of_the_name_is_not_opened_for_it);
     RUN(a_copy_into_memory_is_of_the_file_that_was_meant);
+    RUN(a_file_goes_with_all_its_names);
+    RUN(somebody_else_keeps_it_in_memory_and_what_is_written_then_is_put);
+    RUN(a_file_that_could_not_be_led_to_the_disk_is_put_again);
+    RUN(nobody_leads_a_file_without_a_name_away_from_who_stands_aside);
     RUN(no_line_of_parallel_writers_is_lost_wherever_the_file_is);
     RUN(no_reader_is_left_behind_with_the_past);
     return 0;

@@ -1,4 +1,4 @@
-"""Which scripts in files make something of the time or of chance."""
+"""What scripts in files make something of: time, chance, which file is newer, variables."""
 
 from __future__ import annotations
 
@@ -21,85 +21,61 @@ def unit(tmp_path: Path):
     return lambda *records: log.read(str(write(tmp_path / "1-0.f", step("sh", "x"), *records)))
 
 
-def tells(unit, path: Path, text: str, asker=BASH) -> bool:
+def found(unit, path: Path, text: str, asker=BASH) -> scripts.Found:
     path.write_text(text)
-    return scripts.tell(unit(asker, at(log.READ, str(path))))
+    return scripts.probe(unit(asker, at(log.READ, str(path))))
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("what", "text", "expected"),
     [
-        ("echo $EPOCHSECONDS", True),
-        ("printf '%(%F)T' -1", True),
-        ("echo $RANDOM", True),
-        ("echo $((RANDOM % 6))", True),
-        ("echo ${SRANDOM}", True),
-        ("sleep 1; echo $SECONDS", True),
-        ("awk 'BEGIN { print systime() }'", True),
-        ("t=conf$$-$RANDOM; rm $t", False),
-        ('tmp="${TMPDIR}-${RANDOM-0}$$"', False),
-        ("t=conf$$ ; echo $RANDOM", True),
-        ("string(RANDOM LENGTH 9 X)", True),
-        ("RANDOMIZE=1; brand (x); printf '%s' (T)", False),
+        ("tells", "echo $EPOCHSECONDS", True),
+        ("tells", "printf '%(%F)T' -1", True),
+        ("tells", "echo $RANDOM", True),
+        ("tells", "echo $((RANDOM % 6))", True),
+        ("tells", "echo ${SRANDOM}", True),
+        ("tells", "sleep 1; echo $SECONDS", True),
+        ("tells", "awk 'BEGIN { print systime() }'", True),
+        ("tells", "t=conf$$-$RANDOM; rm $t", False),
+        ("tells", 'tmp="${TMPDIR}-${RANDOM-0}$$"', False),
+        ("tells", "t=conf$$ ; echo $RANDOM", True),
+        ("tells", "string(RANDOM LENGTH 9 X)", True),
+        ("tells", "RANDOMIZE=1; brand (x); printf '%s' (T)", False),
+        ("compares", "if [ a -nt b ]; then echo; fi", True),
+        ("compares", "test a -ef b", True),
+        ("compares", "cp -pu a b", True),
+        ("compares", "cp --update a b", True),
+        ("compares", '[ a "-nt" b ]', True),
+        ("compares", "o=nt; [ a -$o b ]", True),
+        ("compares", "diff -ur a b", True),
+        ("compares", "[ -O a ]", True),
+        ("compares", "if(a IS_NEWER_THAN b)", True),
+        ("compares", "cmake -E tar cf t a", True),
+        ("compares", '[ -n "$a" ] && [ "$a" = "$b" ] && test -f $c', False),
+        ("compares", "diff old-copy new; TIMESTAMP=1", False),
+        ("compares", "sort -u a; rm -rf b; read -r c; cp -p a b", False),
+        ("compares", "echo well-known -not", False),
+        ("archives", "ar -r -c -U l.a a.o", True),
+        ("archives", "ar rcU l.a a.o", True),
+        ("archives", "$AR cru l.a a.o # ar of GNU systems", False),
+        ("archives", "ar cr l.a a.o; U=1", False),
+        ("variables", "echo $SSH_CONNECTION", True),
+        ("variables", "set > all", True),
+        ("variables", "a=1; export", True),
+        ("variables", "set -e; export LC_ALL; (set -u)", False),
     ],
 )
-def test_what_a_script_makes_of_time_and_chance(unit, tmp_path, text, expected):
-    assert tells(unit, tmp_path / "script", text) is expected
+def test_what_a_script_makes_something_of(unit, tmp_path, what, text, expected):
+    assert getattr(found(unit, tmp_path / "script", text), what) is expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("if [ a -nt b ]; then echo; fi", True),
-        ("test a -ef b", True),
-        ("cp -pu a b", True),
-        ("cp --update a b", True),
-        ('[ a "-nt" b ]', True),
-        ("o=nt; [ a -$o b ]", True),
-        ("diff -ur a b", True),
-        ("[ -O a ]", True),
-        ("if(a IS_NEWER_THAN b)", True),
-        ("cmake -E tar cf t a", True),
-        ('[ -n "$a" ] && [ "$a" = "$b" ] && test -f $c', False),
-        ("diff old-copy new; TIMESTAMP=1", False),
-        ("sort -u a; rm -rf b; read -r c; cp -p a b", False),
-        ("echo well-known -not", False),
-    ],
-)
-def test_whether_a_script_compares_files(unit, tmp_path, text, expected):
-    (tmp_path / "script").write_text(text)
+def test_what_any_script_of_a_step_makes_something_of_counts(unit, tmp_path):
+    (tmp_path / "one").write_text("echo $RANDOM")
+    (tmp_path / "two").write_text("ar rcU l.a a.o")
+    reads = [at(log.READ, str(tmp_path / name)) for name in ("one", "two")]
 
-    assert scripts.compare(unit(BASH, at(log.READ, str(tmp_path / "script")))) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("ar -r -c -U l.a a.o", True),
-        ("ar rcU l.a a.o", True),
-        ("$AR cru l.a a.o # ar of GNU systems", False),
-        ("ar cr l.a a.o; U=1", False),
-    ],
-)
-def test_whether_a_script_archives_times(unit, tmp_path, text, expected):
-    (tmp_path / "script").write_text(text)
-
-    assert scripts.archive_times(unit(BASH, at(log.READ, str(tmp_path / "script")))) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("echo $SSH_CONNECTION", True),
-        ("set > all", True),
-        ("a=1; export", True),
-        ("set -e; export LC_ALL; (set -u)", False),
-    ],
-)
-def test_whether_a_script_names_what_counts_for_nothing(unit, tmp_path, text, expected):
-    (tmp_path / "script").write_text(text)
-
-    assert scripts.name_variables(unit(BASH, at(log.READ, str(tmp_path / "script")))) is expected
+    assert scripts.probe(unit(BASH, *reads)) == scripts.Found(tells=True, archives=True)
+    assert scripts.probe(unit(BASH)) == scripts.Found()
 
 
 @pytest.mark.parametrize(
@@ -120,13 +96,13 @@ def test_whether_a_command_asks_for_times(text, expected):
 
 
 def test_of_what_awk_reads_only_its_scripts_count(unit, tmp_path):
-    assert not tells(unit, tmp_path / "data.c", "srand(time(0));", AWK)
-    assert tells(unit, tmp_path / "dice.awk", "BEGIN { srand() }", AWK)
+    assert not found(unit, tmp_path / "data.c", "srand(time(0));", AWK).tells
+    assert found(unit, tmp_path / "dice.awk", "BEGIN { srand() }", AWK).tells
 
 
 def test_a_script_of_one_long_word_is_read_in_a_moment(unit, tmp_path):
     began = time.monotonic()
 
-    assert not tells(unit, tmp_path / "packed", "$$((" * (1 << 20))
+    assert not found(unit, tmp_path / "packed", "$$((" * (1 << 20)).tells
 
     assert time.monotonic() - began < FAST_S

@@ -25,6 +25,13 @@ static void fail(const char *what)
     _exit(1);
 }
 
+static void ends_well(pid_t child)
+{
+    int status;
+    if (waitpid(child, &status, 0) != child || status != 0)
+        fail("child");
+}
+
 static void fill(long at)
 {
     for (long i = 0; i < BLOCK; i += LINE) {
@@ -188,7 +195,7 @@ static void many_open(const char *path, long count)
 /* The same, while a child has each third one open, too, and in the end reads there what was written. */
 static void many_read(const char *path, long count)
 {
-    int go[2], told[2], status;
+    int go[2], told[2];
     char byte = 0;
     if (pipe(go) != 0 || pipe(told) != 0)
         fail("pipe");
@@ -210,8 +217,7 @@ static void many_read(const char *path, long count)
     read(told[0], &byte, 1);
     many_open(path, count);
     write(go[1], &byte, 1);
-    if (waitpid(child, &status, 0) != child || status != 0)
-        fail("child");
+    ends_well(child);
 }
 
 static void say_sum(int fd)
@@ -265,7 +271,7 @@ static void linked(const char *path, long size)
 /* A child has it open to read all the time, and in the end reads there what was written. */
 static void read_held(const char *path, long size)
 {
-    int go[2], told[2], status;
+    int go[2], told[2];
     char byte = 0;
     close(made(path, O_TRUNC));
     if (pipe(go) != 0 || pipe(told) != 0)
@@ -282,8 +288,7 @@ static void read_held(const char *path, long size)
     read(told[0], &byte, 1);
     blocks(WRITE, made(path, 0), size);
     write(go[1], &byte, 1);
-    if (waitpid(child, &status, 0) != child || status != 0)
-        fail("child");
+    ends_well(child);
 }
 
 int main(int count, char **argv)

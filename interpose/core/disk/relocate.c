@@ -54,10 +54,9 @@ static int relocate_locked(struct velo_region *region, uint32_t index,
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->generation != snapshot->generation || node->state != VELO_BACKED ||
-        node->backing != snapshot->backing || node->version != snapshot->version)
+        node->backing != snapshot->backing || node->version != snapshot->version ||
+        node->links > NAMES_MAX)
         return -EBUSY;
-    if (node->links > NAMES_MAX)
-        return -EMLINK;
     velo_readers_wait(region); /* who opened it before is seen; who does from now on looks again */
     if (!all_on_disk_locked(region, node, disk) || !only_description(fd))
         return -EBUSY;
@@ -155,7 +154,7 @@ static int relocate_unnamed(struct velo_region *region, uint32_t index,
 
 /* ---- files with a name ----------------------------------------------------------------------- */
 
-/* What is on disk was the file; but the caller writes on, and in memory. */
+/* What was put was the file, to the letter; but the caller writes on, and in memory. */
 static void still_written(struct velo_region *region, uint32_t index, uint32_t generation)
 {
     struct velo_hold hold;
@@ -166,20 +165,14 @@ static void still_written(struct velo_region *region, uint32_t index, uint32_t g
     velo_commit(region, &hold);
 }
 
-int velo_relocate(struct velo_region *region, uint32_t index, int fd)
+/* A descriptor of the file on disk, and the node is DISK; or -errno, and all names may say that the disk has it. */
+static int relocate_named(struct velo_region *region, uint32_t index,
+                          const struct velo_snapshot *snapshot, int fd)
 {
-    struct velo_snapshot snapshot;
     struct stat before, memory, disk;
     struct velo_hold hold;
     char path[PATH_MAX];
-    int rc = velo_snapshot_take(region, index, &snapshot);
-    if (rc != 0 || snapshot.state != VELO_BACKED)
-        return -EBUSY;
-    if (snapshot.links == 0)
-        return relocate_unnamed(region, index, &snapshot, fd);
-    if (!only_description(fd))
-        return -EBUSY;
-    rc = velo_os_fstat(fd, &before);
+    int rc = velo_os_fstat(fd, &before);
     if (rc == 0)
         rc = velo_writeback(region, index, VELO_FLUSH_OURS);
     if (rc >= 0)
@@ -189,7 +182,9 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
     /* Which file that is, is looked at below. */
     const int to = velo_open_file_with_rights(region, index, VELO_ID_DISK, path, (int)flags);
-    rc = to < 0 ? to : velo_os_fstat(fd, &memory);
+    if (to < 0)
+        return to;
+    rc = velo_os_fstat(fd, &memory);
     if (rc == 0)
         rc = velo_os_fstat(to, &disk);
     if (rc == 0 &&
@@ -198,13 +193,31 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
     if (rc == 0) {
         velo_begin(region, &hold);
         rc = velo_finish(region, &hold,
-                         relocate_locked(region, index, &snapshot, fd, &memory, &disk));
+                         relocate_locked(region, index, snapshot, fd, &memory, &disk));
     }
-    if (rc != 0) {
+    if (rc != 0)
+        velo_os_close(to);
+    return rc != 0 ? rc : to;
+}
+
+int velo_relocate(struct velo_region *region, uint32_t index, int fd)
+{
+    struct velo_snapshot snapshot;
+    char path[320];
+    int rc = velo_snapshot_take(region, index, &snapshot);
+    if (rc != 0 || snapshot.state != VELO_BACKED)
+        return -EBUSY;
+    if (snapshot.links == 0)
+        return relocate_unnamed(region, index, &snapshot, fd);
+    if (snapshot.links > NAMES_MAX)
+        return -EMLINK;
+    /* A program's own lease would end by our question for others. */
+    if (velo_has_program_lease(region, index) || !only_description(fd))
+        return -EBUSY;
+    const int to = relocate_named(region, index, &snapshot, fd);
+    if (to < 0) {
         still_written(region, index, snapshot.generation);
-        if (to >= 0)
-            velo_os_close(to);
-        return rc;
+        return to;
     }
     velo_backing_path(region, snapshot.backing, path);
     velo_os_unlink(path);
@@ -223,7 +236,9 @@ int velo_reopen(struct velo_region *region, uint32_t node, int flags)
         int rc = velo_snapshot_take(region, node, &before);
         if (rc != 0)
             return rc;
-        if (before.state == VELO_BACKED)
+        if (before.state == VELO_COLD) /* a shard took it while nobody had it open */
+            velo_load(region, node);
+        else if (before.state == VELO_BACKED)
             fd = velo_reopen_in_memory(region, node, flags);
         else if (before.state == VELO_DISK && (fd = velo_path_of(region, node, path)) >= 0)
             fd = velo_open_file_with_rights(region, node, VELO_ID_DISK, path, flags);

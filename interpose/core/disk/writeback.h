@@ -5,10 +5,11 @@
 #include "core/arena/layout.h"
 
 /* Flags of velo_writeback: the directory is being compared already; by a flush, which waits while somebody
- * outside empties directories (visitors.h). */
+ * outside empties directories (visitors.h); by the only one who writes the file, who does not meanwhile, so
+ * that what is put is the file. He says so when he goes on writing in memory (relocate.c). */
 #define VELO_FLUSH_NO_REFRESH 4
-#define VELO_FLUSH_OURS 16 /* who writes it is the caller, who waits: what is put is the file */
 #define VELO_FLUSH_WAIT 8
+#define VELO_FLUSH_OURS 16
 /* Put the regular file at `place` as it is now, loaded first if need be; of other things there is nothing
  * to put. As velo_writeback. */
 int velo_writeback_place(struct velo_region *region, struct velo_place *place);

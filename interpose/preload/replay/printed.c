@@ -109,20 +109,26 @@ static void ends(const FILE *stream)
         velo_unit_wrote(stream->_fileno);
 }
 
+/* Under its lock: what is told must be what comes out. Not waited for, as fflush_unlocked does not. */
 static void flushes(FILE *stream)
 {
     struct buffer *buffer = buffer_of(stream);
-    if (stream == NULL || buffer == NULL || waiting_in(stream) == 0)
+    if (stream == NULL || buffer == NULL)
         return;
-    tell(stream);
-    if (!is_told(buffer, waiting_in(stream))) {
+    if (ftrylockfile(stream) != 0) {
         velo_unit_wrote(stream->_fileno);
         return;
     }
-    /* What another thread puts from here on is counted, and not there when it is looked at again. */
-    atomic_store(&buffer->bytes, 0);
-    atomic_store(&buffer->told, 0);
-    atomic_store(&buffer->flushed, true);
+    if (waiting_in(stream) != 0) {
+        tell(stream);
+        if (!is_told(buffer, waiting_in(stream)))
+            velo_unit_wrote(stream->_fileno);
+        /* What another thread puts from here on is counted, and is not there when it is looked at again. */
+        atomic_store(&buffer->flushed, is_told(buffer, waiting_in(stream)));
+        atomic_store(&buffer->bytes, 0);
+        atomic_store(&buffer->told, 0);
+    }
+    funlockfile(stream);
 }
 
 void velo_unit_flushes_now(FILE *stream)

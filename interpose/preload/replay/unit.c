@@ -307,12 +307,12 @@ static void note_way(const char *text, const char *link)
 
 void velo_saw_directory_now(int dirfd, const char *path, int fd)
 {
-    char text[PATH_MAX], link[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
+    char text[PATH_MAX], link[VELO_FD_PATH_MAX];
     if (has_left() || velo_cannot_read_text(path) || path[0] == 0)
         return;
     if (velo_is_special(path) || velo_absolute_text(dirfd, path, text) < 0)
         return;
-    velo_write_decimal(link + 14, (uint64_t)fd);
+    velo_path_of_fd(VELO_SELF, fd, link);
     note_way(text, link);
 }
 

@@ -139,17 +139,13 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
     return done;
 }
 
-static void hand_over_one(struct velo_region *region, int fd, bool outside)
+static void hand_to_outside(struct velo_region *region, int fd)
 {
     struct velo_snapshot snapshot;
     const uint32_t node = velo_node_of_fd(region, fd);
     if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
         snapshot.state != VELO_BACKED)
         return;
-    if (!outside) {
-        velo_before_sharing(fd); /* it will be shared */
-        return;
-    }
     velo_escape(region, VELO_ESCAPE_PEER);
     if (velo_relocate_soon(fd, node) != 0)
         velo_writeback(region, node, 0);
@@ -175,7 +171,10 @@ static void hand_over(int fd, const struct msghdr *message)
         for (size_t at = CMSG_LEN(0); at + sizeof(int) <= size; at += sizeof(int)) {
             int given;
             memcpy(&given, (const char *)head + at, sizeof given);
-            hand_over_one(region, given, outside);
+            if (outside)
+                hand_to_outside(region, given);
+            else
+                velo_before_sharing(given);
         }
     }
     errno = saved;

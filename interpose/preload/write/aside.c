@@ -16,13 +16,13 @@
 #include "credits.h"
 #include "locks.h"
 #include "preload/base/raw.h"
-#include "kernel/text.h"
+#include "preload/path/claim.h"
 
 /* Opened once more by what a descriptor leads to. */
 static long open_again(int fd, int flags)
 {
-    char link[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
-    velo_write_decimal(link + 14, (uint64_t)fd);
+    char link[VELO_FD_PATH_MAX];
+    velo_path_of_fd(VELO_SELF, fd, link);
     return raw_openat(AT_FDCWD, link, (flags & ~O_NOFOLLOW) | O_CLOEXEC, 0);
 }
 
@@ -87,8 +87,8 @@ bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, 
                      char *text, size_t size, struct velo_aside *aside)
 {
     aside->count = 0;
-    for (unsigned i = 0; i < count;
-         i++) /* first of all: to close any of the file's would end them */
+    /* First of all: to close any descriptor of the file would end them. */
+    for (unsigned i = 0; i < count; i++)
         if (is_locked(fds[i], text, size))
             return false;
     const long path = count == 0 ? -ENOENT : open_again(fds[0], O_PATH);
@@ -107,7 +107,8 @@ bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, 
     return good;
 }
 
-/* Its last name went meanwhile: then it is still what it was, for whoever has it. */
+/* Where it is now. A file whose last name went is still what it was, for whoever has it; of one that is elsewhere,
+ * and cannot be opened there, the old bytes are not it any more. */
 static int reopen(struct velo_region *region, uint32_t node, const struct velo_aside *aside,
                   unsigned at)
 {
@@ -115,7 +116,9 @@ static int reopen(struct velo_region *region, uint32_t node, const struct velo_a
     const bool known = velo_snapshot_take(region, node, &now) == 0 &&
                        now.generation == aside->generation && now.links > 0;
     const int fd = known ? velo_reopen(region, node, aside->all[at].flags) : -ENOENT;
-    return fd >= 0 ? fd : (int)open_again(aside->all[at].fd, aside->all[at].flags);
+    if (fd >= 0 || (known && now.state != VELO_BACKED))
+        return fd;
+    return (int)open_again(aside->all[at].fd, aside->all[at].flags);
 }
 
 void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside *aside)
@@ -125,7 +128,7 @@ void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside
             continue;
         const int fd = reopen(region, node, aside, i);
         if (fd < 0)
-            continue;
+            continue; /* the program hears of it: what it has is a path */
         velo_sys3(SYS_lseek, fd, aside->all[i].offset, SEEK_SET);
         const bool grows =
             velo_is_in_memory(region, node) && (aside->all[i].flags & O_ACCMODE) != O_RDONLY;

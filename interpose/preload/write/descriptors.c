@@ -10,14 +10,6 @@
 #include "locks.h"
 #include "preload/base/raw.h"
 
-static char *append(char *to, const char *text)
-{
-    while (*text != 0)
-        *to++ = *text++;
-    *to = 0;
-    return to;
-}
-
 bool velo_descriptors_is_mapped(struct velo_descriptors *s)
 {
     const size_t length = strlen(s->file);
@@ -74,16 +66,6 @@ static void relocate_path(struct velo_region *region, uint32_t node, struct velo
         return;
     replace_descriptor(s, fd, (int)disk);
     raw_close((int)disk);
-}
-
-bool velo_descriptors_find(struct velo_descriptors *s, int fd)
-{
-    char path[32] = "/proc/self/fd/", digits[12], *at = digits + sizeof digits;
-    *--at = 0;
-    for (unsigned rest = (unsigned)fd; at == digits + sizeof digits - 1 || rest != 0; rest /= 10)
-        *--at = (char)('0' + rest % 10);
-    append(path + 14, at);
-    return raw_readlink(AT_FDCWD, path, s->file, PATH_MAX - 1) > 0;
 }
 
 /* Those of the first one's description come first: how many. */

@@ -10,9 +10,8 @@
 
 struct velo_descriptors { /* mapped: the caller may have a 64 KiB stack */
     char file[PATH_MAX], link[PATH_MAX], maps[1u << 16];
-    int ours
-        [VELO_DESCRIPTORS_MAX]; /* those to read or write by from the front, O_PATH from the back */
-    unsigned count, paths;
+    int ours[VELO_DESCRIPTORS_MAX];
+    unsigned count, paths; /* those to read or write by, from the front; O_PATH, from the back */
     uint64_t device, inode; /* of the file in memory */
     uint32_t parked; /* the node that this process says to wait for, or 0 */
     unsigned met; /* descriptors of others, who have not stepped aside */
@@ -25,8 +24,6 @@ struct velo_descriptors { /* mapped: the caller may have a 64 KiB stack */
 
 /* `fd` is one of the file's. False: it has too many. */
 bool velo_descriptors_note(struct velo_descriptors *s, int fd);
-/* What the kernel calls the file of `fd`, into s->file. */
-bool velo_descriptors_find(struct velo_descriptors *s, int fd);
 bool velo_descriptors_is_mapped(struct velo_descriptors *s);
 /* Gives up those from the `from`th on for a while (aside.h). */
 bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s,

@@ -136,7 +136,8 @@ static int relocate(struct velo_region *region, uint32_t node, struct velo_descr
     if (s->aside.count > 0)
         rc = come_back(region, node, s);
     if (s->parked != 0)
-        velo_park(region, s->parked = 0, 0);
+        velo_park(region, 0, 0);
+    s->parked = 0;
     return rc;
 }
 
@@ -196,7 +197,7 @@ static bool find_any(struct velo_region *region, struct velo_descriptors *s)
     const int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
     for (int fd = 0; fd < top; fd++)
         if (velo_write_credit(fd) != 0 && velo_node_of_fd(region, fd) != 0 &&
-            velo_descriptors_find(s, fd))
+            velo_open_files_name(fd, s->file) == 0)
             return true;
     return false;
 }
@@ -247,7 +248,7 @@ static int relocate_descriptor(struct velo_region *region, int fd, uint32_t node
 {
     if (!is_in_memory(region, node))
         return 0; /* another thread was here before us */
-    return velo_descriptors_find(s, fd) ? relocate(region, node, s, attempts) : -ENOENT;
+    return velo_open_files_name(fd, s->file) == 0 ? relocate(region, node, s, attempts) : -ENOENT;
 }
 
 static int relocate_within(int fd, uint32_t node, int attempts, bool others)
