@@ -7,6 +7,7 @@ the user's own server, store or settings; anything left when it is over.
     tmpfs    the same in memory, commands run natively
     velo     a workspace on disk, commands run by `velo exec`; it waits for the disk
     no-wait  the same, not waiting for the disk
+    old      as velo, by another build of it (`run.py --against`); else there is no such side
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import secrets
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))  # support/sample.py, shared with the tests
 
 SCRIPTS = Path(sys.executable).parent
-SIDES = ("disk", "tmpfs", "velo", "no-wait")
 MEMORY = Path("/dev/shm")
 TOML = '[live]\nmax_memory = "2GB"\naggressive_paths = ["build/"]\n'
 
@@ -38,6 +39,8 @@ class Place:
     side: str
     directory: Path
     prefix: tuple[str, ...]
+    velo: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def build(self) -> Path:
@@ -49,11 +52,21 @@ class Place:
         Raises:
             SystemExit: it failed; its words have been printed.
         """
-        return call([*self.prefix, *map(str, command)], cwd=self.directory)
+        return self._call([*self.prefix, *map(str, command)])
 
     def said(self, *words: str) -> str:
         """What `velo WORDS` says of this place."""
-        return call([velo(), *words], cwd=self.directory)
+        return self._call([self.velo, *words])
+
+    def stop(self) -> None:
+        """End the server of this place, if it has one."""
+        if self.velo:
+            environment = {**os.environ, **self.environment}
+            command = [self.velo, "stop"]
+            subprocess.run(command, cwd=self.directory, env=environment, capture_output=True)
+
+    def _call(self, command: Sequence[str]) -> str:
+        return call(command, cwd=self.directory, environment=self.environment)
 
     def catch_up(self) -> None:
         """What `velo exec --no-wait` left in memory is on disk, too, for who looks natively."""
@@ -77,10 +90,20 @@ class Ground:
     def __getitem__(self, side: str) -> Place:
         return self.places[side]
 
-    def add(self, side: str, name: str, prefix: tuple[str, ...]) -> Place:
-        """One more place, on disk; a server that it has gets stopped with the others."""
-        place = Place(side, self.scratch / name, prefix)
-        self.places[name] = place
+    def present(self, *sides: str) -> tuple[str, ...]:
+        """Those of `sides` that there are: all but `old` always."""
+        return tuple(side for side in sides if side in self.places)
+
+    def add(self, side: str, name: str, *prefix: str) -> Place:
+        """One more place, on disk, where no velo runs."""
+        return self._add(Place(side, self.scratch / name, prefix))
+
+    def add_hosted(self, side: str, name: str, *options: str) -> Place:
+        """One more place, on disk, under velo; its server gets stopped with the others."""
+        return self._add(_hosted(side, self.scratch / name, velo(), *options))
+
+    def _add(self, place: Place) -> Place:
+        self.places[place.directory.name] = place
         place.build.mkdir(parents=True)
         (place.directory / "velo.toml").write_text(TOML)
         return place
@@ -98,10 +121,15 @@ def velo() -> str:
     return found
 
 
-def call(command: Sequence[str], *, cwd: Path) -> str:
+def call(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
     """Run `command`, which must succeed; its standard output."""
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        command,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
         print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
@@ -110,34 +138,63 @@ def call(command: Sequence[str], *, cwd: Path) -> str:
 
 
 @contextmanager
-def prepared(disk: Path) -> Iterator[Ground]:
-    """Ground with a running server; everything is gone afterwards."""
+def prepared(disk: Path, against: Path | None = None) -> Iterator[Ground]:
+    """Ground with a running server; everything is gone afterwards.
+
+    Args:
+        disk: a directory on disk, where all but the side `tmpfs` works.
+        against: a wheel of velo, another build, which gets the side `old`.
+
+    Raises:
+        SystemExit: there is no velo, or `against` cannot be installed.
+    """
     name = f"velo-perf-{secrets.token_hex(3)}"
     scratch, memory = disk / name, MEMORY / f"{name}-tmpfs"
     scratch.mkdir(parents=True)
     memory.mkdir()
     _isolate(name, scratch)
-    on_disk = {side: scratch / side for side in SIDES if side != "tmpfs"}
     places = {
-        "disk": Place("disk", on_disk["disk"], ()),
+        "disk": Place("disk", scratch / "disk", ()),
         "tmpfs": Place("tmpfs", memory, ()),
-        "velo": Place("velo", on_disk["velo"], (velo(), "exec", "--")),
-        "no-wait": Place("no-wait", on_disk["no-wait"], (velo(), "exec", "--no-wait", "--")),
+        "velo": _hosted("velo", scratch / "velo", velo()),
+        "no-wait": _hosted("no-wait", scratch / "no-wait", velo(), "--no-wait"),
     }
     try:
+        if against:
+            places["old"] = _old(scratch, MEMORY / name, against)
         for place in places.values():
             place.directory.mkdir(exist_ok=True)
             (place.directory / "velo.toml").write_text(TOML)
             place.build.mkdir()
-        for side in ("velo", "no-wait"):
-            places[side].run("true")
+        for place in places.values():
+            if place.velo:
+                place.run("true")
         yield Ground(scratch, places)
     finally:
         for place in places.values():
-            if velo() in place.prefix:
-                subprocess.run([velo(), "stop"], cwd=place.directory, capture_output=True)
+            place.stop()
         for directory in (scratch, memory, MEMORY / name):
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _hosted(side: str, directory: Path, program: str, *options: str) -> Place:
+    return Place(side, directory, (program, "exec", *options, "--"), program)
+
+
+def _old(scratch: Path, runtime: Path, wheel: Path) -> Place:
+    """A place of `wheel`'s velo, which shares neither store nor runtime directory with ours."""
+    environment = scratch / "old-venv"
+    call([sys.executable, "-m", "venv", str(environment)], cwd=scratch)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # What velo imports is found where ours finds it; its own packages stand before these.
+    (packages / "perf-packages.pth").write_text(sysconfig.get_path("platlib") + "\n")
+    pip = (str(environment / "bin" / "pip"), "install", "-q", "--no-deps", str(wheel.resolve()))
+    call(pip, cwd=scratch)
+    program = str(environment / "bin" / "velo")
+    hosted = _hosted("old", scratch / "old", program)
+    away = {"VELO_RUNTIME_DIR": str(runtime / "old"), "VELO_CACHE_DIR": str(scratch / "old-cache")}
+    (runtime / "old").mkdir(parents=True, mode=0o700)
+    return replace(hosted, environment=away)
 
 
 def _isolate(name: str, scratch: Path) -> None:

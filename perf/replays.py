@@ -22,14 +22,14 @@ import statistics
 from collections.abc import Callable, Sequence
 
 import projects
-from ground import Ground, Place, call, velo
+from ground import Ground, Place, call
 from measure import Samples, alternate, seconds
 
 Told = Callable[[int, str, float], None]
+Work = Callable[[], float]
 NINJA = ("ninja", "-C", "build")
 REPLAYED_MIN = 0.9  # of a build's steps; fewer, and its time says nothing of replay
 STRAY = 20  # steps that are no compilation: archives, links
-UNDER_VELO = (velo(), "exec", "--")
 
 
 def recording(ground: Ground, turns: int, told: Told) -> Samples:
@@ -38,7 +38,7 @@ def recording(ground: Ground, turns: int, told: Told) -> Samples:
         "disk": _native(ground, "disk", *projects.libuv(ground["disk"])),
         "ccache": _native(ground, "ccache", *projects.libuv(_ccache(ground)), first=_forget_ccache),
         "off": _native(ground, "off", *projects.libuv(_asked(ground, "off"))),
-        "velo": _native(ground, "velo", *projects.libuv(ground["velo"]), first=_forget),
+        **_each(ground, lambda p: _native(ground, p.side, *projects.libuv(p), first=_forget)),
     }
     return alternate(sides, turns=turns, told=told)
 
@@ -64,7 +64,7 @@ def rebuild(ground: Ground, turns: int, told: Told) -> Samples:
     sides = {
         "disk": _native(ground, "disk", *projects.libarchive(ground["disk"])),
         "ccache": _native(ground, "ccache", *projects.libarchive(ccache), warm=True),
-        "velo": _replayed(ground, *projects.libarchive(ground["velo"])),
+        **_each(ground, lambda place: _replayed(ground, *projects.libarchive(place))),
         "no-wait": _replayed(ground, *projects.libarchive(ground["no-wait"])),
     }
     return alternate(sides, turns=turns, told=told)
@@ -74,7 +74,7 @@ def restart(ground: Ground, turns: int, told: Told) -> Samples:
     """The same with an empty arena: the server was stopped, and is started within the time."""
     sides = {
         "disk": _native(ground, "disk", *projects.libarchive(ground["disk"])),
-        "velo": _replayed(ground, *projects.libarchive(ground["velo"]), before=_stop),
+        **_each(ground, lambda place: _replayed(ground, *projects.libarchive(place), before=_stop)),
     }
     return alternate(sides, turns=turns, told=told)
 
@@ -82,7 +82,7 @@ def restart(ground: Ground, turns: int, told: Told) -> Samples:
 def switch(ground: Ground, turns: int, told: Told) -> Samples:
     """libarchive, a branch in which 50 sources differ; both branches were built before."""
 
-    def one(place: Place) -> Callable[[], float]:
+    def one(place: Place) -> Work:
         place, configure = projects.libarchive(place)
         projects.two_branches(place)
         place.clear()
@@ -97,13 +97,13 @@ def switch(ground: Ground, turns: int, told: Told) -> Samples:
             ground.quiesce()
             call(["git", "switch", "-q", next(branches)], cwd=place.directory)
             taken = seconds(lambda: place.run(*NINJA))
-            if place.side == "velo":
+            if place.velo:
                 _demand_replay(place)
             return taken
 
         return work
 
-    sides = {side: one(ground[side]) for side in ("disk", "velo")}
+    sides = {side: one(ground[side]) for side in ground.present("disk", "old", "velo")}
     return alternate(sides, turns=turns, told=told)
 
 
@@ -112,8 +112,7 @@ def clone(ground: Ground, turns: int, told: Told) -> Samples:
     source = projects.musl(ground)
     numbers = itertools.count()
 
-    def build(side: str, prefix: tuple[str, ...]) -> tuple[Place, float]:
-        place = ground.add(side, f"{side}-{next(numbers)}", prefix)
+    def build(place: Place) -> tuple[Place, float]:
         shutil.rmtree(place.directory)
         call(["git", "clone", "-q", str(source), str(place.directory)], cwd=ground.scratch)
         call(["sh", "-c", "./configure >/dev/null 2>&1; mkdir -p obj lib"], cwd=place.directory)
@@ -121,14 +120,17 @@ def clone(ground: Ground, turns: int, told: Told) -> Samples:
         return place, seconds(lambda: place.run("make", "-j2"))
 
     def native() -> float:
-        return build("disk", ())[1]
+        return build(ground.add("disk", f"disk-{next(numbers)}"))[1]
+
+    def hosted() -> Place:
+        return ground.add_hosted("velo", f"velo-{next(numbers)}")
 
     def another() -> float:
-        place, taken = build("velo", UNDER_VELO)
+        place, taken = build(hosted())
         _demand_replay(place)
         return taken
 
-    build("velo", UNDER_VELO)
+    build(hosted())
     return alternate({"disk": native, "velo": another}, turns=turns, told=told)
 
 
@@ -141,7 +143,7 @@ def cargo(ground: Ground, turns: int, told: Told) -> Samples:
     words = ("env", f"CARGO_HOME={home}", "cargo", "build", "--offline", "-q")
     sides = {
         "disk": _native(ground, "disk", *projects.rust(ground["disk"], home), words=words),
-        "velo": _replayed(ground, *projects.rust(ground["velo"], home), words=words),
+        **_each(ground, lambda place: _replayed(ground, *projects.rust(place, home), words=words)),
     }
     return alternate(sides, turns=turns, told=told)
 
@@ -155,23 +157,29 @@ def tsc(ground: Ground, turns: int, told: Told) -> Samples:
     words = ("npm", "run", "build")
     sides = {
         "disk": _native(ground, "disk", *projects.typescript(ground["disk"], cache), words=words),
-        "velo": _replayed(ground, *projects.typescript(ground["velo"], cache), words=words),
+        **_each(
+            ground, lambda place: _replayed(ground, *projects.typescript(place, cache), words=words)
+        ),
     }
     return alternate(sides, turns=turns, told=told)
 
 
 def hit(ground: Ground, turns: int, told: Told) -> Samples:
     """One answered step of libarchive, in the build tool that starts it."""
-    work = _replayed(ground, *projects.libarchive(ground["velo"]))
 
-    def median_ms() -> float:
-        work()
-        report = json.loads(ground["velo"].said("explain", "--json"))
-        return statistics.median(
-            step["ms"] for step in report["steps"] if step["outcome"] == "replayed"
-        )
+    def one(place: Place) -> Work:
+        work = _replayed(ground, *projects.libarchive(place))
 
-    return alternate({"velo": median_ms}, turns=turns, told=told)
+        def median_ms() -> float:
+            work()
+            report = json.loads(place.said("explain", "--json"))
+            return statistics.median(
+                step["ms"] for step in report["steps"] if step["outcome"] == "replayed"
+            )
+
+        return median_ms
+
+    return alternate(_each(ground, one), turns=turns, told=told)
 
 
 def index(ground: Ground, turns: int, told: Told) -> Samples:
@@ -188,6 +196,11 @@ def index(ground: Ground, turns: int, told: Told) -> Samples:
 # ---- builds -------------------------------------------------------------------------------------
 
 
+def _each(ground: Ground, one: Callable[[Place], Work]) -> dict[str, Work]:
+    """`one` of velo's place, and of the other build's where there is one."""
+    return {side: one(ground[side]) for side in ground.present("old", "velo")}
+
+
 def _native(
     ground: Ground,
     side: str,
@@ -197,7 +210,7 @@ def _native(
     words: Sequence[str] = NINJA,
     first: Callable[[Place], None] = lambda place: None,
     warm: bool = False,
-) -> Callable[[], float]:
+) -> Work:
     """A build from nothing; what stands there goes first, outside of the time."""
 
     def work() -> float:
@@ -219,7 +232,7 @@ def _replayed(
     *,
     words: Sequence[str] = NINJA,
     before: Callable[[Place], None] = lambda place: None,
-) -> Callable[[], float]:
+) -> Work:
     """The same, recorded once; then each build's steps must have been answered."""
     build = _native(ground, place.side, place, configure, words=words, first=before)
     for _ in range(2):  # what measures time or asks for randomness is answered after a second run
@@ -256,10 +269,10 @@ def _forget_ccache(place: Place) -> None:
 
 
 def _asked(ground: Ground, mode: str) -> Place:
-    return ground.add(mode, mode, (velo(), "exec", "--replay", mode, "--"))
+    return ground.add_hosted(mode, mode, "--replay", mode)
 
 
 def _ccache(ground: Ground) -> Place:
     if not shutil.which("ccache"):
         raise SystemExit("ccache is not installed; it is measured beside velo")
-    return ground.add("ccache", "ccache", ("env", f"CCACHE_DIR={ground.scratch / 'ccache-cache'}"))
+    return ground.add("ccache", "ccache", "env", f"CCACHE_DIR={ground.scratch / 'ccache-cache'}")

@@ -26,11 +26,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the ground is cleared
     options = _parse()
     chosen = [scenario for scenario in SCENARIOS if scenario.name in options.scenario]
+    if options.against:
+        chosen = [scenario.against_old() for scenario in chosen]
     machine = _machine(options.disk)
     print(", ".join(f"{key} {value}" for key, value in machine.items()), end="\n\n", flush=True)
     found = []
     for scenario in chosen:
-        with prepared(options.disk) as ground:
+        with prepared(options.disk, options.against) as ground:
             samples = scenario.run(ground, options.turns, _told if options.verbose else _silent)
         print("\n".join(report.lines(scenario, samples)), end="\n\n", flush=True)
         found.append(report.as_object(scenario, samples))
@@ -46,11 +48,19 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("scenario", nargs="*", choices=[[], *names], help=", ".join(names))
     parser.add_argument("--turns", type=int, default=TURNS, help="of all sides, alternating")
     parser.add_argument("--disk", type=Path, default=default_disk(), help="a directory on disk")
+    parser.add_argument("--against", type=_wheel, metavar="OLD.whl", help="another build of velo")
     parser.add_argument("--json", type=Path, help="also write samples and verdicts there")
     parser.add_argument("--verbose", action="store_true", help="each run as it ends")
     options = parser.parse_args()
     options.scenario = options.scenario or names
     return options
+
+
+def _wheel(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".whl" or not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text}: not a wheel (pip wheel --no-deps DIRECTORY)")
+    return path
 
 
 def _machine(disk: Path) -> dict[str, str]:

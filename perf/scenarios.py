@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import replays
@@ -19,6 +19,8 @@ Told = Callable[[int, str, float], None]
 FILE_COUNT = 2000
 FILE_BYTES = 4096
 SPAWN_COUNT = 300
+_WITHOUT_OLD = ("clone", "index")  # a repository's second clone is new each time; no time is taken
+NOISE = 1.05  # two measurements of one build differ by as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class Scenario:
     run: Callable[[Ground, int, Told], Samples]
     targets: tuple[Target, ...] = ()
 
+    def against_old(self) -> Scenario:
+        """The same, which asks also that nothing became dearer than in the side `old`."""
+        if self.name in _WITHOUT_OLD:
+            return self
+        return replace(self, targets=(*self.targets, Target("velo", "old", ratio=NOISE)))
+
 
 def start(ground: Ground, turns: int, told: Told) -> Samples:
     """One posix_spawn and wait of /bin/true, from a program that is hosted itself."""
@@ -51,7 +59,7 @@ def start(ground: Ground, turns: int, told: Told) -> Samples:
     def one(place: Place) -> Callable[[], float]:
         return lambda: float(place.run(probe, "spawn", str(SPAWN_COUNT), true)) / 1e3
 
-    sides = {side: one(ground[side]) for side in ("disk", "velo")}
+    sides = {side: one(ground[side]) for side in ground.present("disk", "old", "velo")}
     return alternate(sides, turns=turns, told=told)
 
 
@@ -59,7 +67,7 @@ def launch(ground: Ground, turns: int, told: Told) -> Samples:
     """A whole `velo exec -- true` with a running server, against plain `true`."""
     sides = {
         side: lambda side=side: seconds(lambda: ground[side].run("true")) * 1e3
-        for side in ("disk", "velo")
+        for side in ground.present("disk", "old", "velo")
     }
     return alternate(sides, turns=turns, told=told)
 
@@ -77,7 +85,8 @@ def create(ground: Ground, turns: int, told: Told) -> Samples:
 
         return work
 
-    return alternate({side: one(ground[side]) for side in _THREE}, turns=turns, told=told)
+    sides = {side: one(ground[side]) for side in ground.present(*_CALLS)}
+    return alternate(sides, turns=turns, told=told)
 
 
 def stat(ground: Ground, turns: int, told: Told) -> Samples:
@@ -112,7 +121,7 @@ def build(ground: Ground, turns: int, told: Told) -> Samples:
 
 def _over_files(ground: Ground, turns: int, told: Told, verb: str, *more: str) -> Samples:
     probe = _probe(ground)
-    for side in _THREE:
+    for side in ground.present(*_CALLS):
         place = ground[side]
         place.clear()
         place.run(probe, "create", place.build, str(FILE_COUNT), str(FILE_BYTES))
@@ -120,7 +129,8 @@ def _over_files(ground: Ground, turns: int, told: Told, verb: str, *more: str) -
     def one(place: Place) -> Callable[[], float]:
         return lambda: float(place.run(probe, verb, place.build, str(FILE_COUNT), *more)) / 1e3
 
-    return alternate({side: one(ground[side]) for side in _THREE}, turns=turns, told=told)
+    sides = {side: one(ground[side]) for side in ground.present(*_CALLS)}
+    return alternate(sides, turns=turns, told=told)
 
 
 def _probe(ground: Ground) -> Path:
@@ -131,7 +141,7 @@ def _probe(ground: Ground) -> Path:
     return program
 
 
-_THREE = ("disk", "tmpfs", "velo")
+_CALLS = ("disk", "tmpfs", "old", "velo")
 
 SCENARIOS = (
     Scenario(
