@@ -100,6 +100,8 @@ uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
                              velo_stranger is_wanted, void *context);
 /* presence/watch.c: will a file that gets this name be announced? */
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
+/* The same: does anybody hear of it when this directory is listed? */
+int velo_listing_is_heard(const struct velo_region *region, uint32_t directory);
 /* disk/leave.c: BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it
  * open; -errno. */
 int velo_leave_memory(struct velo_region *region, uint32_t node);

@@ -132,3 +132,9 @@ int velo_takes_watched_name(const struct velo_region *region, const struct velo_
     return velo_is_watched(region, to->parent) ||
            (to->node != 0 && velo_is_watched(region, to->node)); /* its end is announced, too */
 }
+
+int velo_listing_is_heard(const struct velo_region *region, uint32_t directory)
+{
+    return velo_is_watched(region, directory) ||
+           velo_is_watched(region, VELO_READ(velo_node_at(region, directory)->parent));
+}

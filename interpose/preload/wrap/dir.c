@@ -72,6 +72,18 @@ static int add(void *context, const char *name, size_t length, uint64_t inode, u
     return 0;
 }
 
+/* The kernel's own listing, for those who watch the directory: it announces that as an access. */
+static void announce(const struct stream *stream)
+{
+    unsigned char entries[2048];
+    long got;
+    if (!velo_listing_is_heard(velo_here(), stream->node))
+        return;
+    do
+        got = velo_sys3(SYS_getdents64, stream->fd, velo_word(entries), sizeof entries);
+    while (got > 0);
+}
+
 /* 0, or -errno; a directory that is gone has no entries, not even dots, as on disk. */
 static int take_snapshot(struct stream *stream)
 {
@@ -83,6 +95,7 @@ static int take_snapshot(struct stream *stream)
     const long read_by_others = velo_sys3(SYS_lseek, stream->fd, 0, SEEK_CUR);
     if (read_by_others != 0)
         return read_by_others < 0 ? (int)read_by_others : 0;
+    announce(stream);
     velo_sys3(SYS_lseek, stream->fd, 0, SEEK_END);
     const bool gone = GENERATION(stream->node) != stream->generation;
     int rc = gone ? -ENOENT : velo_list_dots(velo_here(), stream->node, &dot, &dotdot);
