@@ -14,6 +14,8 @@ uint64_t velo_max_memory(const struct velo_region *region);
 /* Hosted directory number `index`, below velo_root_count: its path, or NULL when it is not there (any more). */
 uint32_t velo_root_count(const struct velo_region *region);
 const char *velo_root_path(const struct velo_region *region, uint32_t index);
+/* That of the hosted directory that a node is below, or is itself; NULL: of none (any more). */
+const char *velo_root_above(const struct velo_region *region, uint32_t node);
 /* The pattern number `index` as velo.toml has it; false: there are no more. */
 #define VELO_PATTERN_TEXT 260
 int velo_pattern_text(const struct velo_region *region, uint32_t index,

@@ -60,6 +60,16 @@ static inline int velo_os_lstatat(int at, const char *name, struct stat *out)
 {
     return (int)velo_sys4(SYS_newfstatat, at, velo_word(name), velo_word(out), AT_SYMLINK_NOFOLLOW);
 }
+/* When the file was made, in ns; 0: the file system keeps no such time, or the kernel has no statx. */
+static inline int64_t velo_os_birth_at(int at, const char *name)
+{
+    struct statx seen;
+    const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (velo_sys5(SYS_statx, at, velo_word(name), flags, STATX_BTIME, velo_word(&seen)) != 0 ||
+        (seen.stx_mask & STATX_BTIME) == 0)
+        return 0;
+    return seen.stx_btime.tv_sec * 1000000000 + seen.stx_btime.tv_nsec;
+}
 static inline int velo_os_fstat(int fd, struct stat *out)
 {
     return (int)velo_sys2(SYS_fstat, fd, velo_word(out));

@@ -80,7 +80,10 @@ KINDS: dict[str, Sequence[str]] = {
     "removedir": ["0", "0", "AT_REMOVEDIR"],
     "follow": ["0", "0", "AT_SYMLINK_FOLLOW"],
     "renames": ["0", "0", "RENAME_NOREPLACE", "RENAME_NOREPLACE|RENAME_EXCHANGE"],
-    "statx": ["STATX_BASIC_STATS", "STATX_BASIC_STATS|STATX_BTIME", "STATX_TYPE", "STATX_SIZE"],
+    "statx": [
+        *("STATX_BASIC_STATS", "STATX_BASIC_STATS|STATX_BTIME", "STATX_TYPE", "STATX_SIZE"),
+        *("0", "0x5fff"),  # the latter with both kinds of a mount's number
+    ],
     "access": ["F_OK", "R_OK", "W_OK", "X_OK", "R_OK|W_OK", "R_OK|X_OK", "9"],
     "accessflag": ["0", "0", "AT_EACCESS", "AT_SYMLINK_NOFOLLOW"],
     "id": ["-1", "-1", "0", "65534", "1000"],

@@ -119,6 +119,13 @@ static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)
     return same ? index : 0;
 }
 
+void velo_take_birth_locked(struct velo_region *region, uint32_t index, int at, const char *name)
+{
+    struct velo_node *node = velo_node_at(region, index);
+    const int64_t birth = velo_os_birth_at(at, name);
+    velo_set_time(region, &node->btime_ns, birth != 0 ? birth : node->ctime_ns);
+}
+
 static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
                                 const char *text, size_t length, const struct stat *disk)
 {
@@ -129,7 +136,7 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
     struct velo_node *node = velo_node_at(region, index);
     const int path = velo_name_path(region, parent, text, length, pass->target);
     velo_take_stat_locked(region, index, disk);
-    VELO_INIT(node->btime_ns, node->ctime_ns);
+    velo_take_birth_locked(region, index, dirfd, text);
     if (path == -ENAMETOOLONG)
         velo_set32(region, &node->flags, VELO_NODE_PATH_TOO_LONG);
     if (node->type == VELO_SYMLINK) {

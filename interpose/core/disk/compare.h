@@ -12,6 +12,8 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
 /* The kernel put something else there: the same, and what memory has of the old one counts no more. Where
  * that is no directory, the name is never missing in between. */
 int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text);
+/* What the disk says of the time at which a node that is taken in was made; its change time where it does not. */
+void velo_take_birth_locked(struct velo_region *region, uint32_t node, int at, const char *name);
 /* The name's file has a version in memory (or the store) that the disk has not. */
 int velo_is_dirty_file(const struct velo_region *region, uint32_t name);
 /* Take the name of a file out; free the file with its last one. */

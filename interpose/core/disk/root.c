@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "compare.h"
 #include "mounts.h"
 #include "kernel/os.h"
 #include "core/tree/tree.h"
@@ -115,6 +116,7 @@ static int root_begin(struct velo_region *region, const char *path, size_t lengt
         }
         if (rc == 0) {
             velo_take_stat_locked(region, root->building, disk);
+            velo_take_birth_locked(region, root->building, AT_FDCWD, root->path);
             velo_identity_set_locked(region, root->building, VELO_ID_DISK, disk->st_dev,
                                      disk->st_ino);
         }

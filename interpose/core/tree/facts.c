@@ -39,6 +39,17 @@ const char *velo_root_path(const struct velo_region *region, uint32_t index)
     return VELO_READ(root->node) != 0 ? root->path : NULL;
 }
 
+const char *velo_root_above(const struct velo_region *region, uint32_t node)
+{
+    for (uint32_t steps = 0; node != 0 && steps < VELO_DEPTH_MAX; steps++) {
+        const uint32_t slot = VELO_READ(velo_node_at(region, node)->root_slot);
+        if (slot != 0)
+            return slot <= VELO_ROOTS_MAX ? velo_root_path(region, slot - 1) : NULL;
+        node = velo_parent_of(region, node);
+    }
+    return NULL;
+}
+
 /* "a/b/" is anchored by its inner slash, "/name/" by its first, an absolute one has it. */
 int velo_pattern_text(const struct velo_region *region, uint32_t index,
                       char text[VELO_PATTERN_TEXT])

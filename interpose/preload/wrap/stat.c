@@ -11,6 +11,10 @@
 #include "preload/base/raw.h"
 #include "preload/replay/unit.h"
 
+/* Linux 5.8 and 6.8; libc's struct may be older than the kernel. */
+#define ASKS_MOUNT (0x1000u | 0x4000u) /* STATX_MNT_ID, STATX_MNT_ID_UNIQUE */
+#define MOUNT_AT 144                   /* stx_mnt_id, a uint64_t */
+
 /* A program sees a plain file's stamp: what is stamped in memory from now on is not older, although
  * the kernel's stamps can be finer than any clock we can read. ctime: nobody can fake it. */
 static void saw(struct velo_region *region, const struct stat *plain)
@@ -215,6 +219,48 @@ static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask
     out->stx_mask |= STATX_BTIME;
 }
 
+/* What the disk that the file is to be on says of all its files, by what was asked for: which fields and
+ * attributes it knows, and where it is mounted. Asked once, unless who asks wants to know the mount. */
+static void statx_ground(const struct velo_region *region, uint32_t node, unsigned mask,
+                         struct statx *out)
+{
+    static _Thread_local struct {
+        const char *root;
+        unsigned asked, mask;
+        uint64_t attributes, mount;
+    } known __attribute__((tls_model("initial-exec")));
+    const char *root = velo_root_above(region, node);
+    struct statx disk;
+    if (root == NULL)
+        return;
+    if (known.root != root || known.asked != mask || (mask & ASKS_MOUNT) != 0) {
+        if (raw_statx(AT_FDCWD, root, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, mask, &disk) != 0)
+            return;
+        known.root = root;
+        known.asked = mask;
+        known.mask = disk.stx_mask;
+        known.attributes = disk.stx_attributes_mask;
+        memcpy(&known.mount, (const char *)&disk + MOUNT_AT, sizeof known.mount);
+    }
+    out->stx_mask = known.mask;
+    out->stx_attributes_mask = known.attributes;
+    memcpy((char *)out + MOUNT_AT, &known.mount, sizeof known.mount);
+    if ((known.mask & STATX_BTIME) == 0)
+        out->stx_btime = (struct statx_timestamp){0};
+    if ((known.mask & STATX_MTIME) == 0)
+        out->stx_mtime = (struct statx_timestamp){0};
+    if ((known.mask & STATX_CTIME) == 0)
+        out->stx_ctime = (struct statx_timestamp){0};
+}
+
+static void statx_hosted(struct velo_region *region, uint32_t node, unsigned mask,
+                         const struct stat *stat, struct statx *out)
+{
+    statx_from_stat(out, stat);
+    statx_birth(region, node, mask, out);
+    statx_ground(region, node, mask, out);
+}
+
 static uint32_t statx_node(struct velo_region *region, const struct statx *plain)
 {
     struct stat identity = {.st_mode = plain->stx_mode, .st_ino = plain->stx_ino};
@@ -245,8 +291,7 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
         (means_descriptor(fd, path, flags) ? raw_fstat(fd, &stat)
                                            : raw_statat(fd, path, &stat, flags)) == 0 &&
         velo_fstat_fix(region, &stat)) {
-        statx_from_stat(out, &stat);
-        statx_birth(region, node, mask, out);
+        statx_hosted(region, node, mask, &stat, out);
     }
     return rc;
 }
@@ -270,10 +315,8 @@ static long statx_named(int dirfd, const char *path, int flags, unsigned mask, s
         return -EFAULT;
     if (rc == 0 && velo_is_linked_outside(velo_here(), place.node))
         return statx_plain(AT_FDCWD, place.path, flags | AT_SYMLINK_NOFOLLOW, mask, out);
-    if (rc == 0) {
-        statx_from_stat(out, &stat);
-        statx_birth(velo_here(), place.node, mask, out);
-    }
+    if (rc == 0)
+        statx_hosted(velo_here(), place.node, mask, &stat, out);
     return rc;
 }
 
