@@ -147,6 +147,8 @@ static enum program identify(int dirfd, const char *path, char interpreter[INTER
 {
     char head[HEAD_BYTES];
     const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd == -EMFILE || fd == -ENFILE)
+        return PROGRAM_OPAQUE; /* it may be static, and the loader may get no descriptor for our library */
     if (fd < 0)
         return PROGRAM_UNKNOWN;
     const long size = velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);
