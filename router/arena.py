@@ -25,7 +25,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import stat
 import time
 from contextlib import suppress
@@ -151,7 +150,7 @@ class Arena(NamedTuple):
     def make(self) -> str:
         """Make the two directories, empty; `memory`. The server lock must be held."""
         os.mkdir(self.directory, 0o700)
-        os.symlink(os.path.join(self.root, secrets.token_hex(12)), self._memory_link)
+        os.symlink(os.path.join(self.root, os.urandom(12).hex()), self._memory_link)
         os.mkdir(self.memory, 0o700)
         os.chmod(self.memory, 0o711)
         os.symlink(self.router_socket, os.path.join(self.memory, "router"))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from . import interrupts, reexec
 
@@ -25,7 +27,17 @@ def main() -> None:
         interrupts.hold()  # the interpreter's own end is no moment for one
     except KeyboardInterrupt:
         status = interrupts.die()
+    if short_way(sys.argv[1:]) is not None:
+        _end_at_once(status)
     sys.exit(status)
+
+
+def _end_at_once(status: int) -> NoReturn:
+    """Without the interpreter's own end: 15 ms in which nothing is left to do (2-core VM)."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or never there
+            stream.flush()
+    os._exit(status)
 
 
 def _make_runtime_directory_absolute() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import ProtocolError, VeloError
 
@@ -29,8 +29,7 @@ PID_MAX = 1 << 22  # the kernel's own limit
 NAME_BYTES_MAX = 31
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One question: who asks it again gets the same answer."""
 
     id: bytes
@@ -38,8 +37,7 @@ class Request:
     payload: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One answer: `error` is None for ok, else (code, message)."""
 
     id: bytes

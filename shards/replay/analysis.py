@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from . import programs, questions, scripts
 from . import unit_log as log
+from .entries import DIRECTORY, FILE, GONE, SYMLINK
 from .programs import STRANGE, Habits
 from .questions import (
     CONTENT,
@@ -40,12 +41,10 @@ from .rules import NO_RULES, Rules
 from .unit_log import Hosted, UnitLog
 
 __all__ = [
+    "DIRECTORY", "FILE", "GONE", "SYMLINK",
     "CONTENT", "F_ABSENT", "F_LINK", "F_LSTAT", "F_NAMES", "F_NO_LINK", "F_STAT", "LABSENT",
     "LTIMES", "RESOLVED", "TIMES", "Fact",
 ]  # fmt: skip
-
-# As enum velo_output_kind
-FILE, DIRECTORY, SYMLINK, GONE = range(1, 5)
 
 TEXT_MAX = 32 << 10
 

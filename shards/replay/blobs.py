@@ -16,11 +16,10 @@ from pathlib import Path
 
 from . import analysis
 from .analysis import NotCached, Output
-from .spool import FROZEN
+from .spool import FROZEN, SUFFIX
 
 INLINE_BYTES = 4096
 KEPT_S = 5.0
-SUFFIX = ".b"  # of what the library keeps in the arena
 
 
 class Blobs:

@@ -24,11 +24,12 @@ USED, USED_AT = struct.Struct("<Q"), 8  # within the head
 assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 128)
 BEFORE_AT = FACT.size - 36  # within a fact
 KEY_AT = ENTRY.size - 64  # within an entry
+USED_ENTRY_AT = KEY_AT - 4
 NO_DIGEST = bytes(32)
 NO_KEY = bytes(32)  # of an entry that was dropped
 IN_WORKSPACE, SIGNED, OWNED, WHOLE = 1, 2, 4, 8  # flags of facts
 NEEDS_REST, NEEDS_NULL, NEEDS_NO_TERMINAL, NEEDS_OUTLETS = 1, 2, 4, 8  # flags of entries
-FILE = 1  # a kind of outputs
+FILE, DIRECTORY, SYMLINK, GONE = range(1, 5)  # kinds of outputs, as enum velo_output_kind
 GROUP_MASK = 31 << 20  # a group has some 32 facts
 MIX = 0x9E3779B1  # offsets are regular where paths are equally long (Knuth, 6.4)
 

@@ -27,12 +27,12 @@ from .entries import (
     FACT,
     GROUP,
     HEAD,
-    KEY_AT,
     NEXT,
     OUTPUT,
     SIGNED,
     USED,
     USED_AT,
+    USED_ENTRY_AT,
     Entry,
     Head,
     Reader,
@@ -44,7 +44,6 @@ MAX_BYTES = 256 << 20
 FULL_BYTES = 64 << 20  # above it, what was not used for longest leaves
 FACTS_AT, ENTRIES_AT, LAST_FACT_AT, LAST_GROUP_AT, GROUPS_AT = 16, 20, 64, 68, 72  # within the head
 NUMBER_AT = 4  # within a fact
-USED_ENTRY_AT = KEY_AT - 4  # within an entry
 TRAILER = struct.Struct("<II")
 
 Body = tuple[int, int, int, int, int, int, int, int, int, int, bytes]

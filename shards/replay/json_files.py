@@ -33,7 +33,7 @@ def write(path: Path, what: dict[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with open(temporary, "w") as file:
-            json.dump(what, file, ensure_ascii=True)
+            file.write(json.dumps(what))  # which is in C, as json.dump is not
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):

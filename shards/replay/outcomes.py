@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-from . import analysis, reports, unit_log
+from . import analysis, unit_log
+from .reports import Reason
 from .unit_log import UnitLog
 
-REPLAYED, RUN, NOT_CACHED = "replayed", "run", "not cached"
 LABEL_CHARS = 160
 SHELLS = ("sh", "bash", "dash")
 
@@ -25,30 +23,6 @@ CHANGES = {
     analysis.F_NO_LINK: "is a symlink now",
     analysis.F_NAMES: "has other names in it",
 }
-
-
-class Reason(NamedTuple):
-    """Why a step was run, or could not be cached."""
-
-    text: str
-    path: str = ""  # of the file that it is about, if one
-    variable: str = ""  # of the environment
-
-
-class Outcome(NamedTuple):
-    """One step of a command."""
-
-    step: str  # as label_of calls it
-    outcome: str  # REPLAYED, RUN or NOT_CACHED
-    reason: Reason
-    ms: float  # it took
-    saved_ms: float = 0  # of REPLAYED: it took when it was run
-    verify: bool | None = None  # did it make what its entry says? None: not asked
-    makes: Sequence[str] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return {**self._asdict(), "reason": self.reason.text, "path": self.reason.path,
-                "variable": self.reason.variable, "ms": round(self.ms, 2)}  # fmt: skip
 
 
 def label_of(arguments: Sequence[str]) -> str:
@@ -72,20 +46,6 @@ def named(reason: str, process: int, unit: UnitLog) -> Reason:
     return Reason(
         f"{reason} ({names[-1]}, pid {process})" if names else f"{reason} (pid {process})"
     )
-
-
-def report_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """One command's steps, counted and listed."""
-    counts = Counter(each.outcome for each in outcomes)
-    saved_ms = sum(each.saved_ms - each.ms for each in outcomes if each.outcome == REPLAYED)
-    return reports.empty() | {
-        "replayed": counts[REPLAYED],
-        "run": counts[RUN],
-        "not_cached": counts[NOT_CACHED],
-        "saved_s": round(max(0.0, saved_ms) / 1000, 2),
-        "differing": [each.step for each in outcomes if each.verify is False],
-        "steps": [each.as_json() for each in outcomes],
-    }
 
 
 def made_by(unit: UnitLog) -> list[str]:

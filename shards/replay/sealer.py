@@ -19,6 +19,7 @@ from typing import Any
 from .. import deaf
 from . import (
     analysis,
+    answers,
     commons,
     compaction,
     entries,
@@ -30,20 +31,19 @@ from . import (
     unit_log,
 )  # fmt: skip
 from .analysis import Analysed, NotCached
-from .blobs import SUFFIX, Blobs, forget_kept
+from .blobs import Blobs, forget_kept
 from .clones import Clones
 from .environments import Environments, names_of
 from .finder import Finder
 from .index import FULL_BYTES, Body, Index, Owner, empty, flags_of
 from .ledger import Ledger
-from .outcomes import NOT_CACHED, REPLAYED, RUN, Outcome, Reason
+from .reports import NOT_CACHED, RUN, Outcome, Reason
 from .rules import NO_RULES, Rules
-from .spool import directory_of, locked, salt
+from .spool import SUFFIX, directory_of, locked, salt
 from .unit_log import Torn, UnitLog
 
 POLL_S = 1.0
 BATCH, WAIT_S, KEPT_BYTES = 64, 10.0, 64 << 20  # what is not left for later: units, time, outputs
-USED_S = 3600  # a use that is this much later than the last one is kept, too
 MAX_BYTES = 4 << 30  # of one workspace, when nobody says
 
 
@@ -114,7 +114,7 @@ class Sealer:
         with locked(self.directory):
             self._seal_all()
             self.outcomes += self._answered()
-            report = outcomes.report_of(self.outcomes)
+            report = reports.report_of(self.outcomes)
             report |= reports.head(command, self._mode)
             with suppress(OSError):
                 self._keep(report)
@@ -397,42 +397,24 @@ class Sealer:
     # ---- what was answered ---------------------------------------------------------------------
 
     def _answered(self) -> list[Outcome]:
-        answers = self._answers()
+        found = answers.taken(self.directory)
         index = self._there()
-        known = {entry.number: entry for _, entry in index.walk()} if answers else {}
-        found = []
-        for number, micros in answers:
-            entry = known.get(number)
+        known = {entry.number: entry for _, entry in index.walk()} if found else {}
+        told = []
+        for answer in found:
+            entry = known.get(answer.number)
             if entry is not None:
                 self._note_use(entry)
-                makes = [
-                    each.path for each in index.outputs_of(entry) if each.kind != analysis.GONE
-                ]
-                found.append(
-                    Outcome(index.label_of(entry), REPLAYED, Reason(""), micros / 1000,
-                            saved_ms=entry.cost_ms, makes=makes)
-                )  # fmt: skip
-        return found
+                told.append(answers.outcome_of(index, entry, answer.micros))
+        return told
 
     def _note_use(self, entry: entries.Entry) -> None:
         now = time.time()
-        if now - entry.used_at >= USED_S:
+        if now - entry.used_at >= answers.USED_S:
             self._is_changed = True
             for digest in self._there().blobs_of(entry):
                 self._blobs.use(digest)
         self._there().use(entry, now)
-
-    def _answers(self) -> list[tuple[int, int]]:
-        """Entry's number and microseconds of each step that was answered since the last report."""
-        path = os.path.join(self.directory, spool.ANSWERS)
-        try:
-            os.rename(path, path + ".taken")
-            with open(path + ".taken") as file:
-                lines = [line.split() for line in file]
-            os.unlink(path + ".taken")
-        except (OSError, ValueError):
-            return []
-        return [(int(line[0]), int(line[1])) for line in lines if len(line) == 2]
 
 
 def essence_of(body: Body) -> Body | tuple[int, int, bytes]:

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 VERSION = b"velo-replay-9"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
+SUFFIX = ".b"
 
 
 def directory_of(memory: str) -> str:
@@ -59,6 +60,17 @@ def is_idle(directory: str) -> bool:
     return not any(
         name.endswith(FROZEN) or name.startswith(ANSWERS) for name in os.listdir(directory)
     )
+
+
+def has_units(directory: str) -> bool:
+    """Units wait to be sealed."""
+    return any(name.endswith(FROZEN) for name in os.listdir(directory))
+
+
+def has_answers_alone(directory: str) -> bool:
+    """Steps were answered, and no unit that ended has left anything."""
+    names = os.listdir(directory)
+    return ANSWERS in names and not any(name.endswith((FROZEN, SUFFIX)) for name in names)
 
 
 def is_ready(directory: str, settings: str) -> bool:

@@ -162,7 +162,7 @@ def test_a_use_is_kept_and_counts(benches):
     for entry in entries:
         sealer._there().use(entry, 1)
     age(first)
-    Path(first.memory, "r/answers").write_text(f"{entries[0].number} 9\n")
+    Path(first.memory, "r/answers").write_text(f"{entries[0].number} 9 1\n")
 
     sealer.finish(["ninja"])
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import unit_logs
 from support.bench import LONG, SHORT, Bench
 from support.unit_logs import Said, at, environment, hosted, program, step, write
-from velo.shards.replay import analysis, facts, json_files
+from velo.shards.replay import analysis, answers, facts, json_files
 from velo.shards.replay import unit_log as log
 from velo.shards.replay.entries import FACT, NO_DIGEST, SIGNED
 from velo.shards.replay.environments import Environments
-from velo.shards.replay.outcomes import NOT_CACHED, REPLAYED, RUN, label_of
+from velo.shards.replay.outcomes import label_of
+from velo.shards.replay.reports import NOT_CACHED, REPLAYED, RUN
 from velo.shards.replay.rules import Rules
 from velo.shards.replay.sealer import Sealer, directory_of
 
@@ -200,13 +203,68 @@ def test_answers_are_counted_with_what_they_saved(bench):
     bench.unit()
     sealer.finish(["ninja"])
     again = bench.sealer()
-    Path(directory_of(str(bench.memory)), "answers").write_text("0 250\n7 1\nnonsense\n")
+    Path(directory_of(str(bench.memory)), "answers").write_text("0 250 9\n7 1 9\nnonsense\n")
 
     report = again.finish(["ninja"])
 
     assert (report["replayed"], report["run"], report["saved_s"]) == (1, 0, 0.05)
     (told,) = report["steps"]
     assert (told["outcome"], told["makes"], told["ms"]) == (REPLAYED, [bench.out], 0.25)
+
+
+def answered(bench, *, number: int = 0, offset: int | None = None) -> dict[str, Any] | None:
+    """What is told without a sealer, after one answer."""
+    directory = directory_of(str(bench.memory))
+    if offset is None:
+        ((offset, _),) = bench.sealer()._there().walk()
+    Path(directory, "answers").write_text(f"{number} 250 {offset}\n")
+    return answers.tell(directory, bench.ledger(), ["ninja"], "on")
+
+
+def test_a_command_that_only_answered_is_told_without_a_sealer(bench):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    (entry,) = sealer._there().live()
+    sealer._there().use(entry, int(time.time()) - 60)
+
+    report = answered(bench)
+
+    assert report == bench.ledger().report()
+    assert (report["replayed"], report["entries"], report["command"]) == (1, 1, ["ninja"])
+    (told,) = report["steps"]
+    assert (told["outcome"], told["makes"], told["ms"]) == (REPLAYED, [bench.out], 0.25)
+    assert bench.ledger().totals()["replayed"] == 1
+    (entry,) = bench.sealer()._there().live()
+    assert entry.used_at > time.time() - 30
+    assert not Path(directory_of(str(bench.memory)), "answers").exists()
+
+
+@pytest.mark.parametrize(
+    "why", ["a unit waits", "long ago", "another index", "an offset beyond it", "no index"]
+)
+def test_what_needs_the_sealer_is_left_to_it(bench, why):
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    where = {}
+    if why == "a unit waits":
+        bench.unit()
+    elif why == "long ago":
+        (entry,) = sealer._there().live()
+        sealer._there().use(entry, int(time.time()) - answers.USED_S)
+    elif why == "another index":
+        where = {"number": 3}
+    elif why == "an offset beyond it":
+        where = {"offset": sealer._there().used}
+    else:
+        ((offset, _),) = sealer._there().walk()
+        where = {"offset": offset}
+        Path(directory_of(str(bench.memory)), "index").unlink()
+
+    assert answered(bench, **where) is None
+
+    assert Path(directory_of(str(bench.memory)), "answers").exists()
 
 
 def test_totals_add_up_and_a_command_without_steps_is_none(bench):

@@ -37,6 +37,12 @@ const struct velo_index *velo_index_there(void)
     return none;
 }
 
+uint32_t velo_index_offset(const struct velo_entry *entry)
+{
+    const unsigned char *start = (const unsigned char *)velo_index_there();
+    return (uint32_t)(((const unsigned char *)entry - start) / 8);
+}
+
 static bool is_inside(uint32_t offset, uint64_t count, size_t size)
 {
     return (uint64_t)offset * 8 + count * size <= VELO_INDEX_BYTES;

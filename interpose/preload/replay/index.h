@@ -104,6 +104,8 @@ _Static_assert(sizeof(struct velo_index) == 80, "index.py writes it");
 /* The index, mapped once; NULL: there is none. */
 const struct velo_index *velo_index_there(void);
 
+/* Of an entry in it, in words of 8 bytes. */
+uint32_t velo_index_offset(const struct velo_entry *entry);
 /* What is at an offset; one that leads out of the file means its head. */
 static inline const void *velo_index_at(const struct velo_index *index, uint32_t offset)
 {

@@ -94,7 +94,7 @@ static bool may_answer(const struct velo_index *index, struct velo_step *step,
     return velo_index_holds(index, entry);
 }
 
-/* One line: number of the entry, microseconds. The sealer tells the user. */
+/* One line: number of the entry, microseconds, its offset. answers.py tells the user. */
 void velo_step_answered(const struct velo_begun *begun)
 {
     char path[sizeof velo_the_region.directory + 16], line[64];
@@ -102,6 +102,8 @@ void velo_step_answered(const struct velo_begun *begun)
     char *end = line + velo_write_decimal(line, begun->entry->number);
     *end++ = ' ';
     end += velo_write_decimal(end, (uint64_t)(velo_os_monotonic_ns() - begun->began_at_ns) / 1000);
+    *end++ = ' ';
+    end += velo_write_decimal(end, velo_index_offset(begun->entry));
     *end++ = '\n';
     const int fd = (int)raw_openat(AT_FDCWD, path,
                                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
