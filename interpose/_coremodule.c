@@ -114,8 +114,8 @@ static PyObject *info_tuple(const struct velo_node_info *info)
         if (digest == NULL)
             return NULL;
     }
-    return Py_BuildValue("IIIIINNIKKKLKN", info->node, info->generation, info->home, info->state,
-                         info->links, PyBool_FromLong(info->dirty_disk != 0),
+    return Py_BuildValue("IIIIINNIKKKLKN", info->node.slot, info->generation, info->home,
+                         info->state, info->links, PyBool_FromLong(info->dirty_disk != 0),
                          PyBool_FromLong(info->dirty_store != 0), info->mode,
                          (unsigned long long)info->version, (unsigned long long)info->charged_bytes,
                          (unsigned long long)info->size_bytes, (long long)info->mtime_ns,
@@ -131,7 +131,8 @@ static PyObject *region_scan(PyObject *self, PyObject *args)
     struct velo_node_info *found = PyMem_Malloc(SCAN_COUNT_MAX * sizeof *found);
     if (found == NULL)
         return PyErr_NoMemory();
-    uint32_t next = cursor, count;
+    uint32_t next = cursor;
+    uint32_t count;
     Py_BEGIN_ALLOW_THREADS
     count = velo_scan(region_of(self), home, &next, found, SCAN_COUNT_MAX);
     Py_END_ALLOW_THREADS
@@ -153,7 +154,7 @@ static PyObject *region_info(PyObject *self, PyObject *args)
         return NULL;
     int rc;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_node_info(region_of(self), node, &info);
+    rc = velo_node_info(region_of(self), velo_node_from(node), &info);
     Py_END_ALLOW_THREADS
     return rc < 0 ? raise_errno(rc) : info_tuple(&info);
 }
@@ -166,7 +167,7 @@ static PyObject *region_path_of(PyObject *self, PyObject *args)
         return NULL;
     int rc;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_path_of(region_of(self), node, path);
+    rc = velo_path_of(region_of(self), velo_node_from(node), path);
     Py_END_ALLOW_THREADS
     return rc < 0 ? raise_errno(rc) : PyUnicode_DecodeFSDefaultAndSize(path, rc);
 }
@@ -211,7 +212,7 @@ static PyObject *region_check(PyObject *self, PyObject *unused)
         if (!PyArg_ParseTuple(args, "I", &node))                                                   \
             return NULL;                                                                           \
         Py_BEGIN_ALLOW_THREADS                                                                     \
-        rc = call(region_of(self), node);                                                          \
+        rc = call(region_of(self), velo_node_from(node));                                          \
         Py_END_ALLOW_THREADS                                                                       \
         return result(rc);                                                                         \
     }
@@ -232,7 +233,7 @@ static PyObject *region_stored(PyObject *self, PyObject *args)
         return PyErr_Format(PyExc_ValueError, "digest of %zd bytes, expected 32", size);
     int rc;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_stored(region_of(self), node, version, (const uint8_t *)digest);
+    rc = velo_stored(region_of(self), velo_node_from(node), version, (const uint8_t *)digest);
     Py_END_ALLOW_THREADS
     return none_or_error(rc);
 }
@@ -245,7 +246,7 @@ static PyObject *region_load_begin(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "I", &node))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_load_begin(region_of(self), node, &token);
+    rc = velo_load_begin(region_of(self), velo_node_from(node), &token);
     Py_END_ALLOW_THREADS
     return rc < 0 ? raise_errno(rc) : Py_BuildValue("iK", rc, (unsigned long long)token);
 }
@@ -258,7 +259,7 @@ static PyObject *region_load_end(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "IKi", &node, &token, &fd))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_load_end(region_of(self), node, token, fd);
+    rc = velo_load_end(region_of(self), velo_node_from(node), token, fd);
     Py_END_ALLOW_THREADS
     return none_or_error(rc);
 }
@@ -272,7 +273,7 @@ static PyObject *region_writeback(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "II", &node, &flags))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_writeback(region_of(self), node, flags);
+    rc = velo_writeback(region_of(self), velo_node_from(node), flags);
     Py_END_ALLOW_THREADS
     return number_or_error(rc);
 }

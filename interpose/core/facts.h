@@ -15,7 +15,7 @@ uint64_t velo_max_memory(const struct velo_region *region);
 uint32_t velo_root_count(const struct velo_region *region);
 const char *velo_root_path(const struct velo_region *region, uint32_t index);
 /* That of the hosted directory that a node is below, or is itself; NULL: of none (any more). */
-const char *velo_root_above(const struct velo_region *region, uint32_t node);
+const char *velo_root_above(const struct velo_region *region, velo_node_id node);
 /* The pattern number `index` as velo.toml has it; false: there are no more. */
 #define VELO_PATTERN_TEXT 260
 int velo_pattern_text(const struct velo_region *region, uint32_t index,
@@ -50,14 +50,15 @@ struct velo_snapshot {
     uint64_t disk_inode; /* of the file that is on disk; another one after each put */
 };
 /* 0, or -ENOENT when the node is no regular file (any more). */
-int velo_snapshot_take(struct velo_region *region, uint32_t node, struct velo_snapshot *out);
+int velo_snapshot_take(struct velo_region *region, velo_node_id node, struct velo_snapshot *out);
 
-uint32_t velo_generation_of(const struct velo_region *region, uint32_t node);
-uint64_t velo_inode_of(const struct velo_region *region, uint32_t node); /* as st_ino */
-int64_t velo_birth_of(const struct velo_region *region, uint32_t node); /* ns */
-uint32_t velo_parent_of(const struct velo_region *region, uint32_t node); /* of its first name */
-int velo_is_in_memory(const struct velo_region *region, uint32_t node);
-int velo_is_directory(const struct velo_region *region, uint32_t node, uint32_t generation);
+uint32_t velo_generation_of(const struct velo_region *region, velo_node_id node);
+uint64_t velo_inode_of(const struct velo_region *region, velo_node_id node); /* as st_ino */
+int64_t velo_birth_of(const struct velo_region *region, velo_node_id node); /* ns */
+velo_node_id velo_parent_of(const struct velo_region *region,
+                            velo_node_id node); /* of its first name */
+int velo_is_in_memory(const struct velo_region *region, velo_node_id node);
+int velo_is_directory(const struct velo_region *region, velo_node_id node, uint32_t generation);
 void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320]);
 /* A file on its way to its real path, which nobody is shown. */
 int velo_is_temporary(const char *name);
@@ -103,28 +104,28 @@ uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
 /* presence/watch.c: will a file that gets this name be announced? */
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to);
 /* The same: does anybody hear of it when this directory is listed? */
-int velo_listing_is_heard(const struct velo_region *region, uint32_t directory);
+int velo_listing_is_heard(const struct velo_region *region, velo_node_id directory);
 /* disk/leave.c: BACKED or COLD -> DISK. 0 also when it was not in memory; -EBUSY: somebody has it
  * open; -errno. */
-int velo_leave_memory(struct velo_region *region, uint32_t node);
+int velo_leave_memory(struct velo_region *region, velo_node_id node);
 /* calls/retiring.c: everything is put, what is below the directory leaves memory, and all of it is the
  * kernel's from then on. 0; -ENOSPC: somebody has a file there open, or had a moment ago. */
-int velo_retire(struct velo_region *region, uint32_t directory);
+int velo_retire(struct velo_region *region, velo_node_id directory);
 /* disk/rights.c: an O_TMPFILE file in a hosted directory at `path`, to read and write. */
-int velo_tmpfile_with_rights(struct velo_region *region, uint32_t directory, const char *path);
+int velo_tmpfile_with_rights(struct velo_region *region, velo_node_id directory, const char *path);
 /* Its bytes in memory once more, by a description of velo's own. A descriptor or -errno. */
-int velo_reopen_in_memory(struct velo_region *region, uint32_t node, int flags);
+int velo_reopen_in_memory(struct velo_region *region, velo_node_id node, int flags);
 /* disk/relocate.c: the same wherever it is now, with the flags of a descriptor of it, at offset 0. */
-int velo_reopen(struct velo_region *region, uint32_t node, int flags);
+int velo_reopen(struct velo_region *region, velo_node_id node, int flags);
 /* arena/process.c: this process waits until the file can leave memory (0: no more), and has given up its
  * descriptors of it (`aside`) or not. -EAGAIN: the table of processes has no place. */
-int velo_park(struct velo_region *region, uint32_t node, int aside);
+int velo_park(struct velo_region *region, velo_node_id node, int aside);
 /* What another process does: the node it waits for, or 0. */
 uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside);
 /* The lowest number of a process that waits for this node, or 0. */
-uint32_t velo_first_parked(const struct velo_region *region, uint32_t node);
+uint32_t velo_first_parked(const struct velo_region *region, velo_node_id node);
 /* calls/across.c: the next node after `after` that has a name below `directory` and is not on disk
  * as it is now: somebody writes it, or the disk refused it. 0 when there is none. */
-uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after);
+velo_node_id velo_next_left(struct velo_region *region, velo_node_id directory, velo_node_id after);
 
 #endif

@@ -25,9 +25,11 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "core/ids.h"
+#include "core/place.h"
+
 struct velo_header; /* layout.h */
 struct velo_walked; /* reconcile.h */
-struct velo_place;
 
 #define VELO_KEPT_MAX 16u
 
@@ -49,11 +51,11 @@ struct velo_region {
      * lost     a directory is no more at its path, by an outsider's doing */
     void (*recover)(struct velo_region *region);
     void (*poll)(struct velo_region *region);
-    void (*lost)(struct velo_region *region, uint32_t directory);
+    void (*lost)(struct velo_region *region, velo_node_id directory);
     int (*fresh)(struct velo_region *region, const struct velo_walked *walked,
                  const struct velo_place *place);
     /* Files in memory that this process has locked (program_leases.c): it closes none of them. */
-    uint32_t kept[VELO_KEPT_MAX];
+    velo_node_id kept[VELO_KEPT_MAX];
     _Atomic uint32_t kept_count; /* more than there is room for: all are taken for such */
     struct velo_tethers *tethers; /* of a shard (tether.c), else NULL */
 };
@@ -114,63 +116,22 @@ enum velo_escape {
 void velo_escape(struct velo_region *region, enum velo_escape reason);
 
 /* ---- resolve.c: text to place ---------------------------------------------------------------- */
-enum velo_kind { VELO_OUTSIDE = 0, VELO_HOSTED = 1 };
-enum velo_type { /* of a node; 0 means the name does not exist */
-                 VELO_NONE = 0,
-                 VELO_REGULAR = 1,
-                 VELO_DIRECTORY = 2,
-                 VELO_SYMLINK = 3,
-                 VELO_OTHER = 4, /* socket, FIFO, device: the kernel's, at its real path */
-};
-
-/* Where a path leads. `path` is the absolute real path with `.`, `..`, `//` and hosted symlinks
- * resolved: what a native call on disk would be made with. */
-struct velo_place {
-    enum velo_kind kind;
-    enum velo_type type; /* of the last component, VELO_NONE if it does not exist */
-    uint32_t root; /* node of the hosted directory; == node for the hosted root itself */
-    uint32_t parent; /* node of the directory that holds the last component (0: is a root) */
-    uint32_t node; /* the last component, 0 if missing */
-    uint32_t generation, parent_generation; /* of node and of parent, to notice reuse */
-    uint16_t name_length;
-    uint16_t path_length;
-    uint8_t must_be_directory; /* the text ended in a slash */
-    uint8_t through_link; /* NOFOLLOW, "link/": looking follows it, making and removing must not */
-    uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `name` is no use */
-    uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
-    uint8_t crossed; /* OUTSIDE only: the walk passed through hosted names, so the program's own
-                         text may not work on disk; use `path` instead */
-    uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
-    uint8_t unmovable; /* set by the caller: once open, others have the file, who cannot move it */
-    int base; /* what the program said, where that was relative to a directory: `given`, */
-    const char *given; /* else NULL. The kernel may reach by it what `path` does not (any more) */
-    const char *name; /* last component, inside path */
-    char path[PATH_MAX];
-};
-
-enum {
-    VELO_WALK_NOFOLLOW = 1, /* do not follow a symlink in the last component */
-    VELO_WALK_LAST = 2, /* the last name is made, removed or renamed: "file/", "link/" and a name
-                           that is too long are the call's to judge, after other errors */
-    VELO_WALK_REAL = 4, /* search with the real user's rights, not the effective one's: access */
-};
-
 /* Resolve absolute `text` (not normalised). Returns 0 with *place filled, or -ENOENT (a component
  * before the last is missing), -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EACCES (search permission).
  * Any text is allowed; one that never touches a hosted directory gives VELO_OUTSIDE. */
 int velo_walk(struct velo_region *region, const char *text, unsigned flags,
               struct velo_place *place);
 /* The same, starting at a hosted directory (from an openat anchor or a hosted cwd). */
-int velo_walk_at(struct velo_region *region, uint32_t directory, const char *text, unsigned flags,
-                 struct velo_place *place);
+int velo_walk_at(struct velo_region *region, velo_node_id directory, const char *text,
+                 unsigned flags, struct velo_place *place);
 /* Quick reject: 0 when absolute `text` without ".." surely leads to no hosted directory. ~10 ns. */
 int velo_may_host(const struct velo_region *region, const char *text);
 /* The hosted node behind a kernel identity (from a plain fstat), or 0. */
-uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel);
+velo_node_id velo_node_of(struct velo_region *region, const struct stat *kernel);
 /* Absolute real path of a node (of its first name); returns length or -ENOENT. */
-int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
+int velo_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX]);
 /* Of a file in memory that has no name any more: where it had its last. */
-int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX]);
+int velo_last_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX]);
 
 /* ---- file.c, name.c, attr.c, setattr.c: the operations, POSIX results, 0/fd or -errno --------- *
  * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */
@@ -178,7 +139,7 @@ int velo_open(struct velo_region *region, struct velo_place *place, int flags, m
 /* O_TMPFILE in the directory `place`; and a name for such a file, which is known by a descriptor.
  * -ENOENT: its kind has none; -EXDEV: `to` is outside. */
 int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
-int velo_link_tmpfile(struct velo_region *region, uint32_t node, struct velo_place *to);
+int velo_link_tmpfile(struct velo_region *region, velo_node_id node, struct velo_place *to);
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out);
 int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags);
 int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode);
@@ -199,7 +160,7 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
  * *st what a stat of its path would say. Returns 1 if it was hosted, else 0 and *st untouched. */
 int velo_fstat_fix(struct velo_region *region, struct stat *st);
 /* Has the file names outside, too? Then all that stat says of it is the kernel's. */
-int velo_is_linked_outside(const struct velo_region *region, uint32_t node);
+int velo_is_linked_outside(const struct velo_region *region, velo_node_id node);
 /* Before such a call as below: whoever is killed in between leaves a file that is asked, not
  * believed. 1 when the descriptor is hosted, and must be told of afterwards, too. */
 int velo_descriptor_changing(struct velo_region *region, int fd);
@@ -219,9 +180,11 @@ int velo_revalidate(struct velo_region *region, struct velo_place *place);
  * inode is the hosted st_ino, type a DT_ constant. Returns 0, -ENOENT, -ENOMEM. */
 typedef int (*velo_each_name)(void *context, const char *name, size_t length, uint64_t inode,
                               unsigned char type);
-int velo_list(struct velo_region *region, uint32_t directory, velo_each_name each, void *context);
+int velo_list(struct velo_region *region, velo_node_id directory, velo_each_name each,
+              void *context);
 /* st_ino of a directory and of its parent, for the "." and ".." entries. */
-int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot);
+int velo_list_dots(struct velo_region *region, velo_node_id directory, uint64_t *dot,
+                   uint64_t *dotdot);
 
 /* ---- links.c: symlinks outside that lead in -------------------------------------------------- */
 /* One of this name does; later, whether one of this name may (a hint). */
@@ -241,29 +204,29 @@ void velo_links_unsure(struct velo_region *region);
 
 /* ---- watch.c: inotify, fanotify -------------------------------------------------------------- */
 /* A program is about to watch this directory or file: what it is to hear of goes to the disk. */
-void velo_watch(struct velo_region *region, uint32_t node);
+void velo_watch(struct velo_region *region, velo_node_id node);
 
 /* ---- program_leases.c: F_SETLEASE, locks ----------------------------------------------------- */
 /* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
  * hold one. */
-void velo_lease_mark(struct velo_region *region, uint32_t node);
-int velo_has_program_lease(struct velo_region *region, uint32_t node);
+void velo_lease_mark(struct velo_region *region, velo_node_id node);
+int velo_has_program_lease(struct velo_region *region, velo_node_id node);
 /* A program locked it, on disk: it does not come to memory any more. */
-void velo_lock_mark(struct velo_region *region, uint32_t node);
-int velo_is_locked(const struct velo_region *region, uint32_t node);
+void velo_lock_mark(struct velo_region *region, velo_node_id node);
+int velo_is_locked(const struct velo_region *region, velo_node_id node);
 /* It is about to be locked in memory by this process. */
-void velo_lock_keep(struct velo_region *region, uint32_t node);
-int velo_keeps_lock(const struct velo_region *region, uint32_t node);
+void velo_lock_keep(struct velo_region *region, velo_node_id node);
+int velo_keeps_lock(const struct velo_region *region, velo_node_id node);
 /* A file of that name is there to be locked, likely by several processes: it is made on disk. */
 int velo_names_a_lock(const struct velo_place *place);
 
 /* ---- space.c ------------------------------------------------------------------------------- */
 /* A file in memory will hold at least `bytes`, holes not counted. Waits for space. 0 or -ENOSPC. */
-int velo_charge(struct velo_region *region, uint32_t node, uint64_t bytes);
-uint64_t velo_charged(const struct velo_region *region, uint32_t node);
+int velo_charge(struct velo_region *region, velo_node_id node, uint64_t bytes);
+uint64_t velo_charged(const struct velo_region *region, velo_node_id node);
 /* The same for one that cannot go anywhere else: beyond the limit, which others will have to make up
  * for. Does not wait. A program must not meet a full disk that is not full. */
-void velo_charge_anyway(struct velo_region *region, uint32_t node, uint64_t bytes);
+void velo_charge_anyway(struct velo_region *region, velo_node_id node, uint64_t bytes);
 /* Is there so much room that a file may be handed to somebody whose writes we do not see, or shared, so that
  * it cannot be moved any more? */
 int velo_has_grant(const struct velo_region *region);
@@ -277,9 +240,9 @@ int velo_is_full(const struct velo_region *region); /* the kernel has hardly a p
  * path, or without a name if it has none. Returns a new descriptor of it there with fd's flags, at offset 0; the
  * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open;
  * -EMLINK: it has very many names; -errno of the disk. */
-int velo_relocate(struct velo_region *region, uint32_t node, int fd);
+int velo_relocate(struct velo_region *region, velo_node_id node, int fd);
 /* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
-void velo_stays_on_disk(struct velo_region *region, uint32_t node);
+void velo_stays_on_disk(struct velo_region *region, velo_node_id node);
 #define VELO_CHARGE_STEP (64u * 1024u) /* charges are multiples of it */
 
 /* ---- writeback.c: memory to the real tree ------------------------------------------ */
@@ -289,7 +252,7 @@ enum {
 };
 /* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put and it
  * stays dirty); -errno of the disk. */
-int velo_writeback(struct velo_region *region, uint32_t node, unsigned flags);
+int velo_writeback(struct velo_region *region, velo_node_id node, unsigned flags);
 struct velo_flush_result {
     uint64_t files, directories, bytes, still_open, failed;
     int first_error; /* -errno of the first failure, or 0 */
@@ -379,7 +342,8 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
 /* ---- shard side (shard.c) -------------------------------------------------------------------- */
 enum velo_state { VELO_STATE_NONE = 0, VELO_BACKED = 1, VELO_DISK = 2, VELO_COLD = 3 };
 struct velo_node_info { /* a copy, taken without a lock, of one regular file's state */
-    uint32_t node, generation;
+    velo_node_id node;
+    uint32_t generation;
     uint32_t home; /* shard */
     uint32_t state; /* enum velo_state */
     uint32_t links; /* 0: unlinked, kept while somebody has it open */
@@ -397,22 +361,22 @@ struct velo_node_info { /* a copy, taken without a lock, of one regular file's s
  * Returns the count; *cursor becomes where to go on, 0 at the end. */
 uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
                    struct velo_node_info *out, uint32_t capacity);
-int velo_node_info(struct velo_region *region, uint32_t node, struct velo_node_info *out);
+int velo_node_info(struct velo_region *region, velo_node_id node, struct velo_node_info *out);
 /* Refresh what a BACKED file is charged from what tmpfs really holds; settle its attributes when
  * nobody writes; free it when it is unlinked and nobody has it open (returns 1 then). */
-int velo_refresh_attributes(struct velo_region *region, uint32_t node);
+int velo_refresh_attributes(struct velo_region *region, velo_node_id node);
 /* A read-only descriptor on the current bytes (BACKED or DISK), for the store. -ENOENT, -EAGAIN. */
-int velo_open_bytes(struct velo_region *region, uint32_t node);
+int velo_open_bytes(struct velo_region *region, velo_node_id node);
 /* The bytes of `version` are in the store under `digest`. 0, or -ESTALE: it changed meanwhile. */
-int velo_stored(struct velo_region *region, uint32_t node, uint64_t version,
+int velo_stored(struct velo_region *region, velo_node_id node, uint64_t version,
                 const uint8_t digest[32]);
 /* Take a BACKED file out of memory: to DISK when all its names are on disk, else to COLD when it is
  * stored. 0; -EBUSY (open, or dirty both ways, or changed); -ENOENT. */
-int velo_evict(struct velo_region *region, uint32_t node);
+int velo_evict(struct velo_region *region, velo_node_id node);
 /* COLD -> BACKED. `begin` gives a descriptor to write the bytes to; `end` publishes. */
-int velo_load_begin(struct velo_region *region, uint32_t node, uint64_t *token);
+int velo_load_begin(struct velo_region *region, velo_node_id node, uint64_t *token);
 /* With fd -1 the load is given up: what `begin` made is removed, the answer is an error. */
-int velo_load_end(struct velo_region *region, uint32_t node, uint64_t token, int fd);
+int velo_load_end(struct velo_region *region, velo_node_id node, uint64_t token, int fd);
 /* Remove tmpfs files that no node refers to and whose creator is dead. Returns how many. */
 int velo_sweep(struct velo_region *region);
 

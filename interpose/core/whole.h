@@ -9,7 +9,8 @@
 
 struct velo_whole {
     int fd;
-    uint32_t node, generation;
+    velo_node_id node;
+    uint32_t generation;
     uint64_t version; /* after `end` */
     struct stat stat; /* mode, owner and times as whoever asks after `end` finds them; no size */
 };

@@ -158,11 +158,11 @@ static inline int walk_to(const char *relative, unsigned flags, struct velo_plac
 }
 
 /* Node of an existing hosted name. */
-static inline uint32_t node_at(const char *relative)
+static inline velo_node_id node_at(const char *relative)
 {
     struct velo_place place;
     CHECK_EQ(walk_to(relative, VELO_WALK_NOFOLLOW, &place), 0);
-    CHECK(place.kind == VELO_HOSTED && place.node != 0);
+    CHECK(place.kind == VELO_HOSTED && velo_is_node(place.node));
     return place.node;
 }
 

@@ -22,7 +22,7 @@ static inline void copy_all(int from, int to)
 }
 
 /* Store the present bytes of a node. 0, -ESTALE when it changed meanwhile, -errno. */
-static inline int store_node(uint32_t node)
+static inline int store_node(velo_node_id node)
 {
     static uint64_t serial;
     uint8_t digest[32] = {0};
@@ -43,7 +43,7 @@ static inline int store_node(uint32_t node)
     return velo_stored(&bench.region, node, info.version, digest);
 }
 
-static inline int load_node(struct velo_region *region, uint32_t node)
+static inline int load_node(struct velo_region *region, velo_node_id node)
 {
     uint64_t token;
     char path[160];
@@ -83,7 +83,7 @@ static inline int answer(struct velo_region *region, uint32_t verb, uint32_t sha
 {
     (void)shard;
     if (verb == VELO_ASK_LOAD)
-        return load_node(region, (uint32_t)argument);
+        return load_node(region, velo_node_from((uint32_t)argument));
     make_room(region);
     return 0;
 }

@@ -174,7 +174,7 @@ static void a_file_that_could_not_be_led_to_the_disk_is_put_again(void)
 {
     bench_open();
     const int fd = hosted_open("build/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-    const uint32_t node = node_at("build/f");
+    const velo_node_id node = node_at("build/f");
     write_all(fd, "one");
     CHECK_EQ(velo_writeback(&bench.region, node, VELO_FLUSH_OURS), 0);
     CHECK(!info_at("build/f").dirty_disk);
@@ -192,7 +192,7 @@ static void nobody_leads_a_file_without_a_name_away_from_who_stands_aside(void)
 {
     bench_open();
     const int fd = hosted_open("build/f", O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-    const uint32_t node = node_at("build/f");
+    const velo_node_id node = node_at("build/f");
     int ready[2], end[2];
     char byte = 0;
     CHECK(pipe(ready) == 0 && pipe(end) == 0);
@@ -259,7 +259,7 @@ static void disturb(_Atomic int *stop)
         struct velo_flush_result result;
         velo_flush(&bench.region, 0, 100, &result);
         struct velo_place place;
-        if (walk_to("build/f", 0, &place) == 0 && place.node != 0) {
+        if (walk_to("build/f", 0, &place) == 0 && velo_is_node(place.node)) {
             velo_refresh_attributes(&bench.region, place.node);
             velo_evict(&bench.region, place.node);
         }

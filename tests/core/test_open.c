@@ -83,7 +83,7 @@ static void an_unlinked_file_lives_while_it_is_open(void)
     bench_open();
     const int fd = hosted_open("build/f", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     write_all(fd, "still here");
-    const uint32_t node = node_at("build/f");
+    const velo_node_id node = node_at("build/f");
     const uint64_t inode = stat_at("build/f").st_ino;
 
     CHECK_EQ(hosted_unlink("build/f"), 0);
@@ -115,7 +115,7 @@ static void a_mapping_keeps_an_unlinked_file(void)
     char *map = mmap(NULL, 6, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(map != MAP_FAILED);
     close(fd);
-    const uint32_t node = node_at("build/f");
+    const velo_node_id node = node_at("build/f");
     flush_everything();
     CHECK_EQ(info_at("build/f").dirty_disk, 1); /* who maps it may still write */
     CHECK_EQ(velo_evict(&bench.region, node), -EBUSY);

@@ -80,7 +80,7 @@ static int leads_out(const char *name)
     snprintf(path, sizeof path, "build/%s", name);
     for (unsigned flags = 0; flags <= VELO_WALK_NOFOLLOW; flags++)
         if (walk_to(path, flags, &place) == 0 &&
-            (place.kind == VELO_OUTSIDE || place.node == place.root))
+            (place.kind == VELO_OUTSIDE || velo_same_node(place.node, place.root)))
             return 1;
     return 0;
 }

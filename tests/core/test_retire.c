@@ -43,7 +43,7 @@ static void write_at(struct velo_place *place, int flags, const char *text)
 static void what_is_below_is_forgotten_and_still_there(void)
 {
     bench_with_directory();
-    const uint32_t file = node_at("build/d/a"), below = node_at("build/d/below");
+    const velo_node_id file = node_at("build/d/a"), below = node_at("build/d/below");
 
     retire();
 

@@ -57,7 +57,7 @@ static void write_something(uint64_t *state)
             velo_rmdir(&bench.region, &place);
         break;
     default:
-        if (known && place.node != 0)
+        if (known && velo_is_node(place.node))
             velo_chmod(&bench.region, &place, 0644);
     }
     if (fd >= 0)

@@ -1,8 +1,8 @@
 /* layout.h - every byte that processes share, and what must always be true of it.
  *
  * The meta file is one mapping: header, process table, hash tables, then three pools of fixed
- * slots (nodes, names, chunks). References are slot numbers, offsets from the pool's start, never
- * pointers; slot 0 of each pool means "none". Slots are type-stable: a freed node is only ever
+ * slots (nodes, names, chunks). References are slot numbers, each kind of a type of its own (ids.h), and
+ * offsets from the pool's start, never pointers; slot 0 of each pool means "none". Slots are type-stable: a freed node is only ever
  * reused as a node, so a reader without a lock may read rubbish but never another type's bytes.
  *
  * Who may touch what
@@ -72,19 +72,18 @@ struct velo_node {
     uint8_t state;       /* enum velo_state, regular files */
     uint16_t home;       /* shard */
     uint32_t links;      /* names, for files; 1 for a directory that exists */
-    uint32_t first_name; /* its names, chained by velo_name.next_of_node */
-    uint32_t parent;     /* directories: the directory above, 0 for a root */
+    velo_name_id first_name; /* its names, chained by velo_name.next_of_node */
+    velo_node_id parent;     /* directories: the directory above, 0 for a root */
     /* directories */
-    uint32_t first_entry; /* chained by next_entry/previous_entry */
+    velo_name_id first_entry; /* chained by next_entry/previous_entry */
     uint32_t entries, subdirectories;
     uint32_t root_slot; /* of a root: its place in header.roots + 1 */
     /* symlinks: chunks of the target */
-    uint32_t target; /* first chunk */
+    velo_chunk_id target; /* first chunk */
     uint32_t mode, uid, gid; /* of BACKED files a copy, see `refreshed` */
     uint32_t flags;
-    uint32_t
-        last_name; /* of a file in memory that has no name any more: the slot of its last, in no
-                           list, kept so that /proc/self/fd can say where it was */
+    velo_name_id last_name; /* of a file in memory that has no name any more: its last, in no list,
+                               kept so that /proc/self/fd can say where it was */
     uint64_t rdev;
     uint64_t size, blocks; /* blocks of 512 bytes */
     int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
@@ -132,20 +131,26 @@ enum {
     VELO_NODE_ACL = 2048, /* directory: it has an ACL, so the kernel is asked and makes its files */
 };
 
-/* One name in a directory. Of a last name (node.last_name) only the text is one, and next_entry and
- * previous_entry are its directory's slot and generation. disk_* tell what was put (or found) on
- * disk under this name. */
+/* One name in a directory. Of a last name (node.last_name) only the text and the two words last_* are
+ * true. disk_* tell what was put (or found) on disk under this name. */
 struct velo_name {
     uint32_t next_free;
-    uint32_t parent, node;
-    uint32_t next_hash;
-    uint32_t next_entry, previous_entry;
-    uint32_t next_of_node;
+    velo_node_id parent, node;
+    velo_name_id next_hash;
+    union {
+        velo_name_id next_entry;
+        velo_node_id last_parent; /* of a last name: the directory that it was in, */
+    };
+    union {
+        velo_name_id previous_entry;
+        uint32_t last_generation; /* and that one's generation then */
+    };
+    velo_name_id next_of_node;
     uint32_t hash;
     uint16_t length;
     uint8_t flags; /* VELO_NAME_... */
     uint8_t reserved;
-    uint32_t more; /* chunks with the bytes after the first VELO_NAME_INLINE */
+    velo_chunk_id more; /* chunks with the bytes after the first VELO_NAME_INLINE */
     uint32_t writer; /* pid of the process that is renaming a new version into place */
     uint32_t mark; /* reconcile pass that saw it; not part of the tree */
     uint64_t disk_version; /* version of the node that this name has on disk, 0: nothing of ours */
@@ -161,15 +166,15 @@ enum {
 };
 
 struct velo_chunk {
-    uint32_t next; /* free list, or the chain it belongs to */
+    velo_chunk_id next; /* free list, or the chain it belongs to */
     uint32_t reserved;
     char bytes[VELO_CHUNK_BYTES];
 };
 
 /* A hosted directory known so far, by the text of its path. */
 struct velo_root {
-    uint32_t node; /* 0: not (or no longer) hosted */
-    uint32_t building; /* its node while the disk's names are taken in, before anybody sees it */
+    velo_node_id node; /* none: not (or no longer) hosted */
+    velo_node_id building; /* while the disk's names are taken in, before anybody sees it */
     uint32_t hash;
     uint16_t length; /* 0: free */
     uint16_t reserved;
@@ -255,8 +260,8 @@ enum {
     VELO_INTENT_EXCHANGE = 3,
 };
 struct velo_intent {
-    _Atomic uint32_t from_name; /* stored last; 0: none */
-    uint32_t node, to_parent;
+    _Atomic velo_name_id from_name; /* stored last; 0: none */
+    velo_node_id node, to_parent;
     uint16_t to_length;
     uint8_t kind; /* RENAME, LINK: `inode` comes to the new name; UNLINK: that is cleared */
     uint8_t reserved;
@@ -267,7 +272,7 @@ struct velo_intent {
 /* A writer's temporary file: whose, of which node, in which directory. */
 struct velo_temporary {
     _Atomic uint32_t thread; /* 0: free */
-    _Atomic uint32_t node, parent;
+    _Atomic velo_node_id node, parent;
     uint32_t reserved;
     _Atomic uint64_t since_ns; /* CLOCK_BOOTTIME: a thread of this id that is younger is another */
 };
@@ -316,8 +321,8 @@ struct velo_header {
     struct velo_lock flush_lock; /* flush: one at a time */
     _Atomic uint64_t sequence; /* odd while the tree is being changed */
     _Atomic uint32_t undo_count;
-    _Atomic uint32_t disk_step; /* a directory whose disk side is being changed under the lock */
-    _Atomic uint32_t disk_step_other;
+    _Atomic velo_node_id disk_step; /* directory whose disk side is being changed, under the lock */
+    _Atomic velo_node_id disk_step_other;
     uint32_t poison; /* tests: constant; see poison.h */
     struct velo_intent intent; /* the rename that disk_step is about, if it is one */
     struct velo_undo undo_log[VELO_UNDO_MAX];
@@ -327,9 +332,8 @@ struct velo_header {
     uint32_t name_table_size, identity_table_size; /* powers of two */
     uint32_t root_count;
     uint32_t retired_count; /* directories that became the kernel's for want of names (retire.c) */
-    _Atomic uint32_t
-        with_rights; /* modes on disk are ours for a step, from here upwards (rights.h) */
-    _Atomic uint32_t with_rights_other;
+    _Atomic velo_node_id with_rights; /* modes on disk are ours, from here upwards (rights.h) */
+    _Atomic velo_node_id with_rights_other;
     _Atomic uint32_t opened; /* likewise of a file, see rights.c */
     struct velo_root roots[VELO_ROOTS_MAX];
 
@@ -377,6 +381,7 @@ struct velo_header {
 };
 
 static_assert(sizeof(struct velo_identity) == 24, "identity");
+static_assert(sizeof(struct velo_node) == 256, "one node, four cache lines");
 static_assert(sizeof(struct velo_name) == 136, "names hold no padding");
 static_assert(offsetof(struct velo_name, text) % 8 == 0, "names are compared by words");
 static_assert(offsetof(struct velo_chunk, bytes) % 8 == 0, "chunks are copied by words");
@@ -384,39 +389,47 @@ static_assert(sizeof(struct velo_chunk) == 64, "one chunk, one cache line");
 static_assert(sizeof(struct velo_node) % 8 == 0, "nodes keep 8-byte fields aligned");
 static_assert(sizeof(struct velo_undo) == 16, "intent");
 
-static inline struct velo_node *velo_node_at(const struct velo_region *region, uint32_t node)
+static inline struct velo_node *velo_node_at(const struct velo_region *region, velo_node_id node)
 {
     struct velo_node *all = (void *)(region->base + region->header->nodes.offset);
-    return &all[node < region->header->nodes.capacity ? node : 0];
+    return &all[node.slot < region->header->nodes.capacity ? node.slot : 0];
 }
 
-static inline struct velo_name *velo_name_at(const struct velo_region *region, uint32_t name)
+/* The way back. */
+static inline velo_node_id velo_node_id_of(const struct velo_region *region,
+                                           const struct velo_node *node)
+{
+    return velo_node_from((uint32_t)(node - velo_node_at(region, VELO_NO_NODE)));
+}
+
+static inline struct velo_name *velo_name_at(const struct velo_region *region, velo_name_id name)
 {
     struct velo_name *all = (void *)(region->base + region->header->names.offset);
-    return &all[name < region->header->names.capacity ? name : 0];
+    return &all[name.slot < region->header->names.capacity ? name.slot : 0];
 }
 
-static inline struct velo_chunk *velo_chunk_at(const struct velo_region *region, uint32_t chunk)
+static inline struct velo_chunk *velo_chunk_at(const struct velo_region *region,
+                                               velo_chunk_id chunk)
 {
     struct velo_chunk *all = (void *)(region->base + region->header->chunks.offset);
-    return &all[chunk < region->header->chunks.capacity ? chunk : 0];
+    return &all[chunk.slot < region->header->chunks.capacity ? chunk.slot : 0];
 }
 
-static inline uint32_t *velo_name_bucket(const struct velo_region *region, uint32_t hash)
+static inline velo_name_id *velo_name_bucket(const struct velo_region *region, uint32_t hash)
 {
-    uint32_t *table = (void *)(region->base + region->header->name_table_offset);
+    velo_name_id *table = (void *)(region->base + region->header->name_table_offset);
     return &table[hash & (region->header->name_table_size - 1)];
 }
 
 /* st_ino of a node: out of the range of real file systems' usual numbers, stable for its life. Of a
  * file with names outside the real one: `cp` must see that they are one file. */
-static inline uint64_t velo_inode_number(const struct velo_node *node, uint32_t index)
+static inline uint64_t velo_inode_number(const struct velo_node *node, velo_node_id index)
 {
     const uint32_t flags = __atomic_load_n(&node->flags, __ATOMIC_RELAXED);
     if ((flags & (VELO_NODE_LINKED_OUTSIDE | VELO_NODE_PATH_TOO_LONG | VELO_NODE_RETIRED)) != 0)
         return __atomic_load_n(&node->identity[VELO_ID_DISK].inode, __ATOMIC_RELAXED);
     const uint32_t generation = __atomic_load_n(&node->generation, __ATOMIC_RELAXED);
-    return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index;
+    return 1ull << 47 | (uint64_t)(generation & 0x3fff) << 32 | index.slot;
 }
 
 #endif

@@ -136,9 +136,9 @@ void velo_readers_go_on(struct velo_header *header)
 
 void velo_disk_step_over(struct velo_header *header)
 {
-    atomic_store_explicit(&header->intent.from_name, 0, memory_order_relaxed);
-    atomic_store_explicit(&header->disk_step_other, 0, memory_order_relaxed);
-    atomic_store_explicit(&header->disk_step, 0, memory_order_release);
+    atomic_store_explicit(&header->intent.from_name, VELO_NO_NAME, memory_order_relaxed);
+    atomic_store_explicit(&header->disk_step_other, VELO_NO_NODE, memory_order_relaxed);
+    atomic_store_explicit(&header->disk_step, VELO_NO_NODE, memory_order_release);
 }
 
 void velo_begin(struct velo_region *region, struct velo_hold *hold)
@@ -154,8 +154,8 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
         VELO_TRACE(region, LOCK_WAITED, velo_boottime_ns() - before, owner & ~VELO_LOCK_WAITERS);
     if (atomic_load_explicit(&header->undo_count, memory_order_relaxed) != 0 ||
         (atomic_load_explicit(&header->sequence, memory_order_relaxed) & 1) != 0 ||
-        atomic_load_explicit(&header->disk_step, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&header->with_rights, memory_order_relaxed) != 0 ||
+        velo_is_node(atomic_load_explicit(&header->disk_step, memory_order_relaxed)) ||
+        velo_is_node(atomic_load_explicit(&header->with_rights, memory_order_relaxed)) ||
         atomic_load_explicit(&header->opened, memory_order_relaxed) != 0)
         region->recover(region);
 }
@@ -163,7 +163,7 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
 static void end(struct velo_region *region, struct velo_hold *hold)
 {
     velo_readers_go_on(region->header);
-    if (atomic_load_explicit(&region->header->disk_step, memory_order_relaxed) != 0)
+    if (velo_is_node(atomic_load_explicit(&region->header->disk_step, memory_order_relaxed)))
         velo_disk_step_over(region->header);
     leave(&region->header->lock);
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&hold->signals, 0, 8);

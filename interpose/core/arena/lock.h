@@ -80,6 +80,24 @@ static inline void velo_set32(struct velo_region *region, uint32_t *field, uint3
     __atomic_store_n(field, value, __ATOMIC_RELAXED);
 }
 
+static inline void velo_set_node(struct velo_region *region, velo_node_id *field,
+                                 velo_node_id value)
+{
+    velo_set32(region, &field->slot, value.slot);
+}
+
+static inline void velo_set_name(struct velo_region *region, velo_name_id *field,
+                                 velo_name_id value)
+{
+    velo_set32(region, &field->slot, value.slot);
+}
+
+static inline void velo_set_chunk(struct velo_region *region, velo_chunk_id *field,
+                                  velo_chunk_id value)
+{
+    velo_set32(region, &field->slot, value.slot);
+}
+
 static inline void velo_set64(struct velo_region *region, uint64_t *field, uint64_t value)
 {
     if (*field == value)
@@ -95,9 +113,15 @@ static inline void velo_set_time(struct velo_region *region, int64_t *field, int
 
 /* Reads of the tree that may race with a writer (and are thrown away when they did). */
 #define VELO_READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define VELO_READ_ID(field) ((__typeof__(field)){VELO_READ((field).slot)})
 /* A store to a slot that nobody reaches yet, so undo need not know of it; but somebody may still be
  * reading what the slot was before. */
 #define VELO_INIT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define VELO_INIT_ID(field, value)                                                                 \
+    do {                                                                                           \
+        const __typeof__(field) init_value = (value); /* of the same kind */                       \
+        VELO_INIT((field).slot, init_value.slot);                                                  \
+    } while (0)
 
 /* Bytes of slots, a word at a time for the same reason (all start on 8 bytes, all have room up to
  * the next 8): memcpy may tear in ways that the memory model has no name for. */

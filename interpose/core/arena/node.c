@@ -15,7 +15,7 @@ uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t
     return velo_hash(0, path, length) % region->header->shard_count;
 }
 
-static void word_set_locked(struct velo_region *region, uint32_t index, unsigned type,
+static void word_set_locked(struct velo_region *region, velo_node_id index, unsigned type,
                             unsigned state, uint16_t home)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -28,18 +28,18 @@ static void word_set_locked(struct velo_region *region, uint32_t index, unsigned
     velo_set32(region, (uint32_t *)(void *)&node->type, value);
 }
 
-void velo_type_set_locked(struct velo_region *region, uint32_t index, enum velo_type type)
+void velo_type_set_locked(struct velo_region *region, velo_node_id index, enum velo_type type)
 {
     word_set_locked(region, index, type, 0, 0);
 }
 
-void velo_state_set_locked(struct velo_region *region, uint32_t index, enum velo_state state)
+void velo_state_set_locked(struct velo_region *region, velo_node_id index, enum velo_state state)
 {
     const struct velo_node *node = velo_node_at(region, index);
     word_set_locked(region, index, node->type, state, node->home);
 }
 
-void velo_charge_set_locked(struct velo_region *region, uint32_t index, uint64_t bytes)
+void velo_charge_set_locked(struct velo_region *region, velo_node_id index, uint64_t bytes)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_slice *slice = &region->header->slices[node->home % VELO_SHARDS_MAX];
@@ -57,15 +57,15 @@ static uint32_t *identity_bucket(const struct velo_region *region, uint64_t devi
 
 static struct velo_identity *identity_at(const struct velo_region *region, uint32_t link)
 {
-    return &velo_node_at(region, link >> 1)->identity[link & 1];
+    return &velo_node_at(region, velo_node_from(link >> 1))->identity[link & 1];
 }
 
-void velo_identity_clear_locked(struct velo_region *region, uint32_t node, unsigned which)
+void velo_identity_clear_locked(struct velo_region *region, velo_node_id node, unsigned which)
 {
     struct velo_identity *identity = &velo_node_at(region, node)->identity[which];
     if (!identity->linked)
         return;
-    const uint32_t wanted = node << 1 | which;
+    const uint32_t wanted = node.slot << 1 | which;
     uint32_t *link = identity_bucket(region, identity->device, identity->inode);
     while (*link != 0 && *link != wanted)
         link = &identity_at(region, *link)->next;
@@ -74,7 +74,7 @@ void velo_identity_clear_locked(struct velo_region *region, uint32_t node, unsig
     velo_set32(region, &identity->linked, 0);
 }
 
-void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigned which,
+void velo_identity_set_locked(struct velo_region *region, velo_node_id node, unsigned which,
                               uint64_t device, uint64_t inode)
 {
     struct velo_identity *identity = &velo_node_at(region, node)->identity[which];
@@ -86,17 +86,17 @@ void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigne
     velo_set64(region, &identity->inode, inode);
     velo_set32(region, &identity->next, *bucket);
     velo_set32(region, &identity->linked, 1);
-    velo_set32(region, bucket, node << 1 | which);
+    velo_set32(region, bucket, node.slot << 1 | which);
 }
 
-uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode)
+velo_node_id velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode)
 {
     uint32_t link = VELO_READ(*identity_bucket(region, device, inode));
     for (uint32_t steps = 0; link != 0 && steps < 2 * region->header->nodes.capacity; steps++) {
         const struct velo_identity *identity = identity_at(region, link);
         if (VELO_READ(identity->inode) == inode && VELO_READ(identity->device) == device)
-            return link >> 1;
+            return velo_node_from(link >> 1);
         link = VELO_READ(identity->next);
     }
-    return 0;
+    return VELO_NO_NODE;
 }

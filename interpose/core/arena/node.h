@@ -16,15 +16,15 @@ uint32_t velo_hash(uint64_t seed, const char *text, size_t length);
 uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t length);
 
 /* Type, state and home share one word: the type is set first, the others become 0. */
-void velo_type_set_locked(struct velo_region *region, uint32_t node, enum velo_type type);
-void velo_state_set_locked(struct velo_region *region, uint32_t node, enum velo_state state);
+void velo_type_set_locked(struct velo_region *region, velo_node_id node, enum velo_type type);
+void velo_state_set_locked(struct velo_region *region, velo_node_id node, enum velo_state state);
 /* What a file is charged to its slice from now on, in bytes. */
-void velo_charge_set_locked(struct velo_region *region, uint32_t node, uint64_t bytes);
+void velo_charge_set_locked(struct velo_region *region, velo_node_id node, uint64_t bytes);
 
 /* ---- identities ---------------------------------------------------------------------------- */
-void velo_identity_set_locked(struct velo_region *region, uint32_t node, unsigned which,
+void velo_identity_set_locked(struct velo_region *region, velo_node_id node, unsigned which,
                               uint64_t device, uint64_t inode);
-void velo_identity_clear_locked(struct velo_region *region, uint32_t node, unsigned which);
-uint32_t velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode);
+void velo_identity_clear_locked(struct velo_region *region, velo_node_id node, unsigned which);
+velo_node_id velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode);
 
 #endif

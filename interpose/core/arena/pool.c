@@ -85,11 +85,11 @@ static void slot_give_locked(struct velo_region *region, struct velo_pool *pool,
     velo_set32(region, &pool->free_count, pool->free_count + 1);
 }
 
-uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type)
+velo_node_id velo_node_new_locked(struct velo_region *region, enum velo_type type)
 {
-    const uint32_t index = slot_take_locked(region, &region->header->nodes);
-    if (index == 0)
-        return 0;
+    const velo_node_id index = velo_node_from(slot_take_locked(region, &region->header->nodes));
+    if (!velo_is_node(index))
+        return VELO_NO_NODE;
     struct velo_node *node = velo_node_at(region, index);
     /* A slot that is free has no content to save: only the link (kept) and the generation. A crash
      * before commit leaves rubbish in a free slot, which is what free slots hold. */
@@ -100,23 +100,23 @@ uint32_t velo_node_new_locked(struct velo_region *region, enum velo_type type)
     return index;
 }
 
-static void name_slot_free_locked(struct velo_region *region, uint32_t index);
+static void name_slot_free_locked(struct velo_region *region, velo_name_id index);
 
-void velo_node_free_locked(struct velo_region *region, uint32_t index)
+void velo_node_free_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     velo_identity_clear_locked(region, index, VELO_ID_ARENA);
     velo_identity_clear_locked(region, index, VELO_ID_DISK);
     if ((node->flags & VELO_NODE_PENDING) != 0)
         velo_set32(region, &region->header->programs_pending, region->header->programs_pending - 1);
-    if (node->target != 0)
+    if (velo_is_chunk(node->target))
         velo_text_free_locked(region, node->target);
-    if (node->last_name != 0)
+    if (velo_is_name(node->last_name))
         name_slot_free_locked(region, node->last_name);
     if (node->charged != 0)
         velo_charge_set_locked(region, index, 0);
     velo_type_set_locked(region, index, VELO_NONE);
-    slot_give_locked(region, &region->header->nodes, index);
+    slot_give_locked(region, &region->header->nodes, index.slot);
 }
 
 static uint32_t chunk_count(size_t length)
@@ -124,50 +124,53 @@ static uint32_t chunk_count(size_t length)
     return (uint32_t)((length + VELO_CHUNK_BYTES - 1) / VELO_CHUNK_BYTES);
 }
 
-uint32_t velo_text_new_locked(struct velo_region *region, const char *text, size_t length)
+velo_chunk_id velo_text_new_locked(struct velo_region *region, const char *text, size_t length)
 {
-    uint32_t first = 0, previous = 0;
+    velo_chunk_id first = VELO_NO_CHUNK, previous = VELO_NO_CHUNK;
     for (uint32_t left = chunk_count(length); left > 0; left--) {
-        const uint32_t slot = slot_take_locked(region, &region->header->chunks);
-        if (slot == 0)
-            return 0; /* the caller aborts, which gives all of them back */
+        const velo_chunk_id slot =
+            velo_chunk_from(slot_take_locked(region, &region->header->chunks));
+        if (!velo_is_chunk(slot))
+            return VELO_NO_CHUNK; /* the caller aborts, which gives all of them back */
         struct velo_chunk *chunk = velo_chunk_at(region, slot);
         const size_t part = length < VELO_CHUNK_BYTES ? length : VELO_CHUNK_BYTES;
         velo_slot_wipe(chunk, sizeof *chunk);
         velo_slot_write(chunk->bytes, text, part);
         text += part;
         length -= part;
-        velo_set32(region, &chunk->next, 0);
-        if (previous == 0)
+        velo_set_chunk(region, &chunk->next, VELO_NO_CHUNK);
+        if (!velo_is_chunk(previous))
             first = slot;
         else
-            velo_set32(region, &velo_chunk_at(region, previous)->next, slot);
+            velo_set_chunk(region, &velo_chunk_at(region, previous)->next, slot);
         previous = slot;
     }
     return first;
 }
 
-void velo_text_free_locked(struct velo_region *region, uint32_t first)
+void velo_text_free_locked(struct velo_region *region, velo_chunk_id first)
 {
     struct velo_pool *pool = &region->header->chunks;
-    uint32_t last = first, count = 1;
-    for (uint32_t next; (next = velo_chunk_at(region, last)->next) != 0 && count < pool->capacity;
-         count++)
+    velo_chunk_id last = first;
+    uint32_t count = 1;
+    for (velo_chunk_id next;
+         velo_is_chunk(next = velo_chunk_at(region, last)->next) && count < pool->capacity; count++)
         last = next;
-    velo_set32(region, &velo_chunk_at(region, last)->next, pool->free_head);
-    velo_set32(region, &pool->free_head, first);
+    velo_set_chunk(region, &velo_chunk_at(region, last)->next, velo_chunk_from(pool->free_head));
+    velo_set32(region, &pool->free_head, first.slot);
     velo_set32(region, &pool->free_count, pool->free_count + count);
 }
 
-static size_t text_read(const struct velo_region *region, uint32_t chunk, char *out, size_t length)
+static size_t text_read(const struct velo_region *region, velo_chunk_id chunk, char *out,
+                        size_t length)
 {
     size_t done = 0;
-    while (done < length && chunk != 0) {
+    while (done < length && velo_is_chunk(chunk)) {
         const struct velo_chunk *from = velo_chunk_at(region, chunk);
         const size_t part = length - done < VELO_CHUNK_BYTES ? length - done : VELO_CHUNK_BYTES;
         velo_slot_read(from->bytes, out + done, part);
         done += part;
-        chunk = VELO_READ(from->next);
+        chunk = VELO_READ_ID(from->next);
     }
     return done;
 }
@@ -178,7 +181,7 @@ long velo_target_read(const struct velo_region *region, const struct velo_node *
     const uint64_t length = VELO_READ(node->size);
     if (length > VELO_TARGET_MAX || length >= size)
         return -ENAMETOOLONG;
-    if (text_read(region, VELO_READ(node->target), out, length) != length)
+    if (text_read(region, VELO_READ_ID(node->target), out, length) != length)
         return -ENAMETOOLONG; /* torn: the caller's read_retry will say so */
     out[length] = 0;
     return (long)length;
@@ -192,37 +195,39 @@ size_t velo_name_text(const struct velo_region *region, const struct velo_name *
         length = VELO_NAME_MAX;
     const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
     velo_slot_read(name->text, out, inlined);
-    const size_t rest = text_read(region, VELO_READ(name->more), out + inlined, length - inlined);
+    const size_t rest =
+        text_read(region, VELO_READ_ID(name->more), out + inlined, length - inlined);
     out[inlined + rest] = 0;
     return inlined + rest;
 }
 
-static uint32_t name_slot_new_locked(struct velo_region *region, const char *text, size_t length)
+static velo_name_id name_slot_new_locked(struct velo_region *region, const char *text,
+                                         size_t length)
 {
-    const uint32_t index = slot_take_locked(region, &region->header->names);
-    if (index == 0)
-        return 0;
+    const velo_name_id index = velo_name_from(slot_take_locked(region, &region->header->names));
+    if (!velo_is_name(index))
+        return VELO_NO_NAME;
     struct velo_name *name = velo_name_at(region, index);
     velo_slot_wipe(name, sizeof *name);
     VELO_INIT(name->length, (uint16_t)length);
     const size_t inlined = length < VELO_NAME_INLINE ? length : VELO_NAME_INLINE;
     velo_slot_write(name->text, text, inlined);
     if (length > inlined) {
-        VELO_INIT(name->more, velo_text_new_locked(region, text + inlined, length - inlined));
-        if (name->more == 0)
-            return 0;
+        VELO_INIT_ID(name->more, velo_text_new_locked(region, text + inlined, length - inlined));
+        if (!velo_is_chunk(name->more))
+            return VELO_NO_NAME;
     }
     return index;
 }
 
-static void name_slot_free_locked(struct velo_region *region, uint32_t index)
+static void name_slot_free_locked(struct velo_region *region, velo_name_id index)
 {
     struct velo_name *name = velo_name_at(region, index);
-    if (name->more != 0)
+    if (velo_is_chunk(name->more))
         velo_text_free_locked(region, name->more);
-    velo_set32(region, &name->node, 0);
-    velo_set32(region, &name->parent, 0);
-    slot_give_locked(region, &region->header->names, index);
+    velo_set_node(region, &name->node, VELO_NO_NODE);
+    velo_set_node(region, &name->parent, VELO_NO_NODE);
+    slot_give_locked(region, &region->header->names, index.slot);
 }
 
 /* ---- names: in three lists each (hash chain, directory, node) -------------------------------- */
@@ -241,23 +246,25 @@ static int same_text(const struct velo_region *region, const struct velo_name *n
     return velo_name_text(region, name, all) == length && memcmp(all, text, length) == 0;
 }
 
-uint32_t velo_name_find(const struct velo_region *region, uint32_t parent, const char *text,
-                        size_t length)
+velo_name_id velo_name_find(const struct velo_region *region, velo_node_id parent, const char *text,
+                            size_t length)
 {
-    const uint32_t hash = velo_hash(parent, text, length);
-    uint32_t index = VELO_READ(*velo_name_bucket(region, hash));
+    const uint32_t hash = velo_hash(parent.slot, text, length);
+    velo_name_id index = VELO_READ_ID(*velo_name_bucket(region, hash));
     /* The bound ends a walk through a chain that is being changed; the caller retries then. */
-    for (uint32_t steps = 0; index != 0 && steps < region->header->names.capacity; steps++) {
+    for (uint32_t steps = 0; velo_is_name(index) && steps < region->header->names.capacity;
+         steps++) {
         const struct velo_name *name = velo_name_at(region, index);
-        if (VELO_READ(name->hash) == hash && VELO_READ(name->parent) == parent &&
+        if (VELO_READ(name->hash) == hash && velo_same_node(VELO_READ_ID(name->parent), parent) &&
             same_text(region, name, text, length))
             return index;
-        index = VELO_READ(name->next_hash);
+        index = VELO_READ_ID(name->next_hash);
     }
-    return 0;
+    return VELO_NO_NAME;
 }
 
-static void count_entry_locked(struct velo_region *region, uint32_t parent, uint32_t node, int add)
+static void count_entry_locked(struct velo_region *region, velo_node_id parent, velo_node_id node,
+                               int add)
 {
     struct velo_node *directory = velo_node_at(region, parent);
     velo_set32(region, &directory->entries, directory->entries + (uint32_t)add);
@@ -265,60 +272,63 @@ static void count_entry_locked(struct velo_region *region, uint32_t parent, uint
         velo_set32(region, &directory->subdirectories, directory->subdirectories + (uint32_t)add);
 }
 
-uint32_t velo_name_enter_locked(struct velo_region *region, uint32_t parent, const char *text,
-                                size_t length, uint32_t node_index)
+velo_name_id velo_name_enter_locked(struct velo_region *region, velo_node_id parent,
+                                    const char *text, size_t length, velo_node_id node_index)
 {
-    const uint32_t index = name_slot_new_locked(region, text, length);
-    if (index == 0)
-        return 0;
+    const velo_name_id index = name_slot_new_locked(region, text, length);
+    if (!velo_is_name(index))
+        return VELO_NO_NAME;
     struct velo_name *name = velo_name_at(region, index);
     struct velo_node *directory = velo_node_at(region, parent);
     struct velo_node *node = velo_node_at(region, node_index);
-    const uint32_t hash = velo_hash(parent, text, length);
-    uint32_t *bucket = velo_name_bucket(region, hash);
+    const uint32_t hash = velo_hash(parent.slot, text, length);
+    velo_name_id *bucket = velo_name_bucket(region, hash);
     /* Still unreachable: plain stores, a crash makes it a free slot again. */
-    VELO_INIT(name->parent, parent);
-    VELO_INIT(name->node, node_index);
+    VELO_INIT_ID(name->parent, parent);
+    VELO_INIT_ID(name->node, node_index);
     VELO_INIT(name->hash, hash);
-    VELO_INIT(name->next_hash, *bucket);
-    VELO_INIT(name->next_entry, directory->first_entry);
-    VELO_INIT(name->next_of_node, node->first_name);
-    if (directory->first_entry != 0)
-        velo_set32(region, &velo_name_at(region, directory->first_entry)->previous_entry, index);
-    velo_set32(region, &directory->first_entry, index);
-    velo_set32(region, &node->first_name, index);
+    VELO_INIT_ID(name->next_hash, *bucket);
+    VELO_INIT_ID(name->next_entry, directory->first_entry);
+    VELO_INIT_ID(name->next_of_node, node->first_name);
+    if (velo_is_name(directory->first_entry))
+        velo_set_name(region, &velo_name_at(region, directory->first_entry)->previous_entry, index);
+    velo_set_name(region, &directory->first_entry, index);
+    velo_set_name(region, &node->first_name, index);
     velo_set32(region, &node->links, node->links + 1);
     if (node->type == VELO_DIRECTORY)
-        velo_set32(region, &node->parent, parent);
+        velo_set_node(region, &node->parent, parent);
     count_entry_locked(region, parent, node_index, 1);
-    velo_set32(region, bucket, index);
+    velo_set_name(region, bucket, index);
     return index;
 }
 
-static void unchain_locked(struct velo_region *region, uint32_t *head, uint32_t index,
+static velo_name_id *link_at(const struct velo_region *region, velo_name_id index, size_t offset)
+{
+    return (velo_name_id *)(void *)((unsigned char *)velo_name_at(region, index) + offset);
+}
+
+static void unchain_locked(struct velo_region *region, velo_name_id *head, velo_name_id index,
                            size_t link_offset)
 {
-    while (*head != 0 && *head != index)
-        head = (uint32_t *)(void *)((unsigned char *)velo_name_at(region, *head) + link_offset);
-    if (*head == index)
-        velo_set32(
-            region, head,
-            *(uint32_t *)(void *)((unsigned char *)velo_name_at(region, index) + link_offset));
+    while (velo_is_name(*head) && !velo_same_name(*head, index))
+        head = link_at(region, *head, link_offset);
+    if (velo_same_name(*head, index))
+        velo_set_name(region, head, *link_at(region, index, link_offset));
 }
 
 /* Somebody may have the file open: its last name leaves all lists, but is not forgotten. */
-static void keep_last_locked(struct velo_region *region, struct velo_node *node, uint32_t index,
-                             uint32_t parent)
+static void keep_last_locked(struct velo_region *region, struct velo_node *node, velo_name_id index,
+                             velo_node_id parent)
 {
     struct velo_name *name = velo_name_at(region, index);
-    velo_set32(region, &name->next_entry, parent);
-    velo_set32(region, &name->previous_entry, velo_node_at(region, parent)->generation);
-    velo_set32(region, &name->parent, 0);
-    velo_set32(region, &name->node, 0);
-    velo_set32(region, &node->last_name, index);
+    velo_set_node(region, &name->last_parent, parent);
+    velo_set32(region, &name->last_generation, velo_node_at(region, parent)->generation);
+    velo_set_node(region, &name->parent, VELO_NO_NODE);
+    velo_set_node(region, &name->node, VELO_NO_NODE);
+    velo_set_name(region, &node->last_name, index);
 }
 
-void velo_name_remove_locked(struct velo_region *region, uint32_t index)
+void velo_name_remove_locked(struct velo_region *region, velo_name_id index)
 {
     struct velo_name *name = velo_name_at(region, index);
     struct velo_node *directory = velo_node_at(region, name->parent);
@@ -326,14 +336,14 @@ void velo_name_remove_locked(struct velo_region *region, uint32_t index)
     unchain_locked(region, velo_name_bucket(region, name->hash), index,
                    offsetof(struct velo_name, next_hash));
     unchain_locked(region, &node->first_name, index, offsetof(struct velo_name, next_of_node));
-    if (name->previous_entry != 0)
-        velo_set32(region, &velo_name_at(region, name->previous_entry)->next_entry,
-                   name->next_entry);
+    if (velo_is_name(name->previous_entry))
+        velo_set_name(region, &velo_name_at(region, name->previous_entry)->next_entry,
+                      name->next_entry);
     else
-        velo_set32(region, &directory->first_entry, name->next_entry);
-    if (name->next_entry != 0)
-        velo_set32(region, &velo_name_at(region, name->next_entry)->previous_entry,
-                   name->previous_entry);
+        velo_set_name(region, &directory->first_entry, name->next_entry);
+    if (velo_is_name(name->next_entry))
+        velo_set_name(region, &velo_name_at(region, name->next_entry)->previous_entry,
+                      name->previous_entry);
     velo_set32(region, &node->links, node->links - 1);
     count_entry_locked(region, name->parent, name->node, -1);
     if (node->links == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED)
@@ -342,20 +352,20 @@ void velo_name_remove_locked(struct velo_region *region, uint32_t index)
         name_slot_free_locked(region, index);
 }
 
-int velo_last_name_locked(struct velo_region *region, uint32_t index, uint32_t parent,
+int velo_last_name_locked(struct velo_region *region, velo_node_id index, velo_node_id parent,
                           const char *text, size_t length)
 {
-    const uint32_t name = name_slot_new_locked(region, text, length);
-    if (name == 0)
+    const velo_name_id name = name_slot_new_locked(region, text, length);
+    if (!velo_is_name(name))
         return -ENOSPC;
     keep_last_locked(region, velo_node_at(region, index), name, parent);
     return 0;
 }
 
-void velo_last_name_forget_locked(struct velo_region *region, uint32_t index)
+void velo_last_name_forget_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
-    if (node->last_name != 0)
+    if (velo_is_name(node->last_name))
         name_slot_free_locked(region, node->last_name);
-    velo_set32(region, &node->last_name, 0);
+    velo_set_name(region, &node->last_name, VELO_NO_NAME);
 }

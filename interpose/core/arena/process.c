@@ -78,7 +78,7 @@ uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid)
 
 /* ---- who waits for a file to leave memory ---------------------------------------------------- */
 
-int velo_park(struct velo_region *region, uint32_t node, int aside)
+int velo_park(struct velo_region *region, velo_node_id node, int aside)
 {
     const uint32_t pid = (uint32_t)velo_sys0(SYS_getpid);
     if (region->process_index == VELO_NO_PROCESS ||
@@ -89,7 +89,7 @@ int velo_park(struct velo_region *region, uint32_t node, int aside)
     struct velo_process *slot = &region->header->processes[region->process_index];
     if (atomic_load(&slot->pid) != pid)
         return -EAGAIN;
-    atomic_store(&slot->parked, node | (aside ? VELO_ASIDE : 0));
+    atomic_store(&slot->parked, node.slot | (aside ? VELO_ASIDE : 0));
     return 0;
 }
 
@@ -107,12 +107,12 @@ uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside)
     return 0;
 }
 
-uint32_t velo_first_parked(const struct velo_region *region, uint32_t node)
+uint32_t velo_first_parked(const struct velo_region *region, velo_node_id node)
 {
     uint32_t first = 0;
     for (uint32_t i = 0; i < VELO_PROCESSES_MAX; i++) {
         const struct velo_process *slot = &region->header->processes[i];
-        if ((atomic_load_explicit(&slot->parked, memory_order_relaxed) & ~VELO_ASIDE) != node)
+        if ((atomic_load_explicit(&slot->parked, memory_order_relaxed) & ~VELO_ASIDE) != node.slot)
             continue;
         const uint32_t pid = atomic_load(&slot->pid);
         if (pid != 0 && (first == 0 || pid < first) &&
@@ -122,11 +122,11 @@ uint32_t velo_first_parked(const struct velo_region *region, uint32_t node)
     return first;
 }
 
-int velo_somebody_is_aside(const struct velo_region *region, uint32_t node)
+int velo_somebody_is_aside(const struct velo_region *region, velo_node_id node)
 {
     for (uint32_t i = 0; i < VELO_PROCESSES_MAX; i++) {
         const struct velo_process *slot = &region->header->processes[i];
-        if (atomic_load(&slot->parked) == (node | VELO_ASIDE) &&
+        if (atomic_load(&slot->parked) == (node.slot | VELO_ASIDE) &&
             !velo_thread_dead(atomic_load(&slot->pid), atomic_load(&slot->since_ns)))
             return 1;
     }

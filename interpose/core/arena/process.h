@@ -9,7 +9,7 @@ struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name);
 /* Since when a process of this number is in the table; 0: it is not. */
 uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid);
 /* Who waits for this node has given up his descriptors, and must find the file again. */
-int velo_somebody_is_aside(const struct velo_region *region, uint32_t node);
+int velo_somebody_is_aside(const struct velo_region *region, velo_node_id node);
 /* Whether `writer` (of a name, not 0) is between rename and record, and not dead. */
 int velo_writer_alive(const struct velo_region *region, uint32_t writer);
 

@@ -28,9 +28,9 @@
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
 
 static int has_name_below(const struct velo_region *region, const struct velo_node *node,
-                          uint32_t directory)
+                          velo_node_id directory)
 {
-    for (uint32_t name = node->first_name; name != 0;
+    for (velo_name_id name = node->first_name; velo_is_name(name);
          name = velo_name_at(region, name)->next_of_node)
         if (velo_is_below(region, velo_name_at(region, name)->parent, directory))
             return 1;
@@ -38,10 +38,10 @@ static int has_name_below(const struct velo_region *region, const struct velo_no
 }
 
 /* What is in the store only must be in memory to be put. 0, or -EIO: it would stay behind. */
-static int fetch_below(struct velo_region *region, uint32_t directory)
+static int fetch_below(struct velo_region *region, velo_node_id directory)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         struct velo_hold hold;
         if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD)
@@ -56,30 +56,30 @@ static int fetch_below(struct velo_region *region, uint32_t directory)
 }
 
 /* Not on disk, and below `directory`: the next such node after `after`, 0 when there is none. */
-static uint32_t next_left_locked(const struct velo_region *region, uint32_t directory,
-                                 uint32_t after)
+static velo_node_id next_left_locked(const struct velo_region *region, velo_node_id directory,
+                                     velo_node_id after)
 {
     const uint32_t used = region->header->nodes.used;
-    for (uint32_t index = after + 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(after.slot + 1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (node->type == VELO_REGULAR && !velo_on_disk(region, node) &&
             has_name_below(region, node, directory))
             return index;
     }
-    return 0;
+    return VELO_NO_NODE;
 }
 
-uint32_t velo_next_left(struct velo_region *region, uint32_t directory, uint32_t after)
+velo_node_id velo_next_left(struct velo_region *region, velo_node_id directory, velo_node_id after)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const uint32_t index = next_left_locked(region, directory, after);
+    const velo_node_id index = next_left_locked(region, directory, after);
     velo_commit(region, &hold);
     return index;
 }
 
 /* A directory leaves, and with it one of this file's names. */
-static void leave_with(struct velo_region *region, uint32_t index, uint32_t directory)
+static void leave_with(struct velo_region *region, velo_node_id index, velo_node_id directory)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_hold hold;
@@ -98,10 +98,10 @@ static void leave_with(struct velo_region *region, uint32_t index, uint32_t dire
     velo_commit(region, &hold);
 }
 
-static void leave_with_all(struct velo_region *region, uint32_t directory)
+static void leave_with_all(struct velo_region *region, velo_node_id directory)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) > VELO_NONE && VELO_READ(node->links) > 1)
             leave_with(region, index, directory);
@@ -125,7 +125,8 @@ static int writeback_directory(struct velo_region *region, const struct velo_pla
     int rc = leaves ? fetch_below(region, place->node) : 0;
     if (rc == 0)
         rc = velo_flush(region, 0, VELO_FLUSH_LOCK_PATIENCE_MS, &result);
-    if (rc == 0 && result.first_error != 0 && velo_next_left(region, place->node, 0) != 0)
+    if (rc == 0 && result.first_error != 0 &&
+        velo_is_node(velo_next_left(region, place->node, VELO_NO_NODE)))
         rc = result.first_error; /* whatever else the disk refused */
     if (rc == 0 && leaves)
         leave_with_all(region, place->node);
@@ -167,7 +168,7 @@ static int take_in(struct velo_region *region, struct velo_place *place)
 {
     if (place->kind != VELO_HOSTED)
         return -ENOENT;
-    if (place->node != 0 && place->node == place->root) {
+    if (velo_is_node(place->node) && velo_same_node(place->node, place->root)) {
         velo_root_forget(region, place->root);
         return -ENOENT;
     }
@@ -199,30 +200,33 @@ static int check_across(const struct velo_place *from, const struct velo_place *
 }
 
 struct left {
-    uint32_t node, generation;
+    velo_node_id node;
+    uint32_t generation;
 };
 
 /* A name of the file went out, perhaps. */
 static void see_other_names(struct velo_region *region, const struct left *left)
 {
     const struct velo_node *node = velo_node_at(region, left->node);
-    if (left->node != 0 && VELO_READ(node->generation) == left->generation &&
+    if (velo_is_node(left->node) && VELO_READ(node->generation) == left->generation &&
         VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0)
         velo_unbacked_changed(region, left->node, 0);
 }
 
-static uint32_t parent_of(const struct velo_place *place)
+static velo_node_id parent_of(const struct velo_place *place)
 {
-    return place->kind == VELO_HOSTED ? place->parent : 0;
+    return place->kind == VELO_HOSTED ? place->parent : VELO_NO_NODE;
 }
 
 /* The place is still what the walk found. */
 static int same_place_locked(struct velo_region *region, struct velo_place *place)
 {
-    if (parent_of(place) == 0)
+    if (!velo_is_node(parent_of(place)))
         return 0;
-    const uint32_t name = velo_name_find(region, place->parent, place->name, place->name_length);
-    if ((name == 0 ? 0 : velo_name_at(region, name)->node) != place->node)
+    const velo_name_id name =
+        velo_name_find(region, place->parent, place->name, place->name_length);
+    const velo_node_id node = velo_is_name(name) ? velo_name_at(region, name)->node : VELO_NO_NODE;
+    if (!velo_same_node(node, place->node))
         return VELO_AGAIN;
     return velo_fresh_path(region, place);
 }
@@ -231,10 +235,10 @@ static int same_place_locked(struct velo_region *region, struct velo_place *plac
 static int may_leave_locked(const struct velo_region *region, const struct velo_place *place)
 {
     const struct velo_node *node = velo_node_at(region, place->node);
-    if (place->kind != VELO_HOSTED || place->node == 0)
+    if (place->kind != VELO_HOSTED || !velo_is_node(place->node))
         return 0;
     const int left = place->type == VELO_DIRECTORY
-                         ? next_left_locked(region, place->node, 0) != 0
+                         ? velo_is_node(next_left_locked(region, place->node, VELO_NO_NODE))
                          : node->type == VELO_REGULAR && !velo_on_disk(region, node);
     return left ? -EXDEV : 0;
 }
@@ -248,7 +252,7 @@ struct crossing {
 
 static int cross_locked(struct velo_region *region, struct crossing *c)
 {
-    const uint32_t from = parent_of(c->from), to = parent_of(c->to);
+    const velo_node_id from = parent_of(c->from), to = parent_of(c->to);
     int rc = same_place_locked(region, c->from);
     if (rc == 0)
         rc = same_place_locked(region, c->to);
@@ -258,7 +262,7 @@ static int cross_locked(struct velo_region *region, struct crossing *c)
         rc = may_leave_locked(region, c->to);
     if (rc != 0)
         return rc;
-    velo_disk_step_locked(region, from != 0 ? from : to, to);
+    velo_disk_step_locked(region, velo_is_node(from) ? from : to, to);
     rc = velo_os_renameat(AT_FDCWD, c->from->path, AT_FDCWD, c->to->path, c->flags);
     if (rc == 0) {
         c->stale_from = velo_stale_locked(region, from);
@@ -280,7 +284,8 @@ int velo_rename_across(struct velo_region *region, struct velo_place *from, stru
                        unsigned flags, int leaves)
 {
     struct crossing crossing = {from, to, flags, leaves, 0, 0};
-    const struct left left = {from->type == VELO_DIRECTORY ? 0 : from->node, from->generation};
+    const struct left left = {from->type == VELO_DIRECTORY ? VELO_NO_NODE : from->node,
+                              from->generation};
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
     struct velo_hold hold;
     int rc = check_across(from, to, flags);

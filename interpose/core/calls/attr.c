@@ -22,18 +22,18 @@
 
 /* ---- stat ------------------------------------------------------------------------------------ */
 
-static uint64_t device_of(const struct velo_region *region, uint32_t index)
+static uint64_t device_of(const struct velo_region *region, velo_node_id index)
 {
     const struct velo_node *node = velo_node_at(region, index);
-    uint32_t directory = index;
+    velo_node_id directory = index;
     if (VELO_READ(node->type) != VELO_DIRECTORY)
-        directory = VELO_READ(velo_name_at(region, VELO_READ(node->first_name))->parent);
+        directory = VELO_READ_ID(velo_name_at(region, VELO_READ_ID(node->first_name))->parent);
     const uint64_t device =
         VELO_READ(velo_node_at(region, directory)->identity[VELO_ID_DISK].device);
     if (device != 0)
         return device;
     /* Unlinked: any hosted directory's device is the best guess, and with one disk the right one. */
-    const uint32_t root = VELO_READ(region->header->roots[0].node);
+    const velo_node_id root = VELO_READ_ID(region->header->roots[0].node);
     return VELO_READ(velo_node_at(region, root)->identity[VELO_ID_DISK].device);
 }
 
@@ -52,7 +52,7 @@ static void from_node(const struct velo_node *node, struct stat *out)
     out->st_ctim = velo_timespec(VELO_READ(node->ctime_ns));
 }
 
-static void identify(const struct velo_region *region, uint32_t index, struct stat *out)
+static void identify(const struct velo_region *region, velo_node_id index, struct stat *out)
 {
     const struct velo_node *node = velo_node_at(region, index);
     out->st_dev = device_of(region, index);
@@ -109,7 +109,7 @@ static int stat_steadily(struct velo_region *region, const struct velo_place *pl
     return rc;
 }
 
-static void queried(struct velo_region *region, uint32_t index)
+static void queried(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (VELO_READ(node->type) == VELO_DIRECTORY &&
@@ -186,7 +186,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
 }
 
 /* A descriptor by O_PATH of what was the file's memory: `st` is of nothing any more. */
-static int left_memory(const struct velo_region *region, uint32_t index, const struct stat *st)
+static int left_memory(const struct velo_region *region, velo_node_id index, const struct stat *st)
 {
     const struct velo_node *node = velo_node_at(region, index);
     return st->st_nlink == 0 && st->st_dev == region->header->arena_device &&
@@ -194,28 +194,28 @@ static int left_memory(const struct velo_region *region, uint32_t index, const s
 }
 
 /* Likewise of the file on disk, and since then it came into memory. */
-static int left_disk(const struct velo_region *region, uint32_t index, const struct stat *st)
+static int left_disk(const struct velo_region *region, velo_node_id index, const struct stat *st)
 {
     const struct velo_node *node = velo_node_at(region, index);
     return VELO_READ(node->state) == VELO_BACKED && VELO_READ(node->links) != 0 &&
            VELO_READ(node->identity[VELO_ID_ARENA].inode) != st->st_ino;
 }
 
-__attribute__((noinline)) static int stat_of_node(struct velo_region *region, uint32_t index,
+__attribute__((noinline)) static int stat_of_node(struct velo_region *region, velo_node_id index,
                                                   struct stat *st)
 {
     struct velo_place place;
     char path[PATH_MAX];
     return velo_path_of(region, index, path) > 0 &&
-           velo_walk(region, path, VELO_WALK_NOFOLLOW, &place) == 0 && place.node == index &&
-           velo_stat(region, &place, st) == 0;
+           velo_walk(region, path, VELO_WALK_NOFOLLOW, &place) == 0 &&
+           velo_same_node(place.node, index) && velo_stat(region, &place, st) == 0;
 }
 
 int velo_fstat_fix(struct velo_region *region, struct stat *st)
 {
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        const uint32_t index = velo_node_of(region, st);
-        if (index == 0)
+        const velo_node_id index = velo_node_of(region, st);
+        if (!velo_is_node(index))
             break;
         if ((left_memory(region, index, st) || left_disk(region, index, st)) &&
             stat_of_node(region, index, st))
@@ -247,7 +247,7 @@ int velo_fstat_fix(struct velo_region *region, struct stat *st)
     return 0;
 }
 
-int velo_is_linked_outside(const struct velo_region *region, uint32_t node)
+int velo_is_linked_outside(const struct velo_region *region, velo_node_id node)
 {
     return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_LINKED_OUTSIDE) != 0;
 }

@@ -42,10 +42,10 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
                             const struct newborn *born)
 {
     if (velo_parent_is_gone(region, place) ||
-        velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+        velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length)))
         return VELO_AGAIN;
-    const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
-    if (index == 0)
+    const velo_node_id index = velo_node_new_locked(region, VELO_REGULAR);
+    if (!velo_is_node(index))
         return -ENOSPC;
     struct velo_node *node = velo_node_at(region, index);
     VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
@@ -57,9 +57,9 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
     velo_state_set_locked(region, index, born->backing != 0 ? VELO_BACKED : VELO_DISK);
     velo_identity_set_locked(region, index, born->backing != 0 ? VELO_ID_ARENA : VELO_ID_DISK,
                              born->stat.st_dev, born->stat.st_ino);
-    const uint32_t name =
+    const velo_name_id name =
         velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
-    if (name == 0)
+    if (!velo_is_name(name))
         return -ENOSPC;
     if (born->backing == 0)
         velo_name_disk_locked(region, name, 1, &born->stat);
@@ -68,7 +68,7 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
     velo_program_locked(region, index);
     velo_touch_locked(region, place->parent);
     velo_poison_set_locked(region, index);
-    return (int)index;
+    return (int)index.slot;
 }
 
 static int enter_new(struct velo_region *region, const struct velo_place *place,
@@ -110,7 +110,7 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
         velo_os_unlink(path);
         return rc;
     }
-    place->node = (uint32_t)rc;
+    place->node = velo_node_from((uint32_t)rc);
     place->type = VELO_REGULAR;
     velo_tick(region, place->node);
     return fd;
@@ -134,12 +134,12 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
 {
     struct newborn born = {.backing = 0};
     if (velo_parent_is_gone(region, place) ||
-        velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+        velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length)))
         return VELO_AGAIN;
     int rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
-    velo_disk_step_locked(region, place->parent, 0);
+    velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
     rc = make_on_disk(place->path, flags, mode, fd, &born.stat);
     if (rc != 0)
         return rc;
@@ -168,8 +168,8 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     if (rc < 0)
         return rc;
     velo_escape(region, VELO_ESCAPE_DIRECT);
-    VELO_TRACE(region, BORN_ON_DISK, place->parent, reason);
-    place->node = (uint32_t)rc;
+    VELO_TRACE(region, BORN_ON_DISK, place->parent.slot, reason);
+    place->node = velo_node_from((uint32_t)rc);
     place->type = VELO_REGULAR;
     return 0;
 }

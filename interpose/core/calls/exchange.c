@@ -21,7 +21,7 @@
 
 enum { EXCHANGE = 2 }; /* RENAME_EXCHANGE, which only newer headers have */
 
-static int is_directory(const struct velo_region *region, uint32_t node)
+static int is_directory(const struct velo_region *region, velo_node_id node)
 {
     return velo_node_at(region, node)->type == VELO_DIRECTORY;
 }
@@ -30,7 +30,7 @@ static int is_directory(const struct velo_region *region, uint32_t node)
 static int check_locked(const struct velo_move *m)
 {
     const struct velo_region *region = m->region;
-    if (m->victim == 0)
+    if (!velo_is_node(m->victim))
         return -ENOENT;
     if ((m->from->must_be_directory && !is_directory(region, m->node)) ||
         (m->to->must_be_directory && !is_directory(region, m->victim)))
@@ -42,7 +42,7 @@ static int check_locked(const struct velo_move *m)
 }
 
 struct names {
-    uint32_t at_from, at_to;
+    velo_name_id at_from, at_to;
 };
 
 /* Slots are taken before any is given back (pool.c), and before the disk does its half. */
@@ -53,15 +53,15 @@ static int make_names_locked(struct velo_move *m, struct names *made)
         velo_name_enter_locked(region, m->to->parent, m->to->name, m->to->name_length, m->node);
     made->at_from = velo_name_enter_locked(region, m->from->parent, m->from->name,
                                            m->from->name_length, m->victim);
-    return made->at_to == 0 || made->at_from == 0 ? -ENOSPC : 0;
+    return !velo_is_name(made->at_to) || velo_is_name(made->at_from) ? 0 : -ENOSPC;
 }
 
 /* `old` is the name that the node had, `place` where it is now. */
-static void take_place_locked(struct velo_region *region, uint32_t old, uint32_t made,
+static void take_place_locked(struct velo_region *region, velo_name_id old, velo_name_id made,
                               const struct velo_place *place)
 {
     struct stat disk;
-    const uint32_t index = velo_name_at(region, old)->node;
+    const velo_node_id index = velo_name_at(region, old)->node;
     const uint64_t version = velo_name_at(region, old)->disk_version;
     if (velo_os_lstat(place->path, &disk) == 0)
         velo_moved_locked(region, made, index, version, &disk);
@@ -89,7 +89,7 @@ static int exchange_locked(struct velo_move *m, struct velo_hold *hold)
     int rc = velo_move_find_locked(m, hold);
     if (rc == 0)
         rc = check_locked(m);
-    if (rc != 0 || m->node == m->victim) /* two names of one file: nothing happens */
+    if (rc != 0 || velo_same_node(m->node, m->victim)) /* two names of one file: nothing happens */
         return rc;
     if (!both_on_disk(m))
         return VELO_AGAIN;
@@ -128,7 +128,7 @@ int velo_exchange(struct velo_region *region, struct velo_place *from, struct ve
 int velo_exchange_recover(struct velo_move *move)
 {
     struct names made;
-    if (move->victim == 0)
+    if (!velo_is_node(move->victim))
         return 0;
     const int rc = make_names_locked(move, &made);
     if (rc == 0)

@@ -44,7 +44,8 @@ static int is_same(const struct velo_snapshot *now, const struct velo_snapshot *
            (now->state != VELO_DISK || now->disk_inode == before->disk_inode);
 }
 
-static int still(struct velo_region *region, uint32_t index, const struct velo_snapshot *snapshot)
+static int still(struct velo_region *region, velo_node_id index,
+                 const struct velo_snapshot *snapshot)
 {
     struct velo_snapshot now;
     return velo_snapshot_take(region, index, &now) == 0 && is_same(&now, snapshot);
@@ -54,7 +55,7 @@ static int still(struct velo_region *region, uint32_t index, const struct velo_s
 
 /* Raise the version for a change that is possible from now on. 0, or VELO_AGAIN when the node is
  * not what `snapshot` saw. */
-static int announce(struct velo_region *region, uint32_t index,
+static int announce(struct velo_region *region, velo_node_id index,
                     const struct velo_snapshot *snapshot)
 {
     struct velo_hold hold;
@@ -84,7 +85,7 @@ static int is_running(struct velo_region *region, const struct velo_place *place
     return fd == -ETXTBSY;
 }
 
-static void note_opath_fd(struct velo_region *region, uint32_t index)
+static void note_opath_fd(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_hold hold;
@@ -282,7 +283,7 @@ static int open_other(struct velo_region *region, const struct velo_place *place
     if ((flags & O_CREAT) != 0 && place->type == VELO_DIRECTORY)
         return -EISDIR;
     const int fd = open_standing(place, flags & ~O_CREAT);
-    if (fd != -ENOENT || place->parent == 0)
+    if (fd != -ENOENT || !velo_is_node(place->parent))
         return fd;
     if (VELO_READ(velo_node_at(region, place->node)->generation) == place->generation)
         velo_directory_refresh(region, place->parent); /* removed behind our back */

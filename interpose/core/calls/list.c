@@ -24,28 +24,28 @@ static unsigned char dirent_type(uint32_t mode)
 }
 
 /* Copy entries into `buffer`. Bytes used, or -ENOBUFS with the bytes wanted in *wanted. */
-static long copy_entries(struct velo_region *region, uint32_t directory, unsigned char *buffer,
+static long copy_entries(struct velo_region *region, velo_node_id directory, unsigned char *buffer,
                          size_t size)
 {
     size_t used = 0;
-    uint32_t index = VELO_READ(velo_node_at(region, directory)->first_entry);
-    for (uint32_t steps = 0; index != 0; steps++) {
+    velo_name_id index = VELO_READ_ID(velo_node_at(region, directory)->first_entry);
+    for (uint32_t steps = 0; velo_is_name(index); steps++) {
         if (steps > region->header->names.capacity || used + 32 + VELO_NAME_MAX > size)
             return -ENOBUFS;
         const struct velo_name *name = velo_name_at(region, index);
-        const uint32_t child = VELO_READ(name->node);
+        const velo_node_id child = VELO_READ_ID(name->node);
         const struct velo_node *node = velo_node_at(region, child);
         struct entry *entry = (struct entry *)(void *)(buffer + used);
         entry->inode = velo_inode_number(node, child);
         entry->type = dirent_type(VELO_READ(node->mode));
         entry->length = (uint16_t)velo_name_text(region, name, entry->text);
         used += (offsetof(struct entry, text) + entry->length + 1u + 7u) & ~7ul;
-        index = VELO_READ(name->next_entry);
+        index = VELO_READ_ID(name->next_entry);
     }
     return (long)used;
 }
 
-static long snapshot(struct velo_region *region, uint32_t directory, unsigned char *buffer,
+static long snapshot(struct velo_region *region, velo_node_id directory, unsigned char *buffer,
                      size_t size)
 {
     for (int attempt = 0; attempt < 20; attempt++) {
@@ -63,7 +63,8 @@ static long snapshot(struct velo_region *region, uint32_t directory, unsigned ch
     return used;
 }
 
-int velo_list(struct velo_region *region, uint32_t directory, velo_each_name each, void *context)
+int velo_list(struct velo_region *region, velo_node_id directory, velo_each_name each,
+              void *context)
 {
     const struct velo_node *node = velo_node_at(region, directory);
     if (VELO_READ(node->type) != VELO_DIRECTORY)
@@ -91,7 +92,7 @@ int velo_list(struct velo_region *region, uint32_t directory, velo_each_name eac
 }
 
 /* st_ino of the directory that holds a hosted one; 0 when nobody can look there. */
-static uint64_t outside_inode(struct velo_region *region, uint32_t root)
+static uint64_t outside_inode(struct velo_region *region, velo_node_id root)
 {
     char path[PATH_MAX];
     struct stat stat;
@@ -102,14 +103,15 @@ static uint64_t outside_inode(struct velo_region *region, uint32_t root)
     return velo_os_lstat(path, &stat) == 0 ? stat.st_ino : 0;
 }
 
-int velo_list_dots(struct velo_region *region, uint32_t directory, uint64_t *dot, uint64_t *dotdot)
+int velo_list_dots(struct velo_region *region, velo_node_id directory, uint64_t *dot,
+                   uint64_t *dotdot)
 {
     const struct velo_node *node = velo_node_at(region, directory);
     if (VELO_READ(node->type) != VELO_DIRECTORY)
         return -ENOENT;
-    const uint32_t parent = VELO_READ(node->parent);
+    const velo_node_id parent = VELO_READ_ID(node->parent);
     *dot = velo_inode_number(node, directory);
-    *dotdot = parent != 0 ? velo_inode_number(velo_node_at(region, parent), parent)
-                          : outside_inode(region, directory);
+    *dotdot = velo_is_node(parent) ? velo_inode_number(velo_node_at(region, parent), parent)
+                                   : outside_inode(region, directory);
     return 0;
 }

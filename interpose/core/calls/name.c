@@ -29,7 +29,7 @@
 #include "core/calls/again.h"
 
 /* The file is being renamed into place by a shard at this moment: let it finish, outside the lock. */
-static int wait_for_writer(struct velo_region *region, struct velo_hold *hold, uint32_t name)
+static int wait_for_writer(struct velo_region *region, struct velo_hold *hold, velo_name_id name)
 {
     struct velo_name *entry = velo_name_at(region, name);
     const uint32_t writer = entry->writer;
@@ -47,11 +47,11 @@ static int wait_for_writer(struct velo_region *region, struct velo_hold *hold, u
 
 /* Find the place's name under the lock, with no put in flight. 0 or -ENOENT. */
 static int find_locked(struct velo_region *region, struct velo_hold *hold,
-                       const struct velo_place *place, uint32_t *name)
+                       const struct velo_place *place, velo_name_id *name)
 {
     for (int waits = 0; waits < VELO_WRITER_WAITS_MAX; waits++) {
         *name = velo_name_find(region, place->parent, place->name, place->name_length);
-        if (*name == 0 || velo_parent_is_gone(region, place))
+        if (!velo_is_name(*name) || velo_parent_is_gone(region, place))
             return -ENOENT;
         if (wait_for_writer(region, hold, *name) == 0)
             return 0;
@@ -73,24 +73,24 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
     const enum velo_type type = S_ISDIR(disk.st_mode)   ? VELO_DIRECTORY
                                 : S_ISLNK(disk.st_mode) ? VELO_SYMLINK
                                                         : VELO_OTHER;
-    const uint32_t index = velo_node_new_locked(region, type);
-    if (index == 0)
+    const velo_node_id index = velo_node_new_locked(region, type);
+    if (!velo_is_node(index))
         return -ENOSPC;
     struct velo_node *node = velo_node_at(region, index);
     velo_take_stat_locked(region, index, &disk);
     VELO_INIT(node->btime_ns, node->ctime_ns);
     velo_raise_floor(region, node->ctime_ns);
     if (target != NULL) {
-        VELO_INIT(node->target, velo_text_new_locked(region, target, velo_length(target)));
-        if (node->target == 0)
+        VELO_INIT_ID(node->target, velo_text_new_locked(region, target, velo_length(target)));
+        if (!velo_is_chunk(node->target))
             return -ENOSPC;
     }
     if (type == VELO_DIRECTORY) /* the kernel gave it its parent's default ACL */
         VELO_INIT(node->flags, velo_node_at(region, place->parent)->flags & VELO_NODE_ACL);
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk.st_dev, disk.st_ino);
-    const uint32_t name =
+    const velo_name_id name =
         velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
-    if (name == 0)
+    if (!velo_is_name(name))
         return -ENOSPC;
     velo_name_disk_locked(region, name, 0, &disk);
     velo_touch_locked(region, place->parent);
@@ -125,18 +125,19 @@ static int born(struct velo_region *region, struct velo_place *place, birth make
     velo_begin(region, &hold);
     if (velo_parent_is_gone(region, place))
         rc = -ENOENT;
-    else if (velo_name_find(region, place->parent, place->name, place->name_length) != 0)
+    else if (velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length)))
         rc = -EEXIST;
     else
         rc = velo_fresh_path(region, place);
     if (rc == 0) {
-        velo_disk_step_locked(region, place->parent, 0);
+        velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
         rc = make(place, argument);
         if (rc == 0)
             rc = make_known_locked(region, place, target);
     }
-    const int stray = rc == -EEXIST &&
-                      velo_name_find(region, place->parent, place->name, place->name_length) == 0;
+    const int stray =
+        rc == -EEXIST &&
+        !velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length));
     velo_finish(region, &hold, rc);
     if (stray) /* something of an outsider stands there: now we know */
         velo_directory_refresh(region, place->parent);
@@ -204,11 +205,11 @@ int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode
 static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
                          struct velo_place *place)
 {
-    uint32_t name;
+    velo_name_id name;
     int rc = find_locked(region, hold, place, &name);
     if (rc != 0)
         return rc;
-    const uint32_t node = velo_name_at(region, name)->node;
+    const velo_node_id node = velo_name_at(region, name)->node;
     rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
     if (rc != 0)
         return rc;
@@ -219,7 +220,7 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
         if (rc == 0) {
             if (velo_node_at(region, node)->links > 1)
                 velo_ctime_advance_locked(region, node, place->path);
-            velo_disk_step_locked(region, place->parent, 0);
+            velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
             rc = velo_os_unlink(place->path);
         }
         if (rc != 0 && rc != -ENOENT)
@@ -245,7 +246,7 @@ int velo_unlink(struct velo_region *region, struct velo_place *place)
         return -EISDIR;
     if (place->must_be_directory)
         return -ENOTDIR;
-    if (place->node == place->root) /* a directory: the kernel says why not */
+    if (velo_same_node(place->node, place->root)) /* a directory: the kernel says why not */
         return velo_os_unlink(place->path);
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -266,11 +267,11 @@ static int rmdir_root(struct velo_region *region, struct velo_place *place)
 static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
                         struct velo_place *place)
 {
-    uint32_t name;
+    velo_name_id name;
     int rc = find_locked(region, hold, place, &name);
     if (rc != 0)
         return rc;
-    const uint32_t node = velo_name_at(region, name)->node;
+    const velo_node_id node = velo_name_at(region, name)->node;
     rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
     if (rc == 0 && velo_node_at(region, node)->type != VELO_DIRECTORY)
         rc = -ENOTDIR;
@@ -280,7 +281,7 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
         rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
-    velo_disk_step_locked(region, place->parent, 0);
+    velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
     rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
     if (rc != 0 && rc != -ENOENT)
         return rc;
@@ -302,7 +303,7 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
         return place->dots == 1 ? -EINVAL : -ENOTEMPTY;
     if (place->type == VELO_DIRECTORY && velo_opaque_runs(region))
         velo_directory_refresh(region, place->node); /* is it empty? */
-    if (place->node == place->root)
+    if (velo_same_node(place->node, place->root))
         return rmdir_root(region, place);
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -324,20 +325,20 @@ int velo_rmdir(struct velo_region *region, struct velo_place *place)
 static int link_locked(struct velo_region *region, struct velo_hold *hold, struct velo_place *from,
                        struct velo_place *to)
 {
-    uint32_t name;
+    velo_name_id name;
     int rc = find_locked(region, hold, from, &name);
     if (rc != 0)
         return rc;
     if (velo_parent_is_gone(region, to))
         return -ENOENT;
-    if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
+    if (velo_is_name(velo_name_find(region, to->parent, to->name, to->name_length)))
         return -EEXIST;
-    const uint32_t node = velo_name_at(region, name)->node;
+    const velo_node_id node = velo_name_at(region, name)->node;
     struct stat disk;
     /* Before the disk's half, which an abort does not take back. */
-    const uint32_t made =
+    const velo_name_id made =
         velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
-    if (made == 0)
+    if (!velo_is_name(made))
         return -ENOSPC;
     const int native = velo_node_at(region, node)->type != VELO_REGULAR ||
                        velo_node_at(region, node)->state == VELO_DISK;
@@ -367,7 +368,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
 }
 
 /* Who watches the directory looks there before we tell the namespace. 1: marked, to be taken back. */
-static int mark_for_comparison(struct velo_region *region, uint32_t directory)
+static int mark_for_comparison(struct velo_region *region, velo_node_id directory)
 {
     struct velo_hold hold;
     if (!velo_is_watched(region, directory))

@@ -31,9 +31,9 @@
 
 enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers have */
 
-static int busy(const struct velo_region *region, uint32_t name)
+static int busy(const struct velo_region *region, velo_name_id name)
 {
-    const uint32_t writer = name == 0 ? 0 : velo_name_at(region, name)->writer;
+    const uint32_t writer = velo_is_name(name) ? velo_name_at(region, name)->writer : 0;
     return writer != 0 && velo_writer_alive(region, writer);
 }
 
@@ -51,13 +51,13 @@ int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
         velo_os_pause(VELO_WRITER_PAUSE_NS);
         velo_begin(region, hold);
     }
-    if (m->from_name == 0)
+    if (!velo_is_name(m->from_name))
         return -ENOENT;
     velo_writer_died_locked(region, m->from_name, NULL);
-    if (m->to_name != 0)
+    if (velo_is_name(m->to_name))
         velo_writer_died_locked(region, m->to_name, NULL);
     m->node = velo_name_at(region, m->from_name)->node;
-    m->victim = m->to_name == 0 ? 0 : velo_name_at(region, m->to_name)->node;
+    m->victim = velo_is_name(m->to_name) ? velo_name_at(region, m->to_name)->node : VELO_NO_NODE;
     return 0;
 }
 
@@ -66,13 +66,13 @@ static int check_paths(const struct velo_move *m)
 {
     const struct velo_region *region = m->region;
     const int directory = velo_node_at(region, m->node)->type == VELO_DIRECTORY;
-    if (m->victim != 0 && (m->flags & NOREPLACE) != 0)
+    if (velo_is_node(m->victim) && (m->flags & NOREPLACE) != 0)
         return -EEXIST;
     if (!directory && (m->from->must_be_directory || m->to->must_be_directory))
         return -ENOTDIR;
     if (directory && velo_is_below(region, m->to->parent, m->node))
         return -EINVAL;
-    if (m->victim != 0 && velo_is_below(region, m->from->parent, m->victim))
+    if (velo_is_node(m->victim) && velo_is_below(region, m->from->parent, m->victim))
         return -ENOTEMPTY;
     return 0;
 }
@@ -81,7 +81,7 @@ static int check_types(const struct velo_move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);
     const int directory = velo_node_at(m->region, m->node)->type == VELO_DIRECTORY;
-    if (m->victim == 0)
+    if (!velo_is_node(m->victim))
         return 0;
     if (directory && victim->type != VELO_DIRECTORY)
         return -ENOTDIR;
@@ -97,8 +97,8 @@ static int check_rights(const struct velo_move *m)
     int rc = velo_may_remove(region, velo_node_at(region, m->from->parent),
                              velo_node_at(region, m->node));
     if (rc == 0)
-        rc = m->victim != 0 ? velo_may_remove(region, to, velo_node_at(region, m->victim))
-                            : velo_may(region, to, 3);
+        rc = velo_is_node(m->victim) ? velo_may_remove(region, to, velo_node_at(region, m->victim))
+                                     : velo_may(region, to, 3);
     return rc;
 }
 
@@ -115,7 +115,7 @@ int velo_move_paths_locked(struct velo_move *m)
     return rc;
 }
 
-void velo_intent_announce(struct velo_region *region, int kind, uint32_t from_name,
+void velo_intent_announce(struct velo_region *region, int kind, velo_name_id from_name,
                           const struct velo_place *to)
 {
     struct velo_header *header = region->header;
@@ -168,7 +168,7 @@ static int rename_on_disk(struct velo_move *m, int *moved)
     struct velo_region *region = m->region;
     const struct velo_name *from = velo_name_at(region, m->from_name);
     const struct velo_name *to = velo_name_at(region, m->to_name);
-    const int to_on_disk = m->to_name != 0 && (to->flags & VELO_NAME_ON_DISK) != 0;
+    const int to_on_disk = velo_is_name(m->to_name) && (to->flags & VELO_NAME_ON_DISK) != 0;
     *moved = (from->flags & VELO_NAME_ON_DISK) != 0;
     if (!*moved && !to_on_disk)
         return 0;
@@ -197,7 +197,7 @@ static int rename_on_disk(struct velo_move *m, int *moved)
 }
 
 /* The old file still stands on disk under the name: an older version of what has it now. */
-static void inherit_copy_locked(struct velo_region *region, uint32_t name,
+static void inherit_copy_locked(struct velo_region *region, velo_name_id name,
                                 const struct velo_name *from)
 {
     struct velo_name *to = velo_name_at(region, name);
@@ -208,22 +208,23 @@ static void inherit_copy_locked(struct velo_region *region, uint32_t name,
     velo_name_flags_locked(region, name, from->flags);
 }
 
-void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node, uint64_t version,
-                       const struct stat *disk)
+void velo_moved_locked(struct velo_region *region, velo_name_id name, velo_node_id node,
+                       uint64_t version, const struct stat *disk)
 {
     velo_name_disk_locked(region, name, version, disk);
     velo_names_record_locked(region, node, disk);
-    const uint32_t owner = velo_identity_find(region, disk->st_dev, disk->st_ino);
-    if (owner != 0 && owner != node) /* what moved is a link of theirs: an older version */
+    const velo_node_id owner = velo_identity_find(region, disk->st_dev, disk->st_ino);
+    if (velo_is_node(owner) &&
+        !velo_same_node(owner, node)) /* what moved is a link of theirs: an older version */
         velo_names_record_locked(region, owner, disk);
 }
 
-void velo_took_place_locked(struct velo_region *region, uint32_t index,
+void velo_took_place_locked(struct velo_region *region, velo_node_id index,
                             const struct velo_place *place)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->type == VELO_DIRECTORY)
-        velo_set32(region, &node->parent, place->parent);
+        velo_set_node(region, &node->parent, place->parent);
     if (velo_is_program_like(place->name, place->name_length, 0))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
     velo_renamed_locked(region, index);
@@ -237,7 +238,7 @@ static int make_name(struct velo_move *m)
 {
     m->made =
         velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length, m->node);
-    return m->made == 0 ? -ENOSPC : 0;
+    return velo_is_name(m->made) ? 0 : -ENOSPC;
 }
 
 static void rename_in_tree(struct velo_move *m, int moved)
@@ -248,14 +249,14 @@ static void rename_in_tree(struct velo_move *m, int moved)
     struct stat disk;
     const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
     const int copy_lost = on_disk || m->goes;
-    const uint32_t made = m->made;
+    const velo_name_id made = m->made;
     if (on_disk) {
         velo_moved_locked(region, made, m->node, before.disk_version, &disk);
-    } else if (m->to_name != 0 && (victim.flags & VELO_NAME_ON_DISK) != 0 && !m->goes) {
+    } else if (velo_is_name(m->to_name) && (victim.flags & VELO_NAME_ON_DISK) != 0 && !m->goes) {
         inherit_copy_locked(region, made, &victim);
     }
     velo_name_remove_locked(region, m->from_name);
-    if (m->to_name != 0) {
+    if (velo_is_name(m->to_name)) {
         velo_name_remove_locked(region, m->to_name);
         if (velo_node_at(region, m->victim)->type == VELO_DIRECTORY)
             velo_node_free_locked(region, m->victim);
@@ -269,7 +270,8 @@ static void rename_in_tree(struct velo_move *m, int moved)
 }
 
 /* Links of one copy: to rename them did nothing, and the removal of the old name was still to come. */
-static void remove_existing(struct velo_region *region, uint32_t from_name, const struct stat *to)
+static void remove_existing(struct velo_region *region, velo_name_id from_name,
+                            const struct stat *to)
 {
     static char text[VELO_NAME_MAX + 1], path[PATH_MAX];
     const struct velo_name *from = velo_name_at(region, from_name);
@@ -300,7 +302,8 @@ int velo_rename_recover(struct velo_region *region)
     struct stat disk;
     m.from_name = atomic_load(&intent->from_name);
     const struct velo_name *name = velo_name_at(region, m.from_name);
-    if (m.from_name == 0 || name->node != intent->node || name->parent == 0)
+    if (!velo_is_name(m.from_name) || !velo_same_node(name->node, intent->node) ||
+        !velo_is_node(name->parent))
         return 0; /* none, or it had come to its end */
     from.parent = name->parent;
     to.parent = intent->to_parent;
@@ -317,11 +320,11 @@ int velo_rename_recover(struct velo_region *region)
     m.node = intent->node;
     m.to_name = velo_name_find(region, to.parent, to.name, to.name_length);
     if (intent->kind == VELO_INTENT_LINK) {
-        if (m.to_name == 0 && velo_os_unlink(to.path) == 0)
+        if (!velo_is_name(m.to_name) && velo_os_unlink(to.path) == 0)
             velo_copy_lost_locked(region, to.parent, intent->inode);
         return 0;
     }
-    m.victim = m.to_name == 0 ? 0 : velo_name_at(region, m.to_name)->node;
+    m.victim = velo_is_name(m.to_name) ? velo_name_at(region, m.to_name)->node : VELO_NO_NODE;
     if (intent->kind == VELO_INTENT_EXCHANGE)
         return name_from(&m) ? velo_exchange_recover(&m) : 0;
     if (intent->kind == VELO_INTENT_RENAME)
@@ -342,7 +345,8 @@ static int rename_locked(struct velo_move *m, struct velo_hold *hold)
         rc = VELO_AGAIN; /* the next walk finds whether it is gone, or the kernel's */
     if (rc == 0)
         rc = check_paths(m);
-    if (rc != 0 || m->node == m->victim) /* two names of one file: POSIX says do nothing */
+    if (rc != 0 ||
+        velo_same_node(m->node, m->victim)) /* two names of one file: POSIX says do nothing */
         return rc;
     rc = check_rights(m);
     if (rc == 0)
@@ -373,13 +377,15 @@ static int rename_once(struct velo_region *region, struct velo_place *from, stru
                                                                                    : -ENAMETOOLONG;
     if (from->through_link || to->through_link) /* walked without VELO_WALK_LAST */
         return -ENOTDIR;
-    if (from->node != 0 && from->node == to->node && from->type != VELO_DIRECTORY &&
-        (flags & NOREPLACE) == 0 && (from->must_be_directory || to->must_be_directory))
+    if (velo_is_node(from->node) && velo_same_node(from->node, to->node) &&
+        from->type != VELO_DIRECTORY && (flags & NOREPLACE) == 0 &&
+        (from->must_be_directory || to->must_be_directory))
         return -ENOTDIR;
-    if (from->node != 0 && from->node == to->node) /* also two links of one file: nothing happens */
+    if (velo_is_node(from->node) &&
+        velo_same_node(from->node, to->node)) /* also two links of one file: nothing happens */
         return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
-    const int roots =
-        (from->node != 0 && from->node == from->root) || (to->node != 0 && to->node == to->root);
+    const int roots = (velo_is_node(from->node) && velo_same_node(from->node, from->root)) ||
+                      (velo_is_node(to->node) && velo_same_node(to->node, to->root));
     if (flags == EXCHANGE && from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && !roots)
         return velo_exchange(region, from, to);
     if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)

@@ -6,7 +6,7 @@
 #include "core/calls/move.h"
 
 /* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
-void velo_intent_announce(struct velo_region *region, int kind, uint32_t from_name,
+void velo_intent_announce(struct velo_region *region, int kind, velo_name_id from_name,
                           const struct velo_place *to);
 /* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.
  * 0, or -ENOSPC: to be undone. */
@@ -18,10 +18,10 @@ int velo_move_find_locked(struct velo_move *move, struct velo_hold *hold);
 int velo_move_paths_locked(struct velo_move *move);
 /* `name` is new; what stands on disk under it (`disk`) stood under another name of `node` before, as
  * its `version`. */
-void velo_moved_locked(struct velo_region *region, uint32_t name, uint32_t node, uint64_t version,
-                       const struct stat *disk);
+void velo_moved_locked(struct velo_region *region, velo_name_id name, velo_node_id node,
+                       uint64_t version, const struct stat *disk);
 /* `node` has its new name, in place->parent, and no longer the old one. */
-void velo_took_place_locked(struct velo_region *region, uint32_t node,
+void velo_took_place_locked(struct velo_region *region, velo_node_id node,
                             const struct velo_place *place);
 
 #endif

@@ -51,11 +51,11 @@ static void conclude(struct velo_walker *w)
 {
     struct velo_place *place = w->place;
     struct velo_region *region = w->region;
-    place->kind = w->root != 0 ? VELO_HOSTED : VELO_OUTSIDE;
+    place->kind = velo_is_node(w->root) ? VELO_HOSTED : VELO_OUTSIDE;
     place->root = w->root;
     place->crossed = (uint8_t)(place->kind == VELO_OUTSIDE && w->was_hosted);
     if (place->kind == VELO_OUTSIDE) {
-        place->node = place->parent = 0;
+        place->node = place->parent = VELO_NO_NODE;
         place->type = VELO_NONE;
         if (w->length == 0) {
             place->path[w->length++] = '/';
@@ -63,37 +63,38 @@ static void conclude(struct velo_walker *w)
             place->dots = 1; /* no name to remove or rename either */
         }
     } else if (place->type == VELO_DIRECTORY) {
-        place->parent = VELO_READ(velo_node_at(region, place->node)->parent);
+        place->parent = VELO_READ_ID(velo_node_at(region, place->node)->parent);
     }
     place->generation =
-        place->node == 0 ? 0 : VELO_READ(velo_node_at(region, place->node)->generation);
-    place->parent_generation =
-        place->parent == 0 ? 0 : VELO_READ(velo_node_at(region, place->parent)->generation);
+        velo_is_node(place->node) ? VELO_READ(velo_node_at(region, place->node)->generation) : 0;
+    place->parent_generation = !velo_is_node(place->parent)
+                                   ? 0
+                                   : VELO_READ(velo_node_at(region, place->parent)->generation);
     place->path_length = (uint16_t)w->length;
     const size_t start = last_slash(place->path, w->length) + 1;
     place->name = place->path + start;
     place->name_length = (uint16_t)(w->length - start);
 }
 
-static int walk_once(struct velo_walker *w, uint32_t start, const char *text)
+static int walk_once(struct velo_walker *w, velo_node_id start, const char *text)
 {
     struct velo_place *place = w->place;
     w->rest = text;
-    w->directory = w->root = 0;
+    w->directory = w->root = VELO_NO_NODE;
     w->length = 0;
     w->links = w->was_hosted = 0;
     w->mount.length = 0;
     place->path[0] = 0;
-    place->node = place->parent = 0;
+    place->node = place->parent = VELO_NO_NODE;
     place->type = VELO_NONE;
     place->dots = place->must_be_directory = place->through_link = place->too_long = 0;
-    if (start != 0) {
+    if (velo_is_node(start)) {
         const int length = velo_directory_path(w->region, start, place->path);
         if (length < 0)
             return length;
         w->length = (size_t)length;
         w->was_hosted = 1;
-        uint32_t root = start;
+        velo_node_id root = start;
         for (uint32_t depth = 0; depth < VELO_DEPTH_MAX; depth++) {
             if (velo_is_mounted_on(w->region, root)) { /* no absolute path leads there now */
                 place->overlong = 1;
@@ -101,7 +102,7 @@ static int walk_once(struct velo_walker *w, uint32_t start, const char *text)
             }
             if (VELO_READ(velo_node_at(w->region, root)->root_slot) != 0)
                 break;
-            root = VELO_READ(velo_node_at(w->region, root)->parent);
+            root = VELO_READ_ID(velo_node_at(w->region, root)->parent);
         }
         w->root = root;
         velo_walker_stand_in(w, start);
@@ -112,7 +113,7 @@ static int walk_once(struct velo_walker *w, uint32_t start, const char *text)
     return rc;
 }
 
-static int walk_steadily(struct velo_walker *w, uint32_t start, const char *text)
+static int walk_steadily(struct velo_walker *w, velo_node_id start, const char *text)
 {
     int rc = 0;
     for (int attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
@@ -131,7 +132,7 @@ static int walk_steadily(struct velo_walker *w, uint32_t start, const char *text
 }
 
 /* Its own frame, so that only paths with symlinks pay PATH_MAX bytes of stack for them. */
-__attribute__((noinline)) static int walk_with_buffer(struct velo_walker *w, uint32_t start,
+__attribute__((noinline)) static int walk_with_buffer(struct velo_walker *w, velo_node_id start,
                                                       const char *text)
 {
     char buffer[PATH_MAX];
@@ -144,18 +145,18 @@ __attribute__((noinline)) static int walk_with_buffer(struct velo_walker *w, uin
 /* What is so deep, and a retired directory: its name may be made, removed or renamed. */
 static void leave_to_the_kernel(const struct velo_walker *w, int rc)
 {
-    if (rc == -ENAMETOOLONG && w->overlong != 0) {
+    if (rc == -ENAMETOOLONG && velo_is_node(w->overlong)) {
         w->place->overlong = 1;
         velo_stale(w->region, w->overlong);
     } else if (rc == 0 && (w->flags & VELO_WALK_LAST) != 0 && w->place->kind == VELO_OUTSIDE &&
-               w->mount.directory != 0 && w->mount.length == w->length) {
+               velo_is_node(w->mount.directory) && w->mount.length == w->length) {
         velo_stale(w->region, w->mount.directory);
     }
 }
 
-static int is_stale(const struct velo_region *region, uint32_t directory)
+static int is_stale(const struct velo_region *region, velo_node_id directory)
 {
-    return directory != 0 &&
+    return velo_is_node(directory) &&
            (VELO_READ(velo_node_at(region, directory)->flags) & VELO_NODE_STALE) != 0;
 }
 
@@ -169,7 +170,7 @@ static int refresh(struct velo_region *region, const struct velo_place *place, u
            is_stale(region, place->node) && velo_directory_refresh(region, place->node) == 0;
 }
 
-static int walk(struct velo_region *region, uint32_t start, const char *text, unsigned flags,
+static int walk(struct velo_region *region, velo_node_id start, const char *text, unsigned flags,
                 struct velo_place *place)
 {
     struct velo_walker w = {.region = region, .place = place, .flags = flags};
@@ -212,11 +213,11 @@ static int walk(struct velo_region *region, uint32_t start, const char *text, un
 int velo_walk(struct velo_region *region, const char *text, unsigned flags,
               struct velo_place *place)
 {
-    return walk(region, 0, text, flags, place);
+    return walk(region, VELO_NO_NODE, text, flags, place);
 }
 
-int velo_walk_at(struct velo_region *region, uint32_t directory, const char *text, unsigned flags,
-                 struct velo_place *place)
+int velo_walk_at(struct velo_region *region, velo_node_id directory, const char *text,
+                 unsigned flags, struct velo_place *place)
 {
-    return walk(region, text[0] == '/' ? 0 : directory, text, flags, place);
+    return walk(region, text[0] == '/' ? VELO_NO_NODE : directory, text, flags, place);
 }

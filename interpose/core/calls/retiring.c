@@ -17,10 +17,10 @@
 #define PAUSE_NS 10000000l
 #define FLUSH_TIMEOUT_MS 10000u
 
-static void leave_below(struct velo_region *region, uint32_t directory)
+static void leave_below(struct velo_region *region, velo_node_id directory)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t i = 1; i < used; i++) {
+    for (velo_node_id i = velo_node_from(1); i.slot < used; i.slot++) {
         const struct velo_node *node = velo_node_at(region, i);
         if (VELO_READ(node->type) == VELO_REGULAR && VELO_READ(node->state) != VELO_DISK &&
             velo_lies_in(region, node, directory))
@@ -28,7 +28,7 @@ static void leave_below(struct velo_region *region, uint32_t directory)
     }
 }
 
-int velo_retire(struct velo_region *region, uint32_t directory)
+int velo_retire(struct velo_region *region, velo_node_id directory)
 {
     struct velo_flush_result result;
     struct timespec now;

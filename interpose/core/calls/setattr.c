@@ -27,7 +27,7 @@
 /* One native call on the path where the truth is, then the same in the namespace. */
 typedef int (*change)(const char *path, const void *argument);
 
-static void refresh_locked(struct velo_region *region, uint32_t index, const struct stat *now,
+static void refresh_locked(struct velo_region *region, velo_node_id index, const struct stat *now,
                            int times)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -59,7 +59,8 @@ static int lives_on_disk(const struct velo_node *node, const struct stat *disk)
            (node->type != VELO_REGULAR || node->state == VELO_DISK);
 }
 
-static void refresh_node(struct velo_region *region, uint32_t index, const char *path, int times)
+static void refresh_node(struct velo_region *region, velo_node_id index, const char *path,
+                         int times)
 {
     struct stat now;
     struct velo_hold hold;
@@ -85,15 +86,15 @@ static int setattr_on_disk_locked(struct velo_region *region, struct velo_place 
                                   const struct alteration *alteration)
 {
     struct stat now;
-    int rc = place->parent != 0 ? velo_fresh_path(region, place) : 0;
+    int rc = velo_is_node(place->parent) ? velo_fresh_path(region, place) : 0;
     if (rc != 0)
         return rc;
-    if (place->parent != 0) {
-        const uint32_t name =
+    if (velo_is_node(place->parent)) {
+        const velo_name_id name =
             velo_name_find(region, place->parent, place->name, place->name_length);
-        if (name == 0 || velo_name_at(region, name)->node != place->node)
+        if (!velo_is_name(name) || !velo_same_node(velo_name_at(region, name)->node, place->node))
             return -ENOENT;
-        velo_disk_step_locked(region, place->parent, 0);
+        velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
     }
     velo_readers_wait(region); /* a watcher of the file itself, too */
     rc = alteration->call(place->path, alteration->argument);
@@ -227,7 +228,7 @@ int velo_utimens(struct velo_region *region, struct velo_place *place, const str
     return apply(region, place, call_utimens, t, t[1].tv_nsec != UTIME_OMIT);
 }
 
-void velo_unbacked_changed(struct velo_region *region, uint32_t index, int times)
+void velo_unbacked_changed(struct velo_region *region, velo_node_id index, int times)
 {
     char path[PATH_MAX];
     if (velo_path_of(region, index, path) > 0)
@@ -239,8 +240,8 @@ int velo_descriptor_changing(struct velo_region *region, int fd)
     struct stat now;
     if (velo_os_fstat(fd, &now) != 0)
         return 0;
-    const uint32_t index = velo_node_of(region, &now);
-    if (index == 0)
+    const velo_node_id index = velo_node_of(region, &now);
+    if (!velo_is_node(index))
         return 0;
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -256,8 +257,8 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times)
     struct stat now;
     if (velo_os_fstat(fd, &now) != 0)
         return;
-    const uint32_t index = velo_node_of(region, &now);
-    if (index == 0)
+    const velo_node_id index = velo_node_of(region, &now);
+    if (!velo_is_node(index))
         return;
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -279,7 +280,7 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times)
 
 void velo_place_changed(struct velo_region *region, const struct velo_place *place)
 {
-    if (place->kind == VELO_HOSTED && place->node != 0 &&
+    if (place->kind == VELO_HOSTED && velo_is_node(place->node) &&
         !(place->type == VELO_REGULAR &&
           VELO_READ(velo_node_at(region, place->node)->state) == VELO_BACKED))
         refresh_node(region, place->node, place->path, 0);
@@ -287,7 +288,7 @@ void velo_place_changed(struct velo_region *region, const struct velo_place *pla
 
 int velo_revalidate(struct velo_region *region, struct velo_place *place)
 {
-    if (place->kind != VELO_HOSTED || place->parent == 0)
+    if (place->kind != VELO_HOSTED || !velo_is_node(place->parent))
         return 0;
     const int rc = velo_take_from_disk(region, place->parent, place->name, place->name_length);
     struct velo_hold hold;

@@ -5,6 +5,6 @@
 #include "core/arena/layout.h"
 
 /* The kernel's inode of a node that is not in memory is another now, or has other links. */
-void velo_unbacked_changed(struct velo_region *region, uint32_t node, int times);
+void velo_unbacked_changed(struct velo_region *region, velo_node_id node, int times);
 
 #endif

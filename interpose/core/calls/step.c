@@ -64,27 +64,27 @@ static size_t component(const char *text, int *last)
     return length;
 }
 
-void velo_walker_stand_in(struct velo_walker *w, uint32_t directory)
+void velo_walker_stand_in(struct velo_walker *w, velo_node_id directory)
 {
     w->directory = directory;
     w->place->node = directory;
     w->place->type = VELO_DIRECTORY;
 }
 
-int velo_is_mounted_on(const struct velo_region *region, uint32_t node)
+int velo_is_mounted_on(const struct velo_region *region, velo_node_id node)
 {
     const uint32_t kernels = VELO_NODE_MOUNT | VELO_NODE_RETIRED;
     return (VELO_READ(velo_node_at(region, node)->flags) & kernels) != 0;
 }
 
 /* The path as it is now is of something that is mounted in `directory` of `root`. */
-static void go_outside(struct velo_walker *w, uint32_t directory, uint32_t root)
+static void go_outside(struct velo_walker *w, velo_node_id directory, velo_node_id root)
 {
     w->mount.directory = directory;
     w->mount.root = root;
     w->mount.length = w->length;
-    w->directory = w->root = 0;
-    w->place->node = 0;
+    w->directory = w->root = VELO_NO_NODE;
+    w->place->node = VELO_NO_NODE;
     w->place->type = VELO_NONE;
 }
 
@@ -96,7 +96,7 @@ static void step_up_outside(struct velo_walker *w)
         return;
     w->mount.length = 0;
     w->root = w->mount.root;
-    if (w->mount.directory != 0)
+    if (velo_is_node(w->mount.directory))
         velo_walker_stand_in(w, w->mount.directory);
 }
 
@@ -112,11 +112,11 @@ static int maybe_enter(struct velo_walker *w)
     }
     if (w->mount.length != 0 || !velo_pattern_matches(header, path, w->length))
         return 0;
-    const uint32_t root = velo_root_find(w->region, path, w->length);
-    if (root == 0)
+    const velo_node_id root = velo_root_find(w->region, path, w->length);
+    if (!velo_is_node(root))
         return is_kernels(w) ? 0 : STOP_NEW_ROOT;
     if (velo_is_mounted_on(w->region, root)) {
-        go_outside(w, 0, 0);
+        go_outside(w, VELO_NO_NODE, VELO_NO_NODE);
         return 0;
     }
     w->root = root;
@@ -138,12 +138,12 @@ static int step_up(struct velo_walker *w)
     const struct velo_node *node = velo_node_at(w->region, w->directory);
     strip_last(w);
     if (VELO_READ(node->root_slot) == 0) {
-        velo_walker_stand_in(w, VELO_READ(node->parent));
+        velo_walker_stand_in(w, VELO_READ_ID(node->parent));
         return 0;
     }
     /* Out of a hosted directory; what is above may lie in one only by text, which never nests. */
-    w->directory = w->root = 0;
-    w->place->node = 0;
+    w->directory = w->root = VELO_NO_NODE;
+    w->place->node = VELO_NO_NODE;
     w->place->type = VELO_NONE;
     return 0;
 }
@@ -167,10 +167,10 @@ static int splice_link(struct velo_walker *w, const struct velo_node *link, cons
         w->buffer[length] = 0;
     w->rest = w->buffer;
     if (w->buffer[0] == '/') {
-        w->directory = w->root = 0;
+        w->directory = w->root = VELO_NO_NODE;
         w->length = 0;
         w->place->path[0] = 0;
-        w->place->node = 0;
+        w->place->node = VELO_NO_NODE;
         w->place->type = VELO_NONE;
     }
     return 0;
@@ -180,10 +180,10 @@ static int splice_link(struct velo_walker *w, const struct velo_node *link, cons
 static int stop_at_missing(struct velo_walker *w, const char *text, size_t length)
 {
     w->place->parent = w->directory;
-    w->place->node = 0;
+    w->place->node = VELO_NO_NODE;
     w->place->type = VELO_NONE;
     const int rc = append(w, text, length);
-    w->directory = 0;
+    w->directory = VELO_NO_NODE;
     return rc;
 }
 
@@ -201,9 +201,10 @@ static int step_down(struct velo_walker *w, const char *text, size_t length, int
         place->too_long = 1;
         return stop_at_missing(w, text, length);
     }
-    const uint32_t index = velo_name_find(w->region, w->directory, text, length);
-    const uint32_t found = index == 0 ? 0 : VELO_READ(velo_name_at(w->region, index)->node);
-    if (found == 0) /* a directory that no path names is the kernel's, and may be there */
+    const velo_name_id index = velo_name_find(w->region, w->directory, text, length);
+    const velo_node_id found =
+        velo_is_name(index) ? VELO_READ_ID(velo_name_at(w->region, index)->node) : VELO_NO_NODE;
+    if (!velo_is_node(found)) /* a directory that no path names is the kernel's, and may be there */
         return last || w->length + 1 + length >= PATH_MAX ? stop_at_missing(w, text, length)
                                                           : -ENOENT;
     const struct velo_node *node = velo_node_at(w->region, found);
@@ -226,7 +227,7 @@ static int step_down(struct velo_walker *w, const char *text, size_t length, int
     if (type != VELO_DIRECTORY && (!last || slash))
         return -ENOTDIR;
     const int appended = append(w, text, length);
-    w->directory = type == VELO_DIRECTORY ? found : 0;
+    w->directory = type == VELO_DIRECTORY ? found : VELO_NO_NODE;
     if (appended == 0 && (VELO_READ(node->flags) & VELO_NODE_PATH_TOO_LONG) != 0)
         return STOP_WAS_PATH_TOO_LONG;
     return appended;
@@ -244,7 +245,7 @@ int velo_walker_step(struct velo_walker *w)
     w->place->dots = 0;
     if (length <= 2 && text[0] == '.' && (length == 1 || text[1] == '.')) {
         w->place->dots = (uint8_t)length;
-        if (w->directory != 0) {
+        if (velo_is_node(w->directory)) {
             const int rc =
                 velo_may_search(w->region, velo_node_at(w->region, w->directory), w->flags);
             if (rc != 0 || length == 1)
@@ -255,7 +256,7 @@ int velo_walker_step(struct velo_walker *w)
             step_up_outside(w);
         return 0;
     }
-    if (w->directory != 0)
+    if (velo_is_node(w->directory))
         return step_down(w, text, length, last, rest);
     const int rc = append(w, text, length);
     return rc != 0 ? rc : maybe_enter(w);

@@ -19,8 +19,8 @@ struct velo_walker {
     unsigned flags;
     char *buffer; /* PATH_MAX bytes for text with a symlink spliced in, or NULL */
     const char *rest; /* text still to walk */
-    uint32_t directory; /* node the walk stands in, 0: outside */
-    uint32_t root;
+    velo_node_id directory; /* node the walk stands in, 0: outside */
+    velo_node_id root;
     size_t length; /* of place->path */
     int links; /* symlinks followed */
     int was_hosted;
@@ -30,18 +30,18 @@ struct velo_walker {
     } kernels[KERNELS_MAX];
     uint32_t kernels_count;
     struct { /* where something is mounted: from here on outside */
-        uint32_t directory, root; /* above it, or 0 */
+        velo_node_id directory, root; /* above it, or 0 */
         size_t length; /* of its path, 0: not below one */
     } mount;
-    uint32_t overlong; /* directory with an entry that has no path of its own */
+    velo_node_id overlong; /* directory with an entry that has no path of its own */
 };
 
 /* Go on to the next component of w->rest. 0, a STOP_ or -errno. */
 int velo_walker_step(struct velo_walker *w);
 /* The walk is in `directory` now. */
-void velo_walker_stand_in(struct velo_walker *w, uint32_t directory);
+void velo_walker_stand_in(struct velo_walker *w, velo_node_id directory);
 /* Something is mounted on this directory. */
-int velo_is_mounted_on(const struct velo_region *region, uint32_t node);
+int velo_is_mounted_on(const struct velo_region *region, velo_node_id node);
 /* w->place->path is no hosted directory. */
 void velo_walker_remember(struct velo_walker *w);
 

@@ -33,12 +33,12 @@ static size_t label(uint64_t inode, char out[24])
     return length;
 }
 
-uint32_t velo_tmpfile_node_locked(struct velo_region *region, const struct velo_place *place,
-                                  uint64_t backing, const struct stat *stat, int linkable)
+velo_node_id velo_tmpfile_node_locked(struct velo_region *region, const struct velo_place *place,
+                                      uint64_t backing, const struct stat *stat, int linkable)
 {
-    const uint32_t index = velo_node_new_locked(region, VELO_REGULAR);
-    if (index == 0)
-        return 0;
+    const velo_node_id index = velo_node_new_locked(region, VELO_REGULAR);
+    if (!velo_is_node(index))
+        return VELO_NO_NODE;
     struct velo_node *node = velo_node_at(region, index);
     VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
     VELO_INIT(node->backing, backing);
@@ -58,8 +58,8 @@ static int enter_locked(struct velo_region *region, const struct velo_place *pla
     if (directory->generation != place->generation || directory->type != VELO_DIRECTORY ||
         directory->links == 0)
         return -ENOENT;
-    const uint32_t index = velo_tmpfile_node_locked(region, place, backing, stat, linkable);
-    if (index == 0)
+    const velo_node_id index = velo_tmpfile_node_locked(region, place, backing, stat, linkable);
+    if (!velo_is_node(index))
         return -ENOSPC;
     char text[24];
     const size_t length = label(velo_inode_number(velo_node_at(region, index), index), text);
@@ -106,20 +106,20 @@ int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int 
     return rc;
 }
 
-int velo_link_tmpfile_locked(struct velo_region *region, uint32_t index, uint32_t generation,
+int velo_link_tmpfile_locked(struct velo_region *region, velo_node_id index, uint32_t generation,
                              const struct velo_place *to)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->generation != generation || node->type != VELO_REGULAR || node->links != 0 ||
         (node->flags & VELO_NODE_LINKABLE) == 0 || velo_parent_is_gone(region, to))
         return -ENOENT;
-    if (velo_name_find(region, to->parent, to->name, to->name_length) != 0)
+    if (velo_is_name(velo_name_find(region, to->parent, to->name, to->name_length)))
         return -EEXIST;
     uint32_t flags = node->flags & ~(uint32_t)VELO_NODE_LINKABLE;
     if (velo_is_program_like(to->name, to->name_length, node->mode))
         flags |= VELO_NODE_PROGRAM;
     velo_set32(region, &node->flags, flags);
-    if (velo_name_enter_locked(region, to->parent, to->name, to->name_length, index) == 0)
+    if (!velo_is_name(velo_name_enter_locked(region, to->parent, to->name, to->name_length, index)))
         return -ENOSPC;
     velo_last_name_forget_locked(region,
                                  index); /* slots are taken before any is given back (pool.c) */
@@ -131,7 +131,7 @@ int velo_link_tmpfile_locked(struct velo_region *region, uint32_t index, uint32_
     return 0;
 }
 
-int velo_link_tmpfile(struct velo_region *region, uint32_t node, struct velo_place *to)
+int velo_link_tmpfile(struct velo_region *region, velo_node_id node, struct velo_place *to)
 {
     if (to->kind == VELO_OUTSIDE)
         return -EXDEV;

@@ -5,10 +5,10 @@
 #include "core/arena/layout.h"
 
 /* The node of a file in memory that has no name yet, with the home of what will be at `place`. 0: there is no room. */
-uint32_t velo_tmpfile_node_locked(struct velo_region *region, const struct velo_place *place,
-                                  uint64_t backing, const struct stat *stat, int linkable);
+velo_node_id velo_tmpfile_node_locked(struct velo_region *region, const struct velo_place *place,
+                                      uint64_t backing, const struct stat *stat, int linkable);
 /* A name for a file that began without one and is still `generation`. 0, -EEXIST, -ENOENT or -ENOSPC. */
-int velo_link_tmpfile_locked(struct velo_region *region, uint32_t index, uint32_t generation,
+int velo_link_tmpfile_locked(struct velo_region *region, velo_node_id index, uint32_t generation,
                              const struct velo_place *to);
 
 #endif

@@ -36,7 +36,7 @@ __attribute__((noinline)) static int truncate_by_path(struct velo_region *region
 
 /* There is no room for it: at its real path. Where others would notice it stays, and what is longer is a
  * hole, which takes nothing. */
-static void elsewhere(struct velo_region *region, uint32_t node, int *fd)
+static void elsewhere(struct velo_region *region, velo_node_id node, int *fd)
 {
     const int disk = velo_relocate(region, node, *fd);
     if (disk < 0)

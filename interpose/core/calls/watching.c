@@ -13,14 +13,15 @@ static int leave_each(void *context, const char *name, size_t length, uint64_t i
     (void)length;
     (void)type;
     struct velo_region *region = context;
-    const uint32_t node = (uint32_t)inode; /* its lower half, but of a file that is the disk's */
-    if (node < VELO_READ(region->header->nodes.used) &&
+    const velo_node_id node =
+        velo_node_from((uint32_t)inode); /* its lower half, but of a file that is the disk's */
+    if (node.slot < VELO_READ(region->header->nodes.used) &&
         velo_inode_number(velo_node_at(region, node), node) == inode)
         velo_leave_memory(region, node);
     return 0;
 }
 
-void velo_watch(struct velo_region *region, uint32_t index)
+void velo_watch(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_hold hold;

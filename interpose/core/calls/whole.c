@@ -27,7 +27,7 @@ static int enter_locked(struct velo_region *region, const struct velo_place *pla
     if (velo_parent_is_gone(region, place))
         return -ENOENT;
     whole->node = velo_tmpfile_node_locked(region, place, backing, &whole->stat, 1);
-    if (whole->node == 0 || velo_charge_locked(region, whole->node, bytes, limit) != 0)
+    if (!velo_is_node(whole->node) || velo_charge_locked(region, whole->node, bytes, limit) != 0)
         return -EXDEV;
     whole->generation = velo_node_at(region, whole->node)->generation;
     return 0;
@@ -42,7 +42,7 @@ static void forget(int fd, const char *backing)
 int velo_whole_begin(struct velo_region *region, const struct velo_place *place, mode_t mode,
                      uint64_t bytes, struct velo_whole *whole)
 {
-    if (place->kind == VELO_OUTSIDE || place->type != VELO_NONE || place->parent == 0 ||
+    if (place->kind == VELO_OUTSIDE || place->type != VELO_NONE || !velo_is_node(place->parent) ||
         place->through_link || place->must_be_directory || place->too_long)
         return -EXDEV;
     const struct velo_node *directory = velo_node_at(region, place->parent);

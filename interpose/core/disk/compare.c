@@ -20,7 +20,7 @@
 #include "core/disk/mounted.h"
 #include "core/disk/compare.h"
 
-void velo_enqueue(struct velo_pass *pass, uint32_t directory)
+void velo_enqueue(struct velo_pass *pass, velo_node_id directory)
 {
     if (pass->tail < VELO_QUEUE_MAX)
         pass->queue[pass->tail++] = directory;
@@ -49,10 +49,10 @@ static int same_as_written_back(const struct velo_name *name, const struct velo_
 }
 
 /* Nothing to do for this name? Directories are compared by identity: their times are ours. */
-static int unchanged(const struct velo_region *region, uint32_t index, const struct stat *disk)
+static int unchanged(const struct velo_region *region, velo_name_id index, const struct stat *disk)
 {
     const struct velo_name *name = velo_name_at(region, index);
-    const struct velo_node *node = velo_node_at(region, VELO_READ(name->node));
+    const struct velo_node *node = velo_node_at(region, VELO_READ_ID(name->node));
     const int poison = VELO_READ(node->type) == VELO_REGULAR && velo_is_poison(region, disk);
     if (VELO_READ(node->type) != type_of(disk->st_mode) && !poison)
         return 0;
@@ -63,12 +63,12 @@ static int unchanged(const struct velo_region *region, uint32_t index, const str
     return same_as_written_back(name, node, disk);
 }
 
-int velo_agrees(const struct velo_region *region, uint32_t directory, const char *text,
+int velo_agrees(const struct velo_region *region, velo_node_id directory, const char *text,
                 size_t length, int there, const struct stat *disk)
 {
-    const uint32_t index = velo_name_find(region, directory, text, length);
+    const velo_name_id index = velo_name_find(region, directory, text, length);
     const struct velo_name *name = velo_name_at(region, index);
-    if (index == 0)
+    if (!velo_is_name(index))
         return there != 0;
     if (velo_busy_writeback(region, name) || (there != 0 && there != -ENOENT))
         return 1;
@@ -92,7 +92,7 @@ static int has_copy(struct velo_pass *pass, const struct velo_node *node, const 
 {
     uint32_t count = 0;
     int is_current = 0;
-    for (uint32_t index = node->first_name; index != 0 && node->state != VELO_COLD;
+    for (velo_name_id index = node->first_name; velo_is_name(index) && node->state != VELO_COLD;
          index = velo_name_at(pass->region, index)->next_of_node) {
         const struct velo_name *name = velo_name_at(pass->region, index);
         if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != disk->st_ino)
@@ -105,34 +105,35 @@ static int has_copy(struct velo_pass *pass, const struct velo_node *node, const 
     return is_current && (node->state == VELO_DISK || disk->st_nlink == count + 1);
 }
 
-static uint32_t other_name_of(struct velo_pass *pass, const struct stat *disk)
+static velo_node_id other_name_of(struct velo_pass *pass, const struct stat *disk)
 {
     if (S_ISDIR(disk->st_mode) || disk->st_nlink < 2)
-        return 0;
-    const uint32_t index = velo_identity_find(pass->region, disk->st_dev, disk->st_ino);
+        return VELO_NO_NODE;
+    const velo_node_id index = velo_identity_find(pass->region, disk->st_dev, disk->st_ino);
     const struct velo_node *node = velo_node_at(pass->region, index);
-    if (index == 0 || node->type != type_of(disk->st_mode) || node->links == 0)
-        return 0;
+    if (!velo_is_node(index) || node->type != type_of(disk->st_mode) || node->links == 0)
+        return VELO_NO_NODE;
     const int same = node->type != VELO_REGULAR ||
                      (node->state == VELO_DISK && (node->flags & VELO_NODE_LINKED_OUTSIDE) != 0) ||
                      has_copy(pass, node, disk);
-    return same ? index : 0;
+    return same ? index : VELO_NO_NODE;
 }
 
-void velo_take_birth_locked(struct velo_region *region, uint32_t index, int at, const char *name)
+void velo_take_birth_locked(struct velo_region *region, velo_node_id index, int at,
+                            const char *name)
 {
     struct velo_node *node = velo_node_at(region, index);
     const int64_t birth = velo_os_birth_at(at, name);
     velo_set_time(region, &node->btime_ns, birth != 0 ? birth : node->ctime_ns);
 }
 
-static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
-                                const char *text, size_t length, const struct stat *disk)
+static velo_node_id new_node_locked(struct velo_pass *pass, int dirfd, velo_node_id parent,
+                                    const char *text, size_t length, const struct stat *disk)
 {
     struct velo_region *region = pass->region;
-    const uint32_t index = velo_node_new_locked(region, type_of(disk->st_mode));
-    if (index == 0)
-        return 0;
+    const velo_node_id index = velo_node_new_locked(region, type_of(disk->st_mode));
+    if (!velo_is_node(index))
+        return VELO_NO_NODE;
     struct velo_node *node = velo_node_at(region, index);
     const int path = velo_name_path(region, parent, text, length, pass->target);
     velo_take_stat_locked(region, index, disk);
@@ -142,11 +143,12 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
     if (node->type == VELO_SYMLINK) {
         const long got = velo_os_readlinkat(dirfd, text, pass->target, PATH_MAX - 1);
         if (got <= 0)
-            return 0;
+            return VELO_NO_NODE;
         velo_set64(region, &node->size, (uint64_t)got);
-        velo_set32(region, &node->target, velo_text_new_locked(region, pass->target, (size_t)got));
-        if (node->target == 0)
-            return 0;
+        velo_set_chunk(region, &node->target,
+                       velo_text_new_locked(region, pass->target, (size_t)got));
+        if (!velo_is_chunk(node->target))
+            return VELO_NO_NODE;
     } else if (node->type == VELO_REGULAR) {
         const uint32_t home = path < 0 ? 0 : velo_home_of(region, pass->target, (size_t)path);
         VELO_INIT(node->home, (uint16_t)home);
@@ -159,16 +161,17 @@ static uint32_t new_node_locked(struct velo_pass *pass, int dirfd, uint32_t pare
 }
 
 /* Enter a name that the disk has and the namespace has not. 0 or -ENOSPC. */
-static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+static int ingest_locked(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text,
                          size_t length, const struct stat *disk)
 {
     struct velo_region *region = pass->region;
-    uint32_t node = other_name_of(pass, disk);
-    if (node == 0)
+    velo_node_id node = other_name_of(pass, disk);
+    if (!velo_is_node(node))
         node = new_node_locked(pass, dirfd, parent, text, length, disk);
-    const uint32_t name =
-        node == 0 ? 0 : velo_name_enter_locked(region, parent, text, length, node);
-    if (name == 0)
+    const velo_name_id name = !velo_is_node(node)
+                                  ? VELO_NO_NAME
+                                  : velo_name_enter_locked(region, parent, text, length, node);
+    if (!velo_is_name(name))
         return -ENOSPC;
     velo_name_disk_locked(region, name, velo_node_at(region, node)->version, disk);
     velo_linked_outside_locked(region, node, disk);
@@ -180,15 +183,15 @@ static int ingest_locked(struct velo_pass *pass, int dirfd, uint32_t parent, con
     return 0;
 }
 
-void velo_file_gone_locked(struct velo_region *region, uint32_t name)
+void velo_file_gone_locked(struct velo_region *region, velo_name_id name)
 {
-    const uint32_t node = velo_name_at(region, name)->node;
+    const velo_node_id node = velo_name_at(region, name)->node;
     velo_name_remove_locked(region, name);
     if (velo_node_at(region, node)->links == 0)
         velo_node_drop_locked(region, node);
 }
 
-int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
+int velo_is_dirty_file(const struct velo_region *region, velo_name_id index)
 {
     const struct velo_name *name = velo_name_at(region, index);
     const struct velo_node *node = velo_node_at(region, name->node);
@@ -199,7 +202,7 @@ int velo_is_dirty_file(const struct velo_region *region, uint32_t index)
 enum outcome { DONE = 0, FORGET_TREE = 1, REPORT = 2, REPLACED = 3, MIRROR = 4 };
 
 /* The name exists in both and differs. */
-static int changed_locked(struct velo_pass *pass, uint32_t index, const struct stat *disk)
+static int changed_locked(struct velo_pass *pass, velo_name_id index, const struct stat *disk)
 {
     struct velo_region *region = pass->region;
     struct velo_name *name = velo_name_at(region, index);
@@ -238,22 +241,22 @@ static int changed_locked(struct velo_pass *pass, uint32_t index, const struct s
     return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
 }
 
-static int compare_again_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
+static int compare_again_locked(struct velo_pass *pass, int dirfd, velo_node_id parent,
                                 const char *text, size_t length)
 {
     struct velo_region *region = pass->region;
     struct stat disk;
-    const uint32_t index = velo_name_find(region, parent, text, length);
-    if (index != 0 && velo_busy_writeback(region, velo_name_at(region, index))) {
+    const velo_name_id index = velo_name_find(region, parent, text, length);
+    if (velo_is_name(index) && velo_busy_writeback(region, velo_name_at(region, index))) {
         VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
         return DONE;
     }
     const int rc = velo_os_lstatat(dirfd, text, &disk);
     if (rc != 0)
         return DONE; /* it went: the sweep of unmarked names decides */
-    if (index != 0)
+    if (velo_is_name(index))
         velo_writer_died_locked(region, index, &disk);
-    if (index == 0)
+    if (!velo_is_name(index))
         return ingest_locked(pass, dirfd, parent, text, length, &disk);
     VELO_INIT(velo_name_at(region, index)->mark, pass->mark);
     if (unchanged(region, index, &disk))
@@ -263,15 +266,15 @@ static int compare_again_locked(struct velo_pass *pass, int dirfd, uint32_t pare
     return outcome == REPLACED ? ingest_locked(pass, dirfd, parent, text, length, &disk) : outcome;
 }
 
-static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text, size_t length,
+static int quick_equal(struct velo_pass *pass, velo_node_id parent, const char *text, size_t length,
                        const struct stat *disk)
 {
     struct velo_region *region = pass->region;
     const uint64_t sequence = velo_read_begin(region);
-    const uint32_t index = velo_name_find(region, parent, text, length);
-    if ((sequence & 1) != 0 || index == 0 || !unchanged(region, index, disk))
+    const velo_name_id index = velo_name_find(region, parent, text, length);
+    if ((sequence & 1) != 0 || !velo_is_name(index) || !unchanged(region, index, disk))
         return 0;
-    const uint32_t node = VELO_READ(velo_name_at(region, index)->node);
+    const velo_node_id node = VELO_READ_ID(velo_name_at(region, index)->node);
     if (velo_read_retry(region, sequence))
         return 0;
     __atomic_store_n(&velo_name_at(region, index)->mark, pass->mark, __ATOMIC_RELAXED);
@@ -280,7 +283,7 @@ static int quick_equal(struct velo_pass *pass, uint32_t parent, const char *text
     return 1;
 }
 
-static void report(struct velo_pass *pass, uint32_t parent, const char *text, size_t length)
+static void report(struct velo_pass *pass, velo_node_id parent, const char *text, size_t length)
 {
     pass->result.conflicts++;
     char directory[VELO_NAME_MAX + 1];
@@ -290,7 +293,7 @@ static void report(struct velo_pass *pass, uint32_t parent, const char *text, si
         pass->conflict(pass->context, pass->target);
 }
 
-int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+int velo_compare_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text)
 {
     const size_t length = velo_length(text);
     struct stat disk;
@@ -306,11 +309,13 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
         struct velo_hold hold;
         velo_begin(pass->region, &hold);
         const int outcome = compare_again_locked(pass, dirfd, parent, text, length);
-        const uint32_t name = velo_name_find(pass->region, parent, text, length);
-        const uint32_t node = name != 0 ? velo_name_at(pass->region, name)->node : 0;
-        const int known_directory = pass->recursive && node != 0 &&
-                                    velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
-                                    (pass->tail == 0 || pass->queue[pass->tail - 1] != node);
+        const velo_name_id name = velo_name_find(pass->region, parent, text, length);
+        const velo_node_id node =
+            velo_is_name(name) ? velo_name_at(pass->region, name)->node : VELO_NO_NODE;
+        const int known_directory =
+            pass->recursive && velo_is_node(node) &&
+            velo_node_at(pass->region, node)->type == VELO_DIRECTORY &&
+            (pass->tail == 0 || !velo_same_node(pass->queue[pass->tail - 1], node));
         velo_finish(pass->region, &hold, outcome < 0 ? outcome : 0);
         const int crowded =
             outcome == -ENOSPC && again == 0; /* without the old one there is room */
@@ -337,17 +342,17 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, uint32_t parent, const 
 
 /* One try. FORGET_TREE: what has the name is to be forgotten first, which takes longer than a hold; or
  * wait for who is putting it. */
-static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text,
+static int replace_locked(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text,
                           size_t length)
 {
     struct velo_region *region = pass->region;
     struct stat disk;
-    const uint32_t index = velo_name_find(region, parent, text, length);
+    const velo_name_id index = velo_name_find(region, parent, text, length);
     const int answer = velo_os_lstatat(dirfd, text, &disk), there = answer == 0;
     if (!there && !velo_says_absent(answer))
         return DONE;
-    if (index != 0) {
-        const uint32_t node = velo_name_at(region, index)->node;
+    if (velo_is_name(index)) {
+        const velo_node_id node = velo_name_at(region, index)->node;
         if (velo_node_at(region, node)->type == VELO_DIRECTORY ||
             velo_busy_writeback(region, velo_name_at(region, index)))
             return FORGET_TREE;
@@ -358,7 +363,7 @@ static int replace_locked(struct velo_pass *pass, int dirfd, uint32_t parent, co
     return there ? ingest_locked(pass, dirfd, parent, text, length, &disk) : DONE;
 }
 
-int velo_replace_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+int velo_replace_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text)
 {
     const size_t length = velo_length(text);
     const int mounted = velo_mounted_name(pass, dirfd, parent, text);

@@ -93,7 +93,7 @@ int velo_copy_attributes(int from, int to, const struct stat *attributes)
     return rc;
 }
 
-static int publish_locked(struct velo_region *region, uint32_t index,
+static int publish_locked(struct velo_region *region, velo_node_id index,
                           const struct velo_snapshot *snapshot, uint64_t backing,
                           const struct stat *stat, int changed)
 {
@@ -116,7 +116,7 @@ static int publish_locked(struct velo_region *region, uint32_t index,
     return rc;
 }
 
-static int publish_load(struct velo_region *region, uint32_t index,
+static int publish_load(struct velo_region *region, velo_node_id index,
                         const struct velo_snapshot *snapshot, uint64_t backing,
                         const struct stat *stat)
 {
@@ -125,7 +125,7 @@ static int publish_load(struct velo_region *region, uint32_t index,
     return velo_finish(region, &hold, publish_locked(region, index, snapshot, backing, stat, 0));
 }
 
-int velo_has_outside_names(const struct velo_region *region, uint32_t index,
+int velo_has_outside_names(const struct velo_region *region, velo_node_id index,
                            const struct stat *disk)
 {
     const struct velo_node *node = velo_node_at(region, index);
@@ -133,14 +133,15 @@ int velo_has_outside_names(const struct velo_region *region, uint32_t index,
            (VELO_READ(node->flags) & VELO_NODE_LINKED_OUTSIDE) != 0;
 }
 
-static void keep_ctime_locked(struct velo_region *region, uint32_t index, int64_t disk_ns)
+static void keep_ctime_locked(struct velo_region *region, velo_node_id index, int64_t disk_ns)
 {
     struct velo_node *node = velo_node_at(region, index);
     velo_set_time(region, &node->ctime_ns, velo_ctime_of(node, disk_ns));
 }
 
 /* Another file may have taken the name between the walk and the open. */
-static int is_the_disks(const struct velo_region *region, uint32_t index, const struct stat *disk)
+static int is_the_disks(const struct velo_region *region, velo_node_id index,
+                        const struct stat *disk)
 {
     return VELO_READ(velo_node_at(region, index)->identity[VELO_ID_DISK].inode) == disk->st_ino;
 }
@@ -148,7 +149,7 @@ static int is_the_disks(const struct velo_region *region, uint32_t index, const 
 /* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
  * it would write for nobody, who reads it would read the past.  With the lease held across the
  * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
-static int publish_copy(struct velo_region *region, uint32_t index,
+static int publish_copy(struct velo_region *region, velo_node_id index,
                         const struct velo_snapshot *snapshot, uint64_t backing,
                         const struct stat *stat, int from, const struct stat *copied, int changed)
 {
@@ -175,7 +176,7 @@ static int publish_copy(struct velo_region *region, uint32_t index,
     return velo_finish(region, &hold, rc);
 }
 
-static int real_path(struct velo_region *region, uint32_t index, char path[PATH_MAX])
+static int real_path(struct velo_region *region, velo_node_id index, char path[PATH_MAX])
 {
     const int rc = velo_path_of(region, index, path);
     return rc < 0 ? rc : 0;
@@ -216,7 +217,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     return rc;
 }
 
-int velo_load_begin(struct velo_region *region, uint32_t index, uint64_t *token)
+int velo_load_begin(struct velo_region *region, velo_node_id index, uint64_t *token)
 {
     struct velo_snapshot snapshot;
     const int rc = velo_snapshot_take(region, index, &snapshot);
@@ -230,7 +231,7 @@ int velo_load_begin(struct velo_region *region, uint32_t index, uint64_t *token)
     return velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
-int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, int fd)
+int velo_load_end(struct velo_region *region, velo_node_id index, uint64_t token, int fd)
 {
     struct velo_snapshot snapshot;
     struct stat stat = {0}, made;
@@ -259,7 +260,7 @@ int velo_load_end(struct velo_region *region, uint32_t index, uint64_t token, in
     return rc == VELO_AGAIN ? -EALREADY : rc;
 }
 
-int velo_open_bytes(struct velo_region *region, uint32_t index)
+int velo_open_bytes(struct velo_region *region, velo_node_id index)
 {
     struct velo_snapshot snapshot;
     int rc = velo_snapshot_take(region, index, &snapshot);
@@ -287,13 +288,14 @@ int velo_open_bytes(struct velo_region *region, uint32_t index)
     return fd;
 }
 
-int velo_load(struct velo_region *region, uint32_t index)
+int velo_load(struct velo_region *region, velo_node_id index)
 {
     const struct velo_node *node = velo_node_at(region, index);
     if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD)
         return 0;
-    return region->ask == NULL ? -EIO
-                               : region->ask(region, VELO_ASK_LOAD, VELO_READ(node->home), index);
+    return region->ask == NULL
+               ? -EIO
+               : region->ask(region, VELO_ASK_LOAD, VELO_READ(node->home), index.slot);
 }
 
 int velo_fetch(struct velo_region *region, struct velo_place *place)

@@ -15,13 +15,13 @@ int velo_copy_attributes(int from, int to, const struct stat *attributes);
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
                  const struct velo_snapshot *snapshot, int truncate);
 /* COLD -> BACKED, by its shard. 0 also when it was not COLD; -errno: it cannot come back now. */
-int velo_load(struct velo_region *region, uint32_t node);
+int velo_load(struct velo_region *region, velo_node_id node);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
 int velo_fetch(struct velo_region *region, struct velo_place *place);
 
 /* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach
  * them, too. */
-int velo_has_outside_names(const struct velo_region *region, uint32_t node,
+int velo_has_outside_names(const struct velo_region *region, velo_node_id node,
                            const struct stat *disk);
 
 #endif

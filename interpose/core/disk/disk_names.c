@@ -11,8 +11,8 @@
 #include "core/tree/path.h"
 
 /* A frame of its own: few need it. */
-__attribute__((noinline)) static int probe_name_locked(struct velo_region *region, uint32_t index,
-                                                       struct stat *disk)
+__attribute__((noinline)) static int probe_name_locked(struct velo_region *region,
+                                                       velo_name_id index, struct stat *disk)
 {
     const struct velo_name *name = velo_name_at(region, index);
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
@@ -21,7 +21,8 @@ __attribute__((noinline)) static int probe_name_locked(struct velo_region *regio
     return rc < 0 ? rc : velo_lstat_with_rights_locked(region, name->parent, path, disk);
 }
 
-void velo_writer_died_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+void velo_writer_died_locked(struct velo_region *region, velo_name_id index,
+                             const struct stat *disk)
 {
     struct velo_name *name = velo_name_at(region, index);
     struct stat now;
@@ -41,16 +42,16 @@ void velo_writer_died_locked(struct velo_region *region, uint32_t index, const s
         velo_copy_lost_locked(region, name->parent, replaced);
 }
 
-void velo_copy_lost_locked(struct velo_region *region, uint32_t directory, uint64_t inode)
+void velo_copy_lost_locked(struct velo_region *region, velo_node_id directory, uint64_t inode)
 {
     const uint64_t device = velo_node_at(region, directory)->identity[VELO_ID_DISK].device;
-    const uint32_t node = inode == 0 ? 0 : velo_identity_find(region, device, inode);
-    if (node == 0 || velo_node_at(region, node)->identity[VELO_ID_DISK].inode != inode)
+    const velo_node_id node = inode == 0 ? VELO_NO_NODE : velo_identity_find(region, device, inode);
+    if (!velo_is_node(node) || velo_node_at(region, node)->identity[VELO_ID_DISK].inode != inode)
         return;
-    uint32_t index = velo_node_at(region, node)->first_name;
-    while (index != 0 && velo_name_at(region, index)->disk_inode != inode)
+    velo_name_id index = velo_node_at(region, node)->first_name;
+    while (velo_is_name(index) && velo_name_at(region, index)->disk_inode != inode)
         index = velo_name_at(region, index)->next_of_node;
-    if (index == 0) {
+    if (!velo_is_name(index)) {
         velo_identity_clear_locked(region, node, VELO_ID_DISK);
         return;
     }
@@ -71,10 +72,10 @@ __attribute__((noinline)) static int64_t disk_renamed(struct velo_region *region
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
     struct stat stat;
     const uint64_t inode = node->identity[VELO_ID_DISK].inode;
-    uint32_t index = node->first_name;
-    while (index != 0 && velo_name_at(region, index)->disk_inode != inode)
+    velo_name_id index = node->first_name;
+    while (velo_is_name(index) && velo_name_at(region, index)->disk_inode != inode)
         index = velo_name_at(region, index)->next_of_node;
-    if (index == 0)
+    if (!velo_is_name(index))
         return 0;
     const struct velo_name *name = velo_name_at(region, index);
     const size_t length = velo_name_text(region, name, text);
@@ -106,14 +107,14 @@ static int64_t kernel_renamed(struct velo_region *region, const struct velo_node
     return rc == 0 && velo_os_lstat(path, &stat) == 0 ? velo_ns(&stat.st_ctim) : 0;
 }
 
-void velo_renamed_locked(struct velo_region *region, uint32_t index)
+void velo_renamed_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     const int64_t kernel = node->type != VELO_DIRECTORY ? kernel_renamed(region, node) : 0;
     velo_set_time(region, &node->ctime_ns, kernel != 0 ? kernel : velo_stamp(region, 1));
 }
 
-void velo_ctime_advance_locked(struct velo_region *region, uint32_t index, const char *path)
+void velo_ctime_advance_locked(struct velo_region *region, velo_node_id index, const char *path)
 {
     const struct velo_node *node = velo_node_at(region, index);
     struct stat seen;
@@ -121,7 +122,7 @@ void velo_ctime_advance_locked(struct velo_region *region, uint32_t index, const
         velo_os_lstat(path, &seen);
 }
 
-void velo_lose_link_locked(struct velo_region *region, uint32_t index)
+void velo_lose_link_locked(struct velo_region *region, velo_node_id index)
 {
     const struct velo_node *node = velo_node_at(region, index);
     if (node->links > 0 || node->state == VELO_BACKED) /* or somebody may have it open still */

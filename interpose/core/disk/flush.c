@@ -19,12 +19,13 @@
 
 struct due {
     int64_t mtime_ns;
-    uint32_t node, reserved;
+    velo_node_id node;
+    uint32_t reserved;
 };
 
 static int later(const struct due *a, const struct due *b)
 {
-    return a->mtime_ns > b->mtime_ns || (a->mtime_ns == b->mtime_ns && a->node > b->node);
+    return a->mtime_ns > b->mtime_ns || (a->mtime_ns == b->mtime_ns && a->node.slot > b->node.slot);
 }
 
 /* Heapsort: in place, no worst case, and libc's qsort may call malloc. */
@@ -77,7 +78,7 @@ static size_t collect_due(struct velo_region *region, unsigned flags, struct due
 {
     size_t count = 0;
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) != VELO_REGULAR)
             continue;
@@ -112,7 +113,7 @@ static void flush_files(struct velo_region *region, unsigned flags, const struct
 }
 
 /* Under one hold: a rename that is written through in between would be set back. */
-static int flush_directory_times(struct velo_region *region, uint32_t index)
+static int flush_directory_times(struct velo_region *region, velo_node_id index)
 {
     char path[PATH_MAX];
     struct velo_node *node = velo_node_at(region, index);
@@ -131,12 +132,12 @@ static int flush_directory_times(struct velo_region *region, uint32_t index)
 static void flush_directories(struct velo_region *region, struct velo_flush_result *result)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) == VELO_DIRECTORY &&
             (VELO_READ(node->flags) & VELO_NODE_TIMES) != 0 &&
             !velo_is_watched(region, index) && /* it would be announced: the kernel's own will do */
-            !velo_is_watched(region, VELO_READ(node->parent)))
+            !velo_is_watched(region, VELO_READ_ID(node->parent)))
             result->directories += flush_directory_times(region, index) == 0;
     }
 }
@@ -146,7 +147,7 @@ static int sync_roots(struct velo_region *region)
 {
     int rc = 0;
     for (uint32_t i = 0; i < region->header->root_count; i++) {
-        if (VELO_READ(region->header->roots[i].node) == 0)
+        if (!velo_is_node(VELO_READ_ID(region->header->roots[i].node)))
             continue;
         const int fd = velo_os_open(region->header->roots[i].path, O_RDONLY | O_CLOEXEC, 0);
         if (fd < 0)
@@ -202,7 +203,7 @@ int velo_flush_cold(struct velo_region *region)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
     int rc = 0;
-    for (uint32_t index = 1; index < used && rc >= 0; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used && rc >= 0; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) != VELO_COLD ||
             VELO_READ(node->links) == 0)

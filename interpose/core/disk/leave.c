@@ -11,7 +11,7 @@
 #define EVICTIONS_MAX 100
 #define PAUSE_NS 1000000
 
-int velo_leave_memory(struct velo_region *region, uint32_t index)
+int velo_leave_memory(struct velo_region *region, velo_node_id index)
 {
     const struct velo_node *node = velo_node_at(region, index);
     int rc = velo_load(region, index); /* only what is in memory can be put */
@@ -21,7 +21,7 @@ int velo_leave_memory(struct velo_region *region, uint32_t index)
     return rc != 0 ? (rc < 0 ? rc : -EBUSY) : velo_evict(region, index);
 }
 
-int velo_evict_patiently(struct velo_region *region, uint32_t index)
+int velo_evict_patiently(struct velo_region *region, velo_node_id index)
 {
     for (int attempt = 1;; attempt++) {
         const int rc = velo_evict(region, index);

@@ -10,6 +10,6 @@ void velo_arrives(struct velo_region *region, const struct velo_place *from,
 
 /* velo_evict, of a file that will have names elsewhere: a shard that just looks at it is waited for. -EBUSY: a program
  * has it open, and it stays. */
-int velo_evict_patiently(struct velo_region *region, uint32_t index);
+int velo_evict_patiently(struct velo_region *region, velo_node_id index);
 
 #endif

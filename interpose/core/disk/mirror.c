@@ -40,7 +40,7 @@ static int mirror_bytes(int from, int to, off_t size, struct blocks *b)
     return velo_os_ftruncate(to, size);
 }
 
-static int mirror_locked(struct velo_region *region, uint32_t index, int from, int to)
+static int mirror_locked(struct velo_region *region, velo_node_id index, int from, int to)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct stat disk, memory;
@@ -63,7 +63,7 @@ static int mirror_locked(struct velo_region *region, uint32_t index, int from, i
     velo_dirty_locked(region, index); /* another version, which is on disk already */
     /* Without the undo log, which has no room for many names: who finds us killed here has a
      * version less, of which no name is on disk, so what is in memory is put again. */
-    for (uint32_t name = node->first_name; name != 0;
+    for (velo_name_id name = node->first_name; velo_is_name(name);
          name = velo_name_at(region, name)->next_of_node)
         if (velo_name_at(region, name)->disk_inode == disk.st_ino)
             VELO_INIT(velo_name_at(region, name)->disk_version, node->version);
@@ -78,7 +78,7 @@ static int mirror_locked(struct velo_region *region, uint32_t index, int from, i
 }
 
 /* Nobody may be writing it, and what is there must be what was put. */
-static int is_quiet(const struct velo_region *region, uint32_t index,
+static int is_quiet(const struct velo_region *region, velo_node_id index,
                     const struct velo_snapshot *snapshot, int fd)
 {
     const struct velo_node *node = velo_node_at(region, index);
@@ -87,7 +87,7 @@ static int is_quiet(const struct velo_region *region, uint32_t index,
            velo_on_disk(region, node) && velo_nobody_writes(fd);
 }
 
-static int begin_mirror(struct velo_region *region, uint32_t index,
+static int begin_mirror(struct velo_region *region, velo_node_id index,
                         const struct velo_snapshot *snapshot, int from, int fd, const char *path)
 {
     struct velo_hold hold;
@@ -102,7 +102,7 @@ static int begin_mirror(struct velo_region *region, uint32_t index,
     return velo_finish(region, &hold, rc);
 }
 
-int velo_mirror_disk(struct velo_region *region, uint32_t index, int dirfd, const char *text)
+int velo_mirror_disk(struct velo_region *region, velo_node_id index, int dirfd, const char *text)
 {
     struct velo_snapshot snapshot;
     char path[320];

@@ -7,6 +7,6 @@
 /* The disk's copy, `text` in `dirfd`, was changed in place from outside, and somebody has the file
  * in memory open: its bytes and attributes become the same. 0, -EBUSY (it changes in memory, too) or
  * -errno. */
-int velo_mirror_disk(struct velo_region *region, uint32_t node, int dirfd, const char *text);
+int velo_mirror_disk(struct velo_region *region, velo_node_id node, int dirfd, const char *text);
 
 #endif

@@ -43,7 +43,7 @@ static int snapshot(int dirfd, const char *path, uint64_t device_above, struct s
     return device_above != 0 && out->st_dev != device_above; /* before Linux 5.8 */
 }
 
-static void mark_locked(struct velo_region *region, uint32_t node, int is)
+static void mark_locked(struct velo_region *region, velo_node_id node, int is)
 {
     const uint32_t flags = velo_node_at(region, node)->flags;
     const uint32_t wanted = is ? flags | VELO_NODE_MOUNT : flags & ~(uint32_t)VELO_NODE_MOUNT;
@@ -55,35 +55,35 @@ static void mark_locked(struct velo_region *region, uint32_t node, int is)
 }
 
 /* A name that was never seen without: what is below is not known, nor its own identity. */
-static int enter_locked(struct velo_pass *pass, uint32_t parent, const char *text,
+static int enter_locked(struct velo_pass *pass, velo_node_id parent, const char *text,
                         const struct stat *disk)
 {
     struct velo_region *region = pass->region;
     const enum velo_type type = S_ISDIR(disk->st_mode) ? VELO_DIRECTORY : VELO_OTHER;
-    const uint32_t node = velo_node_new_locked(region, type);
-    if (node == 0)
+    const velo_node_id node = velo_node_new_locked(region, type);
+    if (!velo_is_node(node))
         return -ENOSPC;
     velo_take_stat_locked(region, node, disk);
     mark_locked(region, node, 1);
-    const uint32_t name = velo_name_enter_locked(region, parent, text, velo_length(text), node);
-    if (name == 0)
+    const velo_name_id name = velo_name_enter_locked(region, parent, text, velo_length(text), node);
+    if (!velo_is_name(name))
         return -ENOSPC;
     velo_name_disk_locked(region, name, 0, disk);
     VELO_INIT(velo_name_at(region, name)->mark, pass->mark);
     return 1;
 }
 
-static int compare_mount_locked(struct velo_pass *pass, int dirfd, uint32_t parent,
+static int compare_mount_locked(struct velo_pass *pass, int dirfd, velo_node_id parent,
                                 const char *text)
 {
     struct velo_region *region = pass->region;
     struct stat disk;
     const int is =
         snapshot(dirfd, text, velo_node_at(region, parent)->identity[VELO_ID_DISK].device, &disk);
-    const uint32_t name = velo_name_find(region, parent, text, velo_length(text));
+    const velo_name_id name = velo_name_find(region, parent, text, velo_length(text));
     if (is < 0)
         return 0;
-    if (name == 0)
+    if (!velo_is_name(name))
         return is ? enter_locked(pass, parent, text, &disk) : 0;
     mark_locked(region, velo_name_at(region, name)->node, is);
     if (is)
@@ -91,14 +91,16 @@ static int compare_mount_locked(struct velo_pass *pass, int dirfd, uint32_t pare
     return is;
 }
 
-static int is_marked(const struct velo_region *region, uint32_t parent, const char *text)
+static int is_marked(const struct velo_region *region, velo_node_id parent, const char *text)
 {
-    const uint32_t name = velo_name_find(region, parent, text, velo_length(text));
-    const uint32_t node = name == 0 ? 0 : VELO_READ(velo_name_at(region, name)->node);
-    return node != 0 && (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_MOUNT) != 0;
+    const velo_name_id name = velo_name_find(region, parent, text, velo_length(text));
+    const velo_node_id node =
+        velo_is_name(name) ? VELO_READ_ID(velo_name_at(region, name)->node) : VELO_NO_NODE;
+    return velo_is_node(node) &&
+           (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_MOUNT) != 0;
 }
 
-int velo_mounted_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text)
+int velo_mounted_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text)
 {
     struct velo_region *region = pass->region;
     struct stat disk;
@@ -139,13 +141,13 @@ int velo_mounted_root(struct velo_region *region, const struct velo_root *root)
     return is;
 }
 
-int velo_is_covered(const struct velo_region *region, uint32_t directory)
+int velo_is_covered(const struct velo_region *region, velo_node_id directory)
 {
-    for (uint32_t depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+    for (uint32_t depth = 0; velo_is_node(directory) && depth < VELO_DEPTH_MAX; depth++) {
         const struct velo_node *node = velo_node_at(region, directory);
         if ((VELO_READ(node->flags) & (VELO_NODE_MOUNT | VELO_NODE_RETIRED)) != 0)
             return 1;
-        directory = VELO_READ(node->parent);
+        directory = VELO_READ_ID(node->parent);
     }
     return 0;
 }

@@ -7,12 +7,12 @@
 
 /* mounted.c: something is mounted at this name: it is the kernel's, with all below it, and 1 is the
  * answer. 0: nothing is, perhaps no more; or -ENOSPC. */
-int velo_mounted_name(struct velo_pass *pass, int dirfd, uint32_t parent, const char *text);
+int velo_mounted_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text);
 /* The same of a hosted directory itself, also when it cannot be written. */
 int velo_mounted_root(struct velo_region *region, const struct velo_root *root);
 /* Nobody can write on the file system of `path`. */
 int velo_is_read_only(const char *path);
 /* The directory, or one above it, has something mounted on it. */
-int velo_is_covered(const struct velo_region *region, uint32_t directory);
+int velo_is_covered(const struct velo_region *region, velo_node_id directory);
 
 #endif

@@ -233,7 +233,7 @@ static struct found snapshot(const struct velo_region *region, const char *path,
     if (path != NULL)
         scan_for_path(mounts, path, length, view, &found);
     for (uint32_t i = 0; i < VELO_READ(header->root_count) && i < VELO_ROOTS_MAX; i++)
-        if (VELO_READ(header->roots[i].node) != 0)
+        if (velo_is_node(VELO_READ_ID(header->roots[i].node)))
             scan_for_path(mounts, header->roots[i].path, header->roots[i].length, view, &found);
     velo_mounts_free(mounts);
     return found;

@@ -8,17 +8,18 @@
 #include "writeback.h"
 
 struct waiting {
-    uint32_t node, parent;
+    velo_node_id node, parent;
 };
 
 /* What waits below `top`, by a walk of its names; at most `room` of them. */
-static uint32_t collect_locked(const struct velo_region *region, uint32_t top, struct waiting *out,
-                               uint32_t room)
+static uint32_t collect_locked(const struct velo_region *region, velo_node_id top,
+                               struct waiting *out, uint32_t room)
 {
-    uint32_t count = 0, directory = top;
-    uint32_t at = velo_node_at(region, top)->first_entry;
-    while (count < room && (at != 0 || directory != top)) {
-        if (at == 0) { /* up again, to what follows */
+    velo_node_id directory = top;
+    uint32_t count = 0;
+    velo_name_id at = velo_node_at(region, top)->first_entry;
+    while (count < room && (velo_is_name(at) || !velo_same_node(directory, top))) {
+        if (!velo_is_name(at)) { /* up again, to what follows */
             const struct velo_name *above =
                 velo_name_at(region, velo_node_at(region, directory)->first_name);
             directory = above->parent;
@@ -33,7 +34,7 @@ static uint32_t collect_locked(const struct velo_region *region, uint32_t top, s
             at = node->first_entry;
         } else if (node->type == VELO_REGULAR && node->state != VELO_DISK &&
                    name->disk_version != node->version) {
-            out[count++] = (struct waiting){(uint32_t)(node - velo_node_at(region, 0)), directory};
+            out[count++] = (struct waiting){velo_node_id_of(region, node), directory};
         }
     }
     return count;
@@ -41,10 +42,10 @@ static uint32_t collect_locked(const struct velo_region *region, uint32_t top, s
 
 static void writeback_all(struct velo_region *region, const struct waiting *all, uint32_t count)
 {
-    uint32_t known = 0;
+    velo_node_id known = VELO_NO_NODE;
     int has_tether = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (all[i].parent != known) {
+        if (!velo_same_node(all[i].parent, known)) {
             const int fd = velo_tethered(region, all[i].parent);
             has_tether = fd >= 0;
             known = all[i].parent;
@@ -56,7 +57,7 @@ static void writeback_all(struct velo_region *region, const struct waiting *all,
     }
 }
 
-void velo_flush_tethered(struct velo_region *region, uint32_t directory)
+void velo_flush_tethered(struct velo_region *region, velo_node_id directory)
 {
     const uint32_t room = VELO_READ(region->header->names.used);
     const size_t bytes = ((size_t)room + 1) * sizeof(struct waiting);
@@ -73,13 +74,15 @@ void velo_flush_tethered(struct velo_region *region, uint32_t directory)
     velo_os_unmap(at, bytes);
 }
 
-void velo_forget_moved(struct velo_region *region, uint32_t parent, const char *text, size_t length)
+void velo_forget_moved(struct velo_region *region, velo_node_id parent, const char *text,
+                       size_t length)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const uint32_t name = velo_name_find(region, parent, text, length);
-    const uint32_t node = name == 0 ? 0 : velo_name_at(region, name)->node;
-    const int is_directory = node != 0 && velo_node_at(region, node)->type == VELO_DIRECTORY;
+    const velo_name_id name = velo_name_find(region, parent, text, length);
+    const velo_node_id node = velo_is_name(name) ? velo_name_at(region, name)->node : VELO_NO_NODE;
+    const int is_directory =
+        velo_is_node(node) && velo_node_at(region, node)->type == VELO_DIRECTORY;
     velo_commit(region, &hold);
     if (is_directory)
         velo_flush_tethered(region, node);

@@ -6,9 +6,9 @@
 
 /* Put what waits below `directory`, which is no more at its path, to where an outsider moved it. What
  * he removed stays as it is. */
-void velo_flush_tethered(struct velo_region *region, uint32_t directory);
+void velo_flush_tethered(struct velo_region *region, velo_node_id directory);
 /* Forget the name and all below it, as velo_forget; what waits there, and was only moved, is put first. */
-void velo_forget_moved(struct velo_region *region, uint32_t parent, const char *text,
+void velo_forget_moved(struct velo_region *region, velo_node_id parent, const char *text,
                        size_t length);
 
 #endif

@@ -29,7 +29,7 @@ struct velo_pass {
     uint32_t head, tail;
     char path[PATH_MAX], target[PATH_MAX];
     _Alignas(8) char dents[VELO_DENTS_BYTES];
-    uint32_t queue[VELO_QUEUE_MAX];
+    velo_node_id queue[VELO_QUEUE_MAX];
 };
 
 #endif

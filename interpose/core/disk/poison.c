@@ -27,7 +27,7 @@ static int poison_at(const struct velo_name *name, const char *path)
     return velo_os_mknod(path, S_IFSOCK, 0);
 }
 
-static void record(struct velo_region *region, uint32_t index, const char *path)
+static void record(struct velo_region *region, velo_name_id index, const char *path)
 {
     struct velo_name *name = velo_name_at(region, index);
     struct stat disk;
@@ -40,7 +40,7 @@ static void record(struct velo_region *region, uint32_t index, const char *path)
     VELO_INIT(name->flags, (uint8_t)(VELO_NAME_ON_DISK | VELO_NAME_POISON));
 }
 
-static void poison_name_locked(struct velo_region *region, uint32_t index)
+static void poison_name_locked(struct velo_region *region, velo_name_id index)
 {
     struct velo_name *name = velo_name_at(region, index);
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
@@ -51,7 +51,7 @@ static void poison_name_locked(struct velo_region *region, uint32_t index)
         return;
     const uint64_t replaced = name->disk_inode;
     VELO_INIT(name->disk_version, 0);
-    velo_disk_step_locked(region, name->parent, 0);
+    velo_disk_step_locked(region, name->parent, VELO_NO_NODE);
     if (poison_at(name, path) != 0)
         return;
     record(region, index, path);
@@ -59,12 +59,12 @@ static void poison_name_locked(struct velo_region *region, uint32_t index)
         velo_copy_lost_locked(region, name->parent, replaced);
 }
 
-void velo_poison_set_locked(struct velo_region *region, uint32_t node)
+void velo_poison_set_locked(struct velo_region *region, velo_node_id node)
 {
     const struct velo_node *file = velo_node_at(region, node);
     if (region->header->poison == 0 || file->type != VELO_REGULAR || file->state != VELO_BACKED)
         return;
-    for (uint32_t index = file->first_name; index != 0;
+    for (velo_name_id index = file->first_name; velo_is_name(index);
          index = velo_name_at(region, index)->next_of_node)
         poison_name_locked(region, index);
 }

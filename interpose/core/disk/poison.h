@@ -13,6 +13,6 @@
 
 /* After a change of `node`, or a new name for it: its names on disk become poison. Nothing happens
  * in an arena without the option, or to a file that is not in memory. */
-void velo_poison_set_locked(struct velo_region *region, uint32_t node);
+void velo_poison_set_locked(struct velo_region *region, velo_node_id node);
 
 #endif

@@ -46,7 +46,7 @@ static void pass_free(struct velo_pass *pass)
 
 /* ---- one directory --------------------------------------------------------------------------- */
 
-static int vanished_locked(struct velo_pass *pass, int dirfd, uint32_t index)
+static int vanished_locked(struct velo_pass *pass, int dirfd, velo_name_id index)
 {
     struct velo_name *name = velo_name_at(pass->region, index);
     char text[VELO_NAME_MAX + 1];
@@ -59,7 +59,7 @@ static int vanished_locked(struct velo_pass *pass, int dirfd, uint32_t index)
 }
 
 /* Take out names that the disk had and has no more. Returns 1 to be called again. */
-static int drop_vanished(struct velo_pass *pass, int dirfd, uint32_t directory)
+static int drop_vanished(struct velo_pass *pass, int dirfd, velo_node_id directory)
 {
     struct velo_region *region = pass->region;
     char tree[VELO_NAME_MAX + 1];
@@ -67,9 +67,9 @@ static int drop_vanished(struct velo_pass *pass, int dirfd, uint32_t directory)
     int removed = 0;
     struct velo_hold hold;
     velo_begin(region, &hold);
-    uint32_t next = velo_node_at(region, directory)->first_entry;
-    while (next != 0 && removed < REMOVALS_A_LOCK && tree_length == 0) {
-        const uint32_t index = next;
+    velo_name_id next = velo_node_at(region, directory)->first_entry;
+    while (velo_is_name(next) && removed < REMOVALS_A_LOCK && tree_length == 0) {
+        const velo_name_id index = next;
         next = velo_name_at(region, index)->next_entry;
         if (!vanished_locked(pass, dirfd, index))
             continue;
@@ -88,7 +88,7 @@ static int drop_vanished(struct velo_pass *pass, int dirfd, uint32_t directory)
     return removed != 0;
 }
 
-static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
+static int scan_names(struct velo_pass *pass, int dirfd, velo_node_id directory)
 {
     struct velo_region *region = pass->region;
     for (;;) {
@@ -112,7 +112,7 @@ static int scan_names(struct velo_pass *pass, int dirfd, uint32_t directory)
 }
 
 /* The directory itself, or what an outsider has put in its place. */
-static int open_to_search(struct velo_pass *pass, uint32_t directory)
+static int open_to_search(struct velo_pass *pass, velo_node_id directory)
 {
     const int fd = velo_open_at_path(pass->region, directory);
     if (fd != -ESTALE || velo_path_of(pass->region, directory, pass->path) < 0)
@@ -121,17 +121,18 @@ static int open_to_search(struct velo_pass *pass, uint32_t directory)
 }
 
 /* The first that may go, from here up: below it all must be as the disk has it. */
-static int retire_some(struct velo_pass *pass, uint32_t directory)
+static int retire_some(struct velo_pass *pass, velo_node_id directory)
 {
     int rc = -ENOSPC;
-    for (uint32_t depth = 0; rc != 0 && directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+    for (uint32_t depth = 0; rc != 0 && velo_is_node(directory) && depth < VELO_DEPTH_MAX;
+         depth++) {
         rc = velo_retire_found(pass->region, directory);
-        directory = VELO_READ(velo_node_at(pass->region, directory)->parent);
+        directory = VELO_READ_ID(velo_node_at(pass->region, directory)->parent);
     }
     return rc;
 }
 
-static int scan_directory(struct velo_pass *pass, uint32_t directory)
+static int scan_directory(struct velo_pass *pass, velo_node_id directory)
 {
     struct velo_region *region = pass->region;
     if (velo_is_covered(region, directory) || velo_path_of(region, directory, pass->path) < 0)
@@ -159,16 +160,17 @@ static int run(struct velo_pass *pass)
     return rc;
 }
 
-int velo_stale_locked(struct velo_region *region, uint32_t directory)
+int velo_stale_locked(struct velo_region *region, velo_node_id directory)
 {
     struct velo_node *node = velo_node_at(region, directory);
-    if (directory == 0 || node->type != VELO_DIRECTORY || (node->flags & VELO_NODE_STALE) != 0)
+    if (!velo_is_node(directory) || node->type != VELO_DIRECTORY ||
+        (node->flags & VELO_NODE_STALE) != 0)
         return 0;
     velo_set32(region, &node->flags, node->flags | VELO_NODE_STALE);
     return 1;
 }
 
-void velo_stale(struct velo_region *region, uint32_t directory)
+void velo_stale(struct velo_region *region, velo_node_id directory)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -178,7 +180,7 @@ void velo_stale(struct velo_region *region, uint32_t directory)
 
 /* After the look, so that nobody who is killed looking takes the mark away; and not when somebody
  * else was killed meanwhile, perhaps in this very directory. */
-void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t recoveries)
+void velo_not_stale(struct velo_region *region, velo_node_id directory, uint64_t recoveries)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -188,7 +190,7 @@ void velo_not_stale(struct velo_region *region, uint32_t directory, uint64_t rec
     velo_commit(region, &hold);
 }
 
-int velo_directory_refresh(struct velo_region *region, uint32_t directory)
+int velo_directory_refresh(struct velo_region *region, velo_node_id directory)
 {
     struct velo_pass *pass = pass_new(region, 0);
     if (pass == NULL)
@@ -202,7 +204,7 @@ int velo_directory_refresh(struct velo_region *region, uint32_t directory)
     return rc;
 }
 
-int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char *text,
+int velo_take_from_disk(struct velo_region *region, velo_node_id parent, const char *text,
                         size_t length)
 {
     char name[VELO_NAME_MAX + 1];
@@ -228,7 +230,7 @@ int velo_take_from_disk(struct velo_region *region, uint32_t parent, const char 
     return rc < 0 ? rc : 0;
 }
 
-int velo_tree_take_in(struct velo_region *region, uint32_t directory)
+int velo_tree_take_in(struct velo_region *region, velo_node_id directory)
 {
     struct velo_pass *pass = pass_new(region, 1);
     if (pass == NULL)
@@ -242,7 +244,7 @@ int velo_tree_take_in(struct velo_region *region, uint32_t directory)
 /* ---- everything ------------------------------------------------------------------------------ */
 
 /* What stands at the path of a root is not the directory that has a tether. */
-static int is_another(const struct velo_region *region, uint32_t root, const struct stat *disk)
+static int is_another(const struct velo_region *region, velo_node_id root, const struct stat *disk)
 {
     const struct velo_node *node = velo_node_at(region, root);
     return atomic_load(&node->tether) != 0 && (node->identity[VELO_ID_DISK].inode != disk->st_ino ||
@@ -283,7 +285,7 @@ static int reconcile_root(struct velo_pass *pass, uint32_t slot)
     return run(pass);
 }
 
-static void root_lost(struct velo_region *region, uint32_t node)
+static void root_lost(struct velo_region *region, velo_node_id node)
 {
     const uint32_t slot = VELO_READ(velo_node_at(region, node)->root_slot);
     struct velo_pass *pass = slot == 0 || slot > VELO_ROOTS_MAX ? NULL : pass_new(region, 0);
@@ -294,19 +296,19 @@ static void root_lost(struct velo_region *region, uint32_t node)
 }
 
 /* The topmost that is lost decides: what is below it went along. */
-void velo_directory_lost(struct velo_region *region, uint32_t directory)
+void velo_directory_lost(struct velo_region *region, velo_node_id directory)
 {
-    uint32_t top = directory;
-    for (uint32_t depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+    velo_node_id top = directory;
+    for (uint32_t depth = 0; velo_is_node(directory) && depth < VELO_DEPTH_MAX; depth++) {
         const int fd = velo_open_directory(region, directory);
         if (fd >= 0)
             velo_os_close(fd);
         if (fd == -ESTALE)
             top = directory;
-        directory = VELO_READ(velo_node_at(region, directory)->parent);
+        directory = VELO_READ_ID(velo_node_at(region, directory)->parent);
     }
-    const uint32_t above = VELO_READ(velo_node_at(region, top)->parent);
-    if (above != 0)
+    const velo_node_id above = VELO_READ_ID(velo_node_at(region, top)->parent);
+    if (velo_is_node(above))
         velo_directory_refresh(region, above);
     else
         root_lost(region, top);
@@ -318,8 +320,8 @@ int velo_lost_roots(struct velo_region *region, int forget)
     struct stat disk;
     for (uint32_t i = 0; i < region->header->root_count; i++) {
         const struct velo_root *root = &region->header->roots[i];
-        const uint32_t node = VELO_READ(root->node);
-        if (node == 0 || is_lost(region, root, &disk) <= 0)
+        const velo_node_id node = VELO_READ_ID(root->node);
+        if (!velo_is_node(node) || is_lost(region, root, &disk) <= 0)
             continue;
         count++;
         if (forget)
@@ -342,7 +344,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     int rc = velo_flush_lock_take(region, VELO_FLUSH_LOCK_PATIENCE_MS);
     if (rc == 0) {
         for (uint32_t i = 0; i < region->header->root_count && rc == 0; i++)
-            if (region->header->roots[i].node != 0)
+            if (velo_is_node(region->header->roots[i].node))
                 rc = reconcile_root(pass, i);
         velo_flush_lock_leave(region);
     }

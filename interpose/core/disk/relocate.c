@@ -39,16 +39,16 @@ static int only_description(int fd)
 static int all_on_disk_locked(struct velo_region *region, const struct velo_node *node,
                               const struct stat *disk)
 {
-    for (uint32_t name = node->first_name; name != 0;
+    for (velo_name_id name = node->first_name; velo_is_name(name);
          name = velo_name_at(region, name)->next_of_node) {
         const struct velo_name *entry = velo_name_at(region, name);
         if ((entry->flags & VELO_NAME_ON_DISK) == 0 || entry->disk_inode != disk->st_ino)
             return 0;
     }
-    return node->first_name != 0;
+    return velo_is_name(node->first_name);
 }
 
-static int relocate_locked(struct velo_region *region, uint32_t index,
+static int relocate_locked(struct velo_region *region, velo_node_id index,
                            const struct velo_snapshot *snapshot, int fd, const struct stat *memory,
                            const struct stat *disk)
 {
@@ -60,7 +60,7 @@ static int relocate_locked(struct velo_region *region, uint32_t index,
     velo_readers_wait(region); /* who opened it before is seen; who does from now on looks again */
     if (!all_on_disk_locked(region, node, disk) || !only_description(fd))
         return -EBUSY;
-    for (uint32_t name = node->first_name; name != 0;
+    for (velo_name_id name = node->first_name; velo_is_name(name);
          name = velo_name_at(region, name)->next_of_node)
         velo_name_disk_locked(region, name, node->version, disk);
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
@@ -79,7 +79,7 @@ static int relocate_locked(struct velo_region *region, uint32_t index,
 /* ---- files without a name -------------------------------------------------------------------- */
 
 /* A file without a name on the disk of the last one, with fd's flags. */
-static int open_unnamed(struct velo_region *region, uint32_t index, int fd)
+static int open_unnamed(struct velo_region *region, velo_node_id index, int fd)
 {
     char path[PATH_MAX];
     const int linkable = (VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_LINKABLE) != 0;
@@ -93,7 +93,7 @@ static int open_unnamed(struct velo_region *region, uint32_t index, int fd)
     return velo_os_open(path, (int)flags | O_TMPFILE | O_CLOEXEC | (linkable ? 0 : O_EXCL), 0600);
 }
 
-static int copy_unnamed(struct velo_region *region, uint32_t index, uint64_t backing, int to)
+static int copy_unnamed(struct velo_region *region, velo_node_id index, uint64_t backing, int to)
 {
     char path[320];
     struct stat stat;
@@ -111,7 +111,7 @@ static int copy_unnamed(struct velo_region *region, uint32_t index, uint64_t bac
 }
 
 /* To us it is a file like any other from then on: none of ours. */
-static int forget_locked(struct velo_region *region, uint32_t index,
+static int forget_locked(struct velo_region *region, velo_node_id index,
                          const struct velo_snapshot *snapshot, int fd, const struct stat *before)
 {
     const struct velo_node *node = velo_node_at(region, index);
@@ -126,7 +126,7 @@ static int forget_locked(struct velo_region *region, uint32_t index,
     return 0;
 }
 
-static int relocate_unnamed(struct velo_region *region, uint32_t index,
+static int relocate_unnamed(struct velo_region *region, velo_node_id index,
                             const struct velo_snapshot *snapshot, int fd)
 {
     struct stat before;
@@ -155,7 +155,7 @@ static int relocate_unnamed(struct velo_region *region, uint32_t index,
 /* ---- files with a name ----------------------------------------------------------------------- */
 
 /* What was put was the file, to the letter; but the caller writes on, and in memory. */
-static void still_written(struct velo_region *region, uint32_t index, uint32_t generation)
+static void still_written(struct velo_region *region, velo_node_id index, uint32_t generation)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -166,7 +166,7 @@ static void still_written(struct velo_region *region, uint32_t index, uint32_t g
 }
 
 /* A descriptor of the file on disk, and the node is DISK; or -errno, and all names may say that the disk has it. */
-static int relocate_named(struct velo_region *region, uint32_t index,
+static int relocate_named(struct velo_region *region, velo_node_id index,
                           const struct velo_snapshot *snapshot, int fd)
 {
     struct stat before, memory, disk;
@@ -200,7 +200,7 @@ static int relocate_named(struct velo_region *region, uint32_t index,
     return rc != 0 ? rc : to;
 }
 
-int velo_relocate(struct velo_region *region, uint32_t index, int fd)
+int velo_relocate(struct velo_region *region, velo_node_id index, int fd)
 {
     struct velo_snapshot snapshot;
     char path[320];
@@ -222,11 +222,11 @@ int velo_relocate(struct velo_region *region, uint32_t index, int fd)
     velo_backing_path(region, snapshot.backing, path);
     velo_os_unlink(path);
     velo_escape(region, VELO_ESCAPE_DIRECT);
-    VELO_TRACE(region, RELOCATED, index, 0);
+    VELO_TRACE(region, RELOCATED, index.slot, 0);
     return to;
 }
 
-int velo_reopen(struct velo_region *region, uint32_t node, int flags)
+int velo_reopen(struct velo_region *region, velo_node_id node, int flags)
 {
     int fd = -EBUSY;
     flags = (flags & STATUS_FLAGS & ~O_NOFOLLOW) | O_CLOEXEC;
@@ -252,7 +252,7 @@ int velo_reopen(struct velo_region *region, uint32_t node, int flags)
     return fd;
 }
 
-void velo_stays_on_disk(struct velo_region *region, uint32_t index)
+void velo_stays_on_disk(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_hold hold;

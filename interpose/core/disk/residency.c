@@ -18,7 +18,7 @@ static int goes_unseen(const struct velo_region *region, const struct velo_place
 }
 
 enum velo_residency velo_residency_of_new(struct velo_region *region,
-                                          const struct velo_place *place, uint32_t directory,
+                                          const struct velo_place *place, velo_node_id directory,
                                           int flags)
 {
     if (velo_is_watched(region, directory))

@@ -20,7 +20,7 @@ enum velo_residency {
 
 /* Of a regular file that is made in `directory`, with open's flags; may wait for space. */
 enum velo_residency velo_residency_of_new(struct velo_region *region,
-                                          const struct velo_place *place, uint32_t directory,
+                                          const struct velo_place *place, velo_node_id directory,
                                           int flags);
 /* Of one that is there, in memory or on disk, and is opened to be written. */
 enum velo_residency velo_residency_to_write(struct velo_region *region,

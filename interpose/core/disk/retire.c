@@ -45,24 +45,25 @@ int velo_names_are_scarce(const struct velo_region *region)
            is_scarce(&header->chunks, may_grow);
 }
 
-static int is_below(const struct velo_region *region, uint32_t directory, uint32_t above)
+static int is_below(const struct velo_region *region, velo_node_id directory, velo_node_id above)
 {
-    for (uint32_t depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
-        if (directory == above)
+    for (uint32_t depth = 0; velo_is_node(directory) && depth < VELO_DEPTH_MAX; depth++) {
+        if (velo_same_node(directory, above))
             return 1;
-        const uint32_t name = VELO_READ(velo_node_at(region, directory)->first_name);
-        directory = name == 0 ? 0 : VELO_READ(velo_name_at(region, name)->parent);
+        const velo_name_id name = VELO_READ_ID(velo_node_at(region, directory)->first_name);
+        directory =
+            velo_is_name(name) ? VELO_READ_ID(velo_name_at(region, name)->parent) : VELO_NO_NODE;
     }
     return 0;
 }
 
-int velo_lies_in(const struct velo_region *region, const struct velo_node *node, uint32_t above)
+int velo_lies_in(const struct velo_region *region, const struct velo_node *node, velo_node_id above)
 {
-    uint32_t name = VELO_READ(node->first_name);
-    for (uint32_t steps = 0; name != 0 && steps < NAMES_MAX; steps++) {
-        if (is_below(region, VELO_READ(velo_name_at(region, name)->parent), above))
+    velo_name_id name = VELO_READ_ID(node->first_name);
+    for (uint32_t steps = 0; velo_is_name(name) && steps < NAMES_MAX; steps++) {
+        if (is_below(region, VELO_READ_ID(velo_name_at(region, name)->parent), above))
             return 1;
-        name = VELO_READ(velo_name_at(region, name)->next_of_node);
+        name = VELO_READ_ID(velo_name_at(region, name)->next_of_node);
     }
     return 0;
 }
@@ -87,49 +88,50 @@ static int has_to_be_marked(const struct velo_node *node)
 
 struct walk {
     struct velo_region *region;
-    uint32_t top,
-        at; /* `at`: the name before which the walk stands; 0: at the end of its directory */
-    uint32_t directory;
+    velo_node_id top;
+    velo_node_id directory;
+    velo_name_id at; /* the name before which the walk stands; none: at the end of its directory */
 };
 
-static struct walk walk_below(struct velo_region *region, uint32_t top)
+static struct walk walk_below(struct velo_region *region, velo_node_id top)
 {
-    return (struct walk){region, top, velo_node_at(region, top)->first_entry, top};
+    return (struct walk){region, top, top, velo_node_at(region, top)->first_entry};
 }
 
 /* The next name, a directory's after all that is below it; 0: there is none. The walk goes on when it is
  * removed. */
-static uint32_t walk_next(struct walk *walk)
+static velo_name_id walk_next(struct walk *walk)
 {
     struct velo_region *region = walk->region;
     const struct velo_node *node;
-    while (walk->at != 0) { /* down */
+    while (velo_is_name(walk->at)) { /* down */
         const struct velo_name *name = velo_name_at(region, walk->at);
         node = velo_node_at(region, name->node);
-        if (node->type != VELO_DIRECTORY || node->first_entry == 0) {
-            const uint32_t found = walk->at;
+        if (node->type != VELO_DIRECTORY || !velo_is_name(node->first_entry)) {
+            const velo_name_id found = walk->at;
             walk->at = name->next_entry;
             return found;
         }
         walk->directory = name->node;
         walk->at = node->first_entry;
     }
-    if (walk->directory == walk->top)
-        return 0;
-    const uint32_t above = velo_node_at(region, walk->directory)->first_name; /* up */
+    if (velo_same_node(walk->directory, walk->top))
+        return VELO_NO_NAME;
+    const velo_name_id above = velo_node_at(region, walk->directory)->first_name; /* up */
     walk->directory = velo_name_at(region, above)->parent;
     walk->at = velo_name_at(region, above)->next_entry;
     return above;
 }
 
 /* MORE: some were marked, others remain to be. */
-static int retire_locked(struct velo_region *region, uint32_t directory)
+static int retire_locked(struct velo_region *region, velo_node_id directory)
 {
     struct velo_node *top = velo_node_at(region, directory);
     if (top->type != VELO_DIRECTORY || !may_retire(region, top))
         return -EBUSY;
     struct walk walk = walk_below(region, directory);
-    for (uint32_t name, marked = 0; (name = walk_next(&walk)) != 0;) {
+    uint32_t marked = 0;
+    for (velo_name_id name; velo_is_name(name = walk_next(&walk));) {
         struct velo_node *node = velo_node_at(region, velo_name_at(region, name)->node);
         if (!may_retire(region, node))
             return -EBUSY;
@@ -146,16 +148,17 @@ static int retire_locked(struct velo_region *region, uint32_t directory)
 }
 
 /* Some names less, in one hold. 0: what is left stays. */
-static int forget_some(struct velo_region *region, uint32_t directory)
+static int forget_some(struct velo_region *region, velo_node_id directory)
 {
     struct velo_hold hold;
     unsigned forgotten = 0;
     velo_begin(region, &hold);
     struct walk walk = walk_below(region, directory);
-    for (uint32_t name; forgotten < FORGOTTEN_AT_ONCE && (name = walk_next(&walk)) != 0;) {
-        const uint32_t index = velo_name_at(region, name)->node;
+    for (velo_name_id name;
+         forgotten < FORGOTTEN_AT_ONCE && velo_is_name(name = walk_next(&walk));) {
+        const velo_node_id index = velo_name_at(region, name)->node;
         const struct velo_node *node = velo_node_at(region, index);
-        if (node->first_entry != 0 || !may_retire(region, node))
+        if (velo_is_name(node->first_entry) || !may_retire(region, node))
             continue;
         velo_name_remove_locked(region, name);
         if (node->links == 0)
@@ -168,13 +171,13 @@ static int forget_some(struct velo_region *region, uint32_t directory)
 
 /* No path leads to them any more, and whoever came along before is turned back (velo_is_retired). What is not
  * as the disk has it all the same, such as a name that was linked there, stays until it is put. */
-static void forget_below(struct velo_region *region, uint32_t directory)
+static void forget_below(struct velo_region *region, velo_node_id directory)
 {
     while (forget_some(region, directory)) {
     }
 }
 
-int velo_retire_found(struct velo_region *region, uint32_t directory)
+int velo_retire_found(struct velo_region *region, velo_node_id directory)
 {
     struct velo_hold hold;
     int rc;
@@ -184,7 +187,7 @@ int velo_retire_found(struct velo_region *region, uint32_t directory)
     } while (rc == MORE);
     if (rc != 0)
         return -ENOSPC;
-    VELO_TRACE(region, RETIRED, directory, 0);
+    VELO_TRACE(region, RETIRED, directory.slot, 0);
     forget_below(region, directory);
     return 0;
 }

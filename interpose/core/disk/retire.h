@@ -8,9 +8,9 @@
 int velo_names_are_scarce(const struct velo_region *region);
 /* Is the node somewhere below the directory? */
 int velo_lies_in(const struct velo_region *region, const struct velo_node *node,
-                 uint32_t directory);
+                 velo_node_id directory);
 /* Forget what is below `directory`, which the kernel answers for from then on: 0. -ENOSPC: something there is not
  * as the disk has it, or is watched. */
-int velo_retire_found(struct velo_region *region, uint32_t directory);
+int velo_retire_found(struct velo_region *region, velo_node_id directory);
 
 #endif

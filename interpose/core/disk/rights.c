@@ -20,16 +20,17 @@
 /* ---- directories ----------------------------------------------------------------------------- */
 
 struct chain { /* from the directory itself up to the hosted root */
-    uint32_t directories[CHAIN_MAX], count;
+    velo_node_id directories[CHAIN_MAX];
+    uint32_t count;
     mode_t last; /* rights wanted on the directory itself; on those above: to search */
 };
 
-static void collect(const struct velo_region *region, uint32_t directory, mode_t last,
+static void collect(const struct velo_region *region, velo_node_id directory, mode_t last,
                     struct chain *chain)
 {
     chain->count = 0;
     chain->last = last;
-    for (; directory != 0 && chain->count < CHAIN_MAX;
+    for (; velo_is_node(directory) && chain->count < CHAIN_MAX;
          directory = velo_node_at(region, directory)->parent)
         chain->directories[chain->count++] = directory;
 }
@@ -113,8 +114,8 @@ static int open_directory(const struct step *s)
 }
 
 /* `second`: another directory that the step goes through, or 0. */
-static int with_rights_locked(struct velo_region *region, uint32_t directory, uint32_t second,
-                              mode_t rights, int (*do_it)(const struct step *),
+static int with_rights_locked(struct velo_region *region, velo_node_id directory,
+                              velo_node_id second, mode_t rights, int (*do_it)(const struct step *),
                               const struct step *s)
 {
     struct chain first, other;
@@ -128,12 +129,12 @@ static int with_rights_locked(struct velo_region *region, uint32_t directory, ui
     tighten(region, &other);
     give_rights(region, &first); /* they may have directories in common */
     tighten(region, &first);
-    atomic_store(&region->header->with_rights, 0);
-    atomic_store(&region->header->with_rights_other, 0);
+    atomic_store(&region->header->with_rights, VELO_NO_NODE);
+    atomic_store(&region->header->with_rights_other, VELO_NO_NODE);
     return rc;
 }
 
-static int with_rights(struct velo_region *region, uint32_t directory, uint32_t second,
+static int with_rights(struct velo_region *region, velo_node_id directory, velo_node_id second,
                        mode_t rights, int (*do_it)(const struct step *), const struct step *s)
 {
     const int rc = do_it(s);
@@ -146,14 +147,14 @@ static int with_rights(struct velo_region *region, uint32_t directory, uint32_t 
     return with;
 }
 
-int velo_open_with_rights(struct velo_region *region, uint32_t directory, const char *path)
+int velo_open_with_rights(struct velo_region *region, velo_node_id directory, const char *path)
 {
-    return with_rights(region, directory, 0, MAY_SEARCH, open_directory,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_SEARCH, open_directory,
                        &(struct step){.name = path});
 }
 
 /* A frame of its own: the caller may have a small stack. */
-__attribute__((noinline)) static int open_once(struct velo_region *region, uint32_t directory)
+__attribute__((noinline)) static int open_once(struct velo_region *region, velo_node_id directory)
 {
     char path[PATH_MAX];
     const int rc = velo_path_of(region, directory, path);
@@ -166,13 +167,13 @@ __attribute__((noinline)) static int open_once(struct velo_region *region, uint3
     return -ESTALE;
 }
 
-int velo_open_directory(struct velo_region *region, uint32_t directory)
+int velo_open_directory(struct velo_region *region, velo_node_id directory)
 {
     const int fd = velo_tethered(region, directory);
     return fd == -ENOENT ? velo_open_at_path(region, directory) : fd;
 }
 
-int velo_open_at_path(struct velo_region *region, uint32_t directory)
+int velo_open_at_path(struct velo_region *region, velo_node_id directory)
 {
     int fd = -ESTALE;
     for (int attempt = 0; attempt < OPEN_ATTEMPTS && fd == -ESTALE; attempt++)
@@ -194,9 +195,9 @@ static int open_tmpfile(const struct step *s)
     return velo_os_open(s->name, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
-int velo_tmpfile_with_rights(struct velo_region *region, uint32_t directory, const char *path)
+int velo_tmpfile_with_rights(struct velo_region *region, velo_node_id directory, const char *path)
 {
-    return with_rights(region, directory, 0, MAY_CHANGE, open_tmpfile,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_CHANGE, open_tmpfile,
                        &(struct step){.name = path});
 }
 
@@ -205,50 +206,50 @@ static int open_name(const struct step *s)
     return velo_os_openat(s->dirfd, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
-int velo_probe_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_probe_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                            const char *name)
 {
-    return with_rights(region, directory, 0, MAY_SEARCH, open_name,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_SEARCH, open_name,
                        &(struct step){.dirfd = dirfd, .name = name});
 }
 
-int velo_create_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_create_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                             const char *name)
 {
-    return with_rights(region, directory, 0, MAY_CHANGE, create,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_CHANGE, create,
                        &(struct step){.dirfd = dirfd, .name = name});
 }
 
-int velo_create_unnamed_with_rights(struct velo_region *region, uint32_t directory, int dirfd)
+int velo_create_unnamed_with_rights(struct velo_region *region, velo_node_id directory, int dirfd)
 {
-    return with_rights(region, directory, 0, MAY_CHANGE, create_unnamed,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_CHANGE, create_unnamed,
                        &(struct step){.dirfd = dirfd});
 }
 
-int velo_name_with_rights(struct velo_region *region, uint32_t directory, int fd, int dirfd,
+int velo_name_with_rights(struct velo_region *region, velo_node_id directory, int fd, int dirfd,
                           const char *name)
 {
     char path[21 + VELO_DECIMAL_MAX] = "/proc/thread-self/fd/"; /* right in each PID namespace */
     velo_write_decimal(path + 21, (uint64_t)fd);
-    return with_rights(region, directory, 0, MAY_CHANGE, name_unnamed,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_CHANGE, name_unnamed,
                        &(struct step){.dirfd = dirfd, .name = name, .other = path});
 }
 
-int velo_unlink_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_unlink_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                             const char *name)
 {
-    return with_rights(region, directory, 0, MAY_CHANGE, remove_name,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_CHANGE, remove_name,
                        &(struct step){.dirfd = dirfd, .name = name});
 }
 
-int velo_rename_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_rename_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                             const char *from, const char *to)
 {
-    return with_rights(region, directory, 0, MAY_CHANGE, rename_name,
+    return with_rights(region, directory, VELO_NO_NODE, MAY_CHANGE, rename_name,
                        &(struct step){.dirfd = dirfd, .name = from, .other = to});
 }
 
-int velo_link_with_rights(struct velo_region *region, uint32_t directory, uint32_t second,
+int velo_link_with_rights(struct velo_region *region, velo_node_id directory, velo_node_id second,
                           const char *path, int dirfd, const char *name)
 {
     return with_rights(region, directory, second, MAY_CHANGE, link_path,
@@ -269,8 +270,8 @@ static int set_times(const struct step *s)
     return velo_os_utimensat(AT_FDCWD, s->name, s->times, AT_SYMLINK_NOFOLLOW);
 }
 
-int velo_times_with_rights_locked(struct velo_region *region, uint32_t directory, const char *path,
-                                  const struct timespec times[2])
+int velo_times_with_rights_locked(struct velo_region *region, velo_node_id directory,
+                                  const char *path, const struct timespec times[2])
 {
     int fd = velo_tethered(region, directory);
     if (fd == -ENOENT)
@@ -283,7 +284,8 @@ int velo_times_with_rights_locked(struct velo_region *region, uint32_t directory
     if (fd >= 0)
         velo_os_close(fd);
     const struct step step = {.name = path, .times = times};
-    return rc != -EACCES ? rc : with_rights_locked(region, directory, 0, 0, set_times, &step);
+    return rc != -EACCES ? rc
+                         : with_rights_locked(region, directory, VELO_NO_NODE, 0, set_times, &step);
 }
 
 static int probe(const struct step *s)
@@ -291,21 +293,23 @@ static int probe(const struct step *s)
     return velo_os_lstat(s->name, s->out);
 }
 
-int velo_lstat_with_rights_locked(struct velo_region *region, uint32_t directory, const char *path,
-                                  struct stat *out)
+int velo_lstat_with_rights_locked(struct velo_region *region, velo_node_id directory,
+                                  const char *path, struct stat *out)
 {
     const struct step step = {.name = path, .out = out};
     const int rc = probe(&step);
-    return rc != -EACCES ? rc : with_rights_locked(region, directory, 0, MAY_SEARCH, probe, &step);
+    return rc != -EACCES
+               ? rc
+               : with_rights_locked(region, directory, VELO_NO_NODE, MAY_SEARCH, probe, &step);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* header.opened: the file, which of its two inodes, and the rights that it had not. */
-static uint32_t note_of(uint32_t node, unsigned which, mode_t given)
+static uint32_t note_of(velo_node_id node, unsigned which, mode_t given)
 {
     const uint32_t writes = (given & S_IWUSR) != 0, reads = (given & S_IRUSR) != 0;
-    return node << 3 | which << 2 | writes << 1 | reads;
+    return node.slot << 3 | which << 2 | writes << 1 | reads;
 }
 
 static mode_t rights_of(uint32_t note)
@@ -314,7 +318,7 @@ static mode_t rights_of(uint32_t note)
 }
 
 /* The two chmods moved the kernel's ctime; what is shown of the file did not change. */
-static void keep_ctime_locked(struct velo_region *region, uint32_t index, unsigned which,
+static void keep_ctime_locked(struct velo_region *region, velo_node_id index, unsigned which,
                               int64_t shown_ns, const struct stat *now)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -324,7 +328,7 @@ static void keep_ctime_locked(struct velo_region *region, uint32_t index, unsign
         velo_names_record_locked(region, index, now);
 }
 
-static int open_with_rights_locked(struct velo_region *region, uint32_t index, unsigned which,
+static int open_with_rights_locked(struct velo_region *region, velo_node_id index, unsigned which,
                                    const char *path, int flags)
 {
     const struct velo_node *node = velo_node_at(region, index);
@@ -351,7 +355,7 @@ static int open_with_rights_locked(struct velo_region *region, uint32_t index, u
     return fd;
 }
 
-int velo_open_file_with_rights(struct velo_region *region, uint32_t index, unsigned which,
+int velo_open_file_with_rights(struct velo_region *region, velo_node_id index, unsigned which,
                                const char *path, int flags)
 {
     int fd = velo_os_open(path, flags | O_CLOEXEC, 0);
@@ -371,7 +375,7 @@ static void take_back(struct velo_region *region)
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
     struct stat stat;
     const uint32_t note = atomic_load(&region->header->opened);
-    const struct velo_node *node = velo_node_at(region, note >> 3);
+    const struct velo_node *node = velo_node_at(region, velo_node_from(note >> 3));
     const struct velo_name *name = velo_name_at(region, node->first_name);
     int known = note != 0 && node->type == VELO_REGULAR;
     if (known && (note >> 2 & 1) == VELO_ID_ARENA)
@@ -394,14 +398,14 @@ static int nothing(const struct step *s)
 
 void velo_rights_recover(struct velo_region *region)
 {
-    const uint32_t directory = atomic_load(&region->header->with_rights);
+    const velo_node_id directory = atomic_load(&region->header->with_rights);
     take_back(region);
-    if (directory != 0)
+    if (velo_is_node(directory))
         with_rights_locked(region, directory, atomic_load(&region->header->with_rights_other),
                            MAY_CHANGE, nothing, NULL);
 }
 
-int velo_reopen_in_memory(struct velo_region *region, uint32_t node, int flags)
+int velo_reopen_in_memory(struct velo_region *region, velo_node_id node, int flags)
 {
     char path[320];
     velo_backing_path(region, VELO_READ(velo_node_at(region, node)->backing), path);

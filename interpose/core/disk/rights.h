@@ -12,38 +12,38 @@
 
 /* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and
  * linkat in it; again with the rights they need when the answer is -EACCES. */
-int velo_open_with_rights(struct velo_region *region, uint32_t directory, const char *path);
+int velo_open_with_rights(struct velo_region *region, velo_node_id directory, const char *path);
 /* Without the lock: open (O_PATH) the directory where it is now. Not what somebody renames to its path
  * between our finding that and the open: who works with names in there would work on another one's.
  * A descriptor, -ESTALE: at its path stands another or none, made or removed by an outsider, or -errno. */
-int velo_open_directory(struct velo_region *region, uint32_t directory);
+int velo_open_directory(struct velo_region *region, velo_node_id directory);
 /* The same, but -ESTALE also when it was moved and has a tether (tether.h): what its path says. */
-int velo_open_at_path(struct velo_region *region, uint32_t directory);
+int velo_open_at_path(struct velo_region *region, velo_node_id directory);
 /* Its names, too: `fd` of that (or its error, which is returned) becomes one to read. */
 int velo_read_directory(int fd);
-int velo_probe_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_probe_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                            const char *name);
-int velo_create_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_create_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                             const char *name);
 /* A file without a name in it; and the name, for the open `fd` of that. */
-int velo_create_unnamed_with_rights(struct velo_region *region, uint32_t directory, int dirfd);
-int velo_name_with_rights(struct velo_region *region, uint32_t directory, int fd, int dirfd,
+int velo_create_unnamed_with_rights(struct velo_region *region, velo_node_id directory, int dirfd);
+int velo_name_with_rights(struct velo_region *region, velo_node_id directory, int fd, int dirfd,
                           const char *name);
-int velo_unlink_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_unlink_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                             const char *name);
-int velo_rename_with_rights(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_rename_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                             const char *from, const char *to);
 /* `path` is in the directory `second`. */
-int velo_link_with_rights(struct velo_region *region, uint32_t directory, uint32_t second,
+int velo_link_with_rights(struct velo_region *region, velo_node_id directory, velo_node_id second,
                           const char *path, int dirfd, const char *name);
-int velo_times_with_rights_locked(struct velo_region *region, uint32_t directory, const char *path,
-                                  const struct timespec times[2]);
-int velo_lstat_with_rights_locked(struct velo_region *region, uint32_t directory, const char *path,
-                                  struct stat *out);
+int velo_times_with_rights_locked(struct velo_region *region, velo_node_id directory,
+                                  const char *path, const struct timespec times[2]);
+int velo_lstat_with_rights_locked(struct velo_region *region, velo_node_id directory,
+                                  const char *path, struct stat *out);
 /* Without the lock: open the bytes of a regular file, in memory (VELO_ID_ARENA) or on disk, at `path`,
  * for velo itself; the ctime that is shown stays.  A descriptor or -errno, -EACCES also when the
  * caller is not its owner. */
-int velo_open_file_with_rights(struct velo_region *region, uint32_t node, unsigned which,
+int velo_open_file_with_rights(struct velo_region *region, velo_node_id node, unsigned which,
                                const char *path, int flags);
 /* fstat while no rights are lent, so that the mode is the program's. */
 int velo_fstat_unlent(struct velo_region *region, int fd, struct stat *out);

@@ -38,18 +38,18 @@ int velo_pattern_matches(const struct velo_header *header, const char *path, siz
     return 0;
 }
 
-uint32_t velo_root_find(const struct velo_region *region, const char *path, size_t length)
+velo_node_id velo_root_find(const struct velo_region *region, const char *path, size_t length)
 {
     const struct velo_header *header = region->header;
     const uint32_t hash = velo_hash(0, path, length);
     const uint32_t count = VELO_READ(header->root_count);
     for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
         const struct velo_root *root = &header->roots[i];
-        if (VELO_READ(root->hash) == hash && VELO_READ(root->node) != 0 && root->length == length &&
-            memcmp(root->path, path, length) == 0)
-            return VELO_READ(root->node);
+        if (VELO_READ(root->hash) == hash && velo_is_node(VELO_READ_ID(root->node)) &&
+            root->length == length && memcmp(root->path, path, length) == 0)
+            return VELO_READ_ID(root->node);
     }
-    return 0;
+    return VELO_NO_NODE;
 }
 
 int velo_may_host(const struct velo_region *region, const char *text)
@@ -78,7 +78,7 @@ static struct velo_root *root_slot_for(struct velo_region *region, const char *p
         struct velo_root *root = &header->roots[i];
         if (root->length == length && memcmp(root->path, path, length) == 0)
             return root;
-        if (root->node == 0 && root->building == 0 && free == NULL)
+        if (!velo_is_node(root->node) && !velo_is_node(root->building) && free == NULL)
             free = root;
     }
     if (free == NULL && header->root_count < VELO_ROOTS_MAX)
@@ -97,22 +97,22 @@ static int root_begin(struct velo_region *region, const char *path, size_t lengt
     struct velo_root *root = root_slot_for(region, path, length);
     if (root == NULL) {
         rc = -ENOTDIR; /* as many as there can be: the kernel's */
-    } else if (root->node == 0) {
+    } else if (!velo_is_node(root->node)) {
         const uint32_t slot = (uint32_t)(root - header->roots);
-        if (root->building == 0) {
-            const uint32_t node = velo_node_new_locked(region, VELO_DIRECTORY);
-            if (node != 0) {
+        if (!velo_is_node(root->building)) {
+            const velo_node_id node = velo_node_new_locked(region, VELO_DIRECTORY);
+            if (velo_is_node(node)) {
                 velo_set32(region, &velo_node_at(region, node)->links, 1);
                 velo_set32(region, &velo_node_at(region, node)->root_slot, slot + 1);
                 memcpy(root->path, path, length); /* nobody reads it before node is set */
                 root->path[length] = 0;
                 root->length = (uint16_t)length;
                 velo_set32(region, &root->hash, velo_hash(0, path, length));
-                velo_set32(region, &root->building, node);
+                velo_set_node(region, &root->building, node);
                 if (slot == header->root_count)
                     velo_set32(region, &header->root_count, slot + 1);
             }
-            rc = node == 0 ? -ENOSPC : 0;
+            rc = velo_is_node(node) ? 0 : -ENOSPC;
         }
         if (rc == 0) {
             velo_take_stat_locked(region, root->building, disk);
@@ -130,8 +130,8 @@ static void root_publish(struct velo_region *region, struct velo_root *root)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    velo_set32(region, &root->node, root->building);
-    velo_set32(region, &root->building, 0);
+    velo_set_node(region, &root->node, root->building);
+    velo_set_node(region, &root->building, VELO_NO_NODE);
     velo_commit(region, &hold);
 }
 
@@ -140,7 +140,7 @@ static int attach_with_flush_lock(struct velo_region *region, const char *path, 
 {
     struct velo_root *root = NULL;
     int rc = root_begin(region, path, length, disk, &root);
-    if (rc != 0 || root->node != 0) /* somebody else was first */
+    if (rc != 0 || velo_is_node(root->node)) /* somebody else was first */
         return rc;
     rc = velo_tree_take_in(region, root->building);
     if (rc == 0)
@@ -150,11 +150,11 @@ static int attach_with_flush_lock(struct velo_region *region, const char *path, 
 
 /* Nonzero when `node` is another directory than the root of `path`, which may be in the making:
  * by somebody who holds the flush lock, or who was killed with it. */
-static int is_hosted_elsewhere(const struct velo_region *region, uint32_t node, const char *path,
-                               size_t length)
+static int is_hosted_elsewhere(const struct velo_region *region, velo_node_id node,
+                               const char *path, size_t length)
 {
-    const uint32_t slot = node == 0 ? 0 : VELO_READ(velo_node_at(region, node)->root_slot);
-    if (node == 0 || slot > VELO_ROOTS_MAX)
+    const uint32_t slot = velo_is_node(node) ? VELO_READ(velo_node_at(region, node)->root_slot) : 0;
+    if (!velo_is_node(node) || slot > VELO_ROOTS_MAX)
         return 0;
     const struct velo_root *root = slot == 0 ? NULL : &region->header->roots[slot - 1];
     return root == NULL || root->length != length || memcmp(root->path, path, length) != 0;
@@ -183,18 +183,19 @@ int velo_root_attach(struct velo_region *region, const char *path, size_t length
     return rc;
 }
 
-void velo_root_forget(struct velo_region *region, uint32_t root)
+void velo_root_forget(struct velo_region *region, velo_node_id root)
 {
     char text[VELO_NAME_MAX + 1];
     for (size_t length = 1; length != 0;) {
         struct velo_hold hold;
         velo_begin(region, &hold);
-        const uint32_t first = velo_node_at(region, root)->first_entry;
-        length = first == 0 ? 0 : velo_name_text(region, velo_name_at(region, first), text);
+        const velo_name_id first = velo_node_at(region, root)->first_entry;
+        length =
+            velo_is_name(first) ? velo_name_text(region, velo_name_at(region, first), text) : 0;
         if (length == 0) {
             const uint32_t slot = velo_node_at(region, root)->root_slot;
             if (slot != 0)
-                velo_set32(region, &region->header->roots[slot - 1].node, 0);
+                velo_set_node(region, &region->header->roots[slot - 1].node, VELO_NO_NODE);
             velo_node_free_locked(region, root);
         }
         velo_commit(region, &hold);

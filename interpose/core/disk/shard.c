@@ -15,7 +15,8 @@
 #include "core/tree/stamps.h"
 #include "core/disk/xattr.h"
 
-static void copy_info(const struct velo_region *region, uint32_t index, struct velo_node_info *out)
+static void copy_info(const struct velo_region *region, velo_node_id index,
+                      struct velo_node_info *out)
 {
     const struct velo_node *node = velo_node_at(region, index);
     *out = (struct velo_node_info){
@@ -37,7 +38,7 @@ static void copy_info(const struct velo_region *region, uint32_t index, struct v
     memcpy(out->digest, node->digest, sizeof out->digest);
 }
 
-int velo_node_info(struct velo_region *region, uint32_t index, struct velo_node_info *out)
+int velo_node_info(struct velo_region *region, velo_node_id index, struct velo_node_info *out)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -51,9 +52,10 @@ int velo_node_info(struct velo_region *region, uint32_t index, struct velo_node_
 uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
                    struct velo_node_info *out, uint32_t capacity)
 {
-    uint32_t count = 0, index = *cursor == 0 ? 1 : *cursor;
+    uint32_t count = 0;
+    velo_node_id index = velo_node_from(*cursor == 0 ? 1 : *cursor);
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (; index < used && count < capacity; index++) {
+    for (; index.slot < used && count < capacity; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) != VELO_REGULAR ||
             (home != UINT32_MAX && VELO_READ(node->home) != home))
@@ -61,7 +63,7 @@ uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
         if (velo_node_info(region, index, &out[count]) == 0)
             count++;
     }
-    *cursor = index < used ? index : 0;
+    *cursor = index.slot < used ? index.slot : 0;
     return count;
 }
 
@@ -72,7 +74,7 @@ struct seen { /* of a BACKED file, before looking at its tmpfs file */
     uint64_t version, backing, refreshed, charged;
 };
 
-static int see(struct velo_region *region, uint32_t index, struct seen *out)
+static int see(struct velo_region *region, velo_node_id index, struct seen *out)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -91,7 +93,7 @@ static int same_as_recorded(const struct velo_node *node, const struct seen *see
 }
 
 /* Unlinked and closed by everybody: the memory comes back. */
-static int free_unlinked(struct velo_region *region, uint32_t index, const struct seen *seen,
+static int free_unlinked(struct velo_region *region, velo_node_id index, const struct seen *seen,
                          const char *path)
 {
     struct velo_hold hold;
@@ -115,7 +117,7 @@ static int64_t monotonic_ns(void)
 
 /* Of what was opened by O_PATH no lease tells whether it still is; /proc does, and takes its time: a
  * tenth of the shard's. Until then such a file stays. */
-static int known_by_path(const struct velo_region *region, uint32_t index, int fd)
+static int known_by_path(const struct velo_region *region, velo_node_id index, int fd)
 {
     static _Atomic int64_t next_ns;
     if ((VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_HAS_OPATH_FD) == 0)
@@ -129,7 +131,7 @@ static int known_by_path(const struct velo_region *region, uint32_t index, int f
     return known;
 }
 
-static void take_refreshed_locked(struct velo_region *region, uint32_t index,
+static void take_refreshed_locked(struct velo_region *region, velo_node_id index,
                                   const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -140,7 +142,7 @@ static void take_refreshed_locked(struct velo_region *region, uint32_t index,
 }
 
 /* Looks under the lock: there nobody lends rights, which show in the mode. */
-static void record(struct velo_region *region, uint32_t index, const struct seen *seen, int fd,
+static void record(struct velo_region *region, velo_node_id index, const struct seen *seen, int fd,
                    int quiet)
 {
     struct velo_hold hold;
@@ -158,7 +160,7 @@ static void record(struct velo_region *region, uint32_t index, const struct seen
     velo_commit(region, &hold);
 }
 
-int velo_refresh_attributes(struct velo_region *region, uint32_t index)
+int velo_refresh_attributes(struct velo_region *region, velo_node_id index)
 {
     struct seen seen;
     char path[320];
@@ -184,7 +186,7 @@ int velo_refresh_attributes(struct velo_region *region, uint32_t index)
 
 /* ---- store and evict ------------------------------------------------------------------------- */
 
-int velo_stored(struct velo_region *region, uint32_t index, uint64_t version,
+int velo_stored(struct velo_region *region, velo_node_id index, uint64_t version,
                 const uint8_t digest[32])
 {
     struct velo_hold hold;
@@ -202,8 +204,8 @@ int velo_stored(struct velo_region *region, uint32_t index, uint64_t version,
     return velo_finish(region, &hold, rc);
 }
 
-static int evict_locked(struct velo_region *region, uint32_t index, const struct seen *seen, int fd,
-                        const struct stat *stat)
+static int evict_locked(struct velo_region *region, velo_node_id index, const struct seen *seen,
+                        int fd, const struct stat *stat)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (!same_as_recorded(node, seen) || node->version != seen->version || node->links == 0)
@@ -224,7 +226,7 @@ static int evict_locked(struct velo_region *region, uint32_t index, const struct
     return 0;
 }
 
-int velo_evict(struct velo_region *region, uint32_t index)
+int velo_evict(struct velo_region *region, velo_node_id index)
 {
     struct seen seen;
     struct stat stat;
@@ -279,8 +281,8 @@ static int is_unowned(struct velo_region *region, int dirfd, const char *name)
         return 0;
     if (!velo_thread_dead((uint32_t)(backing >> 40), 0))
         return 0; /* its creator may be about to publish it */
-    const uint32_t node = velo_node_of(region, &stat);
-    return node == 0 || VELO_READ(velo_node_at(region, node)->backing) != backing;
+    const velo_node_id node = velo_node_of(region, &stat);
+    return !velo_is_node(node) || VELO_READ(velo_node_at(region, node)->backing) != backing;
 }
 
 int velo_sweep(struct velo_region *region)

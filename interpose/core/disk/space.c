@@ -84,7 +84,7 @@ static uint64_t rounded(uint64_t bytes, uint64_t step)
     return (bytes + step - 1) / step * step;
 }
 
-int velo_charge_locked(struct velo_region *region, uint32_t index, uint64_t end, uint64_t limit)
+int velo_charge_locked(struct velo_region *region, velo_node_id index, uint64_t end, uint64_t limit)
 {
     const struct velo_node *node = velo_node_at(region, index);
     if (node->type != VELO_REGULAR || node->state != VELO_BACKED || end <= node->charged)
@@ -97,7 +97,7 @@ int velo_charge_locked(struct velo_region *region, uint32_t index, uint64_t end,
     return 0;
 }
 
-static int charge_once(struct velo_region *region, uint32_t index, uint64_t end, uint64_t limit,
+static int charge_once(struct velo_region *region, velo_node_id index, uint64_t end, uint64_t limit,
                        uint32_t *shard)
 {
     struct velo_hold hold;
@@ -106,7 +106,7 @@ static int charge_once(struct velo_region *region, uint32_t index, uint64_t end,
     return velo_finish(region, &hold, velo_charge_locked(region, index, end, limit));
 }
 
-int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
+int velo_charge(struct velo_region *region, velo_node_id index, uint64_t end)
 {
     uint32_t shard = 0;
     if (end <= VELO_READ(velo_node_at(region, index)->charged))
@@ -123,16 +123,16 @@ int velo_charge(struct velo_region *region, uint32_t index, uint64_t end)
     return charge_once(region, index, end, velo_limit_bytes(region), &shard);
 }
 
-uint64_t velo_charged(const struct velo_region *region, uint32_t index)
+uint64_t velo_charged(const struct velo_region *region, velo_node_id index)
 {
     return VELO_READ(velo_node_at(region, index)->charged);
 }
 
-void velo_charge_anyway(struct velo_region *region, uint32_t index, uint64_t end)
+void velo_charge_anyway(struct velo_region *region, velo_node_id index, uint64_t end)
 {
     uint32_t shard = 0;
     charge_once(region, index, end, UINT64_MAX, &shard);
-    VELO_TRACE(region, OVERDRAWN, index, end);
+    VELO_TRACE(region, OVERDRAWN, index.slot, end);
 }
 
 int velo_has_grant(const struct velo_region *region)

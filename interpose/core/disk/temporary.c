@@ -17,17 +17,17 @@
 
 static const char prefix[] = VELO_TEMPORARY_PREFIX;
 
-static void name_of(uint32_t thread, uint32_t node, char out[64])
+static void name_of(uint32_t thread, velo_node_id node, char out[64])
 {
     size_t length = sizeof prefix - 1;
     memcpy(out, prefix, length);
-    const uint64_t id = (uint64_t)thread << 32 | node;
+    const uint64_t id = (uint64_t)thread << 32 | node.slot;
     for (int shift = 60; shift >= 0; shift -= 4)
         out[length++] = "0123456789abcdef"[id >> shift & 15];
     out[length] = 0;
 }
 
-void velo_temporary_name(uint32_t node, char out[64])
+void velo_temporary_name(velo_node_id node, char out[64])
 {
     name_of((uint32_t)velo_sys0(SYS_gettid), node, out);
 }
@@ -48,8 +48,8 @@ static struct velo_temporary *claim(struct velo_region *region, uint32_t self)
     return NULL;
 }
 
-struct velo_temporary *velo_temporary_begin(struct velo_region *region, uint32_t node,
-                                            uint32_t directory)
+struct velo_temporary *velo_temporary_begin(struct velo_region *region, velo_node_id node,
+                                            velo_node_id directory)
 {
     const uint32_t self = (uint32_t)velo_sys0(SYS_gettid);
     struct velo_temporary *slot = claim(region, self);
@@ -70,7 +70,7 @@ void velo_temporary_end(struct velo_temporary *temporary)
     atomic_store(&temporary->thread, 0);
 }
 
-int velo_temporary_remove(struct velo_region *region, uint32_t directory, int dirfd,
+int velo_temporary_remove(struct velo_region *region, velo_node_id directory, int dirfd,
                           const char *name)
 {
     struct stat stat;
@@ -94,7 +94,7 @@ static int remove_noted(struct velo_region *region, const struct velo_temporary 
                         uint32_t thread)
 {
     char name[64];
-    const uint32_t directory = atomic_load(&slot->parent);
+    const velo_node_id directory = atomic_load(&slot->parent);
     const int dirfd = velo_open_directory(region, directory);
     if (dirfd < 0)
         return dirfd;
@@ -141,7 +141,7 @@ static uint64_t boottime_of(const struct timespec *ctime)
     return age < up ? (uint64_t)(up - (age > 0 ? age : 0)) : 1;
 }
 
-void velo_temporary_found(struct velo_region *region, uint32_t directory, int dirfd,
+void velo_temporary_found(struct velo_region *region, velo_node_id directory, int dirfd,
                           const char *name)
 {
     struct stat stat;
@@ -151,7 +151,7 @@ void velo_temporary_found(struct velo_region *region, uint32_t directory, int di
         velo_temporary_remove(region, directory, dirfd, name);
 }
 
-void velo_temporaries_of_directory(struct velo_region *region, uint32_t directory)
+void velo_temporaries_of_directory(struct velo_region *region, velo_node_id directory)
 {
     char dents[2048];
     const int dirfd = velo_read_directory(velo_open_directory(region, directory));

@@ -23,7 +23,8 @@
 #define BUSY_PAUSE_NS 500000
 
 struct tether {
-    uint32_t node, generation;
+    velo_node_id node;
+    uint32_t generation;
     uint64_t inode;
     int fd, watch; /* visitors.h */
 };
@@ -87,19 +88,19 @@ static int enter(struct velo_tethers *tethers)
 /* Read without the lock: a mark too many, or one too late, costs nothing but a descriptor. */
 static void want_directories(const struct velo_region *region, uint8_t *marks, uint32_t used)
 {
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) != VELO_REGULAR || VELO_READ(node->state) == VELO_DISK)
             continue;
         const uint64_t version = VELO_READ(node->version);
-        uint32_t at = VELO_READ(node->first_name);
-        for (int count = 0; at != 0 && count < NAMES_A_FILE_MAX; count++) {
+        velo_name_id at = VELO_READ_ID(node->first_name);
+        for (int count = 0; velo_is_name(at) && count < NAMES_A_FILE_MAX; count++) {
             const struct velo_name *name = velo_name_at(region, at);
-            const uint32_t parent = VELO_READ(name->parent);
-            if (VELO_READ(name->disk_version) != version && parent < used &&
+            const velo_node_id parent = VELO_READ_ID(name->parent);
+            if (VELO_READ(name->disk_version) != version && parent.slot < used &&
                 !velo_is_watched(region, parent)) /* its end is told when nobody has it open */
-                marks[parent] = WANTED;
-            at = VELO_READ(name->next_of_node);
+                marks[parent.slot] = WANTED;
+            at = VELO_READ_ID(name->next_of_node);
         }
     }
 }
@@ -119,8 +120,9 @@ static void leave_unwanted(struct velo_region *region, struct velo_tethers *teth
     for (uint32_t i = 0; i < tethers->count;) {
         const struct tether *tether = &tethers->all[i];
         uint64_t word = word_of(tether->fd);
-        if (tether->node < used && marks[tether->node] == WANTED && is_still_of(region, tether)) {
-            marks[tether->node] = TAKEN;
+        if (tether->node.slot < used && marks[tether->node.slot] == WANTED &&
+            is_still_of(region, tether)) {
+            marks[tether->node.slot] = TAKEN;
             i++;
             continue;
         }
@@ -131,7 +133,7 @@ static void leave_unwanted(struct velo_region *region, struct velo_tethers *teth
     }
 }
 
-int velo_is_directory_of(const struct velo_region *region, uint32_t directory, int fd)
+int velo_is_directory_of(const struct velo_region *region, velo_node_id directory, int fd)
 {
     const struct velo_identity *identity = &velo_node_at(region, directory)->identity[VELO_ID_DISK];
     struct stat now;
@@ -140,7 +142,7 @@ int velo_is_directory_of(const struct velo_region *region, uint32_t directory, i
 }
 
 /* By its path; or, where that was moved with a directory above that has a tether, from there. */
-static int open_now(struct velo_region *region, uint32_t directory)
+static int open_now(struct velo_region *region, velo_node_id directory)
 {
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     char path[PATH_MAX];
@@ -151,7 +153,7 @@ static int open_now(struct velo_region *region, uint32_t directory)
         return fd;
     if (fd >= 0)
         velo_os_close(fd);
-    const int above = velo_tethered(region, VELO_READ(velo_node_at(region, directory)->parent));
+    const int above = velo_tethered(region, VELO_READ_ID(velo_node_at(region, directory)->parent));
     if (above < 0)
         return above;
     size_t name = velo_length(path);
@@ -165,7 +167,7 @@ static int open_now(struct velo_region *region, uint32_t directory)
     return -ESTALE;
 }
 
-static void take(struct velo_region *region, struct velo_tethers *tethers, uint32_t directory)
+static void take(struct velo_region *region, struct velo_tethers *tethers, velo_node_id directory)
 {
     struct velo_node *node = velo_node_at(region, directory);
     const uint32_t generation = VELO_READ(node->generation);
@@ -178,7 +180,7 @@ static void take(struct velo_region *region, struct velo_tethers *tethers, uint3
     atomic_store(&node->tether, word_of(fd));
 }
 
-static int is_tethered(struct velo_region *region, uint32_t directory)
+static int is_tethered(struct velo_region *region, velo_node_id directory)
 {
     const int fd = velo_tethered(region, directory);
     if (fd >= 0)
@@ -202,8 +204,9 @@ int velo_tether(struct velo_region *region, int more)
     if (rc == 0) {
         want_directories(region, marks, used);
         leave_unwanted(region, tethers, marks, used);
-        for (uint32_t i = 1; more && i < used && tethers->count < tethers->capacity; i++)
-            if (marks[i] == WANTED && (more == FOR_A_FLUSH || !is_tethered(region, i)))
+        for (velo_node_id i = velo_node_from(1);
+             more && i.slot < used && tethers->count < tethers->capacity; i.slot++)
+            if (marks[i.slot] == WANTED && (more == FOR_A_FLUSH || !is_tethered(region, i)))
                 take(region, tethers, i);
         atomic_store(&tethers->busy, 0);
     }
@@ -250,7 +253,7 @@ static int open_word(uint64_t word)
     return velo_os_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 }
 
-int velo_tethered(struct velo_region *region, uint32_t directory)
+int velo_tethered(struct velo_region *region, velo_node_id directory)
 {
     struct stat now;
     const uint64_t word = atomic_load(&velo_node_at(region, directory)->tether);

@@ -10,13 +10,13 @@
 
 /* A descriptor (O_PATH) of `directory`, which is the one that the namespace knows. -ENOENT: it has no
  * tether; -ESTALE: an outsider removed it.  With or without the lock. */
-int velo_tethered(struct velo_region *region, uint32_t directory);
+int velo_tethered(struct velo_region *region, velo_node_id directory);
 /* A flush begins, in a process that has tethers; is about to put a file; and to give it its name: not now
  * (visitors.h)? */
 void velo_tether_flush_begins(struct velo_region *region);
 void velo_tether_wait(struct velo_region *region);
 int velo_tether_is_visited(struct velo_region *region);
 /* The open `fd` is the directory that the namespace knows as `directory`. */
-int velo_is_directory_of(const struct velo_region *region, uint32_t directory, int fd);
+int velo_is_directory_of(const struct velo_region *region, velo_node_id directory, int fd);
 
 #endif

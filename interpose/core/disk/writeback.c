@@ -30,25 +30,27 @@
 
 /* One name that needs putting, copied under the lock. */
 struct job {
-    uint32_t node, generation, name, parent;
+    velo_node_id node, parent;
+    uint32_t generation;
+    velo_name_id name;
     enum velo_state state;
     uint64_t version, backing;
-    uint32_t existing; /* a name that has this version on disk already, 0: none */
+    velo_name_id existing; /* a name that has this version on disk already, 0: none */
     int unnamed;       /* until it is linked into place */
     char text[VELO_NAME_MAX + 1];
 };
 
 /* Pick the next name of `node` whose disk copy is not the current version. 1 found, 0 none left. */
-static int next_job(struct velo_region *region, uint32_t index, uint32_t passed_over,
+static int next_job(struct velo_region *region, velo_node_id index, uint32_t passed_over,
                     struct job *out)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
     int found = 0;
-    out->existing = 0;
+    out->existing = VELO_NO_NAME;
     if (node->type == VELO_REGULAR && node->state != VELO_COLD) {
-        for (uint32_t name = node->first_name; name != 0;
+        for (velo_name_id name = node->first_name; velo_is_name(name);
              name = velo_name_at(region, name)->next_of_node) {
             const struct velo_name *entry = velo_name_at(region, name);
             if (entry->disk_version == node->version) {
@@ -128,8 +130,8 @@ static int link_existing(struct velo_region *region, const struct job *job, int 
     velo_unlink_with_rights(region, job->parent, dirfd, temporary);
     velo_begin(region, &hold);
     const struct velo_name *existing = velo_name_at(region, job->existing);
-    const uint32_t parent = existing->parent;
-    if (existing->node == job->node && existing->disk_version == job->version) {
+    const velo_node_id parent = existing->parent;
+    if (velo_same_node(existing->node, job->node) && existing->disk_version == job->version) {
         inode = existing->disk_inode;
         const size_t length = velo_name_text(region, existing, text);
         rc = velo_name_path(region, existing->parent, text, length, path);
@@ -160,8 +162,8 @@ static int same_job(const struct velo_region *region, const struct job *job)
     const struct velo_name *name = velo_name_at(region, job->name);
     const struct velo_node *node = velo_node_at(region, job->node);
     char text[VELO_NAME_MAX + 1];
-    return name->node == job->node && node->generation == job->generation &&
-           name->parent == job->parent && velo_name_text(region, name, text) > 0 &&
+    return velo_same_node(name->node, job->node) && node->generation == job->generation &&
+           velo_same_node(name->parent, job->parent) && velo_name_text(region, name, text) > 0 &&
            strcmp(text, job->text) == 0;
 }
 
@@ -169,12 +171,12 @@ static int same_job(const struct velo_region *region, const struct job *job)
  * its names, -ESTALE it has put one since, which ours must become a link of. */
 static int other_writer_locked(struct velo_region *region, const struct job *job)
 {
-    uint32_t index = velo_node_at(region, job->node)->first_name;
-    for (; index != 0; index = velo_name_at(region, index)->next_of_node) {
+    velo_name_id index = velo_node_at(region, job->node)->first_name;
+    for (; velo_is_name(index); index = velo_name_at(region, index)->next_of_node) {
         const struct velo_name *name = velo_name_at(region, index);
         if (name->writer != 0 && velo_writer_alive(region, name->writer))
             return -EBUSY;
-        if (job->existing == 0 && name->disk_version == job->version)
+        if (!velo_is_name(job->existing) && name->disk_version == job->version)
             return -ESTALE;
     }
     return 0;
@@ -248,7 +250,7 @@ static int still_version(struct velo_region *region, const struct job *job)
 }
 
 /* Where an outsider has put another directory in its place, or none, the namespace learns of that. */
-static int open_parent(struct velo_region *region, uint32_t parent, unsigned flags)
+static int open_parent(struct velo_region *region, velo_node_id parent, unsigned flags)
 {
     const int fd = velo_open_directory(region, parent);
     if (fd == -ESTALE && (flags & VELO_FLUSH_NO_REFRESH) == 0)
@@ -285,7 +287,7 @@ static int into_place(struct velo_region *region, const struct job *job, int to,
         return -EBUSY;
     }
     const int rc = velo_rename_with_rights(region, job->parent, dirfd, temporary, job->text);
-    if (rc == 0 && job->existing != 0) /* renaming over a link of itself does nothing */
+    if (rc == 0 && velo_is_name(job->existing)) /* renaming over a link of itself does nothing */
         velo_unlink_with_rights(region, job->parent, dirfd, temporary);
     return rc == -ENOENT ? -ESTALE : rc; /* the directory was removed, and the file with it */
 }
@@ -307,7 +309,7 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
     int to;
     if ((flags & VELO_FLUSH_WAIT) != 0)
         velo_tether_wait(region);
-    if (job->existing != 0) {
+    if (velo_is_name(job->existing)) {
         to = link_existing(region, job, dirfd, temporary);
     } else {
         from = open_backing(region, job);
@@ -330,7 +332,7 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
     if (to >= 0) {
         if (rc != 0 && !job->unnamed)
             velo_temporary_remove(region, job->parent, dirfd, temporary);
-        if (rc != 0 && job->existing != 0)
+        if (rc != 0 && velo_is_name(job->existing))
             existing_was_linked(region, job, to);
         velo_os_close(to);
     }
@@ -343,19 +345,19 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
 
 /* We would open the file and close it, which ends the locks that this process has there; or the disk
  * refuses us what whoever wrote the file may do. */
-static int writeback_by_shard(struct velo_region *region, uint32_t index)
+static int writeback_by_shard(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_hold hold;
     if (region->ask != NULL)
-        region->ask(region, VELO_ASK_WRITEBACK, VELO_READ(node->home), index);
+        region->ask(region, VELO_ASK_WRITEBACK, VELO_READ(node->home), index.slot);
     velo_begin(region, &hold);
     const int done = velo_on_disk(region, node);
     velo_commit(region, &hold);
     return !done;
 }
 
-int velo_writeback(struct velo_region *region, uint32_t node, unsigned flags)
+int velo_writeback(struct velo_region *region, velo_node_id node, unsigned flags)
 {
     struct job job;
     uint32_t snapshots = 0, waits = 0;
@@ -369,8 +371,8 @@ int velo_writeback(struct velo_region *region, uint32_t node, unsigned flags)
     for (int count = 0, tries = 0; count < NAMES_A_FILE_MAX; count++) {
         if (!next_job(region, node, snapshots, &job))
             break;
-        job.unnamed =
-            job.unnamed && job.existing == 0 && tries == 0 && !velo_is_watched(region, job.parent);
+        job.unnamed = job.unnamed && !velo_is_name(job.existing) && tries == 0 &&
+                      !velo_is_watched(region, job.parent);
         const int rc = run_job(region, &job, flags);
         if (rc == -EBUSY) {
             if (++waits == VELO_WRITER_WAITS_MAX)

@@ -67,7 +67,7 @@ static int has_acl(const char *path)
     return length == -ERANGE;
 }
 
-void velo_acl_probe(struct velo_region *region, uint32_t directory, const char *path)
+void velo_acl_probe(struct velo_region *region, velo_node_id directory, const char *path)
 {
     struct velo_node *node = velo_node_at(region, directory);
     const uint32_t now = has_acl(path) ? VELO_NODE_ACL : 0;

@@ -5,7 +5,7 @@
 #include "core/arena/layout.h"
 
 /* Note whether the directory at `path` has an ACL, or one for what is made in it (VELO_NODE_ACL). */
-void velo_acl_probe(struct velo_region *region, uint32_t directory, const char *path);
+void velo_acl_probe(struct velo_region *region, velo_node_id directory, const char *path);
 /* Extended attributes: 0, or -errno when one cannot be had or set there; whether there are any. Labels
  * of security modules do not count. */
 int velo_copy_xattrs(int from, int to);

@@ -58,7 +58,7 @@ static int table_tells(uint64_t inode)
     return found;
 }
 
-static void mark(struct velo_region *region, uint32_t index, uint32_t flag)
+static void mark(struct velo_region *region, velo_node_id index, uint32_t flag)
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -68,34 +68,34 @@ static void mark(struct velo_region *region, uint32_t index, uint32_t flag)
     velo_commit(region, &hold);
 }
 
-void velo_lease_mark(struct velo_region *region, uint32_t index)
+void velo_lease_mark(struct velo_region *region, velo_node_id index)
 {
     mark(region, index, VELO_NODE_PROGRAM_LEASE);
 }
 
-void velo_lock_mark(struct velo_region *region, uint32_t index)
+void velo_lock_mark(struct velo_region *region, velo_node_id index)
 {
     mark(region, index, VELO_NODE_LOCKED);
 }
 
-int velo_is_locked(const struct velo_region *region, uint32_t index)
+int velo_is_locked(const struct velo_region *region, velo_node_id index)
 {
     return (VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_LOCKED) != 0;
 }
 
 /* A process's POSIX locks of a file end when it closes any descriptor of it: so we must not. */
-int velo_keeps_lock(const struct velo_region *region, uint32_t index)
+int velo_keeps_lock(const struct velo_region *region, velo_node_id index)
 {
     const uint32_t count = atomic_load_explicit(&region->kept_count, memory_order_acquire);
     if (count > VELO_KEPT_MAX)
         return 1;
     for (uint32_t i = 0; i < count; i++)
-        if (region->kept[i] == index)
+        if (velo_same_node(region->kept[i], index))
             return 1;
     return 0;
 }
 
-void velo_lock_keep(struct velo_region *region, uint32_t index)
+void velo_lock_keep(struct velo_region *region, velo_node_id index)
 {
     if (velo_keeps_lock(region, index))
         return;
@@ -130,7 +130,7 @@ int velo_names_a_lock(const struct velo_place *place)
     return before < 'a' || before > 'z';
 }
 
-int velo_has_program_lease(struct velo_region *region, uint32_t index)
+int velo_has_program_lease(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     if ((VELO_READ(node->flags) & VELO_NODE_PROGRAM_LEASE) == 0)

@@ -66,7 +66,7 @@ int velo_watcher_enter_locked(struct velo_header *header)
 static void forget_flags(struct velo_region *region)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         struct velo_node *node = velo_node_at(region, index);
         struct velo_hold hold;
         if ((VELO_READ(node->flags) & VELO_NODE_WATCHED) == 0)
@@ -94,18 +94,18 @@ void velo_watchers_reap(struct velo_region *region)
 
 /* ---- what is watched ------------------------------------------------------------------------- */
 
-static int flagged(const struct velo_region *region, uint32_t node)
+static int flagged(const struct velo_region *region, velo_node_id node)
 {
     return (VELO_READ(velo_node_at(region, node)->flags) & VELO_NODE_WATCHED) != 0;
 }
 
-int velo_is_watched(const struct velo_region *region, uint32_t node)
+int velo_is_watched(const struct velo_region *region, velo_node_id node)
 {
     return atomic_load_explicit(&region->header->watching, memory_order_relaxed) != 0 &&
            flagged(region, node);
 }
 
-void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other)
+void velo_disk_step_locked(struct velo_region *region, velo_node_id directory, velo_node_id other)
 {
     atomic_store(&region->header->disk_step_other, other);
     atomic_store(&region->header->disk_step, directory);
@@ -113,15 +113,15 @@ void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint3
         velo_readers_wait(region);
 }
 
-int velo_belongs_on_disk(struct velo_region *region, uint32_t index)
+int velo_belongs_on_disk(struct velo_region *region, velo_node_id index)
 {
     if (atomic_load_explicit(&region->header->watching, memory_order_relaxed) == 0)
         return 0;
     struct velo_hold hold;
     velo_begin(region, &hold);
     int found = flagged(region, index);
-    uint32_t name = velo_node_at(region, index)->first_name;
-    for (; name != 0 && !found; name = velo_name_at(region, name)->next_of_node)
+    velo_name_id name = velo_node_at(region, index)->first_name;
+    for (; velo_is_name(name) && !found; name = velo_name_at(region, name)->next_of_node)
         found = flagged(region, velo_name_at(region, name)->parent);
     velo_commit(region, &hold);
     return found;
@@ -130,11 +130,12 @@ int velo_belongs_on_disk(struct velo_region *region, uint32_t index)
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to)
 {
     return velo_is_watched(region, to->parent) ||
-           (to->node != 0 && velo_is_watched(region, to->node)); /* its end is announced, too */
+           (velo_is_node(to->node) &&
+            velo_is_watched(region, to->node)); /* its end is announced, too */
 }
 
-int velo_listing_is_heard(const struct velo_region *region, uint32_t directory)
+int velo_listing_is_heard(const struct velo_region *region, velo_node_id directory)
 {
     return velo_is_watched(region, directory) ||
-           velo_is_watched(region, VELO_READ(velo_node_at(region, directory)->parent));
+           velo_is_watched(region, VELO_READ_ID(velo_node_at(region, directory)->parent));
 }

@@ -6,12 +6,12 @@
 #include "core/arena/layout.h"
 
 /* Is this directory or file watched? */
-int velo_is_watched(const struct velo_region *region, uint32_t node);
+int velo_is_watched(const struct velo_region *region, velo_node_id node);
 /* The disk's side of these directories (0: none) is changed next, and the namespace in the same hold: for
  * whoever finds us dead (lock.h, L3); and who watches them will look there as soon as it hears. */
-void velo_disk_step_locked(struct velo_region *region, uint32_t directory, uint32_t other);
+void velo_disk_step_locked(struct velo_region *region, velo_node_id directory, velo_node_id other);
 /* Must the bytes of this file be where its names are? */
-int velo_belongs_on_disk(struct velo_region *region, uint32_t node);
+int velo_belongs_on_disk(struct velo_region *region, velo_node_id node);
 /* Free the slots of watchers that are dead. */
 void velo_watchers_reap(struct velo_region *region);
 /* This process watches from now on. 0 or -ENOSPC. */

@@ -36,12 +36,12 @@ uint32_t velo_root_count(const struct velo_region *region)
 const char *velo_root_path(const struct velo_region *region, uint32_t index)
 {
     const struct velo_root *root = &region->header->roots[index];
-    return VELO_READ(root->node) != 0 ? root->path : NULL;
+    return velo_is_node(VELO_READ_ID(root->node)) ? root->path : NULL;
 }
 
-const char *velo_root_above(const struct velo_region *region, uint32_t node)
+const char *velo_root_above(const struct velo_region *region, velo_node_id node)
 {
-    for (uint32_t steps = 0; node != 0 && steps < VELO_DEPTH_MAX; steps++) {
+    for (uint32_t steps = 0; velo_is_node(node) && steps < VELO_DEPTH_MAX; steps++) {
         const uint32_t slot = VELO_READ(velo_node_at(region, node)->root_slot);
         if (slot != 0)
             return slot <= VELO_ROOTS_MAX ? velo_root_path(region, slot - 1) : NULL;
@@ -121,32 +121,32 @@ int velo_pulse(const struct velo_region *region, uint32_t home, struct velo_puls
 
 /* ---- of a node ------------------------------------------------------------------------------- */
 
-uint32_t velo_generation_of(const struct velo_region *region, uint32_t node)
+uint32_t velo_generation_of(const struct velo_region *region, velo_node_id node)
 {
     return VELO_READ(velo_node_at(region, node)->generation);
 }
 
-uint64_t velo_inode_of(const struct velo_region *region, uint32_t node)
+uint64_t velo_inode_of(const struct velo_region *region, velo_node_id node)
 {
     return velo_inode_number(velo_node_at(region, node), node);
 }
 
-int64_t velo_birth_of(const struct velo_region *region, uint32_t node)
+int64_t velo_birth_of(const struct velo_region *region, velo_node_id node)
 {
     return VELO_READ(velo_node_at(region, node)->btime_ns);
 }
 
-uint32_t velo_parent_of(const struct velo_region *region, uint32_t node)
+velo_node_id velo_parent_of(const struct velo_region *region, velo_node_id node)
 {
     return velo_name_at(region, velo_node_at(region, node)->first_name)->parent;
 }
 
-int velo_is_in_memory(const struct velo_region *region, uint32_t node)
+int velo_is_in_memory(const struct velo_region *region, velo_node_id node)
 {
     return VELO_READ(velo_node_at(region, node)->state) == VELO_BACKED;
 }
 
-int velo_is_directory(const struct velo_region *region, uint32_t node, uint32_t generation)
+int velo_is_directory(const struct velo_region *region, velo_node_id node, uint32_t generation)
 {
     const struct velo_node *slot = velo_node_at(region, node);
     return slot->type == VELO_DIRECTORY && slot->generation == generation;

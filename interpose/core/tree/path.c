@@ -23,7 +23,8 @@ static int prepend(char path[PATH_MAX], size_t *start, const char *text, size_t 
     return 0;
 }
 
-int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX])
+int velo_directory_path(const struct velo_region *region, velo_node_id directory,
+                        char path[PATH_MAX])
 {
     size_t start = PATH_MAX - 1;
     char text[VELO_NAME_MAX + 1];
@@ -42,19 +43,19 @@ int velo_directory_path(const struct velo_region *region, uint32_t directory, ch
             path[length + PATH_MAX - 1 - start] = 0;
             return (int)(length + PATH_MAX - 1 - start);
         }
-        const uint32_t index = VELO_READ(node->first_name);
-        if (index == 0)
+        const velo_name_id index = VELO_READ_ID(node->first_name);
+        if (!velo_is_name(index))
             return -ENOENT;
         const struct velo_name *name = velo_name_at(region, index);
         const size_t length = velo_name_text(region, name, text);
         if (prepend(path, &start, text, length) != 0)
             return -ENAMETOOLONG;
-        directory = VELO_READ(name->parent);
+        directory = VELO_READ_ID(name->parent);
     }
     return -ELOOP;
 }
 
-int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+int velo_name_path(const struct velo_region *region, velo_node_id parent, const char *text,
                    size_t length, char path[PATH_MAX])
 {
     const int above = velo_directory_path(region, parent, path);
@@ -68,28 +69,28 @@ int velo_name_path(const struct velo_region *region, uint32_t parent, const char
     return above + 1 + (int)length;
 }
 
-static int node_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+static int node_path(const struct velo_region *region, velo_node_id index, char path[PATH_MAX])
 {
     const struct velo_node *node = velo_node_at(region, index);
     if (VELO_READ(node->type) == VELO_DIRECTORY)
         return velo_directory_path(region, index, path);
-    const uint32_t first = VELO_READ(node->first_name);
-    if (index == 0 || first == 0)
+    const velo_name_id first = VELO_READ_ID(node->first_name);
+    if (!velo_is_node(index) || !velo_is_name(first))
         return -ENOENT;
     char text[VELO_NAME_MAX + 1];
     const struct velo_name *name = velo_name_at(region, first);
     const size_t length = velo_name_text(region, name, text);
-    return velo_name_path(region, VELO_READ(name->parent), text, length, path);
+    return velo_name_path(region, VELO_READ_ID(name->parent), text, length, path);
 }
 
 /* Where a file without a name had its last one; -ENOENT also when that directory is gone. */
-static int last_path(const struct velo_region *region, uint32_t index, char path[PATH_MAX])
+static int last_path(const struct velo_region *region, velo_node_id index, char path[PATH_MAX])
 {
-    const uint32_t last = VELO_READ(velo_node_at(region, index)->last_name);
+    const velo_name_id last = VELO_READ_ID(velo_node_at(region, index)->last_name);
     const struct velo_name *name = velo_name_at(region, last);
-    const uint32_t directory = VELO_READ(name->next_entry);
+    const velo_node_id directory = VELO_READ_ID(name->last_parent);
     const struct velo_node *above = velo_node_at(region, directory);
-    if (last == 0 || VELO_READ(above->generation) != VELO_READ(name->previous_entry) ||
+    if (!velo_is_name(last) || VELO_READ(above->generation) != VELO_READ(name->last_generation) ||
         VELO_READ(above->type) != VELO_DIRECTORY)
         return -ENOENT;
     char text[VELO_NAME_MAX + 1];
@@ -97,9 +98,10 @@ static int last_path(const struct velo_region *region, uint32_t index, char path
     return velo_name_path(region, directory, text, length, path);
 }
 
-typedef int (*path_reader)(const struct velo_region *region, uint32_t index, char path[PATH_MAX]);
+typedef int (*path_reader)(const struct velo_region *region, velo_node_id index,
+                           char path[PATH_MAX]);
 
-static int read_steadily(struct velo_region *region, path_reader reader, uint32_t node,
+static int read_steadily(struct velo_region *region, path_reader reader, velo_node_id node,
                          char path[PATH_MAX])
 {
     for (int attempt = 0; attempt < 1000; attempt++) {
@@ -117,12 +119,12 @@ static int read_steadily(struct velo_region *region, path_reader reader, uint32_
     return rc;
 }
 
-int velo_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+int velo_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX])
 {
     return read_steadily(region, node_path, node, path);
 }
 
-int velo_last_path_of(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+int velo_last_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX])
 {
     return read_steadily(region, last_path, node, path);
 }
@@ -171,7 +173,7 @@ __attribute__((noinline)) static int kernel_says(struct velo_region *region,
     uint64_t sequence;
     do {
         sequence = velo_read_begin(region);
-        length = node_path(region, (uint32_t)(directory - velo_node_at(region, 0)), path);
+        length = node_path(region, velo_node_id_of(region, directory), path);
     } while ((sequence & 1) == 0 && velo_read_retry(region, sequence));
     if (length < 0)
         return length;
@@ -256,25 +258,25 @@ int velo_may_link(struct velo_region *region, const struct velo_node *node)
     return plain && may_as(region, node, 6, 0) == 0 ? 0 : -EPERM;
 }
 
-int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor)
+int velo_is_below(const struct velo_region *region, velo_node_id directory, velo_node_id ancestor)
 {
-    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
-        if (directory == ancestor)
+    for (unsigned depth = 0; velo_is_node(directory) && depth < VELO_DEPTH_MAX; depth++) {
+        if (velo_same_node(directory, ancestor))
             return 1;
         directory = velo_node_at(region, directory)->parent;
     }
     return 0;
 }
 
-int velo_is_retired(const struct velo_region *region, uint32_t directory)
+int velo_is_retired(const struct velo_region *region, velo_node_id directory)
 {
     if (VELO_READ(region->header->retired_count) == 0)
         return 0;
-    for (unsigned depth = 0; directory != 0 && depth < VELO_DEPTH_MAX; depth++) {
+    for (unsigned depth = 0; velo_is_node(directory) && depth < VELO_DEPTH_MAX; depth++) {
         const struct velo_node *node = velo_node_at(region, directory);
         if ((VELO_READ(node->flags) & VELO_NODE_RETIRED) != 0)
             return 1;
-        directory = VELO_READ(node->parent);
+        directory = VELO_READ_ID(node->parent);
     }
     return 0;
 }
@@ -287,15 +289,15 @@ int velo_parent_is_gone(const struct velo_region *region, const struct velo_plac
            velo_is_retired(region, place->parent);
 }
 
-size_t velo_longest_below(const struct velo_region *region, uint32_t top)
+size_t velo_longest_below(const struct velo_region *region, velo_node_id top)
 {
     size_t length = 0, longest = 0;
-    uint32_t directory = top;
+    velo_node_id directory = top;
     if (velo_node_at(region, top)->type != VELO_DIRECTORY)
         return 0;
-    uint32_t at = velo_node_at(region, top)->first_entry;
-    while (at != 0 || directory != top) {
-        if (at == 0) { /* up again, to what follows */
+    velo_name_id at = velo_node_at(region, top)->first_entry;
+    while (velo_is_name(at) || !velo_same_node(directory, top)) {
+        if (!velo_is_name(at)) { /* up again, to what follows */
             const struct velo_name *above =
                 velo_name_at(region, velo_node_at(region, directory)->first_name);
             length -= 1u + above->length;

@@ -5,15 +5,16 @@
 #include "core/arena/layout.h"
 
 /* `directory` is `ancestor` or below it. */
-int velo_is_below(const struct velo_region *region, uint32_t directory, uint32_t ancestor);
+int velo_is_below(const struct velo_region *region, velo_node_id directory, velo_node_id ancestor);
 /* `directory`, or one above it, became the kernel's after a walk had come there: what is entered now, no path
  * leads to. */
-int velo_is_retired(const struct velo_region *region, uint32_t directory);
+int velo_is_retired(const struct velo_region *region, velo_node_id directory);
 /* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
-size_t velo_longest_below(const struct velo_region *region, uint32_t top);
+size_t velo_longest_below(const struct velo_region *region, velo_node_id top);
 /* Real path of a directory or of a name in it, under the lock. Length or -errno. */
-int velo_directory_path(const struct velo_region *region, uint32_t directory, char path[PATH_MAX]);
-int velo_name_path(const struct velo_region *region, uint32_t parent, const char *text,
+int velo_directory_path(const struct velo_region *region, velo_node_id directory,
+                        char path[PATH_MAX]);
+int velo_name_path(const struct velo_region *region, velo_node_id parent, const char *text,
                    size_t length, char path[PATH_MAX]);
 /* "<arena>/i/<id>". */
 uint64_t velo_backing_new(struct velo_region *region);

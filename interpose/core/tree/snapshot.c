@@ -8,7 +8,7 @@
 #include "kernel/os.h"
 #include "stamps.h"
 
-int velo_snapshot_take(struct velo_region *region, uint32_t index, struct velo_snapshot *out)
+int velo_snapshot_take(struct velo_region *region, velo_node_id index, struct velo_snapshot *out)
 {
     struct velo_hold hold;
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -43,7 +43,7 @@ int velo_snapshot_take(struct velo_region *region, uint32_t index, struct velo_s
     return type == VELO_REGULAR ? 0 : -ENOENT;
 }
 
-void velo_tick(struct velo_region *region, uint32_t index)
+void velo_tick(struct velo_region *region, velo_node_id index)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

@@ -5,6 +5,6 @@
 #include "core/arena/layout.h"
 
 /* The file was used: it leaves memory later than others. */
-void velo_tick(struct velo_region *region, uint32_t node);
+void velo_tick(struct velo_region *region, velo_node_id node);
 
 #endif

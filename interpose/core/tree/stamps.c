@@ -65,7 +65,7 @@ int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns)
     return kernel_ns == VELO_READ(node->copied_ns) || ours > kernel_ns ? ours : kernel_ns;
 }
 
-void velo_touch_locked(struct velo_region *region, uint32_t index)
+void velo_touch_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *directory = velo_node_at(region, index);
     const int64_t now = velo_stamp(region, (directory->flags & VELO_NODE_QUERIED) != 0);

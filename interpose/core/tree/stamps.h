@@ -5,7 +5,7 @@
 #include "core/arena/lock.h"
 
 /* Stamp a directory: its entries changed. */
-void velo_touch_locked(struct velo_region *region, uint32_t directory);
+void velo_touch_locked(struct velo_region *region, velo_node_id directory);
 /* The ctime to show of a file whose tmpfs file has `kernel_ns`. Link and rename change it in the
  * node only, a copy into memory in the kernel only. */
 int64_t velo_ctime_of(const struct velo_node *node, int64_t kernel_ns);

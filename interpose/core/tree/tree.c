@@ -8,7 +8,7 @@
 
 #define FORGET_WAITS_MAX 20000 /* a second */
 
-void velo_name_flags_locked(struct velo_region *region, uint32_t index, unsigned flags)
+void velo_name_flags_locked(struct velo_region *region, velo_name_id index, unsigned flags)
 {
     struct velo_name *name = velo_name_at(region, index);
     struct {
@@ -20,7 +20,7 @@ void velo_name_flags_locked(struct velo_region *region, uint32_t index, unsigned
     velo_set32(region, (uint32_t *)(void *)&name->length, value);
 }
 
-void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t version,
+void velo_name_disk_locked(struct velo_region *region, velo_name_id index, uint64_t version,
                            const struct stat *stat)
 {
     struct velo_name *name = velo_name_at(region, index);
@@ -37,9 +37,10 @@ void velo_name_disk_locked(struct velo_region *region, uint32_t index, uint64_t 
                                         : VELO_NAME_ON_DISK);
 }
 
-void velo_names_record_locked(struct velo_region *region, uint32_t node, const struct stat *stat)
+void velo_names_record_locked(struct velo_region *region, velo_node_id node,
+                              const struct stat *stat)
 {
-    for (uint32_t index = velo_node_at(region, node)->first_name; index != 0;
+    for (velo_name_id index = velo_node_at(region, node)->first_name; velo_is_name(index);
          index = velo_name_at(region, index)->next_of_node) {
         struct velo_name *name = velo_name_at(region, index);
         if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != stat->st_ino)
@@ -52,33 +53,33 @@ void velo_names_record_locked(struct velo_region *region, uint32_t node, const s
 
 /* ---- identities ---------------------------------------------------------------------------- */
 
-static uint32_t find_reachable(const struct velo_region *region, const struct stat *kernel)
+static velo_node_id find_reachable(const struct velo_region *region, const struct stat *kernel)
 {
-    const uint32_t node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
+    const velo_node_id node = velo_identity_find(region, kernel->st_dev, kernel->st_ino);
     const uint32_t kernels = VELO_NODE_PATH_TOO_LONG | VELO_NODE_MOUNT | VELO_NODE_RETIRED;
-    return (VELO_READ(velo_node_at(region, node)->flags) & kernels) != 0 ? 0 : node;
+    return (VELO_READ(velo_node_at(region, node)->flags) & kernels) != 0 ? VELO_NO_NODE : node;
 }
 
-uint32_t velo_node_of(struct velo_region *region, const struct stat *kernel)
+velo_node_id velo_node_of(struct velo_region *region, const struct stat *kernel)
 {
     for (int attempt = 0; attempt < 1000; attempt++) {
         const uint64_t sequence = velo_read_begin(region);
         if ((sequence & 1) != 0)
             break;
-        const uint32_t node = find_reachable(region, kernel);
+        const velo_node_id node = find_reachable(region, kernel);
         if (!velo_read_retry(region, sequence))
             return node;
     }
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const uint32_t node = find_reachable(region, kernel);
+    const velo_node_id node = find_reachable(region, kernel);
     velo_commit(region, &hold);
     return node;
 }
 
 /* ---- attributes ---------------------------------------------------------------------------- */
 
-void velo_take_stat_locked(struct velo_region *region, uint32_t index, const struct stat *from)
+void velo_take_stat_locked(struct velo_region *region, velo_node_id index, const struct stat *from)
 {
     struct velo_node *node = velo_node_at(region, index);
     velo_set32(region, &node->mode, from->st_mode);
@@ -92,7 +93,8 @@ void velo_take_stat_locked(struct velo_region *region, uint32_t index, const str
     velo_set_time(region, &node->ctime_ns, velo_ns(&from->st_ctim));
 }
 
-void velo_linked_outside_locked(struct velo_region *region, uint32_t index, const struct stat *disk)
+void velo_linked_outside_locked(struct velo_region *region, velo_node_id index,
+                                const struct stat *disk)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->type != VELO_DIRECTORY && (node->type != VELO_REGULAR || node->state == VELO_DISK) &&
@@ -100,7 +102,7 @@ void velo_linked_outside_locked(struct velo_region *region, uint32_t index, cons
         velo_set32(region, &node->flags, node->flags | VELO_NODE_LINKED_OUTSIDE);
 }
 
-void velo_not_linked_outside_locked(struct velo_region *region, uint32_t index,
+void velo_not_linked_outside_locked(struct velo_region *region, velo_node_id index,
                                     const struct stat *disk)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -113,14 +115,14 @@ void velo_not_linked_outside_locked(struct velo_region *region, uint32_t index,
 
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node)
 {
-    uint32_t index = node->state == VELO_DISK ? 0 : node->first_name;
-    for (; index != 0; index = velo_name_at(region, index)->next_of_node)
+    velo_name_id index = node->state == VELO_DISK ? VELO_NO_NAME : node->first_name;
+    for (; velo_is_name(index); index = velo_name_at(region, index)->next_of_node)
         if (velo_name_at(region, index)->disk_version != node->version)
             return 0;
     return 1;
 }
 
-void velo_program_locked(struct velo_region *region, uint32_t index)
+void velo_program_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     struct velo_header *header = region->header;
@@ -134,44 +136,44 @@ void velo_program_locked(struct velo_region *region, uint32_t index)
                header->programs_pending + (uint32_t)(wanted - counted));
 }
 
-void velo_dirty_locked(struct velo_region *region, uint32_t index)
+void velo_dirty_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     velo_set64(region, &node->version, node->version + 1);
     velo_program_locked(region, index);
 }
 
-static uint32_t leaf_below(const struct velo_region *region, uint32_t index)
+static velo_name_id leaf_below(const struct velo_region *region, velo_name_id index)
 {
     for (unsigned depth = 0; depth < VELO_DEPTH_MAX; depth++) {
         const struct velo_node *node = velo_node_at(region, velo_name_at(region, index)->node);
-        if (node->type != VELO_DIRECTORY || node->first_entry == 0)
+        if (node->type != VELO_DIRECTORY || !velo_is_name(node->first_entry))
             return index;
         index = node->first_entry;
     }
     return index;
 }
 
-void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length)
+void velo_forget(struct velo_region *region, velo_node_id parent, const char *text, size_t length)
 {
     int waits = 0;
     for (int more = 1; more;) {
         struct velo_hold hold;
         velo_begin(region, &hold);
-        const uint32_t top = velo_name_find(region, parent, text, length);
-        if (top != 0) {
-            const uint32_t leaf = leaf_below(region, top);
+        const velo_name_id top = velo_name_find(region, parent, text, length);
+        if (velo_is_name(top)) {
+            const velo_name_id leaf = leaf_below(region, top);
             const uint32_t writer = velo_name_at(region, leaf)->writer;
             if (writer != 0 && waits++ < FORGET_WAITS_MAX && velo_writer_alive(region, writer)) {
                 velo_commit(region, &hold);
                 velo_os_pause(VELO_WRITER_PAUSE_NS);
                 continue;
             }
-            const uint32_t node = velo_name_at(region, leaf)->node;
+            const velo_node_id node = velo_name_at(region, leaf)->node;
             velo_name_remove_locked(region, leaf);
             if (velo_node_at(region, node)->links == 0)
                 velo_node_drop_locked(region, node);
-            more = leaf != top;
+            more = !velo_same_name(leaf, top);
         } else {
             more = 0;
         }
@@ -179,7 +181,7 @@ void velo_forget(struct velo_region *region, uint32_t parent, const char *text, 
     }
 }
 
-void velo_node_drop_locked(struct velo_region *region, uint32_t index)
+void velo_node_drop_locked(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED) {

@@ -12,37 +12,39 @@
 #include <sys/stat.h>
 
 /* ---- names --------------------------------------------------------------------------------- */
-void velo_name_flags_locked(struct velo_region *region, uint32_t name, unsigned flags);
+void velo_name_flags_locked(struct velo_region *region, velo_name_id name, unsigned flags);
 /* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
-void velo_name_disk_locked(struct velo_region *region, uint32_t name, uint64_t version,
+void velo_name_disk_locked(struct velo_region *region, velo_name_id name, uint64_t version,
                            const struct stat *stat);
 /* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no change of
  * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
  * and a file may have more names than the undo log has room. */
-void velo_names_record_locked(struct velo_region *region, uint32_t node, const struct stat *stat);
+void velo_names_record_locked(struct velo_region *region, velo_node_id node,
+                              const struct stat *stat);
 /* Who meets a name between a writer's rename and its record looks again after a pause, for half a
  * minute: that rename may wait for a journal. */
 #define VELO_WRITER_PAUSE_NS 50000
 #define VELO_WRITER_WAITS_MAX 600000
 /* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
  * them open until velo_refresh_attributes finds nobody. */
-void velo_node_drop_locked(struct velo_region *region, uint32_t node);
+void velo_node_drop_locked(struct velo_region *region, velo_node_id node);
 /* Take a name out with everything below it, in memory only. Takes and leaves the lock once per
  * entry, so a kill in the middle leaves a whole, smaller tree. */
-void velo_forget(struct velo_region *region, uint32_t parent, const char *text, size_t length);
+void velo_forget(struct velo_region *region, velo_node_id parent, const char *text, size_t length);
 
 /* ---- attributes ---------------------------------------------------------------------------- */
 /* Copy mode, owner, size and times of a kernel stat into the node. */
-void velo_take_stat_locked(struct velo_region *region, uint32_t node, const struct stat *from);
+void velo_take_stat_locked(struct velo_region *region, velo_node_id node, const struct stat *from);
 /* `disk` is of a DISK file, or of a symlink and the like: has it names outside, too? Then it is asked
  * each time from now on, until all its names are found here. */
-void velo_linked_outside_locked(struct velo_region *region, uint32_t node, const struct stat *disk);
-void velo_not_linked_outside_locked(struct velo_region *region, uint32_t node,
+void velo_linked_outside_locked(struct velo_region *region, velo_node_id node,
+                                const struct stat *disk);
+void velo_not_linked_outside_locked(struct velo_region *region, velo_node_id node,
                                     const struct stat *disk);
 /* A change of content or attributes of a regular file that is or will be. */
-void velo_dirty_locked(struct velo_region *region, uint32_t node);
+void velo_dirty_locked(struct velo_region *region, velo_node_id node);
 /* Keep header.programs_pending true for this file. */
-void velo_program_locked(struct velo_region *region, uint32_t node);
+void velo_program_locked(struct velo_region *region, velo_node_id node);
 /* True when each name of the file has its current version on disk; of a DISK file always. */
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
 /* ---- paths --------------------------------------------------------------------------------- */

@@ -53,63 +53,67 @@ static int check_pool(struct velo_region *region, const struct velo_pool *pool,
     return 0;
 }
 
-static int check_names_of(struct velo_region *region, uint32_t index, struct finding *finding)
+static int check_names_of(struct velo_region *region, velo_node_id index, struct finding *finding)
 {
     const struct velo_node *node = velo_node_at(region, index);
     uint32_t count = 0;
-    for (uint32_t name = node->first_name; name != 0;
+    for (velo_name_id name = node->first_name; velo_is_name(name);
          name = velo_name_at(region, name)->next_of_node) {
-        if (velo_name_at(region, name)->node != index || ++count > region->header->names.used)
-            return broken(finding, "I2: a node's list holds another node's name", index);
+        if (!velo_same_node(velo_name_at(region, name)->node, index) ||
+            ++count > region->header->names.used)
+            return broken(finding, "I2: a node's list holds another node's name", index.slot);
     }
     const uint32_t expected = node->root_slot != 0 ? node->links - 1 : node->links;
     if (count != expected)
-        return broken(finding, "I3: links differ from the list of names", index);
+        return broken(finding, "I3: links differ from the list of names", index.slot);
     if (node->type == VELO_DIRECTORY && node->links != 1)
-        return broken(finding, "I3: a directory has more than one name", index);
+        return broken(finding, "I3: a directory has more than one name", index.slot);
     return 0;
 }
 
-static int check_directory(struct velo_region *region, uint32_t index, struct finding *finding)
+static int check_directory(struct velo_region *region, velo_node_id index, struct finding *finding)
 {
     const struct velo_node *node = velo_node_at(region, index);
-    uint32_t count = 0, directories = 0, previous = 0;
+    uint32_t count = 0, directories = 0;
+    velo_name_id previous = VELO_NO_NAME;
     char text[VELO_NAME_MAX + 1];
-    for (uint32_t name = node->first_entry; name != 0;) {
+    for (velo_name_id name = node->first_entry; velo_is_name(name);) {
         const struct velo_name *entry = velo_name_at(region, name);
         const struct velo_node *child = velo_node_at(region, entry->node);
-        if (entry->parent != index || entry->previous_entry != previous ||
+        if (!velo_same_node(entry->parent, index) ||
+            !velo_same_name(entry->previous_entry, previous) ||
             ++count > region->header->names.used)
-            return broken(finding, "I2: a directory's list is torn", index);
+            return broken(finding, "I2: a directory's list is torn", index.slot);
         if (child->type == VELO_NONE)
-            return broken(finding, "I1: a name leads to a free node", name);
-        if (child->type == VELO_DIRECTORY && child->parent != index)
-            return broken(finding, "I3: a directory does not know its parent", entry->node);
+            return broken(finding, "I1: a name leads to a free node", name.slot);
+        if (child->type == VELO_DIRECTORY && !velo_same_node(child->parent, index))
+            return broken(finding, "I3: a directory does not know its parent", entry->node.slot);
         directories += child->type == VELO_DIRECTORY;
         const size_t length = velo_name_text(region, entry, text);
-        if (velo_name_find(region, index, text, length) != name)
-            return broken(finding, "I2: a name is not found by its text", name);
+        if (!velo_same_name(velo_name_find(region, index, text, length), name))
+            return broken(finding, "I2: a name is not found by its text", name.slot);
         previous = name;
         name = entry->next_entry;
     }
     if (count != node->entries)
-        return broken(finding, "I4: entries differ from the list", index);
+        return broken(finding, "I4: entries differ from the list", index.slot);
     if (directories != node->subdirectories)
-        return broken(finding, "I4: subdirectories differ from the list", index);
+        return broken(finding, "I4: subdirectories differ from the list", index.slot);
     return 0;
 }
 
-static int check_identity(struct velo_region *region, uint32_t index, struct finding *finding)
+static int check_identity(struct velo_region *region, velo_node_id index, struct finding *finding)
 {
     const struct velo_node *node = velo_node_at(region, index);
     for (unsigned which = 0; which < 2; which++) {
         const struct velo_identity *identity = &node->identity[which];
-        if (identity->linked && velo_identity_find(region, identity->device, identity->inode) == 0)
-            return broken(finding, "I5: an identity is not in its table", index);
+        if (identity->linked &&
+            !velo_is_node(velo_identity_find(region, identity->device, identity->inode)))
+            return broken(finding, "I5: an identity is not in its table", index.slot);
     }
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED &&
         (!node->identity[VELO_ID_ARENA].linked || node->backing == 0))
-        return broken(finding, "I5: a file in memory has no identity there", index);
+        return broken(finding, "I5: a file in memory has no identity there", index.slot);
     return 0;
 }
 
@@ -118,7 +122,7 @@ static int check_nodes(struct velo_region *region, struct finding *finding)
     struct velo_header *header = region->header;
     uint64_t charged[VELO_SHARDS_MAX] = {0};
     uint32_t live = 0, names = 0, pending = 0;
-    for (uint32_t index = 1; index < header->nodes.used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < header->nodes.used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (node->type == VELO_NONE)
             continue;
@@ -130,7 +134,7 @@ static int check_nodes(struct velo_region *region, struct finding *finding)
             rc = check_identity(region, index, finding);
         if (rc != 0)
             return rc;
-        names += (node->root_slot != 0 ? 0 : node->links) + (node->last_name != 0);
+        names += (node->root_slot != 0 ? 0 : node->links) + (velo_is_name(node->last_name) ? 1 : 0);
         charged[node->home % VELO_SHARDS_MAX] += node->charged;
         pending += (node->flags & VELO_NODE_PENDING) != 0;
     }

@@ -163,7 +163,7 @@ void velo_opaque_poll(struct velo_region *region)
 /* ---- one path -------------------------------------------------------------------------------- */
 
 /* `text` from `start` on as an absolute path; its length, or -ENAMETOOLONG. */
-static int absolute(struct velo_region *region, uint32_t start, const char *text,
+static int absolute(struct velo_region *region, velo_node_id start, const char *text,
                     char path[PATH_MAX])
 {
     const size_t length = velo_length(text);
@@ -235,7 +235,7 @@ int velo_opaque_compare(struct velo_region *region, const struct velo_walked *wa
 {
     struct stat disk;
     const int named = walked->answer == 0;
-    if (named && (place->kind != VELO_HOSTED || place->parent == 0))
+    if (named && (place->kind != VELO_HOSTED || !velo_is_node(place->parent)))
         return 0; /* the kernel's, or a root: those are looked for on disk */
     const int there = ask_kernel(region, walked, &disk);
     if (there == -ENOENT && (walked->links != 0 || !named) && walked->attempt == 0 &&

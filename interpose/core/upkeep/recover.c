@@ -13,10 +13,10 @@
 #include "core/upkeep/opaque.h"
 #include "core/calls/rename.h"
 
-static void mark_stale(struct velo_region *region, uint32_t directory)
+static void mark_stale(struct velo_region *region, velo_node_id directory)
 {
     struct velo_node *node = velo_node_at(region, directory);
-    if (directory != 0 && node->type == VELO_DIRECTORY)
+    if (velo_is_node(directory) && node->type == VELO_DIRECTORY)
         __atomic_store_n(&node->flags, node->flags | VELO_NODE_STALE, __ATOMIC_RELAXED);
 }
 
@@ -27,8 +27,8 @@ void velo_recover_locked(struct velo_region *region)
     VELO_TRACE(region, RECOVERED, 0, 0);
     velo_undo_locked(region);
     velo_readers_go_on(header);
-    const uint32_t with_rights = atomic_load(&header->with_rights),
-                   other = atomic_load(&header->with_rights_other);
+    const velo_node_id with_rights = atomic_load(&header->with_rights),
+                       other = atomic_load(&header->with_rights_other);
     if (velo_rename_recover(region) != 0)
         velo_undo_locked(region);
     velo_readers_go_on(header);

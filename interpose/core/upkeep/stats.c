@@ -25,7 +25,7 @@ static void count_file(const struct velo_region *region, const struct velo_node 
 static void count_nodes(struct velo_region *region, struct velo_statistics *out)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
-    for (uint32_t index = 1; index < used; index++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         struct velo_hold hold;
         if (VELO_READ(node->type) == VELO_NONE)

@@ -23,7 +23,8 @@ static struct {
     _Atomic uint32_t sequence; /* odd while written; pairs with the fence in cwd_recall */
     uint32_t epoch;            /* 0: nothing remembered */
     uint32_t mounts;           /* number of changes of mounts until then */
-    uint32_t node, generation; /* of a hosted directory, else 0 */
+    velo_node_id node; /* of a hosted directory, else 0 */
+    uint32_t generation;
     uint32_t length;           /* of the text of one outside */
     char text[PATH_MAX];
 } cwd;
@@ -70,7 +71,7 @@ bool velo_may_reach_hosted(const struct velo_region *region, const char *text)
 /* ---- the working directory ------------------------------------------------------------------- */
 
 struct base { /* where a relative path starts */
-    uint32_t node;   /* hosted directory, or 0: then by text */
+    velo_node_id node;   /* hosted directory, or 0: then by text */
     uint32_t length; /* of the text; no trailing slash, so 0 for "/" */
     bool remembered; /* may be out of date: others can rename directories */
 };
@@ -92,7 +93,7 @@ static bool cwd_recall(const struct velo_region *region, struct base *base, char
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&cwd.sequence, memory_order_relaxed) != sequence)
         return false;
-    return base->node == 0 || velo_is_directory(region, base->node, generation);
+    return !velo_is_node(base->node) || velo_is_directory(region, base->node, generation);
 }
 
 static void cwd_remember(const struct base *base, uint32_t generation, const char *text,
@@ -140,13 +141,13 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
-uint32_t velo_node_of_fd(struct velo_region *region, int fd)
+velo_node_id velo_node_of_fd(struct velo_region *region, int fd)
 {
     struct stat stat;
-    return raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : 0;
+    return raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : VELO_NO_NODE;
 }
 
-int velo_place_of_node(struct velo_region *region, uint32_t node, struct velo_place *place)
+int velo_place_of_node(struct velo_region *region, velo_node_id node, struct velo_place *place)
 {
     char path[PATH_MAX];
     const int length = velo_path_of(region, node, path);
@@ -272,7 +273,7 @@ static int by_text(struct velo_region *region, const char *text, const char *pat
 static int walk_from(struct velo_region *region, const struct base *base, char text[PATH_MAX],
                      const char *path, unsigned flags, bool any, struct velo_place *place)
 {
-    if (base->node != 0)
+    if (velo_is_node(base->node))
         return ours_or_not(velo_walk_at(region, base->node, path, flags, place), place);
     const size_t length = strlen(path);
     if (base->length + 1 + length >= PATH_MAX)
@@ -290,11 +291,11 @@ static int claim_above_removed(struct velo_region *region, const char *path, uns
     if (path[0] != '.' || path[1] != '.' || (path[2] != '/' && path[2] != 0) ||
         raw_statat(AT_FDCWD, "..", &stat, 0) != 0)
         return VELO_NOT_OURS;
-    const uint32_t node = velo_node_of(region, &stat);
+    const velo_node_id node = velo_node_of(region, &stat);
     const char *rest = path + 2;
     while (*rest == '/')
         rest++;
-    if (node == 0)
+    if (!velo_is_node(node))
         return VELO_NOT_OURS;
     return ours_or_not(velo_walk_at(region, node, *rest != 0 ? rest : ".", flags, place), place);
 }
@@ -308,7 +309,7 @@ static int claim_at_cwd(struct velo_region *region, const char *path, unsigned f
     char text[PATH_MAX];
     if (cwd_recall(region, &base, text)) {
         const int claimed = walk_from(region, &base, text, path, flags, any, place);
-        if (claimed != -ENOENT || base.node != 0)
+        if (claimed != -ENOENT || velo_is_node(base.node))
             return claimed;
     }
     const int rc = cwd_ask(region, &base, text, place);
@@ -325,7 +326,7 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
     if (failed != 0 || !S_ISDIR(stat.st_mode)) /* EBADF, ENOTDIR: the kernel says it best */
         return !any ? VELO_NOT_OURS : failed != 0 ? (int)failed : -ENOTDIR;
     struct base base = {.node = velo_node_of(region, &stat)};
-    if (base.node != 0)
+    if (velo_is_node(base.node))
         return ours_or_not(velo_walk_at(region, base.node, path, flags, place), place);
     if (!any && !names_a_pattern(region, path))
         return strchr(path, '/') == NULL
@@ -343,8 +344,9 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
 static bool claim_magic_link(struct velo_region *region, const char *path, struct velo_place *place)
 {
     const int fd = velo_fd_of_path(path);
-    const uint32_t node = fd < 0 ? 0 : velo_node_of_fd(region, fd);
-    return node != 0 && velo_place_of_node(region, node, place) == 0 && place->type == VELO_REGULAR;
+    const velo_node_id node = fd < 0 ? VELO_NO_NODE : velo_node_of_fd(region, fd);
+    return velo_is_node(node) && velo_place_of_node(region, node, place) == 0 &&
+           place->type == VELO_REGULAR;
 }
 
 /* The directories above what only the kernel can name may be in memory still. */
@@ -413,14 +415,14 @@ long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX])
             struct stat stat;
             if (raw_fstat(dirfd, &stat) == 0 && S_ISDIR(stat.st_mode))
                 base.node = velo_node_of(region, &stat);
-            rc = base.node == 0 ? text_of_fd(dirfd, &base, text) : 0;
+            rc = velo_is_node(base.node) ? 0 : text_of_fd(dirfd, &base, text);
         } else if (!cwd_recall(region, &base, text)) {
             rc = cwd_ask(region, &base, text, &scratch);
         }
         if (rc != 0)
             return rc;
         const int length =
-            base.node != 0 ? velo_path_of(region, base.node, text) : (int)base.length;
+            velo_is_node(base.node) ? velo_path_of(region, base.node, text) : (int)base.length;
         if (length < 0)
             return length;
         start = (size_t)length;

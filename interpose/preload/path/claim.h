@@ -35,10 +35,10 @@ int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_p
 long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX]);
 
 /* The hosted node that `fd` is open on, or 0. One fstat. */
-uint32_t velo_node_of_fd(struct velo_region *region, int fd);
+velo_node_id velo_node_of_fd(struct velo_region *region, int fd);
 
 /* The place of a hosted node that is known by a descriptor only. 0 or -errno. */
-int velo_place_of_node(struct velo_region *region, uint32_t node, struct velo_place *place);
+int velo_place_of_node(struct velo_region *region, velo_node_id node, struct velo_place *place);
 
 /* The working directory is, or may be, another one now. */
 void velo_cwd_changed(void);

@@ -54,7 +54,7 @@ static bool is_in_hosted(struct search *search)
     search->text[last] = 0;
     const long rc = raw_statat(AT_FDCWD, search->text, &stat, 0);
     search->text[last] = kept;
-    return rc == 0 && velo_node_of(search->region, &stat) != 0;
+    return rc == 0 && velo_is_node(velo_node_of(search->region, &stat));
 }
 
 /* Does the symlink at search->text? */

@@ -67,13 +67,13 @@ __attribute__((noinline)) static long directory_of(struct velo_region *region, i
     memcpy(parent, path, last);
     parent[last] = 0; /* with its slash: a directory, or an error */
     const long rc = raw_statat(at, parent, &stat, 0);
-    const long node = rc != 0 ? rc : (long)velo_node_of(region, &stat);
+    const long node = rc != 0 ? rc : (long)velo_node_of(region, &stat).slot;
     if (node == 0 && links != NULL)
         *links = velo_scan_outside(region, at, parent, &stat);
     return node;
 }
 
-static int enter(struct velo_region *region, uint32_t node, const char *rest, unsigned flags,
+static int enter(struct velo_region *region, velo_node_id node, const char *rest, unsigned flags,
                  struct velo_place *place)
 {
     const int rc = velo_walk_at(region, node, rest, flags, place);
@@ -188,7 +188,8 @@ static int claim_in_directory(struct velo_region *region, int at, const char *pa
             return claim_beyond_link(region, at, path, known, place);
     }
     if (node > 0)
-        return enter(region, (uint32_t)node, path[known] != 0 ? path + known : ".", flags, place);
+        return enter(region, velo_node_from((uint32_t)node), path[known] != 0 ? path + known : ".",
+                     flags, place);
     atomic_store_explicit(slot, *links ? key | HAS_LINKS : key, memory_order_relaxed);
     return VELO_NOT_OURS;
 }
@@ -244,7 +245,8 @@ int velo_claim_by_directory(struct velo_region *region, const char *path, unsign
     const long node = directory_of(region, AT_FDCWD, path, last, NULL);
     if (node < 0)
         return (int)node;
-    return node == 0 ? VELO_NOT_OURS : enter(region, (uint32_t)node, path + last, flags, place);
+    return node == 0 ? VELO_NOT_OURS
+                     : enter(region, velo_node_from((uint32_t)node), path + last, flags, place);
 }
 
 /* ---- links as they are made ------------------------------------------------------------------ */

@@ -131,7 +131,7 @@ static void ask(struct directory *directory)
     directory->trusted = 0;
     directory->answer = rc == -ENOENT ? IS_MISSING : IS_OTHER;
     if (rc != 0 || !S_ISDIR(stat->st_mode) ||
-        (!probed.hosted && velo_node_of(velo_here(), stat) != 0))
+        (!probed.hosted && velo_is_node(velo_node_of(velo_here(), stat))))
         return;
     directory->answer = IS_DIRECTORY;
     directory->hosted = probed.hosted;

@@ -31,7 +31,7 @@ int velo_probe(const char *path, bool follow, struct velo_probed *out)
     struct velo_place place;
     const int claimed = velo_claim(AT_FDCWD, path, follow ? 0 : VELO_WALK_NOFOLLOW, &place);
     out->hosted = claimed == VELO_OURS;
-    out->node = 0;
+    out->node = VELO_NO_NODE;
     if (claimed == VELO_NOT_OURS)
         return (int)raw_statat(AT_FDCWD, path, &out->stat, follow ? 0 : AT_SYMLINK_NOFOLLOW);
     if (claimed < 0)
@@ -140,7 +140,7 @@ static void identify(const char *path, const struct velo_probed *probed, struct 
     out->path = velo_text_hash(0, path, strlen(path)) | 1;
     memset(out->what, 0, sizeof out->what);
     if (probed->hosted) {
-        out->what[0] = probed->node;
+        out->what[0] = probed->node.slot;
         out->what[1] = probed->generation;
         out->what[2] =
             probed->version; /* rises when it is opened to be written: not at each write */
@@ -196,7 +196,7 @@ void velo_digest_known(const char *path, const struct velo_probed *probed,
 {
     struct known made;
     struct known *all = known_table();
-    if (all == NULL || (probed->hosted && probed->node == 0))
+    if (all == NULL || (probed->hosted && !velo_is_node(probed->node)))
         return;
     identify(path, probed, &made);
     memcpy(made.digest, digest, VELO_SHA256_BYTES);

@@ -8,7 +8,8 @@
 struct velo_probed {
     struct stat stat;
     bool hosted;
-    uint32_t node, generation; /* of a hosted one */
+    velo_node_id node; /* of a hosted one */
+    uint32_t generation;
     uint64_t version;
 };
 

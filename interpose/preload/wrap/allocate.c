@@ -44,7 +44,7 @@ static long tmpfile_anywhere(struct velo_region *region)
 }
 
 /* An empty file on the disk of `node`, in the nearest directory above that lets us; or -errno. */
-__attribute__((noinline)) static long tmpfile_above(struct velo_region *region, uint32_t node)
+__attribute__((noinline)) static long tmpfile_above(struct velo_region *region, velo_node_id node)
 {
     char path[PATH_MAX];
     long fd = -ENOENT;
@@ -57,7 +57,7 @@ __attribute__((noinline)) static long tmpfile_above(struct velo_region *region, 
         denied = denied || fd == -EACCES;
     }
     if (fd < 0 && denied) { /* the owner may give himself the right, for a moment */
-        const uint32_t parent = velo_parent_of(region, node);
+        const velo_node_id parent = velo_parent_of(region, node);
         if (velo_path_of(region, parent, path) > 0)
             fd = velo_tmpfile_with_rights(region, parent, path);
     }
@@ -81,7 +81,7 @@ static long ask(int fd, int mode, off_t offset, off_t length, off_t size, bool *
     return rc;
 }
 
-static long ask_disk(struct velo_region *region, uint32_t node, int mode, off_t offset,
+static long ask_disk(struct velo_region *region, velo_node_id node, int mode, off_t offset,
                      off_t length, off_t size, bool *touched)
 {
     const long fd = tmpfile_above(region, node);
@@ -186,7 +186,7 @@ static long shift_with_buffer(int fd, int mode, off_t offset, off_t length, off_
 }
 
 /* By a description of our own: the program's may append, or not read. */
-static long shift(uint32_t node, int mode, off_t offset, off_t length, off_t size)
+static long shift(velo_node_id node, int mode, off_t offset, off_t length, off_t size)
 {
     struct velo_region *region = velo_here();
     const int own = velo_reopen_in_memory(region, node, O_RDWR | O_NOATIME);
@@ -200,21 +200,21 @@ static long shift(uint32_t node, int mode, off_t offset, off_t length, off_t siz
 /* ---- the call -------------------------------------------------------------------------------- */
 
 /* The node of a file in memory, or 0: another file system said that it cannot. */
-static uint32_t node_in_memory(int fd, struct stat *stat)
+static velo_node_id node_in_memory(int fd, struct stat *stat)
 {
     struct velo_region *region = velo_here();
     if (region == NULL || raw_fstat(fd, stat) != 0 || !S_ISREG(stat->st_mode))
-        return 0;
-    const uint32_t node = velo_node_of(region, stat);
-    return node != 0 && velo_is_in_memory(region, node) ? node : 0;
+        return VELO_NO_NODE;
+    const velo_node_id node = velo_node_of(region, stat);
+    return velo_is_node(node) && velo_is_in_memory(region, node) ? node : VELO_NO_NODE;
 }
 
 /* tmpfs has looked at all arguments and does not know such a mode. */
 static long instead_of_tmpfs(int fd, int mode, off_t offset, off_t length)
 {
     struct stat stat;
-    const uint32_t node = node_in_memory(fd, &stat);
-    if (node == 0)
+    const velo_node_id node = node_in_memory(fd, &stat);
+    if (!velo_is_node(node))
         return -EOPNOTSUPP;
     bool touched = false;
     const long rc = ask_disk(velo_here(), node, mode, offset, length, stat.st_size, &touched);
@@ -224,7 +224,8 @@ static long instead_of_tmpfs(int fd, int mode, off_t offset, off_t length)
         return rc;
     if (mode == FALLOC_FL_INSERT_RANGE) {
         velo_write_credit_allocate(fd, (uint64_t)stat.st_size, (uint64_t)length);
-        if (node_in_memory(fd, &stat) == 0) /* there was no room: it goes on at its real path */
+        if (!velo_is_node(
+                node_in_memory(fd, &stat))) /* there was no room: it goes on at its real path */
             return raw_allocate(fd, mode, offset, length);
     }
     return ZEROES(mode) ? zero(fd, mode, offset, length)

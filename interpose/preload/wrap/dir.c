@@ -28,7 +28,8 @@ struct stream {
     const void *owner; /* &stream_owner */
     struct stream *self;
     int fd;
-    uint32_t node, generation; /* of the directory */
+    velo_node_id node; /* of the directory */
+    uint32_t generation;
     bool is_taken;   /* the snapshot */
     size_t position; /* bytes into `entries`; also what telldir gives */
     size_t used, size;
@@ -119,7 +120,7 @@ static void stream_free(struct stream *stream)
 }
 
 /* A stream on `fd`, which stays the caller's on failure. */
-static DIR *stream_new(int fd, uint32_t node)
+static DIR *stream_new(int fd, velo_node_id node)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
@@ -180,11 +181,11 @@ EXPORT DIR *fdopendir(int fd)
 {
     struct velo_region *region = velo_here();
     struct stat stat;
-    uint32_t node = 0;
+    velo_node_id node = VELO_NO_NODE;
     velo_saw(VELO_RECORD_LIST, fd, ".", 0);
     if (region != NULL && raw_fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode))
         node = velo_node_of(region, &stat);
-    if (node == 0)
+    if (!velo_is_node(node))
         return NEXT(fdopendir)(fd);
     DIR *directory = stream_new(fd, node);
     if (directory != NULL) /* as libc does, whatever its manual says */
@@ -288,7 +289,7 @@ EXPORT long telldir(DIR *directory)
 /* ---- raw reading ----------------------------------------------------------------------------- */
 
 /* Numbers and types as stat says them, where the disk's are others. */
-static void correct(struct velo_region *region, uint32_t directory, struct dirent64 *entry)
+static void correct(struct velo_region *region, velo_node_id directory, struct dirent64 *entry)
 {
     static const unsigned char types[] = {
         [VELO_REGULAR] = DT_REG, [VELO_DIRECTORY] = DT_DIR, [VELO_SYMLINK] = DT_LNK};
@@ -300,7 +301,7 @@ static void correct(struct velo_region *region, uint32_t directory, struct diren
         return;
     }
     if (velo_walk_at(region, directory, entry->d_name, VELO_WALK_NOFOLLOW, &place) != 0 ||
-        place.kind != VELO_HOSTED || place.node == 0)
+        place.kind != VELO_HOSTED || !velo_is_node(place.node))
         return;
     entry->d_ino = velo_inode_of(region, place.node);
     if (place.type != VELO_OTHER)
@@ -308,7 +309,7 @@ static void correct(struct velo_region *region, uint32_t directory, struct diren
 }
 
 /* The entries that the kernel gave, without files on their way to their real path. Bytes left. */
-static long correct_all(struct velo_region *region, uint32_t directory, unsigned char *buffer,
+static long correct_all(struct velo_region *region, velo_node_id directory, unsigned char *buffer,
                         long size)
 {
     long kept = 0;
@@ -331,13 +332,13 @@ EXPORT ssize_t getdents64(int fd, void *buffer, size_t size)
 {
     velo_saw(VELO_RECORD_LIST, fd, ".", 0);
     struct velo_region *region = velo_here();
-    const uint32_t directory = region == NULL ? 0 : velo_node_of_fd(region, fd);
-    if (directory != 0 && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0)
+    const velo_node_id directory = region == NULL ? VELO_NO_NODE : velo_node_of_fd(region, fd);
+    if (velo_is_node(directory) && velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) == 0)
         velo_flush_tree(region);
     long got;
     do {
         got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), size);
-        if (directory == 0 || got <= 0)
+        if (!velo_is_node(directory) || got <= 0)
             return velo_answer(got);
         got = correct_all(region, directory, buffer, got);
     } while (got == 0); /* nothing but such files: not the end yet */
@@ -348,7 +349,7 @@ EXPORT ssize_t getdirentries(int fd, char *restrict buffer, size_t size, off_t *
 {
     velo_saw(VELO_RECORD_LIST, fd, ".", 0);
     struct velo_region *region = velo_here();
-    if (region != NULL && velo_node_of_fd(region, fd) != 0)
+    if (region != NULL && velo_is_node(velo_node_of_fd(region, fd)))
         velo_flush_tree(region);
     return NEXT(getdirentries)(fd, buffer, size, base);
 }

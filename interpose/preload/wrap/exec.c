@@ -114,9 +114,10 @@ static long run_script(int fd, const char *path, char *const argv[], char *const
 static long run_descriptor(int fd, char *const argv[], char *const envp[], int flags)
 {
     struct velo_region *region = velo_has_left() ? NULL : velo_here();
-    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
+    const velo_node_id node = region == NULL ? VELO_NO_NODE : velo_node_of_fd(region, fd);
     struct velo_place place;
-    if (node == 0 || velo_place_of_node(region, node, &place) != 0 || place.type != VELO_REGULAR) {
+    if (!velo_is_node(node) || velo_place_of_node(region, node, &place) != 0 ||
+        place.type != VELO_REGULAR) {
         velo_path_of_fd(VELO_SELF, fd, place.path);
         return run_number(fd, place.path, argv, envp, flags);
     }

@@ -42,7 +42,7 @@ static bool hosted(int fd)
 {
     struct stat stat;
     return velo_here() != NULL && raw_fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) &&
-           velo_node_of(velo_here(), &stat) != 0;
+           velo_is_node(velo_node_of(velo_here(), &stat));
 }
 
 /* A file system that fills up takes a part; a program that never met a full disk may not go on. */
@@ -231,19 +231,19 @@ EXPORT int dup(int fd)
 }
 
 /* A file that was written in memory since before an opaque program started: now it may look. */
-uint32_t velo_closing(int fd)
+velo_node_id velo_closing(int fd)
 {
     struct velo_region *region = velo_write_credit(fd) != 0 ? velo_here() : NULL;
-    return region != NULL && velo_opaque_runs(region) ? velo_node_of_fd(region, fd) : 0;
+    return region != NULL && velo_opaque_runs(region) ? velo_node_of_fd(region, fd) : VELO_NO_NODE;
 }
 
-void velo_closed(uint32_t node)
+void velo_closed(velo_node_id node)
 {
-    if (node != 0)
+    if (velo_is_node(node))
         velo_writeback(&velo_the_region, node, 0);
 }
 
-static long duplicated(int fd, long to, uint32_t closed)
+static long duplicated(int fd, long to, velo_node_id closed)
 {
     velo_inherits_credit(fd, to);
     velo_closed(closed);
@@ -252,7 +252,7 @@ static long duplicated(int fd, long to, uint32_t closed)
 
 EXPORT int dup3(int fd, int to, int flags)
 {
-    const uint32_t closed = velo_closing(to);
+    const velo_node_id closed = velo_closing(to);
     return (int)duplicated(fd, velo_sys3(SYS_dup3, fd, to, flags), closed);
 }
 
@@ -275,14 +275,14 @@ static long duplicate_to(int fd, int to)
 
 EXPORT int dup2(int fd, int to)
 {
-    const uint32_t closed = fd == to ? 0 : velo_closing(to);
+    const velo_node_id closed = fd == to ? VELO_NO_NODE : velo_closing(to);
     return (int)duplicated(fd, duplicate_to(fd, to), closed);
 }
 ALIAS(__dup2, dup2);
 
 EXPORT int close(int fd)
 {
-    const uint32_t node = velo_closing(fd);
+    const velo_node_id node = velo_closing(fd);
     velo_write_credit_set(fd, 0);
     const int rc = NEXT(close)(fd);
     velo_closed(node);
@@ -295,12 +295,12 @@ ALIAS(__close, close);
 
 static int close_with_credit(unsigned first, unsigned last)
 {
-    uint32_t nodes[CLOSED_AT_ONCE];
+    velo_node_id nodes[CLOSED_AT_ONCE];
     int count = 0;
     for (unsigned fd = first; fd <= last && fd < VELO_WRITE_CREDITS_MAX && count < CLOSED_AT_ONCE;
          fd++) {
         nodes[count] = velo_closing((int)fd);
-        if (nodes[count] == 0)
+        if (!velo_is_node(nodes[count]))
             continue;
         count++;
         raw_close((int)fd);

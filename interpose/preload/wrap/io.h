@@ -6,8 +6,8 @@
 
 /* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
  * puts it. The node to tell of, or 0. */
-uint32_t velo_closing(int fd);
-void velo_closed(uint32_t node);
+velo_node_id velo_closing(int fd);
+void velo_closed(velo_node_id node);
 
 /* `duplicate` is one of `fd`, or -errno; returned. */
 long velo_inherits_credit(int fd, long duplicate);

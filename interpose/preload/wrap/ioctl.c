@@ -24,8 +24,8 @@ __attribute__((noinline)) static void relocate_device(unsigned long request, con
         return;
     const int saved = errno;
     const int fd = request == LOOP_CONFIGURE ? *(const int *)argument : (int)(intptr_t)argument;
-    const uint32_t node = velo_node_of_fd(region, fd);
-    if (node != 0) {
+    const velo_node_id node = velo_node_of_fd(region, fd);
+    if (velo_is_node(node)) {
         velo_relocate_soon(fd, node);
         velo_stays_on_disk(region, node);
     }
@@ -45,15 +45,16 @@ __attribute__((noinline)) static bool relocate_protected(int fd, unsigned long r
     const bool protects = request == FS_IOC_SETFLAGS
                               ? (flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0
                               : (flags & (FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND)) != 0;
-    const uint32_t node = protects && raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : 0;
-    if (node != 0 && S_ISREG(stat.st_mode)) {
+    const velo_node_id node =
+        protects && raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : VELO_NO_NODE;
+    if (velo_is_node(node) && S_ISREG(stat.st_mode)) {
         velo_relocate_soon(fd, node);
         velo_stays_on_disk(region, node);
-    } else if (node != 0 && S_ISDIR(stat.st_mode)) {
+    } else if (velo_is_node(node) && S_ISDIR(stat.st_mode)) {
         velo_retire(region, node);
     }
     errno = saved;
-    return node != 0 && S_ISREG(stat.st_mode);
+    return velo_is_node(node) && S_ISREG(stat.st_mode);
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...)

@@ -17,19 +17,20 @@
 
 #define PATIENCE_MS 5
 
-static uint32_t hosted_node(int fd)
+static velo_node_id hosted_node(int fd)
 {
     struct velo_region *region = velo_here();
-    return region == NULL ? 0 : velo_node_of_fd(region, fd);
+    return region == NULL ? VELO_NO_NODE : velo_node_of_fd(region, fd);
 }
 
 static long set_lease(int fd, long kind)
 {
-    const uint32_t node = kind == F_UNLCK ? 0 : hosted_node(fd);
-    if (node != 0)
+    const velo_node_id node = kind == F_UNLCK ? VELO_NO_NODE : hosted_node(fd);
+    if (velo_is_node(node))
         velo_lease_mark(velo_here(), node);
     long rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
-    for (int waited_ms = 0; node != 0 && rc == -EAGAIN && waited_ms < PATIENCE_MS; waited_ms++) {
+    for (int waited_ms = 0; velo_is_node(node) && rc == -EAGAIN && waited_ms < PATIENCE_MS;
+         waited_ms++) {
         velo_os_pause(1000000);
         rc = velo_sys3(SYS_fcntl, fd, F_SETLEASE, kind);
     }
@@ -59,7 +60,7 @@ EXPORT int fcntl(int fd, int command, ...)
     va_start(arguments, command);
     const long argument = va_arg(arguments, long);
     va_end(arguments);
-    if ((command == F_GET_SEALS || command == F_ADD_SEALS) && hosted_node(fd) != 0)
+    if ((command == F_GET_SEALS || command == F_ADD_SEALS) && velo_is_node(hosted_node(fd)))
         return (int)velo_answer(-EINVAL);
     if (locks(command))
         velo_before_lock(fd);

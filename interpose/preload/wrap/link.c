@@ -195,12 +195,12 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
                             int flags)
 {
     struct velo_region *region = velo_here();
-    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, descriptor);
+    const velo_node_id node = region == NULL ? VELO_NO_NODE : velo_node_of_fd(region, descriptor);
     struct velo_place a, b;
     const int claimed = velo_claim(to_fd, to, THE_NAME, &b);
     if (claimed < 0)
         return claimed;
-    if (node != 0) {
+    if (velo_is_node(node)) {
         const int named = velo_place_of_node(region, node, &a);
         const int rc = claimed == VELO_NOT_OURS ? velo_resolve(to_fd, to, THE_NAME, &b) : 0;
         if (rc != 0)

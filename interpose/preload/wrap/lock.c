@@ -22,11 +22,11 @@ static _Atomic uint64_t tried[TRIED_MAX];
 
 _Atomic uint8_t velo_plain_locks[VELO_WRITE_CREDITS_MAX];
 
-static void relocate_or_count(struct velo_region *region, int fd, uint32_t node,
+static void relocate_or_count(struct velo_region *region, int fd, velo_node_id node,
                               uint32_t generation)
 {
-    const uint64_t file = (uint64_t)generation << 32 | node;
-    if (atomic_load(&tried[node % TRIED_MAX]) == file)
+    const uint64_t file = (uint64_t)generation << 32 | node.slot;
+    if (atomic_load(&tried[node.slot % TRIED_MAX]) == file)
         return;
     if (velo_relocate_soon(fd, node) == 0) {
         velo_lock_mark(region, node);
@@ -35,7 +35,7 @@ static void relocate_or_count(struct velo_region *region, int fd, uint32_t node,
     velo_escape(region, VELO_ESCAPE_PEER);
     if (velo_vfork_child)
         return;
-    atomic_store(&tried[node % TRIED_MAX], file);
+    atomic_store(&tried[node.slot % TRIED_MAX], file);
     velo_lock_keep(region, node);
 }
 
@@ -45,9 +45,9 @@ void velo_before_lock(int fd)
     struct velo_region *region = velo_lock_is_plain(fd) ? NULL : velo_here();
     if (region == NULL)
         return;
-    const uint32_t node = velo_node_of_fd(region, fd);
+    const velo_node_id node = velo_node_of_fd(region, fd);
     velo_lock_set_plain(fd, 1);
-    if (node == 0 || velo_is_locked(region, node) ||
+    if (!velo_is_node(node) || velo_is_locked(region, node) ||
         velo_snapshot_take(region, node, &snapshot) != 0)
         return;
     const int saved = errno;

@@ -69,8 +69,8 @@ static bool find_place(struct search *s, int fd)
     if (s->other[0] == '/' &&
         velo_claim(AT_FDCWD, s->other, VELO_WALK_NOFOLLOW, &s->place) == VELO_OURS)
         return true;
-    const uint32_t node = velo_node_of_fd(region, fd);
-    return node != 0 && velo_place_of_node(region, node, &s->place) == 0;
+    const velo_node_id node = velo_node_of_fd(region, fd);
+    return velo_is_node(node) && velo_place_of_node(region, node, &s->place) == 0;
 }
 
 static long open_found(struct search *s, int fd)
@@ -126,7 +126,7 @@ static long splice_target(struct search *s, size_t start, size_t end, long lengt
 }
 
 /* The name at [start, end), in the hosted directory `node`, is no symlink. */
-static long open_in(struct search *s, uint32_t node, size_t start, size_t end)
+static long open_in(struct search *s, velo_node_id node, size_t start, size_t end)
 {
     const char *rest = s->text + end;
     memcpy(s->other, s->text + start, end - start);
@@ -155,11 +155,11 @@ static long open_missing(struct search *s)
     s->text[end] = 0;
     const long length = raw_readlink((int)fd, s->text + start, s->other, PATH_MAX - 1);
     s->text[end] = kept;
-    const uint32_t node = velo_node_of_fd(velo_here(), (int)fd);
+    const velo_node_id node = velo_node_of_fd(velo_here(), (int)fd);
     raw_close((int)fd);
     if (length > 0)
         return splice_target(s, start, end, length);
-    return node == 0 ? OWN_CALL : open_in(s, node, start, end);
+    return velo_is_node(node) ? open_in(s, node, start, end) : OWN_CALL;
 }
 
 static long search(struct search *s)

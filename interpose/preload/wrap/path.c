@@ -17,7 +17,7 @@
 
 #define GONE " (deleted)" /* what the kernel adds to the last name of a file that has none */
 
-static long path_or_last_path(struct velo_region *region, uint32_t node, char path[PATH_MAX])
+static long path_or_last_path(struct velo_region *region, velo_node_id node, char path[PATH_MAX])
 {
     const long found = velo_path_of(region, node, path);
     if (found != -ENOENT)
@@ -41,8 +41,8 @@ __attribute__((noinline)) static long translate(struct velo_region *region, int 
     if (length <= (long)prefix || memcmp(path, region->directory, prefix) != 0 ||
         raw_statat(dirfd, link, &stat, 0) != 0)
         return -ENOENT;
-    const uint32_t node = velo_node_of(region, &stat);
-    const long found = node == 0 ? -ENOENT : path_or_last_path(region, node, path);
+    const velo_node_id node = velo_node_of(region, &stat);
+    const long found = velo_is_node(node) ? path_or_last_path(region, node, path) : -ENOENT;
     if (found < 0)
         return found;
     const size_t count = (size_t)found < size ? (size_t)found : size;

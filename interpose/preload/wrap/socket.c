@@ -142,8 +142,8 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t count, int flags,
 static void hand_to_outside(struct velo_region *region, int fd)
 {
     struct velo_snapshot snapshot;
-    const uint32_t node = velo_node_of_fd(region, fd);
-    if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
+    const velo_node_id node = velo_node_of_fd(region, fd);
+    if (!velo_is_node(node) || velo_snapshot_take(region, node, &snapshot) != 0 ||
         snapshot.state != VELO_BACKED)
         return;
     velo_escape(region, VELO_ESCAPE_PEER);

@@ -24,7 +24,7 @@ static void saw(struct velo_region *region, const struct stat *plain)
 
 /* A program that cannot be entered may have written to the file on disk, by a path that nobody has walked
  * since: who follows a log asks the descriptor only (mirror.c). */
-__attribute__((noinline)) static void catch_up(struct velo_region *region, uint32_t node)
+__attribute__((noinline)) static void catch_up(struct velo_region *region, velo_node_id node)
 {
     struct velo_place place;
     (void)velo_place_of_node(region, node, &place);
@@ -36,8 +36,8 @@ static long stat_fd(int fd, struct stat *out)
     long rc = raw_fstat(fd, out);
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     if (region != NULL && velo_opaque_runs(region) && S_ISREG(out->st_mode)) {
-        const uint32_t node = velo_node_of(region, out);
-        if (node != 0)
+        const velo_node_id node = velo_node_of(region, out);
+        if (velo_is_node(node))
             catch_up(region, node);
         rc = raw_fstat(fd, out);
     }
@@ -211,7 +211,8 @@ static void statx_from_stat(struct statx *out, const struct stat *stat)
 }
 
 /* When the file was made, which no stat says; the kernel's inode may be a copy that is younger. */
-static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask, struct statx *out)
+static void statx_birth(struct velo_region *region, velo_node_id node, unsigned mask,
+                        struct statx *out)
 {
     if ((mask & STATX_BTIME) == 0)
         return;
@@ -221,7 +222,7 @@ static void statx_birth(struct velo_region *region, uint32_t node, unsigned mask
 
 /* What the disk that the file is to be on says of all its files, by what was asked for: which fields and
  * attributes it knows, and where it is mounted. Asked once, unless who asks wants to know the mount. */
-static void statx_ground(const struct velo_region *region, uint32_t node, unsigned mask,
+static void statx_ground(const struct velo_region *region, velo_node_id node, unsigned mask,
                          struct statx *out)
 {
     static _Thread_local struct {
@@ -253,7 +254,7 @@ static void statx_ground(const struct velo_region *region, uint32_t node, unsign
         out->stx_ctime = (struct statx_timestamp){0};
 }
 
-static void statx_hosted(struct velo_region *region, uint32_t node, unsigned mask,
+static void statx_hosted(struct velo_region *region, velo_node_id node, unsigned mask,
                          const struct stat *stat, struct statx *out)
 {
     statx_from_stat(out, stat);
@@ -261,7 +262,7 @@ static void statx_hosted(struct velo_region *region, uint32_t node, unsigned mas
     statx_ground(region, node, mask, out);
 }
 
-static uint32_t statx_node(struct velo_region *region, const struct statx *plain)
+static velo_node_id statx_node(struct velo_region *region, const struct statx *plain)
 {
     struct stat identity = {.st_mode = plain->stx_mode, .st_ino = plain->stx_ino};
     identity.st_dev = makedev(plain->stx_dev_major, plain->stx_dev_minor);
@@ -284,10 +285,10 @@ static long statx_fd(int fd, const char *path, int flags, unsigned mask, struct 
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
     struct stat stat;
     velo_saw_fstat();
-    const uint32_t node = region == NULL ? 0 : statx_node(region, out);
-    if (node != 0 && velo_opaque_runs(region) && S_ISREG(out->stx_mode))
+    const velo_node_id node = region == NULL ? VELO_NO_NODE : statx_node(region, out);
+    if (velo_is_node(node) && velo_opaque_runs(region) && S_ISREG(out->stx_mode))
         catch_up(region, node);
-    if (node != 0 && !velo_is_linked_outside(region, node) &&
+    if (velo_is_node(node) && !velo_is_linked_outside(region, node) &&
         (means_descriptor(fd, path, flags) ? raw_fstat(fd, &stat)
                                            : raw_statat(fd, path, &stat, flags)) == 0 &&
         velo_fstat_fix(region, &stat)) {

@@ -95,8 +95,8 @@ static void cut_to_root(struct velo_region *region, char *path)
 static bool stand_in_fd(int fd, char path[PATH_MAX])
 {
     struct velo_region *region = velo_here();
-    const uint32_t node = region == NULL ? 0 : velo_node_of_fd(region, fd);
-    int length = node == 0 ? 0 : velo_path_of(region, node, path);
+    const velo_node_id node = region == NULL ? VELO_NO_NODE : velo_node_of_fd(region, fd);
+    int length = velo_is_node(node) ? velo_path_of(region, node, path) : 0;
     if (length < 0) /* unlinked: any hosted directory is on the same disk */
         length = any_root(region, path);
     if (length <= 0)

@@ -180,8 +180,8 @@ EXPORT int fclose(FILE *stream)
 {
     const int fd = stream->_fileno;
     velo_unit_closes(stream);
-    const uint32_t node = velo_closing(fd);
-    if (velo_write_credit(fd) != 0 && node != 0)
+    const velo_node_id node = velo_closing(fd);
+    if (velo_write_credit(fd) != 0 && velo_is_node(node))
         velo_write_credit_set(fd, 0);
     const int rc = NEXT(fclose)(stream);
     velo_closed(node);

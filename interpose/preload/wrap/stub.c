@@ -158,7 +158,7 @@ static bool has_room(int fd, size_t bytes)
     if (fd < 0 || raw_fstat(fd, &stat) != 0)
         return false;
     if (!S_ISFIFO(stat.st_mode))
-        return !S_ISREG(stat.st_mode) || velo_node_of(velo_here(), &stat) == 0;
+        return !S_ISREG(stat.st_mode) || !velo_is_node(velo_node_of(velo_here(), &stat));
     const long size = velo_sys3(SYS_fcntl, fd, F_GETPIPE_SZ, 0);
     return velo_sys3(SYS_ioctl, fd, FIONREAD, velo_word(&waiting)) == 0 &&
            size - waiting >= (long)bytes;

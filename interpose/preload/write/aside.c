@@ -44,7 +44,8 @@ bool velo_same_description(int one, int two)
 }
 
 /* Notes `fd`; false when it would not come back as it is. */
-static bool remember(struct velo_region *region, uint32_t node, int fd, struct velo_aside *aside)
+static bool remember(struct velo_region *region, velo_node_id node, int fd,
+                     struct velo_aside *aside)
 {
     const unsigned at = aside->count;
     if (at == VELO_ASIDE_FILES)
@@ -75,7 +76,7 @@ static void replace(int fd, int by)
     velo_sys3(SYS_dup3, by, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
 }
 
-static bool has_name(struct velo_region *region, uint32_t node, uint32_t *generation)
+static bool has_name(struct velo_region *region, velo_node_id node, uint32_t *generation)
 {
     struct velo_snapshot snapshot;
     const bool known = velo_snapshot_take(region, node, &snapshot) == 0;
@@ -83,7 +84,7 @@ static bool has_name(struct velo_region *region, uint32_t node, uint32_t *genera
     return known && snapshot.state == VELO_BACKED && snapshot.links > 0;
 }
 
-bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, unsigned count,
+bool velo_step_aside(struct velo_region *region, velo_node_id node, const int *fds, unsigned count,
                      char *text, size_t size, struct velo_aside *aside)
 {
     aside->count = 0;
@@ -101,7 +102,7 @@ bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, 
     if (path >= 0)
         raw_close((int)path);
     if (!good) {
-        velo_park(region, 0, 0);
+        velo_park(region, VELO_NO_NODE, 0);
         aside->count = 0;
     }
     return good;
@@ -109,7 +110,7 @@ bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, 
 
 /* Where it is now. A file whose last name went is still what it was, for whoever has it; of one that is elsewhere,
  * and cannot be opened there, the old bytes are not it any more. */
-static int reopen(struct velo_region *region, uint32_t node, const struct velo_aside *aside,
+static int reopen(struct velo_region *region, velo_node_id node, const struct velo_aside *aside,
                   unsigned at)
 {
     struct velo_snapshot now;
@@ -121,7 +122,7 @@ static int reopen(struct velo_region *region, uint32_t node, const struct velo_a
     return (int)open_again(aside->all[at].fd, aside->all[at].flags);
 }
 
-void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside *aside)
+void velo_step_back(struct velo_region *region, velo_node_id node, struct velo_aside *aside)
 {
     for (unsigned i = 0; i < aside->count; i++) {
         if (aside->all[i].first != i)
@@ -140,6 +141,6 @@ void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside
         raw_close(fd);
     }
     if (aside->count > 0)
-        velo_park(region, 0, 0);
+        velo_park(region, VELO_NO_NODE, 0);
     aside->count = 0;
 }

@@ -21,9 +21,9 @@ bool velo_same_description(int one, int two);
 /* The numbers `fds` know the file by its path only from now on, and the table of processes says so. False and nothing
  * changed, but that this process does not wait any more: they could not be had back as they are (locks, rights), or
  * the file has no name. `text` is scratch. */
-bool velo_step_aside(struct velo_region *region, uint32_t node, const int *fds, unsigned count,
+bool velo_step_aside(struct velo_region *region, velo_node_id node, const int *fds, unsigned count,
                      char *text, size_t size, struct velo_aside *aside);
 /* They are open again as they were, wherever the file is now; `aside` is empty, and nobody waits here. */
-void velo_step_back(struct velo_region *region, uint32_t node, struct velo_aside *aside);
+void velo_step_back(struct velo_region *region, velo_node_id node, struct velo_aside *aside);
 
 #endif

@@ -12,13 +12,13 @@
 #include "relocate.h"
 
 /* The node behind a descriptor with a credit and its size, or 0 and the credit is gone. */
-static uint32_t node_with_credit(int fd, struct stat *stat)
+static velo_node_id node_with_credit(int fd, struct stat *stat)
 {
     struct velo_region *region = velo_here();
-    uint32_t node = 0;
+    velo_node_id node = VELO_NO_NODE;
     if (region != NULL && raw_fstat(fd, stat) == 0 && S_ISREG(stat->st_mode))
         node = velo_node_of(region, stat);
-    if (node == 0)
+    if (!velo_is_node(node))
         velo_write_credit_set(fd, 0);
     return node;
 }
@@ -30,25 +30,25 @@ static uint32_t node_with_credit(int fd, struct stat *stat)
 
 static _Atomic uint64_t stuck[STUCK_MAX]; /* such nodes, and when; the last one of each remainder */
 
-static uint64_t stuck_now(uint32_t node)
+static uint64_t stuck_now(velo_node_id node)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)node << 32 | (uint32_t)(now.tv_sec / STUCK_S);
+    return (uint64_t)node.slot << 32 | (uint32_t)(now.tv_sec / STUCK_S);
 }
 
-bool velo_is_stuck(uint32_t node)
+bool velo_is_stuck(velo_node_id node)
 {
-    return atomic_load(&stuck[node % STUCK_MAX]) == stuck_now(node);
+    return atomic_load(&stuck[node.slot % STUCK_MAX]) == stuck_now(node);
 }
 
-void velo_set_stuck(uint32_t node)
+void velo_set_stuck(velo_node_id node)
 {
-    atomic_store(&stuck[node % STUCK_MAX], stuck_now(node));
+    atomic_store(&stuck[node.slot % STUCK_MAX], stuck_now(node));
 }
 
 /* True: the file may hold `bytes` in memory. False: it went to its real path. */
-static bool find_place(int fd, uint32_t node, uint64_t bytes)
+static bool find_place(int fd, velo_node_id node, uint64_t bytes)
 {
     struct velo_region *region = velo_here();
     if (bytes <= velo_charged(region, node))
@@ -92,8 +92,8 @@ void velo_write_credit_charge_at(int fd, size_t count, off_t offset)
         return;
     }
     struct stat stat;
-    const uint32_t node = node_with_credit(fd, &stat);
-    if (node == 0)
+    const velo_node_id node = node_with_credit(fd, &stat);
+    if (!velo_is_node(node))
         return;
     if (is_beyond_disks(fd, offset) && velo_relocate_descriptor(fd, node) == 0)
         return;
@@ -115,8 +115,8 @@ void velo_write_credit_charge(int fd, size_t count)
 void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length)
 {
     struct stat stat;
-    const uint32_t node = node_with_credit(fd, &stat);
-    if (node != 0)
+    const velo_node_id node = node_with_credit(fd, &stat);
+    if (velo_is_node(node))
         find_place(fd, node, held_after(&stat, offset, length));
 }
 
@@ -125,8 +125,8 @@ void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length)
 void velo_write_credit_charge_to(int fd, uint64_t end)
 {
     struct stat stat;
-    const uint32_t node = node_with_credit(fd, &stat);
-    if (node != 0 && end > (uint64_t)stat.st_size && !velo_is_stuck(node) &&
+    const velo_node_id node = node_with_credit(fd, &stat);
+    if (velo_is_node(node) && end > (uint64_t)stat.st_size && !velo_is_stuck(node) &&
         velo_charge(velo_here(), node, end) != 0 && velo_relocate_descriptor(fd, node) != 0)
         velo_set_stuck(node);
 }
@@ -137,9 +137,9 @@ bool velo_find_room(int fd, size_t count)
 {
     struct stat stat;
     struct velo_region *region = velo_here();
-    const uint32_t node = node_with_credit(fd, &stat);
+    const velo_node_id node = node_with_credit(fd, &stat);
     struct velo_snapshot snapshot;
-    if (node == 0 || velo_snapshot_take(region, node, &snapshot) != 0 ||
+    if (!velo_is_node(node) || velo_snapshot_take(region, node, &snapshot) != 0 ||
         snapshot.state != VELO_BACKED)
         return false;
     if (velo_relocate_descriptor(fd, node) == 0)
@@ -155,9 +155,9 @@ void velo_write_credit_commit(int fd, uint64_t end)
     struct stat stat;
     if (velo_here() == NULL || !velo_is_tight(velo_here()))
         return;
-    const uint32_t node = node_with_credit(fd, &stat);
+    const velo_node_id node = node_with_credit(fd, &stat);
     const off_t size = stat.st_size;
-    if (node != 0 && end > (uint64_t)size &&
+    if (velo_is_node(node) && end > (uint64_t)size &&
         velo_sys4(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, size, (off_t)end - size) == -ENOSPC)
         velo_relocate_descriptor(fd, node);
 }

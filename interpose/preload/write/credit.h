@@ -78,8 +78,8 @@ static inline void velo_gate_leave(bool began)
 }
 
 /* Did nobody manage to move the file away, a moment ago? */
-bool velo_is_stuck(uint32_t node);
-void velo_set_stuck(uint32_t node);
+bool velo_is_stuck(velo_node_id node);
+void velo_set_stuck(velo_node_id node);
 
 /* The kernel said ENOSPC, which a hosted file's disk would not: others fill the arena's file system. True:
  * there is room for `count` bytes now, at the real path or because something left. */

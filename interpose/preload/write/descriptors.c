@@ -55,7 +55,7 @@ static void replace_descriptor(const struct velo_descriptors *s, int fd, int dis
 }
 
 /* One that is a path only has no offset and no rights to share: it gets its own. */
-static void relocate_path(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+static void relocate_path(struct velo_region *region, velo_node_id node, struct velo_descriptors *s,
                           int fd)
 {
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & (O_PATH | O_NOFOLLOW);
@@ -81,14 +81,14 @@ static unsigned sort_ours(struct velo_descriptors *s)
     return same;
 }
 
-bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
-                            unsigned from)
+bool velo_descriptors_aside(struct velo_region *region, velo_node_id node,
+                            struct velo_descriptors *s, unsigned from)
 {
     return velo_step_aside(region, node, s->ours + from, s->count - from, s->maps, sizeof s->maps,
                            &s->aside);
 }
 
-static int relocate_description(struct velo_region *region, uint32_t node,
+static int relocate_description(struct velo_region *region, velo_node_id node,
                                 struct velo_descriptors *s, const struct velo_locks *locks)
 {
     struct stat memory;
@@ -111,7 +111,8 @@ static int relocate_description(struct velo_region *region, uint32_t node,
 }
 
 /* The descriptors in `s` are all that there are of the file. */
-int velo_descriptors_relocate(struct velo_region *region, uint32_t node, struct velo_descriptors *s)
+int velo_descriptors_relocate(struct velo_region *region, velo_node_id node,
+                              struct velo_descriptors *s)
 {
     struct velo_locks locks;
     if (s->count == 0)

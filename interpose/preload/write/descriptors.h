@@ -26,11 +26,11 @@ struct velo_descriptors { /* mapped: the caller may have a 64 KiB stack */
 bool velo_descriptors_note(struct velo_descriptors *s, int fd);
 bool velo_descriptors_is_mapped(struct velo_descriptors *s);
 /* Gives up those from the `from`th on for a while (aside.h). */
-bool velo_descriptors_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
-                            unsigned from);
+bool velo_descriptors_aside(struct velo_region *region, velo_node_id node,
+                            struct velo_descriptors *s, unsigned from);
 /* The descriptors in `s` are all that there are of the file: it goes to the disk, and they go with it.
  * 0; -EBUSY somebody else has it; -ENOSPC, -ENOENT or -errno of the disk. Nothing changed then. */
-int velo_descriptors_relocate(struct velo_region *region, uint32_t node,
+int velo_descriptors_relocate(struct velo_region *region, velo_node_id node,
                               struct velo_descriptors *s);
 
 #endif

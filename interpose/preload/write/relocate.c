@@ -54,10 +54,10 @@ static int see(void *context, uint32_t other, int fd, const char *rest)
 /* ---- others who have it ---------------------------------------------------------------------- */
 
 /* This process says that it waits, so that others who come to the same point count with it. */
-static void park(struct velo_region *region, uint32_t node, struct velo_descriptors *s)
+static void park(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     if (s->parked == 0 && velo_has_one_thread() && velo_park(region, node, 0) == 0)
-        s->parked = node;
+        s->parked = node.slot;
 }
 
 /* Or nobody can tell. */
@@ -75,7 +75,7 @@ static bool shares_description(const struct velo_descriptors *s)
 }
 
 /* Others have it: whoever is not the first of those who wait steps aside. */
-static void make_way(struct velo_region *region, uint32_t node, struct velo_descriptors *s)
+static void make_way(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     const uint32_t first = velo_first_parked(region, node);
     if (first != 0 && first != (uint32_t)velo_sys0(SYS_getpid) && s->count > 0 && s->paths == 0 &&
@@ -83,21 +83,21 @@ static void make_way(struct velo_region *region, uint32_t node, struct velo_desc
         s->parked = 0; /* it begins anew */
 }
 
-static bool is_in_memory(struct velo_region *region, uint32_t node)
+static bool is_in_memory(struct velo_region *region, velo_node_id node)
 {
     struct velo_snapshot snapshot;
     return velo_snapshot_take(region, node, &snapshot) == 0 && snapshot.state == VELO_BACKED;
 }
 
 /* 0: the first one has led the file to the disk. */
-static int come_back(struct velo_region *region, uint32_t node, struct velo_descriptors *s)
+static int come_back(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     velo_step_back(region, node, &s->aside);
     velo_park(region, node, 0);
     return is_in_memory(region, node) ? -EBUSY : 0;
 }
 
-static int wait_aside(struct velo_region *region, uint32_t node, struct velo_descriptors *s)
+static int wait_aside(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     const uint32_t first = velo_first_parked(region, node);
     if (is_in_memory(region, node) && first != (uint32_t)velo_sys0(SYS_getpid))
@@ -107,7 +107,7 @@ static int wait_aside(struct velo_region *region, uint32_t node, struct velo_des
 
 /* s->file is the file in memory. 0, -EBUSY while somebody else has it, which may be a shard that is
  * just looking. */
-static int relocate_once(struct velo_region *region, uint32_t node, struct velo_descriptors *s)
+static int relocate_once(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     s->count = s->paths = s->met = 0;
     if (velo_descriptors_is_mapped(s))
@@ -122,7 +122,7 @@ static int relocate_once(struct velo_region *region, uint32_t node, struct velo_
     return -EBUSY;
 }
 
-static int relocate(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+static int relocate(struct velo_region *region, velo_node_id node, struct velo_descriptors *s,
                     int attempts)
 {
     int rc = -EBUSY;
@@ -136,7 +136,7 @@ static int relocate(struct velo_region *region, uint32_t node, struct velo_descr
     if (s->aside.count > 0)
         rc = come_back(region, node, s);
     if (s->parked != 0)
-        velo_park(region, 0, 0);
+        velo_park(region, VELO_NO_NODE, 0);
     s->parked = 0;
     return rc;
 }
@@ -187,8 +187,9 @@ static bool relocate_had(struct velo_region *region, struct velo_descriptors *s,
         }
         writes = writes || velo_write_credit(had[i].fd) != 0;
     }
-    const uint32_t node = writes && s->count > 0 ? velo_node_of_fd(region, s->ours[0]) : 0;
-    return node != 0 && velo_descriptors_relocate(region, node, s) == 0;
+    const velo_node_id node =
+        writes && s->count > 0 ? velo_node_of_fd(region, s->ours[0]) : VELO_NO_NODE;
+    return velo_is_node(node) && velo_descriptors_relocate(region, node, s) == 0;
 }
 
 /* s->file is one of those that this process writes, as /proc spells it. */
@@ -196,7 +197,7 @@ static bool find_any(struct velo_region *region, struct velo_descriptors *s)
 {
     const int top = atomic_load_explicit(&velo_write_credits_top, memory_order_relaxed);
     for (int fd = 0; fd < top; fd++)
-        if (velo_write_credit(fd) != 0 && velo_node_of_fd(region, fd) != 0 &&
+        if (velo_write_credit(fd) != 0 && velo_is_node(velo_node_of_fd(region, fd)) &&
             velo_open_files_name(fd, s->file) == 0)
             return true;
     return false;
@@ -243,7 +244,7 @@ static void scratch_free(struct velo_descriptors *s)
     velo_sys2(SYS_munmap, velo_word(s), sizeof *s);
 }
 
-static int relocate_descriptor(struct velo_region *region, int fd, uint32_t node,
+static int relocate_descriptor(struct velo_region *region, int fd, velo_node_id node,
                                struct velo_descriptors *s, int attempts)
 {
     if (!is_in_memory(region, node))
@@ -251,7 +252,7 @@ static int relocate_descriptor(struct velo_region *region, int fd, uint32_t node
     return velo_open_files_name(fd, s->file) == 0 ? relocate(region, node, s, attempts) : -ENOENT;
 }
 
-static int relocate_within(int fd, uint32_t node, int attempts, bool others)
+static int relocate_within(int fd, velo_node_id node, int attempts, bool others)
 {
     uint64_t signals;
     struct velo_descriptors *s = scratch_new();
@@ -266,7 +267,7 @@ static int relocate_within(int fd, uint32_t node, int attempts, bool others)
     return rc == 0 ? 0 : -ENOSPC;
 }
 
-int velo_relocate_descriptor(int fd, uint32_t node)
+int velo_relocate_descriptor(int fd, velo_node_id node)
 {
     const bool hasty = is_hasty() && velo_first_parked(velo_here(), node) == 0;
     const int rc = relocate_within(fd, node, hasty ? ATTEMPTS_HASTY : ATTEMPTS_MAX, has_many());
@@ -275,7 +276,7 @@ int velo_relocate_descriptor(int fd, uint32_t node)
     return rc;
 }
 
-int velo_relocate_soon(int fd, uint32_t node)
+int velo_relocate_soon(int fd, velo_node_id node)
 {
     return relocate_within(fd, node, ATTEMPTS_SOON, false);
 }
@@ -293,7 +294,7 @@ void velo_relocate_many(void)
     scratch_free(s);
 }
 
-static int relocate_node(struct velo_region *region, uint32_t node, struct velo_descriptors *s,
+static int relocate_node(struct velo_region *region, velo_node_id node, struct velo_descriptors *s,
                          bool waits)
 {
     struct velo_snapshot snapshot;
@@ -306,7 +307,7 @@ static int relocate_node(struct velo_region *region, uint32_t node, struct velo_
 int velo_relocate_place(const struct velo_place *place, bool waits)
 {
     struct velo_region *region = velo_here();
-    if (place->kind != VELO_HOSTED || place->node == 0)
+    if (place->kind != VELO_HOSTED || !velo_is_node(place->node))
         return -EXDEV;
     struct velo_descriptors *s = scratch_new();
     uint64_t signals;
@@ -317,10 +318,10 @@ int velo_relocate_place(const struct velo_place *place, bool waits)
     if (held && place->type == VELO_REGULAR) {
         rc = relocate_node(region, place->node, s, waits);
     } else if (held && place->type == VELO_DIRECTORY) {
-        uint32_t node = 0;
+        velo_node_id node = VELO_NO_NODE;
         do /* all or nothing: -EXDEV when there was none */
             node = velo_next_left(region, place->node, node);
-        while (node != 0 && (rc = relocate_node(region, node, s, waits)) == 0);
+        while (velo_is_node(node) && (rc = relocate_node(region, node, s, waits)) == 0);
     }
     velo_gate_open(held, &signals);
     scratch_free(s);
@@ -334,9 +335,10 @@ int velo_relocate_place(const struct velo_place *place, bool waits)
 void velo_relocate_all(struct velo_region *region)
 {
     for (int fd = 0; fd < (int)VELO_WRITE_CREDITS_MAX; fd++) {
-        const uint32_t node = velo_write_credit(fd) == 0 ? 0 : velo_node_of_fd(region, fd);
+        const velo_node_id node =
+            velo_write_credit(fd) == 0 ? VELO_NO_NODE : velo_node_of_fd(region, fd);
         const struct velo_place place = {.kind = VELO_HOSTED, .type = VELO_REGULAR, .node = node};
-        if (node != 0)
+        if (velo_is_node(node))
             velo_relocate_place(&place, false);
     }
 }

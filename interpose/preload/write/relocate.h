@@ -6,10 +6,10 @@
 
 /* There is no room for what `fd` writes: let it, and what it was duplicated to, go on at the real
  * path (relocate.c). 0, or -ENOSPC: others would notice. */
-int velo_relocate_descriptor(int fd, uint32_t node);
+int velo_relocate_descriptor(int fd, velo_node_id node);
 /* The same because somebody outside is to meet it (a lock, a handed descriptor, a device): waits a moment
  * only. */
-int velo_relocate_soon(int fd, uint32_t node);
+int velo_relocate_soon(int fd, velo_node_id node);
 /* The same for all files that this process writes, if they are many; those that cannot go stay. */
 void velo_relocate_many(void);
 /* The same for whatever descriptors of this process have the file open, or a file below the directory;

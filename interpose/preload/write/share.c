@@ -23,8 +23,8 @@ static bool is_cramped(void)
 static void share(struct velo_region *region, int fd)
 {
     struct velo_snapshot snapshot;
-    const uint32_t node = (uint32_t)velo_node_of_fd(region, fd);
-    if (node == 0)
+    const velo_node_id node = velo_node_of_fd(region, fd);
+    if (!velo_is_node(node))
         velo_write_credit_set(fd, 0);
     else if (velo_snapshot_take(region, node, &snapshot) == 0 && snapshot.state == VELO_BACKED &&
              !velo_is_stuck(node) && velo_relocate_soon(fd, node) != 0)
