@@ -35,8 +35,6 @@ struct velo_place {
     uint8_t through_link; /* NOFOLLOW, "link/": looking follows it, making and removing must not */
     uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `name` is no use */
     uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
-    uint8_t crossed; /* OUTSIDE only: the walk passed through hosted names, so the program's own
-                         text may not work on disk; use `path` instead */
     uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
     uint8_t unmovable; /* set by the caller: once open, others have the file, who cannot move it */
     int base; /* what the program said, where that was relative to a directory: `given`, */

@@ -53,7 +53,6 @@ static void conclude(struct velo_walker *w)
     struct velo_region *region = w->region;
     place->kind = velo_is_node(w->root) ? VELO_HOSTED : VELO_OUTSIDE;
     place->root = w->root;
-    place->crossed = (uint8_t)(place->kind == VELO_OUTSIDE && w->was_hosted);
     if (place->kind == VELO_OUTSIDE) {
         place->node = place->parent = VELO_NO_NODE;
         place->type = VELO_NONE;
@@ -82,7 +81,7 @@ static int walk_once(struct velo_walker *w, velo_node_id start, const char *text
     w->rest = text;
     w->directory = w->root = VELO_NO_NODE;
     w->length = 0;
-    w->links = w->was_hosted = 0;
+    w->links = 0;
     w->mount.length = 0;
     place->path[0] = 0;
     place->node = place->parent = VELO_NO_NODE;
@@ -93,7 +92,6 @@ static int walk_once(struct velo_walker *w, velo_node_id start, const char *text
         if (length < 0)
             return length;
         w->length = (size_t)length;
-        w->was_hosted = 1;
         velo_node_id root = start;
         for (uint32_t depth = 0; depth < VELO_DEPTH_MAX; depth++) {
             if (velo_is_mounted_on(w->region, root)) { /* no absolute path leads there now */

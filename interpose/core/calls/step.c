@@ -120,7 +120,6 @@ static int maybe_enter(struct velo_walker *w)
         return 0;
     }
     w->root = root;
-    w->was_hosted = 1;
     velo_walker_stand_in(w, root);
     return 0;
 }

@@ -23,7 +23,6 @@ struct velo_walker {
     velo_node_id root;
     size_t length; /* of place->path */
     int links; /* symlinks followed */
-    int was_hosted;
     struct { /* paths found to be no hosted directory, nor is anything below them */
         size_t length;
         uint32_t hash;

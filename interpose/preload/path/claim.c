@@ -236,7 +236,7 @@ static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
 
 /* ---- the claim ------------------------------------------------------------------------------- */
 
-/* Through hosted names and out again (place->crossed) is not ours either: the directories and
+/* Through hosted names and out again is not ours either: the directories and
  * symlinks on the way stand on disk, so the kernel finds the same end from the program's text. */
 static int ours_or_not(int rc, const struct velo_place *place)
 {
