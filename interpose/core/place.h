@@ -20,27 +20,35 @@ enum velo_type { /* of a node; 0 means the name does not exist */
                  VELO_OTHER = 4, /* socket, FIFO, device: the kernel's, at its real path */
 };
 
-/* Where a path leads. `path` is the absolute real path with `.`, `..`, `//` and hosted symlinks
- * resolved: what a native call on disk would be made with. */
+/* A path: what was asked, where it leads, and the text that leads there. */
 struct velo_place {
-    enum velo_kind kind;
-    enum velo_type type; /* of the last component, VELO_NONE if it does not exist */
-    velo_node_id root; /* node of the hosted directory; == node for the hosted root itself */
-    velo_node_id parent; /* node of the directory that holds the last component (0: is a root) */
-    velo_node_id node; /* the last component, 0 if missing */
-    uint32_t generation, parent_generation; /* of node and of parent, to notice reuse */
-    uint16_t name_length;
-    uint16_t path_length;
-    uint8_t must_be_directory; /* the text ended in a slash */
-    uint8_t through_link; /* NOFOLLOW, "link/": looking follows it, making and removing must not */
-    uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `name` is no use */
-    uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
-    uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
-    uint8_t unmovable; /* set by the caller: once open, others have the file, who cannot move it */
-    int base; /* what the program said, where that was relative to a directory: `given`, */
-    const char *given; /* else NULL. The kernel may reach by it what `path` does not (any more) */
-    const char *name; /* last component, inside path */
-    char path[PATH_MAX];
+    /* By the caller, who sets the first three or none, and by the text that he gave. */
+    struct {
+        int base; /* what the program said, where that was relative to a directory: `given`, else */
+        const char *given; /* NULL. The kernel may reach by it what `text` does not (any more) */
+        uint8_t unmovable; /* once open, others have the file, who cannot move it */
+        uint8_t must_be_directory; /* the text ended in a slash */
+        uint8_t through_link; /* NOFOLLOW, "link/": stat follows it, unlink and mkdir must not */
+        uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `text.name` is no use */
+        uint8_t dots; /* the text ended in "." (1) or ".." (2): rmdir and rename refuse those */
+    } asked;
+    /* In the namespace, at the moment of the walk. */
+    struct {
+        enum velo_kind kind;
+        enum velo_type type; /* of the last component, VELO_NONE if it does not exist */
+        velo_node_id root; /* the hosted directory; the same as `node` for the hosted root itself */
+        velo_node_id parent; /* the directory that holds the last component; none: is a root */
+        velo_node_id node; /* the last component; none: missing */
+        uint32_t generation, parent_generation; /* of node and of parent, to notice reuse */
+        uint8_t overlong; /* -ENAMETOOLONG, because no absolute path leads there: the kernel's */
+    } at;
+    /* The absolute real path with `.`, `..`, `//` and hosted symlinks resolved: what a native call on
+     * disk would be made with. */
+    struct {
+        uint16_t path_length, name_length;
+        const char *name; /* last component, inside path */
+        char path[PATH_MAX];
+    } text;
 };
 
 enum {

@@ -166,11 +166,11 @@ int velo_is_linked_outside(const struct velo_region *region, velo_node_id node);
 int velo_descriptor_changing(struct velo_region *region, int fd);
 /* After fchmod, fchown, futimens (`times`), fsetxattr, ftruncate... succeeded natively. */
 void velo_descriptor_changed(struct velo_region *region, int fd, int times);
-/* After a native call changed attributes of what stands at place->path itself (an ACL). */
+/* After a native call changed attributes of what stands at place->text.path itself (an ACL). */
 void velo_place_changed(struct velo_region *region, const struct velo_place *place);
 /* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with
  * for_writing, made BACKED first: for calls that must be given a path (freopen, xattrs). `path` may
- * be place->path. */
+ * be place->text.path. */
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
                      char path[PATH_MAX]);
 /* Something other than us changed `place` on disk (bind, an exotic call): look again. */

@@ -226,7 +226,7 @@ static inline long hosted_step(const struct step *s, const char *name, const cha
     if (s->verb == READ)
         return hosted_read(name);
     long rc = walk_to(name, follows(s->verb) ? 0 : VELO_WALK_NOFOLLOW, &a);
-    if (rc == 0 && s->verb == LINK && a.type == VELO_NONE)
+    if (rc == 0 && s->verb == LINK && a.at.type == VELO_NONE)
         return -ENOENT; /* the kernel looks at the second name later */
     if (rc == 0 && (s->verb == RENAME || s->verb == RENAME_NOREPLACE_ || s->verb == LINK))
         rc = walk_to(other, VELO_WALK_NOFOLLOW, &b);

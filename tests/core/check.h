@@ -162,8 +162,8 @@ static inline velo_node_id node_at(const char *relative)
 {
     struct velo_place place;
     CHECK_EQ(walk_to(relative, VELO_WALK_NOFOLLOW, &place), 0);
-    CHECK(place.kind == VELO_HOSTED && velo_is_node(place.node));
-    return place.node;
+    CHECK(place.at.kind == VELO_HOSTED && velo_is_node(place.at.node));
+    return place.at.node;
 }
 
 static inline struct velo_node_info info_at(const char *relative)

@@ -233,7 +233,7 @@ static void a_copy_into_memory_is_of_the_file_that_was_meant(void)
     CHECK_EQ(hosted_rename("build/c", "build/f"), 0);
 
     struct velo_snapshot snapshot;
-    CHECK_EQ(velo_snapshot_take(&bench.region, before.node, &snapshot), 0);
+    CHECK_EQ(velo_snapshot_take(&bench.region, before.at.node, &snapshot), 0);
     CHECK_EQ(velo_copy_up(&bench.region, &before, &snapshot, 0), -ENOENT);
     CHECK_EQ(info_at("build/other").state, VELO_DISK);
 
@@ -259,9 +259,9 @@ static void disturb(_Atomic int *stop)
         struct velo_flush_result result;
         velo_flush(&bench.region, 0, 100, &result);
         struct velo_place place;
-        if (walk_to("build/f", 0, &place) == 0 && velo_is_node(place.node)) {
-            velo_refresh_attributes(&bench.region, place.node);
-            velo_evict(&bench.region, place.node);
+        if (walk_to("build/f", 0, &place) == 0 && velo_is_node(place.at.node)) {
+            velo_refresh_attributes(&bench.region, place.at.node);
+            velo_evict(&bench.region, place.at.node);
         }
     }
     memory_is(BENCH_MEMORY_BYTES);

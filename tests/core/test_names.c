@@ -167,14 +167,14 @@ static void two_dots_leave_the_hosted_directory_and_come_back(void)
     bench_open();
     hosted_write("build/f", "bytes");
     CHECK_EQ(walk_to("build/..", 0, &place), 0);
-    CHECK_EQ(place.kind, VELO_OUTSIDE);
-    CHECK_EQ(strcmp(place.path, bench.workspace), 0);
+    CHECK_EQ(place.at.kind, VELO_OUTSIDE);
+    CHECK_EQ(strcmp(place.text.path, bench.workspace), 0);
     CHECK_EQ(walk_to("build/../plain/x", 0, &place), 0);
-    CHECK_EQ(place.kind, VELO_OUTSIDE);
-    CHECK_EQ(strcmp(place.path, in_workspace("plain/x")), 0);
+    CHECK_EQ(place.at.kind, VELO_OUTSIDE);
+    CHECK_EQ(strcmp(place.text.path, in_workspace("plain/x")), 0);
     CHECK(hosted_says("plain/../build/./../build//f", "bytes"));
     CHECK_EQ(walk_to("building/f", 0, &place), 0);
-    CHECK_EQ(place.kind, VELO_OUTSIDE);
+    CHECK_EQ(place.at.kind, VELO_OUTSIDE);
     CHECK_EQ(hosted_mkdir("build/d"), 0);
     CHECK(hosted_says("build/d/../f", "bytes"));
     CHECK_EQ(walk_to("build/no/../f", 0, &place), -ENOENT);
@@ -199,7 +199,7 @@ static void symlinks_lead_across_both_ways(void)
     CHECK(hosted_says("build/far/f", "hosted"));
     CHECK(hosted_says("build/far/far/out/../build/f", "hosted"));
     CHECK_EQ(walk_to("build/out/..", 0, &place), 0);
-    CHECK_EQ(place.kind, VELO_OUTSIDE);
+    CHECK_EQ(place.at.kind, VELO_OUTSIDE);
     bench_close();
 }
 

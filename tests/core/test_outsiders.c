@@ -133,7 +133,7 @@ static void a_hosted_directory_that_was_removed_is_gone_with_everything(void)
     bench_check();
     struct velo_place place;
     CHECK_EQ(walk_to("build", 0, &place), 0);
-    CHECK_EQ(place.kind, VELO_OUTSIDE);
+    CHECK_EQ(place.at.kind, VELO_OUTSIDE);
     CHECK_EQ(mkdir(in_workspace("build"), 0755), 0);
     CHECK_EQ(hosted_stat("build/d/f", &st), -ENOENT);
     hosted_write("build/f", "again");

@@ -68,8 +68,8 @@ static int slash_after_other(const char *name)
     if (length == 0 || path[length - 1] != '/')
         return 0;
     path[length - 1] = 0;
-    return walk_to(path, VELO_WALK_NOFOLLOW, &place) == 0 && place.type != VELO_DIRECTORY &&
-           place.type != VELO_NONE;
+    return walk_to(path, VELO_WALK_NOFOLLOW, &place) == 0 && place.at.type != VELO_DIRECTORY &&
+           place.at.type != VELO_NONE;
 }
 
 /* Links and `..` may lead to the directories under test themselves, or out of them. */
@@ -80,7 +80,7 @@ static int leads_out(const char *name)
     snprintf(path, sizeof path, "build/%s", name);
     for (unsigned flags = 0; flags <= VELO_WALK_NOFOLLOW; flags++)
         if (walk_to(path, flags, &place) == 0 &&
-            (place.kind == VELO_OUTSIDE || velo_same_node(place.node, place.root)))
+            (place.at.kind == VELO_OUTSIDE || velo_same_node(place.at.node, place.at.root)))
             return 1;
     return 0;
 }
@@ -113,7 +113,7 @@ static void random_step(void)
         struct velo_place place; /* opening a FIFO would wait */
         char path[320];
         snprintf(path, sizeof path, "build/%s", name);
-        if (walk_to(path, 0, &place) == 0 && place.type == VELO_OTHER)
+        if (walk_to(path, 0, &place) == 0 && place.at.type == VELO_OTHER)
             return;
     }
     if (step.verb == CHOWN && geteuid() != 0)

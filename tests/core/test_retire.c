@@ -50,7 +50,7 @@ static void what_is_below_is_forgotten_and_still_there(void)
     CHECK_EQ(velo_node_at(&bench.region, file)->type, VELO_NONE);
     CHECK_EQ(velo_node_at(&bench.region, below)->type, VELO_NONE);
     CHECK(hosted_says("build/d/a", "a") && hosted_says("build/d/below/b", "b"));
-    CHECK_EQ(placed("build/d/a").kind, VELO_OUTSIDE);
+    CHECK_EQ(placed("build/d/a").at.kind, VELO_OUTSIDE);
     bench_check();
     bench_close();
 }
@@ -63,7 +63,7 @@ static void a_file_that_memory_alone_has_keeps_its_directory(void)
     CHECK_EQ(velo_retire_found(&bench.region, node_at("build/d")), -ENOSPC);
 
     CHECK(hosted_says("build/d/below/new", "new") && hosted_says("build/d/a", "a"));
-    CHECK_EQ(placed("build/d/a").kind, VELO_HOSTED);
+    CHECK_EQ(placed("build/d/a").at.kind, VELO_HOSTED);
     bench_check();
     bench_close();
 }
@@ -78,7 +78,7 @@ static void a_file_with_a_name_elsewhere_is_one_file_still(void)
 
     retire();
 
-    CHECK_EQ(placed("build/elsewhere").kind, VELO_HOSTED);
+    CHECK_EQ(placed("build/elsewhere").at.kind, VELO_HOSTED);
     hosted_write("build/elsewhere", "written");
     CHECK(hosted_says("build/d/a", "written") && disk_says("build/d/a", "written"));
     CHECK_EQ(hosted_stat("build/elsewhere", &here), 0);
@@ -113,7 +113,7 @@ static void many_files_with_names_elsewhere_leave_together(void)
     struct stat stat;
     CHECK_EQ(hosted_stat("build/e/299", &stat), 0);
     CHECK_EQ(stat.st_nlink, 2);
-    CHECK_EQ(placed("build/d/below/299").kind, VELO_OUTSIDE);
+    CHECK_EQ(placed("build/d/below/299").at.kind, VELO_OUTSIDE);
     bench_check();
     bench_close();
 }

@@ -57,7 +57,7 @@ static void write_something(uint64_t *state)
             velo_rmdir(&bench.region, &place);
         break;
     default:
-        if (known && velo_is_node(place.node))
+        if (known && velo_is_node(place.at.node))
             velo_chmod(&bench.region, &place, 0644);
     }
     if (fd >= 0)
@@ -93,7 +93,7 @@ static void *reader(void *argument)
             continue;
         if (velo_stat(&bench.region, &place, &st) == 0)
             CHECK((st.st_mode & S_IFMT) != 0);
-        const int fd = place.type == VELO_REGULAR
+        const int fd = place.at.type == VELO_REGULAR
                            ? velo_open(&bench.region, &place, O_RDONLY | O_CLOEXEC, 0)
                            : -1;
         if (fd >= 0) {
@@ -101,7 +101,7 @@ static void *reader(void *argument)
             velo_fstat_fix(&bench.region, &st);
             close(fd);
         }
-        velo_path_of(&bench.region, place.node, path);
+        velo_path_of(&bench.region, place.at.node, path);
         velo_access(&bench.region, &place, R_OK, 0);
         CHECK_EQ(velo_list(&bench.region, node_at("build"), see_name, NULL), 0);
     }

@@ -21,6 +21,12 @@ long velo_target_read(const struct velo_region *region, const struct velo_node *
 /* The name `text` in `parent`, or 0. */
 velo_name_id velo_name_find(const struct velo_region *region, velo_node_id parent, const char *text,
                             size_t length);
+/* The same of a place, which a walk may have found long ago. */
+static inline velo_name_id velo_name_there(const struct velo_region *region,
+                                           const struct velo_place *place)
+{
+    return velo_name_find(region, place->at.parent, place->text.name, place->text.name_length);
+}
 /* Copy a name's text (at most VELO_NAME_MAX bytes) and terminate it; its length. */
 size_t velo_name_text(const struct velo_region *region, const struct velo_name *name,
                       char out[VELO_NAME_MAX + 1]);

@@ -113,8 +113,8 @@ static int writeback_file(struct velo_region *region, struct velo_place *place, 
     const int rc = velo_writeback_place(region, place);
     if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
         return -EXDEV;
-    if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->node)->links) > 1)
-        velo_evict_patiently(region, place->node);
+    if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->at.node)->links) > 1)
+        velo_evict_patiently(region, place->at.node);
     return rc < 0 ? rc : 0;
 }
 
@@ -122,34 +122,34 @@ static int writeback_directory(struct velo_region *region, const struct velo_pla
                                int leaves)
 {
     struct velo_flush_result result;
-    int rc = leaves ? fetch_below(region, place->node) : 0;
+    int rc = leaves ? fetch_below(region, place->at.node) : 0;
     if (rc == 0)
         rc = velo_flush(region, 0, VELO_FLUSH_LOCK_PATIENCE_MS, &result);
     if (rc == 0 && result.first_error != 0 &&
-        velo_is_node(velo_next_left(region, place->node, VELO_NO_NODE)))
+        velo_is_node(velo_next_left(region, place->at.node, VELO_NO_NODE)))
         rc = result.first_error; /* whatever else the disk refused */
     if (rc == 0 && leaves)
-        leave_with_all(region, place->node);
+        leave_with_all(region, place->at.node);
     return rc;
 }
 
 /* Whatever the place is, have it on disk in its present form. */
 static int writeback_place(struct velo_region *region, struct velo_place *place, int leaves)
 {
-    if (place->kind != VELO_HOSTED || place->type == VELO_NONE)
+    if (place->at.kind != VELO_HOSTED || place->at.type == VELO_NONE)
         return 0;
-    if (place->type == VELO_REGULAR)
+    if (place->at.type == VELO_REGULAR)
         return writeback_file(region, place, leaves);
-    return place->type == VELO_DIRECTORY ? writeback_directory(region, place, leaves) : 0;
+    return place->at.type == VELO_DIRECTORY ? writeback_directory(region, place, leaves) : 0;
 }
 
 /* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
 static void believe_no_size(struct velo_region *region, struct velo_place *place)
 {
-    if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->type != VELO_REGULAR)
+    if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->at.type != VELO_REGULAR)
         return;
-    const int fd = velo_open_file_with_rights(region, place->node, VELO_ID_DISK, place->path,
-                                              O_NONBLOCK | O_NOFOLLOW);
+    const int fd = velo_open_file_with_rights(region, place->at.node, VELO_ID_DISK,
+                                              place->text.path, O_NONBLOCK | O_NOFOLLOW);
     const int quiet = fd >= 0 && velo_nobody_writes(fd);
     if (fd >= 0)
         velo_os_close(fd);
@@ -157,7 +157,7 @@ static void believe_no_size(struct velo_region *region, struct velo_place *place
         return;
     struct velo_hold hold;
     velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, place->node);
+    struct velo_node *node = velo_node_at(region, place->at.node);
     if (node->type == VELO_REGULAR && node->state == VELO_DISK)
         velo_set64(region, &node->refreshed, 0);
     velo_commit(region, &hold);
@@ -166,10 +166,10 @@ static void believe_no_size(struct velo_region *region, struct velo_place *place
 /* After the kernel's rename: the namespace looks at the disk. */
 static int take_in(struct velo_region *region, struct velo_place *place)
 {
-    if (place->kind != VELO_HOSTED)
+    if (place->at.kind != VELO_HOSTED)
         return -ENOENT;
-    if (velo_is_node(place->node) && velo_same_node(place->node, place->root)) {
-        velo_root_forget(region, place->root);
+    if (velo_is_node(place->at.node) && velo_same_node(place->at.node, place->at.root)) {
+        velo_root_forget(region, place->at.root);
         return -ENOENT;
     }
     return velo_revalidate(region, place);
@@ -179,9 +179,9 @@ static int take_in(struct velo_region *region, struct velo_place *place)
 static int is_directory(const struct velo_place *place)
 {
     struct stat stat;
-    if (place->kind == VELO_HOSTED)
-        return place->type == VELO_NONE ? -ENOENT : place->type == VELO_DIRECTORY;
-    const int rc = velo_os_lstat(place->path, &stat);
+    if (place->at.kind == VELO_HOSTED)
+        return place->at.type == VELO_NONE ? -ENOENT : place->at.type == VELO_DIRECTORY;
+    const int rc = velo_os_lstat(place->text.path, &stat);
     return rc != 0 ? rc : S_ISDIR(stat.st_mode);
 }
 
@@ -192,9 +192,10 @@ static int check_across(const struct velo_place *from, const struct velo_place *
     const int last = (flags & EXCHANGE) != 0 ? is_directory(to) : directory;
     if (directory < 0 || last < 0)
         return directory < 0 ? directory : last;
-    if ((!directory && from->must_be_directory) || (!last && to->must_be_directory))
+    if ((!directory && from->asked.must_be_directory) || (!last && to->asked.must_be_directory))
         return -ENOTDIR;
-    if (directory && (flags & EXCHANGE) == 0 && to->kind == VELO_HOSTED && to->type == VELO_REGULAR)
+    if (directory && (flags & EXCHANGE) == 0 && to->at.kind == VELO_HOSTED &&
+        to->at.type == VELO_REGULAR)
         return (flags & NOREPLACE) != 0 ? -EEXIST : -ENOTDIR;
     return 0;
 }
@@ -215,7 +216,7 @@ static void see_other_names(struct velo_region *region, const struct left *left)
 
 static velo_node_id parent_of(const struct velo_place *place)
 {
-    return place->kind == VELO_HOSTED ? place->parent : VELO_NO_NODE;
+    return place->at.kind == VELO_HOSTED ? place->at.parent : VELO_NO_NODE;
 }
 
 /* The place is still what the walk found. */
@@ -223,10 +224,9 @@ static int same_place_locked(struct velo_region *region, struct velo_place *plac
 {
     if (!velo_is_node(parent_of(place)))
         return 0;
-    const velo_name_id name =
-        velo_name_find(region, place->parent, place->name, place->name_length);
+    const velo_name_id name = velo_name_there(region, place);
     const velo_node_id node = velo_is_name(name) ? velo_name_at(region, name)->node : VELO_NO_NODE;
-    if (!velo_same_node(node, place->node))
+    if (!velo_same_node(node, place->at.node))
         return VELO_AGAIN;
     return velo_fresh_path(region, place);
 }
@@ -234,11 +234,11 @@ static int same_place_locked(struct velo_region *region, struct velo_place *plac
 /* What was opened to be written since it was put would lose what is written there. */
 static int may_leave_locked(const struct velo_region *region, const struct velo_place *place)
 {
-    const struct velo_node *node = velo_node_at(region, place->node);
-    if (place->kind != VELO_HOSTED || !velo_is_node(place->node))
+    const struct velo_node *node = velo_node_at(region, place->at.node);
+    if (place->at.kind != VELO_HOSTED || !velo_is_node(place->at.node))
         return 0;
-    const int left = place->type == VELO_DIRECTORY
-                         ? velo_is_node(next_left_locked(region, place->node, VELO_NO_NODE))
+    const int left = place->at.type == VELO_DIRECTORY
+                         ? velo_is_node(next_left_locked(region, place->at.node, VELO_NO_NODE))
                          : node->type == VELO_REGULAR && !velo_on_disk(region, node);
     return left ? -EXDEV : 0;
 }
@@ -263,7 +263,7 @@ static int cross_locked(struct velo_region *region, struct crossing *c)
     if (rc != 0)
         return rc;
     velo_disk_step_locked(region, velo_is_node(from) ? from : to, to);
-    rc = velo_os_renameat(AT_FDCWD, c->from->path, AT_FDCWD, c->to->path, c->flags);
+    rc = velo_os_renameat(AT_FDCWD, c->from->text.path, AT_FDCWD, c->to->text.path, c->flags);
     if (rc == 0) {
         c->stale_from = velo_stale_locked(region, from);
         c->stale_to = velo_stale_locked(region, to);
@@ -275,7 +275,7 @@ static int writeback_both(struct velo_region *region, const struct crossing *c)
 {
     int rc = writeback_place(region, c->from, c->leaves);
     /* A file that will be replaced need not be there. */
-    if (rc == 0 && (c->to->type != VELO_REGULAR || (c->flags & (EXCHANGE | NOREPLACE)) != 0))
+    if (rc == 0 && (c->to->at.type != VELO_REGULAR || (c->flags & (EXCHANGE | NOREPLACE)) != 0))
         rc = writeback_place(region, c->to, c->leaves);
     return rc;
 }
@@ -284,8 +284,8 @@ int velo_rename_across(struct velo_region *region, struct velo_place *from, stru
                        unsigned flags, int leaves)
 {
     struct crossing crossing = {from, to, flags, leaves, 0, 0};
-    const struct left left = {from->type == VELO_DIRECTORY ? VELO_NO_NODE : from->node,
-                              from->generation};
+    const struct left left = {from->at.type == VELO_DIRECTORY ? VELO_NO_NODE : from->at.node,
+                              from->at.generation};
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
     struct velo_hold hold;
     int rc = check_across(from, to, flags);
@@ -300,9 +300,9 @@ int velo_rename_across(struct velo_region *region, struct velo_place *from, stru
         return rc;
     const int is_from = take_in(region, from), is_to = take_in(region, to);
     if (crossing.stale_from) /* before any walk, which would look at all of the directory */
-        velo_not_stale(region, from->parent, recoveries);
+        velo_not_stale(region, from->at.parent, recoveries);
     if (crossing.stale_to)
-        velo_not_stale(region, to->parent, recoveries);
+        velo_not_stale(region, to->at.parent, recoveries);
     if (is_from == 0)
         believe_no_size(region, from);
     if (is_to == 0)

@@ -10,7 +10,7 @@ int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_plac
 int velo_try_again(struct velo_region *region, struct velo_place *place);
 /* `rc` is -ENOENT, because the name became the kernel's since the walk (disk/retire.c): place is outside now. */
 int velo_became_the_kernels(struct velo_region *region, struct velo_place *place, int rc);
-/* Under the lock: place->path as it is now; an ancestor may have been renamed since the walk. */
+/* Under the lock: place->text.path as it is now; an ancestor may have been renamed since the walk. */
 int velo_fresh_path(struct velo_region *region, struct velo_place *place);
 
 #endif

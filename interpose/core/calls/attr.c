@@ -74,11 +74,11 @@ struct velo_elsewhere {
 static int stat_from_memory(struct velo_region *region, const struct velo_place *place,
                             struct stat *out, struct velo_elsewhere *elsewhere)
 {
-    const struct velo_node *node = velo_node_at(region, place->node);
-    if (VELO_READ(node->generation) != place->generation || VELO_READ(node->type) == VELO_NONE)
+    const struct velo_node *node = velo_node_at(region, place->at.node);
+    if (VELO_READ(node->generation) != place->at.generation || VELO_READ(node->type) == VELO_NONE)
         return -ENOENT;
     from_node(node, out);
-    identify(region, place->node, out);
+    identify(region, place->at.node, out);
     elsewhere->path[0] = 0;
     elsewhere->node.ctime_ns = VELO_READ(node->ctime_ns);
     elsewhere->node.copied_ns = VELO_READ(node->copied_ns);
@@ -140,7 +140,7 @@ static void correct(const struct stat *known, const struct velo_node *node, stru
 static int probe_elsewhere(struct velo_region *region, const struct velo_elsewhere *elsewhere,
                            const struct velo_place *place, struct stat *out)
 {
-    const char *path = elsewhere->path[0] != 0 ? elsewhere->path : place->path;
+    const char *path = elsewhere->path[0] != 0 ? elsewhere->path : place->text.path;
     const mode_t known = out->st_mode;
     struct velo_hold hold;
     int rc = velo_os_lstat(path, out);
@@ -154,15 +154,15 @@ static int probe_elsewhere(struct velo_region *region, const struct velo_elsewhe
 
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out)
 {
-    if (place->kind == VELO_OUTSIDE)
-        return velo_os_lstat(place->path, out);
+    if (place->at.kind == VELO_OUTSIDE)
+        return velo_os_lstat(place->text.path, out);
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         struct velo_elsewhere elsewhere;
-        if (place->type == VELO_NONE)
+        if (place->at.type == VELO_NONE)
             return -ENOENT;
         int rc = stat_steadily(region, place, out, &elsewhere);
         if (rc == 0) {
-            queried(region, place->node);
+            queried(region, place->at.node);
             shown(region, out);
             return 0;
         }
@@ -208,7 +208,7 @@ __attribute__((noinline)) static int stat_of_node(struct velo_region *region, ve
     char path[PATH_MAX];
     return velo_path_of(region, index, path) > 0 &&
            velo_walk(region, path, VELO_WALK_NOFOLLOW, &place) == 0 &&
-           velo_same_node(place.node, index) && velo_stat(region, &place, st) == 0;
+           velo_same_node(place.at.node, index) && velo_stat(region, &place, st) == 0;
 }
 
 int velo_fstat_fix(struct velo_region *region, struct stat *st)
@@ -254,9 +254,9 @@ int velo_is_linked_outside(const struct velo_region *region, velo_node_id node)
 
 int velo_access(struct velo_region *region, struct velo_place *place, int mode, int flags)
 {
-    if (place->kind == VELO_HOSTED && place->type == VELO_NONE)
+    if (place->at.kind == VELO_HOSTED && place->at.type == VELO_NONE)
         return -ENOENT;
-    if (place->kind == VELO_HOSTED && mode == F_OK)
+    if (place->at.kind == VELO_HOSTED && mode == F_OK)
         return 0;
     char path[PATH_MAX];
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -264,7 +264,7 @@ int velo_access(struct velo_region *region, struct velo_place *place, int mode, 
         if (rc != 0)
             return rc;
         rc = velo_os_access(path, mode,
-                            place->type == VELO_SYMLINK
+                            place->at.type == VELO_SYMLINK
                                 ? flags | AT_SYMLINK_NOFOLLOW /* the walk has not */
                                 : flags & ~AT_SYMLINK_NOFOLLOW);
         if (rc != -ENOENT)
@@ -278,12 +278,12 @@ int velo_access(struct velo_region *region, struct velo_place *place, int mode, 
 
 ssize_t velo_readlink(struct velo_region *region, struct velo_place *place, char *out, size_t size)
 {
-    if (place->type == VELO_NONE)
+    if (place->at.type == VELO_NONE)
         return -ENOENT;
-    if (place->type != VELO_SYMLINK)
+    if (place->at.type != VELO_SYMLINK)
         return -EINVAL;
     if (size == 0)
         return -EINVAL;
     (void)region; /* a symlink is always on disk too, and this call is rare */
-    return velo_os_readlinkat(AT_FDCWD, place->path, out, size);
+    return velo_os_readlinkat(AT_FDCWD, place->text.path, out, size);
 }

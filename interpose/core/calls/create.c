@@ -41,14 +41,14 @@ struct newborn {
 static int enter_new_locked(struct velo_region *region, const struct velo_place *place,
                             const struct newborn *born)
 {
-    if (velo_parent_is_gone(region, place) ||
-        velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length)))
+    if (velo_parent_is_gone(region, place) || velo_is_name(velo_name_there(region, place)))
         return VELO_AGAIN;
     const velo_node_id index = velo_node_new_locked(region, VELO_REGULAR);
     if (!velo_is_node(index))
         return -ENOSPC;
     struct velo_node *node = velo_node_at(region, index);
-    VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
+    VELO_INIT(node->home,
+              (uint16_t)velo_home_of(region, place->text.path, place->text.path_length));
     VELO_INIT(node->backing, born->backing);
     VELO_INIT(node->version, 1);
     VELO_INIT(node->btime_ns, velo_ns(&born->stat.st_mtim));
@@ -57,16 +57,16 @@ static int enter_new_locked(struct velo_region *region, const struct velo_place 
     velo_state_set_locked(region, index, born->backing != 0 ? VELO_BACKED : VELO_DISK);
     velo_identity_set_locked(region, index, born->backing != 0 ? VELO_ID_ARENA : VELO_ID_DISK,
                              born->stat.st_dev, born->stat.st_ino);
-    const velo_name_id name =
-        velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
+    const velo_name_id name = velo_name_enter_locked(region, place->at.parent, place->text.name,
+                                                     place->text.name_length, index);
     if (!velo_is_name(name))
         return -ENOSPC;
     if (born->backing == 0)
         velo_name_disk_locked(region, name, 1, &born->stat);
-    if (velo_is_program_like(place->name, place->name_length, born->stat.st_mode))
+    if (velo_is_program_like(place->text.name, place->text.name_length, born->stat.st_mode))
         velo_set32(region, &node->flags, VELO_NODE_PROGRAM);
     velo_program_locked(region, index);
-    velo_touch_locked(region, place->parent);
+    velo_touch_locked(region, place->at.parent);
     velo_poison_set_locked(region, index);
     return (int)index.slot;
 }
@@ -100,7 +100,7 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
         return fd == -EEXIST ? VELO_AGAIN : fd;
     int rc = velo_os_fstat(fd, &born.stat);
     if (rc == 0)
-        rc = velo_inherit_group(velo_node_at(region, place->parent), fd, &born.stat);
+        rc = velo_inherit_group(velo_node_at(region, place->at.parent), fd, &born.stat);
     if (rc == -EPERM)
         rc = -ENOSPC; /* only the kernel can give a file to a group that we are not in: on disk */
     if (rc == 0)
@@ -110,9 +110,9 @@ static int create_in_memory(struct velo_region *region, struct velo_place *place
         velo_os_unlink(path);
         return rc;
     }
-    place->node = velo_node_from((uint32_t)rc);
-    place->type = VELO_REGULAR;
-    velo_tick(region, place->node);
+    place->at.node = velo_node_from((uint32_t)rc);
+    place->at.type = VELO_REGULAR;
+    velo_tick(region, place->at.node);
     return fd;
 }
 
@@ -133,21 +133,20 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
                                  mode_t mode, int *fd)
 {
     struct newborn born = {.backing = 0};
-    if (velo_parent_is_gone(region, place) ||
-        velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length)))
+    if (velo_parent_is_gone(region, place) || velo_is_name(velo_name_there(region, place)))
         return VELO_AGAIN;
     int rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
-    velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
-    rc = make_on_disk(place->path, flags, mode, fd, &born.stat);
+    velo_disk_step_locked(region, place->at.parent, VELO_NO_NODE);
+    rc = make_on_disk(place->text.path, flags, mode, fd, &born.stat);
     if (rc != 0)
         return rc;
     rc = enter_new_locked(region, place, &born);
     if (rc < 0) {
         if (*fd >= 0)
             velo_os_close(*fd);
-        velo_os_unlink(place->path);
+        velo_os_unlink(place->text.path);
     }
     return rc;
 }
@@ -162,15 +161,15 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     const int rc =
         velo_finish(region, &hold, create_on_disk_locked(region, place, flags, mode, fd));
     if (rc == -EEXIST) { /* something of an outsider stands there: take it in, look again */
-        velo_directory_refresh(region, place->parent);
+        velo_directory_refresh(region, place->at.parent);
         return VELO_AGAIN;
     }
     if (rc < 0)
         return rc;
     velo_escape(region, VELO_ESCAPE_DIRECT);
-    VELO_TRACE(region, BORN_ON_DISK, place->parent.slot, reason);
-    place->node = velo_node_from((uint32_t)rc);
-    place->type = VELO_REGULAR;
+    VELO_TRACE(region, BORN_ON_DISK, place->at.parent.slot, reason);
+    place->at.node = velo_node_from((uint32_t)rc);
+    place->at.type = VELO_REGULAR;
     return 0;
 }
 
@@ -193,17 +192,17 @@ int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode
 
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
 {
-    if (place->must_be_directory)
+    if (place->asked.must_be_directory)
         return -EISDIR;
     if ((flags & O_DIRECTORY) != 0)
         return -EINVAL;
     const int rc = velo_may_change(region, place);
     if (rc != 0)
         return rc;
-    if (velo_names_are_scarce(region) && velo_retire(region, place->parent) == 0)
+    if (velo_names_are_scarce(region) && velo_retire(region, place->at.parent) == 0)
         return VELO_AGAIN;
     const enum velo_residency residency =
-        velo_residency_of_new(region, place, place->parent, flags);
+        velo_residency_of_new(region, place, place->at.parent, flags);
     int fd = -ENOSPC;
     if (residency == VELO_IN_MEMORY)
         fd = create_in_memory(region, place, flags, mode);

@@ -32,11 +32,11 @@ static int check_locked(const struct velo_move *m)
     const struct velo_region *region = m->region;
     if (!velo_is_node(m->victim))
         return -ENOENT;
-    if ((m->from->must_be_directory && !is_directory(region, m->node)) ||
-        (m->to->must_be_directory && !is_directory(region, m->victim)))
+    if ((m->from->asked.must_be_directory && !is_directory(region, m->node)) ||
+        (m->to->asked.must_be_directory && !is_directory(region, m->victim)))
         return -ENOTDIR;
-    if ((is_directory(region, m->node) && velo_is_below(region, m->to->parent, m->node)) ||
-        (is_directory(region, m->victim) && velo_is_below(region, m->from->parent, m->victim)))
+    if ((is_directory(region, m->node) && velo_is_below(region, m->to->at.parent, m->node)) ||
+        (is_directory(region, m->victim) && velo_is_below(region, m->from->at.parent, m->victim)))
         return -EINVAL;
     return 0;
 }
@@ -49,10 +49,10 @@ struct names {
 static int make_names_locked(struct velo_move *m, struct names *made)
 {
     struct velo_region *region = m->region;
-    made->at_to =
-        velo_name_enter_locked(region, m->to->parent, m->to->name, m->to->name_length, m->node);
-    made->at_from = velo_name_enter_locked(region, m->from->parent, m->from->name,
-                                           m->from->name_length, m->victim);
+    made->at_to = velo_name_enter_locked(region, m->to->at.parent, m->to->text.name,
+                                         m->to->text.name_length, m->node);
+    made->at_from = velo_name_enter_locked(region, m->from->at.parent, m->from->text.name,
+                                           m->from->text.name_length, m->victim);
     return !velo_is_name(made->at_to) || velo_is_name(made->at_from) ? 0 : -ENOSPC;
 }
 
@@ -63,7 +63,7 @@ static void take_place_locked(struct velo_region *region, velo_name_id old, velo
     struct stat disk;
     const velo_node_id index = velo_name_at(region, old)->node;
     const uint64_t version = velo_name_at(region, old)->disk_version;
-    if (velo_os_lstat(place->path, &disk) == 0)
+    if (velo_os_lstat(place->text.path, &disk) == 0)
         velo_moved_locked(region, made, index, version, &disk);
     velo_name_remove_locked(region, old);
     velo_took_place_locked(region, index, place);
@@ -98,10 +98,10 @@ static int exchange_locked(struct velo_move *m, struct velo_hold *hold)
         rc = make_names_locked(m, &made);
     if (rc != 0)
         return rc;
-    velo_ctime_advance_locked(region, m->node, m->from->path);
-    velo_ctime_advance_locked(region, m->victim, m->to->path);
+    velo_ctime_advance_locked(region, m->node, m->from->text.path);
+    velo_ctime_advance_locked(region, m->victim, m->to->text.path);
     velo_intent_announce(region, VELO_INTENT_EXCHANGE, m->from_name, m->to);
-    rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, EXCHANGE);
+    rc = velo_os_renameat(AT_FDCWD, m->from->text.path, AT_FDCWD, m->to->text.path, EXCHANGE);
     if (rc == 0)
         exchange_in_tree_locked(m, &made);
     return rc;
@@ -111,7 +111,7 @@ int velo_exchange(struct velo_region *region, struct velo_place *from, struct ve
 {
     struct velo_move move = {.region = region, .from = from, .to = to};
     struct velo_hold hold;
-    if (to->type == VELO_NONE)
+    if (to->at.type == VELO_NONE)
         return -ENOENT;
     int rc = velo_writeback_place(region, from);
     if (rc >= 0) /* while somebody writes it, it is put as it is */

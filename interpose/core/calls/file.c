@@ -77,9 +77,10 @@ static int announce(struct velo_region *region, velo_node_id index,
 /* A program that runs may not be written, and what runs is the disk's copy. */
 static int is_running(struct velo_region *region, const struct velo_place *place)
 {
-    if ((VELO_READ(velo_node_at(region, place->node)->flags) & VELO_NODE_PROGRAM) == 0)
+    if ((VELO_READ(velo_node_at(region, place->at.node)->flags) & VELO_NODE_PROGRAM) == 0)
         return 0;
-    const int fd = velo_os_open(place->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    const int fd =
+        velo_os_open(place->text.path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd >= 0)
         velo_os_close(fd);
     return fd == -ETXTBSY;
@@ -118,22 +119,22 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     if (writing)
         velo_space_for_open(region, snapshot->home, 0); /* as there is; the file is here already */
     if ((flags & O_PATH) != 0)
-        note_opath_fd(region, place->node);
-    if ((flags & O_TRUNC) != 0 && announce(region, place->node, snapshot) != 0)
+        note_opath_fd(region, place->at.node);
+    if ((flags & O_TRUNC) != 0 && announce(region, place->at.node, snapshot) != 0)
         return VELO_AGAIN; /* before, too: opening alone changes it, and we may be killed then */
     int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
-    if (fd == -EAGAIN && !velo_has_program_lease(region, place->node))
+    if (fd == -EAGAIN && !velo_has_program_lease(region, place->at.node))
         fd = open_past_lease(path, flags & REOPEN_MASK);
     if (fd == -ENOENT)
         return VELO_AGAIN;
     if (fd == -EAGAIN)
         return fd;
-    if (fd >= 0 && (writing ? announce(region, place->node, snapshot) != 0
-                            : !still(region, place->node, snapshot))) {
+    if (fd >= 0 && (writing ? announce(region, place->at.node, snapshot) != 0
+                            : !still(region, place->at.node, snapshot))) {
         velo_os_close(fd);
         return VELO_AGAIN;
     }
-    velo_tick(region, place->node);
+    velo_tick(region, place->at.node);
     return fd;
 }
 
@@ -141,10 +142,10 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
  * right to search the directories above, nor that none of them is being renamed. */
 static int open_standing(const struct velo_place *place, int flags)
 {
-    const int fd = velo_os_open(place->path, flags, 0);
-    if ((fd != -EACCES && fd != -ENOENT) || place->given == NULL)
+    const int fd = velo_os_open(place->text.path, flags, 0);
+    if ((fd != -EACCES && fd != -ENOENT) || place->asked.given == NULL)
         return fd;
-    return velo_os_openat(place->base, place->given, flags, 0);
+    return velo_os_openat(place->asked.base, place->asked.given, flags, 0);
 }
 
 /* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has
@@ -156,8 +157,8 @@ static int open_the_disks(struct velo_region *region, const struct velo_place *p
 {
     struct stat stat;
     int fd = open_standing(place, flags & REOPEN_MASK);
-    if (fd == -EAGAIN && !velo_has_program_lease(region, place->node))
-        fd = open_past_lease(place->path, flags & REOPEN_MASK);
+    if (fd == -EAGAIN && !velo_has_program_lease(region, place->at.node))
+        fd = open_past_lease(place->text.path, flags & REOPEN_MASK);
     if (fd < 0 || (velo_os_fstat(fd, &stat) == 0 && stat.st_ino == snapshot->disk_inode))
         return fd;
     velo_os_close(fd);
@@ -173,16 +174,16 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
 {
     const int truncates = (flags & O_TRUNC) != 0;
     const int only_truncates = truncates && (flags & O_ACCMODE) == O_RDONLY;
-    if (truncates && velo_belongs_on_disk(region, place->node)) { /* nobody copies that up */
+    if (truncates && velo_belongs_on_disk(region, place->at.node)) { /* nobody copies that up */
         velo_escape(region, VELO_ESCAPE_DIRECT);
-        const int announced = announce(region, place->node, snapshot);
+        const int announced = announce(region, place->at.node, snapshot);
         return announced != 0 ? announced : open_the_disks(region, place, snapshot, flags);
     }
     int fd = open_the_disks(region, place, snapshot,
                             only_truncates ? O_WRONLY | O_CLOEXEC : flags & ~O_TRUNC);
     if (fd < 0)
         return fd;
-    int rc = announce(region, place->node, snapshot);
+    int rc = announce(region, place->at.node, snapshot);
     if (rc == 0)
         velo_escape(region, VELO_ESCAPE_DIRECT);
     if (rc == 0 && truncates)
@@ -205,17 +206,17 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     struct stat disk;
     /* All that the open will need, before anything is truncated or copied for it. */
     const int rights = (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK | W_OK;
-    int rc = velo_os_access(place->path, rights, AT_EACCESS);
-    if (rc == -EACCES && place->given != NULL &&
-        velo_os_accessat(place->base, place->given, rights, AT_EACCESS) == 0)
+    int rc = velo_os_access(place->text.path, rights, AT_EACCESS);
+    if (rc == -EACCES && place->asked.given != NULL &&
+        velo_os_accessat(place->asked.base, place->asked.given, rights, AT_EACCESS) == 0)
         return open_direct(region, place, snapshot, flags); /* it is the way that is closed */
     if (rc != 0)
         return rc;
-    rc = velo_os_lstat(place->path, &disk);
+    rc = velo_os_lstat(place->text.path, &disk);
     if (rc != 0)
         return rc;
     if (velo_residency_to_write(region, place, snapshot) != VELO_IN_MEMORY ||
-        velo_has_outside_names(region, place->node, &disk) || too_large(region, &disk, flags))
+        velo_has_outside_names(region, place->at.node, &disk) || too_large(region, &disk, flags))
         return open_direct(region, place, snapshot, flags);
     rc = velo_space_for_open(region, snapshot->home,
                              (flags & O_TRUNC) == 0 ? (uint64_t)disk.st_size : 0);
@@ -231,8 +232,8 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
 static int gone_from_disk(struct velo_region *region, const struct velo_place *place,
                           const struct velo_snapshot *snapshot)
 {
-    if (still(region, place->node, snapshot))
-        velo_directory_refresh(region, place->parent);
+    if (still(region, place->at.node, snapshot))
+        velo_directory_refresh(region, place->at.parent);
     return VELO_AGAIN;
 }
 
@@ -244,7 +245,7 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
         return rc == -ENOENT ? gone_from_disk(region, place, snapshot) : rc;
     }
     const int fd = open_the_disks(region, place, snapshot, flags);
-    if (fd >= 0 && still(region, place->node, snapshot))
+    if (fd >= 0 && still(region, place->at.node, snapshot))
         return fd;
     if (fd >= 0)
         velo_os_close(fd);
@@ -256,19 +257,19 @@ static int open_disk(struct velo_region *region, struct velo_place *place,
 static int open_regular(struct velo_region *region, struct velo_place *place, int flags)
 {
     struct velo_snapshot snapshot;
-    const int rc = velo_snapshot_take(region, place->node, &snapshot);
-    if (rc != 0 || snapshot.generation != place->generation || snapshot.links == 0)
+    const int rc = velo_snapshot_take(region, place->at.node, &snapshot);
+    if (rc != 0 || snapshot.generation != place->at.generation || snapshot.links == 0)
         return VELO_AGAIN;
     switch (snapshot.state) {
     case VELO_BACKED:
         if (writes(flags) && velo_residency_to_write(region, place, &snapshot) != VELO_IN_MEMORY &&
-            velo_leave_memory(region, place->node) == 0)
+            velo_leave_memory(region, place->at.node) == 0)
             return VELO_AGAIN;
         return open_backed(region, place, &snapshot, flags);
     case VELO_DISK:
         return open_disk(region, place, &snapshot, flags);
     case VELO_COLD: {
-        const int loaded = velo_load(region, place->node);
+        const int loaded = velo_load(region, place->at.node);
         return loaded == 0 ? VELO_AGAIN : loaded;
     }
     default:
@@ -280,13 +281,13 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
  * it may have gone since the walk, and what the kernel made in its place would be nobody's. */
 static int open_other(struct velo_region *region, const struct velo_place *place, int flags)
 {
-    if ((flags & O_CREAT) != 0 && place->type == VELO_DIRECTORY)
+    if ((flags & O_CREAT) != 0 && place->at.type == VELO_DIRECTORY)
         return -EISDIR;
     const int fd = open_standing(place, flags & ~O_CREAT);
-    if (fd != -ENOENT || !velo_is_node(place->parent))
+    if (fd != -ENOENT || !velo_is_node(place->at.parent))
         return fd;
-    if (VELO_READ(velo_node_at(region, place->node)->generation) == place->generation)
-        velo_directory_refresh(region, place->parent); /* removed behind our back */
+    if (VELO_READ(velo_node_at(region, place->at.node)->generation) == place->at.generation)
+        velo_directory_refresh(region, place->at.parent); /* removed behind our back */
     return VELO_AGAIN;
 }
 
@@ -294,20 +295,20 @@ static int open_existing(struct velo_region *region, struct velo_place *place, i
 {
     if ((flags & O_CREAT) != 0 && (flags & O_DIRECTORY) != 0)
         return -EINVAL;
-    if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
+    if ((flags & O_CREAT) != 0 && place->asked.must_be_directory && place->asked.dots == 0)
         return -EISDIR;
     if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0)
         return -EEXIST;
-    if (place->type != VELO_REGULAR)
+    if (place->at.type != VELO_REGULAR)
         return open_other(region, place, flags);
-    if (place->must_be_directory || (flags & O_DIRECTORY) != 0)
+    if (place->asked.must_be_directory || (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
     return open_regular(region, place, flags);
 }
 
 int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
 {
-    if (place->too_long)
+    if (place->asked.too_long)
         return -ENAMETOOLONG;
     const unsigned walk =
         (flags & O_NOFOLLOW) != 0 || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
@@ -315,9 +316,9 @@ int velo_open(struct velo_region *region, struct velo_place *place, int flags, m
             : 0;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         int fd;
-        if (place->kind == VELO_OUTSIDE)
-            return velo_os_open(place->path, flags, mode);
-        if (place->type != VELO_NONE)
+        if (place->at.kind == VELO_OUTSIDE)
+            return velo_os_open(place->text.path, flags, mode);
+        if (place->at.type != VELO_NONE)
             fd = open_existing(region, place, flags);
         else if ((flags & O_CREAT) != 0)
             fd = velo_create(region, place, flags, mode);
@@ -338,7 +339,7 @@ static int path_to_write(struct velo_region *region, struct velo_place *place,
 {
     const int rc = velo_copy_up(region, place, snapshot, 0);
     if (rc == -EBUSY || rc == -ENOSPC)
-        return announce(region, place->node, snapshot);
+        return announce(region, place->at.node, snapshot);
     return rc == -ENOENT ? gone_from_disk(region, place, snapshot) : VELO_AGAIN;
 }
 
@@ -347,15 +348,15 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
 {
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         struct velo_snapshot snapshot;
-        if (place->kind == VELO_OUTSIDE || place->type != VELO_REGULAR)
+        if (place->at.kind == VELO_OUTSIDE || place->at.type != VELO_REGULAR)
             break;
-        int rc = velo_snapshot_take(region, place->node, &snapshot);
+        int rc = velo_snapshot_take(region, place->at.node, &snapshot);
         if (rc == 0 && snapshot.state == VELO_BACKED && for_writing)
-            rc = announce(region, place->node, &snapshot);
+            rc = announce(region, place->at.node, &snapshot);
         else if (rc == 0 && snapshot.state == VELO_DISK && for_writing)
             rc = path_to_write(region, place, &snapshot);
         else if (rc == 0 && snapshot.state == VELO_COLD)
-            rc = velo_load(region, place->node) == 0 ? VELO_AGAIN : -EIO;
+            rc = velo_load(region, place->at.node) == 0 ? VELO_AGAIN : -EIO;
         if (rc == 0 && snapshot.state == VELO_BACKED) {
             velo_backing_path(region, snapshot.backing, path);
             return 0;
@@ -368,7 +369,7 @@ int velo_kernel_path(struct velo_region *region, struct velo_place *place, int f
         if (rc != 0)
             return rc;
     }
-    if (path != place->path)
-        memcpy(path, place->path, (size_t)place->path_length + 1);
-    return place->kind == VELO_HOSTED && place->type == VELO_NONE ? -ENOENT : 0;
+    if (path != place->text.path)
+        memcpy(path, place->text.path, (size_t)place->text.path_length + 1);
+    return place->at.kind == VELO_HOSTED && place->at.type == VELO_NONE ? -ENOENT : 0;
 }

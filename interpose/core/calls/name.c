@@ -50,7 +50,7 @@ static int find_locked(struct velo_region *region, struct velo_hold *hold,
                        const struct velo_place *place, velo_name_id *name)
 {
     for (int waits = 0; waits < VELO_WRITER_WAITS_MAX; waits++) {
-        *name = velo_name_find(region, place->parent, place->name, place->name_length);
+        *name = velo_name_there(region, place);
         if (!velo_is_name(*name) || velo_parent_is_gone(region, place))
             return -ENOENT;
         if (wait_for_writer(region, hold, *name) == 0)
@@ -67,7 +67,7 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
                              const char *target)
 {
     struct stat disk;
-    const int rc = velo_os_lstat(place->path, &disk);
+    const int rc = velo_os_lstat(place->text.path, &disk);
     if (rc != 0)
         return rc;
     const enum velo_type type = S_ISDIR(disk.st_mode)   ? VELO_DIRECTORY
@@ -86,16 +86,16 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
             return -ENOSPC;
     }
     if (type == VELO_DIRECTORY) /* the kernel gave it its parent's default ACL */
-        VELO_INIT(node->flags, velo_node_at(region, place->parent)->flags & VELO_NODE_ACL);
+        VELO_INIT(node->flags, velo_node_at(region, place->at.parent)->flags & VELO_NODE_ACL);
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk.st_dev, disk.st_ino);
-    const velo_name_id name =
-        velo_name_enter_locked(region, place->parent, place->name, place->name_length, index);
+    const velo_name_id name = velo_name_enter_locked(region, place->at.parent, place->text.name,
+                                                     place->text.name_length, index);
     if (!velo_is_name(name))
         return -ENOSPC;
     velo_name_disk_locked(region, name, 0, &disk);
-    velo_touch_locked(region, place->parent);
-    place->node = index;
-    place->type = type;
+    velo_touch_locked(region, place->at.parent);
+    place->at.node = index;
+    place->at.type = type;
     return 0;
 }
 
@@ -104,49 +104,47 @@ static int make_known_locked(struct velo_region *region, struct velo_place *plac
                              const char *target)
 {
     const int rc = enter_born_locked(region, place, target);
-    if (rc == -ENOSPC && velo_os_unlink(place->path) == -EISDIR)
-        velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    if (rc == -ENOSPC && velo_os_unlink(place->text.path) == -EISDIR)
+        velo_os_unlinkat(AT_FDCWD, place->text.path, AT_REMOVEDIR);
     return rc;
 }
 
 static int born(struct velo_region *region, struct velo_place *place, birth make,
                 const void *argument, const char *target)
 {
-    if (place->too_long)
+    if (place->asked.too_long)
         return -ENAMETOOLONG;
-    if (place->type != VELO_NONE || place->through_link)
+    if (place->at.type != VELO_NONE || place->asked.through_link)
         return -EEXIST;
     int rc = velo_may_change(region, place);
     if (rc != 0)
         return rc;
-    if (velo_names_are_scarce(region) && velo_retire(region, place->parent) == 0)
+    if (velo_names_are_scarce(region) && velo_retire(region, place->at.parent) == 0)
         return make(place, argument); /* by the kernel, as all that is there from now on */
     struct velo_hold hold;
     velo_begin(region, &hold);
     if (velo_parent_is_gone(region, place))
         rc = -ENOENT;
-    else if (velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length)))
+    else if (velo_is_name(velo_name_there(region, place)))
         rc = -EEXIST;
     else
         rc = velo_fresh_path(region, place);
     if (rc == 0) {
-        velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
+        velo_disk_step_locked(region, place->at.parent, VELO_NO_NODE);
         rc = make(place, argument);
         if (rc == 0)
             rc = make_known_locked(region, place, target);
     }
-    const int stray =
-        rc == -EEXIST &&
-        !velo_is_name(velo_name_find(region, place->parent, place->name, place->name_length));
+    const int stray = rc == -EEXIST && !velo_is_name(velo_name_there(region, place));
     velo_finish(region, &hold, rc);
     if (stray) /* something of an outsider stands there: now we know */
-        velo_directory_refresh(region, place->parent);
+        velo_directory_refresh(region, place->at.parent);
     return velo_became_the_kernels(region, place, rc) ? make(place, argument) : rc;
 }
 
 static int make_directory(const struct velo_place *place, const void *argument)
 {
-    return velo_os_mkdir(place->path, *(const mode_t *)argument);
+    return velo_os_mkdir(place->text.path, *(const mode_t *)argument);
 }
 
 int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode)
@@ -156,15 +154,15 @@ int velo_mkdir(struct velo_region *region, struct velo_place *place, mode_t mode
 
 static int make_symlink(const struct velo_place *place, const void *argument)
 {
-    return velo_os_symlink(argument, place->path);
+    return velo_os_symlink(argument, place->text.path);
 }
 
 int velo_symlink(struct velo_region *region, const char *target, struct velo_place *place)
 {
     if (target[0] == 0)
         return -ENOENT;
-    if (place->must_be_directory && !place->too_long)
-        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
+    if (place->asked.must_be_directory && !place->asked.too_long)
+        return place->at.type == VELO_NONE && !place->asked.through_link ? -ENOENT : -EEXIST;
     return born(region, place, make_symlink, target, target);
 }
 
@@ -176,16 +174,17 @@ struct device {
 static int make_device(const struct velo_place *place, const void *argument)
 {
     const struct device *device = argument;
-    return velo_os_mknod(place->path, device->mode, device->device);
+    return velo_os_mknod(place->text.path, device->mode, device->device);
 }
 
 int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device)
 {
-    if (place->must_be_directory && !place->too_long)
-        return place->type == VELO_NONE && !place->through_link ? -ENOENT : -EEXIST;
+    if (place->asked.must_be_directory && !place->asked.too_long)
+        return place->at.type == VELO_NONE && !place->asked.through_link ? -ENOENT : -EEXIST;
     if ((mode & S_IFMT) == S_IFREG || (mode & S_IFMT) == 0) {
-        if (place->type == VELO_NONE && !place->too_long && !place->through_link &&
-            velo_is_watched(region, place->parent)) /* by path: a watcher would hear of a close */
+        /* by path: a watcher would hear of a close */
+        if (place->at.type == VELO_NONE && !place->asked.too_long && !place->asked.through_link &&
+            velo_is_watched(region, place->at.parent))
             return velo_make_on_disk(region, place, mode);
         const int fd =
             velo_open(region, place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode & 07777);
@@ -209,8 +208,8 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
     int rc = find_locked(region, hold, place, &name);
     if (rc != 0)
         return rc;
-    const velo_node_id node = velo_name_at(region, name)->node;
-    rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    const velo_node_id node = velo_name_at(region, name)->node, parent = place->at.parent;
+    rc = velo_may_remove(region, velo_node_at(region, parent), velo_node_at(region, node));
     if (rc != 0)
         return rc;
     if (velo_node_at(region, node)->type == VELO_DIRECTORY)
@@ -219,9 +218,9 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
         rc = velo_fresh_path(region, place);
         if (rc == 0) {
             if (velo_node_at(region, node)->links > 1)
-                velo_ctime_advance_locked(region, node, place->path);
-            velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
-            rc = velo_os_unlink(place->path);
+                velo_ctime_advance_locked(region, node, place->text.path);
+            velo_disk_step_locked(region, parent, VELO_NO_NODE);
+            rc = velo_os_unlink(place->text.path);
         }
         if (rc != 0 && rc != -ENOENT)
             return rc;
@@ -229,38 +228,39 @@ static int unlink_locked(struct velo_region *region, struct velo_hold *hold,
     const uint64_t copy = velo_name_at(region, name)->disk_inode;
     velo_name_remove_locked(region, name);
     velo_lose_link_locked(region, node);
-    velo_copy_lost_locked(region, place->parent, copy);
-    velo_touch_locked(region, place->parent);
+    velo_copy_lost_locked(region, parent, copy);
+    velo_touch_locked(region, parent);
     return 0;
 }
 
 int velo_unlink(struct velo_region *region, struct velo_place *place)
 {
-    if (place->too_long)
+    if (place->asked.too_long)
         return -ENAMETOOLONG;
-    if (place->through_link)
+    if (place->asked.through_link)
         return -ENOTDIR;
-    if (place->type == VELO_NONE)
+    if (place->at.type == VELO_NONE)
         return -ENOENT;
-    if (place->type == VELO_DIRECTORY && (place->must_be_directory || place->dots != 0))
+    if (place->at.type == VELO_DIRECTORY &&
+        (place->asked.must_be_directory || place->asked.dots != 0))
         return -EISDIR;
-    if (place->must_be_directory)
+    if (place->asked.must_be_directory)
         return -ENOTDIR;
-    if (velo_same_node(place->node, place->root)) /* a directory: the kernel says why not */
-        return velo_os_unlink(place->path);
+    if (velo_same_node(place->at.node, place->at.root)) /* a directory: the kernel says why not */
+        return velo_os_unlink(place->text.path);
     struct velo_hold hold;
     velo_begin(region, &hold);
     const int rc = velo_finish(region, &hold, unlink_locked(region, &hold, place));
-    return velo_became_the_kernels(region, place, rc) ? velo_os_unlink(place->path) : rc;
+    return velo_became_the_kernels(region, place, rc) ? velo_os_unlink(place->text.path) : rc;
 }
 
 static int rmdir_root(struct velo_region *region, struct velo_place *place)
 {
-    if (velo_node_at(region, place->node)->entries != 0)
+    if (velo_node_at(region, place->at.node)->entries != 0)
         return -ENOTEMPTY;
-    const int rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    const int rc = velo_os_unlinkat(AT_FDCWD, place->text.path, AT_REMOVEDIR);
     if (rc == 0)
-        velo_root_forget(region, place->node);
+        velo_root_forget(region, place->at.node);
     return rc;
 }
 
@@ -271,8 +271,8 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
     int rc = find_locked(region, hold, place, &name);
     if (rc != 0)
         return rc;
-    const velo_node_id node = velo_name_at(region, name)->node;
-    rc = velo_may_remove(region, velo_node_at(region, place->parent), velo_node_at(region, node));
+    const velo_node_id node = velo_name_at(region, name)->node, parent = place->at.parent;
+    rc = velo_may_remove(region, velo_node_at(region, parent), velo_node_at(region, node));
     if (rc == 0 && velo_node_at(region, node)->type != VELO_DIRECTORY)
         rc = -ENOTDIR;
     if (rc == 0 && velo_node_at(region, node)->entries != 0)
@@ -281,42 +281,42 @@ static int rmdir_locked(struct velo_region *region, struct velo_hold *hold,
         rc = velo_fresh_path(region, place);
     if (rc != 0)
         return rc;
-    velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
-    rc = velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
+    velo_disk_step_locked(region, parent, VELO_NO_NODE);
+    rc = velo_os_unlinkat(AT_FDCWD, place->text.path, AT_REMOVEDIR);
     if (rc != 0 && rc != -ENOENT)
         return rc;
     velo_name_remove_locked(region, name);
     velo_node_free_locked(region, node);
-    velo_touch_locked(region, place->parent);
+    velo_touch_locked(region, parent);
     return 0;
 }
 
 int velo_rmdir(struct velo_region *region, struct velo_place *place)
 {
-    if (place->too_long)
+    if (place->asked.too_long)
         return -ENAMETOOLONG;
-    if (place->through_link)
+    if (place->asked.through_link)
         return -ENOTDIR;
-    if (place->type == VELO_NONE)
+    if (place->at.type == VELO_NONE)
         return -ENOENT;
-    if (place->dots != 0)
-        return place->dots == 1 ? -EINVAL : -ENOTEMPTY;
-    if (place->type == VELO_DIRECTORY && velo_opaque_runs(region))
-        velo_directory_refresh(region, place->node); /* is it empty? */
-    if (velo_same_node(place->node, place->root))
+    if (place->asked.dots != 0)
+        return place->asked.dots == 1 ? -EINVAL : -ENOTEMPTY;
+    if (place->at.type == VELO_DIRECTORY && velo_opaque_runs(region))
+        velo_directory_refresh(region, place->at.node); /* is it empty? */
+    if (velo_same_node(place->at.node, place->at.root))
         return rmdir_root(region, place);
     struct velo_hold hold;
     velo_begin(region, &hold);
     int rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
-    if (rc == -ENOTEMPTY && velo_node_at(region, place->node)->entries == 0) {
+    if (rc == -ENOTEMPTY && velo_node_at(region, place->at.node)->entries == 0) {
         /* On disk it has more than we know: files being put whose names went, or an outsider's. */
-        velo_temporaries_of_directory(region, place->node);
-        velo_directory_refresh(region, place->node);
+        velo_temporaries_of_directory(region, place->at.node);
+        velo_directory_refresh(region, place->at.node);
         velo_begin(region, &hold);
         rc = velo_finish(region, &hold, rmdir_locked(region, &hold, place));
     }
     return velo_became_the_kernels(region, place, rc)
-               ? velo_os_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR)
+               ? velo_os_unlinkat(AT_FDCWD, place->text.path, AT_REMOVEDIR)
                : rc;
 }
 
@@ -331,13 +331,13 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         return rc;
     if (velo_parent_is_gone(region, to))
         return -ENOENT;
-    if (velo_is_name(velo_name_find(region, to->parent, to->name, to->name_length)))
+    if (velo_is_name(velo_name_there(region, to)))
         return -EEXIST;
     const velo_node_id node = velo_name_at(region, name)->node;
     struct stat disk;
     /* Before the disk's half, which an abort does not take back. */
     const velo_name_id made =
-        velo_name_enter_locked(region, to->parent, to->name, to->name_length, node);
+        velo_name_enter_locked(region, to->at.parent, to->text.name, to->text.name_length, node);
     if (!velo_is_name(made))
         return -ENOSPC;
     const int native = velo_node_at(region, node)->type != VELO_REGULAR ||
@@ -347,10 +347,10 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         rc = rc != 0 ? rc : velo_fresh_path(region, to);
         if (rc != 0)
             return rc;
-        velo_ctime_advance_locked(region, node, from->path);
+        velo_ctime_advance_locked(region, node, from->text.path);
         velo_intent_announce(region, VELO_INTENT_LINK, name, to);
-        rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
-        rc = rc != 0 ? rc : velo_os_lstat(to->path, &disk);
+        rc = velo_os_linkat(AT_FDCWD, from->text.path, AT_FDCWD, to->text.path, 0);
+        rc = rc != 0 ? rc : velo_os_lstat(to->text.path, &disk);
         if (rc != 0)
             return rc;
         velo_name_disk_locked(region, made, velo_node_at(region, node)->version, &disk);
@@ -359,11 +359,11 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
         velo_poison_set_locked(region, node);
     }
     velo_renamed_locked(region, node);
-    if (velo_is_program_like(to->name, to->name_length, 0))
+    if (velo_is_program_like(to->text.name, to->text.name_length, 0))
         velo_set32(region, &velo_node_at(region, node)->flags,
                    velo_node_at(region, node)->flags | VELO_NODE_PROGRAM);
     velo_program_locked(region, node);
-    velo_touch_locked(region, to->parent);
+    velo_touch_locked(region, to->at.parent);
     return 0;
 }
 
@@ -383,19 +383,19 @@ static int mark_for_comparison(struct velo_region *region, velo_node_id director
  * file with names outside at its real path). While a program has it open it cannot: -EXDEV. */
 static int link_natively(struct velo_region *region, struct velo_place *from, struct velo_place *to)
 {
-    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
+    if (from->at.kind == VELO_HOSTED && from->at.type == VELO_REGULAR &&
         (velo_writeback_place(region, from) != 0 ||
-         velo_evict_patiently(region, from->node) != 0) &&
-        VELO_READ(velo_node_at(region, from->node)->state) != VELO_DISK)
+         velo_evict_patiently(region, from->at.node) != 0) &&
+        VELO_READ(velo_node_at(region, from->at.node)->state) != VELO_DISK)
         return -EXDEV;
     const uint64_t recoveries = atomic_load(&region->header->recoveries);
-    const int stale = to->kind == VELO_HOSTED && mark_for_comparison(region, to->parent);
-    const int rc = velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
-    if (rc == 0 && to->kind == VELO_HOSTED)
+    const int stale = to->at.kind == VELO_HOSTED && mark_for_comparison(region, to->at.parent);
+    const int rc = velo_os_linkat(AT_FDCWD, from->text.path, AT_FDCWD, to->text.path, 0);
+    if (rc == 0 && to->at.kind == VELO_HOSTED)
         velo_revalidate(region, to);
     if (stale)
-        velo_not_stale(region, to->parent, recoveries);
-    if (rc == 0 && from->kind == VELO_HOSTED)
+        velo_not_stale(region, to->at.parent, recoveries);
+    if (rc == 0 && from->at.kind == VELO_HOSTED)
         velo_place_changed(region, from);
     return rc;
 }
@@ -413,32 +413,32 @@ int velo_link(struct velo_region *region, struct velo_place *from, struct velo_p
 {
     struct stat stat;
     int rc = 0;
-    if (from->kind == VELO_OUTSIDE)
-        rc = velo_os_lstat(from->path, &stat);
-    else if (from->type == VELO_NONE)
+    if (from->at.kind == VELO_OUTSIDE)
+        rc = velo_os_lstat(from->text.path, &stat);
+    else if (from->at.type == VELO_NONE)
         rc = -ENOENT;
-    else if (from->must_be_directory && from->type != VELO_DIRECTORY)
+    else if (from->asked.must_be_directory && from->at.type != VELO_DIRECTORY)
         rc = -ENOTDIR;
     if (rc != 0)
         return rc;
-    if (to->too_long)
+    if (to->asked.too_long)
         return -ENAMETOOLONG;
-    if (to->kind == VELO_HOSTED && (to->type != VELO_NONE || to->through_link))
+    if (to->at.kind == VELO_HOSTED && (to->at.type != VELO_NONE || to->asked.through_link))
         return -EEXIST;
-    if (to->kind == VELO_OUTSIDE && velo_os_lstat(to->path, &stat) == 0)
+    if (to->at.kind == VELO_OUTSIDE && velo_os_lstat(to->text.path, &stat) == 0)
         return -EEXIST;
-    if (to->must_be_directory)
+    if (to->asked.must_be_directory)
         return -ENOENT;
-    if (from->kind != to->kind)
+    if (from->at.kind != to->at.kind)
         return link_natively(region, from, to);
-    if (from->kind == VELO_OUTSIDE)
-        return velo_os_linkat(AT_FDCWD, from->path, AT_FDCWD, to->path, 0);
-    rc = velo_may_link(region, velo_node_at(region, from->node));
+    if (from->at.kind == VELO_OUTSIDE)
+        return velo_os_linkat(AT_FDCWD, from->text.path, AT_FDCWD, to->text.path, 0);
+    rc = velo_may_link(region, velo_node_at(region, from->at.node));
     if (rc == 0)
         rc = velo_may_change(region, to);
-    if (rc != 0 || from->type == VELO_DIRECTORY)
+    if (rc != 0 || from->at.type == VELO_DIRECTORY)
         return rc != 0 ? rc : -EPERM;
-    if (velo_names_are_scarce(region) && velo_retire(region, to->parent) == 0)
+    if (velo_names_are_scarce(region) && velo_retire(region, to->at.parent) == 0)
         return link_again(region, from, to);
     velo_arrives(region, from, to);
     struct velo_hold hold;

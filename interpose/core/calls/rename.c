@@ -41,8 +41,8 @@ int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
 {
     struct velo_region *region = m->region;
     for (int waits = 0;; waits++) {
-        m->from_name = velo_name_find(region, m->from->parent, m->from->name, m->from->name_length);
-        m->to_name = velo_name_find(region, m->to->parent, m->to->name, m->to->name_length);
+        m->from_name = velo_name_there(region, m->from);
+        m->to_name = velo_name_there(region, m->to);
         if (!busy(region, m->from_name) && !busy(region, m->to_name))
             break;
         if (waits == VELO_WRITER_WAITS_MAX)
@@ -68,11 +68,11 @@ static int check_paths(const struct velo_move *m)
     const int directory = velo_node_at(region, m->node)->type == VELO_DIRECTORY;
     if (velo_is_node(m->victim) && (m->flags & NOREPLACE) != 0)
         return -EEXIST;
-    if (!directory && (m->from->must_be_directory || m->to->must_be_directory))
+    if (!directory && (m->from->asked.must_be_directory || m->to->asked.must_be_directory))
         return -ENOTDIR;
-    if (directory && velo_is_below(region, m->to->parent, m->node))
+    if (directory && velo_is_below(region, m->to->at.parent, m->node))
         return -EINVAL;
-    if (velo_is_node(m->victim) && velo_is_below(region, m->from->parent, m->victim))
+    if (velo_is_node(m->victim) && velo_is_below(region, m->from->at.parent, m->victim))
         return -ENOTEMPTY;
     return 0;
 }
@@ -93,8 +93,8 @@ static int check_types(const struct velo_move *m)
 static int check_rights(const struct velo_move *m)
 {
     struct velo_region *region = m->region;
-    const struct velo_node *to = velo_node_at(region, m->to->parent);
-    int rc = velo_may_remove(region, velo_node_at(region, m->from->parent),
+    const struct velo_node *to = velo_node_at(region, m->to->at.parent);
+    int rc = velo_may_remove(region, velo_node_at(region, m->from->at.parent),
                              velo_node_at(region, m->node));
     if (rc == 0)
         rc = velo_is_node(m->victim) ? velo_may_remove(region, to, velo_node_at(region, m->victim))
@@ -108,7 +108,7 @@ int velo_move_paths_locked(struct velo_move *m)
     int rc = velo_fresh_path(region, m->from);
     if (rc == 0)
         rc = velo_fresh_path(region, m->to);
-    const size_t from = m->from->path_length, to = m->to->path_length;
+    const size_t from = m->from->text.path_length, to = m->to->text.path_length;
     if (rc == 0 && ((to > from && to + velo_longest_below(region, m->node) >= PATH_MAX) ||
                     (from > to && from + velo_longest_below(region, m->victim) >= PATH_MAX)))
         return VELO_BEYOND_REACH; /* and could not be put any more */
@@ -122,14 +122,14 @@ void velo_intent_announce(struct velo_region *region, int kind, velo_name_id fro
     struct velo_intent *intent = &header->intent;
     const struct velo_name *from = velo_name_at(region, from_name);
     intent->node = from->node;
-    intent->to_parent = to->parent;
-    intent->to_length = to->name_length;
+    intent->to_parent = to->at.parent;
+    intent->to_length = to->text.name_length;
     intent->kind = (uint8_t)kind;
     intent->inode = from->disk_inode;
-    memcpy(intent->to_text, to->name, to->name_length);
-    intent->to_text[to->name_length] = 0;
+    memcpy(intent->to_text, to->text.name, to->text.name_length);
+    intent->to_text[to->text.name_length] = 0;
     atomic_store(&intent->from_name, from_name);
-    velo_disk_step_locked(region, from->parent, to->parent);
+    velo_disk_step_locked(region, from->parent, to->at.parent);
 }
 
 /* A file on disk that somebody has open, or may have. */
@@ -153,7 +153,7 @@ static int must_go(const struct velo_move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);
     return victim->type != VELO_REGULAR || (victim->flags & VELO_NODE_LINKED_OUTSIDE) != 0 ||
-           victim->links > 1 || (victim->state == VELO_DISK && is_open(m->to->path));
+           victim->links > 1 || (victim->state == VELO_DISK && is_open(m->to->text.path));
 }
 
 static int remove_copy(const char *path)
@@ -181,17 +181,17 @@ static int rename_on_disk(struct velo_move *m, int *moved)
     velo_intent_announce(region, *moved ? VELO_INTENT_RENAME : VELO_INTENT_UNLINK, m->from_name,
                          m->to);
     if (!*moved) /* it gives way to a file that lives in memory only */
-        return remove_copy(m->to->path);
-    velo_ctime_advance_locked(region, m->node, m->from->path);
-    velo_ctime_advance_locked(region, m->victim, m->to->path);
-    rc = velo_os_renameat(AT_FDCWD, m->from->path, AT_FDCWD, m->to->path, 0);
+        return remove_copy(m->to->text.path);
+    velo_ctime_advance_locked(region, m->node, m->from->text.path);
+    velo_ctime_advance_locked(region, m->victim, m->to->text.path);
+    rc = velo_os_renameat(AT_FDCWD, m->from->text.path, AT_FDCWD, m->to->text.path, 0);
     if (rc == 0 && to_on_disk &&
         to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
-        velo_os_unlink(m->from->path);
+        velo_os_unlink(m->from->text.path);
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
         *moved = 0; /* somebody removed the old copy; the bytes are here */
         m->goes = to_on_disk && must_go(m);
-        rc = m->goes ? remove_copy(m->to->path) : 0;
+        rc = m->goes ? remove_copy(m->to->text.path) : 0;
     }
     return rc;
 }
@@ -224,20 +224,20 @@ void velo_took_place_locked(struct velo_region *region, velo_node_id index,
 {
     struct velo_node *node = velo_node_at(region, index);
     if (node->type == VELO_DIRECTORY)
-        velo_set_node(region, &node->parent, place->parent);
-    if (velo_is_program_like(place->name, place->name_length, 0))
+        velo_set_node(region, &node->parent, place->at.parent);
+    if (velo_is_program_like(place->text.name, place->text.name_length, 0))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
     velo_renamed_locked(region, index);
     if (node->type == VELO_REGULAR)
         velo_program_locked(region, index);
-    velo_touch_locked(region, place->parent);
+    velo_touch_locked(region, place->at.parent);
 }
 
 /* Before the disk's half, which nothing takes back; and before a slot is given back (pool.c). */
 static int make_name(struct velo_move *m)
 {
-    m->made =
-        velo_name_enter_locked(m->region, m->to->parent, m->to->name, m->to->name_length, m->node);
+    m->made = velo_name_enter_locked(m->region, m->to->at.parent, m->to->text.name,
+                                     m->to->text.name_length, m->node);
     return velo_is_name(m->made) ? 0 : -ENOSPC;
 }
 
@@ -247,7 +247,7 @@ static void rename_in_tree(struct velo_move *m, int moved)
     const struct velo_name before = *velo_name_at(region, m->from_name);
     const struct velo_name victim = *velo_name_at(region, m->to_name);
     struct stat disk;
-    const int on_disk = moved && velo_os_lstat(m->to->path, &disk) == 0;
+    const int on_disk = moved && velo_os_lstat(m->to->text.path, &disk) == 0;
     const int copy_lost = on_disk || m->goes;
     const velo_name_id made = m->made;
     if (on_disk) {
@@ -263,9 +263,9 @@ static void rename_in_tree(struct velo_move *m, int moved)
         else
             velo_lose_link_locked(region, m->victim);
         if (copy_lost)
-            velo_copy_lost_locked(region, m->to->parent, victim.disk_inode);
+            velo_copy_lost_locked(region, m->to->at.parent, victim.disk_inode);
     }
-    velo_touch_locked(region, m->from->parent);
+    velo_touch_locked(region, m->from->at.parent);
     velo_took_place_locked(region, m->node, m->to);
 }
 
@@ -286,11 +286,11 @@ static int name_from(struct velo_move *m)
     static char text[VELO_NAME_MAX + 1];
     struct velo_place *from = m->from;
     const size_t size = velo_name_text(m->region, velo_name_at(m->region, m->from_name), text);
-    const int length = velo_name_path(m->region, from->parent, text, size, from->path);
+    const int length = velo_name_path(m->region, from->at.parent, text, size, from->text.path);
     if (length < 0)
         return 0;
-    from->name_length = (uint16_t)size;
-    from->name = from->path + length - size;
+    from->text.name_length = (uint16_t)size;
+    from->text.name = from->text.path + length - size;
     return 1;
 }
 
@@ -305,23 +305,23 @@ int velo_rename_recover(struct velo_region *region)
     if (!velo_is_name(m.from_name) || !velo_same_node(name->node, intent->node) ||
         !velo_is_node(name->parent))
         return 0; /* none, or it had come to its end */
-    from.parent = name->parent;
-    to.parent = intent->to_parent;
+    from.at.parent = name->parent;
+    to.at.parent = intent->to_parent;
     const int length =
-        velo_name_path(region, to.parent, intent->to_text, intent->to_length, to.path);
+        velo_name_path(region, to.at.parent, intent->to_text, intent->to_length, to.text.path);
     if (length < 0)
         return 0;
-    to.name = to.path + length - intent->to_length;
-    to.name_length = intent->to_length;
-    const int rc = velo_os_lstat(to.path, &disk);
+    to.text.name = to.text.path + length - intent->to_length;
+    to.text.name_length = intent->to_length;
+    const int rc = velo_os_lstat(to.text.path, &disk);
     if (intent->kind == VELO_INTENT_UNLINK ? rc != -ENOENT
                                            : rc != 0 || disk.st_ino != intent->inode)
         return 0; /* the disk has not done its half */
     m.node = intent->node;
-    m.to_name = velo_name_find(region, to.parent, to.name, to.name_length);
+    m.to_name = velo_name_there(region, &to);
     if (intent->kind == VELO_INTENT_LINK) {
-        if (!velo_is_name(m.to_name) && velo_os_unlink(to.path) == 0)
-            velo_copy_lost_locked(region, to.parent, intent->inode);
+        if (!velo_is_name(m.to_name) && velo_os_unlink(to.text.path) == 0)
+            velo_copy_lost_locked(region, to.at.parent, intent->inode);
         return 0;
     }
     m.victim = velo_is_name(m.to_name) ? velo_name_at(region, m.to_name)->node : VELO_NO_NODE;
@@ -365,35 +365,38 @@ static int rename_locked(struct velo_move *m, struct velo_hold *hold)
 static int rename_once(struct velo_region *region, struct velo_place *from, struct velo_place *to,
                        unsigned flags)
 {
-    if (from->dots != 0 || to->dots != 0)
-        return from->dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
-    if (from->too_long)
+    if (from->asked.dots != 0 || to->asked.dots != 0)
+        return from->asked.dots == 0 && (flags & NOREPLACE) != 0 ? -EEXIST : -EBUSY;
+    if (from->asked.too_long)
         return -ENAMETOOLONG;
-    if (from->kind == VELO_HOSTED && from->type == VELO_NONE)
+    if (from->at.kind == VELO_HOSTED && from->at.type == VELO_NONE)
         return -ENOENT;
     struct stat stat;
-    if (to->too_long)
-        return from->kind == VELO_OUTSIDE && velo_os_lstat(from->path, &stat) != 0 ? -ENOENT
-                                                                                   : -ENAMETOOLONG;
-    if (from->through_link || to->through_link) /* walked without VELO_WALK_LAST */
+    if (to->asked.too_long)
+        return from->at.kind == VELO_OUTSIDE && velo_os_lstat(from->text.path, &stat) != 0
+                   ? -ENOENT
+                   : -ENAMETOOLONG;
+    if (from->asked.through_link || to->asked.through_link) /* walked without VELO_WALK_LAST */
         return -ENOTDIR;
-    if (velo_is_node(from->node) && velo_same_node(from->node, to->node) &&
-        from->type != VELO_DIRECTORY && (flags & NOREPLACE) == 0 &&
-        (from->must_be_directory || to->must_be_directory))
+    if (velo_is_node(from->at.node) && velo_same_node(from->at.node, to->at.node) &&
+        from->at.type != VELO_DIRECTORY && (flags & NOREPLACE) == 0 &&
+        (from->asked.must_be_directory || to->asked.must_be_directory))
         return -ENOTDIR;
-    if (velo_is_node(from->node) &&
-        velo_same_node(from->node, to->node)) /* also two links of one file: nothing happens */
+    if (velo_is_node(from->at.node) &&
+        velo_same_node(from->at.node,
+                       to->at.node)) /* also two links of one file: nothing happens */
         return (flags & NOREPLACE) != 0 ? -EEXIST : 0;
-    const int roots = (velo_is_node(from->node) && velo_same_node(from->node, from->root)) ||
-                      (velo_is_node(to->node) && velo_same_node(to->node, to->root));
-    if (flags == EXCHANGE && from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && !roots)
+    const int roots =
+        (velo_is_node(from->at.node) && velo_same_node(from->at.node, from->at.root)) ||
+        (velo_is_node(to->at.node) && velo_same_node(to->at.node, to->at.root));
+    if (flags == EXCHANGE && from->at.kind == VELO_HOSTED && to->at.kind == VELO_HOSTED && !roots)
         return velo_exchange(region, from, to);
-    if (from->kind != to->kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
-        return velo_rename_across(region, from, to, flags, from->kind != to->kind);
-    if (from->kind == VELO_OUTSIDE)
-        return velo_os_renameat(AT_FDCWD, from->path, AT_FDCWD, to->path, flags);
-    if (to->type == VELO_DIRECTORY && velo_opaque_runs(region))
-        velo_directory_refresh(region, to->node); /* is it empty? */
+    if (from->at.kind != to->at.kind || (flags & ~(unsigned)NOREPLACE) != 0 || roots)
+        return velo_rename_across(region, from, to, flags, from->at.kind != to->at.kind);
+    if (from->at.kind == VELO_OUTSIDE)
+        return velo_os_renameat(AT_FDCWD, from->text.path, AT_FDCWD, to->text.path, flags);
+    if (to->at.type == VELO_DIRECTORY && velo_opaque_runs(region))
+        velo_directory_refresh(region, to->at.node); /* is it empty? */
     velo_arrives(region, from, to);
     struct velo_move move = {.region = region, .from = from, .to = to, .flags = flags};
     struct velo_hold hold;

@@ -31,7 +31,7 @@ static int walk_text(struct velo_walker *w)
         while (*w->rest == '/')
             w->rest++;
         if (*w->rest == 0) {
-            w->place->must_be_directory = w->rest > before && w->rest[-1] == '/';
+            w->place->asked.must_be_directory = w->rest > before && w->rest[-1] == '/';
             return 0;
         }
         const int rc = velo_walker_step(w);
@@ -51,28 +51,30 @@ static void conclude(struct velo_walker *w)
 {
     struct velo_place *place = w->place;
     struct velo_region *region = w->region;
-    place->kind = velo_is_node(w->root) ? VELO_HOSTED : VELO_OUTSIDE;
-    place->root = w->root;
-    if (place->kind == VELO_OUTSIDE) {
-        place->node = place->parent = VELO_NO_NODE;
-        place->type = VELO_NONE;
+    place->at.kind = velo_is_node(w->root) ? VELO_HOSTED : VELO_OUTSIDE;
+    place->at.root = w->root;
+    if (place->at.kind == VELO_OUTSIDE) {
+        place->at.node = place->at.parent = VELO_NO_NODE;
+        place->at.type = VELO_NONE;
         if (w->length == 0) {
-            place->path[w->length++] = '/';
-            place->path[w->length] = 0;
-            place->dots = 1; /* no name to remove or rename either */
+            place->text.path[w->length++] = '/';
+            place->text.path[w->length] = 0;
+            place->asked.dots = 1; /* no name to remove or rename either */
         }
-    } else if (place->type == VELO_DIRECTORY) {
-        place->parent = VELO_READ_ID(velo_node_at(region, place->node)->parent);
+    } else if (place->at.type == VELO_DIRECTORY) {
+        place->at.parent = VELO_READ_ID(velo_node_at(region, place->at.node)->parent);
     }
-    place->generation =
-        velo_is_node(place->node) ? VELO_READ(velo_node_at(region, place->node)->generation) : 0;
-    place->parent_generation = !velo_is_node(place->parent)
-                                   ? 0
-                                   : VELO_READ(velo_node_at(region, place->parent)->generation);
-    place->path_length = (uint16_t)w->length;
-    const size_t start = last_slash(place->path, w->length) + 1;
-    place->name = place->path + start;
-    place->name_length = (uint16_t)(w->length - start);
+    place->at.generation = velo_is_node(place->at.node)
+                               ? VELO_READ(velo_node_at(region, place->at.node)->generation)
+                               : 0;
+    place->at.parent_generation =
+        !velo_is_node(place->at.parent)
+            ? 0
+            : VELO_READ(velo_node_at(region, place->at.parent)->generation);
+    place->text.path_length = (uint16_t)w->length;
+    const size_t start = last_slash(place->text.path, w->length) + 1;
+    place->text.name = place->text.path + start;
+    place->text.name_length = (uint16_t)(w->length - start);
 }
 
 static int walk_once(struct velo_walker *w, velo_node_id start, const char *text)
@@ -83,19 +85,20 @@ static int walk_once(struct velo_walker *w, velo_node_id start, const char *text
     w->length = 0;
     w->links = 0;
     w->mount.length = 0;
-    place->path[0] = 0;
-    place->node = place->parent = VELO_NO_NODE;
-    place->type = VELO_NONE;
-    place->dots = place->must_be_directory = place->through_link = place->too_long = 0;
+    place->text.path[0] = 0;
+    place->at.node = place->at.parent = VELO_NO_NODE;
+    place->at.type = VELO_NONE;
+    place->asked.dots = place->asked.must_be_directory = place->asked.through_link =
+        place->asked.too_long = 0;
     if (velo_is_node(start)) {
-        const int length = velo_directory_path(w->region, start, place->path);
+        const int length = velo_directory_path(w->region, start, place->text.path);
         if (length < 0)
             return length;
         w->length = (size_t)length;
         velo_node_id root = start;
         for (uint32_t depth = 0; depth < VELO_DEPTH_MAX; depth++) {
             if (velo_is_mounted_on(w->region, root)) { /* no absolute path leads there now */
-                place->overlong = 1;
+                place->at.overlong = 1;
                 return -ENAMETOOLONG;
             }
             if (VELO_READ(velo_node_at(w->region, root)->root_slot) != 0)
@@ -144,9 +147,9 @@ __attribute__((noinline)) static int walk_with_buffer(struct velo_walker *w, vel
 static void leave_to_the_kernel(const struct velo_walker *w, int rc)
 {
     if (rc == -ENAMETOOLONG && velo_is_node(w->overlong)) {
-        w->place->overlong = 1;
+        w->place->at.overlong = 1;
         velo_stale(w->region, w->overlong);
-    } else if (rc == 0 && (w->flags & VELO_WALK_LAST) != 0 && w->place->kind == VELO_OUTSIDE &&
+    } else if (rc == 0 && (w->flags & VELO_WALK_LAST) != 0 && w->place->at.kind == VELO_OUTSIDE &&
                velo_is_node(w->mount.directory) && w->mount.length == w->length) {
         velo_stale(w->region, w->mount.directory);
     }
@@ -162,17 +165,17 @@ static int is_stale(const struct velo_region *region, velo_node_id directory)
  * or renamed may have to be empty. */
 static int refresh(struct velo_region *region, const struct velo_place *place, unsigned flags)
 {
-    if (is_stale(region, place->parent))
-        return velo_directory_refresh(region, place->parent) == 0;
-    return (flags & VELO_WALK_LAST) != 0 && place->type == VELO_DIRECTORY &&
-           is_stale(region, place->node) && velo_directory_refresh(region, place->node) == 0;
+    if (is_stale(region, place->at.parent))
+        return velo_directory_refresh(region, place->at.parent) == 0;
+    return (flags & VELO_WALK_LAST) != 0 && place->at.type == VELO_DIRECTORY &&
+           is_stale(region, place->at.node) && velo_directory_refresh(region, place->at.node) == 0;
 }
 
 static int walk(struct velo_region *region, velo_node_id start, const char *text, unsigned flags,
                 struct velo_place *place)
 {
     struct velo_walker w = {.region = region, .place = place, .flags = flags};
-    place->given = NULL, place->overlong = 0, place->unmovable = 0;
+    place->asked.given = NULL, place->at.overlong = 0, place->asked.unmovable = 0;
     if (text[0] == 0)
         return -ENOENT;
     if (strnlen(text, PATH_MAX) == PATH_MAX)
@@ -186,20 +189,21 @@ static int walk(struct velo_region *region, velo_node_id start, const char *text
             rc = walk_with_buffer(&w, start, text);
         leave_to_the_kernel(&w, rc);
         if (rc == STOP_WAS_PATH_TOO_LONG) {
-            const size_t at = last_slash(place->path, w.length) + 1;
-            rc = velo_take_from_disk(region, place->parent, place->path + at, w.length - at);
+            const size_t at = last_slash(place->text.path, w.length) + 1;
+            rc =
+                velo_take_from_disk(region, place->at.parent, place->text.path + at, w.length - at);
             if (rc == 0)
                 continue;
         }
         if (rc != STOP_NEW_ROOT) {
-            if (rc == 0 && place->kind == VELO_HOSTED && refresh(region, place, flags))
+            if (rc == 0 && place->at.kind == VELO_HOSTED && refresh(region, place, flags))
                 continue;
             const struct velo_walked walked = {start, text, flags, w.links, rc, attempts++};
             if (compared && region->fresh(region, &walked, place))
                 continue;
             return rc;
         }
-        rc = velo_root_attach(region, place->path, w.length);
+        rc = velo_root_attach(region, place->text.path, w.length);
         if (rc == -ENOENT || rc == -ENOTDIR)
             velo_walker_remember(&w);
         else if (rc != 0)

@@ -86,21 +86,21 @@ static int setattr_on_disk_locked(struct velo_region *region, struct velo_place 
                                   const struct alteration *alteration)
 {
     struct stat now;
-    int rc = velo_is_node(place->parent) ? velo_fresh_path(region, place) : 0;
+    int rc = velo_is_node(place->at.parent) ? velo_fresh_path(region, place) : 0;
     if (rc != 0)
         return rc;
-    if (velo_is_node(place->parent)) {
-        const velo_name_id name =
-            velo_name_find(region, place->parent, place->name, place->name_length);
-        if (!velo_is_name(name) || !velo_same_node(velo_name_at(region, name)->node, place->node))
+    if (velo_is_node(place->at.parent)) {
+        const velo_name_id name = velo_name_there(region, place);
+        if (!velo_is_name(name) ||
+            !velo_same_node(velo_name_at(region, name)->node, place->at.node))
             return -ENOENT;
-        velo_disk_step_locked(region, place->parent, VELO_NO_NODE);
+        velo_disk_step_locked(region, place->at.parent, VELO_NO_NODE);
     }
     velo_readers_wait(region); /* a watcher of the file itself, too */
-    rc = alteration->call(place->path, alteration->argument);
-    if (rc == 0 && velo_os_lstat(place->path, &now) == 0 &&
-        lives_on_disk(velo_node_at(region, place->node), &now))
-        refresh_locked(region, place->node, &now, alteration->times);
+    rc = alteration->call(place->text.path, alteration->argument);
+    if (rc == 0 && velo_os_lstat(place->text.path, &now) == 0 &&
+        lives_on_disk(velo_node_at(region, place->at.node), &now))
+        refresh_locked(region, place->at.node, &now, alteration->times);
     return rc;
 }
 
@@ -112,11 +112,11 @@ static int begin_alteration(struct velo_region *region, struct velo_place *place
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const struct velo_node *node = velo_node_at(region, place->node);
-    int rc = node->generation != place->generation ? -ENOENT : 0;
+    const struct velo_node *node = velo_node_at(region, place->at.node);
+    int rc = node->generation != place->at.generation ? -ENOENT : 0;
     if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED) {
-        velo_dirty_locked(region, place->node);
-        velo_poison_set_locked(region, place->node);
+        velo_dirty_locked(region, place->at.node);
+        velo_poison_set_locked(region, place->at.node);
         rc = 1;
     } else if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_COLD) {
         rc = -ENOENT; /* what the disk has is an older version */
@@ -129,14 +129,14 @@ static int begin_alteration(struct velo_region *region, struct velo_place *place
 static void record_locked(struct velo_region *region, const struct velo_place *place,
                           const struct stat *now)
 {
-    struct velo_node *node = velo_node_at(region, place->node);
+    struct velo_node *node = velo_node_at(region, place->at.node);
     velo_set32(region, &node->mode, now->st_mode);
     velo_set32(region, &node->uid, now->st_uid);
     velo_set32(region, &node->gid, now->st_gid);
-    if (velo_is_program_like(place->name, place->name_length, now->st_mode))
+    if (velo_is_program_like(place->text.name, place->text.name_length, now->st_mode))
         velo_set32(region, &node->flags, node->flags | VELO_NODE_PROGRAM);
-    velo_dirty_locked(region, place->node);
-    velo_poison_set_locked(region, place->node);
+    velo_dirty_locked(region, place->at.node);
+    velo_poison_set_locked(region, place->at.node);
 }
 
 /* Under the lock, too: who lends himself rights to the file meanwhile would give it its old mode
@@ -146,8 +146,8 @@ static int setattr_in_memory_locked(struct velo_region *region, const struct vel
 {
     char path[320];
     struct stat now;
-    const struct velo_node *node = velo_node_at(region, place->node);
-    if (node->generation != place->generation || node->type != VELO_REGULAR ||
+    const struct velo_node *node = velo_node_at(region, place->at.node);
+    if (node->generation != place->at.generation || node->type != VELO_REGULAR ||
         node->state != VELO_BACKED)
         return -ENOENT;
     velo_backing_path(region, node->backing, path);
@@ -174,9 +174,9 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
                  const void *argument, int times)
 {
     const struct alteration alteration = {call, argument, times};
-    if (place->kind == VELO_OUTSIDE)
-        return call(place->path, argument);
-    if (place->type == VELO_NONE)
+    if (place->at.kind == VELO_OUTSIDE)
+        return call(place->text.path, argument);
+    if (place->at.type == VELO_NONE)
         return -ENOENT;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         int rc = apply_once(region, place, &alteration);
@@ -196,7 +196,7 @@ static int call_chmod(const char *path, const void *argument)
 
 int velo_chmod(struct velo_region *region, struct velo_place *place, mode_t mode)
 {
-    if (place->kind == VELO_HOSTED && place->type == VELO_SYMLINK)
+    if (place->at.kind == VELO_HOSTED && place->at.type == VELO_SYMLINK)
         return -EOPNOTSUPP; /* the kernel's step would follow it, past the lock */
     return apply(region, place, call_chmod, &mode, 0);
 }
@@ -280,21 +280,22 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times)
 
 void velo_place_changed(struct velo_region *region, const struct velo_place *place)
 {
-    if (place->kind == VELO_HOSTED && velo_is_node(place->node) &&
-        !(place->type == VELO_REGULAR &&
-          VELO_READ(velo_node_at(region, place->node)->state) == VELO_BACKED))
-        refresh_node(region, place->node, place->path, 0);
+    if (place->at.kind == VELO_HOSTED && velo_is_node(place->at.node) &&
+        !(place->at.type == VELO_REGULAR &&
+          VELO_READ(velo_node_at(region, place->at.node)->state) == VELO_BACKED))
+        refresh_node(region, place->at.node, place->text.path, 0);
 }
 
 int velo_revalidate(struct velo_region *region, struct velo_place *place)
 {
-    if (place->kind != VELO_HOSTED || !velo_is_node(place->parent))
+    if (place->at.kind != VELO_HOSTED || !velo_is_node(place->at.parent))
         return 0;
-    const int rc = velo_take_from_disk(region, place->parent, place->name, place->name_length);
+    const int rc =
+        velo_take_from_disk(region, place->at.parent, place->text.name, place->text.name_length);
     struct velo_hold hold;
     velo_begin(region, &hold); /* the kernel stamped the directory on disk, too */
-    if (velo_node_at(region, place->parent)->type == VELO_DIRECTORY)
-        velo_touch_locked(region, place->parent);
+    if (velo_node_at(region, place->at.parent)->type == VELO_DIRECTORY)
+        velo_touch_locked(region, place->at.parent);
     velo_commit(region, &hold);
     return rc;
 }

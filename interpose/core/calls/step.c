@@ -15,7 +15,7 @@
 
 static int is_at_or_below(const struct velo_walker *w, size_t length)
 {
-    return w->length == length || (w->length > length && w->place->path[length] == '/');
+    return w->length == length || (w->length > length && w->place->text.path[length] == '/');
 }
 
 /* Is this path, or one above it, the kernel's? Below a missing `node_modules/` there is none either:
@@ -24,7 +24,7 @@ static int is_kernels(const struct velo_walker *w)
 {
     for (uint32_t i = 0; i < w->kernels_count && i < KERNELS_MAX; i++)
         if (is_at_or_below(w, w->kernels[i].length) &&
-            velo_hash(0, w->place->path, w->kernels[i].length) == w->kernels[i].hash)
+            velo_hash(0, w->place->text.path, w->kernels[i].length) == w->kernels[i].hash)
             return 1;
     return 0;
 }
@@ -37,18 +37,18 @@ static int append(struct velo_walker *w, const char *text, size_t length)
         w->overlong = w->directory;
         return -ENAMETOOLONG;
     }
-    w->place->path[w->length++] = '/';
-    memcpy(w->place->path + w->length, text, length);
+    w->place->text.path[w->length++] = '/';
+    memcpy(w->place->text.path + w->length, text, length);
     w->length += length;
-    w->place->path[w->length] = 0;
+    w->place->text.path[w->length] = 0;
     return 0;
 }
 
 static void strip_last(struct velo_walker *w)
 {
-    while (w->length > 0 && w->place->path[--w->length] != '/') {
+    while (w->length > 0 && w->place->text.path[--w->length] != '/') {
     }
-    w->place->path[w->length] = 0;
+    w->place->text.path[w->length] = 0;
 }
 
 /* The part of `rest` up to the next slash; *last when nothing but slashes follows. */
@@ -67,8 +67,8 @@ static size_t component(const char *text, int *last)
 void velo_walker_stand_in(struct velo_walker *w, velo_node_id directory)
 {
     w->directory = directory;
-    w->place->node = directory;
-    w->place->type = VELO_DIRECTORY;
+    w->place->at.node = directory;
+    w->place->at.type = VELO_DIRECTORY;
 }
 
 int velo_is_mounted_on(const struct velo_region *region, velo_node_id node)
@@ -84,8 +84,8 @@ static void go_outside(struct velo_walker *w, velo_node_id directory, velo_node_
     w->mount.root = root;
     w->mount.length = w->length;
     w->directory = w->root = VELO_NO_NODE;
-    w->place->node = VELO_NO_NODE;
-    w->place->type = VELO_NONE;
+    w->place->at.node = VELO_NO_NODE;
+    w->place->at.type = VELO_NONE;
 }
 
 /* By ".." outside: above a mount's point it is hosted again. */
@@ -104,7 +104,7 @@ static void step_up_outside(struct velo_walker *w)
 static int maybe_enter(struct velo_walker *w)
 {
     struct velo_header *header = w->region->header;
-    char *path = w->place->path;
+    char *path = w->place->text.path;
     if (header->alias_length > 0 && w->length == header->alias_length &&
         memcmp(path, header->alias, w->length) == 0) {
         memcpy(path, header->workspace, (size_t)header->workspace_length + 1);
@@ -129,7 +129,7 @@ void velo_walker_remember(struct velo_walker *w)
 {
     const uint32_t slot = w->kernels_count++ % KERNELS_MAX;
     w->kernels[slot].length = w->length;
-    w->kernels[slot].hash = velo_hash(0, w->place->path, w->length);
+    w->kernels[slot].hash = velo_hash(0, w->place->text.path, w->length);
 }
 
 static int step_up(struct velo_walker *w)
@@ -142,8 +142,8 @@ static int step_up(struct velo_walker *w)
     }
     /* Out of a hosted directory; what is above may lie in one only by text, which never nests. */
     w->directory = w->root = VELO_NO_NODE;
-    w->place->node = VELO_NO_NODE;
-    w->place->type = VELO_NONE;
+    w->place->at.node = VELO_NO_NODE;
+    w->place->at.type = VELO_NONE;
     return 0;
 }
 
@@ -168,9 +168,9 @@ static int splice_link(struct velo_walker *w, const struct velo_node *link, cons
     if (w->buffer[0] == '/') {
         w->directory = w->root = VELO_NO_NODE;
         w->length = 0;
-        w->place->path[0] = 0;
-        w->place->node = VELO_NO_NODE;
-        w->place->type = VELO_NONE;
+        w->place->text.path[0] = 0;
+        w->place->at.node = VELO_NO_NODE;
+        w->place->at.type = VELO_NONE;
     }
     return 0;
 }
@@ -178,9 +178,9 @@ static int splice_link(struct velo_walker *w, const struct velo_node *link, cons
 /* The last name does not exist, or cannot. */
 static int stop_at_missing(struct velo_walker *w, const char *text, size_t length)
 {
-    w->place->parent = w->directory;
-    w->place->node = VELO_NO_NODE;
-    w->place->type = VELO_NONE;
+    w->place->at.parent = w->directory;
+    w->place->at.node = VELO_NO_NODE;
+    w->place->at.type = VELO_NONE;
     const int rc = append(w, text, length);
     w->directory = VELO_NO_NODE;
     return rc;
@@ -197,7 +197,7 @@ static int step_down(struct velo_walker *w, const char *text, size_t length, int
     if (length > VELO_NAME_MAX) {
         if (!last || (w->flags & VELO_WALK_LAST) == 0)
             return -ENAMETOOLONG;
-        place->too_long = 1;
+        place->asked.too_long = 1;
         return stop_at_missing(w, text, length);
     }
     const velo_name_id index = velo_name_find(w->region, w->directory, text, length);
@@ -217,12 +217,12 @@ static int step_down(struct velo_walker *w, const char *text, size_t length, int
     const int slash = text[length] == '/' && !checked_later;
     if (type == VELO_SYMLINK && !checked_later &&
         (!last || slash || (w->flags & VELO_WALK_NOFOLLOW) == 0)) {
-        place->through_link |= last && (w->flags & VELO_WALK_NOFOLLOW) != 0;
+        place->asked.through_link |= last && (w->flags & VELO_WALK_NOFOLLOW) != 0;
         return splice_link(w, node, rest);
     }
-    place->parent = w->directory;
-    place->node = found;
-    place->type = type;
+    place->at.parent = w->directory;
+    place->at.node = found;
+    place->at.type = type;
     if (type != VELO_DIRECTORY && (!last || slash))
         return -ENOTDIR;
     const int appended = append(w, text, length);
@@ -241,9 +241,9 @@ int velo_walker_step(struct velo_walker *w)
     while (*rest == '/' && rest[1] == '/')
         rest++;
     w->rest = rest;
-    w->place->dots = 0;
+    w->place->asked.dots = 0;
     if (length <= 2 && text[0] == '.' && (length == 1 || text[1] == '.')) {
-        w->place->dots = (uint8_t)length;
+        w->place->asked.dots = (uint8_t)length;
         if (velo_is_node(w->directory)) {
             const int rc =
                 velo_may_search(w->region, velo_node_at(w->region, w->directory), w->flags);

@@ -7,10 +7,10 @@
 #define KERNELS_MAX 8
 
 enum { /* why a walk stopped early; below all errnos */
-       STOP_NEW_ROOT = -5000, /* place->path is a hosted directory without a node */
+       STOP_NEW_ROOT = -5000, /* place->text.path is a hosted directory without a node */
        STOP_NEED_BUFFER = -5001,
        STOP_WAS_PATH_TOO_LONG =
-           -5002, /* place->path, place->parent: what was out of reach, and was moved */
+           -5002, /* place->text.path, place->at.parent: what was out of reach, and was moved */
 };
 
 struct velo_walker {
@@ -21,7 +21,7 @@ struct velo_walker {
     const char *rest; /* text still to walk */
     velo_node_id directory; /* node the walk stands in, 0: outside */
     velo_node_id root;
-    size_t length; /* of place->path */
+    size_t length; /* of place->text.path */
     int links; /* symlinks followed */
     struct { /* paths found to be no hosted directory, nor is anything below them */
         size_t length;
@@ -41,7 +41,7 @@ int velo_walker_step(struct velo_walker *w);
 void velo_walker_stand_in(struct velo_walker *w, velo_node_id directory);
 /* Something is mounted on this directory. */
 int velo_is_mounted_on(const struct velo_region *region, velo_node_id node);
-/* w->place->path is no hosted directory. */
+/* w->place->text.path is no hosted directory. */
 void velo_walker_remember(struct velo_walker *w);
 
 #endif

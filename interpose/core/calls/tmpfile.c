@@ -40,7 +40,8 @@ velo_node_id velo_tmpfile_node_locked(struct velo_region *region, const struct v
     if (!velo_is_node(index))
         return VELO_NO_NODE;
     struct velo_node *node = velo_node_at(region, index);
-    VELO_INIT(node->home, (uint16_t)velo_home_of(region, place->path, place->path_length));
+    VELO_INIT(node->home,
+              (uint16_t)velo_home_of(region, place->text.path, place->text.path_length));
     VELO_INIT(node->backing, backing);
     VELO_INIT(node->version, 1);
     VELO_INIT(node->btime_ns, velo_ns(&stat->st_mtim));
@@ -54,8 +55,8 @@ velo_node_id velo_tmpfile_node_locked(struct velo_region *region, const struct v
 static int enter_locked(struct velo_region *region, const struct velo_place *place,
                         uint64_t backing, const struct stat *stat, int linkable)
 {
-    const struct velo_node *directory = velo_node_at(region, place->node);
-    if (directory->generation != place->generation || directory->type != VELO_DIRECTORY ||
+    const struct velo_node *directory = velo_node_at(region, place->at.node);
+    if (directory->generation != place->at.generation || directory->type != VELO_DIRECTORY ||
         directory->links == 0)
         return -ENOENT;
     const velo_node_id index = velo_tmpfile_node_locked(region, place, backing, stat, linkable);
@@ -63,19 +64,19 @@ static int enter_locked(struct velo_region *region, const struct velo_place *pla
         return -ENOSPC;
     char text[24];
     const size_t length = label(velo_inode_number(velo_node_at(region, index), index), text);
-    return velo_last_name_locked(region, index, place->node, text, length);
+    return velo_last_name_locked(region, index, place->at.node, text, length);
 }
 
 int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int flags, mode_t mode)
 {
     if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_CREAT) != 0)
         return -EINVAL;
-    const struct velo_node *directory = velo_node_at(region, place->node);
+    const struct velo_node *directory = velo_node_at(region, place->at.node);
     int rc = velo_may(region, directory, 3);
     if (rc != 0)
         return rc;
-    if (velo_residency_of_new(region, place, place->node, flags) != VELO_IN_MEMORY)
-        return velo_os_open(place->path, flags, mode); /* the disk's own */
+    if (velo_residency_of_new(region, place, place->at.node, flags) != VELO_IN_MEMORY)
+        return velo_os_open(place->text.path, flags, mode); /* the disk's own */
     const uint64_t backing = velo_backing_new(region);
     char path[320];
     struct stat stat;
@@ -83,7 +84,7 @@ int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int 
     const int fd = velo_os_open(
         path, (flags & ~(O_TMPFILE | O_EXCL | O_NOFOLLOW | O_TRUNC)) | O_CREAT | O_EXCL, mode);
     if (fd == -ENOSPC)
-        return velo_os_open(place->path, flags, mode);
+        return velo_os_open(place->text.path, flags, mode);
     if (fd < 0)
         return fd;
     rc = velo_os_fstat(fd, &stat);
@@ -92,7 +93,7 @@ int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int 
     if (rc == -EPERM) {
         velo_os_close(fd);
         velo_os_unlink(path);
-        return velo_os_open(place->path, flags, mode);
+        return velo_os_open(place->text.path, flags, mode);
     }
     struct velo_hold hold;
     velo_begin(region, &hold);
@@ -113,31 +114,32 @@ int velo_link_tmpfile_locked(struct velo_region *region, velo_node_id index, uin
     if (node->generation != generation || node->type != VELO_REGULAR || node->links != 0 ||
         (node->flags & VELO_NODE_LINKABLE) == 0 || velo_parent_is_gone(region, to))
         return -ENOENT;
-    if (velo_is_name(velo_name_find(region, to->parent, to->name, to->name_length)))
+    if (velo_is_name(velo_name_there(region, to)))
         return -EEXIST;
     uint32_t flags = node->flags & ~(uint32_t)VELO_NODE_LINKABLE;
-    if (velo_is_program_like(to->name, to->name_length, node->mode))
+    if (velo_is_program_like(to->text.name, to->text.name_length, node->mode))
         flags |= VELO_NODE_PROGRAM;
     velo_set32(region, &node->flags, flags);
-    if (!velo_is_name(velo_name_enter_locked(region, to->parent, to->name, to->name_length, index)))
+    if (!velo_is_name(velo_name_enter_locked(region, to->at.parent, to->text.name,
+                                             to->text.name_length, index)))
         return -ENOSPC;
     velo_last_name_forget_locked(region,
                                  index); /* slots are taken before any is given back (pool.c) */
     velo_dirty_locked(region, index);
     velo_renamed_locked(region, index);
     velo_program_locked(region, index);
-    velo_touch_locked(region, to->parent);
+    velo_touch_locked(region, to->at.parent);
     velo_poison_set_locked(region, index);
     return 0;
 }
 
 int velo_link_tmpfile(struct velo_region *region, velo_node_id node, struct velo_place *to)
 {
-    if (to->kind == VELO_OUTSIDE)
+    if (to->at.kind == VELO_OUTSIDE)
         return -EXDEV;
-    if (to->type != VELO_NONE || to->through_link)
+    if (to->at.type != VELO_NONE || to->asked.through_link)
         return -EEXIST;
-    if (to->must_be_directory)
+    if (to->asked.must_be_directory)
         return -ENOENT;
     const uint32_t generation = VELO_READ(velo_node_at(region, node)->generation);
     const int rc = velo_may_change(region, to);

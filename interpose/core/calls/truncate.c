@@ -14,10 +14,10 @@ static void has_changed(struct velo_region *region, const struct velo_place *pla
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    const struct velo_node *node = velo_node_at(region, place->node);
-    if (node->generation == place->generation && node->type == VELO_REGULAR &&
+    const struct velo_node *node = velo_node_at(region, place->at.node);
+    if (node->generation == place->at.generation && node->type == VELO_REGULAR &&
         node->state == VELO_BACKED)
-        velo_dirty_locked(region, place->node);
+        velo_dirty_locked(region, place->at.node);
     velo_commit(region, &hold);
 }
 
@@ -49,21 +49,21 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
 {
     if (length < 0)
         return -EINVAL;
-    if (place->kind == VELO_HOSTED && place->type == VELO_DIRECTORY)
+    if (place->at.kind == VELO_HOSTED && place->at.type == VELO_DIRECTORY)
         return -EISDIR;
-    if (place->kind == VELO_HOSTED && place->type == VELO_OTHER) /* opening one may wait */
-        return (int)velo_sys2(SYS_truncate, velo_word(place->path), length);
-    if (place->kind == VELO_HOSTED && place->type == VELO_REGULAR &&
-        (velo_belongs_on_disk(region, place->node) || velo_is_locked(region, place->node) ||
-         velo_keeps_lock(region, place->node)))
+    if (place->at.kind == VELO_HOSTED && place->at.type == VELO_OTHER) /* opening one may wait */
+        return (int)velo_sys2(SYS_truncate, velo_word(place->text.path), length);
+    if (place->at.kind == VELO_HOSTED && place->at.type == VELO_REGULAR &&
+        (velo_belongs_on_disk(region, place->at.node) || velo_is_locked(region, place->at.node) ||
+         velo_keeps_lock(region, place->at.node)))
         return truncate_by_path(region, place, length);
     int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd == -EMFILE || fd == -ENFILE) /* a path needs no descriptor */
         return truncate_by_path(region, place, length);
     if (fd < 0)
         return fd;
-    if (velo_charge(region, place->node, (uint64_t)length) != 0)
-        elsewhere(region, place->node, &fd);
+    if (velo_charge(region, place->at.node, (uint64_t)length) != 0)
+        elsewhere(region, place->at.node, &fd);
     const int rc = velo_os_ftruncate(fd, length);
     velo_os_close(fd);
     return rc;

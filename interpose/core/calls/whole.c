@@ -42,15 +42,16 @@ static void forget(int fd, const char *backing)
 int velo_whole_begin(struct velo_region *region, const struct velo_place *place, mode_t mode,
                      uint64_t bytes, struct velo_whole *whole)
 {
-    if (place->kind == VELO_OUTSIDE || place->type != VELO_NONE || !velo_is_node(place->parent) ||
-        place->through_link || place->must_be_directory || place->too_long)
+    if (place->at.kind == VELO_OUTSIDE || place->at.type != VELO_NONE ||
+        !velo_is_node(place->at.parent) || place->asked.through_link ||
+        place->asked.must_be_directory || place->asked.too_long)
         return -EXDEV;
-    const struct velo_node *directory = velo_node_at(region, place->parent);
+    const struct velo_node *directory = velo_node_at(region, place->at.parent);
     int rc = velo_may_change(region, place);
     if (rc != 0)
         return rc;
     if (velo_names_are_scarce(region) ||
-        velo_residency_of_new(region, place, place->parent, O_WRONLY) != VELO_IN_MEMORY)
+        velo_residency_of_new(region, place, place->at.parent, O_WRONLY) != VELO_IN_MEMORY)
         return -EXDEV;
     char path[320];
     const uint64_t backing = velo_backing_new(region);

@@ -187,8 +187,8 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
 {
     if (velo_residency_to_write(region, place, snapshot) != VELO_IN_MEMORY)
         return -EBUSY;
-    const int from =
-        velo_open_file_with_rights(region, place->node, VELO_ID_DISK, place->path, O_NOFOLLOW);
+    const int from = velo_open_file_with_rights(region, place->at.node, VELO_ID_DISK,
+                                                place->text.path, O_NOFOLLOW);
     if (from < 0)
         return from;
     const uint64_t backing = velo_backing_new(region);
@@ -196,7 +196,7 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     struct stat stat, made;
     velo_backing_path(region, backing, path);
     int rc = velo_fstat_unlent(region, from, &stat);
-    if (rc == 0 && velo_has_outside_names(region, place->node, &stat))
+    if (rc == 0 && velo_has_outside_names(region, place->at.node, &stat))
         rc = -EBUSY;
     const int to = rc != 0 ? rc : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     rc = to < 0 ? to : 0;
@@ -208,7 +208,8 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
         if (rc == 0)
             rc = velo_os_fstat(to, &made);
         if (rc == 0)
-            rc = publish_copy(region, place->node, snapshot, backing, &made, from, &stat, truncate);
+            rc = publish_copy(region, place->at.node, snapshot, backing, &made, from, &stat,
+                              truncate);
         velo_os_close(to);
         if (rc != 0)
             velo_os_unlink(path);
@@ -300,5 +301,5 @@ int velo_load(struct velo_region *region, velo_node_id index)
 
 int velo_fetch(struct velo_region *region, struct velo_place *place)
 {
-    return place->kind == VELO_HOSTED ? velo_load(region, place->node) : 0;
+    return place->at.kind == VELO_HOSTED ? velo_load(region, place->at.node) : 0;
 }

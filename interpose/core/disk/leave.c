@@ -34,7 +34,7 @@ int velo_evict_patiently(struct velo_region *region, velo_node_id index)
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to)
 {
-    if (from->kind == VELO_HOSTED && to->kind == VELO_HOSTED && from->type == VELO_REGULAR &&
-        velo_takes_watched_name(region, to))
-        velo_leave_memory(region, from->node);
+    if (from->at.kind == VELO_HOSTED && to->at.kind == VELO_HOSTED &&
+        from->at.type == VELO_REGULAR && velo_takes_watched_name(region, to))
+        velo_leave_memory(region, from->at.node);
 }

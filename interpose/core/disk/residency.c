@@ -14,7 +14,7 @@
  * libc's own streams, through a map. So it stays in memory only where it has room to grow. */
 static int goes_unseen(const struct velo_region *region, const struct velo_place *place)
 {
-    return place->unmovable && !velo_has_grant(region);
+    return place->asked.unmovable && !velo_has_grant(region);
 }
 
 enum velo_residency velo_residency_of_new(struct velo_region *region,
@@ -31,7 +31,7 @@ enum velo_residency velo_residency_of_new(struct velo_region *region,
         return VELO_DISK_OPAQUE;
     if (goes_unseen(region, place))
         return VELO_DISK_UNSEEN;
-    const uint32_t home = velo_home_of(region, place->path, place->path_length);
+    const uint32_t home = velo_home_of(region, place->text.path, place->text.path_length);
     return velo_space_for_open(region, home, 0) == 0 ? VELO_IN_MEMORY : VELO_DISK_SPACE;
 }
 
@@ -39,7 +39,7 @@ enum velo_residency velo_residency_to_write(struct velo_region *region,
                                             const struct velo_place *place,
                                             const struct velo_snapshot *snapshot)
 {
-    if (velo_belongs_on_disk(region, place->node))
+    if (velo_belongs_on_disk(region, place->at.node))
         return VELO_DISK_WATCHED;
     if (goes_unseen(region, place))
         return VELO_DISK_UNSEEN;
@@ -47,11 +47,11 @@ enum velo_residency velo_residency_to_write(struct velo_region *region,
         return VELO_IN_MEMORY;
     if (velo_opaque_runs(region))
         return VELO_DISK_OPAQUE;
-    if (velo_is_locked(region, place->node) || velo_names_a_lock(place))
+    if (velo_is_locked(region, place->at.node) || velo_names_a_lock(place))
         return VELO_DISK_LOCK;
     /* What is known by a descriptor of its former memory (VELO_NODE_HAS_OPATH_FD) would get another
        one. */
-    if (VELO_READ(velo_node_at(region, place->node)->identity[VELO_ID_ARENA].linked) != 0)
+    if (VELO_READ(velo_node_at(region, place->at.node)->identity[VELO_ID_ARENA].linked) != 0)
         return VELO_DISK_OPEN;
     return VELO_IN_MEMORY;
 }

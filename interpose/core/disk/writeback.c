@@ -397,8 +397,8 @@ int velo_writeback(struct velo_region *region, velo_node_id node, unsigned flags
 
 int velo_writeback_place(struct velo_region *region, struct velo_place *place)
 {
-    if (place->type != VELO_REGULAR)
+    if (place->at.type != VELO_REGULAR)
         return 0;
     const int rc = velo_fetch(region, place);
-    return rc != 0 ? rc : velo_writeback(region, place->node, 0);
+    return rc != 0 ? rc : velo_writeback(region, place->at.node, 0);
 }

@@ -117,8 +117,8 @@ static int ends_in(const char *end, size_t length, const char *word, size_t size
 /* "lock", "LOCK", ".cargo-lock", "db.lck": the last word, in whatever spelling. */
 int velo_names_a_lock(const struct velo_place *place)
 {
-    const size_t length = place->name_length;
-    const char *end = place->name + length;
+    const size_t length = place->text.name_length;
+    const char *end = place->text.name + length;
     size_t word = 0;
     if (ends_in(end, length, "lock", 4))
         word = 4;

@@ -129,9 +129,9 @@ int velo_belongs_on_disk(struct velo_region *region, velo_node_id index)
 
 int velo_takes_watched_name(const struct velo_region *region, const struct velo_place *to)
 {
-    return velo_is_watched(region, to->parent) ||
-           (velo_is_node(to->node) &&
-            velo_is_watched(region, to->node)); /* its end is announced, too */
+    return velo_is_watched(region, to->at.parent) ||
+           (velo_is_node(to->at.node) &&
+            velo_is_watched(region, to->at.node)); /* its end is announced, too */
 }
 
 int velo_listing_is_heard(const struct velo_region *region, velo_node_id directory)

@@ -211,7 +211,7 @@ int velo_may_change(struct velo_region *region, const struct velo_place *place)
 {
     return velo_parent_is_gone(region, place)
                ? 0
-               : velo_may(region, velo_node_at(region, place->parent), 3);
+               : velo_may(region, velo_node_at(region, place->at.parent), 3);
 }
 
 int velo_may_search(struct velo_region *region, const struct velo_node *directory,
@@ -283,10 +283,10 @@ int velo_is_retired(const struct velo_region *region, velo_node_id directory)
 
 int velo_parent_is_gone(const struct velo_region *region, const struct velo_place *place)
 {
-    const struct velo_node *parent = velo_node_at(region, place->parent);
+    const struct velo_node *parent = velo_node_at(region, place->at.parent);
     return VELO_READ(parent->type) != VELO_DIRECTORY || VELO_READ(parent->links) == 0 ||
-           VELO_READ(parent->generation) != place->parent_generation ||
-           velo_is_retired(region, place->parent);
+           VELO_READ(parent->generation) != place->at.parent_generation ||
+           velo_is_retired(region, place->at.parent);
 }
 
 size_t velo_longest_below(const struct velo_region *region, velo_node_id top)

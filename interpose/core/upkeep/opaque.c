@@ -223,10 +223,10 @@ static int compare_all(struct velo_region *region)
 static int compare_name(struct velo_region *region, const struct velo_walked *walked,
                         const struct velo_place *place, int there, const struct stat *disk)
 {
-    if (walked->attempt >= ATTEMPTS_MAX ||
-        velo_agrees(region, place->parent, place->name, place->name_length, there, disk))
+    if (walked->attempt >= ATTEMPTS_MAX || velo_agrees(region, place->at.parent, place->text.name,
+                                                       place->text.name_length, there, disk))
         return 0;
-    return walked->attempt == 0 ? velo_directory_refresh(region, place->parent) == 0
+    return walked->attempt == 0 ? velo_directory_refresh(region, place->at.parent) == 0
                                 : compare_all(region);
 }
 
@@ -235,7 +235,7 @@ int velo_opaque_compare(struct velo_region *region, const struct velo_walked *wa
 {
     struct stat disk;
     const int named = walked->answer == 0;
-    if (named && (place->kind != VELO_HOSTED || !velo_is_node(place->parent)))
+    if (named && (place->at.kind != VELO_HOSTED || !velo_is_node(place->at.parent)))
         return 0; /* the kernel's, or a root: those are looked for on disk */
     const int there = ask_kernel(region, walked, &disk);
     if (there == -ENOENT && (walked->links != 0 || !named) && walked->attempt == 0 &&
@@ -247,7 +247,8 @@ int velo_opaque_compare(struct velo_region *region, const struct velo_walked *wa
         return walked->attempt < ATTEMPTS_MAX && there != walked->answer && compare_all(region);
     if (compare_name(region, walked, place, there, &disk))
         return 1;
-    if (place->type == VELO_REGULAR) /* it could not see it there, nor what others change of it */
-        velo_leave_memory(region, place->node);
+    if (place->at.type ==
+        VELO_REGULAR) /* it could not see it there, nor what others change of it */
+        velo_leave_memory(region, place->at.node);
     return 0;
 }

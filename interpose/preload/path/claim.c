@@ -127,10 +127,10 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
     uint32_t generation = 0;
     *base = (struct base){.length = (uint32_t)size - 1};
     if (velo_may_reach_hosted(region, text) && velo_walk(region, text, 0, scratch) == 0 &&
-        scratch->kind == VELO_HOSTED && scratch->type == VELO_DIRECTORY) {
-        base->node = scratch->node;
+        scratch->at.kind == VELO_HOSTED && scratch->at.type == VELO_DIRECTORY) {
+        base->node = scratch->at.node;
         base->length = 0;
-        generation = scratch->generation;
+        generation = scratch->at.generation;
     }
     if (base->length == 1)
         base->length = 0;
@@ -242,7 +242,7 @@ static int ours_or_not(int rc, const struct velo_place *place)
 {
     if (rc != 0)
         return rc;
-    return place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
+    return place->at.kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
 }
 
 /* An absolute text, of which `path` is what the program said: the rest is a directory's real path,
@@ -346,7 +346,7 @@ static bool claim_magic_link(struct velo_region *region, const char *path, struc
     const int fd = velo_fd_of_path(path);
     const velo_node_id node = fd < 0 ? VELO_NO_NODE : velo_node_of_fd(region, fd);
     return velo_is_node(node) && velo_place_of_node(region, node, place) == 0 &&
-           place->type == VELO_REGULAR;
+           place->at.type == VELO_REGULAR;
 }
 
 /* The directories above what only the kernel can name may be in memory still. */
@@ -382,14 +382,14 @@ static int claim(int dirfd, const char *path, unsigned flags, bool any, struct v
     } else if (path[0] == '/') {
         return by_text(region, path, path, flags, any, place);
     }
-    place->overlong = 0;
+    place->at.overlong = 0;
     const int claimed = dirfd == AT_FDCWD ? claim_at_cwd(region, path, flags, any, place)
                                           : claim_at_fd(region, dirfd, path, flags, any, place);
     if (claimed == VELO_OURS) {
-        place->base = dirfd;
-        place->given = path;
+        place->asked.base = dirfd;
+        place->asked.given = path;
     }
-    if (claimed != -ENAMETOOLONG || !place->overlong || any)
+    if (claimed != -ENAMETOOLONG || !place->at.overlong || any)
         return claimed;
     /* Deeper than an absolute path can say: nothing of ours is there, and the kernel finds its way. */
     make_way(region, dirfd, path);

@@ -77,7 +77,7 @@ static int enter(struct velo_region *region, velo_node_id node, const char *rest
                  struct velo_place *place)
 {
     const int rc = velo_walk_at(region, node, rest, flags, place);
-    return rc != 0 ? rc : place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
+    return rc != 0 ? rc : place->at.kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
 }
 
 /* A symlink stands at absolute `path`, perhaps. Where it leads, in `text`, or false. */
@@ -127,7 +127,7 @@ static int claim_link_in(struct velo_region *region, int at, const char *path, u
         strcpy(text, next);
         if (velo_may_reach_hosted(region, text)) {
             const int rc = velo_walk(region, text, flags, place);
-            return rc != 0 ? rc : place->kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
+            return rc != 0 ? rc : place->at.kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
         }
         const int claimed =
             claim_in_directory(region, AT_FDCWD, text, velo_last_of(text), 0, flags, place, &links);
@@ -165,7 +165,7 @@ static int claim_beyond_link(struct velo_region *region, int at, const char *pat
     velo_os_unmap(text, PATH_MAX);
     if (claimed != VELO_OURS)
         return claimed;
-    return place->type == VELO_NONE ? -ENOENT : -ENOTDIR;
+    return place->at.type == VELO_NONE ? -ENOENT : -ENOTDIR;
 }
 
 /* *links: may a symlink in that directory lead in? */
@@ -268,8 +268,8 @@ void velo_link_made(struct velo_region *region, int dirfd, const char *path)
 {
     struct velo_place link;
     if (velo_resolve(dirfd, path, VELO_WALK_NOFOLLOW, &link) == 0 &&
-        velo_is_inbound(region, link.path))
-        note(region, link.path);
+        velo_is_inbound(region, link.text.path))
+        note(region, link.text.path);
     velo_outside_changed(region);
 }
 
@@ -280,6 +280,6 @@ void velo_link_moved(struct velo_region *region, const char *from, int to_fd, co
     if (!velo_link_known(region, name, strlen(name)))
         return;
     if (velo_resolve(to_fd, to, VELO_WALK_NOFOLLOW, &place) == 0)
-        note(region, place.path);
+        note(region, place.text.path);
     velo_outside_changed(region);
 }

@@ -171,10 +171,10 @@ __attribute__((noinline)) static int flush_target(struct velo_region *region, in
 {
     struct velo_place place;
     const bool hosted =
-        velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.type == VELO_REGULAR;
+        velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.at.type == VELO_REGULAR;
     if (hosted || libraries)
         flush_programs(region);
-    return hosted && velo_writeback(region, place.node, 0) == 1 ? -ETXTBSY : 0;
+    return hosted && velo_writeback(region, place.at.node, 0) == 1 ? -ETXTBSY : 0;
 }
 
 /* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. */

@@ -38,8 +38,9 @@ int velo_probe(const char *path, bool follow, struct velo_probed *out)
         return claimed;
     struct velo_region *region = velo_here();
     struct velo_snapshot snapshot;
-    if (place.type == VELO_REGULAR && velo_snapshot_take(region, place.node, &snapshot) == 0) {
-        out->node = place.node;
+    if (place.at.type == VELO_REGULAR &&
+        velo_snapshot_take(region, place.at.node, &snapshot) == 0) {
+        out->node = place.at.node;
         out->generation = snapshot.generation;
         out->version = snapshot.version;
     }
@@ -108,8 +109,8 @@ int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES])
     int rc = claimed < 0 ? claimed : -ENOTDIR;
     if (claimed == VELO_NOT_OURS)
         rc = names_outside(path, &names);
-    else if (claimed == VELO_OURS && place.type == VELO_DIRECTORY)
-        rc = velo_list(velo_here(), place.node, add_name, &names);
+    else if (claimed == VELO_OURS && place.at.type == VELO_DIRECTORY)
+        rc = velo_list(velo_here(), place.at.node, add_name, &names);
     memcpy(digest, names.sum, VELO_SHA256_BYTES);
     return rc;
 }

@@ -94,8 +94,8 @@ static int open_output(struct velo_place *place, mode_t mode)
 {
     struct velo_region *region = velo_here();
     struct stat before;
-    if (place->type != VELO_NONE &&
-        (place->type != VELO_REGULAR || velo_stat(region, place, &before) != 0 ||
+    if (place->at.type != VELO_NONE &&
+        (place->at.type != VELO_REGULAR || velo_stat(region, place, &before) != 0 ||
          before.st_nlink != 1 || (before.st_mode & 07777) != mode))
         return -EEXIST;
     const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
@@ -185,7 +185,7 @@ static int restore_directory(const struct velo_output *output, const char *path,
     struct stat made;
     int rc = velo_mkdir(velo_here(), place, mode);
     if (rc != 0)
-        return rc == -EEXIST && place->type == VELO_DIRECTORY ? 0 : rc;
+        return rc == -EEXIST && place->at.type == VELO_DIRECTORY ? 0 : rc;
     rc = place_of(path, place);
     if (rc == 0)
         rc = velo_stat(velo_here(), place, &made);
@@ -205,7 +205,7 @@ static int restore_root(const char *path, mode_t mode)
 static int restore_symlink(const char *text, struct velo_place *place)
 {
     char found[PATH_MAX];
-    if (place->type == VELO_SYMLINK) {
+    if (place->at.type == VELO_SYMLINK) {
         const ssize_t length = velo_readlink(velo_here(), place, found, sizeof found);
         if (length == (ssize_t)strlen(text) && memcmp(found, text, (size_t)length) == 0)
             return 0;
@@ -215,8 +215,8 @@ static int restore_symlink(const char *text, struct velo_place *place)
 
 static int remove_output(struct velo_place *place)
 {
-    const int rc = place->type == VELO_DIRECTORY ? velo_rmdir(velo_here(), place)
-                                                 : velo_unlink(velo_here(), place);
+    const int rc = place->at.type == VELO_DIRECTORY ? velo_rmdir(velo_here(), place)
+                                                    : velo_unlink(velo_here(), place);
     return rc == -ENOENT ? 0 : rc;
 }
 
@@ -226,7 +226,7 @@ static int restore_one(const struct velo_index *index, const struct velo_output 
     const char *path = velo_index_at(index, output->path);
     struct velo_place place;
     const int rc = place_of(path, &place);
-    *new = rc == 0 && place.type == VELO_NONE && output->kind != VELO_OUTPUT_GONE;
+    *new = rc == 0 && place.at.type == VELO_NONE && output->kind != VELO_OUTPUT_GONE;
     if (rc == -EXDEV && output->kind == VELO_OUTPUT_DIRECTORY) {
         *new = true;
         return restore_root(path, output->mode & 07777);
@@ -248,7 +248,7 @@ static void take_back(const char *path)
     const int rc = place_of(path, &place);
     if (rc == -EXDEV) /* restore_root made it, and nothing is in it */
         raw_unlink(AT_FDCWD, path, AT_REMOVEDIR);
-    else if (rc == 0 && place.type != VELO_NONE)
+    else if (rc == 0 && place.at.type != VELO_NONE)
         remove_output(&place);
 }
 

@@ -17,15 +17,15 @@ static int write_back(struct name *name)
 {
     const int claimed =
         velo_claim(name->fd, name->path, VELO_WALK_NOFOLLOW | VELO_WALK_LAST, &name->place);
-    const enum velo_type type = name->place.type;
+    const enum velo_type type = name->place.at.type;
     name->is_hosted = claimed == VELO_OURS;
     if (!name->is_hosted)
         return claimed < 0 ? claimed : 0;
     if (type != VELO_REGULAR && type != VELO_NONE)
         return -EXDEV;
     name->fd = AT_FDCWD;
-    name->path = name->place.path;
-    const int rc = type == VELO_NONE ? 0 : velo_writeback(velo_here(), name->place.node, 0);
+    name->path = name->place.text.path;
+    const int rc = type == VELO_NONE ? 0 : velo_writeback(velo_here(), name->place.at.node, 0);
     /* A process has it open for writing: what it writes from now on goes to the disk, too. */
     return rc == 1 ? (velo_relocate_place(&name->place, false) == 0 ? 0 : -EXDEV) : rc;
 }

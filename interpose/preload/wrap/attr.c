@@ -56,8 +56,8 @@ static int chmod_nofollow(int dirfd, const char *path, mode_t mode)
         return NEXT(fchmodat)(dirfd, path, mode, AT_SYMLINK_NOFOLLOW);
     if (claimed < 0)
         return (int)velo_answer(claimed);
-    return (int)velo_answer(place.type == VELO_SYMLINK ? -EOPNOTSUPP
-                                                       : velo_chmod(velo_here(), &place, mode));
+    return (int)velo_answer(place.at.type == VELO_SYMLINK ? -EOPNOTSUPP
+                                                          : velo_chmod(velo_here(), &place, mode));
 }
 
 static long chmod_name(const char *path, mode_t mode)

@@ -139,14 +139,14 @@ static DIR *stream_new(int fd, velo_node_id node)
 
 static DIR *open_hosted(struct velo_place *place)
 {
-    const int wrong = place->type == VELO_NONE        ? -ENOENT
-                      : place->type != VELO_DIRECTORY ? -ENOTDIR
-                                                      : 0;
+    const int wrong = place->at.type == VELO_NONE        ? -ENOENT
+                      : place->at.type != VELO_DIRECTORY ? -ENOTDIR
+                                                         : 0;
     const int flags = O_RDONLY | O_NONBLOCK | O_DIRECTORY | O_CLOEXEC;
     const int fd = wrong != 0 ? wrong : velo_open_standing(place, flags, 0);
     if (velo_answer(fd) < 0)
         return NULL;
-    DIR *directory = stream_new(fd, place->node);
+    DIR *directory = stream_new(fd, place->at.node);
     if (directory == NULL)
         raw_close(fd);
     return directory;
@@ -301,11 +301,11 @@ static void correct(struct velo_region *region, velo_node_id directory, struct d
         return;
     }
     if (velo_walk_at(region, directory, entry->d_name, VELO_WALK_NOFOLLOW, &place) != 0 ||
-        place.kind != VELO_HOSTED || !velo_is_node(place.node))
+        place.at.kind != VELO_HOSTED || !velo_is_node(place.at.node))
         return;
-    entry->d_ino = velo_inode_of(region, place.node);
-    if (place.type != VELO_OTHER)
-        entry->d_type = types[place.type];
+    entry->d_ino = velo_inode_of(region, place.at.node);
+    if (place.at.type != VELO_OTHER)
+        entry->d_type = types[place.at.type];
 }
 
 /* The entries that the kernel gave, without files on their way to their real path. Bytes left. */

@@ -117,14 +117,14 @@ static long run_descriptor(int fd, char *const argv[], char *const envp[], int f
     const velo_node_id node = region == NULL ? VELO_NO_NODE : velo_node_of_fd(region, fd);
     struct velo_place place;
     if (!velo_is_node(node) || velo_place_of_node(region, node, &place) != 0 ||
-        place.type != VELO_REGULAR) {
-        velo_path_of_fd(VELO_SELF, fd, place.path);
-        return run_number(fd, place.path, argv, envp, flags);
+        place.at.type != VELO_REGULAR) {
+        velo_path_of_fd(VELO_SELF, fd, place.text.path);
+        return run_number(fd, place.text.path, argv, envp, flags);
     }
     velo_writeback(region, node, 0);
-    if (is_script(place.path))
-        return run_script(fd, place.path, argv, envp, flags);
-    return run(AT_FDCWD, place.path, argv, envp, PLAIN_EXECVE);
+    if (is_script(place.text.path))
+        return run_script(fd, place.text.path, argv, envp, flags);
+    return run(AT_FDCWD, place.text.path, argv, envp, PLAIN_EXECVE);
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])

@@ -33,7 +33,7 @@ static bool names_hosted(const char *list, bool only_absolute)
         if (length > 0 && length < sizeof item && (list[0] == '/' || !only_absolute)) {
             memcpy(item, list, length);
             item[length] = 0;
-            if (velo_claim(AT_FDCWD, item, 0, &place) == VELO_OURS && place.type != VELO_NONE)
+            if (velo_claim(AT_FDCWD, item, 0, &place) == VELO_OURS && place.at.type != VELO_NONE)
                 return true;
         }
         if (list[whole] == 0)

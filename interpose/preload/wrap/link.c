@@ -54,7 +54,7 @@ static int claim_two(int fd, const char *from, unsigned walk, bool whole,
     const int a = velo_claim(fd, from, walk, from_place);
     if (a < 0)
         return a;
-    if (a == VELO_OURS && whole && from_place->type == VELO_NONE)
+    if (a == VELO_OURS && whole && from_place->at.type == VELO_NONE)
         return -ENOENT;
     const int b = velo_claim(to_fd, to, THE_NAME, to_place);
     if (a == VELO_NOT_OURS && b == VELO_NOT_OURS)
@@ -83,8 +83,9 @@ static bool refused(unsigned flags)
 static void arrives(struct velo_place *from, const struct velo_place *to)
 {
     struct velo_region *region = velo_here();
-    if (from->kind == VELO_HOSTED && from->type == VELO_REGULAR && to->kind == VELO_HOSTED &&
-        velo_takes_watched_name(region, to) && velo_leave_memory(region, from->node) == -EBUSY)
+    if (from->at.kind == VELO_HOSTED && from->at.type == VELO_REGULAR &&
+        to->at.kind == VELO_HOSTED && velo_takes_watched_name(region, to) &&
+        velo_leave_memory(region, from->at.node) == -EBUSY)
         (void)velo_relocate_place(from, false); /* else it is announced later: docs/limits.md */
 }
 
@@ -100,7 +101,7 @@ static long moved_outside(long rc, const char *from, int to_fd, const char *to)
 /* The same of one that left a hosted directory, or got a name outside. `type`: of `from`, before. */
 static void left(enum velo_type type, const struct velo_place *to, int to_fd, const char *path)
 {
-    if (type == VELO_SYMLINK && to->kind == VELO_OUTSIDE)
+    if (type == VELO_SYMLINK && to->at.kind == VELO_OUTSIDE)
         velo_link_made(velo_here(), to_fd, path);
 }
 
@@ -135,7 +136,7 @@ static long rename_at(int fd, const char *from, int to_fd, const char *to, unsig
     arrives(&a, &b);
     if (flags == RENAME_EXCHANGE)
         arrives(&b, &a);
-    const enum velo_type type = a.type;
+    const enum velo_type type = a.at.type;
     const long rc = velo_rename(velo_here(), &a, &b, flags);
     if (rc == 0)
         left(type, &b, to_fd, to);
@@ -209,7 +210,7 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
     }
     if (claimed == VELO_NOT_OURS)
         return raw_link(fd, from, to_fd, to, flags);
-    const long rc = raw_link(fd, from, AT_FDCWD, b.path, flags);
+    const long rc = raw_link(fd, from, AT_FDCWD, b.text.path, flags);
     if (rc == 0 && claimed == VELO_OURS)
         velo_revalidate(region, &b);
     return rc;
@@ -218,7 +219,7 @@ static long link_descriptor(int descriptor, int fd, const char *from, int to_fd,
 static long link_places(struct velo_place *from, struct velo_place *to, int to_fd, const char *path)
 {
     arrives(from, to);
-    const enum velo_type type = from->type;
+    const enum velo_type type = from->at.type;
     const long rc = velo_link(velo_here(), from, to);
     if (rc == 0)
         left(type, to, to_fd, path);

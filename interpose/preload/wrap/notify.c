@@ -15,8 +15,8 @@
 static void watch_node(struct velo_place *place)
 {
     struct velo_region *region = velo_here();
-    velo_watch(region, place->node);
-    if (place->type == VELO_REGULAR && velo_is_in_memory(region, place->node))
+    velo_watch(region, place->at.node);
+    if (place->at.type == VELO_REGULAR && velo_is_in_memory(region, place->at.node))
         (void)velo_relocate_place(place, false);
 }
 
@@ -32,9 +32,9 @@ static long add_watch(int fd, const char *path, uint32_t mask)
         return answer;
     if (claimed < 0)
         return claimed;
-    if (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR)
+    if (place.at.type == VELO_DIRECTORY || place.at.type == VELO_REGULAR)
         watch_node(&place);
-    if (place.type != VELO_REGULAR)
+    if (place.at.type != VELO_REGULAR)
         return velo_sys3(SYS_inotify_add_watch, fd, velo_word(path), mask);
     char kernel[PATH_MAX];
     const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);
@@ -55,9 +55,9 @@ static long mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *p
     const int claimed = of_file ? velo_claim(dirfd, path, walk, &place) : VELO_NOT_OURS;
     if (claimed < 0)
         return claimed;
-    if (claimed == VELO_OURS && (place.type == VELO_DIRECTORY || place.type == VELO_REGULAR))
+    if (claimed == VELO_OURS && (place.at.type == VELO_DIRECTORY || place.at.type == VELO_REGULAR))
         watch_node(&place);
-    if (claimed == VELO_NOT_OURS || place.type != VELO_REGULAR)
+    if (claimed == VELO_NOT_OURS || place.at.type != VELO_REGULAR)
         return velo_sys5(SYS_fanotify_mark, fd, flags, mask, dirfd, velo_word(path));
     char kernel[PATH_MAX];
     const int rc = velo_kernel_path(velo_here(), &place, 0, kernel);

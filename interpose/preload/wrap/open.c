@@ -22,37 +22,38 @@
 int velo_open_standing(const struct velo_place *place, int flags, mode_t mode)
 {
     const int saved = errno;
-    int fd = NEXT(openat)(AT_FDCWD, place->path, flags, mode);
-    if (fd < 0 && (errno == EACCES || errno == ENOENT) && place->given != NULL)
-        fd = NEXT(openat)(place->base, place->given, flags, mode);
+    int fd = NEXT(openat)(AT_FDCWD, place->text.path, flags, mode);
+    if (fd < 0 && (errno == EACCES || errno == ENOENT) && place->asked.given != NULL)
+        fd = NEXT(openat)(place->asked.base, place->asked.given, flags, mode);
     const int rc = fd < 0 ? -errno : fd;
     errno = saved;
-    if (place->type == VELO_OTHER)
-        velo_fifo_opened(fd, place->path);
+    if (place->at.type == VELO_OTHER)
+        velo_fifo_opened(fd, place->text.path);
     return rc;
 }
 
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
 {
-    if ((flags & O_TMPFILE) == O_TMPFILE && place->type == VELO_DIRECTORY) {
+    if ((flags & O_TMPFILE) == O_TMPFILE && place->at.type == VELO_DIRECTORY) {
         const int hosted_tmpfile = velo_open_tmpfile(velo_here(), place, flags, mode);
         velo_write_credit_open(hosted_tmpfile, flags);
         return hosted_tmpfile;
     }
     /* The kernel refuses to create a name with a slash before it looks what is there. */
-    if ((flags & O_CREAT) != 0 && place->must_be_directory && place->dots == 0)
-        return place->too_long ? -ENAMETOOLONG : -EISDIR;
-    if (place->type != VELO_REGULAR && place->type != VELO_NONE && (flags & O_CREAT) == 0)
+    if ((flags & O_CREAT) != 0 && place->asked.must_be_directory && place->asked.dots == 0)
+        return place->asked.too_long ? -ENAMETOOLONG : -EISDIR;
+    if (place->at.type != VELO_REGULAR && place->at.type != VELO_NONE && (flags & O_CREAT) == 0)
         return velo_open_standing(place, flags, mode);
-    if (place->type == VELO_OTHER && (flags & O_EXCL) == 0) {
+    if (place->at.type == VELO_OTHER && (flags & O_EXCL) == 0) {
         const int fd = velo_open_standing(place, flags & ~O_CREAT, mode);
         if (fd != -ENOENT)
             return fd;
     }
-    if (place->type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
+    if (place->at.type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
     /* For a program that is about to run; or to be changed in place, by whoever else opens it, too. */
-    place->unmovable = velo_vfork_child || (place->type == VELO_REGULAR && (flags & O_TRUNC) == 0);
+    place->asked.unmovable =
+        velo_vfork_child || (place->at.type == VELO_REGULAR && (flags & O_TRUNC) == 0);
     const int fd = velo_open(velo_here(), place, flags, mode);
     velo_write_credit_open(fd, flags);
     return fd;
@@ -85,7 +86,7 @@ int velo_flags_as_seen(int dirfd, const char *path, int flags, const struct velo
     if (__builtin_expect(velo_unit == NULL, 1) || (flags & (O_CREAT | O_EXCL | O_TRUNC)) != O_CREAT)
         return flags;
     struct stat stat; /* a filter may allow a program this call and no other that would tell */
-    const bool absent = place != NULL ? place->type == VELO_NONE && !place->through_link
+    const bool absent = place != NULL ? place->at.type == VELO_NONE && !place->asked.through_link
                                       : raw_statat(dirfd, path, &stat, 0) == -ENOENT;
     return absent ? flags | O_EXCL : flags;
 }
@@ -169,7 +170,7 @@ EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handle *ha
     struct velo_place place;
     const unsigned walk = (flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : VELO_WALK_NOFOLLOW;
     const int claimed = velo_claim(dirfd, path, walk, &place);
-    if (claimed == VELO_OURS && place.type != VELO_NONE)
+    if (claimed == VELO_OURS && place.at.type != VELO_NONE)
         return (int)velo_answer(-EOPNOTSUPP); /* a handle would outlive the file's place */
     return NEXT(name_to_handle_at)(dirfd, path, handle, mount, flags);
 }
@@ -209,11 +210,12 @@ static int try_temporary(const char *path, enum temporary kind, int flags)
         return claimed < 0 ? claimed : -EINVAL; /* was ours a moment ago */
     if (kind == TEMPORARY_DIRECTORY)
         return claimed == VELO_OURS ? velo_mkdir(velo_here(), &place, 0700)
-                                    : (int)raw_mkdir(AT_FDCWD, place.path, 0700);
+                                    : (int)raw_mkdir(AT_FDCWD, place.text.path, 0700);
     if (kind == TEMPORARY_FILE)
         return velo_open_hosted(&place, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
-    const bool free_name = claimed == VELO_OURS ? place.type == VELO_NONE
-                                                : raw_access(AT_FDCWD, place.path, F_OK) == -ENOENT;
+    const bool free_name = claimed == VELO_OURS
+                               ? place.at.type == VELO_NONE
+                               : raw_access(AT_FDCWD, place.text.path, F_OK) == -ENOENT;
     return free_name ? 0 : -EEXIST;
 }
 

@@ -77,9 +77,9 @@ static long open_found(struct search *s, int fd)
 {
     const bool hosted = find_place(s, fd);
     const bool hosted_tmpfile =
-        (s->flags & O_TMPFILE) == O_TMPFILE && s->place.type == VELO_DIRECTORY;
+        (s->flags & O_TMPFILE) == O_TMPFILE && s->place.at.type == VELO_DIRECTORY;
     raw_close(fd);
-    if (!hosted || (s->place.type != VELO_REGULAR && !hosted_tmpfile))
+    if (!hosted || (s->place.at.type != VELO_REGULAR && !hosted_tmpfile))
         return OWN_CALL;
     return velo_open_hosted(&s->place, s->flags, s->mode);
 }
@@ -135,7 +135,7 @@ static long open_in(struct search *s, velo_node_id node, size_t start, size_t en
                                 velo_open_walk_flags(s->flags) | VELO_WALK_NOFOLLOW, &s->place);
     if (rc != 0)
         return rc;
-    if (*rest == '/' && s->place.type == VELO_REGULAR)
+    if (*rest == '/' && s->place.at.type == VELO_REGULAR)
         return -ENOTDIR;
     if (rest[strspn(rest, "/")] != 0 || (*rest == '/' && (s->flags & O_CREAT) == 0))
         return -ENOENT;

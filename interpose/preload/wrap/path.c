@@ -166,7 +166,7 @@ EXPORT int chdir(const char *path)
     long rc = changed(velo_sys1(SYS_chdir, velo_word(path)));
     struct velo_place place;
     const int claimed = rc == -ENOENT ? velo_claim(AT_FDCWD, path, 0, &place) : VELO_NOT_OURS;
-    if (claimed < 0 || (claimed == VELO_OURS && place.type == VELO_REGULAR))
+    if (claimed < 0 || (claimed == VELO_OURS && place.at.type == VELO_REGULAR))
         rc = claimed < 0 ? claimed : -ENOTDIR; /* what is in the way lives in memory only */
     if (told)
         velo_saw_entered(path, text, length, rc);

@@ -48,9 +48,10 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     if (path_of_address(any, length, path))
         claimed = velo_claim(AT_FDCWD, path, VELO_WALK_NOFOLLOW | VELO_WALK_LAST, &place);
     struct stat stat;
-    if (claimed == VELO_OURS && place.type == VELO_REGULAR && /* the kernel is to see that, too */
-        (velo_writeback(velo_here(), place.node, 0) < 0 ||
-         raw_statat(AT_FDCWD, place.path, &stat, AT_SYMLINK_NOFOLLOW) != 0))
+    if (claimed == VELO_OURS &&
+        place.at.type == VELO_REGULAR && /* the kernel is to see that, too */
+        (velo_writeback(velo_here(), place.at.node, 0) < 0 ||
+         raw_statat(AT_FDCWD, place.text.path, &stat, AT_SYMLINK_NOFOLLOW) != 0))
         return (int)velo_answer(-EADDRINUSE);
     const long rc = velo_sys3(SYS_bind, fd, velo_word(any), length);
     if (rc == 0 && claimed == VELO_OURS)
@@ -80,7 +81,7 @@ static int refused(const struct sockaddr *any, socklen_t length, int saved)
         !path_of_address(any, length, path))
         return -1;
     const int claimed = velo_claim(AT_FDCWD, path, 0, &place);
-    if (claimed == VELO_OURS && place.type == VELO_REGULAR) {
+    if (claimed == VELO_OURS && place.at.type == VELO_REGULAR) {
         const int access = velo_access(velo_here(), &place, W_OK, AT_EACCESS);
         errno = saved;
         return (int)velo_answer(access != 0 ? access : -ECONNREFUSED);

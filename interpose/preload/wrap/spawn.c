@@ -81,7 +81,7 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
         saw_open_of_child(with->directory, action->open.path, flags, told);
     if (claimed <= 0)
         return claimed;
-    place.unmovable = 1;
+    place.asked.unmovable = 1;
     const int opened = velo_open_hosted(&place, flags | O_CLOEXEC, action->open.mode);
     velo_saw_open(with->directory, action->open.path, told, opened);
     if (opened < 0)

@@ -314,10 +314,10 @@ static long statx_named(int dirfd, const char *path, int flags, unsigned mask, s
     const long rc = claimed < 0 ? claimed : velo_stat(velo_here(), &place, &stat);
     if (rc == 0 && velo_cannot_write(out, sizeof *out))
         return -EFAULT;
-    if (rc == 0 && velo_is_linked_outside(velo_here(), place.node))
-        return statx_plain(AT_FDCWD, place.path, flags | AT_SYMLINK_NOFOLLOW, mask, out);
+    if (rc == 0 && velo_is_linked_outside(velo_here(), place.at.node))
+        return statx_plain(AT_FDCWD, place.text.path, flags | AT_SYMLINK_NOFOLLOW, mask, out);
     if (rc == 0)
-        statx_hosted(velo_here(), place.node, mask, &stat, out);
+        statx_hosted(velo_here(), place.at.node, mask, &stat, out);
     return rc;
 }
 

@@ -19,18 +19,18 @@ static void tell_unit(const char *path, const void *by)
 }
 
 /* Where to ask about the file system of `path`: `path` itself, or something on the same one that
- * is surely on disk, written to place->path. NULL with *failed set when there is no such file. */
+ * is surely on disk, written to place->text.path. NULL with *failed set when there is no such file. */
 static const char *stand_in(const char *path, struct velo_place *place, int *failed)
 {
     const int claimed = velo_claim(AT_FDCWD, path, 0, place);
     if (claimed == VELO_NOT_OURS)
         return path;
-    *failed = claimed < 0 ? claimed : place->type == VELO_NONE ? -ENOENT : 0;
+    *failed = claimed < 0 ? claimed : place->at.type == VELO_NONE ? -ENOENT : 0;
     if (*failed != 0)
         return NULL;
-    if (claimed == VELO_OURS && place->type == VELO_REGULAR)
-        *failed = velo_path_of(velo_here(), place->root, place->path) < 0 ? -ENOENT : 0;
-    return *failed == 0 ? place->path : NULL;
+    if (claimed == VELO_OURS && place->at.type == VELO_REGULAR)
+        *failed = velo_path_of(velo_here(), place->at.root, place->text.path) < 0 ? -ENOENT : 0;
+    return *failed == 0 ? place->text.path : NULL;
 }
 
 #define ASK_BELOW(call)                                                                            \

@@ -8,7 +8,7 @@
 #include "preload/base/raw.h"
 #include "preload/replay/unit.h"
 
-/* The path to give to the l...xattr call. 0 with *there set (place->path, of a regular file where
+/* The path to give to the l...xattr call. 0 with *there set (place->text.path, of a regular file where
  * its bytes are, or `path`), or -errno. */
 static int find(const char *path, unsigned walk_flags, int writes, struct velo_place *place,
                 const char **there)
@@ -17,12 +17,12 @@ static int find(const char *path, unsigned walk_flags, int writes, struct velo_p
     *there = path;
     if (claimed <= 0)
         return claimed;
-    *there = place->path;
-    if (place->type != VELO_REGULAR && place->type != VELO_NONE)
+    *there = place->text.path;
+    if (place->at.type != VELO_REGULAR && place->at.type != VELO_NONE)
         return 0;
-    if (place->type == VELO_NONE)
+    if (place->at.type == VELO_NONE)
         return -ENOENT;
-    const int rc = velo_kernel_path(velo_here(), place, writes, place->path);
+    const int rc = velo_kernel_path(velo_here(), place, writes, place->text.path);
     return rc < 0 ? rc : 0;
 }
 
@@ -66,7 +66,7 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
                         velo_word(value), size, flags);
     if (rc != 0 || there == path)
         return rc;
-    if (place.type == VELO_REGULAR)
+    if (place.at.type == VELO_REGULAR)
         changed(there);
     else /* an ACL changes the mode */
         velo_place_changed(velo_here(), &place);

@@ -307,7 +307,7 @@ static int relocate_node(struct velo_region *region, velo_node_id node, struct v
 int velo_relocate_place(const struct velo_place *place, bool waits)
 {
     struct velo_region *region = velo_here();
-    if (place->kind != VELO_HOSTED || !velo_is_node(place->node))
+    if (place->at.kind != VELO_HOSTED || !velo_is_node(place->at.node))
         return -EXDEV;
     struct velo_descriptors *s = scratch_new();
     uint64_t signals;
@@ -315,12 +315,12 @@ int velo_relocate_place(const struct velo_place *place, bool waits)
         return -EXDEV;
     const bool held = velo_gate_close(&signals);
     int rc = -EXDEV;
-    if (held && place->type == VELO_REGULAR) {
-        rc = relocate_node(region, place->node, s, waits);
-    } else if (held && place->type == VELO_DIRECTORY) {
+    if (held && place->at.type == VELO_REGULAR) {
+        rc = relocate_node(region, place->at.node, s, waits);
+    } else if (held && place->at.type == VELO_DIRECTORY) {
         velo_node_id node = VELO_NO_NODE;
         do /* all or nothing: -EXDEV when there was none */
-            node = velo_next_left(region, place->node, node);
+            node = velo_next_left(region, place->at.node, node);
         while (velo_is_node(node) && (rc = relocate_node(region, node, s, waits)) == 0);
     }
     velo_gate_open(held, &signals);
@@ -337,7 +337,8 @@ void velo_relocate_all(struct velo_region *region)
     for (int fd = 0; fd < (int)VELO_WRITE_CREDITS_MAX; fd++) {
         const velo_node_id node =
             velo_write_credit(fd) == 0 ? VELO_NO_NODE : velo_node_of_fd(region, fd);
-        const struct velo_place place = {.kind = VELO_HOSTED, .type = VELO_REGULAR, .node = node};
+        const struct velo_place place = {
+            .at = {.kind = VELO_HOSTED, .type = VELO_REGULAR, .node = node}};
         if (velo_is_node(node))
             velo_relocate_place(&place, false);
     }
