@@ -69,14 +69,13 @@ struct velo_elsewhere {
     struct velo_node node; /* a copy, for its times */
 };
 
-/* What stat can say without asking the kernel. 0, VELO_AGAIN (the kernel knows: see *elsewhere),
- * -ENOENT. */
+/* What stat can say without asking the kernel. 0, VELO_ASK_THE_KERNEL (see *elsewhere), VELO_AGAIN. */
 static int stat_from_memory(struct velo_region *region, const struct velo_place *place,
                             struct stat *out, struct velo_elsewhere *elsewhere)
 {
     const struct velo_node *node = velo_node_at(region, place->at.node);
     if (VELO_READ(node->generation) != place->at.generation || VELO_READ(node->type) == VELO_NONE)
-        return -ENOENT;
+        return VELO_AGAIN;
     from_node(node, out);
     identify(region, place->at.node, out);
     elsewhere->path[0] = 0;
@@ -88,7 +87,7 @@ static int stat_from_memory(struct velo_region *region, const struct velo_place 
         return 0;
     if (VELO_READ(node->state) == VELO_BACKED)
         velo_backing_path(region, VELO_READ(node->backing), elsewhere->path);
-    return VELO_AGAIN;
+    return VELO_ASK_THE_KERNEL;
 }
 
 static int stat_steadily(struct velo_region *region, const struct velo_place *place,
@@ -166,7 +165,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
             shown(region, out);
             return 0;
         }
-        if (rc == VELO_AGAIN) {
+        if (rc == VELO_ASK_THE_KERNEL) {
             const struct stat known = *out;
             rc = probe_elsewhere(region, &elsewhere, place, out);
             if (rc == 0) {
@@ -176,7 +175,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
                 return 0;
             }
         }
-        if (rc != -ENOENT)
+        if (rc != VELO_AGAIN && rc != -ENOENT) /* the kernel's: gone, or renamed */
             return rc;
         rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
         if (rc != 0)

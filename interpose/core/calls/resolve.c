@@ -185,17 +185,17 @@ static int walk(struct velo_region *region, velo_node_id start, const char *text
         region->poll(region);
     for (int restart = 0, attempts = 0; restart < RESTARTS_MAX; restart++) {
         int rc = walk_steadily(&w, start, text);
-        if (rc == STOP_NEED_BUFFER)
+        if (rc == VELO_STOP_NEED_BUFFER)
             rc = walk_with_buffer(&w, start, text);
         leave_to_the_kernel(&w, rc);
-        if (rc == STOP_WAS_PATH_TOO_LONG) {
+        if (rc == VELO_STOP_WAS_PATH_TOO_LONG) {
             const size_t at = last_slash(place->text.path, w.length) + 1;
             rc =
                 velo_take_from_disk(region, place->at.parent, place->text.path + at, w.length - at);
             if (rc == 0)
                 continue;
         }
-        if (rc != STOP_NEW_ROOT) {
+        if (rc != VELO_STOP_NEW_ROOT) {
             if (rc == 0 && place->at.kind == VELO_HOSTED && refresh(region, place, flags))
                 continue;
             const struct velo_walked walked = {start, text, flags, w.links, rc, attempts++};

@@ -93,7 +93,7 @@ static int setattr_on_disk_locked(struct velo_region *region, struct velo_place 
         const velo_name_id name = velo_name_there(region, place);
         if (!velo_is_name(name) ||
             !velo_same_node(velo_name_at(region, name)->node, place->at.node))
-            return -ENOENT;
+            return VELO_AGAIN;
         velo_disk_step_locked(region, place->at.parent, VELO_NO_NODE);
     }
     velo_readers_wait(region); /* a watcher of the file itself, too */
@@ -105,7 +105,7 @@ static int setattr_on_disk_locked(struct velo_region *region, struct velo_place 
 }
 
 /* Of a file in memory: say that it changes before it does, so that a kill after the kernel's step
- * leaves a file that is asked, not believed: 1. All else is changed: 0, -ENOENT when name or slot are
+ * leaves a file that is asked, not believed: 1. All else is changed: 0, VELO_AGAIN when name or slot are
  * another file's by now or the file is to be loaded first, or the change's error. */
 static int begin_alteration(struct velo_region *region, struct velo_place *place,
                             const struct alteration *alteration)
@@ -113,13 +113,13 @@ static int begin_alteration(struct velo_region *region, struct velo_place *place
     struct velo_hold hold;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, place->at.node);
-    int rc = node->generation != place->at.generation ? -ENOENT : 0;
+    int rc = node->generation != place->at.generation ? VELO_AGAIN : 0;
     if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_BACKED) {
         velo_dirty_locked(region, place->at.node);
         velo_poison_set_locked(region, place->at.node);
         rc = 1;
     } else if (rc == 0 && node->type == VELO_REGULAR && node->state == VELO_COLD) {
-        rc = -ENOENT; /* what the disk has is an older version */
+        rc = VELO_AGAIN; /* what the disk has is an older version */
     } else if (rc == 0) {
         rc = setattr_on_disk_locked(region, place, alteration);
     }
@@ -149,7 +149,7 @@ static int setattr_in_memory_locked(struct velo_region *region, const struct vel
     const struct velo_node *node = velo_node_at(region, place->at.node);
     if (node->generation != place->at.generation || node->type != VELO_REGULAR ||
         node->state != VELO_BACKED)
-        return -ENOENT;
+        return VELO_AGAIN;
     velo_backing_path(region, node->backing, path);
     const int rc = alteration->call(path, alteration->argument);
     if (rc == 0 && velo_os_lstat(path, &now) == 0)
@@ -180,7 +180,7 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
         return -ENOENT;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         int rc = apply_once(region, place, &alteration);
-        if (rc != -ENOENT)
+        if (rc != VELO_AGAIN && rc != -ENOENT) /* the kernel's: gone, or renamed */
             return rc;
         rc = velo_try_again(region, place);
         if (rc != 0)

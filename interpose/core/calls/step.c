@@ -114,7 +114,7 @@ static int maybe_enter(struct velo_walker *w)
         return 0;
     const velo_node_id root = velo_root_find(w->region, path, w->length);
     if (!velo_is_node(root))
-        return is_kernels(w) ? 0 : STOP_NEW_ROOT;
+        return is_kernels(w) ? 0 : VELO_STOP_NEW_ROOT;
     if (velo_is_mounted_on(w->region, root)) {
         go_outside(w, VELO_NO_NODE, VELO_NO_NODE);
         return 0;
@@ -150,7 +150,7 @@ static int step_up(struct velo_walker *w)
 static int splice_link(struct velo_walker *w, const struct velo_node *link, const char *rest)
 {
     if (w->buffer == NULL)
-        return STOP_NEED_BUFFER;
+        return VELO_STOP_NEED_BUFFER;
     if (++w->links > VELO_SYMLINKS_MAX)
         return -ELOOP;
     const size_t length = VELO_READ(link->size), tail = velo_length(rest);
@@ -228,7 +228,7 @@ static int step_down(struct velo_walker *w, const char *text, size_t length, int
     const int appended = append(w, text, length);
     w->directory = type == VELO_DIRECTORY ? found : VELO_NO_NODE;
     if (appended == 0 && (VELO_READ(node->flags) & VELO_NODE_PATH_TOO_LONG) != 0)
-        return STOP_WAS_PATH_TOO_LONG;
+        return VELO_STOP_WAS_PATH_TOO_LONG;
     return appended;
 }
 

@@ -2,16 +2,10 @@
 #ifndef VELO_CORE_CALLS_STEP_H
 #define VELO_CORE_CALLS_STEP_H
 
+#include "core/tree/outcome.h"
 #include "core/tree/tree.h"
 
 #define KERNELS_MAX 8
-
-enum { /* why a walk stopped early; below all errnos */
-       STOP_NEW_ROOT = -5000, /* place->text.path is a hosted directory without a node */
-       STOP_NEED_BUFFER = -5001,
-       STOP_WAS_PATH_TOO_LONG =
-           -5002, /* place->text.path, place->at.parent: what was out of reach, and was moved */
-};
 
 struct velo_walker {
     struct velo_region *region;
@@ -35,7 +29,7 @@ struct velo_walker {
     velo_node_id overlong; /* directory with an entry that has no path of its own */
 };
 
-/* Go on to the next component of w->rest. 0, a STOP_ or -errno. */
+/* Go on to the next component of w->rest. 0, a VELO_STOP_ or -errno. */
 int velo_walker_step(struct velo_walker *w);
 /* The walk is in `directory` now. */
 void velo_walker_stand_in(struct velo_walker *w, velo_node_id directory);

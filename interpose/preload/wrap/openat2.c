@@ -22,9 +22,9 @@
 #define UNCACHED(resolve) ((resolve) & ~(__u64)RESOLVE_CACHED)
 #define FOLLOWED_MAX 40 /* the kernel's limit */
 
-enum { /* instead of a descriptor; below all errnos */
-       OWN_CALL = -5000, /* the program's: nothing of ours is concerned */
-       RESOLVE_AGAIN = -5001,
+enum { /* instead of a descriptor; below all errnos, and below the core's (core/tree/outcome.h) */
+       OWN_CALL = -7000, /* the program's: nothing of ours is concerned */
+       RESOLVE_AGAIN = -7001, /* a symlink was spliced into the text: it is walked from its start */
 };
 
 struct search { /* mapped: a thread's stack may be small */
