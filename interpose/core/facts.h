@@ -120,12 +120,12 @@ int velo_reopen(struct velo_region *region, velo_node_id node, int flags);
 /* arena/process.c: this process waits until the file can leave memory (0: no more), and has given up its
  * descriptors of it (`aside`) or not. -EAGAIN: the table of processes has no place. */
 int velo_park(struct velo_region *region, velo_node_id node, int aside);
-/* What another process does: the node it waits for, or 0. */
-uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside);
+/* What another process does: the node it waits for, or none. */
+velo_node_id velo_parked(const struct velo_region *region, uint32_t pid, int *aside);
 /* The lowest number of a process that waits for this node, or 0. */
 uint32_t velo_first_parked(const struct velo_region *region, velo_node_id node);
 /* calls/across.c: the next node after `after` that has a name below `directory` and is not on disk
- * as it is now: somebody writes it, or the disk refused it. 0 when there is none. */
+ * as it is now: somebody writes it, or the disk refused it. Or none. */
 velo_node_id velo_next_left(struct velo_region *region, velo_node_id directory, velo_node_id after);
 
 #endif

@@ -126,7 +126,7 @@ int velo_walk_at(struct velo_region *region, velo_node_id directory, const char 
                  unsigned flags, struct velo_place *place);
 /* Quick reject: 0 when absolute `text` without ".." surely leads to no hosted directory. ~10 ns. */
 int velo_may_host(const struct velo_region *region, const char *text);
-/* The hosted node behind a kernel identity (from a plain fstat), or 0. */
+/* The hosted node behind a kernel identity (from a plain fstat), or none. */
 velo_node_id velo_node_of(struct velo_region *region, const struct stat *kernel);
 /* Absolute real path of a node (of its first name); returns length or -ENOENT. */
 int velo_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX]);

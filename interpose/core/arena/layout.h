@@ -1,9 +1,10 @@
 /* layout.h - every byte that processes share, and what must always be true of it.
  *
  * The meta file is one mapping: header, process table, hash tables, then three pools of fixed
- * slots (nodes, names, chunks). References are slot numbers, each kind of a type of its own (ids.h), and
- * offsets from the pool's start, never pointers; slot 0 of each pool means "none". Slots are type-stable: a freed node is only ever
- * reused as a node, so a reader without a lock may read rubbish but never another type's bytes.
+ * slots (nodes, names, chunks). References are slot numbers, a type for each kind of slot (ids.h),
+ * offsets from the pool's start, never pointers; slot 0 of each pool means "none". Slots are
+ * type-stable: a freed node is only ever reused as a node, so a reader without a lock may read
+ * rubbish but never another type's bytes.
  *
  * Who may touch what
  *   everything below "tree"    written with the namespace lock held, each store through velo_set32
@@ -260,7 +261,7 @@ enum {
     VELO_INTENT_EXCHANGE = 3,
 };
 struct velo_intent {
-    _Atomic velo_name_id from_name; /* stored last; 0: none */
+    _Atomic velo_name_id from_name; /* stored last; none: there is no intent */
     velo_node_id node, to_parent;
     uint16_t to_length;
     uint8_t kind; /* RENAME, LINK: `inode` comes to the new name; UNLINK: that is cleared */

@@ -7,10 +7,10 @@
 #include "node.h"
 
 /* ---- slots --------------------------------------------------------------------------------- */
-/* A node of `type`, everything else zero but its generation; 0 when the pool is full. */
+/* A node of `type`, everything else zero but its generation; none when the pool is full. */
 velo_node_id velo_node_new_locked(struct velo_region *region, enum velo_type type);
 void velo_node_free_locked(struct velo_region *region, velo_node_id node);
-/* The chain of chunks that holds `length` bytes, or 0. */
+/* The chain of chunks that holds `length` bytes, or none. */
 velo_chunk_id velo_text_new_locked(struct velo_region *region, const char *text, size_t length);
 void velo_text_free_locked(struct velo_region *region, velo_chunk_id chunk);
 /* Copy a symlink's target; its length, or -ENAMETOOLONG when it does not fit (or was torn). */
@@ -18,7 +18,7 @@ long velo_target_read(const struct velo_region *region, const struct velo_node *
                       size_t size);
 
 /* ---- names --------------------------------------------------------------------------------- */
-/* The name `text` in `parent`, or 0. */
+/* The name `text` in `parent`, or none. */
 velo_name_id velo_name_find(const struct velo_region *region, velo_node_id parent, const char *text,
                             size_t length);
 /* The same of a place, which a walk may have found long ago. */
@@ -30,7 +30,7 @@ static inline velo_name_id velo_name_there(const struct velo_region *region,
 /* Copy a name's text (at most VELO_NAME_MAX bytes) and terminate it; its length. */
 size_t velo_name_text(const struct velo_region *region, const struct velo_name *name,
                       char out[VELO_NAME_MAX + 1]);
-/* Enter `text` in `parent` for `node` (one more link); 0 when the pool is full. The parent's counts
+/* Enter `text` in `parent` for `node` (one more link); none when the pool is full. The parent's counts
  * follow, its times do not (velo_touch_locked). */
 velo_name_id velo_name_enter_locked(struct velo_region *region, velo_node_id parent,
                                     const char *text, size_t length, velo_node_id node);

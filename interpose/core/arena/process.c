@@ -93,7 +93,7 @@ int velo_park(struct velo_region *region, velo_node_id node, int aside)
     return 0;
 }
 
-uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside)
+velo_node_id velo_parked(const struct velo_region *region, uint32_t pid, int *aside)
 {
     for (uint32_t i = 0; i < PROBES_MAX; i++) {
         const struct velo_process *slot =
@@ -102,9 +102,9 @@ uint32_t velo_parked(const struct velo_region *region, uint32_t pid, int *aside)
             continue;
         const uint32_t parked = atomic_load(&slot->parked);
         *aside = (parked & VELO_ASIDE) != 0;
-        return parked & ~VELO_ASIDE;
+        return velo_node_from(parked & ~VELO_ASIDE);
     }
-    return 0;
+    return VELO_NO_NODE;
 }
 
 uint32_t velo_first_parked(const struct velo_region *region, velo_node_id node)

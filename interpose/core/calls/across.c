@@ -55,7 +55,7 @@ static int fetch_below(struct velo_region *region, velo_node_id directory)
     return 0;
 }
 
-/* Not on disk, and below `directory`: the next such node after `after`, 0 when there is none. */
+/* Not on disk, and below `directory`: the next such node after `after`, or none. */
 static velo_node_id next_left_locked(const struct velo_region *region, velo_node_id directory,
                                      velo_node_id after)
 {

@@ -13,7 +13,7 @@ struct velo_walker {
     unsigned flags;
     char *buffer; /* PATH_MAX bytes for text with a symlink spliced in, or NULL */
     const char *rest; /* text still to walk */
-    velo_node_id directory; /* node the walk stands in, 0: outside */
+    velo_node_id directory; /* node the walk stands in; none: outside */
     velo_node_id root;
     size_t length; /* of place->text.path */
     int links; /* symlinks followed */
@@ -23,7 +23,7 @@ struct velo_walker {
     } kernels[KERNELS_MAX];
     uint32_t kernels_count;
     struct { /* where something is mounted: from here on outside */
-        velo_node_id directory, root; /* above it, or 0 */
+        velo_node_id directory, root; /* above it, or none */
         size_t length; /* of its path, 0: not below one */
     } mount;
     velo_node_id overlong; /* directory with an entry that has no path of its own */

@@ -29,7 +29,7 @@ int velo_take_from_disk(struct velo_region *region, velo_node_id parent, const c
 /* While opaque programs run (opaque.c): compare everything when one has ended, and the path that a
  * walk just came along, with what it answered. True when something was taken in: walk again. */
 struct velo_walked {
-    velo_node_id start; /* hosted directory, or 0: text is absolute */
+    velo_node_id start; /* hosted directory; none: text is absolute */
     const char *text;
     unsigned flags;
     int links;   /* symlinks followed */

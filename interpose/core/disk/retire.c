@@ -98,7 +98,7 @@ static struct walk walk_below(struct velo_region *region, velo_node_id top)
     return (struct walk){region, top, top, velo_node_at(region, top)->first_entry};
 }
 
-/* The next name, a directory's after all that is below it; 0: there is none. The walk goes on when it is
+/* The next name, a directory's after all that is below it, or none. The walk goes on when it is
  * removed. */
 static velo_name_id walk_next(struct walk *walk)
 {

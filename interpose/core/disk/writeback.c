@@ -35,7 +35,7 @@ struct job {
     velo_name_id name;
     enum velo_state state;
     uint64_t version, backing;
-    velo_name_id existing; /* a name that has this version on disk already, 0: none */
+    velo_name_id existing; /* a name that has this version on disk already, or none */
     int unnamed;       /* until it is linked into place */
     char text[VELO_NAME_MAX + 1];
 };

@@ -7,7 +7,7 @@
 
 /* Is this directory or file watched? */
 int velo_is_watched(const struct velo_region *region, velo_node_id node);
-/* The disk's side of these directories (0: none) is changed next, and the namespace in the same hold: for
+/* The disk's side of these directories (or none) is changed next, and the namespace in the same hold: for
  * whoever finds us dead (lock.h, L3); and who watches them will look there as soon as it hears. */
 void velo_disk_step_locked(struct velo_region *region, velo_node_id directory, velo_node_id other);
 /* Must the bytes of this file be where its names are? */

@@ -71,7 +71,7 @@ bool velo_may_reach_hosted(const struct velo_region *region, const char *text)
 /* ---- the working directory ------------------------------------------------------------------- */
 
 struct base { /* where a relative path starts */
-    velo_node_id node;   /* hosted directory, or 0: then by text */
+    velo_node_id node;   /* hosted directory; none: by text */
     uint32_t length; /* of the text; no trailing slash, so 0 for "/" */
     bool remembered; /* may be out of date: others can rename directories */
 };

@@ -34,7 +34,7 @@ int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_p
 /* What `path` says, from the root on; ".." and symlinks as they stand. Its length or -errno. */
 long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX]);
 
-/* The hosted node that `fd` is open on, or 0. One fstat. */
+/* The hosted node that `fd` is open on, or none. One fstat. */
 velo_node_id velo_node_of_fd(struct velo_region *region, int fd);
 
 /* The place of a hosted node that is known by a descriptor only. 0 or -errno. */

@@ -199,7 +199,7 @@ static long shift(velo_node_id node, int mode, off_t offset, off_t length, off_t
 
 /* ---- the call -------------------------------------------------------------------------------- */
 
-/* The node of a file in memory, or 0: another file system said that it cannot. */
+/* The node of a file in memory, or none: another file system said that it cannot. */
 static velo_node_id node_in_memory(int fd, struct stat *stat)
 {
     struct velo_region *region = velo_here();

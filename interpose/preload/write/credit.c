@@ -11,7 +11,7 @@
 #include "preload/base/raw.h"
 #include "relocate.h"
 
-/* The node behind a descriptor with a credit and its size, or 0 and the credit is gone. */
+/* The node behind a descriptor with a credit and its size, or none and the credit is gone. */
 static velo_node_id node_with_credit(int fd, struct stat *stat)
 {
     struct velo_region *region = velo_here();

@@ -13,7 +13,7 @@ struct velo_descriptors { /* mapped: the caller may have a 64 KiB stack */
     int ours[VELO_DESCRIPTORS_MAX];
     unsigned count, paths; /* those to read or write by, from the front; O_PATH, from the back */
     uint64_t device, inode; /* of the file in memory */
-    uint32_t parked; /* the node that this process says to wait for, or 0 */
+    velo_node_id parked; /* the node that this process says to wait for, or none */
     unsigned met; /* descriptors of others, who have not stepped aside */
     struct {
         uint32_t pid;

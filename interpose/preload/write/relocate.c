@@ -42,9 +42,9 @@ static int see(void *context, uint32_t other, int fd, const char *rest)
     (void)rest;
     if (other == 0)
         return !velo_descriptors_note(s, fd);
-    if (s->parked == 0 || s->met == VELO_DESCRIPTORS_MAX)
+    if (!velo_is_node(s->parked) || s->met == VELO_DESCRIPTORS_MAX)
         return 1;
-    if (velo_parked(velo_here(), other, &aside) == s->parked && aside)
+    if (velo_same_node(velo_parked(velo_here(), other, &aside), s->parked) && aside)
         return 0;
     s->others[s->met].pid = other;
     s->others[s->met++].fd = fd;
@@ -56,8 +56,8 @@ static int see(void *context, uint32_t other, int fd, const char *rest)
 /* This process says that it waits, so that others who come to the same point count with it. */
 static void park(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
-    if (s->parked == 0 && velo_has_one_thread() && velo_park(region, node, 0) == 0)
-        s->parked = node.slot;
+    if (!velo_is_node(s->parked) && velo_has_one_thread() && velo_park(region, node, 0) == 0)
+        s->parked = node;
 }
 
 /* Or nobody can tell. */
@@ -80,7 +80,7 @@ static void make_way(struct velo_region *region, velo_node_id node, struct velo_
     const uint32_t first = velo_first_parked(region, node);
     if (first != 0 && first != (uint32_t)velo_sys0(SYS_getpid) && s->count > 0 && s->paths == 0 &&
         !shares_description(s) && !velo_descriptors_aside(region, node, s, 0))
-        s->parked = 0; /* it begins anew */
+        s->parked = VELO_NO_NODE; /* it begins anew */
 }
 
 static bool is_in_memory(struct velo_region *region, velo_node_id node)
@@ -130,14 +130,14 @@ static int relocate(struct velo_region *region, velo_node_id node, struct velo_d
         if (attempt > 0)
             velo_os_pause(attempt < GLANCES ? GLANCE_NS : PAUSE_NS);
         rc = s->aside.count > 0 ? wait_aside(region, node, s) : relocate_once(region, node, s);
-        if (rc == -EBUSY && s->parked != 0)
+        if (rc == -EBUSY && velo_is_node(s->parked))
             velo_park(region, node, s->aside.count > 0);
     }
     if (s->aside.count > 0)
         rc = come_back(region, node, s);
-    if (s->parked != 0)
+    if (velo_is_node(s->parked))
         velo_park(region, VELO_NO_NODE, 0);
-    s->parked = 0;
+    s->parked = VELO_NO_NODE;
     return rc;
 }
 
