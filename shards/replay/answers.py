@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from . import reports, spool
-from .entries import ENTRY, GONE, NEXT, USED_ENTRY_AT, Entry, Reader
+from .entries import ENTRY, GONE, MAX_BYTES, NEXT, USED_ENTRY_AT, Entry, Reader
 from .ledger import Ledger
 from .reports import REPLAYED, Outcome, Reason
 
@@ -100,7 +100,7 @@ def _mapped(path: str) -> Iterator[_Mapped | None]:
         return
     try:
         found = os.fstat(fd)
-        if found.st_uid != os.geteuid() or not found.st_size:
+        if found.st_uid != os.geteuid() or found.st_size != MAX_BYTES:
             yield None
             return
         data = mmap.mmap(fd, found.st_size)

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 from . import json_files
 from .blobs import Blobs
-from .entries import HEAD, Reader
-from .index import MAGIC, MAX_BYTES, image_of
+from .entries import HEAD, MAX_BYTES, Reader
+from .index import MAGIC, image_of
 from .ledger import PLACE
 
 DIRECTORY = "replay"  # of a store

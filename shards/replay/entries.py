@@ -14,6 +14,7 @@ from typing import NamedTuple
 from velo.interpose import core
 
 BUCKETS = 16384
+MAX_BYTES = 256 << 20  # of an index, whose file is as long from the start
 HEAD = struct.Struct("<II Q II II 32s II II")
 FACT = struct.Struct("<HHI II QQQ qq IIII 32s")
 OUTPUT = struct.Struct("<HHI II Q 32s")

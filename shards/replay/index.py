@@ -27,6 +27,7 @@ from .entries import (
     FACT,
     GROUP,
     HEAD,
+    MAX_BYTES,
     NEXT,
     OUTPUT,
     SIGNED,
@@ -40,7 +41,6 @@ from .entries import (
 )  # fmt: skip
 
 MAGIC = 0x34584956
-MAX_BYTES = 256 << 20
 FULL_BYTES = 64 << 20  # above it, what was not used for longest leaves
 FACTS_AT, ENTRIES_AT, LAST_FACT_AT, LAST_GROUP_AT, GROUPS_AT = 16, 20, 64, 68, 72  # within the head
 NUMBER_AT = 4  # within a fact
