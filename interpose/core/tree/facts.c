@@ -149,5 +149,5 @@ int velo_is_in_memory(const struct velo_region *region, velo_node_id node)
 int velo_is_directory(const struct velo_region *region, velo_node_id node, uint32_t generation)
 {
     const struct velo_node *slot = velo_node_at(region, node);
-    return slot->type == VELO_DIRECTORY && slot->generation == generation;
+    return VELO_READ(slot->type) == VELO_DIRECTORY && VELO_READ(slot->generation) == generation;
 }

@@ -158,7 +158,7 @@ int velo_check(struct velo_region *region, char *why, size_t why_size)
     velo_begin(region, &hold);
     int rc = 0;
     if (atomic_load(&header->undo_count) != 0 || (atomic_load(&header->sequence) & 1) != 0)
-        rc = broken(&finding, "I7: undo_log are left after recovery", 0);
+        rc = broken(&finding, "I7: old values are left after recovery", 0);
     if (rc == 0)
         rc = check_pool(region, &header->nodes, &finding);
     if (rc == 0)
