@@ -37,24 +37,17 @@ from .questions import (
     asked_by,
     normal,
 )  # fmt: skip
+from .reports import NotCached
 from .rules import NO_RULES, Rules
 from .unit_log import Hosted, UnitLog
 
 __all__ = [
     "DIRECTORY", "FILE", "GONE", "SYMLINK",
     "CONTENT", "F_ABSENT", "F_LINK", "F_LSTAT", "F_NAMES", "F_NO_LINK", "F_STAT", "LABSENT",
-    "LTIMES", "RESOLVED", "TIMES", "Fact",
+    "LTIMES", "RESOLVED", "TIMES", "Fact", "NotCached",
 ]  # fmt: skip
 
 TEXT_MAX = 32 << 10
-
-
-class NotCached(Exception):
-    """Why; `process` is the pid that did it, if one did."""
-
-    def __init__(self, reason: str, process: int = 0) -> None:
-        super().__init__(reason)
-        self.process = process
 
 
 class Output(NamedTuple):
@@ -447,6 +440,8 @@ class _Analysis:
         elif kind == log.GONE:
             if path not in self.touched and not nothing_changed:
                 self.removed.add(path)
+            elif path not in self.touched:
+                self._found_none(record, path)
             if path in self.made and not self._was_there(path):
                 del self.made[path]
             self.touched.add(path)
@@ -464,6 +459,11 @@ class _Analysis:
                 self.own.add(path)
                 self._begun(path)
             self._made(path, DIRECTORY if kind == log.MKDIR else SYMLINK)
+
+    def _found_none(self, record: log.Record, path: str) -> None:
+        """What it wanted to remove. A hosted file goes as its outputs do: `rm -f` does not tell."""
+        if (path, log.OUTPUT) not in self.hosted or not self._habits_now(record).unasked:
+            self.invented.append(Fact(LABSENT, path))
 
     def _outputs(self) -> list[Output]:
         """What is left at the end, in the order in which it came about."""

@@ -26,7 +26,10 @@ TOOLS = re.compile(
     r"cmp|chmod|install|tee|flex|lex|bison|yacc|m4"
 )
 # They make less of what they read, and none can tell what was in there.
-READERS = re.compile(r"sed|e?grep|fgrep|tr|cut|head|tail|sort|uniq|cmp|m4|nm|objdump|readelf|size")
+READERS = re.compile(
+    r"sed|e?grep|fgrep|tr|cut|head|tail|sort|uniq|cmp|m4|nm|objdump|readelf|size|"
+    r"(?:llvm-)?(?:strip|objcopy)"  # the build-id of what they leave is a digest of all there was
+)
 # Of a shell's command: what may ask where it is, leave it, or run what is written elsewhere.
 ASKS = re.compile(
     r"[$`]|~\+|(?<![\w./-])(?:cd|pushd|popd|dirs|pwd|set|export|declare|typeset|readonly|local|"

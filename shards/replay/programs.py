@@ -154,8 +154,10 @@ def keeps_times(name: str, first: str, arguments: str) -> bool:
 
 
 def replaces(name: str, first: str, arguments: str) -> bool:
-    """What it asks of its own outputs changes nothing; what is no file stays in their way."""
-    return is_compiler(name) or _is_told(REPLACING, name, first, arguments)
+    """What it asks of its own outputs changes nothing; what is no file stays in their way. An
+    archiver goes on with the archive that is there."""
+    makes_anew = is_compiler(name) and not is_archiver(name)
+    return makes_anew or _is_told(REPLACING, name, first, arguments)
 
 
 def keeps(name: str, first: str, arguments: str) -> bool:

@@ -111,6 +111,58 @@ ROWS = {
     ),
     "uncounted": Row(":", "echo $$SSH_CONNECTION > $$O", ":"),
 }  # fmt: skip
+REOPENS = r"""
+#include <stdio.h>
+int main(int count, char **words)
+{
+    if (count != 3 || !freopen(words[1], "r", stdin) || !freopen(words[2], "w", stdout))
+        return 1;
+    for (int c; (c = getchar()) != EOF;)
+        putchar(c);
+    return 0;
+}
+"""
+CALLS_F = r"""
+#include <stdio.h>
+int f(void);
+int main(void) { printf("%d\n", f()); }
+"""
+LOADS_F = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void)
+{
+    void *library = dlopen("./q.so", RTLD_NOW);
+    printf("%d\n", ((int (*)(void))dlsym(library, "f"))());
+    return dlclose(library);
+}
+"""
+
+
+def program(text: str, words: str) -> str:
+    return f"cat > p.c <<'END'{text}END\ngcc p.c {words} -o p"
+
+
+def library(answer: int, path: str) -> str:
+    return f"echo 'int f(void) {{ return {answer}; }}' > q.c; gcc -shared -fPIC q.c -o {path}"
+
+
+UNSEEN = {  # by calls that libc makes of itself, and by the loader
+    "freopen": Row(f"{program(REOPENS, '')}; echo 1 > in", "./p in $$O", "echo 2 > in"),
+    "library": Row(
+        f"mkdir l; {library(1, 'l/libq.so')}; {program(CALLS_F, '-Ll -lq')}",
+        "LD_LIBRARY_PATH=l ./p > $$O",
+        library(2, "l/libq.so"),
+    ),
+    "library-before-it": Row(
+        f"mkdir l l0; {library(1, 'l/libq.so')}; {program(CALLS_F, '-Ll -lq')}",
+        "LD_LIBRARY_PATH=l0:l ./p > $$O",
+        library(2, "l0/libq.so"),
+    ),
+    "library-of-a-moment": Row(
+        f"{library(1, 'q.so')}; {program(LOADS_F, '')}", "./p > $$O", library(2, "q.so")
+    ),
+}
 AS_ROOT = {
     "owner": Row("touch a", "[ -O a ] && echo mine > $$O || echo other > $$O", "chown 1000 a"),
 }
@@ -146,7 +198,10 @@ def in_each(rows: dict[str, Row], root: Path, scripts: dict[str, str]) -> None:
         subprocess.run(["sh", "-ec", scripts[name]], cwd=root / name, check=True)
 
 
-@pytest.mark.parametrize("rows", [ROWS, WITH_CMAKE, AS_ROOT], ids=["plain", "cmake", "as root"])
+ALL = {"plain": ROWS, "unseen": UNSEEN, "cmake": WITH_CMAKE, "as root": AS_ROOT}
+
+
+@pytest.mark.parametrize("rows", ALL.values(), ids=ALL)
 def test_an_edit_of_what_a_step_looked_at_is_seen(velo, workspace, rows):
     if rows is WITH_CMAKE:
         tool("cmake")

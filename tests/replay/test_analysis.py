@@ -97,6 +97,25 @@ def test_a_removal_is_an_output_and_one_of_a_temporary_file_is_none(analysed):
     assert [(each.kind, each.path) for each in found.outputs] == [(analysis.GONE, "/w/build/old")]
 
 
+@pytest.mark.parametrize(
+    ("remover", "path", "is_fact"),
+    [
+        ("/usr/bin/rm", "/w/build/old", False),
+        ("/usr/bin/rm", "/w/old", True),
+        ("/w/tidy", "/w/build/old", True),
+    ],
+)
+def test_a_removal_of_nothing_removes_what_is_there_next_time(analysed, remover, path, is_fact):
+    found = analysed(
+        program(remover),
+        at(log.GONE, path, flags=1),
+        *([hosted(path, log.OUTPUT, None)] if "build" in path else []),
+        words=("/bin/sh", "-c", f"rm -f {path}"),
+    )
+
+    assert (Fact(analysis.LABSENT, path) in found.before) == is_fact
+
+
 @pytest.mark.parametrize(("maker", "is_fact"), [(GCC, False), (OURS, True)])
 def test_a_compilers_temporary_name_is_no_fact_and_that_of_others_is_one(analysed, maker, is_fact):
     name = "/tmp/ccX1.s"

@@ -124,6 +124,7 @@ def test_what_is_named_whole_binds_unless_the_environment_names_it(why):
 def test_less_of_what_a_compiler_wrote_binds(why):
     many = {"started": 2, "enlisted": 2, "vouched": 2}
     assert "sed" in why(program("/bin/sed", process=101), head=many)
+    assert "strip" in why(program("/usr/bin/strip", process=101), head=many)  # the build-id
     assert why(program("/usr/bin/ld", process=101), head=many) == ""
     assert why(ran=program("/usr/bin/nm")) == ""
 

@@ -276,3 +276,9 @@ def test_how_busy_the_machine_is_concerns_all_but_compilers_and_what_starts(anal
     assert analysed(PYTHON, asks(log.LOAD), *MADE)  # as it starts
     assert "how busy" in refusal(OURS, asks(log.LOAD), *MADE)
     assert "how busy" in refusal(RUSTC, asks(log.LOAD | log.BY_PLUGIN), *MADE)
+
+
+def test_an_archiver_goes_on_with_the_archive_that_is_there():
+    assert not programs.replaces("ar", "rcs", "ar rcs lib.a a.o")
+    assert not programs.replaces("llvm-ranlib", "lib.a", "llvm-ranlib lib.a")
+    assert programs.replaces("ld", "", "gcc a.o -o p")

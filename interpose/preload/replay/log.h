@@ -81,7 +81,7 @@ enum velo_record_kind {
 
 enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
 enum { VELO_PROGRAM_TEXT = 1 /* what to do was given as an argument, not as a file */ };
-enum { VELO_READ_TO_RUN = 1 /* by the kernel, as a program or its interpreter */ };
+enum { VELO_READ_TO_RUN = 1 /* as a program, its interpreter or a library, not by a call */ };
 enum { VELO_ABSENT_ITSELF = 1 /* lstat */, VELO_ABSENT_OPENED = 2 };
 enum {
     VELO_WRITE_TRUNCATED = 1,

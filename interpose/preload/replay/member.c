@@ -7,6 +7,7 @@
 #include "search.h"
 #include "unit.h"
 #include "preload/base/raw.h"
+#include "preload/path/claim.h"
 
 #define OBJECTS_MAX 64
 
@@ -30,12 +31,27 @@ bool velo_member_is_ours(const void *code)
     return own < objects && at >= began_with[own].from && at < began_with[own].to;
 }
 
+/* A name that begins with no slash leads from where the process stood when the loader found it. */
+static void note_relative(const char *name)
+{
+    char path[PATH_MAX];
+    if (velo_absolute_text(AT_FDCWD, name, path) < 0 || raw_access(AT_FDCWD, path, F_OK) != 0)
+        velo_taint(VELO_TAINT_UNNAMED); /* it has gone elsewhere since */
+    else
+        velo_saw_object(path);
+}
+
 static int note_object(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size, (void)context;
     const char *name = info->dlpi_name;
-    if (name != NULL && name[0] == '/' && strcmp(name, velo_library_path) != 0)
+    const char *slash = name == NULL ? NULL : strchr(name, '/');
+    if (slash == NULL || strcmp(name, velo_library_path) == 0) /* the program, the kernel's own */
+        return 0;
+    if (slash == name)
         velo_saw_object(name);
+    else
+        note_relative(name);
     return 0;
 }
 

@@ -29,7 +29,7 @@ static int collect_name(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size, (void)context;
     const char *path = info->dlpi_name;
-    if (path == NULL || path[0] != '/' || strcmp(path, velo_library_path) == 0)
+    if (path == NULL || strchr(path, '/') == NULL || strcmp(path, velo_library_path) == 0)
         return 0;
     if (name_count == NAMES_MAX)
         return 1;

@@ -290,8 +290,9 @@ static void before_library(const char *path)
     struct velo_region *region = velo_here();
     if (region == NULL || path == NULL)
         return;
-    if (velo_unit != NULL && strchr(path, '/') != NULL)
-        velo_saw(VELO_RECORD_ACCESS, AT_FDCWD, path, raw_access(AT_FDCWD, path, F_OK));
+    if (velo_unit != NULL && strchr(path, '/') != NULL) /* it may be unloaded before the end */
+        velo_saw_now(VELO_RECORD_READ, VELO_READ_TO_RUN, AT_FDCWD, path,
+                     raw_access(AT_FDCWD, path, F_OK));
     velo_flush_library(region, path);
     velo_sud_library(region, path);
 }

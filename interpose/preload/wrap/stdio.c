@@ -211,6 +211,8 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
     }
     flockfile(stream); /* between the two files another thread would write to neither */
     FILE *again = reopen_hosted(&place, claimed, mode, flags, stream);
+    velo_saw_open(AT_FDCWD, path != NULL ? path : place.text.path, flags,
+                  again == NULL ? -errno : fileno(again));
     funlockfile(stream);
     return may_say(again, flags);
 }

@@ -146,6 +146,25 @@ EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, i
     return (int)velo_answer(rc);
 }
 
+/* What was found there is no fact of a step. That there was nothing is taken to stay so, unless the program asked for
+ * one of a user's by name: `cp -a` asks each file for all. */
+static ssize_t found(ssize_t size, const char *name)
+{
+    if (size > 0 || (!velo_cannot_read_text(name) && strncmp(name, "user.", 5) == 0))
+        velo_taint(VELO_TAINT_LINKED);
+    return velo_answer(size);
+}
+
+EXPORT ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
+{
+    return found(velo_sys4(SYS_fgetxattr, fd, velo_word(name), velo_word(value), size), name);
+}
+
+EXPORT ssize_t flistxattr(int fd, char *list, size_t size)
+{
+    return found(velo_sys3(SYS_flistxattr, fd, velo_word(list), size), "");
+}
+
 EXPORT int fremovexattr(int fd, const char *name)
 {
     velo_taint(VELO_TAINT_LINKED);
