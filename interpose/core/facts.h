@@ -9,6 +9,9 @@
 /* ---- of an arena: tree/facts.c --------------------------------------------------------------- */
 const char *velo_socket_of(const struct velo_region *region); /* of the router */
 const char *velo_workspace_of(const struct velo_region *region);
+/* "VELO_ARENA=@<number>": the mark of an arena for those who are not to know where it is. */
+#define VELO_MARK_BYTES 24
+void velo_arena_mark(const char *directory, char mark[VELO_MARK_BYTES]);
 uint32_t velo_shard_count(const struct velo_region *region);
 uint64_t velo_max_memory(const struct velo_region *region);
 /* Hosted directory number `index`, below velo_root_count: its path, or NULL when it is not there (any more). */

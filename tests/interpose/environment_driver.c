@@ -8,6 +8,8 @@
  *     opaque ENTRY...          what one is given that is not to be
  *     preloads ENTRY...        1 when it names another library
  *     leave ENTRY...           what is left of our own environment when the process leaves for good
+ *     become ENTRY...          the same when it has become another user
+ *     heir ENTRY...            what a child of such a one is given
  *     start ENTRY...           what is left of it when we are loaded after a sanitizer
  *     Out: the environment, with tabs between; "=" when it is given as it is.
  *
@@ -25,6 +27,8 @@ struct velo_region velo_the_region;
 _Thread_local int velo_vfork_child;
 char velo_library_path[1024];
 char velo_arena_assignment[256 + 16] = "VELO_ARENA=/dev/shm/a";
+char velo_arena_mark_assignment[VELO_MARK_BYTES] = "VELO_ARENA=@1";
+uid_t velo_attached_as;
 
 struct velo_region *velo_attach_now(void)
 {
@@ -80,6 +84,18 @@ static void change_own(char **all, void (*change)(void))
     has_left = false;
 }
 
+static void as_another(char **all, bool child)
+{
+    velo_attached_as++;
+    has_left = child;
+    if (child)
+        make(all, true, "");
+    else
+        change_own(all, velo_environment_leave);
+    has_left = false;
+    velo_attached_as--;
+}
+
 static void answer(char *words[], size_t count)
 {
     const bool enters = strcmp(words[0], "enter") == 0;
@@ -93,6 +109,8 @@ static void answer(char *words[], size_t count)
         make(all, false, "");
     else if (strcmp(words[0], "preloads") == 0)
         printf("%d\n", velo_environment_preloads(all));
+    else if (strcmp(words[0], "become") == 0 || strcmp(words[0], "heir") == 0)
+        as_another(all, words[0][0] == 'h');
     else
         change_own(all, strcmp(words[0], "leave") == 0 ? velo_environment_leave : forget_sanitizer);
     for (size_t i = 0; held[i] != NULL; i++)
@@ -109,6 +127,7 @@ int main(int argc, char **argv)
         return 2;
     snprintf(velo_library_path, sizeof velo_library_path, "%s", argv[1]);
     velo_attachment = VELO_ATTACHED;
+    velo_attached_as = geteuid();
     while (fgets(line, sizeof line, stdin) != NULL) {
         size_t count = 0;
         line[strcspn(line, "\n")] = 0;

@@ -175,6 +175,20 @@ def test_we_are_not_where_we_should_not_be(
     assert given(driver, asked) == {name: expected for name, (_, expected) in table.items()}
 
 
+@pytest.mark.parametrize("verb", ["become", "heir"])
+def test_another_users_process_is_given_the_mark_of_the_arena_alone(driver: Path, verb) -> None:
+    mark = "VELO_ARENA=@1"
+    table = {
+        "both": (["A=1", f"LD_PRELOAD={US}", ARENA], ["A=1", mark]),
+        "not preloaded": ([ARENA, "A=1"], [mark, "A=1"]),
+        "twice": ([ARENA, ARENA], [mark, mark]),
+    }
+    asked = {name: [verb, *all_] for name, (all_, _) in table.items()}
+
+    assert given(driver, asked) == {name: expected for name, (_, expected) in table.items()}
+    assert given(driver, {"marked": ["heir", mark]}) == {"marked": SAME}
+
+
 def test_others_that_are_preloaded_are_seen(driver: Path) -> None:
     asked = {name: ["preloads", *all_] for name, (all_, _) in PRELOADS.items()}
 

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "core/arena/lock.h"
+#include "core/arena/node.h"
+#include "kernel/text.h"
 
 /* ---- of an arena ----------------------------------------------------------------------------- */
 
@@ -16,6 +18,12 @@ const char *velo_socket_of(const struct velo_region *region)
 const char *velo_workspace_of(const struct velo_region *region)
 {
     return region->header->workspace;
+}
+
+void velo_arena_mark(const char *directory, char mark[VELO_MARK_BYTES])
+{
+    memcpy(mark, "VELO_ARENA=@", 12);
+    velo_write_decimal(mark + 12, velo_hash(0, directory, strlen(directory)));
 }
 
 uint32_t velo_shard_count(const struct velo_region *region)

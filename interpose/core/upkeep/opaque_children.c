@@ -39,6 +39,7 @@ struct search {
     uint32_t self;
     size_t arena_length, inode_length;
     char arena[300];   /* "VELO_ARENA=..." */
+    char mark[VELO_MARK_BYTES]; /* the same of who may not know it */
     char inode[24];    /* " <inode number> " of the mapped file */
     char gone[24];     /* the same of the file that is mapped by who is opaque for good */
     char text[TEXT_BYTES];
@@ -97,7 +98,7 @@ static struct words words_of(struct search *search, uint32_t pid)
         return words;
     search->text[got] = 0;
     for (const char *at = search->text; at < search->text + got; at += velo_length(at) + 1) {
-        words.arena |= strcmp(at, search->arena) == 0;
+        words.arena |= strcmp(at, search->arena) == 0 || strcmp(at, search->mark) == 0;
         words.disabled |= strcmp(at, "VELO_DISABLE=1") == 0;
         words.preloaded |= strncmp(at, "LD_PRELOAD=", 11) == 0 && strstr(at, "/libvelo") != NULL;
     }
@@ -224,6 +225,7 @@ static int prepare(struct search *search)
     const char *directory = search->region->directory;
     memcpy(search->arena, "VELO_ARENA=", 11);
     memcpy(search->arena + 11, directory, velo_length(directory) + 1);
+    velo_arena_mark(directory, search->mark);
     return inode_text(search, "/meta", search->inode) && inode_text(search, "/clock", search->gone);
 }
 

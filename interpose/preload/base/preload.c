@@ -28,6 +28,8 @@ static _Thread_local int attaching __attribute__((tls_model("initial-exec")));
 char velo_library_path[1024];
 const char *velo_single_threaded;
 char velo_arena_assignment[256 + 16];
+char velo_arena_mark_assignment[VELO_MARK_BYTES];
+uid_t velo_attached_as;
 
 void *velo_next_slow(_Atomic(void *) *slot, const char *name)
 {
@@ -105,6 +107,8 @@ static void remember_ourselves(const char *arena)
     if (velo_object_at(velo_library_path, &own) && own.path != NULL &&
         strlen(own.path) < sizeof velo_library_path)
         strcpy(velo_library_path, own.path);
+    velo_attached_as = (uid_t)velo_sys0(SYS_geteuid);
+    velo_arena_mark(arena, velo_arena_mark_assignment);
     memcpy(velo_arena_assignment, "VELO_ARENA=", 11);
     strcpy(velo_arena_assignment + 11, arena);
 }

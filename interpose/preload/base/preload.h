@@ -76,6 +76,8 @@ extern _Thread_local int velo_vfork_child __attribute__((tls_model("initial-exec
 /* What a child needs in its environment, kept from our own (environment.c). */
 extern char velo_library_path[1024]; /* how the loader was told to find us; "" if unknown */
 extern char velo_arena_assignment[256 + 16]; /* "VELO_ARENA=/dev/shm/..." */
+extern char velo_arena_mark_assignment[VELO_MARK_BYTES]; /* for another user's programs */
+extern uid_t velo_attached_as;                           /* the effective user, then */
 
 /* ---- the next function ----------------------------------------------------------------------- */
 void *velo_next_slow(_Atomic(void *) *slot, const char *name);

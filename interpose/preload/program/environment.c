@@ -135,6 +135,14 @@ bool velo_has_left(void)
     return has_left || velo_vfork_child == VELO_VFORK_CHILD_LEFT;
 }
 
+/* It became another user for good (users.c). Where the arena is, its own user's processes know alone: all of them
+ * may write there. */
+static bool conceals(char *const environment[])
+{
+    const char *arena = velo_has_left() ? velo_environment_get(environment, "VELO_ARENA") : NULL;
+    return arena != NULL && arena[0] == '/' && (uid_t)velo_sys0(SYS_geteuid) != velo_attached_as;
+}
+
 /* The server was stopped, and this process goes on without it (a daemon): what its children would be told to
  * load is gone, and the loader would say so. */
 static bool arena_is_gone(void)
@@ -158,7 +166,7 @@ size_t velo_environment_bytes(char *const environment[], bool enter, const char 
     const bool ordered =
         (us == NULL || is_last(us)) && (first[0] == 0 || names_library(preload, first));
     if (enter ? named && ordered && velo_environment_get(environment, "VELO_ARENA") != NULL
-              : !named)
+              : !named && !conceals(environment))
         return 0;
     const size_t text = sizeof "LD_PRELOAD=" + 2 + strlen(velo_library_path) + strlen(first) +
                         (preload == NULL ? 0 : strlen(preload));
@@ -196,13 +204,16 @@ char *const *velo_environment_make(char *const environment[], bool enter, const 
                                    void *scratch)
 {
     enter = enter && !velo_has_left();
+    const bool concealed = conceals(environment);
     const size_t count = count_of(environment);
     char **made = scratch;
     char *text = (char *)(made + count + 3);
     size_t used = 0;
     write_preload(text, preload_list(environment), enter, first);
     for (size_t i = 0; i < count; i++)
-        if (value_of(environment[i], "LD_PRELOAD") == NULL)
+        if (concealed && value_of(environment[i], "VELO_ARENA") != NULL)
+            made[used++] = velo_arena_mark_assignment;
+        else if (value_of(environment[i], "LD_PRELOAD") == NULL)
             made[used++] = environment[i];
     if (text[11] != 0)
         made[used++] = text;
@@ -243,10 +254,13 @@ void velo_environment_leave(void)
         return;
     }
     has_left = true;
+    const bool concealed = conceals(environ);
     for (char **entry = environ; entry != NULL && *entry != NULL;) {
         const char *list = value_of(*entry, "LD_PRELOAD");
         if (list != NULL && take_us_out(*entry + (list - *entry)) && *list == 0)
             forget_entry(entry);
+        else if (concealed && value_of(*entry, "VELO_ARENA") != NULL)
+            *entry++ = velo_arena_mark_assignment;
         else
             entry++;
     }
