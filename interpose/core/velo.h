@@ -286,6 +286,8 @@ void velo_mark_back(struct velo_region *region);
 void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, const char *name);
 /* One that runs already and could not attach; the caller puts the tree. */
 void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name);
+/* One that is dead: the kernel wrote its memory into the directory where it stood. */
+void velo_core_was_dumped(struct velo_region *region, pid_t pid);
 /* Nonzero while some opaque program runs, or ended and nobody has looked since: one relaxed load. */
 int velo_opaque_runs(const struct velo_region *region);
 

@@ -1,4 +1,4 @@
-"""Who gives root's rights up does not know where the arena is, in which all of root's processes may write."""
+"""Who gives root's rights up is not told where the arena is, where root's processes write."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TELL = "tr '\\0' '\\n' < /proc/self/environ; readlink /proc/self/fd/* 2> /dev/nu
 WAYS = {
     "setpriv": f'setpriv --reuid 1000 --regid 1000 --clear-groups sh -c "{TELL}"',
     "setpriv in a shell": f'exec setpriv --reuid 1000 --clear-groups sh -c "{TELL}; sh -c true"',
-    "subprocess": "{python} -c 'import subprocess; subprocess.run([\"sh\", \"tell\"], user=1000)'",
-    "setuid, exec": "{python} -c 'import os; os.setuid(1000); os.execlp(\"sh\", \"sh\", \"tell\")'",
+    "subprocess": '{python} -c \'import subprocess; subprocess.run(["sh", "tell"], user=1000)\'',
+    "setuid, exec": '{python} -c \'import os; os.setuid(1000); os.execlp("sh", "sh", "tell")\'',
     "setuid, spawn": "{python} -c 'import os; os.setresuid(1000, 1000, 1000);"
     ' os.posix_spawnp("sh", ["sh", "tell"], os.environ)\' | cat',
     "setuid, environ": "{python} -c 'import os, ctypes; os.setuid(1000);"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ CASES = sorted([*DIRECTORY.glob("*.sh"), *DIRECTORY.glob("*.py")])
 TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/", "target/"]\n'
 TIMEOUT_S = 300
 HEAD_LINES = 4
+NO_PROGRAMS = ("root", "core-files")  # that a case may need
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,20 @@ def missing(case: Path) -> str | None:
         for need in line.removeprefix("# needs:").split() if line.startswith("# needs:") else ():
             if need == "root" and os.geteuid() != 0:
                 return "needs root"
+            if need == "core-files":
+                if not _writes_core_files():
+                    return "needs a kernel that writes core files where programs stand"
+                continue
             if need.startswith("/") and not os.path.exists(need):
                 return f"needs {need}"
             if need != "root" and not need.startswith("/") and shutil.which(need) is None:
                 return f"needs {need}"
     return None
+
+
+def _writes_core_files() -> bool:
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    return pattern[0] not in "|/" and resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
 
 
 def run(case: Path, place: Path, velo: Velo, *, hosted: bool) -> Outcome:

@@ -120,6 +120,14 @@ void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *n
     velo_escape(region, VELO_ESCAPE_ATTACH);
 }
 
+void velo_core_was_dumped(struct velo_region *region, pid_t pid)
+{
+    struct velo_tally *tally = velo_tally_of(region->header->opaque, "(core dumped)");
+    enter(region->header, (uint32_t)pid, tally, 0);
+    atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
+    velo_escape(region, VELO_ESCAPE_OPAQUE);
+}
+
 void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally)
 {
     struct velo_header *header = region->header;

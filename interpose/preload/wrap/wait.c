@@ -11,13 +11,24 @@
 #include "preload/replay/running.h"
 #include "preload/replay/said.h"
 
+/* The kernel may have put a file into a hosted directory: the next walk compares. */
+static void has_dumped(pid_t pid)
+{
+    const int saved = errno;
+    if (velo_here() != NULL)
+        velo_core_was_dumped(velo_here(), pid);
+    errno = saved;
+}
+
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 {
     int told = 0;
-    if (!velo_is_recording())
+    if (!velo_is_recording() && velo_here() == NULL)
         return NEXT(wait4)(pid, status, options, usage);
     const pid_t ended = NEXT(wait4)(pid, &told, options, usage);
     velo_step_ended(ended, told);
+    if (ended > 0 && WIFSIGNALED(told) && WCOREDUMP(told))
+        has_dumped(ended);
     if (ended > 0 && velo_as_given(status) != NULL) {
         if (velo_cannot_write(status, sizeof *status))
             return (pid_t)velo_answer(-EFAULT); /* as the kernel: the child is gone all the same */
@@ -47,13 +58,15 @@ EXPORT pid_t wait(int *status)
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
     siginfo_t own = {0};
-    if (info == NULL && velo_is_recording())
+    if (info == NULL && (velo_is_recording() || velo_here() != NULL))
         info = &own; /* who wants to hear nothing of the end tells us of it all the same */
     const int rc = NEXT(waitid)(type, id, info, options);
     if (rc == 0 && info != NULL && (options & WNOWAIT) == 0 && info->si_signo == SIGCHLD &&
         (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED))
         velo_step_ended(info->si_pid,
                         info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status);
+    if (rc == 0 && info != NULL && info->si_signo == SIGCHLD && info->si_code == CLD_DUMPED)
+        has_dumped(info->si_pid);
     return rc;
 }
 
