@@ -14,6 +14,7 @@ is explained away; what cannot be the same (pids, random names) is hidden by the
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import os
 import resource
@@ -31,7 +32,8 @@ CASES = sorted([*DIRECTORY.glob("*.sh"), *DIRECTORY.glob("*.py")])
 TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/", "target/"]\n'
 TIMEOUT_S = 300
 HEAD_LINES = 4
-NO_PROGRAMS = ("root", "core-files")  # that a case may need
+LANDLOCK_CREATE_RULESET = 444
+NO_PROGRAMS = ("root", "core-files", "landlock")  # that a case may need
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ def missing(case: Path) -> str | None:
         for need in line.removeprefix("# needs:").split() if line.startswith("# needs:") else ():
             if need == "root" and os.geteuid() != 0:
                 return "needs root"
+            if need == "landlock":
+                if ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, 1) < 1:
+                    return "needs a kernel with landlock"
+                continue
             if need == "core-files":
                 if not _writes_core_files():
                     return "needs a kernel that writes core files where programs stand"

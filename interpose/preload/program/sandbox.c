@@ -13,6 +13,7 @@
 #include "opaque.h"
 #include "preload/base/pointers.h"
 #include "preload/base/raw.h"
+#include "preload/replay/unit.h"
 
 #define ANOTHER_VIEW (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER)
 
@@ -109,6 +110,15 @@ __attribute__((used)) bool velo_number_is_elsewhere(long number, long a, long b)
         return velo_is_another_view(arguments.flags);
     velo_before_shared_child(arguments.flags);
     return false;
+}
+
+long velo_restricts_itself(long number, long a, long b)
+{
+    velo_taint(VELO_TAINT_LEFT);
+    const int was = velo_step_begin();
+    const long rc = velo_sys2(number, a, b);
+    velo_step_end(was, rc);
+    return velo_answer(rc);
 }
 
 long velo_clone_elsewhere(long number, long a, long b, long c, long d, long e)

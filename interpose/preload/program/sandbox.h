@@ -19,6 +19,8 @@ void velo_child_began(long rc);
 
 /* By number, and the call itself: is it such a one, whose child goes on from where it was called? */
 bool velo_number_is_elsewhere(long number, long a, long b);
+/* landlock: what it may open from here on is told by directories, where what is in memory is not. */
+long velo_restricts_itself(long number, long a, long b);
 long velo_clone_elsewhere(long number, long a, long b, long c, long d, long e);
 
 /* Before one that does not: parent and child have one memory, so both are opaque from here on. */
