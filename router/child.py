@@ -3,7 +3,8 @@
 The child stays in our process group, so a terminal reaches it by itself: Ctrl-C, Ctrl-Z, window
 changes and hang-ups go to the whole group. What a *process* sends to us (kill, timeout, a CI
 runner) is passed on; the kernel says which is which (`si_code`). We never handle a signal, we
-wait for them with all of them blocked, so none is lost between two instructions.
+wait for them with all of them blocked, so none is lost between two instructions. When the child
+stops, so do we: a shell that looks at its job sees the one that it started.
 
 In: a command and its environment. Out: how it ended. Never: read, write or close a standard
 stream, change the terminal, or leave a mask or disposition behind in the child.
@@ -29,6 +30,8 @@ PASSED_ON = frozenset(
         signal.SIGUSR2,
         signal.SIGALRM,
         signal.SIGWINCH,
+        signal.SIGTSTP,
+        signal.SIGCONT,
     }
 )
 SENT_BY_KERNEL = 0  # si_code above this: a terminal, a timer; the group has it already
@@ -122,8 +125,10 @@ def _wait(pid: int, on_poll: Callable[[], None]) -> int:
     waited_for = PASSED_ON | {signal.SIGCHLD}
     while True:
         info = signal.sigtimedwait(waited_for, POLL_S)
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
+        ended, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+        if ended and os.WIFSTOPPED(status):
+            os.kill(os.getpid(), signal.SIGSTOP)  # whoever waits for us sees what became of it
+        elif ended:
             return status
         if info is None:
             on_poll()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.harness import Velo, sentence
+from support.harness import Velo, sentence, wait_for
 from velo.interpose import launch
 from velo.router import child, replaying
 
@@ -84,6 +84,33 @@ def test_the_environment_is_the_callers_but_for_ours(velo: Velo, workspace) -> N
     seen = dict(item.split("=", 1) for item in out.split("\0") if item)
     assert seen.pop("KEPT") == "yes"
     assert set(seen) - set(os.environ) <= {launch.PRELOAD, launch.ARENA, replaying.VARIABLE, "_"}
+
+
+STOPPED = """import os, pathlib, signal
+signal.signal(signal.SIGCONT, lambda *_: pathlib.Path("continued").touch())
+pathlib.Path("pid").write_text(str(os.getpid()))
+while not os.path.exists("continued"):
+    signal.pause()
+"""
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_who_stops_the_command_stops_the_program(velo: Velo, workspace) -> None:
+    place = workspace()
+    (place / "program").write_text(STOPPED)
+    running = velo.start("exec", "--", sys.executable, "program", cwd=place)
+    wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text())
+    program = int((place / "pid").read_text())
+
+    running.send_signal(signal.SIGTSTP)
+    wait_for(lambda: state(program) == "T" and state(running.pid) == "T")
+    running.send_signal(signal.SIGCONT)
+
+    assert velo.finish(running).returncode == 0
+    assert (place / "continued").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
