@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-VERSION = b"velo-replay-9"
+VERSION = b"velo-replay-10"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
 SUFFIX = ".b"

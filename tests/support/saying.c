@@ -2,11 +2,13 @@
  * streams that a build tool gave. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <error.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -63,6 +65,13 @@ static const char *many_of(char byte, size_t count)
     return many;
 }
 
+static const char *line_of(size_t count)
+{
+    char *line = (char *)many_of('-', count);
+    line[count - 1] = '\n';
+    return line;
+}
+
 /* Byte by byte, past any function. */
 static void letters(FILE *stream, const char *bytes)
 {
@@ -86,6 +95,32 @@ static void by_itself(FILE *stream)
 {
     fputs(text, stream);
     fclose(stream);
+}
+
+/* Lead stdout to where nothing is read; returns a copy of what it was. */
+static int away(void)
+{
+    const int kept = dup(1);
+    if (kept < 0 || dup2(open("/dev/null", O_WRONLY), 1) != 1)
+        exit(3);
+    return kept;
+}
+
+static void lines_of(FILE *stream)
+{
+    setvbuf(stream, NULL, _IOLBF, BUFFER);
+}
+
+/* A shell's builtin says something with its output led elsewhere for so long. */
+static void as_a_builtin(void)
+{
+    lines_of(stdout);
+    const int kept = away();
+    puts("nowhere");
+    dup2(kept, 1);
+    fputs(text, stdout);
+    away();
+    puts("nowhere");
 }
 
 static int is(const char *way, const char *name)
@@ -203,7 +238,46 @@ int main(int count, char **words)
         done = write(open("/dev/stdout", O_WRONLY | O_APPEND), text, length);
     else if (is(way, "open-number"))
         done = write(open("/dev/fd/2", O_WRONLY | O_APPEND), text, length);
-    else if (is(way, "perror"))
+    else if (is(way, "lines-elsewhere"))
+        as_a_builtin();
+    else if (is(way, "lines-and-rest"))
+        lines_of(stdout), fputs("said: lines-and-rest\nsaid: ", stdout), puts("more");
+    else if (is(way, "lines-format"))
+        lines_of(stdout), printf("said: %s", "lines"), printf("-%s\n", "format");
+    else if (is(way, "lines-letters"))
+        lines_of(stdout), letters(stdout, text);
+    else if (is(way, "lines-errors"))
+        lines_of(stderr), fputs("said: ", stderr), fputs("lines-errors\n", stderr);
+    else if (is(way, "lines-flushed"))
+        lines_of(stdout), fputs("said: ", stdout), fflush(stdout), fputs("lines-flushed\n", stdout);
+    else if (is(way, "lines-long"))
+        lines_of(stdout), fputs(many_of('-', 2 * BUFFER), stdout), puts("=");
+    else if (is(way, "lines-error")) /* libc's own, into what waits */
+        lines_of(stderr), fputs("said: ", stderr), error(0, 0, "lines-error");
+    else if (is(way, "lines-purged"))
+        lines_of(stdout), fputs("never", stdout), __fpurge(stdout), fputs(text, stdout);
+    else if (is(way, "flushed-error"))
+        setvbuf(stderr, NULL, _IOFBF, BUFFER), fputs("said: ", stderr), fflush(stderr),
+            error(0, 0, "flushed-error");
+    else if (is(way, "flushed-elsewhere"))
+        fputs(text, stdout), fflush(stdout), away(), fputs("nowhere", stdout), fflush(stdout);
+    else if (is(way, "letters-elsewhere"))
+        letters(stdout, text), fflush(stdout), away();
+    else if (is(way, "much-elsewhere")) /* whole buffers: nothing of it waits */
+        fputs(line_of(2 * BUFFER), stdout), away();
+    else if (is(way, "more-elsewhere"))
+        fputs(many_of('-', 1), stdout), fputs(line_of(2 * BUFFER - 1), stdout), away();
+    else if (is(way, "much-closed"))
+        fputs(line_of(2 * BUFFER), stdout), close(1);
+    else if (is(way, "led")) { /* a stream that had another file */
+        FILE *stream = fopen("/dev/null", "w");
+        done = dup2(1, fileno(stream));
+        by_itself(stream);
+    } else if (is(way, "other-stdout")) {
+        FILE *first = stdout;
+        stdout = fopen("/dev/null", "w");
+        fputs(text, first), puts("nowhere");
+    } else if (is(way, "perror"))
         errno = 0, perror("said");
     else if (is(way, "psignal"))
         psignal(SIGUSR1, "said");

@@ -61,16 +61,30 @@ static bool was_given(const struct stat *stat)
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
-/* 1 or 2: `fd`, which is written to, leads to that stream of the unit; both are 1 where they are the same. 0: to
- * something else by now, as in sh's `> file`. */
+/* 1 or 2: that stream of the unit; both are 1 where they are the same. 0: something else. */
+static unsigned outlet_of(const struct stat *stat)
+{
+    for (unsigned which = 1; which <= 2; which++)
+        if (is_same(stat, velo_unit->streams_inode[which], velo_unit->streams_device[which]))
+            return which;
+    return 0;
+}
+
+bool velo_unit_is_outlet(int fd)
+{
+    struct stat stat;
+    return raw_fstat(fd, &stat) == 0 && outlet_of(&stat) != 0;
+}
+
+/* Which stream of the unit `fd`, which is written to, leads to. 0: to something else by now, as in sh's `> file`. */
 static unsigned written_stream(int fd)
 {
     struct stat stat;
     if (raw_fstat(fd, &stat) != 0)
         return 0;
-    for (unsigned which = 1; which <= 2; which++)
-        if (is_same(&stat, velo_unit->streams_inode[which], velo_unit->streams_device[which]))
-            return which;
+    const unsigned which = outlet_of(&stat);
+    if (which != 0)
+        return which;
     if (was_given(&stat))
         velo_taint_now(VELO_TAINT_INHERITED);
     return 0;

@@ -30,6 +30,9 @@ static inline void velo_unit_wrote(int fd)
     (void)velo_unit_says(fd);
 }
 
+/* Does `fd` lead to one of the streams that the unit was given to write to? Only in a unit. */
+bool velo_unit_is_outlet(int fd);
+
 /* Something is read from `fd`. */
 void velo_unit_reads_now(int fd);
 static inline void velo_unit_reads(int fd)

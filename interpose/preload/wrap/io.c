@@ -11,6 +11,7 @@
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
+#include "preload/replay/printed.h"
 #include "preload/replay/said.h"
 #include "io.h"
 
@@ -221,6 +222,7 @@ long velo_inherits_credit(int fd, long duplicate)
     if (duplicate >= 0) {
         velo_write_credit_set((int)duplicate, velo_write_credit(fd) == 0 ? 0 : 1);
         velo_lock_set_plain((int)duplicate, 0);
+        velo_unit_moved((int)duplicate);
     }
     return duplicate;
 }
@@ -252,6 +254,7 @@ static long duplicated(int fd, long to, velo_node_id closed)
 
 EXPORT int dup3(int fd, int to, int flags)
 {
+    velo_unit_moves(to);
     const velo_node_id closed = velo_closing(to);
     return (int)duplicated(fd, velo_sys3(SYS_dup3, fd, to, flags), closed);
 }
@@ -275,6 +278,7 @@ static long duplicate_to(int fd, int to)
 
 EXPORT int dup2(int fd, int to)
 {
+    velo_unit_moves(to);
     const velo_node_id closed = fd == to ? VELO_NO_NODE : velo_closing(to);
     return (int)duplicated(fd, duplicate_to(fd, to), closed);
 }
@@ -282,6 +286,7 @@ ALIAS(__dup2, dup2);
 
 EXPORT int close(int fd)
 {
+    velo_unit_moves(fd);
     const velo_node_id node = velo_closing(fd);
     velo_write_credit_set(fd, 0);
     const int rc = NEXT(close)(fd);
@@ -316,8 +321,15 @@ static bool opaque_runs(void)
     return velo_here() != NULL && velo_opaque_runs(velo_here());
 }
 
+static void moves_from(unsigned first)
+{
+    for (unsigned fd = first; fd <= 2; fd++)
+        velo_unit_moves((int)fd);
+}
+
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
+    moves_from(first);
     if (flags == 0 && first <= last && opaque_runs())
         while (close_with_credit(first, last) == CLOSED_AT_ONCE) {
         }
@@ -326,6 +338,7 @@ EXPORT int close_range(unsigned first, unsigned last, int flags)
 
 EXPORT void closefrom(int first)
 {
+    moves_from(first < 0 ? 0 : (unsigned)first);
     if (opaque_runs())
         while (close_with_credit(first < 0 ? 0 : (unsigned)first, VELO_WRITE_CREDITS_MAX) ==
                CLOSED_AT_ONCE) {

@@ -134,7 +134,8 @@ static int charged_line(const char *text)
 
 EXPORT int puts(const char *text)
 {
-    return HEARD(stdout, charged_line(text), NULL, done_ < 0 ? -1 : (ssize_t)strlen(text) + 1);
+    return HEARD(stdout, charged_line(text), (print_.ends_line = true, text),
+                 done_ < 0 ? -1 : (ssize_t)strlen(text) + 1);
 }
 
 /* ---- characters ------------------------------------------------------------------------------ */
@@ -191,7 +192,7 @@ EXPORT int __overflow(FILE *stream, int byte)
 {
     const unsigned char text = (unsigned char)byte;
     return HEARD(stream, charged_overflow(stream, byte), &text,
-                 done_ != EOF && print_.at_once ? 1 : -1);
+                 done_ != EOF && print_.heard ? 1 : -1);
 }
 
 /* ---- formats --------------------------------------------------------------------------------- */
@@ -237,7 +238,7 @@ __attribute__((noinline)) static void tell_again(const struct velo_print *print,
     char text[PRINTED_MAX];
     const int saved = errno;
     errno = given;
-    const bool known = print->at_once && count >= 0 && count < PRINTED_MAX &&
+    const bool known = velo_print_needs_text(print, count) && count < PRINTED_MAX &&
                        vsnprintf(text, sizeof text, format, again) == count;
     velo_print_ends_now(print, known ? text : NULL, count);
     errno = saved;
@@ -320,12 +321,16 @@ EXPORT int __printf_chk(int flag, const char *restrict format, ...)
 EXPORT int fflush(FILE *stream)
 {
     velo_unit_flushes(stream);
-    return NEXT(fflush)(stream);
+    const int rc = NEXT(fflush)(stream);
+    velo_unit_flushed(stream, rc);
+    return rc;
 }
 ALIAS(_IO_fflush, fflush);
 
 EXPORT int fflush_unlocked(FILE *stream)
 {
     velo_unit_flushes(stream);
-    return NEXT(fflush_unlocked)(stream);
+    const int rc = NEXT(fflush_unlocked)(stream);
+    velo_unit_flushed(stream, rc);
+    return rc;
 }
