@@ -1,7 +1,7 @@
 """What a step of make says is said again, or the step is run: in whatever way it speaks.
 
-In: a program that says its name in some sixty ways, its output in a file or a pipe. Out: of three
-builds, each cleaned before, that each says what a native one says.
+In: a program that says its name in some sixty ways, its output in a file, a pipe or a terminal.
+Out: of three builds, each cleaned before, that each says what a native one says.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ build/write:
 build/copy:
 \t@cp one $@
 """
+TERMINAL = "script -qefc 'make -s' /dev/null </dev/null | tr -d '\\r' >>said"
 INTO = {"a file": "make -s >>said 2>&1", "a pipe": "make -s 2>&1 | cat >>said"}
 
 
@@ -125,12 +126,17 @@ def replayed(velo, root: Path) -> set[str]:
     return {Path(name).name for names in answered for name in names}
 
 
-@pytest.mark.parametrize("command", INTO.values(), ids=INTO)
-def test_whatever_a_step_says_is_said_by_each_build(command, workspace, velo):
-    root = workspace(toml=TOML)
+def make_ways(root: Path) -> None:
+    """A makefile of which each step is a way."""
     run_native(tool("gcc"), "-O2", "-w", "-pthread", str(SOURCE), "-o", "saying", cwd=root)
     targets = " ".join(f"build/{way}" for way in sorted(WAYS))
     (root / "Makefile").write_text(MAKE.format(targets=targets))
+
+
+@pytest.mark.parametrize("command", INTO.values(), ids=INTO)
+def test_whatever_a_step_says_is_said_by_each_build(command, workspace, velo):
+    root = workspace(toml=TOML)
+    make_ways(root)
 
     native, *hosted = said_by_three(velo, root, command)
 
@@ -138,6 +144,17 @@ def test_whatever_a_step_says_is_said_by_each_build(command, workspace, velo):
     assert hosted == [native] * 3
     answered = replayed(velo, root)
     assert (KNOWN - answered, UNKNOWN & answered) == (set(), set())
+
+
+def test_whatever_a_step_says_to_a_terminal_is_said_by_each_build(workspace, velo):
+    root = workspace(toml=TOML)
+    tool("script")
+    make_ways(root)
+
+    native, *hosted = said_by_three(velo, root, TERMINAL)
+
+    assert hosted == [native] * 3
+    assert replayed(velo, root) >= KNOWN | {"letters-elsewhere", "flushed-letters"}
 
 
 @pytest.mark.parametrize("command", INTO.values(), ids=INTO)
