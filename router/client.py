@@ -131,6 +131,9 @@ def ensure(
         try:
             served = hello(arena, workspace=settings.workspace)
         except ServerNotRunning:
+            if time.monotonic() > deadline:  # whoever has the lock does not listen
+                waited_ms = int(START_S * 1000)
+                raise ServerSilent(socket=arena.router_socket, waited_ms=waited_ms) from None
             _start_one(settings, arena, deadline, say)
             continue
         except Refused as error:

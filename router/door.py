@@ -103,11 +103,8 @@ class Door:
         self._turn = 0
         self._muted_until = 0.0
         self.turned_away = 0
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._listener.bind(path)
-        self._listener.listen(BACKLOG)
+        self._path = path
+        self._listener, self._identity = _listening(path)
         self._epoll = select.epoll()
         self._epoll.register(self._listener.fileno(), READ)
 
@@ -120,6 +117,23 @@ class Door:
         if self._leftover:
             return 0.0
         return max(0.0, self._muted_until - now) if self._muted_until else None
+
+    def stand(self) -> bool:
+        """Listen anew where our socket's name was removed, or is another's; True when it was.
+
+        Who is connected stays so. Who waited to be let in asks again.
+
+        Raises:
+            OSError: it cannot be bound; the door is as it was.
+        """
+        if _identity(self._path) == self._identity:
+            return False
+        listener, self._identity = _listening(self._path)
+        self._listener.close()  # which takes it out of the epoll
+        self._listener = listener
+        if not self._muted_until:
+            self._epoll.register(listener.fileno(), READ)
+        return True
 
     def turn(self, handle: Callable[[Connection, list[bytes]], bool]) -> None:
         """Let in, listen, answer: once round. `handle` says whether an answer will be sent."""
@@ -362,6 +376,32 @@ class Door:
 def _idle(pool: dict[int, Connection]) -> Connection | None:
     """The oldest that is owed nothing."""
     return next((each for each in pool.values() if not each.owed), None)
+
+
+def _listening(path: str) -> tuple[socket.socket, tuple[int, int] | None]:
+    """A socket that listens at `path`, whatever was there, and which file that is."""
+    with suppress(FileNotFoundError):
+        try:
+            os.unlink(path)
+        except IsADirectoryError:
+            os.rmdir(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.bind(path)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener, _identity(path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file `path` leads to; what fstat says of a socket is not what its name leads to."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connections_that_fit() -> int:

@@ -101,6 +101,7 @@ class Server:
         self._announced = False
         self._workspace = _identity(region.workspace)
         self._used_at = time.monotonic()
+        self._doors_at = 0.0  # when to look again whether our sockets have their names
         self._by_itself: dict[str, Callable[[Connection, Request], None]] = {
             "HELLO": self._on_hello,
             "STOP": lambda client, request: self.ending.stop(client, request),
@@ -204,11 +205,28 @@ class Server:
             self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
         if not self._still_ours():
             self.ending.vanished()
-        elif self.ending.state is State.SERVING and self._workspace_is_gone():
+            return
+        if now >= self._doors_at:
+            self._doors_at = now + TICK_S
+            self._stand_in_doors()
+        if self.ending.state is State.SERVING and self._workspace_is_gone():
             if not self._anybody_inside():
                 self.ending.idle("its workspace was moved or removed")
         elif self.daemon and self.ending.state is State.SERVING:
             self._maybe_idle(now)
+
+    def _stand_in_doors(self) -> None:
+        """Who removed our sockets keeps everybody out: no other server starts, we have the lock.
+
+        A door that cannot be opened is tried at each tick; who asks hears that nobody answers.
+        """
+        for door, path in (
+            (self.front, self.arena.router_socket),
+            (self.back, self.shards_socket),
+        ):
+            with contextlib.suppress(OSError):
+                if door.stand():
+                    self.say(f"{path} was removed or replaced; it is there again")
 
     def _maybe_idle(self, now: float) -> None:
         if now - self._used_at < self.settings.idle_exit:

@@ -152,6 +152,24 @@ def test_an_arena_that_is_none_any_more_is_set_aside_and_named(velo, built, dama
     velo.root.rmdir()
 
 
+# ---- what a cleaner of temporary files takes ------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["exec", "--", "cat", "build/new"], ["stop"]])
+def test_a_server_whose_sockets_were_removed_is_found_again(velo, built, command):
+    velo.run("exec", "--no-wait", "--", "sh", "-c", "echo new > build/new", cwd=built)
+    server = velo.server_pid()
+    for path in velo.arena().glob("*.sock"):
+        path.unlink()
+
+    done = velo.run(*command, cwd=built, timeout_s=30)
+
+    assert done.stdout == ("new\n" if "cat" in command else "") and not done.stderr
+    assert command == ["stop"] or velo.server_pid() == server
+    velo.stop(cwd=built)
+    assert tree(built) == {**WHOLE, "new": "new\n"}
+
+
 # ---- the end, whatever else goes on --------------------------------------------------------------
 
 

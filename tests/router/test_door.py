@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import time
 
 import pytest
@@ -86,6 +88,40 @@ def turn_until(found, handle, condition):
     while not condition():
         assert time.monotonic() < deadline
         found.turn(handle)
+
+
+def gone(path):
+    os.unlink(path)
+
+
+def another_socket(path):
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+
+
+def a_directory(path):
+    os.unlink(path)
+    os.mkdir(path)
+
+
+@pytest.mark.parametrize("damage", [gone, another_socket, a_directory])
+def test_a_socket_whose_name_somebody_took_is_bound_again_and_who_is_inside_stays(opened, damage):
+    found, path = opened()
+    asked = []
+    inside = connected(path, HELLO)
+    turn_until(found, lambda *_: True, lambda: found.statistics()["connections"] == 1)
+    assert not found.stand()
+
+    damage(path)
+
+    assert found.stand() and not found.stand()
+    outside = connected(path, HELLO + request(b"NEW"))
+    inside.sendall(request(b"OLD"))
+    turn_until(found, lambda who, frames: asked.append(frames[2]) or True, lambda: len(asked) == 2)
+    assert sorted(asked) == [b"NEW", b"OLD"]
+    outside.close()
+    inside.close()
 
 
 def test_who_comes_when_it_is_full_takes_the_place_of_the_oldest_idle_one(opened):
