@@ -8,7 +8,6 @@
  * attach, so threads may share one. */
 #include "_coremodule.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -378,6 +377,7 @@ static PyMethodDef region_methods[] = {
     {"flush", region_flush, METH_VARARGS, NULL},
     {"reconcile", region_reconcile, METH_VARARGS, NULL},
     {"mounts_changed", velo_region_mounts_changed, METH_NOARGS, NULL},
+    {"missing", velo_region_missing, METH_VARARGS, NULL},
     {"tether", velo_region_tether, METH_VARARGS, NULL},
     {"lost_roots", velo_region_lost_roots, METH_VARARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},

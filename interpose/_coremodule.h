@@ -46,6 +46,7 @@ PyObject *velo_region_meets(PyObject *self, PyObject *args);
 PyObject *velo_region_heed_fifos(PyObject *self, PyObject *none);
 PyObject *velo_region_mounts_changed(PyObject *self, PyObject *unused);
 PyObject *velo_region_tether(PyObject *self, PyObject *args);
+PyObject *velo_region_missing(PyObject *self, PyObject *args);
 PyObject *velo_region_lost_roots(PyObject *self, PyObject *args);
 PyObject *velo_region_statistics(PyObject *self, PyObject *unused);
 PyObject *velo_core_request(PyObject *module, PyObject *args);

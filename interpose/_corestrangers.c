@@ -1,4 +1,5 @@
-/* _corestrangers.c - what the server says of processes that see the disk and not us, for Python.
+/* _corestrangers.c - what the server says of processes that see the disk and not us, and of what they took
+ * from memory, for Python.
  *
  * In    a region, a process or a descriptor
  * Out   None, or an OSError */
@@ -50,6 +51,20 @@ PyObject *velo_region_mounts_changed(PyObject *self, PyObject *unused)
     velo_mounts_changed(region_of(self));
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
+}
+
+/* missing(node, in_store, drop): velo_missing, or with `drop` velo_missing_drop. */
+PyObject *velo_region_missing(PyObject *self, PyObject *args)
+{
+    unsigned node;
+    int in_store, drop, rc;
+    if (!PyArg_ParseTuple(args, "Ipp", &node, &in_store, &drop))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = drop ? velo_missing_drop(region_of(self), velo_node_from(node))
+              : (int)velo_missing(region_of(self), velo_node_from(node), in_store);
+    Py_END_ALLOW_THREADS
+    return number_or_error(rc);
 }
 
 /* tether(more): see velo_tether. */

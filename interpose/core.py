@@ -14,6 +14,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from . import _core
@@ -82,6 +83,15 @@ class NodeInfo(NamedTuple):
     digest: bytes | None
 
 
+class Missing(IntEnum):
+    """Where the bytes are whose file in memory somebody removed (`velo_missing`)."""
+
+    NO = 0  # it is there
+    ON_DISK = 1
+    STORED = 2
+    LOST = 3
+
+
 class FlushResult(NamedTuple):
     """What one `flush` did; `first_error` is a positive errno, or 0."""
 
@@ -116,6 +126,8 @@ class Pulse(NamedTuple):
 
 class Region:
     """One arena, mapped. Use `create` once in its life and `attach` in every other process."""
+
+    directory: str  # where it was attached: meta, i/
 
     def __init__(self, mapped: _core.Region) -> None:
         self._mapped = mapped
@@ -172,7 +184,9 @@ class Region:
         """
         with suppress(OSError):
             directory = os.readlink(os.path.join(directory, "memory"))
-        return cls(_core.Region(os.fsencode(directory)))
+        region = cls(_core.Region(os.fsencode(directory)))
+        region.directory = directory
+        return region
 
     def scan(self, home: int | None = None) -> list[NodeInfo]:
         """Every regular file of shard `home`, or of all shards; not a snapshot of one instant."""
@@ -309,6 +323,23 @@ class Region:
         keeps descriptors.
         """
         self._mapped.tether(more)
+
+    def missing(self, node: int, *, in_store: bool) -> Missing:
+        """Did somebody remove the file in memory of `node`? Where its bytes are, it is from now on.
+
+        LOST: they are nowhere; it is as it was, and `drop_missing` lets its names go.
+        """
+        return Missing(self._mapped.missing(node, in_store, False))
+
+    def drop_missing(self, node: int) -> bool:
+        """The names of a file that is LOST become what the disk has: an older version, or nothing.
+
+        False: somebody else was faster.
+
+        Raises:
+            OSError: the disk could not be asked; it is as it was.
+        """
+        return self._mapped.missing(node, False, True) > 0
 
     def lost_roots(self, *, forget: bool = False) -> int:
         """How many hosted directories an outsider removed or moved; `forget` lets them go.

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from velo.interpose import core, launch
+from velo.shards.errors import BytesLost
 
 from . import adoption, config, limits
 from .arena import Arena, Lock
@@ -156,12 +157,19 @@ def stop(
     """End the server after a flush; on return its arena and sockets are gone. What it has to say.
 
     Raises:
-        Refused: it cannot end cleanly (in use, disk full) and goes on.
+        Refused: it cannot end cleanly (in use, disk full) and goes on; with `BytesLost.code` it
+            ended, and says what somebody had removed from memory before it was on disk.
         ServerSilent: the flush did not end in time, or the server did not; it may still.
         ServerNotRunning: there was none, or it was killed before it removed the arena.
     """
     lock = Lock(arena.server_lock)
-    said = ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
+    lost: Refused | None = None
+    try:
+        said = ask(arena, "STOP", [b"force"] if force else [], timeout_ms=int(timeout_s * 1000))
+    except Refused as error:
+        if error.code != BytesLost.code:
+            raise
+        lost = error
     deadline = time.monotonic() + ENDING_S
     while os.path.exists(lock.path) or (pid is not None and start_time(pid) is not None):
         if time.monotonic() > deadline:
@@ -170,6 +178,8 @@ def stop(
         lock.sweep()
     if pid is not None and arena.read_pid() == pid:  # killed after its answer; the next removes it
         raise ServerNotRunning(workspace="this workspace")
+    if lost is not None:
+        raise lost
     return said
 
 
@@ -203,6 +213,9 @@ def _make_way(arena: Arena, served: Served, changed: str, say: Callable[[str], N
         return True
     except Refused as error:
         if error.code == Leaving.code:
+            return True
+        if error.code == BytesLost.code:
+            say(str(error))
             return True
         why = "other commands run" if error.code == InUse.code else str(error)
         say(f"settings changed ({changed}) and do not take effect yet: {why}")

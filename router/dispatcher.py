@@ -21,7 +21,7 @@ import json
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from velo.shards.errors import UnknownVerb, VeloError
+from velo.shards.errors import BytesLost, UnknownVerb, VeloError
 from velo.shards.verbs import VERBS, Audience, Verb
 from velo.shards.wire import (
     Reply,
@@ -235,6 +235,7 @@ class Dispatcher:
         SPACE: the last one asked decides for ok; when all refused, the home shard's reason.
         STATUS: one frame, a JSON list with null where a shard said nothing.
         SYNC, UNLOAD: the first shard's error, else what any shard has to say.
+        Those two and BARRIER: what was lost, of all shards, before all else.
         The rest: the first shard's error, else the first shard's payload.
         """
         if pending.verb.audience is Audience.PARTIAL:
@@ -245,6 +246,10 @@ class Dispatcher:
         else:
             ordered = [pending.replies[shard] for shard in sorted(pending.replies)]
             chosen = next((reply for reply in ordered if reply.error), ordered[0])
+            lost = [reply.error for reply in ordered if reply.error and _is_loss(reply.error)]
+            if lost:  # each is told once: none may be left out, and not the other trouble either
+                messages = [message for _, message in (*lost, chosen.error or lost[0])]
+                return VeloError("; ".join(dict.fromkeys(messages)), code=BytesLost.code)
         if chosen.error:
             code, message = chosen.error
             return VeloError(message, code=code)
@@ -282,6 +287,10 @@ class Dispatcher:
         self._under_way[verb] = following
         self._pending.add(following)
         return self._send(following, self._audience(following.verb, following.request)[0])
+
+
+def _is_loss(error: tuple[int, str]) -> bool:
+    return error[0] == BytesLost.code
 
 
 def _status_list(replies: dict[int, Reply], shard_count: int) -> bytes:

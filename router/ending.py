@@ -21,7 +21,7 @@ from enum import Enum, auto
 from typing import Any
 
 from velo.interpose.core import Region
-from velo.shards.errors import VeloError, named
+from velo.shards.errors import BytesLost, VeloError, named
 from velo.shards.wire import Request, encode_error, encode_ok
 
 from . import kept, sessions
@@ -65,6 +65,7 @@ class Ending:
         self._stop: tuple[Any, Request] | None = None  # who asked for the end, to be answered
         self._force = False  # they said --force
         self._told: list[bytes] = []  # what they should hear all the same
+        self._lost: list[str] = []  # sentences: what somebody removed from memory, by path
 
     @property
     def done(self) -> bool:
@@ -145,8 +146,13 @@ class Ending:
         What is wrong with the store, a manifest or a shard keeps nobody when the tree is whole.
         """
         refusal = None if ok else frames[4].decode(errors="replace")
-        durable = ok or kept.flush_what_is_left(self._region)
+        durable, lost = (True, []) if ok else kept.flush_what_is_left(self._region, self._store)
         self._told = list(frames[3:]) if ok else []
+        if lost:
+            self._lost.append(str(BytesLost(paths=sorted(lost))))
+        if refusal is not None and int(frames[3]) == BytesLost.code:
+            self._lost.append(refusal)
+            refusal = None if durable else "the disk refused"
         found = kept.examine(self._region, self._store)
         if found.files and not (self._force and found.only_lost):
             return found.sentence() if refusal is None else f"{found.sentence()}: {refusal}"
@@ -167,7 +173,8 @@ class Ending:
     def _not_clean(self, reason: str) -> None:
         """Something keeps the arena: `velo stop` without --force fails, and the server goes on."""
         if self._stop is not None and not self._force:
-            self._refuse(NotStopped(reason=reason))
+            lost, self._lost = self._lost, []
+            self._refuse(NotStopped(reason=reason, lost=lost))
         else:
             self._leave(reason)
 
@@ -184,9 +191,17 @@ class Ending:
         self._reply(client, encode_error(request.id, error))
 
     def _answer(self) -> None:
-        for notice in self._told:
-            self._say(notice.decode(errors="replace"))
+        for notice in [*map(os.fsdecode, self._told), *self._lost]:
+            self._say(notice)
         if self._stop is not None:
             client, request = self._stop
-            error = self.left and encode_error(request.id, self.left)
-            self._reply(client, error or encode_ok(request.id, *self._told))
+            self._reply(client, self._frames_of_the_end(request.id))
+
+    def _frames_of_the_end(self, id: bytes) -> list[bytes]:
+        """What was lost comes before all else: the tree is not what the build made of it."""
+        if self._lost:
+            told = [*map(os.fsdecode, self._told), *([str(self.left)] if self.left else [])]
+            return encode_error(id, VeloError("; ".join(self._lost + told), code=BytesLost.code))
+        if self.left is not None:
+            return encode_error(id, self.left)
+        return encode_ok(id, *self._told)

@@ -7,6 +7,7 @@ a command that ends because of it. Never: a traceback instead of one of these. [
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from velo.shards.errors import VeloError
 
@@ -219,8 +220,9 @@ class NotStopped(RouterError):
 
     code = 256
 
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(f"not stopped: the server goes on and nothing is lost, but {reason}")
+    def __init__(self, *, reason: str, lost: Sequence[str] = ()) -> None:
+        what = "; ".join(lost) if lost else "nothing is lost"
+        super().__init__(f"not stopped: the server goes on and {what}, but {reason}")
 
 
 class ArenaVanished(RouterError):

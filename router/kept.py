@@ -71,7 +71,19 @@ def examine(region: Region, store: str) -> Kept:
     return Kept(len(paths) or count, sorted(paths), sorted(lost))
 
 
-def flush_what_is_left(region: Region) -> bool:
-    """The shards could not: put everything here, durably. True when all of it is on disk."""
+def flush_what_is_left(region: Region, store: str) -> tuple[bool, list[str]]:
+    """The shards could not: put everything here, durably. True when all of it is on disk.
+
+    And the paths of what was lost because somebody removed it from memory.
+    """
+    if _flush(region):
+        return True, []
+    from velo.shards import missing
+
+    found = missing.decide(region, lambda digest: depot.has_blob(store, digest))
+    return found.any and _flush(region), found.lost
+
+
+def _flush(region: Region) -> bool:
     result = region.flush(sync=True, timeout_ms=LAST_FLUSH_MS)
     return result is not None and not result.failed and not result.first_error

@@ -150,6 +150,19 @@ class FilesLost(VeloError):
         )
 
 
+class BytesLost(VeloError):
+    """Somebody removed what memory held, and it was nowhere else; its names are gone, too."""
+
+    code = 211
+
+    def __init__(self, *, paths: Sequence[str], also: str = "") -> None:
+        super().__init__(
+            f"files lost: somebody removed the memory of {len(paths)} that were not on disk yet"
+            f" ({named(paths)}); there is now what the disk had before, or nothing: make them"
+            " again; all others are kept" + (f"; {also}" if also else "")
+        )
+
+
 class FlushLockBusy(VeloError):
     """Another process is putting the tree on disk and did not end within the deadline."""
 

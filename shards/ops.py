@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from velo.interpose.core import BACKED, COLD, NodeInfo, Pulse, Region
+from velo.interpose.core import BACKED, COLD, FlushResult, NodeInfo, Pulse, Region
 
-from . import flush, reaper, roots, stats
+from . import flush, missing, reaper, roots, stats
 from .cas import Store
 from .errors import FilesLost, LoadFailed, ShardFull, TreeRefused, VeloError
 from .flush import Recorder, never
@@ -57,6 +57,7 @@ class Shard:
     counters: Counters = field(default_factory=Counters)
     flushing: Trouble = field(default_factory=Trouble)
     evicting: Trouble = field(default_factory=Trouble)
+    lost: list[str] = field(default_factory=list)  # whose memory was removed; told once
     evicting_now: threading.Lock = field(default_factory=threading.Lock)
     worker_thread: str = "idle"  # what the other thread does now
 
@@ -169,6 +170,7 @@ def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[
 def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) -> None:
     """Bring dirty files out: to the tree, and where the tree refuses, into the store."""
     newest_ns = max(info.mtime_ns for info in group)
+    decide_missing(shard, group)
     try:
         shard.counters.writeback_files += flush.flush_older(shard.region, newest_ns, stop=stop)
         shard.evicting.is_over()
@@ -271,15 +273,34 @@ def _fill(shard: Shard, digest: bytes, fd: int, size_bytes: int) -> None:
 def writeback(shard: Shard, node: int) -> None:
     """Put one file at its real path; a file that is open for writing is put as it is now.
 
+    A client asks for this, too, when the file's memory is not where it should be.
+
     Raises:
         TreeRefused: the disk refused; it stays dirty.
     """
+    info = shard.region.info(node)
+    if info is None or decide_missing(shard, [info]):
+        return
     try:
         shard.region.writeback(node)
     except FileNotFoundError:
         return  # removed meanwhile: nothing is what should be there
     except OSError as error:
         raise _tree_refused(shard, error, node) from error
+
+
+def decide_missing(shard: Shard, infos: list[NodeInfo] | None = None) -> bool:
+    """Decide about those of `infos` whose memory somebody removed; None: of all. True: some were.
+
+    What is lost is noted, for the next who asks for everything.
+    """
+    found = missing.decide(shard.region, shard.store.holds, infos)
+    shard.lost += found.lost
+    for node in found.cold:
+        with suppress(VeloError):  # else it stays in the store, and the next flush tries it
+            load(shard, node)
+            writeback(shard, node)
+    return found.any
 
 
 def _tree_refused(shard: Shard, error: OSError, node: int) -> VeloError:
@@ -314,8 +335,14 @@ def barrier(shard: Shard) -> None:
         FlushLockBusy, TreeRefused: as `flush.flush_tree`.
         FilesLost, ShardFull: files that are in the store only could not be brought back; all
             others are on disk.
+        BytesLost: somebody removed files from memory; all others are on disk.
     """
-    _flush_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
+    try:
+        _flush_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
+    except VeloError as error:
+        missing.tell(shard.lost, str(error))
+        raise
+    missing.tell(shard.lost)
 
 
 def _flush_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> None:
@@ -330,7 +357,7 @@ def _flush_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> N
                 lost.append(error)
             except VeloError as error:
                 problem = problem or error
-    done = flush.flush_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
+    done = _flush_tree(shard, timeout_ms=timeout_ms, sync=sync)
     shard.counters.writeback_files += done.files
     shard.counters.writeback_bytes += done.bytes
     shard.evicting.is_over()  # what can be put can leave
@@ -338,6 +365,15 @@ def _flush_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> N
         raise problem
     if lost:
         raise FilesLost(paths=[error.path for error in lost], reason=lost[0].reason)
+
+
+def _flush_tree(shard: Shard, *, timeout_ms: int, sync: bool) -> FlushResult:
+    try:
+        return flush.flush_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
+    except TreeRefused:
+        if not decide_missing(shard):
+            raise
+    return flush.flush_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
 
 
 def sync(shard: Shard) -> None:
@@ -357,8 +393,10 @@ def sync(shard: Shard) -> None:
     shard.counters.flushes += 1
     if problems:
         shard.flushing.happened(problems[0])
+        missing.tell(shard.lost, str(problems[0]))
         raise problems[0]
     shard.flushing.is_over()
+    missing.tell(shard.lost)
 
 
 def unload(shard: Shard) -> None:

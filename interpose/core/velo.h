@@ -375,6 +375,18 @@ int velo_stored(struct velo_region *region, velo_node_id node, uint64_t version,
 /* Take a BACKED file out of memory: to DISK when all its names are on disk, else to COLD when it is
  * stored. 0; -EBUSY (open, or dirty both ways, or changed); -ENOENT. */
 int velo_evict(struct velo_region *region, velo_node_id node);
+/* Somebody removed the file in memory of a BACKED file (missing.h): where are its bytes? Then it is there from
+ * now on: DISK, or COLD when the caller says that the store has them. LOST: nowhere, and nothing was changed. */
+enum velo_missing {
+    VELO_NOT_MISSING,
+    VELO_MISSING_ON_DISK,
+    VELO_MISSING_STORED,
+    VELO_MISSING_LOST,
+};
+enum velo_missing velo_missing(struct velo_region *region, velo_node_id node, int in_store);
+/* The names of such a file become what the disk has there: an older version, or nothing. How many
+ * they were, or -errno. */
+int velo_missing_drop(struct velo_region *region, velo_node_id node);
 /* COLD -> BACKED. `begin` gives a descriptor to write the bytes to; `end` publishes. */
 int velo_load_begin(struct velo_region *region, velo_node_id node, uint64_t *token);
 /* With fd -1 the load is given up: what `begin` made is removed, the answer is an error. */

@@ -152,7 +152,7 @@ def test_an_arena_that_is_none_any_more_is_set_aside_and_named(velo, built, dama
     velo.root.rmdir()
 
 
-# ---- what a cleaner of temporary files takes ------------------------------------------------------
+# ---- what a cleaner of temporary files takes ----------------------------------------------------
 
 
 @pytest.mark.parametrize("command", [["exec", "--", "cat", "build/new"], ["stop"]])
@@ -168,6 +168,46 @@ def test_a_server_whose_sockets_were_removed_is_found_again(velo, built, command
     assert command == ["stop"] or velo.server_pid() == server
     velo.stop(cwd=built)
     assert tree(built) == {**WHOLE, "new": "new\n"}
+
+
+@pytest.fixture
+def robbed(velo, built):
+    """Files of `built` are on disk; a new and a newer one were in memory only, and were removed."""
+    script = "echo new > build/new; echo newer > build/f1"
+    velo.run("exec", "--no-wait", "--", "sh", "-c", script, cwd=built)
+    for path in (velo.memory() / "i").iterdir():
+        path.unlink()
+    return built
+
+
+def says_lost(done, place):
+    (line,) = [line for line in done.stderr.splitlines() if "files lost" in line]
+    assert f"{place}/build/new" in line and f"{place}/build/f1" in line
+    return "build/f2" not in line and "nothing is lost" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["sync"], ["stop"], ["stop", "--force"], ["unload"]])
+def test_files_removed_from_memory_are_named_and_keep_no_command_from_its_end(
+    velo, robbed, command
+):
+    done = velo.run(*command, cwd=robbed, check=False, timeout_s=LIMIT_S)
+
+    assert done.returncode == 1 and says_lost(done, robbed)
+    seen = velo.exec("sh", "-c", "cat build/f*; cat build/new", cwd=robbed, check=False)
+    assert seen.stdout == "".join(WHOLE.values()) and "No such file" in seen.stderr
+    assert velo.run("sync", cwd=robbed).stderr == ""
+    velo.stop(cwd=robbed)
+    assert tree(robbed) == WHOLE
+
+
+def test_a_program_that_meets_a_file_removed_from_memory_reads_what_the_disk_has(velo, robbed):
+    script = "cat build/f1 build/f2; stat -c %s build/f3; cat build/new || echo again > build/new"
+    done = velo.exec("sh", "-c", script, cwd=robbed, check=False)
+
+    assert done.stdout == "1\n2\n2\n" and "No such file" in done.stderr
+    assert done.returncode == 125 and says_lost(done, robbed)
+    assert velo.run("stop", cwd=robbed).stderr == ""
+    assert tree(robbed) == {**WHOLE, "new": "again\n"}
 
 
 # ---- the end, whatever else goes on --------------------------------------------------------------

@@ -75,6 +75,16 @@ def test_one_error_among_all_is_the_answer(dispatcher):
     assert reply.error == (203, "store full")
 
 
+def test_what_was_lost_of_all_shards_is_in_the_answer_beside_all_else(dispatcher):
+    sent = asked(dispatcher.ask(b"c", request("SYNC"), 0))
+    said = {0: (207, "no space"), 1: (211, "lost a"), 2: (211, "lost b"), 3: (211, "lost a")}
+
+    for shard, error in said.items():
+        out = dispatcher.answered(shard, Reply(sent[shard], (), error))
+
+    assert answer(out).error == (211, "lost a; lost b; no space")
+
+
 def test_space_that_the_home_shard_cannot_make_is_asked_of_the_others(dispatcher):
     outgoing = dispatcher.ask(b"c", space(2), 0)
     for shard in (2, 3, 0):

@@ -18,7 +18,7 @@ import pytest
 from support.fakes import FakeRegion, FakeShard, Peer
 from velo.router import config, server, sessions
 from velo.router.arena import Arena, ensure_runtime_root
-from velo.shards.errors import VeloError
+from velo.shards.errors import BytesLost, VeloError
 from velo.shards.wire import SHARD_AND_NUMBER, encode_error, encode_ok
 
 LIMIT_S = 60.0
@@ -269,6 +269,18 @@ def test_stop_tells_of_a_store_that_cannot_be_written_and_ends_when_the_tree_is_
     told = running.peer.ask("STOP")
 
     assert told.error is None and told.payload == (b"everything is on disk, but store: no",)
+    assert running.ended() is None
+
+
+def test_stop_ends_the_server_and_fails_when_something_was_lost(start):
+    running = start()
+    running.shard(0)
+    running.shard(1, lambda request: encode_error(request.id, BytesLost(paths=["/w/build/a"])))
+
+    told = running.peer.ask("STOP")
+
+    assert told.error is not None and told.error[0] == BytesLost.code
+    assert "/w/build/a" in told.error[1] and "on disk, but" not in told.error[1]
     assert running.ended() is None
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from support.arena import states
-from velo.interpose.core import BACKED, COLD
+from velo.interpose.core import BACKED, COLD, DISK
 from velo.shards import flush, ops
 from velo.shards.collector import collect
-from velo.shards.errors import FilesLost, ShardFull, TreeRefused
+from velo.shards.errors import BytesLost, FilesLost, ShardFull, TreeRefused
 
 
 def flipped(blob):
@@ -82,6 +82,65 @@ def test_a_damaged_blob_is_not_relied_on_when_it_would_be_the_only_copy(region, 
     assert states(region) == {"again": COLD}
     ops.load(shard, node)
     assert region.read(node) == data
+
+
+# ---- somebody removes what memory holds ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [ops.barrier, ops.sync, ops.unload])
+def test_files_removed_from_memory_are_saved_where_they_are_or_named_once(region, shard, verb):
+    # Given files that are on disk, in the store, and in memory only
+    nodes = {name: region.write(name, name.encode() * 9) for name in ("disk", "store", "lost")}
+    region.write("kept", b"kept")
+    region.writeback(nodes["disk"])
+    flush.store_files(region, shard.store, [region.info(nodes["store"])])
+    for node in nodes.values():
+        region.remove_from_memory(node)
+    path = region.path_of(nodes["lost"])
+
+    # when everything is to be put
+    with pytest.raises(BytesLost) as caught:
+        verb(shard)
+
+    # then the one that was nowhere else is named, and all others are on disk
+    assert path in str(caught.value) and "of 1 that" in str(caught.value)
+    assert states(region).keys() == {"disk", "store", "kept"}
+    tree = {path.name: path.read_bytes() for path in Path(region.workspace).iterdir()}
+    assert tree == {"disk": b"disk" * 9, "store": b"store" * 9, "kept": b"kept"}
+    verb(shard)
+
+
+def test_what_the_background_found_lost_is_told_to_who_asks_next(region, shard):
+    node = region.write("lost", b"lost")
+    path = region.path_of(node)
+    region.remove_from_memory(node)
+
+    ops.idle_flush(shard, stop=flush.never)
+
+    with pytest.raises(BytesLost, match=path):
+        ops.sync(shard)
+    ops.sync(shard)
+
+
+def test_a_client_that_misses_a_file_gets_it_from_where_it_is(region, shard):
+    node = region.write("a", b"a")
+    flush.store_files(region, shard.store, [region.info(node)])
+    region.remove_from_memory(node)
+
+    ops.writeback(shard, node)
+
+    assert region.read(node) == b"a"
+
+
+def test_eviction_goes_on_past_files_that_were_removed_from_memory(region, shard):
+    gone = region.write("gone", b"x" * 50_000)
+    region.write("there", b"y" * 45_000)
+    region.remove_from_memory(gone)
+
+    ops.space(shard, 50_000)
+
+    assert states(region) in ({"there": DISK}, {"there": BACKED})
+    assert len(shard.lost) == 1
 
 
 def removed_by_the_collector(shard):

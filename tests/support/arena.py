@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from velo.interpose.core import BACKED, COLD, DISK, FlushResult, NodeInfo, Pulse
+from velo.interpose.core import BACKED, COLD, DISK, FlushResult, Missing, NodeInfo, Pulse
 
 
 @dataclass
@@ -53,6 +53,7 @@ class FakeRegion:
 
     def __post_init__(self) -> None:
         self.workspace = str(self.root / "tree")
+        self.directory = str(self.root)
         os.makedirs(self.workspace, exist_ok=True)
         os.makedirs(self.root / "memory", exist_ok=True)
 
@@ -80,6 +81,10 @@ class FakeRegion:
         file = self.files[node]
         assert file.state != COLD
         return (self._memory(node) if file.state == BACKED else self._disk(node)).read_bytes()
+
+    def remove_from_memory(self, node: int) -> None:
+        """A cleaner of temporary files took its bytes."""
+        self._memory(node).unlink()
 
     # ---- what shards do ----------------------------------------------------------------------
 
@@ -155,6 +160,8 @@ class FakeRegion:
         file = self.files[node]
         if self.refuse_writeback:
             raise OSError(self.refuse_writeback, os.strerror(self.refuse_writeback))
+        if self._is_missing(file):
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
         if file.state == BACKED:
             self._disk(node).write_bytes(self._memory(node).read_bytes())
             self.writebacks.append(file.name)
@@ -172,8 +179,26 @@ class FakeRegion:
         dirty = [f for f in self.files.values() if f.links and f.disk_version != f.version]
         if self.refuse_writeback:
             return FlushResult(0, 0, 0, 0, len(dirty), self.refuse_writeback if dirty else 0)
-        done = [self.writeback(f.node) for f in sorted(dirty, key=lambda f: f.mtime_ns)]
-        return FlushResult(len(done), 0, sum(f.size for f in dirty), done.count(False), 0, 0)
+        gone = [f for f in dirty if self._is_missing(f)]
+        kept = [f for f in sorted(dirty, key=lambda f: f.mtime_ns) if f not in gone]
+        done = [self.writeback(f.node) for f in kept]
+        size, first = sum(f.size for f in dirty), errno.ENODATA if gone else 0
+        return FlushResult(len(done), 0, size, done.count(False), len(gone), first)
+
+    def missing(self, node: int, *, in_store: bool) -> Missing:
+        file = self.files[node]
+        if not self._is_missing(file):
+            return Missing.NO
+        if file.disk_version == file.version:
+            file.state = DISK
+            return Missing.ON_DISK
+        if not in_store or file.stored_version != file.version:
+            return Missing.LOST
+        file.state = COLD
+        return Missing.STORED
+
+    def drop_missing(self, node: int) -> bool:
+        return self.files.pop(node, None) is not None
 
     def path_of(self, node: int) -> str:
         if node not in self.files:
@@ -205,6 +230,9 @@ class FakeRegion:
             access_tick=file.tick,
             digest=file.digest,
         )
+
+    def _is_missing(self, file: FakeFile) -> bool:
+        return file.state == BACKED and bool(file.links) and not self._memory(file.node).exists()
 
     def _used(self, home: int | None = None) -> int:
         return sum(

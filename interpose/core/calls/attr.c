@@ -13,6 +13,7 @@
 #include "core/tree/outcome.h"
 #include "core/tree/snapshot.h"
 #include "kernel/os.h"
+#include "core/disk/missing.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
 #include "core/tree/stamps.h"
@@ -177,6 +178,8 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
         }
         if (rc != VELO_AGAIN && rc != -ENOENT) /* the kernel's: gone, or renamed */
             return rc;
+        if (rc == -ENOENT)
+            velo_missing_ask(region, place->at.node);
         rc = velo_walk_again(region, VELO_WALK_NOFOLLOW, place);
         if (rc != 0)
             return rc;

@@ -15,6 +15,7 @@
 
 #include "core/disk/copy.h"
 #include "core/disk/leave.h"
+#include "core/disk/missing.h"
 #include "kernel/os.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
@@ -125,8 +126,10 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     int fd = velo_os_open(path, flags & REOPEN_MASK, 0);
     if (fd == -EAGAIN && !velo_has_program_lease(region, place->at.node))
         fd = open_past_lease(path, flags & REOPEN_MASK);
-    if (fd == -ENOENT)
+    if (fd == -ENOENT) {
+        velo_missing_ask(region, place->at.node);
         return VELO_AGAIN;
+    }
     if (fd == -EAGAIN)
         return fd;
     if (fd >= 0 && (writing ? announce(region, place->at.node, snapshot) != 0

@@ -13,6 +13,7 @@
 #include "core/tree/outcome.h"
 #include "core/tree/snapshot.h"
 #include "kernel/os.h"
+#include "core/disk/missing.h"
 #include "core/disk/poison.h"
 #include "core/disk/reconcile.h"
 #include "core/tree/stamps.h"
@@ -182,6 +183,8 @@ static int apply(struct velo_region *region, struct velo_place *place, change ca
         int rc = apply_once(region, place, &alteration);
         if (rc != VELO_AGAIN && rc != -ENOENT) /* the kernel's: gone, or renamed */
             return rc;
+        if (rc == -ENOENT)
+            velo_missing_ask(region, place->at.node);
         rc = velo_try_again(region, place);
         if (rc != 0)
             return rc;

@@ -15,6 +15,7 @@
 
 #include "copy.h"
 #include "disk_names.h"
+#include "missing.h"
 #include "writeback.h"
 #include "kernel/lease.h"
 #include "temporary.h"
@@ -266,6 +267,8 @@ static int open_backing(struct velo_region *region, const struct job *job)
     velo_backing_path(region, job->backing, path);
     const int fd =
         velo_open_file_with_rights(region, job->node, VELO_ID_ARENA, path, O_NOATIME | O_NONBLOCK);
+    if (fd == -ENOENT) /* it left memory meanwhile, or somebody removed it there */
+        return velo_is_missing(region, job->node) ? -ENODATA : -ESTALE;
     if (fd != -EAGAIN)
         return fd;
     /* Somebody has a lease: a program, or another shard that is just looking. */

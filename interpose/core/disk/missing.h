@@ -1,0 +1,19 @@
+/* missing.h - files whose bytes in memory somebody removed: a cleaner of temporary files, or a logout
+ * (systemd's RemoveIPC).
+ *
+ * In    a file that is BACKED
+ * Out   is its file in memory there? Who misses it asks for a decision (upkeep/removed.c)
+ * Never a decision here: from a sandbox of its own a program may not see what is there, so who has the server's
+ *       view of the file systems decides */
+#ifndef VELO_CORE_MISSING_H
+#define VELO_CORE_MISSING_H
+
+#include "core/arena/layout.h"
+
+/* Has the file in memory of `node` been removed, or replaced by something else? */
+int velo_is_missing(struct velo_region *region, velo_node_id node);
+int velo_is_missing_locked(const struct velo_region *region, const struct velo_node *node);
+/* Where a client met that: its shard is asked to decide what becomes of it. */
+void velo_missing_ask(struct velo_region *region, velo_node_id node);
+
+#endif
