@@ -183,6 +183,42 @@ static void who_walked_there_before_removes_and_makes_on_disk(void)
     bench_close();
 }
 
+/* What cannot be listed now, nobody knows all of; when it can be, it is as the disk has it. */
+static void a_closed_directory_comes_back_when_it_can_be_listed(void)
+{
+    if (geteuid() != 0)
+        return; /* only root can give it to somebody else */
+    bench_with_directory();
+    CHECK_EQ(chown(in_workspace("build/d"), 4242, 4242), 0);
+    reconcile();
+
+    velo_close_directory(&bench.region, node_at("build/d"));
+
+    CHECK_EQ(placed("build/d/below/b").at.kind, VELO_OUTSIDE);
+    CHECK(hosted_says("build/d/below/b", "b"));
+    CHECK_EQ(unlink(in_workspace("build/d/a")), 0);
+    reconcile();
+    CHECK_EQ(placed("build/d/below/b").at.kind, VELO_HOSTED);
+    CHECK(hosted_says("build/d/below/b", "b"));
+    CHECK_EQ(placed("build/d/a").at.type, VELO_NONE);
+    hosted_write("build/d/below/b", "again");
+    flush_everything();
+    CHECK(disk_says("build/d/below/b", "again"));
+    bench_check();
+    bench_close();
+}
+
+static void an_owner_who_closed_a_directory_knows_what_is_in_it(void)
+{
+    bench_with_directory();
+
+    velo_close_directory(&bench.region, node_at("build/d"));
+
+    CHECK_EQ(placed("build/d/below/b").at.kind, VELO_HOSTED);
+    bench_check();
+    bench_close();
+}
+
 int main(void)
 {
     RUN(what_is_below_is_forgotten_and_still_there);
@@ -193,5 +229,7 @@ int main(void)
     RUN(who_walked_there_before_writes_on_disk);
     RUN(who_walked_there_before_renames_on_disk);
     RUN(who_walked_there_before_removes_and_makes_on_disk);
+    RUN(a_closed_directory_comes_back_when_it_can_be_listed);
+    RUN(an_owner_who_closed_a_directory_knows_what_is_in_it);
     return 0;
 }

@@ -129,6 +129,8 @@ enum {
         32768, /* directory: what is below is the kernel's, and not known (retire.c) */
     VELO_NODE_LOCKED =
         16384, /* was locked by a program: on disk, and stays there (program_leases.c) */
+    VELO_NODE_CLOSED =
+        65536, /* directory: RETIRED because it could not be listed, until it can (reconcile.c) */
     VELO_NODE_ACL = 2048, /* directory: it has an ACL, so the kernel is asked and makes its files */
 };
 
@@ -332,7 +334,7 @@ struct velo_header {
     uint64_t name_table_offset, identity_table_offset; /* uint32_t heads */
     uint32_t name_table_size, identity_table_size; /* powers of two */
     uint32_t root_count;
-    uint32_t retired_count; /* directories that became the kernel's for want of names (retire.c) */
+    uint32_t retired_count; /* directories that ever became the kernel's (retire.c) */
     _Atomic velo_node_id with_rights; /* modes on disk are ours, from here upwards (rights.h) */
     _Atomic velo_node_id with_rights_other;
     _Atomic uint32_t opened; /* likewise of a file, see rights.c */

@@ -26,6 +26,9 @@ struct velo_pass {
     uint32_t mark;
     int recursive; /* go into directories that were known before, too */
     int unsure; /* somebody may be writing what is found: its size and times are not believed */
+    int listed; /* some directory was */
+    velo_node_id
+        closed; /* what is taken in, in this pass, is below it (VELO_NODE_CLOSED), or none */
     uint32_t head, tail;
     char path[PATH_MAX], target[PATH_MAX];
     _Alignas(8) char dents[VELO_DENTS_BYTES];

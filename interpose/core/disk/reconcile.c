@@ -20,6 +20,7 @@
 #include "retire.h"
 #include "moved.h"
 #include "core/tree/tree.h"
+#include "core/tree/path.h"
 #include "core/presence/watch.h"
 #include "core/disk/root.h"
 #include "core/disk/mounted.h"
@@ -132,15 +133,60 @@ static int retire_some(struct velo_pass *pass, velo_node_id directory)
     return rc;
 }
 
+/* To read its names; one to which the way is open and which cannot be listed is the kernel's. */
+static int open_to_list(struct velo_pass *pass, velo_node_id directory)
+{
+    const int fd = open_to_search(pass, directory);
+    const int dirfd = velo_read_directory(fd);
+    if (fd >= 0 && dirfd == -EACCES)
+        velo_close_directory(pass->region, directory);
+    return dirfd;
+}
+
+static int run(struct velo_pass *pass);
+
+/* It was closed, and can be listed now perhaps. Nobody is led there before all below it is known. */
+static int take_in_closed(struct velo_region *region, velo_node_id directory)
+{
+    struct velo_pass *pass = pass_new(region, 1);
+    if (pass == NULL)
+        return -ENOMEM;
+    pass->unsure = 1; /* programs may be writing there, which the kernel served until now */
+    pass->closed = directory;
+    velo_enqueue(pass, directory);
+    const int rc = run(pass);
+    if (rc == 0 && pass->listed)
+        velo_reopen_directory(region, directory);
+    pass_free(pass);
+    return rc;
+}
+
+static int is_closed(const struct velo_region *region, velo_node_id directory)
+{
+    return (VELO_READ(velo_node_at(region, directory)->flags) & VELO_NODE_CLOSED) != 0;
+}
+
+/* Is it out of sight? Of what is taken in below a closed directory, that one does not count. */
+static int is_hidden(const struct velo_pass *pass, velo_node_id directory)
+{
+    const struct velo_region *region = pass->region;
+    if (!velo_is_node(pass->closed) || !velo_is_below(region, directory, pass->closed))
+        return velo_is_covered(region, directory);
+    return velo_is_covered(region, VELO_READ_ID(velo_node_at(region, pass->closed)->parent));
+}
+
 static int scan_directory(struct velo_pass *pass, velo_node_id directory)
 {
     struct velo_region *region = pass->region;
-    if (velo_is_covered(region, directory) || velo_path_of(region, directory, pass->path) < 0)
-        return 0; /* out of sight, or it went meanwhile */
+    if (is_closed(region, directory) && !velo_same_node(directory, pass->closed))
+        return take_in_closed(region, directory);
+    if (is_hidden(pass, directory) || velo_path_of(region, directory, pass->path) < 0)
+        return 0; /* or it went meanwhile */
     velo_acl_probe(region, directory, pass->path);
-    const int dirfd = velo_read_directory(open_to_search(pass, directory));
+    const int dirfd = open_to_list(pass, directory);
     if (dirfd < 0)
         return dirfd == -ENOENT || dirfd == -ENOTDIR || dirfd == -EACCES ? 0 : dirfd;
+    pass->listed = 1;
     int rc = scan_names(pass, dirfd, directory);
     while (rc == 0 && drop_vanished(pass, dirfd, directory)) {
     }

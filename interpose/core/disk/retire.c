@@ -3,6 +3,8 @@
  * What is below it is put, leaves memory and is forgotten, and the directory becomes the kernel's
  * (VELO_NODE_RETIRED), as something that is mounted is: paths that lead through it are outside. So names are not
  * limited by what memory holds; those for which there is no room are as fast as the disk.
+ * A directory that cannot be listed, another user's perhaps that may be searched and no more, is the kernel's in
+ * the same way, until it can be (VELO_NODE_CLOSED): that it is empty would be a guess.
  * All or nothing, under one hold: a file is either known here or there. One that has names elsewhere, too, is on
  * disk for good, as one that was linked there (VELO_NODE_LINKED_OUTSIDE). */
 #include "retire.h"
@@ -124,7 +126,7 @@ static velo_name_id walk_next(struct walk *walk)
 }
 
 /* MORE: some were marked, others remain to be. */
-static int retire_locked(struct velo_region *region, velo_node_id directory)
+static int retire_locked(struct velo_region *region, velo_node_id directory, uint32_t why)
 {
     struct velo_node *top = velo_node_at(region, directory);
     if (top->type != VELO_DIRECTORY || !may_retire(region, top))
@@ -141,7 +143,7 @@ static int retire_locked(struct velo_region *region, velo_node_id directory)
         if (++marked == MARKED_AT_ONCE)
             return MORE;
     }
-    velo_set32(region, &top->flags, top->flags | VELO_NODE_RETIRED);
+    velo_set32(region, &top->flags, top->flags | VELO_NODE_RETIRED | why);
     velo_set32(region, &region->header->retired_count, region->header->retired_count + 1);
     velo_identity_clear_locked(region, directory, VELO_ID_DISK);
     return 0;
@@ -177,17 +179,61 @@ static void forget_below(struct velo_region *region, velo_node_id directory)
     }
 }
 
-int velo_retire_found(struct velo_region *region, velo_node_id directory)
+static int retire(struct velo_region *region, velo_node_id directory, uint32_t why)
 {
     struct velo_hold hold;
     int rc;
     do {
         velo_begin(region, &hold);
-        rc = velo_finish(region, &hold, retire_locked(region, directory));
+        rc = velo_finish(region, &hold, retire_locked(region, directory, why));
     } while (rc == MORE);
-    if (rc != 0)
+    if (rc == 0)
+        forget_below(region, directory);
+    return rc;
+}
+
+int velo_retire_found(struct velo_region *region, velo_node_id directory)
+{
+    if (retire(region, directory, 0) != 0)
         return -ENOSPC;
     VELO_TRACE(region, RETIRED, directory.slot, 0);
-    forget_below(region, directory);
     return 0;
+}
+
+/* Somebody who is another user just for now may not list what he could list as himself. */
+static int is_himself(void)
+{
+    uid_t real = 0, effective = 0, saved = 0;
+    velo_sys3(SYS_getresuid, velo_word(&real), velo_word(&effective), velo_word(&saved));
+    return real == effective && saved == effective;
+}
+
+/* Its owner, who closed it to himself, knows what is in it: nobody else can have made names there but root. */
+static int knows_better(const struct velo_node *node)
+{
+    const int knows = velo_is_name(VELO_READ_ID(node->first_entry));
+    return knows && (!is_himself() || VELO_READ(node->uid) == (uint32_t)velo_sys0(SYS_geteuid));
+}
+
+void velo_close_directory(struct velo_region *region, velo_node_id directory)
+{
+    const struct velo_node *node = velo_node_at(region, directory);
+    if ((VELO_READ(node->flags) & VELO_NODE_RETIRED) != 0 || knows_better(node))
+        return;
+    if (retire(region, directory, VELO_NODE_CLOSED) == 0)
+        VELO_TRACE(region, CLOSED, directory.slot, 0);
+}
+
+void velo_reopen_directory(struct velo_region *region, velo_node_id directory)
+{
+    struct velo_hold hold;
+    velo_begin(region, &hold);
+    struct velo_node *node = velo_node_at(region, directory);
+    const uint32_t closed = VELO_NODE_CLOSED | VELO_NODE_RETIRED;
+    if (node->type == VELO_DIRECTORY && (node->flags & VELO_NODE_CLOSED) != 0) {
+        const struct velo_identity *disk = &node->identity[VELO_ID_DISK];
+        velo_set32(region, &node->flags, (node->flags & ~closed) | VELO_NODE_STALE);
+        velo_identity_set_locked(region, directory, VELO_ID_DISK, disk->device, disk->inode);
+    }
+    velo_commit(region, &hold);
 }

@@ -174,6 +174,8 @@ int velo_root_attach(struct velo_region *region, const char *path, size_t length
         return -ENOTDIR; /* a second way to a directory that is hosted already: the kernel's */
     if (velo_is_read_only(path))
         return -ENOTDIR;
+    if (velo_os_access(path, R_OK | X_OK, AT_EACCESS) == -EACCES)
+        return -ENOTDIR; /* what is in it cannot be known: the kernel's, until it can be listed */
     velo_mounts_scan(region, path, length);
     rc = velo_flush_lock_take(region, VELO_FLUSH_LOCK_PATIENCE_MS);
     if (rc != 0)
