@@ -57,6 +57,7 @@ OLD = "echo a > a; echo b > b; touch -d 2005-01-01 a b"
 ROWS = {
     "cd": Row(TWO, "cd cur && cat x > $$O", "ln -sfn v2 cur"),
     "cd-further": Row(f"{TWO}; mkdir v1/s v2/s", "cd cur/s && cat ../x > $$O", "ln -sfn v2 cur"),
+    "xargs": Row("echo 1 > a", "echo a | xargs cat > $$O", "echo 2 > a"),
     "cd-env": Row(TWO, "env -C cur cat x > $$O", "ln -sfn v2 cur"),
     "cd-in-a-script": Row(
         f"{TWO}; echo 'cd cur; cat x' > s.sh", "sh s.sh > $$O", "ln -sfn v2 cur"

@@ -40,8 +40,7 @@ enum velo_missing velo_missing(struct velo_region *region, velo_node_id index, i
             found = VELO_MISSING_STORED;
     }
     if (found == VELO_MISSING_ON_DISK || found == VELO_MISSING_STORED)
-        leave_memory_locked(region, index,
-                            found == VELO_MISSING_ON_DISK ? VELO_DISK : VELO_COLD);
+        leave_memory_locked(region, index, found == VELO_MISSING_ON_DISK ? VELO_DISK : VELO_COLD);
     velo_commit(region, &hold);
     return found;
 }
