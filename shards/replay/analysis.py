@@ -214,12 +214,11 @@ class _Analysis:
         self.asked_random = self.asked_limits = False
         self.found_none: set[int] = set()
         self.starting: dict[int, programs.Start] = {}  # of processes that read no script yet
-        _, cwd, words = self.unit.words
-        arguments = " ".join(words)
+        cwd = self.unit.words[1]
+        arguments = self.arguments = scripts.arguments(self.unit)
         epoch = "SOURCE_DATE_EPOCH"  # for all of its programs
         self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
-        self.arguments = arguments
         self.scripts = scripts.probe(self.unit)
         times = self.scripts.compares or programs.ASKS_FOR_TIMES.search(arguments) is not None
         # What else a program reads tells whether it still starts, which counts for some alone.

@@ -28,9 +28,14 @@ TOOLS = re.compile(
 PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
 # They tell inodes, links, blocks, and when a file was changed in whatever way.
 TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
-# An operator may be quoted, or come out of a variable: `[ a -$newer b ]`.
-_IN_VARIABLE = r"""(?:\[|\btest)\s[^\];&|]{1,200}\s["']?-["']?\$"""
-IS_SAME_FILE = re.compile(rf"""(?:^|[\s;&|(\["'])-ef(?:[\s;&|)"']|$)|{_IN_VARIABLE}""")
+# An operator may be quoted, or come out of a variable: `[ a -$newer b ]`, `[ a $newer b ]`.
+_BEGINS = r"""(?:(?:^|[;&|({!`\n"'])\s{0,9}|\b(?:if|elif|while|until|then|do|else)\s{1,9})"""
+IN_VARIABLE = (
+    r"""(?:\[|\btest)\s[^\];&|]{1,200}\s["']?-["']?\$|"""
+    rf"""(?:\[|{_BEGINS}test)\s{{1,9}}(?:[^\];&|\n]{{0,99}}\s-[ao]\s{{1,9}})?(?:!\s{{1,9}})?"""
+    r"""(?!-\w+\s|!)(?:"[^"\n]{0,99}"|[^\s\]"`(]{1,99})\s{1,9}["']?\$\{?\w+\}?["']?\s{1,9}[^\s\];&|]"""
+)
+IS_SAME_FILE = re.compile(rf"(?<![\w-])-ef(?![\w-])|{IN_VARIABLE}")
 # TypeScript's compiler, which is a script: it compares times, and writes none.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
@@ -41,10 +46,11 @@ RUNTIMES = re.compile(
 SYSTEM = ("/usr/", "/lib", "/etc/")
 
 ASKS_FOR_TIMES = re.compile(
-    r"""(?:^|[\s;&|("'])(?:-nt|-ot|-ef|-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)"']|$)|"""
+    r"""(?:^|[\s;&|("'])(?:-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)"']|$)|"""
     r"\bdiff\s(?:[^;&|]{0,200}\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"  # in its heads
     r"(?:\[|\btest)\s(?:[^\];&|]{0,200}\s)?-[OGN]\s|"  # whose it is, whether it was read
-    rf"\s-E\s+(?:tar|copy_if_newer)\b|{_IN_VARIABLE}"  # of cmake
+    rf"\s-E\s+(?:tar|copy_if_newer)\b|{IN_VARIABLE}|"  # of cmake
+    r"(?<![\w-])-(?:nt|ot|ef)(?![\w-])"  # wherever it stands: `is=-nt; [ a $is b ]`
 )
 # By which option it makes no difference to them that a file was where they make or remove one, and
 # that the directory that they make was. Not `ln -sf`: below a directory it makes another name.
@@ -62,7 +68,7 @@ AWKS = re.compile(r"[mg]?awk")
 # Variables that count for nothing otherwise (interpose/preload/replay/key.c), and all of them.
 UNCOUNTED = (
     r"\b(?:SHLVL|OLDPWD|WINDOWID|TERM_SESSION_ID|XDG_SESSION_\w+|SSH_\w+|DBUS_\w+|CARGO_MAKEFLAGS|M(?:AKE)?FLAGS|"
-    r"MAKE_TERM(?:OUT|ERR))\b"
+    r"MAKE_TERM(?:OUT|ERR))\b|\$ENV\{[^}\n]{0,99}\$|\$\{!\w+\}"  # or one whose name is made up
 )
 TELLS_VARIABLES = re.compile(
     rf"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]|{UNCOUNTED}|"

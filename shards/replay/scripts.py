@@ -1,16 +1,17 @@
-"""Scripts in files that make something of the time, of chance, or of which file is newer.
+"""Scripts that make something of the time, of chance, or of which file is newer.
 
 Shells and awks ask for the first two in any case, and stat whatever they are asked about. In: a
-unit's log. Out: whether a script that one of them read names such a thing; chance that stands in a
-temporary file's name counts for nothing. Never: what Python and others read, which ask for
-themselves.
+unit's log. Out: whether a script of one of them names such a thing, be it a file that it read, its
+arguments, or a variable's value; chance that stands in a temporary file's name counts for nothing.
+A script that came by a pipe, or is what `eval` was given by a program, may be anything. Never: what
+Python and others read, which ask for themselves.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,15 +24,15 @@ READ_MAX = 4 << 20
 # Of bash: what it has as variables, and dates of printf. Of awk, also inside of shell scripts:
 # its functions.
 _TELLS = re.compile(
-    rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\(\([^)\n]{0,99}\bS?RANDOM\b|"
+    rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\bS?RANDOM\b(?=[^\n]{0,99}?\)\))|"
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
     rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b"  # of cmake
 )
 _COMPARES = re.compile(
-    rb"""\s["']?-(?:nt|ot|ef)["']?\s|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b|\s--newer\b|"""
+    rb"""(?<![\w-])-(?:nt|ot|ef)(?![\w-])|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b|\s--newer\b|"""
     rb"\bdiff\s(?:[^;&|\n]{0,200}?\s)?(?:-\w{0,9}[cCuUp]|--unified|--context)|\[\s{1,9}-[OGN]\s|"
-    rb"""(?:\[|\btest)\s[^\];&|\n]{1,99}\s["']?-["']?\$|\b(?:IS_NEWER_THAN|ARCHIVE_CREATE)\b|"""
-    rb"-E\s{1,9}(?:tar|copy_if_newer)\b|\(\s{0,9}TIMESTAMP\s"
+    rb"-E\s{1,9}(?:tar|copy_if_newer)\b|\(\s{0,9}TIMESTAMP\s|\b(?:IS_NEWER_THAN|ARCHIVE_CREATE)\b|"
+    + programs.IN_VARIABLE.encode()
 )
 _ARCHIVES = re.compile(
     rb"(?:^|[;&|(`/\s])(?:ar|ranlib)\s{1,9}(?:-\w{1,9}\s{1,9}){0,4}-?[a-z]{0,9}U[a-z]{0,9}\s", re.M
@@ -39,6 +40,22 @@ _ARCHIVES = re.compile(
 _NAMES_VARIABLES = re.compile(programs.TELLS_VARIABLES.pattern.encode(), re.M)
 WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
+
+
+_EVALS = re.compile(rb"\beval\b")
+# What a program says is run as text: nobody knows what it was. libtool runs a part of itself.
+_RUNS_OUTPUT = re.compile(
+    rb"""\beval\s{1,9}["']?(?:\$\((?!\()|`)(?!\$SED -n -e '/\^# ### BEGIN LIBTOOL)"""
+)
+# Or its words are a command. In files this may be prose.
+_CALLS_OUTPUT = re.compile(
+    rb"""(?:^|[;&|({]|\b(?:then|do|else|if|while))[ \t]{0,9}["']?(?:\$\(|`)\s{0,9}"""
+    rb"(?:<|(?:cat|sed|awk|head|tail|tr|cut|echo|printf)\s)",
+    re.M,
+)
+_VARIABLE = re.compile(rb"\$\{?([A-Za-z_]\w{0,99})")
+_CONFIGURES = {"subs.awk", "defines.awk"}  # of autoconf: their text stands in config.status
+_VALUED = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
 
 
 class Found(NamedTuple):
@@ -50,57 +67,184 @@ class Found(NamedTuple):
     variables: bool = False  # those that count for nothing otherwise, or all
 
 
+ANYTHING = Found(*(True for _ in Found()))  # of a text that nobody has
+
+
+class _Text(NamedTuple):
+    found: Found
+    variables: frozenset[bytes]  # that are named in it
+    evals: bool
+
+
+_NO_TEXT = _Text(Found(), frozenset(), evals=False)
+
+
+def arguments(unit: log.UnitLog) -> str:
+    """What the unit's program was told, and what those inside of it were, of which it counts."""
+    inner = (each for each in unit.told if not programs.is_runtime(_name(each.program)))
+    texts = dict.fromkeys(map(_as_text, [unit.words[2], *(each.words for each in inner)]))
+    return "\n;\n".join(texts)
+
+
+def _name(program: log.Record) -> str:
+    return programs.name_of(*program.texts)
+
+
+def _as_text(words: Sequence[str]) -> str:
+    """The text of `sh -c TEXT` begins a command."""
+    is_text = len(words) > 2 and words[1][:1] == "-" and words[1].endswith("c")
+    return " ".join([*words[:2], f";\n{words[2]}", *words[3:]] if is_text else words)
+
+
 def probe(unit: log.UnitLog) -> Found:
-    """What the scripts of this unit make something of.
+    """What the scripts of this unit make something of, be they files, arguments, or variables that
+    one of them names.
 
     One that has changed since is judged as it is now: then there will be no entry, since the
-    unit's inputs have changed, too.
+    unit's inputs have changed, too. One that came by a pipe, or is gone, may be anything.
     """
-    return Found(*map(any, zip(Found(), *map(_what, _scripts(unit)), strict=True)))
+    told = list(unit.told)
+    gone = _gone(unit)
+    if any(_is_strange(each, gone) for each in told):
+        return ANYTHING
+    command = _bytes(arguments(unit))
+    if _CALLS_OUTPUT.search(command) is not None:
+        return ANYTHING
+    texts = [_judge(command), *map(_what, _scripts(unit, told))]
+    if any(text.evals for text in texts):
+        texts += map(_what, _passed_on(unit))
+    texts += _values(unit, texts)
+    found = Found(*map(any, zip(Found(), *(text.found for text in texts), strict=True)))
+    below = any(_what(path).found.variables for path in _read_by_forks(unit))
+    return found._replace(variables=found.variables or below)
 
 
-def _scripts(unit: log.UnitLog) -> Iterator[str]:
-    for life in unit.lives:
-        name = programs.name_of(*life.program.texts) if life.program is not None else ""
-        if programs.is_shell(name) or programs.is_awk(name) or name == "cmake":
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _values(unit: log.UnitLog, texts: Iterable[_Text]) -> Iterator[_Text]:
+    """Of the variables that these name, and that their values name."""
+    variables = {_bytes(name): _bytes(value) for name, value in unit.variables}
+    wanted = set[bytes]().union(*(text.variables for text in texts))
+    while found := wanted & variables.keys():
+        wanted = set()
+        for name in found:
+            text = _judge(variables.pop(name))
+            wanted |= text.variables
+            yield text
+
+
+def _is_strange(told: log.Told, gone: set[str]) -> bool:
+    """Its program is a text that nobody has."""
+    name = _name(told.program)
+    if programs.is_shell(name):
+        script = _script_of(told.words)
+        is_piped = script == "" and told.has_input
+        scripts = [script] if script else []
+    elif programs.is_awk(name):
+        is_piped, scripts = False, _GIVEN.findall(" ".join(told.words))
+    else:
+        return False
+    paths = [normal(os.path.join(told.cwd, each)) for each in scripts]
+    is_lost = any(path in gone and os.path.basename(path) not in _CONFIGURES for path in paths)
+    is_piped |= "-" in scripts or any(map(_is_descriptor, paths))
+    return is_piped or is_lost or not told.whole
+
+
+def _is_descriptor(path: str) -> bool:
+    return log.is_device(path) or path.startswith("/proc/")
+
+
+def _script_of(words: Sequence[str]) -> str | None:
+    """The file that a shell is told to run; None when it is given a text, "" if neither."""
+    rest = iter(words[1:])
+    for word in rest:
+        if word in ("-", "--"):
+            return next(rest, "")
+        if word[:1] not in ("-", "+"):
+            return word
+        if not word.startswith("--") and "c" in word:
+            return None
+        if not word.startswith("--") and "s" in word:
+            return ""
+        if word in _VALUED:
+            next(rest, "")
+    return ""
+
+
+def _gone(unit: log.UnitLog) -> set[str]:
+    """What the unit removed, and is not there again."""
+    removed = {normal(each.path) for each in unit.deeds if each.kind in (log.GONE, log.RENAME)}
+    return {path for path in removed if not os.path.exists(path)}
+
+
+def _scripts(unit: log.UnitLog, told: Sequence[log.Told]) -> Iterator[str]:
+    words = [unit.words[2], *(each.words for each in told)]
+    given = {os.path.basename(path) for each in words for path in _GIVEN.findall(" ".join(each))}
+    for name, life in _named(unit):
+        if programs.is_shell(name) or name == "cmake":
+            yield from _read_by(life)
+        elif programs.is_awk(name):  # most of what it reads is no script, but data
             paths = _read_by(life)
-            yield from _awks_own(unit, paths) if programs.is_awk(name) else paths
+            yield from (p for p in paths if p.endswith(".awk") or os.path.basename(p) in given)
+
+
+def _passed_on(unit: log.UnitLog) -> Iterator[str]:
+    """What `eval` may be given, when its text is what such a program said."""
+    for name, life in _named(unit):
+        if programs.passes_on(name):
+            yield from _read_by(life)
+
+
+def _read_by_forks(unit: log.UnitLog) -> Iterator[str]:
+    """`(. ./settings)`: of all but variables they are asked themselves, as no known program is."""
+    return (path for life in unit.lives if life.program is None for path in _read_by(life))
+
+
+def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:
+    for life in unit.lives:
+        if life.program is not None:
+            yield _name(life.program), life
 
 
 def _read_by(life: log.Life) -> Iterator[str]:
-    for key in life.questions[1:]:
+    for key in life.questions:
         record = log.record_of(key, life.process)
-        if record.kind == log.READ and not record.path.startswith(programs.SYSTEM):
+        is_read = record.kind == log.READ and record.flags != log.TO_RUN
+        if is_read and not record.path.startswith(programs.SYSTEM):
             yield normal(record.path)
 
 
-def _awks_own(unit: log.UnitLog, paths: Iterator[str]) -> Iterator[str]:
-    """Most of what it reads is no script, but data."""
-    given = {os.path.basename(path) for path in _GIVEN.findall(" ".join(unit.words[2]))}
-    return (path for path in paths if path.endswith(".awk") or os.path.basename(path) in given)
-
-
-def _what(path: str) -> Found:
+def _what(path: str) -> _Text:
     try:
         found = os.stat(path)
         return _what_now(path, found.st_mtime_ns, found.st_ino, found.st_size)
     except OSError:
-        return Found()
+        return _NO_TEXT
 
 
 @lru_cache(maxsize=1024)
-def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> Found:
+def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> _Text:
     """What does `path` make something of? The rest is there to tell one text from the next."""
     with open(path, "rb") as file:
         text = file.read(READ_MAX)
     if text.startswith(b"\x7fELF"):
-        return Found()  # a program that the shell found
-    return Found(
+        return _NO_TEXT  # a program that the shell found
+    return _judge(text)
+
+
+def _judge(text: bytes) -> _Text:
+    if _RUNS_OUTPUT.search(text) is not None:
+        return _Text(ANYTHING, frozenset(), evals=True)
+    found = Found(
         any(not _is_temporary(text, found) for found in _TELLS.finditer(text)),
         _COMPARES.search(text) is not None,
         _ARCHIVES.search(text) is not None,
         _NAMES_VARIABLES.search(text) is not None,
     )
+    evals = _EVALS.search(text) is not None
+    return _Text(found, frozenset(_VARIABLE.findall(text)), evals)
 
 
 def _is_temporary(text: bytes, found: re.Match[bytes]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ assert HEAD.size == 744
 (
     KEY, ENVIRONMENT, WHY, PROGRAM, OBJECT, FORKED, READ, ABSENT, STAT, LSTAT, ACCESS, LINK,
     NO_LINK, REAL, ERROR, WRITE, GONE, RENAME, MKDIR, SYMLINK, CHMOD, FSTAT,
-    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED, SAID,
-) = range(1, 30)  # fmt: skip
+    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED, SAID, WORDS,
+) = range(1, 31)  # fmt: skip
 
 # What was asked: the same, whoever asked and when, as long as nothing is changed.
 QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL}
@@ -35,6 +35,7 @@ ITSELF, OPENED = 1, 2  # of ABSENT
 BY_PLUGIN = 128  # of ASKED: code that was loaded after the program's start
 TO_RUN = 1  # of READ: by the kernel
 GIVEN_TEXT = 1  # of PROGRAM: `python -c`
+CUT, HAS_INPUT = 1, 2  # of WORDS
 STREAM_NULL, STREAM_PIPE, STREAM_FILE, STREAM_OTHER = range(4)
 
 TAINTS = (
@@ -104,6 +105,17 @@ class Record(NamedTuple):
     def paths(self) -> tuple[str, str]:
         first, _, second = self.payload.partition(b"\0")
         return first.decode(errors="surrogateescape"), decode(second)
+
+
+class Told(NamedTuple):
+    """What a program was told, of which that counts."""
+
+    process: int
+    program: Record
+    cwd: str
+    words: tuple[str, ...]
+    whole: bool  # there was no more
+    has_input: bool  # its standard input is not /dev/null
 
 
 class Life(NamedTuple):
@@ -185,6 +197,21 @@ class UnitLog(NamedTuple):
             b"".join(each.payload for each in said if each.flags != 2),
             b"".join(each.payload for each in said if each.flags == 2),
         )
+
+    @property
+    def told(self) -> Iterator[Told]:
+        """What its programs were told, in the order in which they began."""
+        programs: dict[int, Record] = {}
+        for record in self.deeds:
+            if record.kind == PROGRAM:
+                programs[record.process] = record
+            elif record.kind == WORDS and record.process in programs:
+                cwd, *words = record.payload.decode(errors="surrogateescape").split("\0")[:-1]
+                flags = record.flags
+                yield Told(
+                    record.process, programs[record.process], cwd, tuple(words),
+                    not flags & CUT, bool(flags & HAS_INPUT),
+                )  # fmt: skip
 
     @property
     def words(self) -> tuple[str, str, list[str]]:

@@ -54,6 +54,8 @@ int main(int count, char **words)
 """
 TWO = "mkdir v1 v2; echo one > v1/x; echo two > v2/x; ln -s v1 cur"
 OLD = "echo a > a; echo b > b; touch -d 2005-01-01 a b"
+ASKS = "test a -nt b && echo newer || echo older"
+NEWER, LATER = f"{OLD}; echo '{ASKS}' > g", "touch -d 2007-01-01 a"
 ROWS = {
     "cd": Row(TWO, "cd cur && cat x > $$O", "ln -sfn v2 cur"),
     "cd-further": Row(f"{TWO}; mkdir v1/s v2/s", "cd cur/s && cat ../x > $$O", "ln -sfn v2 cur"),
@@ -111,6 +113,23 @@ ROWS = {
         "echo 'int main(void) { return 1; }' > m.c",
     ),
     "uncounted": Row(":", "echo $$SSH_CONNECTION > $$O", ":"),
+    "text-by-a-pipe": Row(NEWER, "cat g | sh > $$O", LATER),
+    "text-of-eval": Row(NEWER, 'eval "$$(cat g)" > $$O', LATER),
+    "text-of-eval-later": Row(NEWER, 'x=$$(cat g); eval "$$x" > $$O', LATER),
+    "text-of-a-variable": Row(OLD, 'eval "$$GEN" > $$O', LATER),
+    "text-of-a-call": Row(
+        f"{OLD}; echo test a -nt b > g", "$$(cat g) && echo newer > $$O || echo older > $$O", LATER
+    ),
+    "text-of-awk": Row(NEWER, "awk '{ system($$0) }' g > $$O", LATER),
+    "text-of-sed": Row(NEWER, "sed e g > $$O", LATER),
+    "text-removed": Row(NEWER, "cp g t.sh && sh t.sh > $$O && rm t.sh", LATER),
+    "newer-whole-in-a-variable": Row(
+        OLD, "o=-nt; [ a $$o b ] && echo newer > $$O || echo older > $$O", LATER
+    ),
+    "uncounted-by-a-pipe": Row("echo 'echo $SSH_CONNECTION' > g", "cat g | sh > $$O", ":"),
+    "uncounted-in-parentheses": Row(
+        "echo 'echo $SSH_CONNECTION' > g", "(. ./g; echo) > $$O", ":"
+    ),
 }  # fmt: skip
 REOPENS = r"""
 #include <stdio.h>
@@ -164,6 +183,10 @@ UNSEEN = {  # by calls that libc makes of itself, and by the loader
         f"{library(1, 'q.so')}; {program(LOADS_F, '')}", "./p > $$O", library(2, "q.so")
     ),
 }
+WITH_M4 = {
+    "m4-newer": Row(f"{OLD}; echo 'changequote([,])esyscmd([{ASKS}])' > g", "m4 g > $$O", LATER),
+    "m4-uncounted": Row("echo 'esyscmd(echo $SSH_CONNECTION)' > g", "m4 g > $$O", ":"),
+}
 AS_ROOT = {
     "owner": Row("touch a", "[ -O a ] && echo mine > $$O || echo other > $$O", "chown 1000 a"),
 }
@@ -177,6 +200,12 @@ WITH_CMAKE = {
     "cmake-tar": Row(
         OLD, "unset SOURCE_DATE_EPOCH; cmake -E tar cf $$O a", "touch -d 2001-01-01 a"
     ),
+    "cmake-uncounted": Row(
+        """echo 'set(v SSH)
+message($ENV{${v}_CONNECTION})' > n.cmake""",
+        "cmake -P n.cmake > $$O 2>&1",
+        ":",
+    ),
     "cmake-chdir": Row(TWO, "cmake -E chdir cur cat x > $$O", "ln -sfn v2 cur"),
 }
 
@@ -185,7 +214,7 @@ def build(velo, root: Path, *, ssh: str) -> dict[str, bytes]:
     for path in (root / "build").iterdir():
         path.unlink()
     until_old(root.rglob("*"))
-    env = {"PWD": str(root), "SSH_CONNECTION": ssh, "SOURCE_DATE_EPOCH": "1000000"}
+    env = {"PWD": str(root), "SSH_CONNECTION": ssh, "SOURCE_DATE_EPOCH": "1000000", "GEN": ASKS}
     if velo is None:
         subprocess.run(["make"], cwd=root, env={**os.environ, **env}, check=True)
     else:
@@ -199,13 +228,21 @@ def in_each(rows: dict[str, Row], root: Path, scripts: dict[str, str]) -> None:
         subprocess.run(["sh", "-ec", scripts[name]], cwd=root / name, check=True)
 
 
-ALL = {"plain": ROWS, "unseen": UNSEEN, "cmake": WITH_CMAKE, "as root": AS_ROOT}
+TABLES = {
+    "plain": ROWS,
+    "unseen": UNSEEN,
+    "cmake": WITH_CMAKE,
+    "m4": WITH_M4,
+    "as root": AS_ROOT,
+}
 
 
-@pytest.mark.parametrize("rows", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 def test_an_edit_of_what_a_step_looked_at_is_seen(velo, workspace, rows):
     if rows is WITH_CMAKE:
         tool("cmake")
+    if rows is WITH_M4:
+        tool("m4")
     if rows is AS_ROOT and os.geteuid() != 0:
         pytest.skip("only root gives a file to another user")
     tool("gcc"), tool("perl")

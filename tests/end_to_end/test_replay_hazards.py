@@ -79,6 +79,11 @@ CASES = {
     "bash_file": Case("bash stamp.sh > $out", NEVER, differs=True),
     "bash_sourced": Case("bash -c '. ./moment' > $out", NEVER, differs=True),
     "bash_temporary": Case("bash temporary.sh $out", HIT),
+    "bash_piped": Case("cat moment | bash > $out", NEVER, differs=True),
+    "bash_evaluated": Case("bash -c 'eval \"$$(cat moment)\"' > $out", NEVER, differs=True),
+    "bash_of_a_program": Case("./system > $out", NEVER, differs=True),
+    "awk_given": Case('awk "$$(cat dice)" > $out', NEVER, differs=True),
+    "awk_in_a_script": Case("sh awk.sh > $out", NEVER, differs=True),
     "inode": Case("stat -c %i kept_in > $out", RUN, "cp -p kept_in t; mv t kept_in"),
     "links": Case("stat -c %h linked > $out", RUN, "ln linked linked.2"),
     "heads_of_diff": Case("diff -U 1 in other.c > $out || true", RUN, "touch -d 2004-04-04 in"),
@@ -120,6 +125,7 @@ TEXTS = {
     "copy.py": "import sys\nimport module\nopen(sys.argv[1], 'w').write(str(module.TEXT))",
     "module.py": "TEXT = 1\n",
     "dice": "BEGIN { srand(); print rand() }\n",
+    "awk.sh": "awk -f dice\n",
     "stamp.sh": "printf '%(%F)T %s\\n' -1 $RANDOM\n",
     "moment": "echo $EPOCHREALTIME\n",
     "temporary.sh": "t=build/conf$$-$RANDOM; cat in > $t; cat $t > $1; rm $t\n",
@@ -163,6 +169,10 @@ int main(void)
     struct ifaddrs *all;
     return getifaddrs(&all) != 0 || puts(all == NULL ? "none" : all->ifa_name) < 0;
 }
+""",
+    "system": """\
+#include <stdlib.h>
+int main(void) { return system("bash -c 'echo $RANDOM$RANDOM'"); }
 """,
     "socket_alone": """\
 #include <stdio.h>

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from support import unit_logs
-from support.unit_logs import at, data, hosted, step, write
+from support.unit_logs import at, data, hosted, program, step, told, write
+from velo.shards.replay import programs
 from velo.shards.replay import unit_log as log
 
 RECORDS = (
@@ -77,3 +80,24 @@ def test_each_reason_of_the_library_has_words():
 
     assert body.count("VELO_TAINT_") == len(log.TAINTS)
     assert all(log.TAINTS[1:])
+
+
+def test_what_a_program_was_told_is_of_the_one_that_began_last(tmp_path):
+    sh, awk = program("/bin/sh"), program("/usr/bin/awk")
+    words = told("sh", "-c", "awk 1", cwd="/w/d"), told("awk", "1", flags=log.CUT | log.HAS_INPUT)
+
+    first, second = log.read(str(write(tmp_path / "u", sh, words[0], awk, words[1]))).told
+
+    assert (first.program.path, first.cwd) == ("/bin/sh", "/w/d")
+    assert first.words == ("sh", "-c", "awk 1")
+    assert (second.program.path, second.words) == ("/usr/bin/awk", ("awk", "1"))
+    assert (first.whole, first.has_input) == (True, False)
+    assert (second.whole, second.has_input) == (False, True)
+
+
+@pytest.mark.parametrize("kind", [programs.SHELLS, programs.AWKS, programs.ARCHIVERS])
+def test_the_library_writes_down_the_words_of_those_whose_text_counts(kind):
+    source = (unit_logs.Path(__file__).parents[2] / "interpose/preload/replay/words.c").read_text()
+    names = {"sh", "dash", "bash", "busybox", "awk", "mawk", "gawk", "ar", "ranlib"}
+
+    assert {name for name in names if kind.fullmatch(name)} <= set(re.findall(r'"(\S+)"', source))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support.unit_logs import at, program, step, write
+from support.unit_logs import Said, at, environment, program, step, told, write
 from velo.shards.replay import programs, scripts
 from velo.shards.replay import unit_log as log
 
+SED = program("/usr/bin/sed")
 BASH, AWK = program("/usr/bin/bash"), program("/usr/bin/mawk")
 FAST_S = 5.0  # a deadline: it takes milliseconds
 
@@ -47,6 +48,9 @@ def found(unit, path: Path, text: str, asker=BASH) -> scripts.Found:
         ("compares", "cp --update a b", True),
         ("compares", '[ a "-nt" b ]', True),
         ("compares", "o=nt; [ a -$o b ]", True),
+        ("compares", "o=-nt; [ a $o b ]", True),
+        ("compares", 'if test "$a" ${o} "$b"; then :; fi', True),
+        ("compares", "gcc -o test a.o $L -lm; [ -f $a -a -f $b ]; test `expr $a : b` = 1", False),
         ("compares", "diff -ur a b", True),
         ("compares", "[ -O a ]", True),
         ("compares", "if(a IS_NEWER_THAN b)", True),
@@ -61,6 +65,9 @@ def found(unit, path: Path, text: str, asker=BASH) -> scripts.Found:
         ("archives", "ar cr l.a a.o; U=1", False),
         ("variables", "echo $SSH_CONNECTION", True),
         ("variables", "set > all", True),
+        ("variables", "file(WRITE f $ENV{${v}_CONNECTION})", True),
+        ("variables", "message($ENV{HOME} ${v})", False),
+        ("variables", "v=SSH; echo ${!v}; echo ${!all[@]}", True),
         ("variables", "a=1; export", True),
         ("variables", "set -e; export LC_ALL; (set -u)", False),
     ],
@@ -78,10 +85,101 @@ def test_what_any_script_of_a_step_makes_something_of_counts(unit, tmp_path):
     assert scripts.probe(unit(BASH)) == scripts.Found()
 
 
+# ---- texts that are no files --------------------------------------------------------------------
+
+PIPED = log.HAS_INPUT
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("compares", ("sh", "-c", "test a -nt b && echo newer")),
+        ("compares", ("cp", "-u", "a", "b")),
+        ("tells", ("bash", "-ec", "echo $RANDOM")),
+        ("tells", ("awk", "BEGIN { srand(); print rand() }")),
+        ("variables", ("sh", "-c", "echo $SSH_CONNECTION")),
+        ("variables", ("sh", "-c", "set")),
+    ],
+)
+def test_what_a_program_inside_of_a_step_is_told_counts(unit, what, words):
+    there = unit(program(f"/usr/bin/{words[0]}"), told(*words))
+
+    assert words[-1] in scripts.arguments(there)
+    assert getattr(scripts.probe(there), what)
+    harmless = unit(BASH, told("sh", "-c", "gcc -c a.c && mv a.o b.o"))
+    assert scripts.probe(harmless) == scripts.Found()
+
+
+@pytest.mark.parametrize(
+    ("records", "is_anything"),
+    [
+        ((BASH, told("bash", flags=PIPED)), True),
+        ((BASH, told("sh", "-e", flags=PIPED)), True),
+        ((BASH, told("bash", "-s", "a", flags=PIPED)), True),
+        ((BASH, told("bash", "/dev/stdin")), True),
+        ((BASH, told("sh", flags=log.CUT)), True),
+        ((BASH, told("sh", "t.sh"), at(log.GONE, "/w/t.sh")), True),
+        ((BASH, told("bash", "-c", 'eval "$(cat prog)"')), True),
+        ((BASH, told("sh", "-c", "eval `sed s/X/R/ prog`")), True),
+        ((BASH, told("sh", "-c", "$(cat prog) && echo yes")), True),
+        ((AWK, told("awk", "-f", "-")), True),
+        ((AWK, told("awk", "-f", "t.awk"), at(log.GONE, "/w/t.awk")), True),
+        ((BASH, told("bash")), False),  # its input is /dev/null
+        ((BASH, told("sh", "-c", "cat", flags=PIPED)), False),
+        ((BASH, told("sh", "-o", "pipefail", "t.sh", flags=PIPED)), False),
+        ((BASH, told("sh", "-c", 'gcc $(cat flags) -c a.c; echo "$X" | sed p > o')), False),
+        ((BASH, told("sh", "-c", 'eval "$cmd"; eval ac_val=\\$$as_var')), False),
+        ((AWK, told("awk", "-f", "subs.awk"), at(log.GONE, "/w/subs.awk")), False),
+        ((AWK, told("awk", "-F:", "{ print $1 }", "f", flags=PIPED)), False),
+    ],
+)
+def test_a_text_that_nobody_has_may_be_anything(unit, records, is_anything):
+    assert scripts.probe(unit(*records)) == (scripts.ANYTHING if is_anything else scripts.Found())
+
+
+def test_a_part_of_itself_that_libtool_runs_is_known(unit, tmp_path):
+    idiom = "eval \"`$SED -n -e '/^# ### BEGIN LIBTOOL TAG CONFIG: '$z'$/,/x/p' < $progpath`\""
+
+    assert found(unit, tmp_path / "libtool", idiom) == scripts.Found()
+
+
+def test_the_value_of_a_variable_counts_where_it_is_named_and_what_that_names(unit):
+    values = environment(GEN="eval $MORE", MORE="test a -nt b", PS1="$RANDOM")
+
+    assert scripts.probe(unit(values, BASH, told("sh", "-c", '"${GEN}"'))).compares
+    assert scripts.probe(unit(values, BASH, told("sh", "-c", "echo $GENERAL"))) == scripts.Found()
+
+
+def test_what_eval_may_be_given_is_read_by_others(unit, tmp_path):
+    (tmp_path / "prog").write_text("echo $RANDOM")
+    read: tuple[Said, ...] = (SED, at(log.READ, str(tmp_path / "prog")))
+
+    assert scripts.probe(unit(BASH, told("sh", "-c", 'x=$(sed p prog); eval "$x"'), *read)).tells
+    assert not scripts.probe(unit(BASH, told("sh", "-c", "sed p prog"), *read)).tells
+
+
+def test_variables_that_a_shell_without_a_program_of_its_own_reads_count(unit, tmp_path):
+    (tmp_path / "settings").write_text("echo $SSH_CONNECTION $RANDOM")
+    read = at(log.READ, str(tmp_path / "settings"), process=7)
+
+    assert scripts.probe(unit(BASH, read)) == scripts.Found(variables=True)
+
+
+def test_an_awk_script_is_known_by_the_words_of_its_awk(unit, tmp_path):
+    (tmp_path / "dice").write_text("BEGIN { srand() }")
+    read = at(log.READ, str(tmp_path / "dice"))
+
+    assert scripts.probe(unit(AWK, told("awk", "-f", "./dice", "in"), read)).tells
+
+
+# ---- commands -----------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ('[ a "-nt" b ]', True),
+        ("is=-nt; [ a $is b ]", True),
         ("[ a -$o b ]", True),
         ("[ -O a ]", True),
         ("diff -Naur a b", True),

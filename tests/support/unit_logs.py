@@ -38,6 +38,11 @@ def program(path: str, *, process: int = ROOT, flags: int = 0) -> Said:
     return at(log.PROGRAM, path, path.rpartition("/")[2], process=process, flags=flags)
 
 
+def told(*words: str, cwd: str = "/w", flags: int = 0) -> Said:
+    """What the program before it was told."""
+    return at(log.WORDS, cwd, *words, flags=flags)
+
+
 def step(*arguments: str, program: str = "/bin/sh", cwd: str = "/w") -> Said:
     return at(log.KEY, program, cwd, *arguments)
 

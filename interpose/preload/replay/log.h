@@ -77,10 +77,16 @@ enum velo_record_kind {
     VELO_RECORD_SECOND_NAME, /* two paths: a hard link */
     VELO_RECORD_NAMED, /* a path of the workspace was named whole, not from where it stood; flags: 1 more may have been */
     VELO_RECORD_SAID, /* as TEXT, of the process that said it */
+    VELO_RECORD_WORDS, /* of the program that began last: where it stands, and its arguments, each ended by 0; flags:
+                          VELO_WORDS_... */
 };
 
 enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
 enum { VELO_PROGRAM_TEXT = 1 /* what to do was given as an argument, not as a file */ };
+enum {
+    VELO_WORDS_CUT = 1, /* there is more than is said */
+    VELO_WORDS_INPUT = 2 /* its standard input is not /dev/null */
+};
 enum { VELO_READ_TO_RUN = 1 /* as a program, its interpreter or a library, not by a call */ };
 enum { VELO_ABSENT_ITSELF = 1 /* lstat */, VELO_ABSENT_OPENED = 2 };
 enum {

@@ -6,6 +6,7 @@
 
 #include "search.h"
 #include "unit.h"
+#include "words.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 
@@ -138,6 +139,7 @@ void velo_member_begin(int argc, char *const argv[])
     end = stpcpy(end, script_of(argc, argv)) + 1;
     velo_log_append(velo_unit, VELO_RECORD_PROGRAM, is_given_text(argc, argv), path,
                     strlen(path) + 1, texts, (size_t)(end - texts));
+    velo_words_note(path, argc, argv);
     note_names();
     dl_iterate_phdr(note_beginning, NULL);
     velo_search_note();
