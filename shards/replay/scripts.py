@@ -110,7 +110,7 @@ def probe(unit: log.UnitLog) -> Found:
     command = _bytes(arguments(unit))
     if _CALLS_OUTPUT.search(command) is not None:
         return ANYTHING
-    texts = [_judge(command), *map(_what, _scripts(unit, told))]
+    texts = [_identify(command), *map(_what, _scripts(unit, told))]
     if any(text.evals for text in texts):
         texts += map(_what, _passed_on(unit))
     texts += _values(unit, texts)
@@ -130,7 +130,7 @@ def _values(unit: log.UnitLog, texts: Iterable[_Text]) -> Iterator[_Text]:
     while found := wanted & variables.keys():
         wanted = set()
         for name in found:
-            text = _judge(variables.pop(name))
+            text = _identify(variables.pop(name))
             wanted |= text.variables
             yield text
 
@@ -231,10 +231,10 @@ def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> _Text:
         text = file.read(READ_MAX)
     if text.startswith(b"\x7fELF"):
         return _NO_TEXT  # a program that the shell found
-    return _judge(text)
+    return _identify(text)
 
 
-def _judge(text: bytes) -> _Text:
+def _identify(text: bytes) -> _Text:
     if _RUNS_OUTPUT.search(text) is not None:
         return _Text(ANYTHING, frozenset(), evals=True)
     found = Found(

@@ -129,6 +129,14 @@ static void note_names(void)
         velo_saw_now(VELO_RECORD_READ, VELO_READ_TO_RUN, AT_FDCWD, interpreter, 0);
 }
 
+static void note_words(const char *path, int argc, char *const argv[])
+{
+    struct velo_words words;
+    if (velo_words_of(path, argc, argv, &words))
+        velo_log_append(velo_unit, VELO_RECORD_WORDS, words.flags, words.cwd, strlen(words.cwd) + 1,
+                        words.text, words.length);
+}
+
 void velo_member_begin(int argc, char *const argv[])
 {
     char path[PATH_MAX], texts[PATH_MAX + NAME_MAX + 2];
@@ -139,7 +147,7 @@ void velo_member_begin(int argc, char *const argv[])
     end = stpcpy(end, script_of(argc, argv)) + 1;
     velo_log_append(velo_unit, VELO_RECORD_PROGRAM, is_given_text(argc, argv), path,
                     strlen(path) + 1, texts, (size_t)(end - texts));
-    velo_words_note(path, argc, argv);
+    note_words(path, argc, argv);
     note_names();
     dl_iterate_phdr(note_beginning, NULL);
     velo_search_note();

@@ -4,8 +4,8 @@
 #include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
+#include "log.h"
 #include "special.h"
-#include "unit.h"
 
 /* More says only that there was more: a script of that size is a file. */
 #define WORDS_MAX (256u << 10)
@@ -38,16 +38,16 @@ static bool has_input(void)
     return raw_fstat(0, &stat) == 0 && !velo_is_null(&stat);
 }
 
-void velo_words_note(const char *path, int argc, char *const argv[])
+bool velo_words_of(const char *path, int argc, char *const argv[], struct velo_words *words)
 {
-    char cwd[PATH_MAX];
     if (argc < 1 || (!counts(velo_base_of(path)) && !counts(program_invocation_short_name)))
-        return;
+        return false;
     const size_t length = length_of(argc, argv);
     const bool whole = length != 0 && length <= WORDS_MAX;
-    if (velo_absolute_text(AT_FDCWD, ".", cwd) < 0)
-        cwd[0] = 0;
-    velo_log_append(velo_unit, VELO_RECORD_WORDS,
-                    (whole ? 0 : VELO_WORDS_CUT) | (has_input() ? VELO_WORDS_INPUT : 0), cwd,
-                    strlen(cwd) + 1, argv[0], whole ? length : 0);
+    if (velo_absolute_text(AT_FDCWD, ".", words->cwd) < 0)
+        words->cwd[0] = 0;
+    words->flags = (whole ? 0 : VELO_WORDS_CUT) | (has_input() ? VELO_WORDS_INPUT : 0);
+    words->text = argv[0];
+    words->length = whole ? length : 0;
+    return true;
 }
