@@ -303,7 +303,8 @@ class Worker:
         if not isinstance(outcome, Exception):
             self._schedule.flushed(activity)
             self.shard.flushing.is_over()
-            self.shard.counters.swept_files += self.shard.region.sweep()
+            with suppress(OSError):  # somebody removed the directory
+                self.shard.counters.swept_files += self.shard.region.sweep()
             return
         self._schedule.flush_failed(time.monotonic())
         if not isinstance(outcome, FlushLockBusy):
