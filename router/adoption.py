@@ -15,6 +15,8 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from velo.shards import plain
+
 from . import cgroup
 from .arena import Arena
 from .config import Settings, default_cache_dir
@@ -72,7 +74,7 @@ def _damage(arena: Arena) -> str | None:
     from velo.interpose.core import layout_hash
 
     try:
-        with open(arena.meta, "rb") as file:
+        with plain.opened(arena.meta) as file:
             magic, _version, ready, layout, size_bytes = HEAD.unpack(file.read(HEAD.size))
             actual_bytes = os.fstat(file.fileno()).st_size
     except struct.error:
@@ -110,8 +112,7 @@ def fixed_settings(settings: Settings) -> dict[str, Any]:
 def recorded_settings(arena: Arena, region: Region) -> dict[str, Any]:
     """The settings the arena was made with: as asked for, not as the file system allowed."""
     try:
-        with open(_record(arena)) as file:
-            recorded = json.load(file)
+        recorded = json.loads(plain.read(_record(arena)))
         return {name: recorded[name] for name in FIXED}
     except (OSError, ValueError, KeyError, TypeError):
         return {

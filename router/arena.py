@@ -31,6 +31,8 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from velo.shards import plain
+
 from .errors import RuntimeRootUnusable, SocketPathTooLong
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -143,8 +145,7 @@ class Arena(NamedTuple):
     def read_pid(self) -> int | None:
         """The pid the last server wrote, which may be long dead."""
         try:
-            with open(self.pid_file) as file:
-                return int(file.read().split()[0])
+            return int(plain.read(self.pid_file).split()[0])
         except (OSError, ValueError, IndexError):
             return None
 

@@ -230,8 +230,10 @@ class Server:
             self.ending.memory_removed()
 
     def _write_pid(self) -> None:
-        with open(self.arena.pid_file, "w") as file:
+        temporary = f"{self.arena.pid_file}.new"
+        with open(temporary, "w") as file:
             file.write(f"{os.getpid()}\n")
+        os.replace(temporary, self.arena.pid_file)  # whatever was there
 
     def _stand_in_doors(self) -> None:
         """Who removed our sockets keeps everybody out: no other server starts, we have the lock.

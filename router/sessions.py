@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from velo.shards import plain
+
 from .arena import Arena
 
 
@@ -102,8 +104,7 @@ def _alive_in(directory: str) -> list[int]:
     for name in _names(directory):
         path = os.path.join(directory, name)
         try:
-            with open(path) as file:
-                since = file.read()
+            since = plain.read_text(path)
         except OSError:
             continue
         now = start_time(int(name))

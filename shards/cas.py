@@ -36,7 +36,7 @@ from pathlib import Path
 
 import lz4.frame
 
-from . import depot
+from . import depot, plain
 from .errors import BlobCorrupt, BlobMissing, StoreFull, StoreUnusable, VeloError
 
 CHUNK_BYTES = 1 << 20
@@ -104,6 +104,7 @@ class Store:
     def _open(self) -> None:
         with self._refusals(0):
             depot.prepare(self.directory)
+            depot.set_files_aside(self.directory)
             self._blobs.mkdir(exist_ok=True, mode=0o700)
             self._staging_parent.mkdir(exist_ok=True, mode=0o700)
             self._staging, self._lock_fd = depot.claim_staging(self._staging_parent)
@@ -166,7 +167,7 @@ class Store:
         """Where the blob is, or None."""
         raw = self._path(digest)
         for path in (raw, raw.with_name(raw.name + COMPRESSED)):
-            if path.exists():
+            if path.is_file():
                 return path
         return None
 
@@ -226,7 +227,7 @@ class Store:
         return self._blobs / name[:2] / name[2:]
 
     def _raw_chunks(self, path: Path) -> Iterator[bytes]:
-        with self._refusals(0), open(path, "rb", buffering=0) as blob:
+        with self._refusals(0), plain.opened(path) as blob:
             if path.suffix != COMPRESSED:
                 while chunk := blob.read(CHUNK_BYTES):
                     yield chunk

@@ -69,6 +69,18 @@ def prepare(directory: Path) -> None:
         raise
 
 
+def set_files_aside(directory: Path) -> None:
+    """What stands where a directory of the store should be, and is none, gets another name.
+
+    Raises:
+        OSError: it cannot be moved; it is as it was.
+    """
+    for name in OURS:
+        path = directory / name
+        if os.path.lexists(path) and not path.is_dir():
+            os.replace(path, directory / f"{name}.unreadable")
+
+
 def is_store(directory: str | Path) -> bool:
     """True when velo made it."""
     return _is_marked(directory)
@@ -99,7 +111,7 @@ def exclusively(directory: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: str | Path, how: int) -> Iterator[None]:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     deadline = time.monotonic() + LOCK_WAIT_S
     try:
         while True:
@@ -119,7 +131,7 @@ def has_blob(directory: str | Path, digest: bytes) -> bool:
     """True when the store has something under the name `digest`."""
     name = digest.hex()
     blob = os.path.join(directory, "sha256", name[:2], name[2:])
-    return os.path.exists(blob) or os.path.exists(f"{blob}.lz4")
+    return os.path.isfile(blob) or os.path.isfile(f"{blob}.lz4")
 
 
 def stranger_in(directory: str | Path) -> str | None:

@@ -91,8 +91,8 @@ class Manifest:
     def _open(self) -> None:
         with self._refusals():
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self.path.is_dir():
-                raise self._set_aside("is a directory")
+            if os.path.lexists(self.path) and not self.path.is_file():
+                raise self._set_aside("is not a file")
             self._database = _open(self.path)
             self._identity = os.stat(self.path)
 

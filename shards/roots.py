@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from . import depot
+from . import depot, plain
 from .errors import StoreUnusable
 
 DIRECTORY = "roots"
@@ -108,7 +108,7 @@ def register_manifest(store: Path, manifest: Path) -> None:
     """
     path = store / DIRECTORY / f"{_hashed(manifest)}{MANIFEST}"
     text = os.fsencode(manifest)
-    if not path.exists() or path.read_bytes() != text:
+    if not path.is_file() or plain.read(path) != text:
         _replace_durably(path, text)
 
 
@@ -135,7 +135,7 @@ def recorded(store: Path) -> set[bytes]:
     for path in _roots_in(store):
         if path.suffix == MANIFEST and NAME.fullmatch(path.stem):
             with suppress(OSError):
-                found |= digests_in(Path(os.fsdecode(path.read_bytes())))
+                found |= digests_in(Path(os.fsdecode(plain.read(path))))
     return found
 
 
@@ -150,7 +150,7 @@ def _roots_in(store: Path) -> list[Path]:
 
 def _digests_in(path: Path) -> set[bytes]:
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = plain.read_text(path).splitlines()
     except FileNotFoundError:
         return set()
     except OSError as error:

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from velo.shards import plain
+
 from . import reports, spool
 from .entries import ENTRY, GONE, MAX_BYTES, NEXT, USED_ENTRY_AT, Entry, Reader
 from .ledger import Ledger
@@ -119,8 +121,7 @@ def _entry_of(index: Reader, answer: Answer) -> Entry | None:
 
 
 def _read(path: str) -> list[Answer]:
-    with open(path) as file:
-        lines = [line.split() for line in file]
+    lines = [line.split() for line in plain.read_text(path).splitlines()]
     return [
         Answer(*map(int, line))
         for line in lines

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from velo.shards import plain
+
 from . import analysis, entries
 from . import unit_log as log
 from .analysis import Analysed, NotCached, Output
@@ -316,7 +318,7 @@ def empty(owner: Owner) -> bytes:
 
 def _is_of_others(path: str, owner: Owner) -> bool:
     try:
-        with open(path, "rb") as file:
+        with plain.opened(path) as file:
             data = file.read(HEAD.size)
     except OSError:
         return False

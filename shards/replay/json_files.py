@@ -12,13 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from velo.shards import plain
+
 
 def read(path: Path) -> dict[str, Any] | None:
     """None: it is missing, damaged, or another user's."""
     try:
-        if path.stat().st_uid != os.geteuid():
-            return None
-        found = json.loads(path.read_text())
+        with plain.opened(path) as file:
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                return None
+            found = json.loads(file.readall())
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

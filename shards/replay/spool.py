@@ -18,6 +18,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from velo.shards import plain
+
 VERSION = b"velo-replay-10"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
@@ -76,8 +78,7 @@ def has_answers_alone(directory: str) -> bool:
 def is_ready(directory: str, settings: str) -> bool:
     """The index was made ready by these settings, on this machine."""
     try:
-        with open(os.path.join(directory, READY)) as file:
-            return file.read() == _readiness(settings)
+        return plain.read_text(os.path.join(directory, READY)) == _readiness(settings)
     except (OSError, ValueError):
         return False
 

@@ -51,7 +51,12 @@ def gone(path):
     path.unlink()
 
 
-@pytest.mark.parametrize("damage", [rubbish, torn, empty, gone])
+def fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [rubbish, torn, empty, gone, fifo])
 @pytest.mark.parametrize("command", [["sync"], ["stop"], ["stop", "--force"], ["unload"]])
 def test_a_damaged_manifest_keeps_no_command_from_its_end(velo, built, tmp_path, damage, command):
     for path in manifests(tmp_path):
@@ -282,6 +287,20 @@ def test_what_a_server_has_beside_its_memory_is_made_again(velo, built, name):
     assert done.stdout == "new\n" and not done.stderr
     velo.stop(cwd=built)
     assert tree(built) == {**WHOLE, "new": "new\n"}
+
+
+def test_fifos_in_place_of_what_replay_keeps_are_waited_for_by_nobody(velo, built, tmp_path):
+    velo.exec("sh", "-c", "echo new > build/new", cwd=built)
+    kept = [path for path in (tmp_path / "cache" / "cas" / "replay").iterdir() if path.is_file()]
+    assert [path for path in kept if path.suffix == ".json"]
+    for path in kept:
+        fifo(path)
+
+    velo.stop(cwd=built)
+    done = velo.exec("cat", "build/new", cwd=built, timeout_s=30)
+
+    assert done.stdout == "new\n"
+    velo.stop(cwd=built)
 
 
 # ---- the end, whatever else goes on --------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""Files that are read where velo keeps its own: regular ones, and at once.
+
+In: a path in the store or the runtime directory. Out: the file, open. Never: a wait. A FIFO that
+somebody made there would keep whoever opens it until somebody else writes; a server has no time.
+[touches disk]
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import FileIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def opened(path: str | Path) -> FileIO:
+    """The file at `path`, to be read, without a buffer.
+
+    Raises:
+        OSError: it cannot be, or is none.
+    """
+    fd = os.open(path, FLAGS)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a file", os.fspath(path))
+    return FileIO(fd)
+
+
+def read(path: str | Path) -> bytes:
+    """All of it.
+
+    Raises:
+        OSError: as `opened`.
+    """
+    with opened(path) as file:
+        return file.readall()
+
+
+def read_text(path: str | Path) -> str:
+    """All of it; bytes that are no text are such as no text of ours has.
+
+    Raises:
+        OSError: as `opened`.
+    """
+    return read(path).decode(errors="replace")
