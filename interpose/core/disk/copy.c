@@ -67,13 +67,16 @@ int velo_copy_bytes(int from, int to)
                                                       : copy_range(from, to, 0, INT64_MAX);
 }
 
-static void copy_owner(int to, const struct stat *from)
+static int copy_owner(int to, const struct stat *from)
 {
     struct stat now;
-    if (velo_os_fstat(to, &now) == 0 &&
-        (now.st_uid != from->st_uid || now.st_gid != from->st_gid) &&
-        velo_os_fchown(to, from->st_uid, from->st_gid) != 0)
+    int rc = velo_os_fstat(to, &now);
+    if (rc != 0 || (now.st_uid == from->st_uid && now.st_gid == from->st_gid))
+        return rc;
+    rc = velo_os_fchown(to, from->st_uid, from->st_gid);
+    if (rc != 0)
         velo_os_fchown(to, (uid_t)-1, from->st_gid); /* not root: the group at least */
+    return rc;
 }
 
 static void copy_mode_and_times(int to, const struct stat *from)
@@ -201,7 +204,9 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     const int to = rc != 0 ? rc : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     rc = to < 0 ? to : 0;
     if (to >= 0) {
-        if (!truncate)
+        if (copy_owner(to, &stat) != 0)
+            rc = -EBUSY; /* whom it belongs to, too, is so on disk only */
+        if (rc == 0 && !truncate)
             rc = velo_copy_bytes(from, to);
         if (rc == 0 && velo_copy_attributes(from, to, &stat) != 0)
             rc = -EBUSY; /* what memory does not know stays where it is known */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include "core/presence/watch.h"
+#include "core/tree/path.h"
 #include "core/tree/tree.h"
 #include "space.h"
 
@@ -49,9 +50,12 @@ enum velo_residency velo_residency_to_write(struct velo_region *region,
         return VELO_DISK_OPAQUE;
     if (velo_is_locked(region, place->at.node) || velo_names_a_lock(place))
         return VELO_DISK_LOCK;
+    const struct velo_node *node = velo_node_at(region, place->at.node);
+    if (velo_may_copy(region, velo_node_at(region, place->at.parent), node) != 0)
+        return VELO_DISK_OTHERS;
     /* What is known by a descriptor of its former memory (VELO_NODE_HAS_OPATH_FD) would get another
        one. */
-    if (VELO_READ(velo_node_at(region, place->at.node)->identity[VELO_ID_ARENA].linked) != 0)
+    if (VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
         return VELO_DISK_OPEN;
     return VELO_IN_MEMORY;
 }

@@ -15,6 +15,7 @@ enum velo_residency {
     VELO_DISK_OPAQUE, /* a program that sees the disk alone is running */
     VELO_DISK_UNSEEN, /* somebody may write whom we do not see, and there is no grant for that */
     VELO_DISK_SPACE, /* memory is full, and nobody made room in time */
+    VELO_DISK_OTHERS, /* it, its group or its directory is somebody else's: no copy would be as it is */
     VELO_DISK_OPEN, /* somebody knows the disk's file: by another name, by O_PATH, by a descriptor */
 };
 

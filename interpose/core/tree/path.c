@@ -230,6 +230,18 @@ int velo_may_remove(struct velo_region *region, const struct velo_node *director
     return uid == 0 || uid == directory->uid || uid == node->uid ? 0 : -EPERM;
 }
 
+int velo_may_copy(struct velo_region *region, const struct velo_node *directory,
+                  const struct velo_node *node)
+{
+    const uint32_t uid = (uint32_t)velo_sys0(SYS_geteuid);
+    if (uid == 0)
+        return 0;
+    if (uid != VELO_READ(node->uid) ||
+        !in_group(VELO_READ(node->gid), (uint32_t)velo_sys0(SYS_getegid)))
+        return -EPERM;
+    return uid == VELO_READ(directory->uid) ? 0 : velo_may(region, directory, 3);
+}
+
 /* fs.protected_hardlinks, see proc(5): most systems set it. */
 static int links_are_protected(void)
 {
