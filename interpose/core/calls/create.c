@@ -84,6 +84,8 @@ int velo_inherit_group(const struct velo_node *parent, int fd, struct stat *stat
     if ((parent->mode & S_ISGID) == 0 || parent->gid == stat->st_gid)
         return 0;
     int rc = velo_os_fchown(fd, (uid_t)-1, parent->gid);
+    if (rc == -EINVAL) /* in our user namespace it has no number */
+        rc = -EPERM;
     if (rc == 0 && (stat->st_mode & 06000) != 0) /* which a change of owner takes away */
         rc = velo_os_fchmod(fd, stat->st_mode & 07777);
     return rc != 0 ? rc : velo_os_fstat(fd, stat);
