@@ -204,12 +204,14 @@ int velo_copy_up(struct velo_region *region, struct velo_place *place,
     const int to = rc != 0 ? rc : velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     rc = to < 0 ? to : 0;
     if (to >= 0) {
-        if (copy_owner(to, &stat) != 0)
-            rc = -EBUSY; /* whom it belongs to, too, is so on disk only */
+        /* What cannot be copied stays where it is known; found out before the bytes are copied, which take away
+         * capabilities. */
+        if (copy_owner(to, &stat) != 0 || velo_copy_all_xattrs(from, to) != 0)
+            rc = -EBUSY;
         if (rc == 0 && !truncate)
             rc = velo_copy_bytes(from, to);
         if (rc == 0 && velo_copy_attributes(from, to, &stat) != 0)
-            rc = -EBUSY; /* what memory does not know stays where it is known */
+            rc = -EBUSY;
         if (rc == 0)
             rc = velo_os_fstat(to, &made);
         if (rc == 0)

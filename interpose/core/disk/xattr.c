@@ -12,13 +12,20 @@
 #include "kernel/os.h"
 #include "core/tree/tree.h"
 
-/* Labels of security modules: a file has them where it is, whether it is given them or not. */
+/* Labels of security modules: a file has them where it is, whether it is given them or not. What else begins with
+ * "security." (capabilities, hashes of IMA) somebody gave it, who may do more than its owner perhaps. */
 static int is_label(const char *name)
+{
+    return strcmp(name, "security.selinux") == 0 || strncmp(name, "security.SMACK64", 16) == 0;
+}
+
+/* The kernel may have given it one of these where it is now, which is no reason to keep it there. */
+static int may_be_lost(const char *name)
 {
     return strncmp(name, "security.", 9) == 0 && strcmp(name + 9, "capability") != 0;
 }
 
-static int copy_each(int from, int to, const char *names, long length, char *value)
+static int copy_each(int from, int to, const char *names, long length, char *value, int all)
 {
     int rc = 0;
     for (long at = 0; at < length; at += (long)velo_length(names + at) + 1) {
@@ -26,13 +33,13 @@ static int copy_each(int from, int to, const char *names, long length, char *val
             velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value), XATTR_SIZE_MAX);
         if (done >= 0)
             done = velo_sys5(SYS_fsetxattr, to, velo_word(names + at), velo_word(value), done, 0);
-        if (done < 0 && !is_label(names + at))
+        if (done < 0 && !(all ? is_label(names + at) : may_be_lost(names + at)))
             rc = (int)done;
     }
     return rc;
 }
 
-int velo_copy_xattrs(int from, int to)
+static int copy_xattrs(int from, int to, int all)
 {
     if (velo_sys3(SYS_flistxattr, from, 0, 0) <= 0) /* none, or a disk that has none */
         return 0;
@@ -40,9 +47,19 @@ int velo_copy_xattrs(int from, int to)
     if (names < 0 && names > -4096)
         return (int)names;
     const long length = velo_sys3(SYS_flistxattr, from, names, XATTR_LIST_MAX);
-    const int rc = copy_each(from, to, (char *)names, length, (char *)names + XATTR_LIST_MAX);
+    const int rc = copy_each(from, to, (char *)names, length, (char *)names + XATTR_LIST_MAX, all);
     velo_os_unmap(names, XATTR_LIST_MAX + XATTR_SIZE_MAX);
     return rc;
+}
+
+int velo_copy_xattrs(int from, int to)
+{
+    return copy_xattrs(from, to, 0);
+}
+
+int velo_copy_all_xattrs(int from, int to)
+{
+    return copy_xattrs(from, to, 1);
 }
 
 int velo_has_xattrs(int fd)
