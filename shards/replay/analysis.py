@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import compress, count
 from typing import NamedTuple
 
-from . import programs, questions, scripts
+from . import programs, questions, refusals, scripts
 from . import unit_log as log
 from .entries import DIRECTORY, FILE, GONE, SYMLINK
 from .programs import STRANGE, Habits
@@ -37,7 +37,7 @@ from .questions import (
     asked_by,
     normal,
 )  # fmt: skip
-from .reports import NotCached
+from .refusals import NotCached
 from .rules import NO_RULES, Rules
 from .unit_log import Hosted, UnitLog
 
@@ -93,7 +93,7 @@ class _Analysis:
         self.second_names: dict[str, str] = {}  # new: old
 
     def run(self) -> Analysed:
-        self._refuse_early()
+        refusals.refuse_early(self.unit)
         hosted = dict(map(_hosted, self._deeds(log.HOSTED_PATH)))
         self.hosted = hosted
         self._learn_programs()
@@ -175,6 +175,10 @@ class _Analysis:
         return STRANGE if life.program is None else self._habits_of(life.program)
 
     def _ask_plainly(self, keys: list[bytes], habits: Habits) -> None:
+        if habits.stands:
+            own = questions.about(habits.stands, set()).intersection(keys)
+            self.plain.update(questions.facts_of(own, habits._replace(strict=False, whole=False)))
+            keys = [key for key in keys if key not in own]
         self.plain.update(questions.facts_of(keys, habits))
         if habits.strict and habits.times:
             for each in map(asked_by, keys):
@@ -195,21 +199,6 @@ class _Analysis:
             if record.kind not in log.QUESTIONS or unit.keys[at] in keys:
                 self._take(record, unit.keys[at])
 
-    def _refuse_early(self) -> None:
-        unit = self.unit
-        if unit.status != 0:
-            raise NotCached("it failed")
-        if unit.taint:
-            raise NotCached(log.TAINTS[unit.taint], unit.taint_process)
-        if unit.alive:
-            raise NotCached("a process of it was still running at its end", unit.alive)
-        if unit.started != unit.enlisted + unit.failed:
-            raise NotCached("a program ran that was not observed")
-        if unit.vouched != unit.enlisted + unit.forked:
-            raise NotCached("a process of it was killed, or ended in a way that was not observed")
-        if not unit.captured and unit.spoke:
-            raise NotCached("it said something where nobody could read it")
-
     def _learn_programs(self) -> None:
         self.asked_random = self.asked_limits = False
         self.found_none: set[int] = set()
@@ -220,7 +209,7 @@ class _Analysis:
         self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.scripts = scripts.probe(self.unit)
-        times = self.scripts.compares or programs.ASKS_FOR_TIMES.search(arguments) is not None
+        self.stands = {each.process: normal(each.cwd) for each in self.unit.told}
         # What else a program reads tells whether it still starts, which counts for some alone.
         starts = any(
             programs.is_runtime(programs.name_of(*record.paths))
@@ -235,6 +224,7 @@ class _Analysis:
                 if self.names.get(record.process, name) != name and not self._is_blind(name):
                     self.names[-len(self.names) - 1] = self.names[record.process]
                 self.names[record.process] = name
+                times = self.scripts.tests if programs.tests(name) else self.scripts.compares
                 strict = times and not programs.is_compiler(name)
                 strict |= programs.keeps_times(name, script, arguments)
                 strict |= programs.is_archiver(name) and self.scripts.archives
@@ -339,6 +329,8 @@ class _Analysis:
         if asked.path in self.touched:
             return
         habits = self._habits_now(record)
+        if asked.path in habits.stands:
+            habits = habits._replace(strict=False, whole=False)
         fact = asked.whole if habits.whole else asked.strict if habits.strict else asked.fact
         if fact is None:
             return
@@ -358,10 +350,18 @@ class _Analysis:
             unasked=programs.replaces(name, first, self.arguments),
             keeps=programs.keeps(name, first, self.arguments),
             strict=process in self.strict,
-            whole=process in self.strict
-            and programs.tells_whole(name, self.arguments, self.scripts.compares),
+            whole=process in self.strict and programs.tells_whole(name, is_same=self.scripts.same),
             times=process in self.strict and self._asks_for_times(process),
+            stands=self._stands(process) if programs.is_shell(name) else frozenset(),
         )
+
+    def _stands(self, process: int) -> frozenset[str]:
+        """Where a shell begins, and where $PWD says so, unless it may compare these, too."""
+        named = self.scripts.names
+        if named is None:
+            return frozenset()
+        paths = {self.stands.get(process, ""), dict(self.unit.variables).get("PWD", "")}
+        return frozenset(path for path in paths if os.path.basename(path) not in named)
 
     def _asks_for_times(self, process: int) -> bool:
         """It fstats files, and is no runtime that does so with whatever it opens."""

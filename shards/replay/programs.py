@@ -29,13 +29,17 @@ PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
 # They tell inodes, links, blocks, and when a file was changed in whatever way.
 TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
 # An operator may be quoted, or come out of a variable: `[ a -$newer b ]`, `[ a $newer b ]`.
-_BEGINS = r"""(?:(?:^|[;&|({!`\n"'])\s{0,9}|\b(?:if|elif|while|until|then|do|else)\s{1,9})"""
+# `test` where a command begins; looked behind, since there are many beginnings.
+_TEST = (
+    r"""(?:\[|test(?:(?<=[;&|({!`\n\t"']test)|(?<=[;&|({!`\s"'] test)|(?<![^\n]test)|"""
+    r"(?<=(?:if|do) test)|(?<=(?:then|else) test)|(?<=(?:while|until) test)))"
+)
 IN_VARIABLE = (
-    r"""(?:\[|\btest)\s[^\];&|]{1,200}\s["']?-["']?\$|"""
-    rf"""(?:\[|{_BEGINS}test)\s{{1,9}}(?:[^\];&|\n]{{0,99}}\s-[ao]\s{{1,9}})?(?:!\s{{1,9}})?"""
+    r"""(?:\[|test)\s[^\];&|\n]{1,200}\s["']?-["']?\$|"""
+    rf"""{_TEST}\s{{1,9}}(?:[^\];&|\n]{{0,99}}\s-[ao]\s{{1,9}})?(?:!\s{{1,9}})?"""
     r"""(?!-\w+\s|!)(?:"[^"\n]{0,99}"|[^\s\]"`(]{1,99})\s{1,9}["']?\$\{?\w+\}?["']?\s{1,9}[^\s\];&|]"""
 )
-IS_SAME_FILE = re.compile(rf"(?<![\w-])-ef(?![\w-])|{IN_VARIABLE}")
+IS_SAME_FILE = rf"-ef(?<![\w-]...)(?![\w-])|{IN_VARIABLE}"
 # TypeScript's compiler, which is a script: it compares times, and writes none.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
@@ -45,13 +49,26 @@ RUNTIMES = re.compile(
 
 SYSTEM = ("/usr/", "/lib", "/etc/")
 
-ASKS_FOR_TIMES = re.compile(
-    r"""(?:^|[\s;&|("'])(?:-u|--update|--newer|-newer\w*|ru|ur|-r|--reference\S*)(?:[\s;&|)"']|$)|"""
-    r"\bdiff\s(?:[^;&|]{0,200}\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"  # in its heads
-    r"(?:\[|\btest)\s(?:[^\];&|]{0,200}\s)?-[OGN]\s|"  # whose it is, whether it was read
-    rf"\s-E\s+(?:tar|copy_if_newer)\b|{IN_VARIABLE}|"  # of cmake
-    r"(?<![\w-])-(?:nt|ot|ef)(?![\w-])"  # wherever it stands: `is=-nt; [ a $is b ]`
+# What a shell asks itself: which file is newer, whose it is, whether it was read.
+TESTS = (
+    rf"{_TEST}\s(?:[^\];&|\n]{{0,200}}\s)?-[OGN]\s|{IN_VARIABLE}|"
+    r"-(?:nt|ot|ef)(?<![\w-]...)(?![\w-])"  # wherever it stands: `is=-nt; [ a $is b ]`
 )
+
+
+def _call(name: str, options: str) -> str:
+    return rf"""{name}(?<![\w.-]{name})\s(?:[^;&|\n]{{0,200}}?\s)?(?:{options})(?=[\s;&|)"'`]|$)"""
+
+
+# And tools, by options that mean another thing to others: `ld -r`, `sort -u`. Those that are not
+# named above, as date, ls, tar and find, are strict whatever their options are.
+TOLD_TIMES = (
+    f"{_call('(?:cp|mv)', r'-[a-zA-Z]*u[a-zA-Z]*|--update[=a-z]*')}|"
+    f"{_call('touch', r'-[a-zA-Z]*r|--reference(?:=[^ ]*)?')}|"
+    r"diff(?<![\w.-]diff)\s(?:[^;&|\n]{0,200}\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"
+    r"-E\s+(?:tar|copy_if_newer)\b"  # of cmake
+)
+ASKS_FOR_TIMES = re.compile(f"{TESTS}|{TOLD_TIMES}")
 # By which option it makes no difference to them that a file was where they make or remove one, and
 # that the directory that they make was. Not `ln -sf`: below a directory it makes another name.
 REPLACING = {"rm": "f", "mv": "f"}
@@ -99,6 +116,7 @@ class Habits(NamedTuple):
     strict: bool  # times of files are inputs
     whole: bool  # and so is all else that stat tells of them
     times: bool  # it fstats what it opens
+    stands: frozenset[str] = frozenset()  # where it stands, and stats for that: no times of these
 
 
 STRANGE = Habits(unasked=False, keeps=False, strict=True, whole=False, times=True)
@@ -143,11 +161,14 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
     return tells or not all(map(is_blind, names))
 
 
-def tells_whole(name: str, arguments: str, scripts_compare: bool) -> bool:
-    """Of what stat says, does it tell more than times? A script that compares may do so by -ef."""
-    if is_shell(name) or name in ("test", "["):
-        return scripts_compare or IS_SAME_FILE.search(arguments) is not None
-    return TELLS_WHOLE.fullmatch(name) is not None
+def tests(name: str) -> bool:
+    """It asks what scripts compare, and makes nothing else of times."""
+    return is_shell(name) or name in ("test", "[")
+
+
+def tells_whole(name: str, *, is_same: bool) -> bool:
+    """Of what stat says, does it tell more than times? `is_same`: a script may use -ef."""
+    return is_same if tests(name) else TELLS_WHOLE.fullmatch(name) is not None
 
 
 def keeps_times(name: str, first: str, arguments: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import ClassVar
 
 from . import unit_log as log
@@ -101,7 +101,7 @@ def facts_of(keys: Iterable[bytes], habits: Habits) -> Iterator[Fact | None]:
     return map(known.__getitem__, keys)
 
 
-def about(paths: set[str], directories: set[str]) -> set[bytes]:
+def about(paths: Collection[str], directories: Collection[str]) -> set[bytes]:
     """Of all keys that were learned: those about one of `paths`, or right below one of
     `directories`."""
     found: set[bytes] = set()

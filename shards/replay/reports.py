@@ -12,14 +12,6 @@ COUNTS = ("replayed", "run", "not_cached")
 REPLAYED, RUN, NOT_CACHED = "replayed", "run", "not cached"
 
 
-class NotCached(Exception):
-    """Why a step cannot be; `process` is the pid that did it, if one did."""
-
-    def __init__(self, reason: str, process: int = 0) -> None:
-        super().__init__(reason)
-        self.process = process
-
-
 class Reason(NamedTuple):
     """Why a step was run, or could not be cached."""
 

@@ -28,11 +28,16 @@ _TELLS = re.compile(
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
     rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b"  # of cmake
 )
+_TESTS = re.compile(programs.TESTS.encode())
+_IS_SAME = re.compile(programs.IS_SAME_FILE.encode())
 _COMPARES = re.compile(
-    rb"""(?<![\w-])-(?:nt|ot|ef)(?![\w-])|\b(?:cp|mv)\s{1,9}-\w{0,9}u|\s--update\b|\s--newer\b|"""
-    rb"\bdiff\s(?:[^;&|\n]{0,200}?\s)?(?:-\w{0,9}[cCuUp]|--unified|--context)|\[\s{1,9}-[OGN]\s|"
-    rb"-E\s{1,9}(?:tar|copy_if_newer)\b|\(\s{0,9}TIMESTAMP\s|\b(?:IS_NEWER_THAN|ARCHIVE_CREATE)\b|"
-    + programs.IN_VARIABLE.encode()
+    programs.TOLD_TIMES.encode()
+    + rb"|\b(?:IS_NEWER_THAN|ARCHIVE_CREATE)\b|\(\s{0,9}TIMESTAMP\s"  # of cmake
+)
+# Of names that stand there: it is known what is compared.
+_PLAIN = re.compile(
+    rb"""(?<![^\s("'])([\w./+-]*[\w+])["']?\s{1,9}["']?-(?:nt|ot|ef)["']?\s{1,9}["']?"""
+    rb"""([\w./+-]*[\w+])(?=["'\s)\];&|]|$)"""
 )
 _ARCHIVES = re.compile(
     rb"(?:^|[;&|(`/\s])(?:ar|ranlib)\s{1,9}(?:-\w{1,9}\s{1,9}){0,4}-?[a-z]{0,9}U[a-z]{0,9}\s", re.M
@@ -65,9 +70,12 @@ class Found(NamedTuple):
     compares: bool = False  # which of two files is newer, or the same; or times of files are said
     archives: bool = False  # times of files go into archives
     variables: bool = False  # those that count for nothing otherwise, or all
+    tests: bool = False  # of what it compares, what shells do
+    same: bool = False  # by what tells whether two names are one file
+    names: frozenset[str] | None = frozenset()  # of what is tested; None: anything may be
 
 
-ANYTHING = Found(*(True for _ in Found()))  # of a text that nobody has
+ANYTHING = Found(*[True] * 6, names=None)  # of a text that nobody has
 
 
 class _Text(NamedTuple):
@@ -114,9 +122,16 @@ def probe(unit: log.UnitLog) -> Found:
     if any(text.evals for text in texts):
         texts += map(_what, _passed_on(unit))
     texts += _values(unit, texts)
-    found = Found(*map(any, zip(Found(), *(text.found for text in texts), strict=True)))
+    found = _union([text.found for text in texts])
     below = any(_what(path).found.variables for path in _read_by_forks(unit))
     return found._replace(variables=found.variables or below)
+
+
+def _union(found: Sequence[Found]) -> Found:
+    names = [each.names for each in found]
+    flags = map(any, zip(*(each[:-1] for each in found), strict=True))
+    known = [each for each in names if each is not None]
+    return Found(*flags, names=frozenset().union(*known) if len(known) == len(names) else None)
 
 
 def _bytes(text: str) -> bytes:
@@ -237,14 +252,27 @@ def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> _Text:
 def _identify(text: bytes) -> _Text:
     if _RUNS_OUTPUT.search(text) is not None:
         return _Text(ANYTHING, frozenset(), evals=True)
+    tests = _TESTS.search(text) is not None
     found = Found(
         any(not _is_temporary(text, found) for found in _TELLS.finditer(text)),
-        _COMPARES.search(text) is not None,
+        tests or _COMPARES.search(text) is not None,
         _ARCHIVES.search(text) is not None,
         _NAMES_VARIABLES.search(text) is not None,
+        tests,
+        tests and _IS_SAME.search(text) is not None,
+        _tested(text) if tests else frozenset(),
     )
     evals = _EVALS.search(text) is not None
     return _Text(found, frozenset(_VARIABLE.findall(text)), evals)
+
+
+def _tested(text: bytes) -> frozenset[str] | None:
+    """The last components of what is compared."""
+    if _TESTS.search(_PLAIN.sub(b"", text)) is not None:
+        return None
+    return frozenset(
+        os.path.basename(name.decode()) for pair in _PLAIN.findall(text) for name in pair
+    )
 
 
 def _is_temporary(text: bytes, found: re.Match[bytes]) -> bool:

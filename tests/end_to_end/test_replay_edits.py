@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -305,3 +306,38 @@ def test_a_generator_may_stand_in_a_directory_that_changes(velo, workspace):
     last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
 
     assert (last["replayed"], last["run"]) == (1, 0)
+
+
+# Each means a time, or an owner, to another program.
+NO_TIMES = {
+    "grep": "grep -r 1 ../in > $out",
+    "sort": "sort -r -u ../in > $out",
+    "uniq": "uniq -u ../in $out",
+    "echo": "echo -u -r > $out",
+    "sed": "sed -r s/1/2/ ../in > $out",
+    "rm": "cp -r ../in $out.x && cat $out.x > $out && rm -r $out.x",
+    "ld": "printf 'int i;' | gcc -x c -c - -o $out.o && ld -r $out.o -o $out && rm -f $out.o",
+    "test": "if [ ../in -nt ../older ]; then echo y; else echo n; fi > $out",
+    "update": "cp -u ../in $out",
+}
+
+
+def test_a_step_whose_options_mean_no_times_may_stand_in_a_directory_that_changes(velo, workspace):
+    tool("gcc")
+    root = workspace(toml=TOML)
+    for name in ("older", "in"):
+        (root / name).write_text("1\n")
+    rules = "rule step\n  command = $cmd\n" + "".join(
+        f"build {name}: step\n  cmd = {command.replace('$out', name)}\n"
+        for name, command in NO_TIMES.items()
+    )
+    for _ in range(3):
+        shutil.rmtree(root / "build", ignore_errors=True)
+        (root / "build").mkdir()
+        (root / "build/build.ninja").write_text(rules)
+        until_old(root.rglob("*"))
+        velo.exec(tool("ninja"), "-C", "build", "-j1", cwd=root, env={"PWD": str(root)})
+    steps = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
+
+    assert [each for each in steps if each["outcome"] != "replayed"] == []
+    assert len(steps) == len(NO_TIMES)

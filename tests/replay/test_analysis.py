@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.unit_logs import Said, at, hosted, program
+from support.unit_logs import Said, at, hosted, program, told
 from velo.shards.replay import analysis
 from velo.shards.replay import unit_log as log
 from velo.shards.replay.analysis import Fact, NotCached
@@ -67,6 +67,36 @@ def test_times_are_inputs_of_a_program_of_the_build_and_not_of_a_compiler(analys
     assert Fact(analysis.TIMES, "/w/a.c") in ours.facts
     assert Fact(analysis.F_STAT, "/w/a.c") in gccs.facts
     assert ours.needs_rest and not gccs.needs_rest
+
+
+@pytest.mark.parametrize(
+    ("text", "shells", "own", "tools"),
+    [
+        ("ld -r a.o -o b; sort -u c", False, False, False),
+        ("cp -u a b", False, False, True),
+        ("[ a -nt b ] && cat c", True, False, True),
+        ("[ $a -nt b ] && cat c", True, True, True),
+        ("[ ../d -nt b ] && cat c", True, True, True),
+    ],
+)
+def test_times_of_where_a_shell_stands_are_an_input_when_it_may_compare_them(
+    analysed, text, shells, own, tools
+):
+    words = ("sh", "-c", text)
+    shell = (
+        program("/bin/sh"),
+        told(*words, cwd="/w/d"),
+        at(log.STAT, "/w/d"),
+        at(log.STAT, "/w/s"),
+    )
+    cat = (program("/bin/cat", process=7), at(log.STAT, "/w/c", process=7))
+
+    found = analysed(*shell, *cat, *MADE, words=words, enlisted=2, started=2, vouched=2)
+
+    times = {fact.path for fact in found.facts if fact.kind == analysis.TIMES}
+    assert times == {
+        p for p, is_one in (("/w/d", own), ("/w/s", shells), ("/w/c", tools)) if is_one
+    }
 
 
 def test_a_program_is_an_input(analysed):

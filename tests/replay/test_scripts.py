@@ -184,6 +184,14 @@ def test_an_awk_script_is_known_by_the_words_of_its_awk(unit, tmp_path):
         ("[ -O a ]", True),
         ("diff -Naur a b", True),
         ("cmake -E tar cf t a", True),
+        ("cp -pu a b", True),
+        ("/bin/mv -f -u a b", True),
+        ("cp a b --update", True),
+        ("touch -r a b", True),
+        ("ld -r a.o -o b; gcc -r a.o; cp -r a b; rm -r b; grep -r x d", False),
+        ("sort -u -r a; uniq -u a; echo -u; sed -r s/a/b/ c; xcp -u", False),
+        ("cp a b && sort -u c; mv a b | uniq -u", False),
+        ("patch < a.diff -p1; date -r a; ls -lt", False),  # the last two are strict anyway
         ('[ -n "$a" ] && test "$a" = "$b"', False),
         ("gcc -O2 -o test a.c", False),
         ("cmake -E copy a b", False),
@@ -204,3 +212,19 @@ def test_a_script_of_one_long_word_is_read_in_a_moment(unit, tmp_path):
     assert not found(unit, tmp_path / "packed", "$$((" * (1 << 20)).tells
 
     assert time.monotonic() - began < FAST_S
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("if [ src/a -nt ../b.c ]; then", {"a", "b.c"}),
+        ('test "a" -ot b || [ c -ef d ]', {"a", "b", "c", "d"}),
+        ("[ a -nt $b ]", None),
+        ("[ . -nt b ]", None),
+        ("[ a -nt b/ ]", None),
+        ("[ -O a ]", None),
+        ("cp -u a b", set()),
+    ],
+)
+def test_what_a_test_compares_is_known_where_its_names_stand_there(unit, text, names):
+    assert scripts.probe(unit(BASH, told("sh", "-c", text))).names == names
