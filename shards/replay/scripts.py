@@ -75,7 +75,7 @@ class Found(NamedTuple):
     names: frozenset[str] | None = frozenset()  # of what is tested; None: anything may be
 
 
-ANYTHING = Found(*[True] * 6, names=None)  # of a text that nobody has
+ANYTHING = Found._make([*[True] * 6, None])  # of a text that nobody has
 
 
 class _Text(NamedTuple):
@@ -131,7 +131,8 @@ def _union(found: Sequence[Found]) -> Found:
     names = [each.names for each in found]
     flags = map(any, zip(*(each[:-1] for each in found), strict=True))
     known = [each for each in names if each is not None]
-    return Found(*flags, names=frozenset().union(*known) if len(known) == len(names) else None)
+    union = frozenset().union(*known) if len(known) == len(names) else None
+    return Found._make([*flags, union])
 
 
 def _bytes(text: str) -> bytes:
