@@ -185,7 +185,7 @@ def test_what_bash_says_is_said_again_without_it(command, workspace, velo):
 
     assert native.count("warning: old") == 5
     assert hosted == [native] * 3
-    assert replayed(velo, root) == targets
+    assert replayed(velo, root) == targets, velo.run("explain", cwd=root).stdout
 
 
 def test_what_a_thread_was_saying_when_its_process_ended_is_said_by_each_build(workspace, velo):
