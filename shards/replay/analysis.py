@@ -42,9 +42,8 @@ from .rules import NO_RULES, Rules
 from .unit_log import Hosted, UnitLog
 
 __all__ = [
-    "DIRECTORY", "FILE", "GONE", "SYMLINK",
-    "CONTENT", "F_ABSENT", "F_LINK", "F_LSTAT", "F_NAMES", "F_NO_LINK", "F_STAT", "LABSENT",
-    "LTIMES", "RESOLVED", "TIMES", "Fact", "NotCached",
+    "CONTENT", "DIRECTORY", "F_ABSENT", "F_LINK", "F_LSTAT", "F_NAMES", "F_NO_LINK", "F_STAT",
+    "FILE", "Fact", "GONE", "LABSENT", "LTIMES", "NotCached", "RESOLVED", "SYMLINK", "TIMES",
 ]  # fmt: skip
 
 TEXT_MAX = 32 << 10
@@ -78,7 +77,8 @@ class _Analysis:
         self.facts: dict[Fact, bool] = {}
         self.made: dict[str, int] = {}  # path: FILE, ...; in the order of the last change
         self.touched: set[str] = set()  # written, made or removed by the unit: no input any more
-        self.strict: set[int] = set()  # processes that look at times
+        self.strict: set[log.Record] = set()  # programs of processes that look at times
+        self.running: dict[int, log.Record] = {}  # as the records are gone through
         self.names: dict[int, str] = {}
         self.current: dict[int, Habits] = {}
         self.invented: list[Fact] = []
@@ -209,6 +209,7 @@ class _Analysis:
         self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.scripts = scripts.probe(self.unit)
+        self.filters = scripts.filters(self.unit)
         self.stands = {each.process: normal(each.cwd) for each in self.unit.told}
         # What else a program reads tells whether it still starts, which counts for some alone.
         starts = any(
@@ -221,18 +222,21 @@ class _Analysis:
                 name = programs.name_of(path, invoked, script)
                 if any((normal(path), why) in self.hosted for why in (log.INPUT, log.OUTPUT)):
                     name = path  # the build's own, whatever it is called
-                if self.names.get(record.process, name) != name and not self._is_blind(name):
-                    self.names[-len(self.names) - 1] = self.names[record.process]
+                before = self.names.get(record.process, name)
+                if before != name and not (self._is_blind(name) and self._is_blind(before)):
+                    self.names[-len(self.names) - 1] = before
                 self.names[record.process] = name
                 times = self.scripts.tests if programs.tests(name) else self.scripts.compares
                 strict = times and not programs.is_compiler(name)
                 strict |= programs.keeps_times(name, script, arguments)
                 strict |= programs.is_archiver(name) and self.scripts.archives
                 if strict or not self._is_blind(name):
-                    self.strict.add(record.process)
+                    self.strict.add(record)
+                self.running[record.process] = record
                 self.starting.pop(record.process, None)
-                if not record.flags & log.GIVEN_TEXT and programs.is_runtime(name):
-                    self.starting[record.process] = programs.Start.of(path, script, cwd)
+                start = scripts.start_of(record, cwd, self.filters)
+                if programs.is_runtime(name) and start is not None:
+                    self.starting[record.process] = start
             elif record.kind == log.READ and record.flags != log.TO_RUN:
                 start = self.starting.get(record.process)
                 if start is not None and not start.goes_on(normal(record.path)):
@@ -282,7 +286,8 @@ class _Analysis:
         elif what == log.CALENDAR and not starts:
             if not (is_compiler and self.has_epoch and "env" not in self.names.values()):
                 raise NotCached("it made a date of the time", record.process)
-            self.strict.add(record.process)  # of the time of a file, perhaps: __TIMESTAMP__
+            # Of the time of a file, perhaps: __TIMESTAMP__.
+            self.strict.add(self.running[record.process])
 
     def _is_in_cache(self, path: str) -> bool:
         return any(path == each or path.startswith(each + "/") for each in self.caches)
@@ -345,13 +350,13 @@ class _Analysis:
     def _habits_of(self, record: log.Record) -> Habits:
         """Of the program that a process runs from here on."""
         name, first = programs.name_of(*record.texts), record.texts[2]
-        process = record.process
+        process, is_strict = record.process, record in self.strict
         return Habits(
             unasked=programs.replaces(name, first, self.arguments),
             keeps=programs.keeps(name, first, self.arguments),
-            strict=process in self.strict,
-            whole=process in self.strict and programs.tells_whole(name, is_same=self.scripts.same),
-            times=process in self.strict and self._asks_for_times(process),
+            strict=is_strict,
+            whole=is_strict and programs.tells_whole(name, is_same=self.scripts.same),
+            times=is_strict and self._asks_for_times(process),
             stands=self._stands(process) if programs.is_shell(name) else frozenset(),
         )
 
@@ -439,8 +444,10 @@ class _Analysis:
         elif kind == log.GONE:
             if path not in self.touched and not nothing_changed:
                 self.removed.add(path)
-            elif path not in self.touched:
-                self._found_none(record, path)
+            elif path not in self.touched and not (
+                (path, log.OUTPUT) in self.hosted and self._habits_now(record).unasked
+            ):  # a hosted file goes as outputs do, and `rm -f` does not tell that none was there
+                self.invented.append(Fact(LABSENT, path))
             if path in self.made and not self._was_there(path):
                 del self.made[path]
             self.touched.add(path)
@@ -458,11 +465,6 @@ class _Analysis:
                 self.own.add(path)
                 self._begun(path)
             self._made(path, DIRECTORY if kind == log.MKDIR else SYMLINK)
-
-    def _found_none(self, record: log.Record, path: str) -> None:
-        """What it wanted to remove. A hosted file goes as its outputs do: `rm -f` does not tell."""
-        if (path, log.OUTPUT) not in self.hosted or not self._habits_now(record).unasked:
-            self.invented.append(Fact(LABSENT, path))
 
     def _outputs(self) -> list[Output]:
         """What is left at the end, in the order in which it came about."""

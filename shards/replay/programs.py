@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # Compilers, assemblers, linkers: they look at no time of a file and ask the clock for nothing but
@@ -45,6 +46,13 @@ TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?
 # They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
 RUNTIMES = re.compile(
     r"python[\d.]*|node|nodejs|perl[\d.]*|ruby[\d.]*|lua[\d.]*|tclsh[\d.]*|php[\d.]*"
+)
+
+# Options of `perl -pe TEXT` that load no code, and what leads to a time in its text.
+FILTERING = re.compile(r"-(?:[0-9aelnpw]*|i[.\w]*|[alnp]*i)")
+ASKS_IN_PERL = re.compile(
+    r"time|\$\^|CORE|-[MAC]\b|\b(?:eval|do|require|use|syscall)\b|"
+    r"[^\w\s][gimosxr]*e[gimosxr]*e[gimosxre]*(?!\w)"  # s/...//ee
 )
 
 SYSTEM = ("/usr/", "/lib", "/etc/")
@@ -218,6 +226,21 @@ def is_runtime(name: str) -> bool:
     return RUNTIMES.fullmatch(name) is not None
 
 
+def is_filter(name: str, words: Sequence[str]) -> bool:
+    """`perl -pe TEXT`, whose text asks for no time. Perl does as it starts, whatever it is told."""
+    options, texts, rest = "", list[str](), iter(words[1:])
+    for word in rest:
+        if word[:1] != "-":
+            break
+        if FILTERING.fullmatch(word) is None:
+            return False
+        options += word
+        if word.endswith("e") and word[1] != "i":
+            texts.append(next(rest, ""))
+    loops = name.startswith("perl") and bool({"n", "p"} & {*options}) and bool(texts)
+    return loops and not any(map(ASKS_IN_PERL.search, texts))
+
+
 def runs_plugins(name: str) -> bool:
     """Code of the project runs inside of it: macros of Rust."""
     return name == "rustc"
@@ -241,17 +264,28 @@ class Start(NamedTuple):
     home: str  # below which it is installed: of `/x/bin/python3`, `/x/`
     script: tuple[str, ...]  # how its paths begin
     names: tuple[str, ...]  # and how its name does, wherever the process stands by then
+    modules: tuple[str, ...] = ()  # of `-m`: directories of packages
 
     @classmethod
-    def of(cls, program: str, script: str, cwd: str) -> Start:
+    def of(cls, program: str, script: str, cwd: str, *, is_module: bool = False) -> Start:
         """Of `program SCRIPT`. A symlink there is followed by some interpreters."""
         home = os.path.dirname(os.path.dirname(program)).rstrip("/") + "/"
+        if is_module:
+            package, _, name = script.rpartition(".")
+            first = (package or name).partition(".")[0]
+            return cls(home, (), (f"{name}.",), (f"/{first}/", f"/{name}/"))
         named = os.path.normpath(os.path.join(cwd, script))
         paths = (named, os.path.realpath(named))
         return cls(home, paths, tuple(map(os.path.basename, paths)))
 
     def goes_on(self, path: str) -> bool:
         """Does reading `path` belong to the start? It is installed, and not the script."""
+        if not self.script and not self.names:
+            return True
         installed = path.startswith(SYSTEM) or (self.home != "/" and path.startswith(self.home))
         is_script = path.startswith(self.script) or os.path.basename(path).startswith(self.names)
+        is_script |= any(each in path for each in self.modules)
         return installed and not is_script
+
+
+FILTER = Start("/", (), ())  # what it reads is no program

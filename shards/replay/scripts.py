@@ -168,6 +168,21 @@ def _is_strange(told: log.Told, gone: set[str]) -> bool:
     return is_piped or is_lost or not told.whole
 
 
+def filters(unit: log.UnitLog) -> set[int]:
+    """Processes that are such filters, whatever they run."""
+    told = [each for each in unit.told if programs.is_runtime(_name(each.program))]
+    others = {t.process for t in told if not programs.is_filter(_name(t.program), t.words)}
+    return {each.process for each in told} - others
+
+
+def start_of(program: log.Record, cwd: str, filtering: set[int]) -> programs.Start | None:
+    """Of an interpreter, unless it is given a text."""
+    path, _, script = program.texts
+    if program.flags & log.GIVEN_TEXT:
+        return programs.FILTER if program.process in filtering else None
+    return programs.Start.of(path, script, cwd, is_module=program.flags & log.MODULE != 0)
+
+
 def _is_descriptor(path: str) -> bool:
     return log.is_device(path) or path.startswith("/proc/")
 

@@ -34,7 +34,7 @@ TRUNCATED, NEW, MAYBE_NEW, APPENDS = 1, 2, 4, 8
 ITSELF, OPENED = 1, 2  # of ABSENT
 BY_PLUGIN = 128  # of ASKED: code that was loaded after the program's start
 TO_RUN = 1  # of READ: by the kernel
-GIVEN_TEXT = 1  # of PROGRAM: `python -c`
+GIVEN_TEXT, MODULE = 1, 2  # of PROGRAM: `python -c`, `python -m`
 CUT, HAS_INPUT = 1, 2  # of WORDS
 STREAM_NULL, STREAM_PIPE, STREAM_FILE, STREAM_OTHER = range(4)
 
@@ -96,7 +96,7 @@ class Record(NamedTuple):
 
     @property
     def texts(self) -> tuple[str, str, str]:
-        """Of a PROGRAM: its path, the name that it was called by, and its first argument."""
+        """Of a PROGRAM: path, the name that it was called by, its script or first argument."""
         path, name, *rest = self.payload.split(b"\0")
         script = rest[0] if rest else b""
         return decode(path), decode(name), decode(script)

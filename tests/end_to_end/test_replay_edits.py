@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -322,22 +323,76 @@ NO_TIMES = {
 }
 
 
-def test_a_step_whose_options_mean_no_times_may_stand_in_a_directory_that_changes(velo, workspace):
-    tool("gcc")
-    root = workspace(toml=TOML)
-    for name in ("older", "in"):
-        (root / name).write_text("1\n")
+def built_thrice(velo, root: Path, steps: dict[str, str]) -> list[dict[str, str]]:
+    """What became of each by then; they stand in the directory that they write to."""
     rules = "rule step\n  command = $cmd\n" + "".join(
         f"build {name}: step\n  cmd = {command.replace('$out', name)}\n"
-        for name, command in NO_TIMES.items()
+        for name, command in steps.items()
     )
+    # Not what a tool for versions of Python has put there, which is a script.
+    path = f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"
+    env = {"PWD": str(root), "PATH": path}
     for _ in range(3):
         shutil.rmtree(root / "build", ignore_errors=True)
         (root / "build").mkdir()
         (root / "build/build.ninja").write_text(rules)
         until_old(root.rglob("*"))
-        velo.exec(tool("ninja"), "-C", "build", "-j1", cwd=root, env={"PWD": str(root)})
-    steps = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
+        velo.exec(tool("ninja"), "-C", "build", "-j1", cwd=root, env=env)
+    became = json.loads(velo.run("explain", "--json", cwd=root).stdout)["steps"]
+    assert len(became) == len(steps)
+    return became
 
-    assert [each for each in steps if each["outcome"] != "replayed"] == []
-    assert len(steps) == len(NO_TIMES)
+
+def test_a_step_whose_options_mean_no_times_may_stand_in_a_directory_that_changes(velo, workspace):
+    tool("gcc")
+    root = workspace(toml=TOML)
+    for name in ("older", "in"):
+        (root / name).write_text("1\n")
+
+    became = built_thrice(velo, root, NO_TIMES)
+
+    assert [each for each in became if each["outcome"] != "replayed"] == []
+
+
+# Options behind the script are the script's; those before it are the interpreter's.
+SCRIPTS = {
+    "config": "python3 -B ../src/gen.py -c ../in $out",
+    "root": "python3 -B ../src/gen.py -r ../in $out",
+    "valued": "python3 -W ignore -X utf8 ../src/gen.py -e ../in $out",
+    "wrapper": "python3 ../src/wrap.py -c ../src/a.c -o $out",
+    "module": "cd ../src && python3 -B -m gen -c ../in ../build/$out",
+    "perl": "perl -I .. ../src/gen.pl -e ../in $out",
+    "filter": "perl -pe 's/1/2/' ../in > $out",
+    "lines": "perl -ne 'print if /1/' ../in > $out",
+}
+ASKING = {
+    "text": "python3 -c 'import time; print(time.time())' > $out",
+    "unbuffered": "python3 -u ../src/now.py -c > $out",
+    "now_module": "cd ../src && python3 -B -m now > ../build/$out",
+    "perl_text": "perl -e 'print time' > $out",
+    "perl_lines": "perl -pe 's/1/time/e' ../in > $out",
+}
+
+
+def test_what_an_interpreter_runs_is_told_before_what_that_is_told(velo, workspace):
+    tool("perl"), tool("gcc")
+    root = workspace(toml=TOML)
+    copy = "import sys\nopen(sys.argv[3], 'w').write(open(sys.argv[2]).read())\n"
+    texts = {
+        "in": "1\n",
+        "src/a.c": "int a;\n",
+        "src/gen.py": copy,
+        "src/now.py": "import time\nprint(time.time())\n",
+        "src/wrap.py": "import os, sys\nos.execvp('gcc', ['gcc', *sys.argv[1:]])\n",
+        "src/gen.pl": 'open(I, $ARGV[1]); open(O, ">", $ARGV[2]); print O <I>;\n',
+    }
+    (root / "src").mkdir()
+    for name, text in texts.items():
+        (root / name).write_text(text)
+
+    became = built_thrice(velo, root, SCRIPTS | ASKING)
+
+    of = {each["step"]: (each["outcome"], each["reason"]) for each in became}
+    named = {name: of[step.replace("$out", name)] for name, step in (SCRIPTS | ASKING).items()}
+    assert {name for name, (outcome, _) in named.items() if outcome == "replayed"} == set(SCRIPTS)
+    assert {outcome for name, (outcome, _) in named.items() if name in ASKING} == {"not cached"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.unit_logs import Said, at, environment, hosted, program
+from support.unit_logs import Said, at, environment, hosted, program, told
 from velo.shards.replay import analysis, programs
 from velo.shards.replay import unit_log as log
 from velo.shards.replay.analysis import Fact
@@ -56,6 +56,62 @@ def test_what_is_given_as_text_has_no_start(refusal):
     given = program("/opt/python/bin/python3.12", flags=log.GIVEN_TEXT)
 
     assert refusal(given, asks(log.CLOCK), *MADE) == "it asked what time it is"
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("gen", "/w/gen.py"),
+        ("gen", "/usr/lib/python3/gen.py"),
+        ("gen", "/opt/python/lib/__pycache__/gen.cpython-312.pyc"),
+        ("tool.main", "/opt/python/lib/tool/__init__.py"),
+        ("tool", "/opt/python/lib/tool/__main__.py"),
+    ],
+)
+def test_a_module_that_is_run_ends_the_start_as_a_script_does(analysed, refusal, name, read):
+    run = at(log.PROGRAM, "/opt/python/bin/python3.12", "python3", name, flags=log.MODULE)
+    library = at(log.READ, "/opt/python/lib/runpy.py")
+
+    assert analysed(run, library, asks(log.CLOCK), at(log.READ, read), *MADE)
+    assert "what time" in refusal(run, library, at(log.READ, read), asks(log.CLOCK), *MADE)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_filter"),
+    [
+        (("-pe", "s/a/b/g", "in"), True),
+        (("-ne", 'print if /x/; print "$1\\n"'), True),
+        (("-0777", "-i.bak", "-lpe", "tr/a/b/", "-e", "s/tree/free/"), True),
+        (("-pe", "print time"), False),
+        (("-pe", "s/a/b/", "-e", "print scalar localtime"), False),
+        (("-ne", "print $^T"), False),
+        (("-ne", "print -M $_"), False),
+        (("-pe", "s/a/$x/ee"), False),
+        (("-pe", "eval"), False),
+        (("-MTime", "-pe", "s/a/b/"), False),
+        (("-Ilib", "-pe", "s/a/b/"), False),
+        (("-e", "print 1"), False),
+    ],
+)
+def test_a_filter_of_perl_may_ask_the_clock_as_it_starts(analysed, refusal, words, is_filter):
+    perl = program("/usr/bin/perl", flags=log.GIVEN_TEXT)
+    records = (perl, told("perl", *words), at(log.READ, "/w/in"), asks(log.CLOCK), *MADE)
+
+    if is_filter:
+        assert analysed(*records)
+    else:
+        assert "what time" in refusal(*records)
+
+
+def test_a_program_that_another_becomes_is_judged_alone_and_neither_is_forgotten(analysed):
+    before, after = at(log.STAT, "/w/a"), at(log.STAT, "/w/b")
+
+    found = analysed(python("wrap.py"), before, GCC, after, *MADE)
+
+    assert Fact(analysis.TIMES, "/w/a") in found.facts
+    assert Fact(analysis.F_STAT, "/w/b") in found.facts
+    assert found.needs_rest  # what the first knew may be in the second's arguments
+    assert not analysed(program("/usr/bin/env"), GCC, *MADE, words=("env", "gcc")).needs_rest
 
 
 def test_a_compiler_that_makes_a_date_is_refused_unless_the_date_is_given(analysed, refusal):

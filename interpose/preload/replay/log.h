@@ -50,7 +50,7 @@ enum velo_record_kind {
         1, /* of the spawner: program, working directory and arguments, each ended by 0 */
     VELO_RECORD_ENVIRONMENT, /* the variables that count, each ended by 0 */
     VELO_RECORD_WHY, /* why an entry did not answer: number of the fact */
-    VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, each ended by 0; flags:
+    VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, or its script, each ended by 0; flags:
                             VELO_PROGRAM_... */
     VELO_RECORD_OBJECT, /* a shared object that it has mapped */
     VELO_RECORD_FORKED, /* a process without a new program */
@@ -82,7 +82,10 @@ enum velo_record_kind {
 };
 
 enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
-enum { VELO_PROGRAM_TEXT = 1 /* what to do was given as an argument, not as a file */ };
+enum {
+    VELO_PROGRAM_TEXT = 1, /* what to do was given as an argument, not as a file */
+    VELO_PROGRAM_MODULE = 2 /* or by a name that is looked for: python -m */
+};
 enum {
     VELO_WORDS_CUT = 1, /* there is more than is said */
     VELO_WORDS_INPUT = 2 /* its standard input is not /dev/null */

@@ -4,6 +4,7 @@
 #include <link.h>
 #include <sys/auxv.h>
 
+#include "interpreter.h"
 #include "search.h"
 #include "unit.h"
 #include "words.h"
@@ -79,25 +80,6 @@ static int note_beginning(struct dl_phdr_info *info, size_t size, void *context)
     return note_object(info, size, context);
 }
 
-/* `python -c TEXT`: nothing that is read later is its script. An option of a script may be taken for one: that costs an
- * answer at most. */
-static unsigned is_given_text(int argc, char *const argv[])
-{
-    for (int i = 1; i < argc; i++) {
-        const size_t length = strlen(argv[i]);
-        if (argv[i][0] == '-' && argv[i][1] != '-' && strchr("cempr", argv[i][length - 1]) != NULL)
-            return VELO_PROGRAM_TEXT;
-    }
-    return argc < 2 ? VELO_PROGRAM_TEXT : 0;
-}
-
-/* Its first argument, if that may be a script. */
-static const char *script_of(int argc, char *const argv[])
-{
-    const bool may_be = argc > 1 && argv[1][0] != '-' && strlen(argv[1]) < PATH_MAX;
-    return may_be ? argv[1] : "";
-}
-
 /* The first word behind "#!", ended by 0; "" of what is no script. */
 static void interpreter_of(const char *path, char out[PATH_MAX])
 {
@@ -144,9 +126,11 @@ void velo_member_begin(int argc, char *const argv[])
     path[length < 0 ? 0 : length] = 0;
     char *end = stpncpy(texts, program_invocation_short_name, NAME_MAX);
     *end++ = 0;
-    end = stpcpy(end, script_of(argc, argv)) + 1;
-    velo_log_append(velo_unit, VELO_RECORD_PROGRAM, is_given_text(argc, argv), path,
-                    strlen(path) + 1, texts, (size_t)(end - texts));
+    const char *script;
+    const unsigned told = velo_interpreter_told(path, argc, argv, &script);
+    end = stpcpy(end, script) + 1;
+    velo_log_append(velo_unit, VELO_RECORD_PROGRAM, told, path, strlen(path) + 1, texts,
+                    (size_t)(end - texts));
     note_words(path, argc, argv);
     note_names();
     dl_iterate_phdr(note_beginning, NULL);
