@@ -208,11 +208,12 @@ static int is_himself(void)
     return real == effective && saved == effective;
 }
 
-/* Its owner, who closed it to himself, knows what is in it: nobody else can have made names there but root. */
+/* Its owner, who closed it to himself, knows what is in it: nobody else can have made names there but root. Nor
+ * does one who may not list it just now tell more than what was found before. */
 static int knows_better(const struct velo_node *node)
 {
-    const int knows = velo_is_name(VELO_READ_ID(node->first_entry));
-    return knows && (!is_himself() || VELO_READ(node->uid) == (uint32_t)velo_sys0(SYS_geteuid));
+    const int is_own = VELO_READ(node->uid) == (uint32_t)velo_sys0(SYS_geteuid);
+    return is_own || (!is_himself() && velo_is_name(VELO_READ_ID(node->first_entry)));
 }
 
 void velo_close_directory(struct velo_region *region, velo_node_id directory)
