@@ -3,7 +3,6 @@
     <root>/                 $VELO_RUNTIME_DIR or /dev/shm/velo-<uid>, 0711, ours
       <id>.lock             held by the server for as long as it lives
       <id>.start            held by whoever is starting a server
-      <id>.lost             what the next command says: files that were removed from memory
       <id>/                 the arena, 0700: first 16 hex digits of sha256(workspace)
         memory              link to the directory below
         router.sock shards.<pid>.sock router.pid server.log sessions/
@@ -158,22 +157,6 @@ class Arena(NamedTuple):
         os.symlink(self.router_socket, os.path.join(self.memory, "router"))
         return self.memory
 
-    def make_again(self, memory: str) -> bool:
-        """Where somebody removed the directory, make it; True then. The server lock must be held.
-
-        Args:
-            memory: the directory that the core has.
-
-        Raises:
-            OSError: it cannot be made.
-        """
-        try:
-            os.mkdir(self.directory, 0o700)
-        except FileExistsError:
-            return False
-        os.symlink(memory, self._memory_link)
-        return True
-
     def remove(self) -> None:
         """Remove the arena. The server lock must be held."""
         import shutil  # 3 ms that only the last one here pays
@@ -224,18 +207,6 @@ class Lock:
         self._fd = -1
         with suppress(OSError):
             os.rmdir(os.path.dirname(self.path))
-
-    def retake(self) -> bool:
-        """Hold it again after somebody removed its file; False: another has a new one by now."""
-        again = Lock(self.path)
-        try:
-            if self._fd < 0 or not again.take(timeout_s=0):
-                return False
-        except RuntimeRootUnusable:
-            return False
-        os.close(self._fd)
-        self._fd = again._fd
-        return True
 
     def sweep(self) -> None:
         """Remove what a killed holder left; does nothing when somebody holds it, or nobody did."""

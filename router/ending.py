@@ -2,7 +2,7 @@
 
     SERVING --stop, a signal, idle--> FLUSHING --flushed--> REMOVED  all is on disk, nobody inside
        ^                                 |  |-------------> LEFT     it is not, or somebody is
-       +-------- velo stop refused ------+  +-- a second signal, another server has it --> LEFT
+       +-------- velo stop refused ------+  +-- a second signal, the arena vanished --> LEFT
 
 *Cleanly*: nobody is inside, everything is in the store and on disk, and whoever ran the server may
 remove the arena. *Leaving it*: somebody is inside, or the disk refused, or the user was in a hurry;
@@ -24,7 +24,7 @@ from velo.interpose.core import Region
 from velo.shards.errors import BytesLost, VeloError, named
 from velo.shards.wire import Request, encode_error, encode_ok
 
-from . import kept, losses, sessions
+from . import kept, sessions
 from .arena import Arena
 from .errors import ArenaVanished, FlushNotEnded, InUse, Leaving, NotStopped
 
@@ -65,7 +65,6 @@ class Ending:
         self._stop: tuple[Any, Request] | None = None  # who asked for the end, to be answered
         self._force = False  # they said --force
         self._told: list[bytes] = []  # what they should hear all the same
-        self._gone = False  # somebody removed the memory: there is nothing to leave
         self._lost: list[str] = []  # sentences: what somebody removed from memory, by path
 
     @property
@@ -107,24 +106,10 @@ class Ending:
         else:
             sessions.opened(self._arena)
 
-    def memory_removed(self) -> None:
-        """Somebody removed the memory: what the store has is put on disk, the rest is named."""
-        self._gone = True
-        if self.state is State.SERVING:
-            from velo.shards import missing
-
-            missing.make_room(self._region)  # for what comes back from the store
-            self._inside()
-            self._begin("its memory was removed")
-
-    def vanished(self, *, with_memory: bool) -> None:
-        """Somebody removed the lock, and another server has the workspace: the tree is its."""
-        if with_memory:
-            paths = kept.examine(self._region, self._store).paths
-            self._lost += [str(BytesLost(paths=paths))] if paths else []
+    def vanished(self) -> None:
+        """Somebody removed the arena: there is nothing to flush."""
         self.left = ArenaVanished(path=self._arena.directory)
         self.state = State.LEFT
-        self._answer()
 
     # ---- how it goes on -----------------------------------------------------------------------
 
@@ -169,9 +154,6 @@ class Ending:
             self._lost.append(refusal)
             refusal = None if durable else "the disk refused"
         found = kept.examine(self._region, self._store)
-        if self._gone:
-            self._lost += [str(BytesLost(paths=found.paths))] if found.paths else []
-            return None
         if found.files and not (self._force and found.only_lost):
             return found.sentence() if refusal is None else f"{found.sentence()}: {refusal}"
         if found.lost:
@@ -214,8 +196,6 @@ class Ending:
         if self._stop is not None:
             client, request = self._stop
             self._reply(client, self._frames_of_the_end(request.id))
-        elif self._lost:
-            losses.leave(self._arena, self._lost)
 
     def _frames_of_the_end(self, id: bytes) -> list[bytes]:
         """What was lost comes before all else: the tree is not what the build made of it."""

@@ -25,7 +25,7 @@ from velo.shards import deaf
 from velo.shards.errors import VeloError
 from velo.shards.wire import SHARD_AND_NUMBER
 
-from . import child, client, config, hosting, inherited, limits, losses, replaying, topics
+from . import child, client, config, hosting, inherited, limits, replaying, topics
 from .arena import Arena
 from .config import Settings
 from .errors import (
@@ -47,7 +47,6 @@ STAND_IN = ("env", "--")
 BARRIER_MS = 610_000  # a little more than the router gives its shards
 BARRIER_TRIES = 12  # two hours of a disk that is slow but moves
 FLUSH_MS = 600_000
-GONE_S = 20.0  # a server whose memory was removed notices at its next tick, and puts what it can
 ETIMEDOUT = 110
 
 
@@ -76,7 +75,6 @@ def execute_here(
         run = _Run(settings, quiet=quiet)
         try:
             with limits.lifted():
-                run.tell_lost()
                 run.enter()
         except (VeloError, OSError) as error:
             if require or _must_be_heard(error, settings):
@@ -124,7 +122,6 @@ class _Run:
         self._session: Session
         self._region: Region
         self._replay: Replay | None = None
-        self._home: int  # pid of the server whose memory we are in
 
     def execute(self, command: Sequence[str], *, wait: bool) -> int:
         try:
@@ -150,7 +147,6 @@ class _Run:
                 self._finish_replay(self._replay, asked)
             with limits.lifted():
                 flushed = _unless_interrupted(self._flush) if wait else self._tether()
-            flushed = not self._tell_removed() and flushed
             if not self._quiet:
                 self._say_if_nothing_was_hosted()
         finally:
@@ -203,27 +199,10 @@ class _Run:
                     path=served.arena.directory, reason=error.strerror or str(error)
                 ) from None
             self._served, self._session, self._region = served, session, region
-            self._home = served.pid
             if os.environ.get(topics.TRACE):
                 region.trace(topics.topics_of(os.environ[topics.TRACE]))
             return
         raise Leaving
-
-    def tell_lost(self) -> bool:
-        """Say what a server left to say that ended because somebody removed its memory."""
-        sentences = losses.take(Arena.of(self._settings.workspace))
-        for sentence in sentences:
-            say(sentence)
-        return bool(sentences)
-
-    def _tell_removed(self) -> bool:
-        """Was memory removed while we ran? Its server ends, and leaves what there is to say."""
-        if os.path.exists(os.path.join(self._region.directory, "meta")):
-            return False
-        deadline = time.monotonic() + GONE_S
-        while start_time(self._home) is not None and time.monotonic() < deadline:
-            time.sleep(client.POLL_S)
-        return self.tell_lost()
 
     def _say_if_nothing_was_hosted(self) -> None:
         with suppress(OSError):

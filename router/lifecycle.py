@@ -65,7 +65,7 @@ def serve(
             settings._replace(shards=found.region.shards),
             arena,
             found.region,
-            still_ours=lambda: lock.is_ours() or lock.retake(),
+            still_ours=lock.is_ours,
             daemon=daemon,
             say=say,
         )

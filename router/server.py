@@ -100,10 +100,8 @@ class Server:
         self._made = adoption.recorded_settings(arena, region)
         self._announced = False
         self._workspace = _identity(region.workspace)
-        self._meta = os.path.join(region.directory, "meta")
-        self._memory = _identity(self._meta)
         self._used_at = time.monotonic()
-        self._files_at = 0.0  # when to look again whether somebody removed our files
+        self._doors_at = 0.0  # when to look again whether our sockets have their names
         self._by_itself: dict[str, Callable[[Connection, Request], None]] = {
             "HELLO": self._on_hello,
             "STOP": lambda client, request: self.ending.stop(client, request),
@@ -132,7 +130,8 @@ class Server:
             with _signals_to(wakeup_write):
                 self._open_doors()
                 sessions.opened(self.arena)
-                self._write_pid()
+                with open(self.arena.pid_file, "w") as file:
+                    file.write(f"{os.getpid()}\n")
                 ready()
                 self.supervisor.start()
                 self._loop(wakeup_read)
@@ -204,36 +203,17 @@ class Server:
             self._announced = True
             missing = sorted(set(range(self.region.shards)) - self._names.keys())
             self.say(f"shards {missing} did not report within {SHARDS_READY_S:.0f} s")
-        if now >= self._files_at:
-            self._files_at = now + TICK_S
-            self._probe_files()
+        if not self._still_ours():
+            self.ending.vanished()
+            return
+        if now >= self._doors_at:
+            self._doors_at = now + TICK_S
+            self._stand_in_doors()
         if self.ending.state is State.SERVING and self._workspace_is_gone():
             if not self._anybody_inside():
                 self.ending.idle("its workspace was moved or removed")
         elif self.daemon and self.ending.state is State.SERVING:
             self._maybe_idle(now)
-
-    def _probe_files(self) -> None:
-        """A cleaner of temporary files, or a logout, takes what nobody has open by its name."""
-        gone = _identity(self._meta) not in (self._memory, UNKNOWN)
-        if not self._still_ours():
-            self.ending.vanished(with_memory=gone)
-            return
-        with contextlib.suppress(OSError):
-            if self.arena.make_again(self.region.directory):
-                self._write_pid()
-                self.say(f"{self.arena.directory} was removed; it is there again")
-            if self.ending.state is State.SERVING:
-                sessions.opened(self.arena)
-        self._stand_in_doors()
-        if gone:
-            self.ending.memory_removed()
-
-    def _write_pid(self) -> None:
-        temporary = f"{self.arena.pid_file}.new"
-        with open(temporary, "w") as file:
-            file.write(f"{os.getpid()}\n")
-        os.replace(temporary, self.arena.pid_file)  # whatever was there
 
     def _stand_in_doors(self) -> None:
         """Who removed our sockets keeps everybody out: no other server starts, we have the lock.
@@ -288,7 +268,6 @@ class Server:
             self._send(self.dispatcher.ask(client, request, time.monotonic()))
 
     def _on_hello(self, client: Connection, request: Request) -> None:
-        self._probe_files()  # who comes now must not find an arena without its memory
         if self.ending.state is not State.SERVING:
             raise Leaving
         self._reply(client, encode_ok(request.id, json.dumps(self.hello()).encode()))

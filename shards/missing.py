@@ -34,18 +34,12 @@ class Found:
 
 
 def decide(
-    region: Region,
-    holds: Callable[[bytes], bool],
-    infos: Iterable[NodeInfo] | None = None,
-    *,
-    drop: bool = True,
+    region: Region, holds: Callable[[bytes], bool], infos: Iterable[NodeInfo] | None = None
 ) -> Found:
     """Decide about those of `infos` (None: all files) whose memory was removed.
 
     Args:
         holds: whether the store has the whole blob of that digest.
-        drop: let the names of what is lost go. Else it stays as it is, for who is asked to tell: a
-            shard that dies takes along what it has not told.
     """
     found = Found()
     for info in region.scan() if infos is None else infos:
@@ -56,12 +50,12 @@ def decide(
             continue
         found.any = True
         if where is Missing.LOST:
-            _in_memory_only(region, holds, info, found, drop)
+            _in_memory_only(region, holds, info, found)
     return found
 
 
 def _in_memory_only(
-    region: Region, holds: Callable[[bytes], bool], info: NodeInfo, found: Found, drop: bool
+    region: Region, holds: Callable[[bytes], bool], info: NodeInfo, found: Found
 ) -> None:
     stored = bool(info.digest) and not info.dirty_store and holds(info.digest or b"")
     if stored and region.missing(info.node, in_store=True) is Missing.STORED:
@@ -70,7 +64,7 @@ def _in_memory_only(
         return
     path = named_path(region, info)
     with suppress(OSError):  # the disk cannot be asked; the next flush tries
-        if drop and region.drop_missing(info.node):  # not another shard, which names it
+        if region.drop_missing(info.node):  # not another shard, which names it
             found.lost.append(path)
 
 

@@ -170,7 +170,7 @@ def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[
 def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) -> None:
     """Bring dirty files out: to the tree, and where the tree refuses, into the store."""
     newest_ns = max(info.mtime_ns for info in group)
-    decide_missing(shard, group, drop=False)
+    decide_missing(shard, group)
     try:
         shard.counters.writeback_files += flush.flush_older(shard.region, newest_ns, stop=stop)
         shard.evicting.is_over()
@@ -289,12 +289,12 @@ def writeback(shard: Shard, node: int) -> None:
         raise _tree_refused(shard, error, node) from error
 
 
-def decide_missing(shard: Shard, infos: list[NodeInfo] | None = None, *, drop: bool = True) -> bool:
+def decide_missing(shard: Shard, infos: list[NodeInfo] | None = None) -> bool:
     """Decide about those of `infos` whose memory somebody removed; None: of all. True: some were.
 
-    With `drop`, what is lost goes and is noted, for the next who asks for everything.
+    What is lost is noted, for the next who asks for everything.
     """
-    found = missing.decide(shard.region, shard.store.holds, infos, drop=drop)
+    found = missing.decide(shard.region, shard.store.holds, infos)
     shard.lost += found.lost
     for node in found.cold:
         with suppress(VeloError):  # else it stays in the store, and the next flush tries it
@@ -345,9 +345,7 @@ def barrier(shard: Shard) -> None:
     missing.tell(shard.lost)
 
 
-def _flush_everything(
-    shard: Shard, *, timeout_ms: int, sync: bool = False, tells: bool = True
-) -> None:
+def _flush_everything(shard: Shard, *, timeout_ms: int, sync: bool = False) -> None:
     lost: list[LoadFailed] = []
     problem: VeloError | None = None
     for info in sorted(shard.mine(), key=lambda info: info.mtime_ns):
@@ -359,7 +357,7 @@ def _flush_everything(
                 lost.append(error)
             except VeloError as error:
                 problem = problem or error
-    done = _flush_tree(shard, timeout_ms=timeout_ms, sync=sync, tells=tells)
+    done = _flush_tree(shard, timeout_ms=timeout_ms, sync=sync)
     shard.counters.writeback_files += done.files
     shard.counters.writeback_bytes += done.bytes
     shard.evicting.is_over()  # what can be put can leave
@@ -369,11 +367,11 @@ def _flush_everything(
         raise FilesLost(paths=[error.path for error in lost], reason=lost[0].reason)
 
 
-def _flush_tree(shard: Shard, *, timeout_ms: int, sync: bool, tells: bool) -> FlushResult:
+def _flush_tree(shard: Shard, *, timeout_ms: int, sync: bool) -> FlushResult:
     try:
         return flush.flush_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
     except TreeRefused:
-        if not decide_missing(shard, drop=tells):
+        if not decide_missing(shard):
             raise
     return flush.flush_tree(shard.region, timeout_ms=timeout_ms, sync=sync)
 
@@ -429,7 +427,7 @@ def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
         return
     problem: VeloError | None = None
     try:
-        _flush_everything(shard, timeout_ms=0, tells=False)
+        _flush_everything(shard, timeout_ms=0)
     except VeloError as error:
         problem = error
     _store_all(shard, stop=stop)

@@ -303,8 +303,7 @@ class Worker:
         if not isinstance(outcome, Exception):
             self._schedule.flushed(activity)
             self.shard.flushing.is_over()
-            with suppress(OSError):  # somebody removed the directory
-                self.shard.counters.swept_files += self.shard.region.sweep()
+            self.shard.counters.swept_files += self.shard.region.sweep()
             return
         self._schedule.flush_failed(time.monotonic())
         if not isinstance(outcome, FlushLockBusy):

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from .. import client, losses
+from .. import client
 from ..arena import Arena, Lock
 from ..config import find_workspace, load
 from ..errors import Leaving, ServerNotRunning
@@ -38,11 +38,9 @@ def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
             if pid is None:
                 for left in (arena.start_lock, arena.server_lock):
                     Lock(left).sweep()
-                losses.tell(arena)
                 click.echo("velo: no server runs", err=True)
                 return
             tell(client.stop(arena, force=force, timeout_s=timeout_s, pid=pid))
-            losses.tell(arena)
             return
         except (client.Refused, ServerNotRunning) as error:
             # It is on its way out already, or was when it was asked: what it leaves is ours to see.

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from .. import client, losses
+from .. import client
 from ..options import arena_of, workspace_option
 
 TIMEOUT_S = 1800.0
@@ -18,14 +18,9 @@ TIMEOUT_S = 1800.0
 def sync(*, workspace: str | None, timeout_s: float) -> None:
     """Put every changed file into the store and at its real path, and wait until it is durable.
 
-    Exit status: 0 everything is, 1 something is not (the message says what); nothing is lost but
-    what somebody removed from memory, which is named.
+    Exit status: 0 everything is, 1 something is not (the message says what); nothing is lost.
     """
-    arena = arena_of(workspace)
-    try:
-        tell(client.ask(arena, "SYNC", timeout_ms=int(timeout_s * 1000)))
-    finally:
-        losses.tell(arena)
+    tell(client.ask(arena_of(workspace), "SYNC", timeout_ms=int(timeout_s * 1000)))
 
 
 def tell(notices: list[bytes]) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from support.harness import processes_of, wait_for
-
 LIMIT_S = 300
 
 
@@ -215,92 +213,6 @@ def test_a_program_that_meets_a_file_removed_from_memory_reads_what_the_disk_has
     assert done.returncode == 125 and says_lost(done, robbed)
     assert velo.run("stop", cwd=robbed).stderr == ""
     assert tree(robbed) == {**WHOLE, "new": "again\n"}
-
-
-def the_memory(velo):
-    shutil.rmtree(velo.memory())
-
-
-def everything(velo):
-    for path in velo.root.iterdir():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def the_root(velo):
-    shutil.rmtree(velo.root)
-
-
-@pytest.fixture(params=["at once", "later"])
-def when(request):
-    return request.param
-
-
-@pytest.mark.parametrize("removed", [the_memory, everything, the_root])
-@pytest.mark.parametrize("command", [["sync"], ["stop"], ["exec", "--", "cat", "build/f1"]])
-def test_memory_that_was_removed_is_noticed_and_what_went_with_it_is_named(
-    velo, built, removed, command, when
-):
-    # Given files on disk, and two that are in memory only, when that is removed
-    script = "echo new > build/new; echo newer > build/f1"
-    velo.run("exec", "--no-wait", "--", "sh", "-c", script, cwd=built)
-    removed(velo)
-    if when == "later":
-        wait_for(lambda: not processes_of(velo.root))
-
-    # when the next command comes, at once or when the server has ended
-    done = velo.run(*command, cwd=built, check=False, timeout_s=LIMIT_S)
-    wait_for(lambda: command[0] == "exec" or not processes_of(velo.root))
-    after = velo.run("stop", cwd=built, check=False, timeout_s=LIMIT_S)
-
-    # then one of them names what was lost, no other, and nothing of the old server is left
-    said = [each for each in (done, after) if "files lost" in each.stderr]
-    assert len(said) == 1 and says_lost(said[0], built)
-    assert said[0].returncode or command[0] == "exec"
-    assert tree(built) == WHOLE
-    wait_for(lambda: not velo.left(), what=lambda: f"still there: {velo.left()}")
-
-
-@pytest.mark.parametrize("removed", [the_memory, the_root])
-def test_a_command_that_was_inside_when_memory_was_removed_fails_and_names_the_files(
-    velo, built, removed
-):
-    script = f"echo new > build/new; echo newer > build/f1; rm -rf {removed_path(velo, removed)}"
-    done = velo.run("exec", "--", "/bin/sh", "-c", script, cwd=built, check=False)
-
-    assert done.returncode == 125 and says_lost(done, built)
-    velo.run("stop", cwd=built, check=False)
-    wait_for(lambda: not velo.left(), what=lambda: f"still there: {velo.left()}")
-    assert tree(built) == WHOLE
-
-
-def removed_path(velo, removed):
-    return velo.memory() if removed is the_memory else velo.root
-
-
-@pytest.mark.parametrize("name", ["sessions", "router.pid", "."])
-def test_what_a_server_has_beside_its_memory_is_made_again(velo, built, name):
-    velo.run("exec", "--no-wait", "--", "sh", "-c", "echo new > build/new", cwd=built)
-    subprocess.run(["rm", "-rf", velo.arena() / name if name != "." else velo.arena()], check=True)
-
-    done = velo.exec("cat", "build/new", cwd=built)
-
-    assert done.stdout == "new\n" and not done.stderr
-    velo.stop(cwd=built)
-    assert tree(built) == {**WHOLE, "new": "new\n"}
-
-
-def test_fifos_in_place_of_what_replay_keeps_are_waited_for_by_nobody(velo, built, tmp_path):
-    velo.exec("sh", "-c", "echo new > build/new", cwd=built)
-    kept = [path for path in (tmp_path / "cache" / "cas" / "replay").iterdir() if path.is_file()]
-    assert [path for path in kept if path.suffix == ".json"]
-    for path in kept:
-        fifo(path)
-
-    velo.stop(cwd=built)
-    done = velo.exec("cat", "build/new", cwd=built, timeout_s=30)
-
-    assert done.stdout == "new\n"
-    velo.stop(cwd=built)
 
 
 # ---- the end, whatever else goes on --------------------------------------------------------------

@@ -11,10 +11,9 @@ import threading
 import pytest
 
 from velo.interpose import launch
-from velo.router import cli, losses, sessions
+from velo.router import cli, sessions
 from velo.router.arena import Arena, Lock, ensure_runtime_root
 from velo.router.errors import RuntimeRootUnusable, SocketPathTooLong
-from velo.shards.errors import BytesLost, VeloError
 
 
 @pytest.fixture
@@ -202,33 +201,3 @@ def test_a_library_that_ld_preload_cannot_name_is_copied(tmp_path):
 )
 def test_the_short_way_takes_only_what_needs_no_parsing(arguments, meaning):
     assert cli.short_way(arguments) == meaning
-
-
-# ---- what somebody removed -----------------------------------------------------------------------
-
-
-def test_a_lock_whose_file_was_removed_is_held_again_unless_another_was_faster(arena):
-    first, second = Lock(arena.server_lock), Lock(arena.server_lock)
-    assert first.take(timeout_s=0)
-    os.unlink(arena.server_lock)
-    assert not first.is_ours() and first.retake() and first.is_ours()
-    assert not second.take(timeout_s=0)
-
-    os.unlink(arena.server_lock)
-    assert second.take(timeout_s=0)
-
-    assert not first.retake() and second.is_ours()
-    second.release()
-    first.release()
-
-
-def test_a_loss_that_nobody_heard_of_is_told_once(arena):
-    losses.leave(arena, ["lost: a"])
-    losses.leave(arena, ["lost: b"])
-
-    with pytest.raises(VeloError, match="lost: a; lost: b") as caught:
-        losses.tell(arena)
-
-    assert caught.value.code == BytesLost.code
-    losses.tell(arena)
-    assert [path for path in os.listdir(arena.root) if "lost" in path] == []

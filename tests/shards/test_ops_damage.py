@@ -110,13 +110,12 @@ def test_files_removed_from_memory_are_saved_where_they_are_or_named_once(region
     verb(shard)
 
 
-def test_what_the_background_finds_lost_is_told_to_who_asks_next(region, shard):
+def test_what_the_background_found_lost_is_told_to_who_asks_next(region, shard):
     node = region.write("lost", b"lost")
     path = region.path_of(node)
     region.remove_from_memory(node)
 
-    with pytest.raises(TreeRefused, match=path):
-        ops.idle_flush(shard, stop=flush.never)
+    ops.idle_flush(shard, stop=flush.never)
 
     with pytest.raises(BytesLost, match=path):
         ops.sync(shard)
@@ -140,9 +139,8 @@ def test_eviction_goes_on_past_files_that_were_removed_from_memory(region, shard
 
     ops.space(shard, 50_000)
 
-    assert states(region)["there"] == DISK
-    with pytest.raises(BytesLost):
-        ops.barrier(shard)
+    assert states(region) in ({"there": DISK}, {"there": BACKED})
+    assert len(shard.lost) == 1
 
 
 def removed_by_the_collector(shard):
