@@ -4,6 +4,7 @@ import ctypes
 import os
 import struct
 import subprocess
+import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 open("before", "w").write("b")
@@ -13,7 +14,7 @@ rights = (1 << 13) - 1
 ruleset = libc.syscall(444, struct.pack("Q", rights), 8, 0)
 if ruleset < 0:
     raise SystemExit("no landlock")
-for path in (".", "/usr", "/lib", "/lib64", "/bin", "/etc", "/dev", "/root/.pyenv"):
+for path in (".", "/usr", "/lib", "/lib64", "/bin", "/etc", "/dev", sys.base_prefix):
     if os.path.exists(path):
         fd = os.open(path, os.O_PATH)
         libc.syscall(445, ruleset, 1, struct.pack("=Qi", rights, fd), 0)
