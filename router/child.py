@@ -3,8 +3,9 @@
 The child stays in our process group, so a terminal reaches it by itself: Ctrl-C, Ctrl-Z, window
 changes and hang-ups go to the whole group. What a *process* sends to us (kill, timeout, a CI
 runner) is passed on; the kernel says which is which (`si_code`). We never handle a signal, we
-wait for them with all of them blocked, so none is lost between two instructions. When the child
-stops, so do we: a shell that looks at its job sees the one that it started.
+wait for them with all of them blocked, so none is lost between two instructions. Who is asked to
+stop does so when the child has: a shell that looks at its job sees the one that it started. Not
+when the child stops by itself: who continues it may know nothing of us.
 
 In: a command and its environment. Out: how it ended. Never: read, write or close a standard
 stream, change the terminal, or leave a mask or disposition behind in the child.
@@ -123,17 +124,30 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], mask: set[int
 
 def _wait(pid: int, on_poll: Callable[[], None]) -> int:
     waited_for = PASSED_ON | {signal.SIGCHLD}
+    asked = stopped = False  # to stop; and so is the child
     while True:
         info = signal.sigtimedwait(waited_for, POLL_S)
-        ended, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
-        if ended and os.WIFSTOPPED(status):
-            os.kill(os.getpid(), signal.SIGSTOP)  # whoever waits for us sees what became of it
-        elif ended:
+        changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        if changed and not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
             return status
+        if changed:
+            stopped = os.WIFSTOPPED(status)
         if info is None:
             on_poll()
-        elif info.si_signo in PASSED_ON and info.si_code <= SENT_BY_KERNEL and info.si_pid != pid:
-            os.kill(pid, info.si_signo)
+        elif info.si_signo in PASSED_ON:
+            if info.si_code <= SENT_BY_KERNEL and info.si_pid != pid:
+                os.kill(pid, info.si_signo)
+            asked = info.si_signo == signal.SIGTSTP or (asked and info.si_signo != signal.SIGCONT)
+        if asked and stopped:
+            _stop()
+            asked = stopped = False
+
+
+def _stop() -> None:
+    """As by default: not in a group that nobody could continue."""
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})  # here
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
 
 def _refused(command: str, code: int) -> CommandRefused:

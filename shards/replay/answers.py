@@ -13,7 +13,7 @@ import mmap
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from velo.shards import plain
@@ -65,7 +65,7 @@ def tell(
         the index is another one, or a use of an entry is to be kept.
 
     Raises:
-        OSError: there is no such directory, or the report cannot be kept.
+        OSError: there is no such directory.
     """
     with spool.locked(directory), _mapped(os.path.join(directory, "index")) as index:
         if index is None or not spool.has_answers_alone(directory):
@@ -83,7 +83,8 @@ def tell(
                 found.append(outcome_of(index, entry, answer.micros))
         report = reports.report_of(found) | reports.head(command, mode)
         report |= {"index_bytes": index.used, "entries": index.head.entries}
-        ledger.add(report)
+        with suppress(OSError):  # the disk is full: the command has its answers all the same
+            ledger.add(report)
     return report
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from .. import plain
 from . import programs
 from . import unit_log as log
 from .questions import normal
@@ -45,8 +46,6 @@ _ARCHIVES = re.compile(
 _NAMES_VARIABLES = re.compile(programs.TELLS_VARIABLES.pattern.encode(), re.M)
 WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
-
-
 _EVALS = re.compile(rb"\beval\b")
 # What a program says is run as text: nobody knows what it was. libtool runs a part of itself.
 _RUNS_OUTPUT = re.compile(
@@ -258,7 +257,7 @@ def _what(path: str) -> _Text:
 @lru_cache(maxsize=1024)
 def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> _Text:
     """What does `path` make something of? The rest is there to tell one text from the next."""
-    with open(path, "rb") as file:
+    with plain.opened(path) as file:
         text = file.read(READ_MAX)
     if text.startswith(b"\x7fELF"):
         return _NO_TEXT  # a program that the shell found

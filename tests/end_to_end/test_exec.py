@@ -101,16 +101,25 @@ def state(pid: int) -> str:
 def test_who_stops_the_command_stops_the_program(velo: Velo, workspace) -> None:
     place = workspace()
     (place / "program").write_text(STOPPED)
-    running = velo.start("exec", "--", sys.executable, "program", cwd=place)
+    # In a group of its own, whose parent can continue it: the kernel stops no orphaned one.
+    running = velo.start("exec", "--", sys.executable, "program", cwd=place, process_group=0)
     wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text())
     program = int((place / "pid").read_text())
 
-    os.kill(program, signal.SIGSTOP)
-    wait_for(lambda: state(running.pid) == "T")
+    running.send_signal(signal.SIGTSTP)
+    wait_for(lambda: state(program) == "T" and state(running.pid) == "T")
     running.send_signal(signal.SIGCONT)
 
     assert velo.finish(running).returncode == 0
     assert (place / "continued").exists()
+
+
+def test_a_program_that_stops_itself_may_be_continued_by_its_own_child(velo, workspace) -> None:
+    child = "until grep -q ') T' /proc/$$/stat; do :; done; kill -CONT $$"
+
+    done = velo.exec("sh", "-c", f"({child}) & kill -STOP $$; echo on", cwd=workspace())
+
+    assert done.stdout == "on\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])

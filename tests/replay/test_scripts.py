@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -228,3 +229,9 @@ def test_a_script_of_one_long_word_is_read_in_a_moment(unit, tmp_path):
 )
 def test_what_a_test_compares_is_known_where_its_names_stand_there(unit, text, names):
     assert scripts.probe(unit(BASH, told("sh", "-c", text))).names == names
+
+
+def test_a_fifo_that_a_shell_read_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+
+    assert scripts._what(str(tmp_path / "fifo")) == scripts._NO_TEXT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -238,6 +239,18 @@ def test_a_command_that_only_answered_is_told_without_a_sealer(bench):
     (entry,) = bench.sealer()._there().live()
     assert entry.used_at > time.time() - 30
     assert not Path(directory_of(str(bench.memory)), "answers").exists()
+
+
+def test_a_full_disk_keeps_the_report_and_no_command(bench, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    sealer = bench.sealer()
+    bench.unit()
+    sealer.finish(["ninja"])
+    monkeypatch.setattr("velo.shards.replay.ledger.Ledger.add", refuse)
+
+    assert answered(bench)["replayed"] == 1
 
 
 @pytest.mark.parametrize(

@@ -112,20 +112,24 @@ void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, c
     }
 }
 
-void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name)
+/* Nobody put the tree for it. */
+static void await_exit(struct velo_region *region, pid_t pid, const char *name,
+                       enum velo_escape reason)
 {
     struct velo_tally *tally = velo_tally_of(region->header->opaque, name);
     enter(region->header, (uint32_t)pid, tally, 0);
     atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
-    velo_escape(region, VELO_ESCAPE_ATTACH);
+    velo_escape(region, reason);
+}
+
+void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name)
+{
+    await_exit(region, pid, name, VELO_ESCAPE_ATTACH);
 }
 
 void velo_core_was_dumped(struct velo_region *region, pid_t pid)
 {
-    struct velo_tally *tally = velo_tally_of(region->header->opaque, "(core dumped)");
-    enter(region->header, (uint32_t)pid, tally, 0);
-    atomic_fetch_add_explicit(&tally->count, 1, memory_order_relaxed);
-    velo_escape(region, VELO_ESCAPE_OPAQUE);
+    await_exit(region, pid, "(core dumped)", VELO_ESCAPE_OPAQUE);
 }
 
 void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally)

@@ -54,6 +54,11 @@ EXPORT pid_t wait(int *status)
     return waitpid(-1, status, 0);
 }
 
+static bool is_an_end(int code)
+{
+    return code == CLD_EXITED || code == CLD_KILLED || code == CLD_DUMPED;
+}
+
 /* With WNOWAIT the child is still there, and comes again. */
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
@@ -61,11 +66,12 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
     if (info == NULL && (velo_is_recording() || velo_here() != NULL))
         info = &own; /* who wants to hear nothing of the end tells us of it all the same */
     const int rc = NEXT(waitid)(type, id, info, options);
-    if (rc == 0 && info != NULL && (options & WNOWAIT) == 0 && info->si_signo == SIGCHLD &&
-        (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED))
-        velo_step_ended(info->si_pid,
-                        info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status);
-    if (rc == 0 && info != NULL && info->si_signo == SIGCHLD && info->si_code == CLD_DUMPED)
+    if (rc != 0 || info == NULL || (options & WNOWAIT) != 0 || info->si_signo != SIGCHLD ||
+        !is_an_end(info->si_code))
+        return rc;
+    velo_step_ended(info->si_pid,
+                    info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status);
+    if (info->si_code == CLD_DUMPED)
         has_dumped(info->si_pid);
     return rc;
 }
