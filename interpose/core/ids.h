@@ -26,7 +26,7 @@ static_assert(sizeof(velo_chunk_id) == 4 && _Alignof(velo_chunk_id) == 4, "as th
 #define VELO_NO_NAME ((velo_name_id){0})
 #define VELO_NO_CHUNK ((velo_chunk_id){0})
 
-/* Of a number that came in; whoever has it knows of what kind it is. */
+/* Of a number that came in; the caller knows of what kind it is. */
 static inline velo_node_id velo_node_from(uint32_t slot)
 {
     return (velo_node_id){slot};

@@ -22,11 +22,11 @@ enum velo_type { /* of a node; 0 means the name does not exist */
 
 /* A path: what was asked, where it leads, and the text that leads there. */
 struct velo_place {
-    /* By the caller, who sets the first three or none, and by the text that he gave. */
+    /* By the caller, which sets the first three or none, and by the text that it gave. */
     struct {
         int base; /* what the program said, where that was relative to a directory: `given`, else */
         const char *given; /* NULL. The kernel may reach by it what `text` does not (any more) */
-        uint8_t unmovable; /* once open, others have the file, who cannot move it */
+        uint8_t unmovable; /* once open, other processes have the file, which cannot move it */
         uint8_t must_be_directory; /* the text ended in a slash */
         uint8_t through_link; /* NOFOLLOW, "link/": stat follows it, unlink and mkdir must not */
         uint8_t too_long; /* with VELO_WALK_LAST: the last name is, `text.name` is no use */

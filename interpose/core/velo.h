@@ -41,13 +41,13 @@ struct velo_region {
     uint32_t process_index; /* our slot in the process table, VELO_NO_PROCESS before enlisting */
     char directory[256];    /* the arena, e.g. /dev/shm/velo-0/<id>; no trailing slash */
     unsigned char *gone; /* says that this process is outside (opaque_children.c), or NULL */
-    /* Asks a shard for something and waits; NULL means nobody can be asked.
+    /* Asks a shard for something and waits; NULL means there is no shard to ask.
      * verb is VELO_ASK_...; returns 0, -ENOSPC, -EIO, -ETIMEDOUT, -ECONNREFUSED. */
     int (*ask)(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument);
     /* What lower floors cannot do themselves. Set by attach.
      * recover  repairs, under the lock, what a dead owner of it left
-     * poll     before a walk: is somebody gone who saw the disk, and not us?
-     * fresh    after it: 1 when the disk says something else, and it is to be walked again
+     * poll     before a walk: has a program ended that saw the disk, and not memory?
+     * fresh    after it: 1 when the disk says something else, and the path is to be walked again
      * lost     a directory is no more at its path, by an outsider's doing */
     void (*recover)(struct velo_region *region);
     void (*poll)(struct velo_region *region);
@@ -74,7 +74,7 @@ struct velo_options {
     uint32_t pattern_count;
     uint32_t shard_count;
     uint64_t max_memory_bytes;
-    int poison; /* tests: what is not on disk yet fails there for whoever slips past us */
+    int poison; /* tests: a file that is not on disk yet fails there for a call that slips past us */
 };
 
 /* ---- region.c ------------------------------------------------------------------------------ */
@@ -85,27 +85,27 @@ void velo_region_detach(struct velo_region *region);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
 void velo_enlist(struct velo_region *region, const char *name);
-/* It was opaque for a while (opaque.c), and is entered again. */
+/* This process was opaque for a while (opaque.c), and is entered again. */
 void velo_enlist_again(struct velo_region *region);
 /* This process makes system calls without libc and is watched for them: counted by name. */
 void velo_enlist_raw(struct velo_region *region, const char *name);
 /* What was found out about a program or shared object, remembered for all processes. `key` is a hash
- * of what identifies it. VELO_PROFILE_NONE: nobody looked yet, or it was forgotten. */
+ * of what identifies it. VELO_PROFILE_NONE: no process looked yet, or the result was forgotten. */
 enum velo_profile {
     VELO_PROFILE_NONE = 0,
-    VELO_PROFILE_PLAIN = 1,  /* names files through libc alone */
-    VELO_PROFILE_RAW = 2,    /* makes such system calls itself */
+    VELO_PROFILE_PLAIN = 1, /* names files through libc alone */
+    VELO_PROFILE_RAW = 2, /* makes such system calls itself */
     VELO_PROFILE_OPAQUE = 3, /* makes them where they cannot be caught */
 };
 enum velo_profile velo_profile_find(struct velo_region *region, uint64_t key);
 void velo_profile_keep(struct velo_region *region, uint64_t key, enum velo_profile profile);
 /* Count one escape: reason is one of enum velo_escape. */
 enum velo_escape {
-    VELO_ESCAPE_OPAQUE = 0,  /* a program we cannot enter ran; the tree was put on disk first */
-    VELO_ESCAPE_DIRECT = 1,  /* no space and no shard: a file was opened on disk itself */
-    VELO_ESCAPE_ACROSS = 2,  /* rename, link or exchange done on disk because it crossed out */
+    VELO_ESCAPE_OPAQUE = 0, /* a program we cannot enter ran; the tree was put on disk first */
+    VELO_ESCAPE_DIRECT = 1, /* no space and no shard: a file was opened on disk itself */
+    VELO_ESCAPE_ACROSS = 2, /* rename, link or exchange done on disk because it crossed out */
     VELO_ESCAPE_SYSCALL = 3, /* a raw system call that names files was handed over to us */
-    VELO_ESCAPE_ATTACH = 4,  /* a process could not attach */
+    VELO_ESCAPE_ATTACH = 4, /* a process could not attach */
     VELO_ESCAPE_UNREACHABLE = 5, /* code of a process calls a libc past our symbols: it is opaque */
     VELO_ESCAPE_PEER = 6, /* a process outside was asked to do something for one inside */
     VELO_ESCAPE_MOUNT = 7, /* a hosted directory under a second name, or a mount below one */
@@ -130,7 +130,7 @@ int velo_may_host(const struct velo_region *region, const char *text);
 velo_node_id velo_node_of(struct velo_region *region, const struct stat *kernel);
 /* Absolute real path of a node (of its first name); returns length or -ENOENT. */
 int velo_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX]);
-/* Of a file in memory that has no name any more: where it had its last. */
+/* Of a file in memory that has no name any more: the path of its last name. */
 int velo_last_path_of(struct velo_region *region, velo_node_id node, char path[PATH_MAX]);
 
 /* ---- file.c, name.c, attr.c, setattr.c: the operations, POSIX results, 0/fd or -errno --------- *
@@ -161,8 +161,8 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
 int velo_fstat_fix(struct velo_region *region, struct stat *st);
 /* Has the file names outside, too? Then all that stat says of it is the kernel's. */
 int velo_is_linked_outside(const struct velo_region *region, velo_node_id node);
-/* Before such a call as below: whoever is killed in between leaves a file that is asked, not
- * believed. 1 when the descriptor is hosted, and must be told of afterwards, too. */
+/* Before such a call as below: a process that is killed in between leaves a file whose attributes are
+ * asked of the kernel, not believed. 1 when the descriptor is hosted: tell of it afterwards, too. */
 int velo_descriptor_changing(struct velo_region *region, int fd);
 /* After fchmod, fchown, futimens (`times`), fsetxattr, ftruncate... succeeded natively. */
 void velo_descriptor_changed(struct velo_region *region, int fd, int times);
@@ -192,14 +192,14 @@ void velo_link_note(struct velo_region *region, const char *name, size_t length)
 int velo_link_known(const struct velo_region *region, const char *name, size_t length);
 /* What is known of a directory outside, after a stat of it. */
 enum velo_scanned {
-    VELO_UNSEEN = 0, /* nobody looked through it, or others may have been there since */
+    VELO_UNSEEN = 0, /* no process looked through it, or others may have been there since */
     VELO_NO_LINKS = 1, /* also when no more can be remembered */
     VELO_LINKS = 2,
 };
 enum velo_scanned velo_scanned_find(const struct velo_region *region, const struct stat *directory);
 void velo_scanned_keep(struct velo_region *region, const struct stat *directory,
                        enum velo_scanned found);
-/* Somebody whom we do not see may have made symlinks. */
+/* A process that we do not see may have made symlinks. */
 void velo_links_unsure(struct velo_region *region);
 
 /* ---- watch.c: inotify, fanotify -------------------------------------------------------------- */
@@ -224,11 +224,11 @@ int velo_names_a_lock(const struct velo_place *place);
 /* A file in memory will hold at least `bytes`, holes not counted. Waits for space. 0 or -ENOSPC. */
 int velo_charge(struct velo_region *region, velo_node_id node, uint64_t bytes);
 uint64_t velo_charged(const struct velo_region *region, velo_node_id node);
-/* The same for one that cannot go anywhere else: beyond the limit, which others will have to make up
- * for. Does not wait. A program must not meet a full disk that is not full. */
+/* The same for a file that cannot go anywhere else: also beyond the limit, for which others will have to
+ * make up. Does not wait. A program must not meet a full disk that is not full. */
 void velo_charge_anyway(struct velo_region *region, velo_node_id node, uint64_t bytes);
-/* Is there so much room that a file may be handed to somebody whose writes we do not see, or shared, so that
- * it cannot be moved any more? */
+/* Is there room enough to hand a file to a process whose writes we do not see, or to share it? After that
+ * it cannot be moved any more. */
 int velo_has_grant(const struct velo_region *region);
 uint64_t velo_used_bytes(const struct velo_region *region); /* of all slices, and the metadata */
 /* room.c: what all of the arena may hold now: max_memory, or less where others fill its file system.
@@ -238,7 +238,7 @@ int velo_is_tight(const struct velo_region *region); /* it is less */
 int velo_is_full(const struct velo_region *region); /* the kernel has hardly a page, asked now */
 /* Memory is full and the file that `fd` writes is what fills it: put it, and let it go on at its real
  * path, or without a name if it has none. Returns a new descriptor of it there with fd's flags, at offset 0; the
- * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: others have it open;
+ * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: other descriptors exist;
  * -EMLINK: it has very many names; -errno of the disk. */
 int velo_relocate(struct velo_region *region, velo_node_id node, int fd);
 /* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
@@ -269,17 +269,17 @@ int velo_programs_pending(const struct velo_region *region);
 
 /* By a shard: leave tethers that nothing needs; `more`: take those that something does (tether.c). */
 int velo_tether(struct velo_region *region, int more);
-/* While nobody is inside: how many roots outsiders removed or moved; `forget`: no more roots. */
+/* While no process is inside: how many roots outsiders removed or moved; `forget`: no more roots. */
 int velo_lost_roots(struct velo_region *region, int forget);
 
 /* ---- opaque.c: programs that cannot be entered, and see the disk ------------------------------ *
- * `begin` right before one is run, `pid` being who becomes it or, when that has no number yet, who
- * starts it: puts the tree and counts the program.  In the second case `started` follows, with the
- * number.  While it runs the walks of all others compare each path with the disk, and what they
- * write goes there; the first walk after its end compares everything. */
+ * `begin` right before one is run: puts the tree and counts the program.  `pid` is the process that
+ * becomes the program or, when that has no number yet, the process that starts it; then `started`
+ * follows, with the number.  While the program runs, the walks of all others compare each path with
+ * the disk, and what they write goes there; the first walk after its end compares everything. */
 int velo_opaque_begin(struct velo_region *region, pid_t pid, const char *name);
-/* The same of one that is ours, and will see the disk for good; and, for who meets it or its children,
- * that they are outside although they have the arena in their memory; and that they are not. */
+/* The same of a program that is ours, and will see the disk for good. `gone` tells those that meet it or its
+ * children: they are outside although they have the arena in their memory. `back` takes that back. */
 int velo_opaque_leaves(struct velo_region *region, pid_t pid, const char *name);
 void velo_mark_gone(struct velo_region *region);
 void velo_mark_back(struct velo_region *region);
@@ -288,7 +288,7 @@ void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, c
 void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name);
 /* One that is dead: the kernel wrote its memory into the directory where it stood. */
 void velo_core_was_dumped(struct velo_region *region, pid_t pid);
-/* Nonzero while some opaque program runs, or ended and nobody has looked since: one relaxed load. */
+/* Nonzero while an opaque program runs, or ended and no walk has looked since: one relaxed load. */
 int velo_opaque_runs(const struct velo_region *region);
 
 /* ---- mounts.c: what is mounted below hosted directories, and their second names --------------- *
@@ -298,7 +298,7 @@ void velo_mount_begin(struct velo_region *region);
 void velo_mount_end(struct velo_region *region);
 /* After a look that found a second name (velo_reconcile has looked): the tree is put. */
 void velo_mounts_apply(struct velo_region *region);
-/* Somebody, maybe outside, mounted something somewhere. */
+/* A process, maybe outside, mounted something somewhere. */
 void velo_mounts_changed(struct velo_region *region);
 /* Changes when a path may lead elsewhere because of mounts. */
 uint32_t velo_mount_changes(const struct velo_region *region);
@@ -307,24 +307,24 @@ int velo_has_second_names(const struct velo_region *region);
 
 /* ---- peers.c: processes outside that are asked to do something by one inside ------------------ *
  * Such a peer is an opaque program while the connection lives, and a moment longer. `begin` before it
- * can hear of us: puts the tree; the slot, or -1. Then `known` or, when nobody was there or he is
- * inside, `none`. */
+ * can hear of us: puts the tree; the slot, or -1. Then `known` or, when there was no peer or the peer
+ * is inside, `none`. */
 int velo_peer_begin(struct velo_region *region, int fd, uint64_t inode);
 void velo_peer_known(struct velo_region *region, int slot, uint32_t peer, const char *name,
                      uint64_t waiting);
 void velo_peer_none(struct velo_region *region, int slot);
-/* A process outside that has open what this process has as `fd`, 0: nobody. `kin`: somebody inside has. */
+/* A process outside that has open what this process has as `fd`, or 0. `kin`: a process inside has it. */
 uint32_t velo_peer_at_fifo(struct velo_region *region, int fd, int *kin);
 /* The socket with this inode is one that has a peer already. */
 int velo_peer_has(const struct velo_region *region, uint64_t inode);
-/* Who waits on the socket of that inode at a port, by a look through all processes; 0: nobody knows. */
+/* The process that waits on the socket of that inode at a port, found among all processes; 0: none found. */
 uint32_t velo_peer_owner(struct velo_region *region, uint64_t waiting);
 /* Is that process inside: attached, or a child of one that is? */
 int velo_peer_is_inside(struct velo_region *region, uint32_t pid);
 /* A process inside waits there: `key` is an inode of a socket, or a hash of a name. */
 void velo_endpoint_note(struct velo_region *region, uint64_t key);
 int velo_endpoint_known(const struct velo_region *region, uint64_t key);
-/* A process inside asks, as `key` says: a hash. Whoever is asked need not look for him. */
+/* A process inside asks, as `key` says: a hash. The process that is asked need not look for the asker. */
 void velo_asker_note(struct velo_region *region, uint64_t key);
 int velo_asker_known(struct velo_region *region, uint64_t key, int only_once);
 /* The other way round: `peer` (0: unknown) is outside, and asked us by that socket of ours. */
@@ -335,7 +335,7 @@ void velo_peer_asks(struct velo_region *region, int fd, uint64_t inode, uint32_t
 struct velo_reconcile_result {
     uint64_t seen, ingested, changed, vanished, conflicts;
 };
-/* Called for a dirty file whose disk copy was changed by somebody else too, before memory wins. */
+/* Called for a dirty file whose disk copy was changed by another process too, before memory wins. */
 typedef void (*velo_conflict)(void *context, const char *path);
 /* Compare every known hosted directory with the disk and take in outside changes. */
 int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *context,
@@ -348,7 +348,7 @@ struct velo_node_info { /* a copy, taken without a lock, of one regular file's s
     uint32_t generation;
     uint32_t home; /* shard */
     uint32_t state; /* enum velo_state */
-    uint32_t links; /* 0: unlinked, kept while somebody has it open */
+    uint32_t links; /* 0: unlinked, kept while a process has it open */
     uint32_t dirty_disk; /* newer than the real path */
     uint32_t dirty_store; /* newer than the CAS */
     uint32_t mode;
@@ -364,8 +364,8 @@ struct velo_node_info { /* a copy, taken without a lock, of one regular file's s
 uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
                    struct velo_node_info *out, uint32_t capacity);
 int velo_node_info(struct velo_region *region, velo_node_id node, struct velo_node_info *out);
-/* Refresh what a BACKED file is charged from what tmpfs really holds; settle its attributes when
- * nobody writes; free it when it is unlinked and nobody has it open (returns 1 then). */
+/* Set the charge of a BACKED file to what tmpfs really holds; refresh its attributes when no process
+ * writes it; free it when it is unlinked and no process has it open (returns 1 then). */
 int velo_refresh_attributes(struct velo_region *region, velo_node_id node);
 /* A read-only descriptor on the current bytes (BACKED or DISK), for the store. -ENOENT, -EAGAIN. */
 int velo_open_bytes(struct velo_region *region, velo_node_id node);
@@ -375,7 +375,7 @@ int velo_stored(struct velo_region *region, velo_node_id node, uint64_t version,
 /* Take a BACKED file out of memory: to DISK when all its names are on disk, else to COLD when it is
  * stored. 0; -EBUSY (open, or dirty both ways, or changed); -ENOENT. */
 int velo_evict(struct velo_region *region, velo_node_id node);
-/* Somebody removed the file in memory of a BACKED file (missing.h): where are its bytes? Then it is there from
+/* The file in memory of a BACKED file was removed (missing.h): where are its bytes? The node is there from
  * now on: DISK, or COLD when the caller says that the store has them. LOST: nowhere, and nothing was changed. */
 enum velo_missing {
     VELO_NOT_MISSING,

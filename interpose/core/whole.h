@@ -12,7 +12,7 @@ struct velo_whole {
     velo_node_id node;
     uint32_t generation;
     uint64_t version; /* after `end` */
-    struct stat stat; /* mode, owner and times as whoever asks after `end` finds them; no size */
+    struct stat stat; /* mode, owner and times as a stat after `end` finds them; no size */
 };
 
 /* 0 and whole->fd to write `bytes` bytes to, or -errno. Then one of the others, which closes it. */

@@ -6,11 +6,11 @@
  * type-stable: a freed node is only ever reused as a node, so a reader without a lock may read
  * rubbish but never another type's bytes.
  *
- * Who may touch what
+ * Access
  *   everything below "tree"    written with the namespace lock held, each store through velo_set32
  *                              and its like (lock.h), which first note the old value; read under
  *                              the lock, or without it between two equal even values of `sequence`
- *   counters, ticks, slices    relaxed atomics, by anybody
+ *   counters, ticks, slices    relaxed atomics, by any process
  *
  * Invariants (check.c names them when they break)
  *   I1  each allocated node is reached from a root or counted in no directory (unlinked file)
@@ -116,8 +116,8 @@ enum {
         128, /* a program asked for a lease on it (a hint: program_leases.c) */
     VELO_NODE_LINKABLE = 64, /* born without a name, and may be given one */
     VELO_NODE_HAS_OPATH_FD =
-        512, /* somebody may have a descriptor of its tmpfs file by O_PATH, which no
-                                 lease tells of: it stays known by it after it left memory, for good */
+        512, /* a process may have an O_PATH descriptor of its tmpfs file, and no lease tells of that:
+                the identity of the tmpfs file stays known for good, also after the file left memory */
     VELO_NODE_WATCHED = 256, /* a program hears of what happens here or in it (watch.c) */
     VELO_NODE_LINKED_OUTSIDE =
         1024, /* no directory, on disk and stays there: has names outside, or had */
@@ -212,8 +212,8 @@ struct velo_opaque_slot {
 #define VELO_OPAQUE_CLAIMED UINT32_MAX /* `pid` of a slot that is being filled */
 /* A connection with a process that is not inside (peers.c).
  * Life     free -begin-> TRYING -known-> LIVES -poll-> ended, lingers -poll-> free
- * Owner    `owner`: the process inside that made it, and a serial number, so that who ends a connection
- *          ends no later one of the same process
+ * Owner    `owner`: the process inside that made it, and a serial number; so the end of one connection
+ *          does not end a later one of the same process
  * Guards   the rest is written while `owner` has no process; `inode`, which comes last, makes it LIVES */
 struct velo_peer {
     _Atomic uint64_t owner; /* serial << 32 | pid (0: it is being filled); 0: free */
@@ -226,7 +226,7 @@ struct velo_peer {
 };
 #define VELO_PEERS_MAX 256u
 #define VELO_ENDPOINTS_MAX 1024u /* where processes inside wait to be asked, by hash */
-#define VELO_ASKERS_MAX 1024u /* who inside has asked lately, by hash; an older one goes */
+#define VELO_ASKERS_MAX 1024u /* processes inside that asked lately, by hash; an older one goes */
 /* Of symlinks outside that lead in (links.c): names of such, and directories that were looked
  * through for them.  A word says: directory (32 bits), its ctime (19), `outsiders` (12), has some. */
 #define VELO_LINKS_MAX 256u
@@ -240,11 +240,11 @@ struct velo_tally { /* of one name of programs */
 };
 
 /* What is known of one program or shared object, by a hash of what it is: the two lowest bits are
- * enum velo_profile, the others the hash; 0 is free. One store, so nobody sees half of it. */
+ * enum velo_profile, the others the hash; 0 is free. It is one store, so no reader sees half of it. */
 #define VELO_PROFILES_MAX 4096u
 
 struct velo_slice {
-    uint64_t used_bytes; /* written under the lock, read by anybody */
+    uint64_t used_bytes; /* written under the lock, read by any process */
     uint64_t limit_bytes;
     uint64_t reserved[6];
 };
@@ -362,7 +362,7 @@ struct velo_header {
     struct velo_opaque_slot opaque_slots[VELO_OPAQUE_MAX];
     struct velo_peer peers[VELO_PEERS_MAX];
     _Atomic uint32_t peer_serial, peer_count; /* times one began; slots that were ever in use */
-    _Atomic uint32_t fifos; /* some stand outside of hosted directories: who opens a file looks */
+    _Atomic uint32_t fifos; /* some stand outside of hosted directories: each open looks for them */
     _Atomic uint32_t peers_unseen; /* one ended, and its work was not compared: others went on */
     _Atomic uint64_t peers_probe_ns; /* boot time when the next look is due */
     _Atomic uint64_t endpoints[VELO_ENDPOINTS_MAX];

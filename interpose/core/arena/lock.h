@@ -1,22 +1,20 @@
 /* lock.h - the two locks of an arena, and how a change of the tree is made all-or-nothing.
  *
  * A process may be killed anywhere, also between two stores.  So each store to the tree first
- * notes the old value in the header's undo log; whoever enters next and finds notes puts the old
+ * notes the old value in the header's undo log.  The next owner that finds notes writes the old
  * values back (newest first) and has a whole tree.  One log suffices because there is one lock.
  *
  * The lock is a futex word of our own and not a robust pthread mutex because the owner may be a
  * vfork child: it shares its parent's pthread_self(), so a robust list would name the wrong thread
- * and survive the child's death.  The word holds the kernel's thread id; a waiter who sees no
+ * and survive the child's death.  The word holds the kernel's thread id; a waiter that sees no
  * progress for VELO_LOCK_PATIENCE_NS asks the kernel whether that thread still lives.
  *
- * L1  flush lock (flush) before lock (namespace); nobody takes the flush lock while holding the
- * lock.
+ * L1  flush lock (flush) before lock (namespace); no owner of the lock takes the flush lock.
  * L2  all signals are blocked from enter to leave of the namespace lock: no handler of the host
  *     program can run in there and ask for it again.
  * L3  under the namespace lock we wait for nothing but the disk's own metadata: a directory, symlink
  *     or on-disk name is created, renamed, removed or changed on disk in there (name.c, rename.c,
- *     across.c, setattr.c), so that namespace and disk change as one, and rights are lent
- * (rights.c).
+ *     across.c, setattr.c), so that namespace and disk change as one, and rights are lent (rights.c).
  *     disk_step names the directory meanwhile; recovery marks it STALE.  A rename that the disk has
  *     done is done in the namespace by recovery, too. */
 #ifndef VELO_CORE_LOCK_H
@@ -62,8 +60,8 @@ static inline int velo_read_retry(struct velo_region *region, uint64_t sequence)
     return atomic_load_explicit(&region->header->sequence, memory_order_relaxed) != sequence;
 }
 
-/* Under the lock: readers wait for its end from now on, as from the first change. Before a step on disk
- * that somebody hears of, who then must not find the namespace as it was. */
+/* Under the lock: readers wait for its end from now on, as from the first change. Called before a step on
+ * disk that a watcher hears of: the watcher must not find the namespace as it was. */
 void velo_readers_wait(struct velo_region *region);
 /* Steps of an end, for recovery: undo what the log holds; readers go on; no step on disk is under way. */
 void velo_undo_locked(struct velo_region *region);
@@ -114,7 +112,7 @@ static inline void velo_set_time(struct velo_region *region, int64_t *field, int
 /* Reads of the tree that may race with a writer (and are thrown away when they did). */
 #define VELO_READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define VELO_READ_ID(field) ((__typeof__(field)){VELO_READ((field).slot)})
-/* A store to a slot that nobody reaches yet, so undo need not know of it; but somebody may still be
+/* A store to a slot that no list reaches yet, so undo need not know of it. A reader may still be
  * reading what the slot was before. */
 #define VELO_INIT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 #define VELO_INIT_ID(field, value)                                                                 \

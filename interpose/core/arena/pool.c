@@ -3,9 +3,9 @@
  * Growth commits pages first (fallocate of the meta file), so a full tmpfs is -ENOSPC for one
  * program and never SIGBUS for another.
  *
- * The one rule for callers: within one change, take slots before giving any back.  A slot taken is
- * filled with plain stores (nobody reaches it yet), so one that was given back a moment ago in the
- * same change could not be restored by undoing. */
+ * The one rule for callers: within one change, take slots before giving any back.  A slot that was
+ * taken is filled with plain stores, since no list reaches it yet.  So undo could not restore a slot
+ * that the same change gave back a moment before. */
 #include "pool.h"
 
 #include <errno.h>
@@ -316,7 +316,7 @@ static void unchain_locked(struct velo_region *region, velo_name_id *head, velo_
         velo_set_name(region, head, *link_at(region, index, link_offset));
 }
 
-/* Somebody may have the file open: its last name leaves all lists, but is not forgotten. */
+/* A process may have the file open: its last name leaves all lists, but is not forgotten. */
 static void keep_last_locked(struct velo_region *region, struct velo_node *node, velo_name_id index,
                              velo_node_id parent)
 {

@@ -1,4 +1,4 @@
-/* process.c - who is here: the table of attached processes, and names of programs with counts. */
+/* process.c - the table of attached processes, and names of programs with counts. */
 #include "process.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ uint64_t velo_enlisted_since(const struct velo_region *region, uint32_t pid)
     return 0;
 }
 
-/* ---- who waits for a file to leave memory ---------------------------------------------------- */
+/* ---- processes that wait for a file to leave memory ------------------------------------------ */
 
 int velo_park(struct velo_region *region, velo_node_id node, int aside)
 {

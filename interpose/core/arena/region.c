@@ -133,7 +133,7 @@ static int take_pattern(struct velo_header *header, uint32_t index, const char *
     const size_t skip = text[0] == '/' && !absolute;
     if (length - skip >= sizeof header->patterns[0].text)
         return -ENAMETOOLONG;
-    /* Else no directory of that name would be hosted, and nobody would say so (root.c). */
+    /* Else no directory of that name would be hosted, and no message would say so (root.c). */
     if (!absolute && header->workspace_length + 1 + length - skip >= sizeof header->roots->path)
         return -ENAMETOOLONG;
     memcpy(header->patterns[index].text, text + skip, length - skip);

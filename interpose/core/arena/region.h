@@ -4,7 +4,7 @@
 
 #include "core/velo.h"
 
-/* As velo_region_attach, but nobody recovers yet: the lock may not be taken. */
+/* As velo_region_attach, but without recovery: the caller must not take the lock. */
 int velo_region_map(struct velo_region *region, const char *directory);
 
 #endif

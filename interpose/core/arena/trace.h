@@ -1,7 +1,7 @@
 /* trace.h - why something happened: a ring of events in the arena, for `velo trace`.
  *
  * In    an event (events.def) and two numbers, from any process, in any state
- * Out   the last VELO_EVENTS_MAX of them, for whoever maps the arena
+ * Out   the last VELO_EVENTS_MAX events, for each process that maps the arena
  * Never a string, a lock or a system call that is not a clock; while its topic is off, an event costs
  *       one relaxed load
  *

@@ -143,7 +143,7 @@ static int writeback_place(struct velo_region *region, struct velo_place *place,
     return place->at.type == VELO_DIRECTORY ? writeback_directory(region, place, leaves) : 0;
 }
 
-/* Whoever wrote the file before it came in goes on: its size and times are the disk's to say. */
+/* A process that wrote the file before it came in goes on: its size and times are the disk's to say. */
 static void believe_no_size(struct velo_region *region, struct velo_place *place)
 {
     if (velo_walk_again(region, VELO_WALK_NOFOLLOW, place) != 0 || place->at.type != VELO_REGULAR)

@@ -4,7 +4,7 @@
 
 #include "core/arena/layout.h"
 
-/* Walk place's own path once more: after somebody changed the tree. */
+/* Walk place's own path once more: after another process changed the tree. */
 int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place);
 /* Nothing stood where place says. 0: something does now, try once more; else what to answer. */
 int velo_try_again(struct velo_region *region, struct velo_place *place);

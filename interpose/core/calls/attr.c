@@ -1,8 +1,8 @@
 /* attr.c - attributes as they are asked for: stat in its forms, access.  Changes: setattr.c.
  *
- * Of a BACKED file the kernel's tmpfs inode is the truth (somebody may be writing it) until a shard
- * has seen that nobody writes and "settled" the attributes into the node; then stat is a read of
- * memory.  Links, device and inode number always come from the namespace. */
+ * Of a BACKED file the kernel's tmpfs inode is the truth, since a process may be writing it.  When a
+ * shard has seen that no process writes, it refreshes the attributes in the node; then stat is a read
+ * of memory.  Links, device and inode number always come from the namespace. */
 #include "core/tree/tree.h"
 
 #include <errno.h>

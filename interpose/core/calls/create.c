@@ -153,8 +153,8 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
     return rc;
 }
 
-/* No memory and nobody who could make room, or the kernel is to announce it or to say what rights it
- * has, or programs outside are to meet locks of it: the file is born at its real path. */
+/* The file is born at its real path: memory is full and no shard can make room, or the kernel is to
+ * announce the file or to say its rights, or programs outside are to meet locks of it. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
                           mode_t mode, enum velo_residency reason, int *fd)
 {
@@ -162,7 +162,7 @@ static int create_on_disk(struct velo_region *region, struct velo_place *place, 
     velo_begin(region, &hold);
     const int rc =
         velo_finish(region, &hold, create_on_disk_locked(region, place, flags, mode, fd));
-    if (rc == -EEXIST) { /* something of an outsider stands there: take it in, look again */
+    if (rc == -EEXIST) { /* an outsider made something there: take it in, look again */
         velo_directory_refresh(region, place->at.parent);
         return VELO_AGAIN;
     }

@@ -1,7 +1,7 @@
 /* exchange.c - RENAME_EXCHANGE within hosted directories.
  *
  * Both files are put first, so that both names stand on disk; then the kernel exchanges those and the
- * namespace its own, in one hold of the lock.  Who has one of the files open keeps it. */
+ * namespace its own, in one hold of the lock.  A process that has one of the files open keeps it. */
 #include "move.h"
 
 #include <errno.h>
@@ -81,7 +81,7 @@ static int both_on_disk(const struct velo_move *m)
            (velo_name_at(m->region, m->to_name)->flags & VELO_NAME_ON_DISK) != 0;
 }
 
-/* Who may is the kernel's to say: it does the same to the same owners and modes. */
+/* Permissions are the kernel's to check: it does the same exchange with the same owners and modes. */
 static int exchange_locked(struct velo_move *m, struct velo_hold *hold)
 {
     struct velo_region *region = m->region;
@@ -114,7 +114,7 @@ int velo_exchange(struct velo_region *region, struct velo_place *from, struct ve
     if (to->at.type == VELO_NONE)
         return -ENOENT;
     int rc = velo_writeback_place(region, from);
-    if (rc >= 0) /* while somebody writes it, it is put as it is */
+    if (rc >= 0) /* a file that a process is writing is put as it is */
         rc = velo_writeback_place(region, to);
     if (rc < 0)
         return rc;

@@ -4,8 +4,8 @@
  * made by openat with the program's own mode: umask, O_APPEND, permissions and stamps are the
  * kernel's.  A program that opens for writing opens first, and then, under the lock, looks whether
  * the node still means that tmpfs file (if not, it closes and starts over) and raises its version.
- * Who settles, puts or evicts notes the version, asks the kernel for writers, and believes the
- * answer only if the version is the same afterwards: it saw us open, or it sees the version. */
+ * A process that refreshes, puts or evicts the file notes the version, asks the kernel for writers, and
+ * believes the answer only if the version is the same afterwards: it saw us open, or it sees the version. */
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"
 
@@ -151,8 +151,8 @@ static int open_standing(const struct velo_place *place, int flags)
     return velo_os_openat(place->asked.base, place->asked.given, flags, 0);
 }
 
-/* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has
- * the name by now.  Who has it open keeps it from memory (copy.c), but it may have been copied up
+/* Open the disk's file of a DISK node, and be sure that it is that: -ENOENT when another file has the
+ * name by now.  An open descriptor keeps the file from memory (copy.c).  But it may have been copied up
  * before, put as another file, and evicted: so it is compared with what was there at first, and the
  * caller asks afterwards whether that still is. */
 static int open_the_disks(struct velo_region *region, const struct velo_place *place,
@@ -168,16 +168,16 @@ static int open_the_disks(struct velo_region *region, const struct velo_place *p
     return -ENOENT;
 }
 
-/* Write to the file on disk itself: no memory, and nobody who could make room; or others have it
- * open there.  Opened first and announced then, as in memory: who copies it up meanwhile either is
- * refused the lease (copy.c) or was first, and then we start over.  So nothing is truncated before
- * that is known. */
+/* Write to the file on disk itself: memory is full and no shard can make room, or others have the file
+ * open there.  It is opened first and announced then, as in memory.  A process that copies it up
+ * meanwhile either is refused the lease (copy.c) or was first, and then we start over.  So nothing is
+ * truncated before that is known. */
 static int open_direct(struct velo_region *region, struct velo_place *place,
                        const struct velo_snapshot *snapshot, int flags)
 {
     const int truncates = (flags & O_TRUNC) != 0;
     const int only_truncates = truncates && (flags & O_ACCMODE) == O_RDONLY;
-    if (truncates && velo_belongs_on_disk(region, place->at.node)) { /* nobody copies that up */
+    if (truncates && velo_belongs_on_disk(region, place->at.node)) { /* no process copies that up */
         velo_escape(region, VELO_ESCAPE_DIRECT);
         const int announced = announce(region, place->at.node, snapshot);
         return announced != 0 ? announced : open_the_disks(region, place, snapshot, flags);
@@ -230,8 +230,8 @@ static int open_disk_to_write(struct velo_region *region, struct velo_place *pla
     return rc == 0 ? VELO_AGAIN : rc;
 }
 
-/* The disk says ENOENT where the namespace has a file. When it still has, somebody removed it
- * behind our back. By comparison under the lock: a client may have put another file there since. */
+/* The disk says ENOENT where the namespace has a file. If the namespace still has it, an outsider removed
+ * it. The comparison is under the lock: a client may have put another file there since. */
 static int gone_from_disk(struct velo_region *region, const struct velo_place *place,
                           const struct velo_snapshot *snapshot)
 {
@@ -281,7 +281,7 @@ static int open_regular(struct velo_region *region, struct velo_place *place, in
 }
 
 /* A directory, symlink, socket, FIFO or device stands on disk, so the kernel opens it. Without O_CREAT:
- * it may have gone since the walk, and what the kernel made in its place would be nobody's. */
+ * it may have gone since the walk, and the namespace would not know what the kernel made in its place. */
 static int open_other(struct velo_region *region, const struct velo_place *place, int flags)
 {
     if ((flags & O_CREAT) != 0 && place->at.type == VELO_DIRECTORY)

@@ -91,7 +91,7 @@ int velo_list(struct velo_region *region, velo_node_id directory, velo_each_name
     return -ENOMEM;
 }
 
-/* st_ino of the directory that holds a hosted one; 0 when nobody can look there. */
+/* st_ino of the directory that holds a hosted one; 0 when it cannot be asked for. */
 static uint64_t outside_inode(struct velo_region *region, velo_node_id root)
 {
     char path[PATH_MAX];

@@ -367,7 +367,7 @@ static int link_locked(struct velo_region *region, struct velo_hold *hold, struc
     return 0;
 }
 
-/* Who watches the directory looks there before we tell the namespace. 1: marked, to be taken back. */
+/* A watcher of the directory looks there before we tell the namespace. 1: marked, to be taken back. */
 static int mark_for_comparison(struct velo_region *region, velo_node_id directory)
 {
     struct velo_hold hold;

@@ -61,7 +61,7 @@ int velo_move_find_locked(struct velo_move *m, struct velo_hold *hold)
     return 0;
 }
 
-/* What the kernel refuses before it asks who may: text and shape of the two paths. */
+/* What the kernel refuses before it checks permissions: text and shape of the two paths. */
 static int check_paths(const struct velo_move *m)
 {
     const struct velo_region *region = m->region;
@@ -132,7 +132,7 @@ void velo_intent_announce(struct velo_region *region, int kind, velo_name_id fro
     velo_disk_step_locked(region, from->parent, to->at.parent);
 }
 
-/* A file on disk that somebody has open, or may have. */
+/* A file on disk that a process has open, or may have. */
 static int is_open(const char *path)
 {
     const int fd = velo_os_open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -147,7 +147,7 @@ static int is_open(const char *path)
 }
 
 /* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
- * of that, but not when other names share it and lose a link, nor when somebody has it open and may
+ * of that, but not when other names share it and lose a link, nor when a process has it open and could
  * see that it has a name still. */
 static int must_go(const struct velo_move *m)
 {
@@ -159,7 +159,7 @@ static int must_go(const struct velo_move *m)
 static int remove_copy(const char *path)
 {
     const int rc = velo_os_unlink(path);
-    return rc == -ENOENT ? 0 : rc; /* somebody else did */
+    return rc == -ENOENT ? 0 : rc; /* another process removed it */
 }
 
 /* The disk's half. *moved when something of ours now stands at `to` that stood at `from`. */
@@ -189,7 +189,7 @@ static int rename_on_disk(struct velo_move *m, int *moved)
         to->disk_inode == from->disk_inode) /* links of one copy: a no-op */
         velo_os_unlink(m->from->text.path);
     if (rc == -ENOENT && velo_node_at(region, m->node)->state == VELO_BACKED) {
-        *moved = 0; /* somebody removed the old copy; the bytes are here */
+        *moved = 0; /* an outsider removed the old copy; the bytes are in memory */
         m->goes = to_on_disk && must_go(m);
         rc = m->goes ? remove_copy(m->to->text.path) : 0;
     }

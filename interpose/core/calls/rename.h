@@ -5,7 +5,7 @@
 #include "core/arena/layout.h"
 #include "core/calls/move.h"
 
-/* Say, right before it, what a rename or link is about to do on disk, for whoever finds us dead. */
+/* Say, right before it, what a rename or link is about to do on disk: recovery needs it, should we die. */
 void velo_intent_announce(struct velo_region *region, int kind, velo_name_id from_name,
                           const struct velo_place *to);
 /* For recovery, under the lock: finish the rename of header.moving if the disk has done its half.

@@ -1,7 +1,7 @@
 /* retiring.c - a name is made where there is no room for one: the directory is retired, with what it holds.
  *
- * Everything is put, in order, what is below leaves memory, and disk/retire.c does the rest, if nobody has a
- * file there open in memory. */
+ * Everything is put, in order; what is below leaves memory; and disk/retire.c does the rest, if no process
+ * has a file there open in memory. */
 #include <errno.h>
 
 #include "core/disk/leave.h"
@@ -12,7 +12,7 @@
 #include "core/tree/snapshot.h"
 #include "kernel/os.h"
 
-#define FAILED_NS 1000000000 /* nobody tries again so soon: it is for the sake of the limit */
+#define FAILED_NS 1000000000 /* no process tries again so soon: it is for the sake of the limit */
 #define TRIES_MAX 5 /* files that are open now may be closed in a moment */
 #define PAUSE_NS 10000000l
 #define FLUSH_TIMEOUT_MS 10000u

@@ -140,8 +140,8 @@ static void record_locked(struct velo_region *region, const struct velo_place *p
     velo_poison_set_locked(region, place->at.node);
 }
 
-/* Under the lock, too: who lends himself rights to the file meanwhile would give it its old mode
- * back (rights.c). */
+/* Under the lock, too: a process that lends itself rights to the file meanwhile would give the file its
+ * old mode back (rights.c). */
 static int setattr_in_memory_locked(struct velo_region *region, const struct velo_place *place,
                                     const struct alteration *alteration)
 {
@@ -267,7 +267,7 @@ void velo_descriptor_changed(struct velo_region *region, int fd, int times)
     velo_begin(region, &hold);
     struct velo_node *node = velo_node_at(region, index);
     const int backed = node->type == VELO_REGULAR && node->state == VELO_BACKED;
-    if (backed && velo_os_fstat(fd, &now) == 0) { /* again: nobody lends rights in here */
+    if (backed && velo_os_fstat(fd, &now) == 0) { /* again: in here no process lends rights */
         velo_set32(region, &node->mode, now.st_mode);
         velo_set32(region, &node->uid, now.st_uid);
         velo_set32(region, &node->gid, now.st_gid);

@@ -1,7 +1,7 @@
 /* tmpfile.c - files that begin without a name (O_TMPFILE) and may be given one by a link.
  *
  * Such a file is a node that no directory counts, as an unlinked one is, and a shard frees it when
- * nobody has it open any more.  Only VELO_NODE_LINKABLE tells them apart: an unlinked file stays
+ * no process has it open any more.  Only VELO_NODE_LINKABLE tells them apart: an unlinked file stays
  * without a name for good. */
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"
@@ -20,7 +20,7 @@
 #include "core/calls/create.h"
 #include "core/calls/tmpfile.h"
 
-/* The kernel calls it "#<inode>", for those who ask where a descriptor leads. */
+/* The kernel's name for such a file, "#<inode>": a program that asks where a descriptor leads sees it. */
 static size_t label(uint64_t inode, char out[24])
 {
     char digits[20];

@@ -9,7 +9,7 @@
 #include "core/tree/tree.h"
 #include "core/presence/watch.h"
 
-/* Somebody may have looked at the file between the announcement and the change. */
+/* Another process may have looked at the file between the announcement and the change. */
 static void has_changed(struct velo_region *region, const struct velo_place *place)
 {
     struct velo_hold hold;

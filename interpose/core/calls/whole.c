@@ -1,7 +1,7 @@
 /* whole.c - regular files that appear whole: written while they have no name, they get mode, time and name in one step.
  *
  * In    a place where nothing is, and how many bytes will come
- * Out   a descriptor for them, then the file; whoever is killed in between leaves none
+ * Out   a descriptor for them, then the file; a process that is killed in between leaves no file
  * Why   replay puts back thousands: by open, write, fchmod, utimensat and close it takes four times the system calls */
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"

@@ -1,4 +1,4 @@
-/* compare.c - one name: what the namespace believes against what lstat says, and who is right.
+/* compare.c - one name: what the namespace believes against what lstat says, and which is right.
  *
  * Equal is decided without the lock; all else is looked at again under it.  See reconcile.c. */
 #include "pass.h"
@@ -236,9 +236,9 @@ static int changed_locked(struct velo_pass *pass, velo_name_id index, const stru
     }
     if (node->type == VELO_REGULAR && node->state == VELO_BACKED && S_ISREG(disk->st_mode) &&
         name->disk_inode == disk->st_ino)
-        return MIRROR; /* changed in place: it stays the same file, also to who has it open */
+        return MIRROR; /* changed in place: it stays the same file, also where it is open */
     velo_file_gone_locked(region, index);
-    return REPLACED; /* by what the caller enters: in one hold, nobody finds neither */
+    return REPLACED; /* by what the caller enters: in one hold, so no reader finds neither */
 }
 
 static int compare_again_locked(struct velo_pass *pass, int dirfd, velo_node_id parent,
@@ -341,7 +341,7 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, velo_node_id parent, co
 }
 
 /* One try. FORGET_TREE: what has the name is to be forgotten first, which takes longer than a hold; or
- * wait for who is putting it. */
+ * a writer is putting it, which is to be awaited. */
 static int replace_locked(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text,
                           size_t length)
 {
@@ -357,7 +357,7 @@ static int replace_locked(struct velo_pass *pass, int dirfd, velo_node_id parent
             velo_busy_writeback(region, velo_name_at(region, index)))
             return FORGET_TREE;
         if (there && !velo_is_dirty_file(region, index) && unchanged(region, index, &disk))
-            return DONE; /* somebody was here before us */
+            return DONE; /* another process was here before us */
         velo_file_gone_locked(region, index);
     }
     return there ? ingest_locked(pass, dirfd, parent, text, length, &disk) : DONE;

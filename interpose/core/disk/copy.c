@@ -1,6 +1,6 @@
 /* copy.c - bytes on their way into memory: from the real path (copy up), from the store (load).
  *
- * Both fill a tmpfs file that nobody knows yet and publish it under the lock, if the node is still
+ * Both fill a tmpfs file that no node knows yet and publish it under the lock, if the node is still
  * what it was when the copy began; else the work is thrown away and the caller looks again. */
 #include "core/tree/outcome.h"
 
@@ -149,9 +149,9 @@ static int is_the_disks(const struct velo_region *region, velo_node_id index,
     return VELO_READ(velo_node_at(region, index)->identity[VELO_ID_DISK].inode) == disk->st_ino;
 }
 
-/* Nobody may be left with the disk's file in hand when the bytes move away from it: who writes to
- * it would write for nobody, who reads it would read the past.  With the lease held across the
- * change, whoever opens meanwhile finds the file BACKED when it looks again (file.c). */
+/* No process may be left with the disk's file open when the bytes move away from it: what it wrote
+ * there would be lost, and what it read there would be old.  The lease is held across the change, so a
+ * process that opens the file meanwhile finds it BACKED when it looks again (file.c). */
 static int publish_copy(struct velo_region *region, velo_node_id index,
                         const struct velo_snapshot *snapshot, uint64_t backing,
                         const struct stat *stat, int from, const struct stat *copied, int changed)
@@ -275,7 +275,7 @@ int velo_open_bytes(struct velo_region *region, velo_node_id index)
     if (rc != 0)
         return rc;
     if (velo_has_program_lease(region, index) || velo_belongs_on_disk(region, index))
-        return -EAGAIN; /* somebody would hear of it */
+        return -EAGAIN; /* a program would hear of it */
     char path[PATH_MAX];
     const unsigned which = snapshot.state == VELO_BACKED ? VELO_ID_ARENA : VELO_ID_DISK;
     if (snapshot.state == VELO_BACKED)

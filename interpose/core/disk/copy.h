@@ -10,7 +10,7 @@ int velo_copy_bytes(int from, int to);
 /* Owner, extended attributes of `from` (-1: none), mode and times; what of `attributes` a caller without
  * the right cannot set stays as the kernel made it. 0, or -errno of velo_copy_xattrs. */
 int velo_copy_attributes(int from, int to, const struct stat *attributes);
-/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (somebody has the
+/* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (a process has the
  * disk's file open, and must go on seeing what becomes of it) or -errno. */
 int velo_copy_up(struct velo_region *region, struct velo_place *place,
                  const struct velo_snapshot *snapshot, int truncate);

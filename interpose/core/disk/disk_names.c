@@ -86,8 +86,8 @@ __attribute__((noinline)) static int64_t disk_renamed(struct velo_region *region
                : 0;
 }
 
-/* The kernel stamps its inode and so remembers who was shown what: a chown that changes nothing
- * changes the ctime. It would take set-user-ID bits away, too; a chmod does not, but the owner
+/* The kernel stamps its inode and so remembers which times programs were shown: a chown that changes
+ * nothing changes the ctime. It would take set-user-ID bits away, too; a chmod does not, but the owner
  * alone may do that. 0: a stamp of ours must do. */
 static int64_t kernel_renamed(struct velo_region *region, const struct velo_node *node)
 {
@@ -125,7 +125,7 @@ void velo_ctime_advance_locked(struct velo_region *region, velo_node_id index, c
 void velo_lose_link_locked(struct velo_region *region, velo_node_id index)
 {
     const struct velo_node *node = velo_node_at(region, index);
-    if (node->links > 0 || node->state == VELO_BACKED) /* or somebody may have it open still */
+    if (node->links > 0 || node->state == VELO_BACKED) /* or a process may have it open still */
         velo_renamed_locked(region, index);
     if (node->links == 0)
         velo_node_drop_locked(region, index);

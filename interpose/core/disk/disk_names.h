@@ -15,7 +15,7 @@ int velo_busy_writeback(const struct velo_region *region, const struct velo_name
  * ours, of no known version. */
 void velo_writer_died_locked(struct velo_region *region, velo_name_id name,
                              const struct stat *disk);
-/* A name of this file changed, and with it its ctime: whoever was shown the old one sees that. */
+/* A name of this file changed, and with it the file's ctime: a program that was shown the old one sees that. */
 void velo_renamed_locked(struct velo_region *region, velo_node_id node);
 /* Before the disk's half of that: a ctime that was looked at is followed by a later one, on kernels
  * that can. */

@@ -1,4 +1,4 @@
-/* leave.h - files go to the disk before somebody hears of them there. */
+/* leave.h - files go to the disk before a watcher hears of them there. */
 #ifndef VELO_CORE_LEAVE_H
 #define VELO_CORE_LEAVE_H
 

@@ -1,10 +1,10 @@
 /* mirror.c - a file in memory that follows its copy on disk.
  *
- * A program that is not inside wrote to the copy while somebody inside has the file open. On a disk that
+ * A program that is not inside wrote to the copy while a process inside has the file open. On a disk that
  * would be one file, so what is in memory is made equal: block by block, only where it differs, so that
- * a reader never finds it empty.  All under the lock: whoever opens it to write says so under the lock
- * before the first byte (file.c), so nothing newer is overwritten.  Large files are left alone, since
- * everybody waits. */
+ * a reader never finds it empty.  All under the lock: a process that opens the file to write says so under
+ * the lock before the first byte (file.c), so nothing newer is overwritten.  Large files are left alone,
+ * since every other process waits for the lock. */
 #include "mirror.h"
 
 #include <errno.h>
@@ -61,8 +61,8 @@ static int mirror_locked(struct velo_region *region, velo_node_id index, int fro
     if (rc != 0)
         return rc;
     velo_dirty_locked(region, index); /* another version, which is on disk already */
-    /* Without the undo log, which has no room for many names: who finds us killed here has a
-     * version less, of which no name is on disk, so what is in memory is put again. */
+    /* Without the undo log, which has no room for many names. Recovery after a kill here finds the
+     * version before, of which no name is on disk, so what is in memory is put again. */
     for (velo_name_id name = node->first_name; velo_is_name(name);
          name = velo_name_at(region, name)->next_of_node)
         if (velo_name_at(region, name)->disk_inode == disk.st_ino)
@@ -77,7 +77,7 @@ static int mirror_locked(struct velo_region *region, velo_node_id index, int fro
     return 0;
 }
 
-/* Nobody may be writing it, and what is there must be what was put. */
+/* No process may be writing the file, and what is there must be what was put. */
 static int is_quiet(const struct velo_region *region, velo_node_id index,
                     const struct velo_snapshot *snapshot, int fd)
 {

@@ -4,9 +4,9 @@
 
 #include "core/arena/layout.h"
 
-/* The disk's copy, `text` in `dirfd`, was changed in place from outside, and somebody has the file
- * in memory open: its bytes and attributes become the same. 0, -EBUSY (it changes in memory, too) or
- * -errno. */
+/* The disk's copy, `text` in `dirfd`, was changed in place from outside, and a process has the file in
+ * memory open: its bytes and attributes become those of the copy. 0, -EBUSY (it changes in memory, too)
+ * or -errno. */
 int velo_mirror_disk(struct velo_region *region, velo_node_id node, int dirfd, const char *text);
 
 #endif

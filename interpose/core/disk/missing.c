@@ -1,6 +1,6 @@
 /* missing.c - is the file in memory there that a node should have?  See missing.h.
  *
- * Nobody of ours removes a file in memory while its node is BACKED: it leaves that state first, under the lock.
+ * Velo removes no file in memory while its node is BACKED: the node leaves that state first, under the lock.
  * So BACKED without a file, seen under the lock, is an outsider's doing. */
 #include "missing.h"
 

@@ -1,10 +1,10 @@
-/* missing.h - files whose bytes in memory somebody removed: a cleaner of temporary files, or a logout
+/* missing.h - files whose bytes in memory were removed: by a cleaner of temporary files, or at a logout
  * (systemd's RemoveIPC).
  *
  * In    a file that is BACKED
- * Out   is its file in memory there? Who misses it asks for a decision (upkeep/removed.c)
- * Never a decision here: from a sandbox of its own a program may not see what is there, so who has the server's
- *       view of the file systems decides */
+ * Out   is its file in memory there? A process that misses it asks for a decision (upkeep/removed.c)
+ * Never a decision here: from a sandbox of its own a program may not see what is there, so a process with the
+ *       server's view of the file systems decides */
 #ifndef VELO_CORE_MISSING_H
 #define VELO_CORE_MISSING_H
 

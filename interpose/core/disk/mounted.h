@@ -10,7 +10,7 @@
 int velo_mounted_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text);
 /* The same of a hosted directory itself, also when it cannot be written. */
 int velo_mounted_root(struct velo_region *region, const struct velo_root *root);
-/* Nobody can write on the file system of `path`. */
+/* The file system of `path` is mounted read-only. */
 int velo_is_read_only(const char *path);
 /* The directory, or one above it, has something mounted on it. */
 int velo_is_covered(const struct velo_region *region, velo_node_id directory);

@@ -2,15 +2,15 @@
  *
  * Mounted below   the name and all below it are the kernel's (mounted.c)
  * A second name   a bind mount of the directory, of one above it or of a part of it, an overlay whose
- *                 layers are such, a FUSE server that shows it: whoever comes by that name sees the
- *                 disk, and changes it. So that is like a program that cannot be entered (opaque.c):
- *                 the tree is on disk, and is compared, for as long as there is such a mount.
+ *                 layers are such, a FUSE server that shows it: a program that comes by that name sees
+ *                 the disk, and changes it. So a second name is like a program that cannot be entered
+ *                 (opaque.c): the tree is on disk, and is compared, for as long as there is such a mount.
  * The same name   (`mount --bind DIR DIR`) is none of these.
  *
  * In    /proc/self/mountinfo: when hosted directories are taken in and compared, after each mount(2) and
- *       its like of a process inside, when the kernel tells shard 0 of a mount by anybody, and now and
- *       then while there is a second name
- * Never on a path's way: a mount by somebody outside is seen a moment later. */
+ *       its like of a process inside, when the kernel tells shard 0 of a mount by any process, and now
+ *       and then while there is a second name
+ * Never on a path's way: a mount by a process outside is seen a moment later. */
 #include "mounts.h"
 
 #include <string.h>
@@ -25,7 +25,7 @@
 #define SCAN_NS 100000000ull /* a look costs some 30 us */
 #define NONE_BELOW 1u /* in mounts_below: nothing is, but something was */
 
-/* ---- who shows what -------------------------------------------------------------------------- */
+/* ---- mounts that show a hosted directory ----------------------------------------------------- */
 
 struct view { /* of one hosted directory */
     const struct velo_mounts *mounts;
@@ -93,9 +93,9 @@ static int begins_like(const char *path, const char *text, size_t length)
            (whole == length || (whole < length ? text[whole] : path[length]) == '/');
 }
 
-/* A layer that is not named from the root: of a directory that is known to whoever mounted it. It can be
- * the hosted directory, or above or below it, when its text goes on or ends like the directory's, when it is
- * there below the directory, or when what is mounted is. A climbing one may be any. */
+/* A layer that is not named from the root, but from a directory that only the mounting process knew. The
+ * layer can be the hosted directory, or above or below it, in three cases: its text goes on or ends like the
+ * directory's, or it is there below the directory, or the mount is. One with ".." may be any directory. */
 static int is_kin_by_name(const struct view *view, const struct velo_mount *mount, const char *text,
                           size_t length)
 {
@@ -239,12 +239,12 @@ static struct found snapshot(const struct velo_region *region, const char *path,
     return found;
 }
 
-/* Each time by a new number: who saw the end of what was before does not end this. */
+/* Each time by a new number: a process that saw the end of an earlier one does not end this. */
 void velo_second_name_begins(struct velo_header *header)
 {
     const uint32_t token = atomic_fetch_add(&header->mounts_serial, 1) * 2 + 1; /* never 0 */
     atomic_fetch_add(&header->opaque_running,
-                     1); /* before: who is killed leaves too much, not too little */
+                     1); /* before: a kill here leaves the count too high, not too low */
     velo_kill_point();
     if (atomic_exchange(&header->second_names, token) != 0)
         atomic_fetch_sub(&header->opaque_running, 1);

@@ -12,7 +12,8 @@ struct velo_pass;
  * after all was compared. Not with the flush lock. */
 uint32_t velo_mounts_scan(struct velo_region *region, const char *path, size_t length);
 void velo_mounts_over(struct velo_region *region, uint32_t token);
-/* There is one from here on, also when there was: who saw the end of what was before does not end it. */
+/* There is a second name from here on, also when there was one before: a process that saw the end of the
+ * earlier one does not end this one. */
 void velo_second_name_begins(struct velo_header *header);
 
 static inline int velo_has_mounts(const struct velo_region *region)

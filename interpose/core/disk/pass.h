@@ -25,7 +25,7 @@ struct velo_pass {
     struct velo_reconcile_result result;
     uint32_t mark;
     int recursive; /* go into directories that were known before, too */
-    int unsure; /* somebody may be writing what is found: its size and times are not believed */
+    int unsure; /* a process may be writing what is found: its size and times are not believed */
     int listed; /* some directory was */
     velo_node_id
         closed; /* what is taken in, in this pass, is below it (VELO_NODE_CLOSED), or none */

@@ -2,8 +2,7 @@
  *
  * The record of a name changes without the undo log, as velo_names_record_locked does: the disk has
  * its half whatever becomes of us, and a file may have more names than the log has room.  Before the
- * disk changes the record says "no known version", so whoever finds us killed keeps what is in
- * memory. */
+ * disk changes the record says "no known version", so recovery after a kill keeps what is in memory. */
 #include "poison.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
-/* poison.h - the gap detector: what slips past every net must fail, not read something old.
+/* poison.h - the gap detector: a call that slips past velo must fail, not read something old.
  *
- * For tests.  While the current version of a hosted file is in memory only, a socket that nobody
- * listens to stands at its real path: to open or run it is ENXIO or EACCES for everybody, root
- * included, which no mode bits would do, and lstat shows it.  A writeback renames the file over it;
- * all else that treats names that are on disk (unlink, rename) treats it as an older version. */
+ * For tests.  While the current version of a hosted file is in memory only, a socket without a listener
+ * stands at its real path: to open or run it is ENXIO or EACCES for every user, root included, which no
+ * mode bits would do, and lstat shows it.  A writeback renames the file over the socket; all other steps
+ * on names that are on disk (unlink, rename) treat the socket as an older version. */
 #ifndef VELO_CORE_POISON_H
 #define VELO_CORE_POISON_H
 

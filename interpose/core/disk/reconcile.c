@@ -145,7 +145,7 @@ static int open_to_list(struct velo_pass *pass, velo_node_id directory)
 
 static int run(struct velo_pass *pass);
 
-/* It was closed, and can be listed now perhaps. Nobody is led there before all below it is known. */
+/* The directory was closed, and can be listed now perhaps. No walk leads there before all below is known. */
 static int take_in_closed(struct velo_region *region, velo_node_id directory)
 {
     struct velo_pass *pass = pass_new(region, 1);
@@ -224,8 +224,8 @@ void velo_stale(struct velo_region *region, velo_node_id directory)
     velo_commit(region, &hold);
 }
 
-/* After the look, so that nobody who is killed looking takes the mark away; and not when somebody
- * else was killed meanwhile, perhaps in this very directory. */
+/* After the look, so that a process that is killed while it looks leaves the mark; and not when another
+ * process was killed meanwhile, perhaps in this very directory. */
 void velo_not_stale(struct velo_region *region, velo_node_id directory, uint64_t recoveries)
 {
     struct velo_hold hold;
@@ -268,7 +268,7 @@ int velo_take_from_disk(struct velo_region *region, velo_node_id parent, const c
     if (dirfd >= 0) {
         rc = velo_replace_name(pass, dirfd, parent, name);
         velo_os_close(dirfd);
-        pass->unsure = 1; /* who wrote below a directory before it was renamed in goes on */
+        pass->unsure = 1; /* a process that wrote below it before it was renamed in goes on */
         if (rc == 0)
             rc = run(pass);
     }
@@ -297,8 +297,8 @@ static int is_another(const struct velo_region *region, velo_node_id root, const
                                                node->identity[VELO_ID_DISK].device != disk->st_dev);
 }
 
-/* Is a root no more at its path? `disk` is what stands there if not. Who is not let through to it, or meets
- * an error, has learnt nothing: -errno. */
+/* Is a root no more at its path? `disk` is what stands there if not. -errno: this process is not let through
+ * to the path, or met an error, and has learnt nothing. */
 static int is_lost(struct velo_region *region, const struct velo_root *root, struct stat *disk)
 {
     if (velo_has_mounts(region) && velo_mounted_root(region, root))
@@ -386,7 +386,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     pass->conflict = conflict;
     pass->context = context;
     const uint32_t over = velo_mounts_scan(region, NULL, 0);
-    velo_links_unsure(region); /* who changed these directories may have been elsewhere, too */
+    velo_links_unsure(region); /* what changed these directories may have been elsewhere, too */
     int rc = velo_flush_lock_take(region, VELO_FLUSH_LOCK_PATIENCE_MS);
     if (rc == 0) {
         for (uint32_t i = 0; i < region->header->root_count && rc == 0; i++)

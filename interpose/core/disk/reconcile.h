@@ -8,18 +8,18 @@
 
 #define VELO_FLUSH_LOCK_PATIENCE_MS 60000
 
-/* Take in the tree below `directory`, which nobody sees yet; the caller holds the flush lock. */
+/* Take in the tree below `directory`, which no walk leads to yet; the caller holds the flush lock. */
 int velo_tree_take_in(struct velo_region *region, velo_node_id directory);
 /* Compare one directory (not what is below, but for new directories) with the disk. */
 int velo_directory_refresh(struct velo_region *region, velo_node_id directory);
 /* `directory` is no more at its path, by an outsider's doing: the namespace learns how far up. */
 void velo_directory_lost(struct velo_region *region, velo_node_id directory);
-/* Until the namespace has taken in what the kernel did in `directory`, whoever comes looks at the disk.
- * Whether it was not marked before. */
+/* Until the namespace has taken in what the kernel did in `directory`, each process that comes there looks
+ * at the disk. Whether it was not marked before. */
 int velo_stale_locked(struct velo_region *region, velo_node_id directory);
 /* The same, when a name there is made or removed by the kernel alone. */
 void velo_stale(struct velo_region *region, velo_node_id directory);
-/* What was marked STALE is compared: take the mark away, unless somebody was killed since header.recoveries
+/* What was marked STALE is compared: take the mark away, unless a process was killed since header.recoveries
  * was `recoveries`. */
 void velo_not_stale(struct velo_region *region, velo_node_id directory, uint64_t recoveries);
 /* Make the namespace's `text` in `parent` what the disk has there now, whatever it was. */

@@ -1,8 +1,8 @@
 /* relocate.c - a file that outgrows memory while it is written goes on at its real path.
  *
  * What is there so far is put; then, under the lock, the file becomes DISK, if the kernel says that
- * the caller's descriptor is the only open one.  Who opens it meanwhile meets the lock: readers look
- * at the state after they opened, writers raise the version (file.c). */
+ * the caller's descriptor is the only open one.  A process that opens it meanwhile meets the lock:
+ * readers look at the state after they opened, writers raise the version (file.c). */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@
 #define TRIES 3
 #define STATUS_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_NOATIME | O_NOFOLLOW)
 
-/* No other open file description. The descriptor is the program's: who gets its signals is put
- * back as it was. */
+/* No other open file description. The descriptor is the program's: the owner and number of its signals
+ * are put back as they were. */
 static int only_description(int fd)
 {
     struct f_owner_ex owner = {0};
@@ -57,7 +57,7 @@ static int relocate_locked(struct velo_region *region, velo_node_id index,
         node->backing != snapshot->backing || node->version != snapshot->version ||
         node->links > NAMES_MAX)
         return -EBUSY;
-    velo_readers_wait(region); /* who opened it before is seen; who does from now on looks again */
+    velo_readers_wait(region); /* an open before this is seen; an open after it looks again */
     if (!all_on_disk_locked(region, node, disk) || !only_description(fd))
         return -EBUSY;
     for (velo_name_id name = node->first_name; velo_is_name(name);
@@ -236,7 +236,7 @@ int velo_reopen(struct velo_region *region, velo_node_id node, int flags)
         int rc = velo_snapshot_take(region, node, &before);
         if (rc != 0)
             return rc;
-        if (before.state == VELO_COLD) /* a shard took it while nobody had it open */
+        if (before.state == VELO_COLD) /* a shard took it while no process had it open */
             velo_load(region, node);
         else if (before.state == VELO_BACKED)
             fd = velo_reopen_in_memory(region, node, flags);

@@ -1,7 +1,7 @@
 /* residency.c - where may a file's bytes live?  See residency.h.
  *
- * Whoever is about to give a file a place asks here, so that no reason is forgotten in one of the ways. The
- * cheap reasons come first; waiting for space is the last. */
+ * Each call that is about to give a file a place asks here, so that no call forgets a reason. The cheap
+ * reasons come first; waiting for space is the last. */
 #include "residency.h"
 
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 #include "core/tree/tree.h"
 #include "space.h"
 
-/* Nobody can move a file that is shared by processes, or written where we do not see it: by a static program, by
- * libc's own streams, through a map. So it stays in memory only where it has room to grow. */
+/* A file cannot be moved when processes share it, or when it is written where we do not see it: by a static
+ * program, by libc's own streams, through a map. So it stays in memory only where it has room to grow. */
 static int goes_unseen(const struct velo_region *region, const struct velo_place *place)
 {
     return place->asked.unmovable && !velo_has_grant(region);

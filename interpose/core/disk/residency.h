@@ -13,10 +13,10 @@ enum velo_residency {
     VELO_DISK_ACL, /* the directory gives new files an access control list, which tmpfs may lack */
     VELO_DISK_LOCK, /* programs outside meet here, by locks or by the name */
     VELO_DISK_OPAQUE, /* a program that sees the disk alone is running */
-    VELO_DISK_UNSEEN, /* somebody may write whom we do not see, and there is no grant for that */
-    VELO_DISK_SPACE, /* memory is full, and nobody made room in time */
-    VELO_DISK_OTHERS, /* it, its group or its directory is somebody else's: no copy would be as it is */
-    VELO_DISK_OPEN, /* somebody knows the disk's file: by another name, by O_PATH, by a descriptor */
+    VELO_DISK_UNSEEN, /* a process that we do not see may write, and there is no grant for that */
+    VELO_DISK_SPACE, /* memory is full, and no shard made room in time */
+    VELO_DISK_OTHERS, /* it, its group or its directory is another user's: no copy would be as it is */
+    VELO_DISK_OPEN, /* a process knows the disk's file: by another name, by O_PATH, by a descriptor */
 };
 
 /* Of a regular file that is made in `directory`, with open's flags; may wait for space. */

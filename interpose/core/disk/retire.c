@@ -23,7 +23,7 @@
 #define MARKED_AT_ONCE 64u
 #define MORE 1
 #define NAMES_MAX                                                                                  \
-    (1u << 17) /* of one file: more than a disk takes; ends a walk that somebody changes */
+    (1u << 17) /* of one file: more than a disk takes; ends a walk over a list that changes */
 #define LEAST_BYTES (512u << 10) /* of names, however little memory there is */
 
 /* Few are left of what is committed, and more may not be committed, or is not there. */
@@ -70,7 +70,7 @@ int velo_lies_in(const struct velo_region *region, const struct velo_node *node,
     return 0;
 }
 
-/* Would the kernel say the same of it, and does nobody hear of it from us? */
+/* Would the kernel say the same of the node, and does no watcher hear of it from us? */
 static int may_retire(const struct velo_region *region, const struct velo_node *node)
 {
     if ((node->flags & (VELO_NODE_WATCHED | VELO_NODE_MOUNT | VELO_NODE_TIMES)) != 0)
@@ -171,8 +171,9 @@ static int forget_some(struct velo_region *region, velo_node_id directory)
     return forgotten != 0;
 }
 
-/* No path leads to them any more, and whoever came along before is turned back (velo_is_retired). What is not
- * as the disk has it all the same, such as a name that was linked there, stays until it is put. */
+/* No path leads to these names any more, and a process that came along before is turned back
+ * (velo_is_retired). What is not as the disk has it all the same, such as a name that was linked there,
+ * stays until it is put. */
 static void forget_below(struct velo_region *region, velo_node_id directory)
 {
     while (forget_some(region, directory)) {
@@ -200,7 +201,7 @@ int velo_retire_found(struct velo_region *region, velo_node_id directory)
     return 0;
 }
 
-/* Somebody who is another user just for now may not list what he could list as himself. */
+/* A process that is another user just for now may not list what it could list as its own user. */
 static int is_himself(void)
 {
     uid_t real = 0, effective = 0, saved = 0;
@@ -208,8 +209,8 @@ static int is_himself(void)
     return real == effective && saved == effective;
 }
 
-/* Its owner, who closed it to himself, knows what is in it: nobody else can have made names there but root. Nor
- * does one who may not list it just now tell more than what was found before. */
+/* The owner closed the directory, so the owner's processes know what is in it: only root can have made other
+ * names there. A process that may not list it just now learns no more than what was found before. */
 static int knows_better(const struct velo_node *node)
 {
     const int is_own = VELO_READ(node->uid) == (uint32_t)velo_sys0(SYS_geteuid);

@@ -1,4 +1,4 @@
-/* rights.c - giving ourselves rights that the owner, who we are, has taken away.  See rights.h. */
+/* rights.c - rights that the owner, our own user, has taken away, given back for one step.  See rights.h. */
 #include "rights.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
  * A program may write a file and then close its directory (chmod 555, chmod 0) or the file itself
  * (chmod 0) while the bytes are in memory only.  Root puts it there all the same; others must give
  * themselves the rights for the step.  That is done under the lock, in one hold, and noted in the
- * header: whoever finds us killed gives directories and file their modes back, so nobody takes ours
- * for a change from outside. */
+ * header.  Recovery after a kill gives directories and file their modes back, so that no comparison
+ * takes our modes for a change from outside. */
 #ifndef VELO_CORE_RIGHTS_H
 #define VELO_CORE_RIGHTS_H
 
@@ -13,8 +13,8 @@
 /* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and
  * linkat in it; again with the rights they need when the answer is -EACCES. */
 int velo_open_with_rights(struct velo_region *region, velo_node_id directory, const char *path);
-/* Without the lock: open (O_PATH) the directory where it is now. Not what somebody renames to its path
- * between our finding that and the open: who works with names in there would work on another one's.
+/* Without the lock: open (O_PATH) the directory where it is now. Not one that is renamed to its path
+ * between our finding that path and the open: the caller would work on names in another directory.
  * A descriptor, -ESTALE: at its path stands another or none, made or removed by an outsider, or -errno. */
 int velo_open_directory(struct velo_region *region, velo_node_id directory);
 /* The same, but -ESTALE also when it was moved and has a tether (tether.h): what its path says. */

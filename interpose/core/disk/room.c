@@ -1,8 +1,8 @@
 /* room.c - what the arena's file system can hold: others fill it, too, and in a container it is small.
  *
- * `max_memory` was made to fit when the arena was made.  Who wants space asks the kernel again, at most
- * every ROOM_NS over all processes, and the answer is in the header for the others.
- * A reserve stays free: names grow into it, and what is written before anybody noticed. */
+ * `max_memory` was made to fit when the arena was made.  A process that wants space asks the kernel
+ * again, at most every ROOM_NS over all processes, and the answer is in the header for the others.
+ * A reserve stays free: names grow into it, and so do writes that come before the next question. */
 #include "core/tree/tree.h"
 
 #include <sys/vfs.h>
@@ -46,7 +46,7 @@ uint64_t velo_limit_bytes(const struct velo_region *region)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     int64_t asked = atomic_load_explicit(&header->room_ns, memory_order_relaxed);
-    /* One of those who find it old looks; whatever the others read meanwhile was true just now. */
+    /* One of the processes that find it old asks; what the others read meanwhile was true just now. */
     if (velo_ns(&now) - asked >= ROOM_NS &&
         atomic_compare_exchange_strong(&header->room_ns, &asked, velo_ns(&now)))
         atomic_store_explicit(&header->room_bytes, room(region), memory_order_relaxed);

@@ -1,7 +1,7 @@
-/* root.c - hosted directories: found by their path, taken in before anybody sees them, forgotten.
+/* root.c - hosted directories: found by their path, taken in before any walk sees them, forgotten.
  *
- * A root is built unpublished (velo_root.building) with the flush lock held: whoever is killed over
- * it leaves a tree that the next to come goes on with. */
+ * A root is built unpublished (velo_root.building) with the flush lock held: a process that is killed
+ * over it leaves a tree that the next process goes on with. */
 #include "reconcile.h"
 
 #include <errno.h>
@@ -104,7 +104,7 @@ static int root_begin(struct velo_region *region, const char *path, size_t lengt
             if (velo_is_node(node)) {
                 velo_set32(region, &velo_node_at(region, node)->links, 1);
                 velo_set32(region, &velo_node_at(region, node)->root_slot, slot + 1);
-                memcpy(root->path, path, length); /* nobody reads it before node is set */
+                memcpy(root->path, path, length); /* no process reads it before node is set */
                 root->path[length] = 0;
                 root->length = (uint16_t)length;
                 velo_set32(region, &root->hash, velo_hash(0, path, length));
@@ -140,7 +140,7 @@ static int attach_with_flush_lock(struct velo_region *region, const char *path, 
 {
     struct velo_root *root = NULL;
     int rc = root_begin(region, path, length, disk, &root);
-    if (rc != 0 || velo_is_node(root->node)) /* somebody else was first */
+    if (rc != 0 || velo_is_node(root->node)) /* another process was first */
         return rc;
     rc = velo_tree_take_in(region, root->building);
     if (rc == 0)
@@ -149,7 +149,7 @@ static int attach_with_flush_lock(struct velo_region *region, const char *path, 
 }
 
 /* Nonzero when `node` is another directory than the root of `path`, which may be in the making:
- * by somebody who holds the flush lock, or who was killed with it. */
+ * by a process that holds the flush lock, or was killed with it. */
 static int is_hosted_elsewhere(const struct velo_region *region, velo_node_id node,
                                const char *path, size_t length)
 {

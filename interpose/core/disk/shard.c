@@ -141,7 +141,7 @@ static void take_refreshed_locked(struct velo_region *region, velo_node_id index
     velo_set64(region, &node->refreshed, node->version);
 }
 
-/* Looks under the lock: there nobody lends rights, which show in the mode. */
+/* Looks under the lock: there no process has rights lent to itself, which would show in the mode. */
 static void record(struct velo_region *region, velo_node_id index, const struct seen *seen, int fd,
                    int quiet)
 {
@@ -239,7 +239,7 @@ int velo_evict(struct velo_region *region, velo_node_id index)
     const int fd = velo_open_file_with_rights(region, index, VELO_ID_ARENA, path, O_NONBLOCK);
     if (fd < 0)
         return fd;
-    /* Who opens meanwhile waits for the lease, and then looks at the state (file.c). */
+    /* A process that opens the file meanwhile waits for the lease, and then looks at the state (file.c). */
     struct velo_hold hold;
     velo_begin(region, &hold);
     int rc = -EBUSY;

@@ -1,9 +1,10 @@
-/* space.c - staying under max_memory: what counts, when to ask, what to do when nobody answers.
+/* space.c - staying under max_memory: what counts, when to ask, what to do when no shard answers.
  *
- * The limit is max_memory, or less where the file system is (room.c).  A slice's charge is the sum of
- * its files' charges; a file is charged what a write is about to need (velo_charge, in steps), and
- * corrected to what tmpfs really holds when a shard looks (velo_refresh_attributes).  Above 90 % of the whole the shards evict; a client that wants to open
- * for writing then waits for them, so what is in flight is bounded by the writers. */
+ * The limit is max_memory, or less where the file system is smaller (room.c).  A slice's charge is the
+ * sum of its files' charges.  A file is charged what a write is about to need (velo_charge, in steps);
+ * when a shard looks, the charge becomes what tmpfs really holds (velo_refresh_attributes).  Above 90 %
+ * of the whole the shards evict; a client that wants to open for writing then waits for them, so what
+ * is in flight is bounded by the writers. */
 #include "core/arena/trace.h"
 #include "core/tree/stamps.h"
 #include "core/tree/tree.h"
@@ -18,7 +19,7 @@
 #define OPEN_BYTES (128u * 1024u) /* room one new file should find */
 #define PAGE_BYTES 4096u
 #define REFUSED_NS 1000000000
-#define GRANT_BYTES (128ull << 20) /* what a file may grow by while nobody of us looks */
+#define GRANT_BYTES (128ull << 20) /* what a file may grow by while velo does not see it */
 
 uint64_t velo_metadata_bytes(const struct velo_region *region)
 {
@@ -37,7 +38,7 @@ uint64_t velo_used_bytes(const struct velo_region *region)
     return used;
 }
 
-/* Nobody can make that much room: not worth waiting for. */
+/* No shard can make that much room: not worth waiting for. */
 static int never_fits(const struct velo_region *region, uint64_t bytes)
 {
     return velo_metadata_bytes(region) + bytes > velo_limit_bytes(region);
@@ -48,8 +49,8 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
     return velo_used_bytes(region) + bytes <= velo_limit_bytes(region) / 100 * percent;
 }
 
-/* Shards that have nothing to evict say so after a quarter of a second, and would say the same to the next: for a
- * while nobody asks again, and what there is no room for goes to the disk at once. */
+/* Shards that have nothing to evict say so after 250 ms, and would say the same to the next process. So no
+ * process asks again for REFUSED_NS, and a file that finds no room goes to the disk at once. */
 static int ask(struct velo_region *region, uint32_t shard, uint64_t bytes)
 {
     _Atomic int64_t *refused_ns = &region->header->refused_ns;

@@ -4,10 +4,11 @@
 
 #include "core/arena/layout.h"
 
-/* Before a file that holds `bytes` grows: 0, or -ENOSPC: memory is full and nobody made room in time. */
+/* Before a file that holds `bytes` grows: 0, or -ENOSPC: memory is full and no shard made room in time. */
 int velo_space_for_open(struct velo_region *region, uint32_t shard, uint64_t bytes);
 
-/* A file in memory is charged for `end` bytes, and some ahead, as long as all charges stay below `limit`; else -ENOSPC. */
+/* A file in memory is charged for `end` bytes, and some ahead, as long as all charges stay below `limit`; else
+ * -ENOSPC. */
 int velo_charge_locked(struct velo_region *region, velo_node_id index, uint64_t end,
                        uint64_t limit);
 

@@ -112,7 +112,7 @@ void velo_temporaries_of_the_dead(struct velo_region *region)
         if (thread == 0 || !velo_thread_dead(thread, atomic_load(&slot->since_ns)))
             continue;
         const int rc = remove_noted(region, slot, thread);
-        if (rc != -EACCES && rc != -EPERM) /* else somebody with more rights will */
+        if (rc != -EACCES && rc != -EPERM) /* else a process with more rights will */
             atomic_compare_exchange_strong(&slot->thread, &thread, 0);
     }
 }

@@ -1,5 +1,4 @@
-/* temporary.h - temporary files of writebacks, and who takes them away when their writer was
-   killed. */
+/* temporary.h - temporary files of writebacks, and how they go when their writer was killed. */
 #ifndef VELO_CORE_TEMPORARY_H
 #define VELO_CORE_TEMPORARY_H
 

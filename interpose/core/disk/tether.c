@@ -1,7 +1,7 @@
 /* tether.c - descriptors of directories in which something waits to be put.  See tether.h.
  *
  * Only shards take them (velo_tether): a program's descriptors are its own.  A directory of which one
- * is open keeps its inode number, so nobody's new directory is ever taken for it. */
+ * is open keeps its inode number, so no new directory is ever taken for it. */
 #include "tether.h"
 #include "visitors.h"
 
@@ -37,7 +37,7 @@ struct velo_tethers {
     struct tether all[];
 };
 
-/* `more`: take what nobody has; take all, since a flush must hear of visitors itself. */
+/* `more`: take directories that have no tether; or take all, since a flush must hear of visitors itself. */
 enum { FOR_LATER = 1, FOR_A_FLUSH = 2 };
 enum { NOT_WANTED = 0, WANTED = 1, TAKEN = 2 }; /* of each node, during one call */
 
@@ -98,7 +98,7 @@ static void want_directories(const struct velo_region *region, uint8_t *marks, u
             const struct velo_name *name = velo_name_at(region, at);
             const velo_node_id parent = VELO_READ_ID(name->parent);
             if (VELO_READ(name->disk_version) != version && parent.slot < used &&
-                !velo_is_watched(region, parent)) /* its end is told when nobody has it open */
+                !velo_is_watched(region, parent)) /* its end is told when no descriptor is open */
                 marks[parent.slot] = WANTED;
             at = VELO_READ_ID(name->next_of_node);
         }

@@ -1,8 +1,8 @@
 /* tether.h - directories whose files are not all on disk yet, found wherever an outsider moves them.
  *
  * What is in memory belongs to a directory, not to its path.  So a shard keeps a descriptor of each
- * directory in which something waits to be put, and says so in the node: whoever puts a file opens
- * that, also from another process, by /proc.  The path stays the way to directories without one. */
+ * directory in which something waits to be put, and says so in the node.  A writer of a file opens that
+ * descriptor, also from another process, by /proc.  The path stays the way to directories without one. */
 #ifndef VELO_CORE_DISK_TETHER_H
 #define VELO_CORE_DISK_TETHER_H
 

@@ -1,4 +1,4 @@
-/* visitors.c - who lists or empties a directory at this moment.  See visitors.h.
+/* visitors.c - processes that list or empty a directory at this moment.  See visitors.h.
  *
  * A lease would be better, but directories have none. */
 #include "visitors.h"
@@ -13,7 +13,7 @@
 #include "core/arena/layout.h"
 
 #define WATCHES (IN_OPEN | IN_CLOSE_NOWRITE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR)
-#define VISIT_NS 1000000000 /* who has it open for longer, and removes nothing, does not mind */
+#define VISIT_NS 1000000000 /* a visitor that stays longer and removes nothing does not mind */
 #define QUIET_NS 100000000  /* between two names that go, on a busy disk */
 #define WAIT_NS_MAX 20000000000
 #define PAUSE_NS 2000000

@@ -1,4 +1,4 @@
-/* visitors.h - somebody outside lists or empties a directory at this moment: a flush keeps out of it.
+/* visitors.h - a process outside lists or empties a directory at this moment: a flush keeps out of it.
  *
  * `rm -rf` reads a directory, removes what it read, and then the directory: a file that is put in
  * between makes that fail.  So a shard has the kernel tell when a directory with a tether is opened,
@@ -23,8 +23,8 @@ struct velo_visitors {
 /* Watch the directory that the descriptor `fd` is of: a number by which to end that, or 0. */
 int velo_visitors_watch(struct velo_visitors *visitors, int fd);
 void velo_visitors_unwatch(struct velo_visitors *visitors, int watch);
-/* A flush begins; is about to put a file: return when nobody is seen, or has been seen for long enough; and
- * to give it its name, which takes less time than to read a directory that was just opened. */
+/* A flush begins; is about to put a file: returns when no visitor is seen, or after waiting long enough; and
+ * is about to give the file its name, which takes less time than to read a directory that was just opened. */
 void velo_visitors_flush_begins(struct velo_visitors *visitors);
 void velo_visitors_wait(struct velo_visitors *visitors);
 int velo_visitors_are_seen(struct velo_visitors *visitors);

@@ -1,12 +1,12 @@
 /* writeback.c - from memory to the real tree.
  *
  * A file is made in its own directory without a name, with all attributes, and is linked into place;
- * so nobody meets what is half done, and the directory grows as it would have natively.  Where the
- * name is there already, or the file system cannot do that, it goes to a temporary name instead and
- * is renamed.  Between saying so (name.writer) and having recorded it, whoever wants to unlink or rename
- * that very name waits; nobody else does.  A further name of the same file becomes a hard link to
- * the one that is there.  A file that somebody is writing is put as it is at that moment and stays
- * dirty.  Everything at once: flush.c. */
+ * so no program meets what is half done, and the directory grows as it would have natively.  Where the
+ * name is there already, or the file system cannot do that, the file goes to a temporary name instead
+ * and is renamed.  The writer says so first (name.writer) and records it last; in between, an unlink or
+ * rename of that very name waits, and no other call does.  A further name of the same file becomes a
+ * hard link to the one that is there.  A file that a process is writing is put as it is at that moment
+ * and stays dirty.  Everything at once: flush.c. */
 #include "core/tree/tree.h"
 
 #include <errno.h>
@@ -138,7 +138,7 @@ static int link_existing(struct velo_region *region, const struct job *job, int 
         rc = velo_name_path(region, existing->parent, text, length, path);
     }
     const int at = rc < 0 ? rc : velo_tethered(region, parent);
-    if (rc >= 0) /* under the lock: nobody may take the new ctime for an outsider's change */
+    if (rc >= 0) /* under the lock: no comparison may take the new ctime for an outsider's change */
         rc = velo_os_linkat(at >= 0 ? at : AT_FDCWD, at >= 0 ? text : path, dirfd, temporary, 0);
     if (at >= 0)
         velo_os_close(at);
@@ -267,11 +267,11 @@ static int open_backing(struct velo_region *region, const struct job *job)
     velo_backing_path(region, job->backing, path);
     const int fd =
         velo_open_file_with_rights(region, job->node, VELO_ID_ARENA, path, O_NOATIME | O_NONBLOCK);
-    if (fd == -ENOENT) /* it left memory meanwhile, or somebody removed it there */
+    if (fd == -ENOENT) /* it left memory meanwhile, or an outsider removed it there */
         return velo_is_missing(region, job->node) ? -ENODATA : -ESTALE;
     if (fd != -EAGAIN)
         return fd;
-    /* Somebody has a lease: a program, or another shard that is just looking. */
+    /* Another process has a lease: a program, or another shard that is just looking. */
     return velo_has_program_lease(region, job->node) ? -ESTALE : -EBUSY;
 }
 
@@ -281,12 +281,13 @@ static int into_place(struct velo_region *region, const struct job *job, int to,
 {
     if (waits && velo_tether_is_visited(region))
         return -EBUSY;
-    if (job->unnamed) { /* somebody's file stands there, there is no /proc, or the directory went */
+    if (job->unnamed) { /* another file stands there, there is no /proc, or the directory went */
         if (velo_name_with_rights(region, job->parent, to, dirfd, job->text) != 0)
             return -ESTALE;
         if (!waits || !velo_tether_is_visited(region))
             return 0;
-        velo_unlink_with_rights(region, job->parent, dirfd, job->text); /* he may have missed it */
+        /* A visitor may have missed the new name. */
+        velo_unlink_with_rights(region, job->parent, dirfd, job->text);
         return -EBUSY;
     }
     const int rc = velo_rename_with_rights(region, job->parent, dirfd, temporary, job->text);
@@ -295,7 +296,7 @@ static int into_place(struct velo_region *region, const struct job *job, int to,
     return rc == -ENOENT ? -ESTALE : rc; /* the directory was removed, and the file with it */
 }
 
-/* Put one name. 0 done, 1 done but somebody writes, -ESTALE it changed meanwhile, -errno. */
+/* Put one name. 0 done, 1 done but a process writes, -ESTALE it changed meanwhile, -errno. */
 static int run_job(struct velo_region *region, struct job *job, unsigned flags)
 {
     char temporary[64];
@@ -346,8 +347,8 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
     return rc != 0 ? rc : !current;
 }
 
-/* We would open the file and close it, which ends the locks that this process has there; or the disk
- * refuses us what whoever wrote the file may do. */
+/* If we put the file, we would open and close it, which ends the locks that this process has there. Or the
+ * disk refuses us what the process that wrote the file may do. */
 static int writeback_by_shard(struct velo_region *region, velo_node_id index)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -365,7 +366,7 @@ int velo_writeback(struct velo_region *region, velo_node_id node, unsigned flags
     struct job job;
     uint32_t snapshots = 0, waits = 0;
     if (VELO_READ(velo_node_at(region, node)->state) ==
-        VELO_DISK) /* whoever writes, writes there */
+        VELO_DISK) /* its bytes are written there anyway */
         return 0;
     if (velo_has_program_lease(region, node))
         return 1;

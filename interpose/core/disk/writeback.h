@@ -4,9 +4,10 @@
 
 #include "core/arena/layout.h"
 
-/* Flags of velo_writeback: the directory is being compared already; by a flush, which waits while somebody
- * outside empties directories (visitors.h); by the only one who writes the file, who does not meanwhile, so
- * that what is put is the file. He says so when he goes on writing in memory (relocate.c). */
+/* Flags of velo_writeback. NO_REFRESH: the directory is being compared already. WAIT: the caller is a flush,
+ * which waits while a process outside empties directories (visitors.h). OURS: the caller is the file's only
+ * writer and does not write meanwhile, so that what is put is the file. Such a caller says so when it goes on
+ * writing in memory (relocate.c). */
 #define VELO_FLUSH_NO_REFRESH 4
 #define VELO_FLUSH_WAIT 8
 #define VELO_FLUSH_OURS 16

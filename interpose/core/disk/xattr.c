@@ -12,8 +12,9 @@
 #include "kernel/os.h"
 #include "core/tree/tree.h"
 
-/* Labels of security modules: a file has them where it is, whether it is given them or not. What else begins with
- * "security." (capabilities, hashes of IMA) somebody gave it, who may do more than its owner perhaps. */
+/* Labels of security modules: a file has them where it is, whether it is given them or not. Other names that
+ * begin with "security." (capabilities, hashes of IMA) were set by a process that may do more than the owner,
+ * perhaps. */
 static int is_label(const char *name)
 {
     return strcmp(name, "security.selinux") == 0 || strncmp(name, "security.SMACK64", 16) == 0;

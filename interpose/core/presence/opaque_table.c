@@ -1,4 +1,4 @@
-/* opaque_table.c - is there, at this moment, somebody who sees the disk and not us (opaque.c)? */
+/* opaque_table.c - does a program run at this moment that sees the disk and not memory (opaque.c)? */
 #include "core/velo.h"
 
 #include "core/arena/layout.h"

@@ -1,6 +1,7 @@
-/* open_files.c - who has a file open, as /proc tells: also by O_PATH, which no lease knows of.
+/* open_files.c - the processes that have a file open, as /proc tells: also by O_PATH, which no lease
+ * knows of.
  *
- * All of /proc is looked through, so this is for what happens once in a build, if ever. */
+ * The search reads all of /proc, so it is for what happens once in a build, if ever. */
 #include "open_files.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@ struct search { /* mapped: the caller may have a small stack */
     velo_open_file_visit see;
     void *context;
     int self; /* the process looked at is this one */
-    int any;  /* who cannot be looked into is passed over */
+    int any; /* a process that cannot be looked into is passed over */
     velo_stranger is_wanted;
     void *wanted; /* its context */
     uint32_t pid;
@@ -77,8 +78,8 @@ static int probe_descriptor(struct search *s, const char *name)
     return s->see(s->context, s->self ? 0 : s->pid, (int)number_at(name), s->link + length);
 }
 
-/* Which cannot be looked into, since it changed its user or has another one. It may have inherited
- * what is ours when it is of our session, or was started by one of us. */
+/* Of a process that cannot be looked into, since it changed its user or has another one. It may have
+ * inherited our files when it is of our session, or when an attached process started it. */
 static int may_be_kin(const struct search *s, const char *name)
 {
     const unsigned pid = number_at(name);

@@ -1,4 +1,4 @@
-/* open_files.h - who has a file open (open_files.c). */
+/* open_files.h - the processes that have a file open (open_files.c). */
 #ifndef VELO_CORE_OPEN_FILES_H
 #define VELO_CORE_OPEN_FILES_H
 

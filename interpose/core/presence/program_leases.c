@@ -1,12 +1,12 @@
 /* program_leases.c - files on which a program holds a lease (F_SETLEASE) or a lock of its own.
  *
- * Leases: whoever of us opened such a file would break the lease, and the program would hear of somebody who
- * is not there.  So the wrapper of fcntl marks the node, and what works behind the program's back
- * leaves it alone until the kernel's table has no such lease any more.
+ * Leases: if velo opened such a file, it would break the lease, and the program would hear of an opener
+ * that is not there.  So the wrapper of fcntl marks the node, and what works behind the program's back
+ * leaves the file alone until the kernel's table has no such lease any more.
  *
- * Locks: a program outside that locks the same path must meet them, so a file that is locked is led to the
- * disk before (preload/wrap/lock.c). From then on it stays there: the next lock costs nothing, and nobody
- * opens and closes the file for us inside a process that locked it, which would end its POSIX locks. */
+ * Locks: a program outside that locks the same path must meet them, so a file is led to the disk before it
+ * is locked (preload/wrap/lock.c). From then on it stays there: the next lock costs nothing. Also, velo
+ * never opens and closes the file inside a process that locked it, which would end its POSIX locks. */
 #include "kernel/lease.h"
 
 #include <string.h>

@@ -1,13 +1,13 @@
 /* watch.c - what a program watches (inotify, fanotify) is on disk, where the kernel announces it.
  *
- * In    a directory or file that is about to be watched; who asks whether one is
+ * In    a directory or file that is about to be watched; the question whether one is
  * Out   its regular files on disk, and kept out of memory: new ones are born there, old ones opened
  *       there, as while an opaque program runs (create.c, file.c, copy.c)
  * Never an event that a plain directory would not give: nothing is put in a watched directory later
  *
  * A file in memory is a tmpfs file elsewhere, of which the watcher of its directory would hear
- * nothing.  One that somebody has open at that moment stays where it is until it is opened to be
- * written next; its writes until then are not announced.
+ * nothing.  A file that a process has open when the watch begins stays in memory until it is next
+ * opened to be written; writes until then are not announced.
  *
  * VELO_NODE_WATCHED means something only while `header.watching` is not 0, and goes when the last
  * process that ever watched is dead: a program that takes its watch back goes on being a watcher,
@@ -20,7 +20,7 @@
 #include "core/arena/layout.h"
 #include "core/tree/tree.h"
 
-/* ---- who watches ----------------------------------------------------------------------------- */
+/* ---- watchers -------------------------------------------------------------------------------- */
 
 static int claim_locked(struct velo_header *header, uint32_t pid)
 {

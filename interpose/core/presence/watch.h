@@ -1,5 +1,5 @@
-/* watch.h - who watches (inotify, fanotify), and what is watched: watch.c.  What follows from it for a
- * file's bytes: leave.c.  The calls themselves: watching.c. */
+/* watch.h - processes that watch (inotify, fanotify), and what they watch: watch.c.  What follows from it
+ * for a file's bytes: leave.c.  The calls themselves: watching.c. */
 #ifndef VELO_CORE_WATCH_H
 #define VELO_CORE_WATCH_H
 
@@ -7,8 +7,8 @@
 
 /* Is this directory or file watched? */
 int velo_is_watched(const struct velo_region *region, velo_node_id node);
-/* The disk's side of these directories (or none) is changed next, and the namespace in the same hold: for
- * whoever finds us dead (lock.h, L3); and who watches them will look there as soon as it hears. */
+/* The disk's side of these directories (or none) is changed next, and the namespace in the same hold.
+ * Recovery needs to know, should we die (lock.h, L3); and a watcher will look there as soon as it hears. */
 void velo_disk_step_locked(struct velo_region *region, velo_node_id directory, velo_node_id other);
 /* Must the bytes of this file be where its names are? */
 int velo_belongs_on_disk(struct velo_region *region, velo_node_id node);

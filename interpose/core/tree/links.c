@@ -1,12 +1,12 @@
 /* links.c - symlinks outside hosted directories that lead into them: where one may stand.
  *
- * Outside, a path is the kernel's, and nobody looks whether its last component is a symlink. But a
- * link to a file that is in memory only leads nowhere on disk. So each directory outside is looked
- * through once for all processes (preload/path/inbound_symlinks.c), when a path first leads there,
- * and what was found is kept by its identity: a word for the directory, and the names of its links,
- * mixed with those of other directories. Links that we see being made are noted as they are.
+ * Outside, a path is the kernel's, and velo does not look whether its last component is a symlink. But
+ * a link to a file that is in memory only leads nowhere on disk. So the first path that leads to a
+ * directory outside makes a process look through it once for all (preload/path/inbound_symlinks.c).
+ * What it found is kept by the directory's identity: a word for the directory, and the names of its
+ * links, mixed with those of other directories. Links that we see being made are noted as they are.
  *
- * A directory that changed since is looked through again only when others than us were at work
+ * A directory that changed since is looked through again only when processes outside were at work
  * meanwhile: /tmp changes all the time.  All are hints: a wrong one costs one readlink. */
 #include "tree.h"
 
@@ -108,7 +108,7 @@ void velo_scanned_keep(struct velo_region *region, const struct stat *directory,
             &region->header->scanned[(now.directory + probe) % VELO_SCANNED_MAX];
         uint64_t word = atomic_load(slot);
         while (word == 0 || word >> 32 == now.directory) {
-            /* Once some were there, some may be: who notes one and who looks may be two. */
+            /* Once links were there, some may be: one process may note a link while another looks. */
             const int links = found == VELO_LINKS || (word & 1) != 0;
             if (atomic_compare_exchange_strong(slot, &word, word_of(&now, links)))
                 return;

@@ -2,7 +2,7 @@
  *
  * In    what a step of a call found out
  * Out   0 or more, -errno, or one of these, which are below all errnos and stand for one thing each
- * Never past the door: whoever calls such a step handles it, and gives a program 0, a descriptor or -errno.
+ * Never past the door: the caller of such a step handles it, and gives a program 0, a descriptor or -errno.
  *       That an errno meant one of them (-ENOENT: look again) was rejected: the kernel says that, too */
 #ifndef VELO_CORE_OUTCOME_H
 #define VELO_CORE_OUTCOME_H

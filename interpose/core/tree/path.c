@@ -1,7 +1,7 @@
-/* path.c - from a node to the text of its path, and who may look or change there.
+/* path.c - from a node to the text of its path, and the permission to look or change there.
  *
  * Both only read; they are right under the lock or between velo_read_begin and velo_read_retry.  A
- * path is of now: whoever uses it outside the lock must expect that it leads elsewhere. */
+ * path is of now: a caller that uses it outside the lock must expect that it leads elsewhere. */
 #include "tree.h"
 
 #include <errno.h>
@@ -189,7 +189,7 @@ static int may_as(struct velo_region *region, const struct velo_node *directory,
     if ((VELO_READ(directory->flags) & VELO_NODE_ACL) != 0)
         return kernel_says(region, directory, wanted, real);
     if (((mode & mode >> 3 & mode >> 6) & wanted) == wanted)
-        return 0; /* everybody may: no need to ask who we are */
+        return 0; /* every user may: no need to ask for ours */
     const uint32_t uid = (uint32_t)velo_sys0(real ? SYS_getuid : SYS_geteuid);
     if (uid == 0)
         return 0;

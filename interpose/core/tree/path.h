@@ -22,8 +22,8 @@ uint64_t velo_backing_new(struct velo_region *region);
 int velo_may(struct velo_region *region, const struct velo_node *directory, unsigned wanted);
 /* Since the walk: removed, its slot another's, or with all its names the kernel's. */
 int velo_parent_is_gone(const struct velo_region *region, const struct velo_place *place);
-/* May the caller make a name there? 0 or -EACCES. A parent that is gone judges nobody: who then takes the
- * lock is told so. */
+/* May the caller make a name there? 0 or -EACCES; 0 also when the parent is gone: the caller learns that
+ * as soon as it takes the lock. */
 int velo_may_change(struct velo_region *region, const struct velo_place *place);
 /* On the way of a walk with these flags: may the caller search it? */
 int velo_may_search(struct velo_region *region, const struct velo_node *directory,

@@ -46,11 +46,11 @@ int64_t velo_stamp(struct velo_region *region, int fine)
     const int64_t floor =
         atomic_load_explicit(&region->header->time_floor_ns, memory_order_relaxed);
     if (floor > stamp &&
-        floor - stamp < 1000000000) /* further ahead: somebody set the clock back */
+        floor - stamp < 1000000000) /* more than 1 s ahead: the clock was set back */
         stamp = floor;
     if (fine) {
         int64_t kernel = kernel_stamp(region);
-        if (kernel <= stamp) /* nobody had looked at the clock before: now we have */
+        if (kernel <= stamp) /* no call had looked at the file "clock" before: now one has */
             kernel = kernel_stamp(region);
         if (kernel > stamp)
             stamp = kernel;

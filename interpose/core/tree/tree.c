@@ -191,7 +191,7 @@ void velo_node_drop_locked(struct velo_region *region, velo_node_id index)
         return;
     }
     if (node->type == VELO_REGULAR && node->identity[VELO_ID_ARENA].linked) {
-        /* Somebody may know it by O_PATH, which no lease tells of: kept for as long as the arena. */
+        /* A process may know it by O_PATH, which no lease tells of: kept for as long as the arena. */
         velo_identity_clear_locked(region, index, VELO_ID_DISK);
         velo_set64(region, &node->refreshed, node->version);
         return;

@@ -21,12 +21,12 @@ void velo_name_disk_locked(struct velo_region *region, velo_name_id name, uint64
  * and a file may have more names than the undo log has room. */
 void velo_names_record_locked(struct velo_region *region, velo_node_id node,
                               const struct stat *stat);
-/* Who meets a name between a writer's rename and its record looks again after a pause, for half a
- * minute: that rename may wait for a journal. */
+/* A process that meets a name between a writer's rename and its record looks again after a pause, for
+ * 30 seconds in all: that rename may wait for a journal. */
 #define VELO_WRITER_PAUSE_NS 50000
 #define VELO_WRITER_WAITS_MAX 600000
-/* Free what nothing names any more: all but BACKED files at once, those are kept for whoever has
- * them open until velo_refresh_attributes finds nobody. */
+/* Free what nothing names any more. All but BACKED files go at once; those stay until
+ * velo_refresh_attributes finds that no process has them open. */
 void velo_node_drop_locked(struct velo_region *region, velo_node_id node);
 /* Take a name out with everything below it, in memory only. Takes and leaves the lock once per
  * entry, so a kill in the middle leaves a whole, smaller tree. */

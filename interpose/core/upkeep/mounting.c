@@ -41,7 +41,7 @@ void velo_mounts_poll(struct velo_region *region)
         velo_reconcile(region, NULL, NULL, &result); /* looks again, and ends it */
 }
 
-/* ---- who mounts ------------------------------------------------------------------------------ */
+/* ---- around a mount -------------------------------------------------------------------------- */
 
 void velo_mount_begin(struct velo_region *region)
 {

@@ -32,10 +32,10 @@
 
 #define ATTEMPTS_MAX 2 /* the directory, then everything; then the namespace is believed */
 
-/* ---- who runs -------------------------------------------------------------------------------- */
+/* ---- programs that run ----------------------------------------------------------------------- */
 
-/* Who is killed in these leaves too much behind: a slot, or a program that seems to run, which is slow.
- * Never too little: a program that seems not to run would see another tree. */
+/* A process that is killed in these leaves too much behind: a slot, or a program that seems to run, which is
+ * slow. It never leaves too little: a program that seems not to run would see another tree. */
 static void enter(struct velo_header *header, uint32_t pid, const struct velo_tally *tally,
                   int stays)
 {
@@ -55,7 +55,7 @@ static void enter(struct velo_header *header, uint32_t pid, const struct velo_ta
         atomic_store(&slot->pid, pid);
         return;
     }
-    /* No slot: nobody will notice its end; the next velo exec reconciles. */
+    /* No slot: no walk will notice the program's end; the next velo exec reconciles. */
 }
 
 static void leave(struct velo_header *header, struct velo_opaque_slot *slot, uint32_t pid)
@@ -112,7 +112,7 @@ void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, c
     }
 }
 
-/* Nobody put the tree for it. */
+/* Of a process for which the tree was not put. */
 static void await_exit(struct velo_region *region, pid_t pid, const char *name,
                        enum velo_escape reason)
 {
@@ -162,7 +162,7 @@ void velo_opaque_poll(struct velo_region *region)
         if (pid == 0 || pid == VELO_OPAQUE_CLAIMED || !is_over(region, slot, pid))
             continue;
         velo_opaque_children_enter(region,
-                                   slot); /* before it leaves: somebody is watched all the time */
+                                   slot); /* before it leaves: one of them is watched at any time */
         struct velo_reconcile_result result;
         const uint64_t before = velo_boottime_ns();
         velo_reconcile(region, NULL, NULL, &result);

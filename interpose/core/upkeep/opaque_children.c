@@ -1,13 +1,12 @@
 /* opaque_children.c - what a program that could not be entered leaves running when it ends.
  *
- * Nobody starts its children under our eyes, so they are looked for when somebody's walk finds the
- * program dead: processes that do not have the arena in their memory, nor ever will (or have beside it
- * the mark of who was inside and went away), and
+ * Velo does not see the start of its children, so they are looked for when a walk of any process finds
+ * the program dead: processes that do not have the arena in their memory, nor ever will (or have beside
+ * it the mark of a process that was inside and went away), and
  *   carry its name in their environment, or
  *   dropped that and are what is left of the program's process group, or
  *   are another user's, began after the program did and are of its session.
- * They are watched as it was, and one that becomes a program which we enter is not from then on
- * (opaque.c).
+ * They are watched as the program was, until one becomes a program that we enter (opaque.c).
  *
  * In    a slot of the program that ended
  * Out   slots of its children, before its own is given back
@@ -39,9 +38,9 @@ struct search {
     uint32_t self;
     size_t arena_length, inode_length;
     char arena[300];   /* "VELO_ARENA=..." */
-    char mark[VELO_MARK_BYTES]; /* the same of who may not know it */
+    char mark[VELO_MARK_BYTES]; /* the same for a program that must not know the arena */
     char inode[24];    /* " <inode number> " of the mapped file */
-    char gone[24];     /* the same of the file that is mapped by who is opaque for good */
+    char gone[24];     /* the same of the file that a process maps when it is opaque for good */
     char text[TEXT_BYTES];
 };
 
@@ -85,7 +84,7 @@ struct words { /* of an environment */
     int readable, arena, disabled, preloaded;
 };
 
-/* More than fits is not read: nobody who has so much is looked for any further. */
+/* More than fits is not read: a process with so long an environment is not looked into any further. */
 static struct words words_of(struct search *search, uint32_t pid)
 {
     struct words words = {0, 0, 0, 0};
@@ -164,7 +163,7 @@ static int is_stray(const struct search *search, uint32_t pid, int readable)
         return 0;
     if (!readable)
         return 1;
-    /* A child of somebody else in the group, a shell's, is not what the program left behind. */
+    /* A child of another process in the group, a shell's, is not what the program left behind. */
     return (uint32_t)velo_sys1(SYS_getpgid, pid) == group &&
            (uint32_t)velo_sys1(SYS_getpgid, thread.parent) != group;
 }
@@ -173,7 +172,7 @@ static void consider(struct search *search, uint32_t pid)
 {
     const uint32_t ended = atomic_load(&search->ended->pid);
     if (pid == search->self || pid == ended ||
-        velo_sys3(SYS_tgkill, pid, pid, 0) == -ESRCH || /* nobody, or no process but a thread */
+        velo_sys3(SYS_tgkill, pid, pid, 0) == -ESRCH || /* ended, or a thread and no process */
         is_enlisted(search->region, pid))
         return;
     const struct words words = words_of(search, pid);
@@ -262,9 +261,9 @@ int velo_maps_arena(struct velo_region *region, uint32_t pid)
     return inside;
 }
 
-/* ---- who went away --------------------------------------------------------------------------- */
+/* ---- processes that went away ---------------------------------------------------------------- */
 
-/* A page that nobody reads, of a file that is mapped for nothing else; children by fork have it, too. */
+/* A page that is never read, of a file that is mapped for nothing else; children by fork have it, too. */
 void velo_mark_gone(struct velo_region *region)
 {
     char path[sizeof region->directory + 8];
@@ -294,7 +293,7 @@ void velo_mark_back(struct velo_region *region)
 
 #define GENERATIONS_MAX 16
 
-/* Was `pid` started since then by `peer`, or by somebody of whom that is true? */
+/* Was `pid` started since then by `peer`, or by a process of which that is true? */
 static int is_young_kin(uint32_t pid, uint32_t peer, uint64_t since_ns)
 {
     struct velo_thread thread;

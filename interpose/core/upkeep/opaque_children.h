@@ -8,7 +8,7 @@
 void velo_opaque_children_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
 /* opaque_children.c: has the process, of whatever program, the arena in its memory? */
 int velo_maps_arena(struct velo_region *region, uint32_t pid);
-/* opaque_children.c: watch whom `peer` has started since, and who was started by those. */
+/* opaque_children.c: watch the processes that `peer` has started since, and those that they started. */
 void velo_descendants_enter(struct velo_region *region, uint32_t peer, uint64_t since_ns,
                             uint32_t tally);
 

@@ -2,14 +2,14 @@
  * a terminal multiplexer, a starter of containers.
  *
  * They see the disk, like programs that cannot be entered (opaque.c), for as long as the connection
- * lives: until nobody has its socket any more. They may go on a moment after it, or hand the work to a
- * process of their own, so the connection lingers, and whom they started meanwhile is watched in turn.
+ * lives: until no process has its socket any more. They may go on a moment after it, or hand the work to
+ * a process of their own. So the connection lingers, and processes that they started are watched in turn.
  * That also makes hundreds of short connections one: the tree is compared when the last has ended.
  *
  * In    a socket, before and after the kernel connected it
- * Out   a slot that lives as long as the socket does, whoever has it
- * Late is right: while a slot is taken every walk compares with the disk, so its end is looked for now
- * and then, and costs nobody anything. */
+ * Out   a slot that lives as long as the socket does, in whatever process
+ * Late is right: while a slot is taken every walk compares with the disk, so a look for its end now and
+ * then is enough, and costs the walks nothing. */
 #include "peers.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include "kernel/sockets.h"
 #include "core/upkeep/opaque_children.h"
 
-#define PROBE_NS 20000000ull /* between two looks, by whoever walks */
+#define PROBE_NS 20000000ull /* between two looks, by any process that walks */
 #define LINGER_FIFO_NS 10000000000ull /* `echo words >fifo` is over before the work begins */
 #define LINGER_NS 1000000000ull /* tmux starts a shell 30 ms after its client has gone */
 #define ANCESTORS_MAX 64u
@@ -52,9 +52,9 @@ static uint64_t being_filled(uint64_t owner)
     return owner & ~(uint64_t)UINT32_MAX;
 }
 
-/* As in opaque.c, who is killed leaves too much behind, never too little.
- * A free one, or one whose connection has ended: who watches whom that left is then lost, but the
- * connections are many. */
+/* As in opaque.c, a process that is killed leaves too much behind, never too little.
+ * It takes a free slot, or one whose connection has ended: then the processes that this peer left are
+ * no more watched, but that happens only where connections are very many. */
 static int claim(struct velo_header *header, uint64_t owner, int fd)
 {
     for (uint32_t i = 0; i < 2 * VELO_PEERS_MAX; i++) {
@@ -79,7 +79,7 @@ static int claim(struct velo_header *header, uint64_t owner, int fd)
         }
         return (int)(i % VELO_PEERS_MAX);
     }
-    atomic_fetch_add(&header->opaque_running, 1); /* for good: nobody would notice its end */
+    atomic_fetch_add(&header->opaque_running, 1); /* for good: no walk would notice its end */
     return -1;
 }
 
@@ -153,7 +153,7 @@ int velo_peer_has(const struct velo_region *region, uint64_t inode)
     return 0;
 }
 
-/* ---- who is it ------------------------------------------------------------------------------- */
+/* ---- inside or outside ----------------------------------------------------------------------- */
 
 int velo_peer_is_inside(struct velo_region *region, uint32_t pid)
 {
@@ -183,7 +183,8 @@ static _Atomic uint64_t *endpoint(struct velo_header *header, uint64_t key, uint
     return &header->endpoints[((key ^ key >> 20) + probe) % VELO_ENDPOINTS_MAX];
 }
 
-/* When its places are taken the last one goes: who is asked there is then taken for outside. */
+/* When all places of a key are taken the last one goes: a process that is asked there is then taken for
+ * one outside. */
 void velo_endpoint_note(struct velo_region *region, uint64_t key)
 {
     _Atomic uint64_t *slot = NULL;
@@ -222,7 +223,7 @@ int velo_asker_known(struct velo_region *region, uint64_t key, int only_once)
                      : atomic_load(asker(region, key)) == key;
 }
 
-/* Whom he starts meanwhile is his own affair. */
+/* Processes that the peer starts meanwhile are not watched. */
 void velo_peer_asks(struct velo_region *region, int fd, uint64_t inode, uint32_t peer,
                     const char *name)
 {
@@ -240,7 +241,7 @@ struct ends {
     int fd, kin;
 };
 
-/* It, or who started it, is known to see the disk already. */
+/* The process, or one that started it, is known to see the disk already. */
 static int is_opaque(const struct velo_header *header, uint32_t pid)
 {
     struct velo_thread thread = {.parent = pid};
@@ -295,7 +296,7 @@ static int lives(const struct velo_peer *slot, uint64_t owner)
            velo_socket_exists(inode);
 }
 
-/* Compared once, by who sees the last one end: until then the walks do. */
+/* The tree is compared once, by the process that sees the last one end: until then the walks compare. */
 static void end(struct velo_region *region, struct velo_peer *slot, uint64_t owner)
 {
     struct velo_header *header = region->header;

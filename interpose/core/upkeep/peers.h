@@ -4,9 +4,9 @@
 
 #include "core/velo.h"
 
-/* Are connections over, long enough? While one lives or did lately, velo_opaque_runs. */
+/* Looks for connections that ended long enough ago. While one lives, or did lately, velo_opaque_runs is true. */
 void velo_peers_poll(struct velo_region *region);
-/* Somebody left: if nobody is left, what others' ends did not compare is compared. */
+/* A program or peer left: if none is left, the work of the others that was not compared is compared. */
 void velo_peers_left(struct velo_region *region);
 
 #endif

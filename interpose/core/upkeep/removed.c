@@ -1,9 +1,9 @@
-/* removed.c - what becomes of files whose bytes in memory somebody removed.
+/* removed.c - what becomes of files whose bytes in memory an outsider removed.
  *
  * In    such a file, as disk/missing.h tells, and what the server knows of the store
  * Out   its bytes are where they still are; or its names are what the disk has
- * Never names that nobody was told of: velo_missing changes nothing when the bytes are nowhere, and whoever names
- *       them calls velo_missing_drop */
+ * Never a name that goes without a message: velo_missing changes nothing when the bytes are nowhere; the caller
+ *       reports the names, and then calls velo_missing_drop */
 #include "core/tree/tree.h"
 
 #include "core/arena/layout.h"
