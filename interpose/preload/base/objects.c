@@ -121,7 +121,7 @@ static bool may_hold(const struct gnu_hash *table, uint32_t hash)
     return (word >> hash % bits & word >> (hash >> table->filter_shift) % bits & 1) != 0;
 }
 
-#define VERSION_IS_OLD 0x8000 /* not what who asks for no version gets */
+#define VERSION_IS_OLD 0x8000 /* not the one that a caller without a version gets */
 
 static bool defines(const struct velo_object *object, uint32_t index, const char *name)
 {
@@ -270,8 +270,8 @@ static void note_lookups(const struct velo_object *object)
 /* The loader's list, as a debugger reads it. Weak: the linker shall not make us need the loader by name. */
 extern struct r_debug loaders_list __asm__("_r_debug") __attribute__((weak));
 
-/* libc is there from the start and stays, so nobody takes away what is walked over before it; threads
- * that come at the same time find the same. */
+/* libc is there from the start and stays, so no dlclose takes away the objects that are walked over before
+ * it; threads that come at the same time find the same. */
 static void know_libc(void)
 {
     if (__builtin_expect(atomic_load_explicit(&libc.known, memory_order_acquire), 1))
@@ -331,7 +331,7 @@ void *velo_real_dlsym(void *handle, const char *name)
 {
     struct next next = {name, handle != RTLD_NEXT, NULL};
     velo_lookup *const lookup = velo_real_dlsym_itself();
-    /* dlsym would drop what dlerror has told the program, who may be about to print it. */
+    /* dlsym would drop what dlerror has told the program, which may be about to print it. */
     if (lookup == NULL || handle == RTLD_NEXT)
         velo_each_object(probe_behind, &next);
     if (lookup == NULL || next.found != NULL)

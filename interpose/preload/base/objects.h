@@ -55,7 +55,7 @@ const ElfW(Phdr) * velo_object_segment(const struct velo_object *object, uintptr
 void *velo_object_function(const struct velo_object *object, const char *name);
 /* The object that holds `address`. False: none. */
 bool velo_object_at(const void *address, struct velo_object *object);
-/* Part of the C library: of ours, or of a copy of it that somebody loaded. */
+/* Part of the C library: of ours, or of a copy of it that was loaded beside. */
 bool velo_object_is_libc(const struct velo_object *object);
 
 /* ---- libc, and ourselves --------------------------------------------------------------------- */
@@ -69,7 +69,7 @@ bool velo_is_libc_code(const void *address);
 bool velo_program_is_audited(void);
 /* The path of the loader that runs in this process, or NULL. */
 const char *velo_own_loader(void);
-/* libc's dlsym and dlvsym, past all that stand in front. Who calls them by the pointer is the caller. */
+/* libc's dlsym and dlvsym, past all that stand in front. They take the code that uses the pointer for the caller. */
 typedef void *velo_lookup(void *handle, const char *name);
 typedef void *velo_lookup_version(void *handle, const char *name, const char *version);
 velo_lookup *velo_real_dlsym_itself(void);

@@ -7,7 +7,7 @@
  *
  * Two system calls answer without doing anything else:
  *   read   rt_sigprocmask reads the new mask before it refuses an unknown `how`
- *   write  futex FUTEX_WAKE_OP adds 0 to a word, and wakes nobody
+ *   write  futex FUTEX_WAKE_OP adds 0 to a word, and wakes no thread
  * Rejected: process_vm_readv and writev of our own memory, which take three times as long and are refused
  * by the filters of containers; mincore, which knows no rights; write(2) to a pipe, which needs two
  * descriptors. */
@@ -43,7 +43,7 @@ static bool asks_to_read(uintptr_t page)
     return velo_sys4(SYS_rt_sigprocmask, no_such_how, (long)page, 0, MASK_BYTES) == -EFAULT;
 }
 
-/* The comparison, with a value that is hardly ever there, decides about waking who waits at the word. */
+/* The comparison, with a value that is hardly ever there, decides about waking threads that wait at the word. */
 #define ADD_NOTHING FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0x800)
 
 static bool asks_to_write(uintptr_t page)

@@ -14,7 +14,7 @@
 #include "wire/zmtp.h"
 
 #define ASK_TIMEOUT_MS 60000u   /* a shard that evicts writes to a disk meanwhile */
-#define ASK_GRACE_MS 5000u /* nobody listens: a killed router may be back. $VELO_GRACE_MS */
+#define ASK_GRACE_MS 5000u /* no listener: a killed router may come back. $VELO_GRACE_MS */
 #define ASK_RETRY_MS 50u
 #define BARRIER_TIMEOUT_MS 610000u /* a little more than the router gives its shards */
 #define ATTACH_SPINS_MAX 100000 /* of sched_yield, while another thread attaches */
@@ -61,8 +61,8 @@ static int ask_once(const char *socket, uint32_t verb, uint32_t shard, uint64_t 
 
 static uint32_t grace_ms = ASK_GRACE_MS;
 
-/* Repeating a request is harmless, so a router that was killed and comes back costs a wait. Once
- * nobody came back in time, the next requests try once and do not wait. */
+/* Repeating a request is harmless, so a router that was killed and comes back costs a wait. Once no
+ * router came back in time, the next requests try once and do not wait. */
 static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64_t argument)
 {
     static _Atomic int gave_up;
@@ -115,7 +115,7 @@ static void remember_ourselves(const char *arena)
 
 /* We cannot see what is hosted (no address space left, another build's arena): like a program that
  * cannot be entered, we run on the disk's tree, which the server brings up to date first, and our
- * end is watched. Nobody answers: nobody can help. */
+ * end is watched. If no server answers, there is nothing more to do. */
 static void run_unseeing(const char *arena)
 {
     char socket[sizeof velo_the_region.directory + 8];

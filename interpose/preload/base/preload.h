@@ -9,7 +9,7 @@
  * P5  our own calls (raw.h, the core) pass straight by all wrappers.
  *
  * Any wrapper may run before our constructor does: other libraries' constructors open files. So
- * the arena is attached by whoever comes first; a call that comes while we attach is passed on. */
+ * the first call attaches the arena; a call that comes while we attach is passed on. */
 #ifndef VELO_PRELOAD_PRELOAD_H
 #define VELO_PRELOAD_PRELOAD_H
 

@@ -6,10 +6,10 @@
  * since nothing else leads from outside to a hosted directory.
  *
  * Invariants
- *   C1  what `cwd` says is believed only while cwd.epoch == cwd_epoch; each chdir ends an epoch; and
- *       while nothing is mounted: what had a path may have none, and another may be there
- *   C2  `cwd` is written only by who made cwd.sequence odd, and never in a vfork child, whose
- *       directory is its own although its memory is its parent's
+ *   C1  `cwd` is believed only while cwd.epoch == cwd_epoch, and no mount came since; each chdir ends
+ *       an epoch.  After a mount, a directory may have no path, and another may be at its path
+ *   C2  `cwd` is written only by the thread that made cwd.sequence odd, and never in a vfork child,
+ *       whose directory is its own although its memory is its parent's
  *   C3  a hosted directory in `cwd` is believed only while its slot has the same generation */
 #include "claim.h"
 

@@ -260,7 +260,7 @@ static void note(struct velo_region *region, char *path)
     path[last] = 0;
     if (raw_statat(AT_FDCWD, path, &stat, 0) != 0)
         return;
-    velo_scan_outside(region, AT_FDCWD, path, &stat); /* the others in there, when nobody did */
+    velo_scan_outside(region, AT_FDCWD, path, &stat); /* for other links there, if not done yet */
     velo_scanned_keep(region, &stat, VELO_LINKS);
 }
 

@@ -1,10 +1,10 @@
-/* asked.c - a program inside waits for clients: who connects to it?
+/* asked.c - a program inside waits for clients: is one that connects inside or outside?
  *
  * In    a connection that the kernel has accepted
  * Out   the tree on disk before a client outside is answered, a slot that lives as long as the connection
  *
- * AF_UNIX says who it was. A port does not, so who connects from inside leaves word: of its socket before,
- * of its port afterwards; what nobody left word of is looked for. */
+ * AF_UNIX names the client's process. A port does not, so a client inside leaves word: of its socket before it
+ * connects, of its port afterwards. A client that left no word is looked for. */
 #include <netinet/in.h>
 #include <sys/un.h>
 
@@ -65,7 +65,7 @@ static uint8_t known(int fd)
                                       : UNKNOWN;
 }
 
-/* ---- who ------------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------------------ */
 
 static uint64_t key_of_ports(unsigned client, unsigned server)
 {

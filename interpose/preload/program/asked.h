@@ -9,7 +9,7 @@
 void velo_accepted(int fd, int got);
 /* `fd` waits for clients from now on. */
 void velo_asked_at(int fd);
-/* This process has connected to a port (0: it failed) at which somebody inside waits. */
+/* This process has connected to a port (0: it failed) at which a process inside waits. */
 void velo_asks_ours(int fd, unsigned port);
 
 #endif

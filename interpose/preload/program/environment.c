@@ -72,7 +72,7 @@ static const char *find_ourselves(const char *list)
 }
 
 /* Libraries behind us would not be asked for a hosted path: those that change what a call says or does
- * (times, owners) come first, whoever put them where. */
+ * (times, owners) come first, in whatever order they were given. */
 static bool is_last(const char *us)
 {
     const char *rest = us + strlen(velo_library_path);

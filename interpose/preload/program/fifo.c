@@ -1,13 +1,14 @@
 /* fifo.c - a FIFO was opened: does a process outside have its other end?
  *
- * In    a descriptor that may be one
+ * In    a descriptor that may be a FIFO's
  * Out   the tree on disk before a word goes through it, a slot that lives as long as the descriptor and
  *       some seconds longer
  * Never a look for make's jobserver, which every compiler of a build may open
  *
- * A FIFO says of nobody who he is, so all of /proc is looked through: milliseconds, each time one is opened.
- * Whoever waited in his open for ours may not have it yet, so there are several looks, and who is found by
- * none is taken for outside. One that was opened without waiting, before anybody else, is nobody's. */
+ * A FIFO does not name the process at its other end, so all of /proc is looked through: milliseconds, each time
+ * one is opened. A process that waited in its open for ours may not have the descriptor yet, so there are several
+ * looks, and a process that none of them finds is taken for outside. A FIFO that was opened without waiting, before
+ * any other process, has no other end yet. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,7 +42,7 @@ void velo_fifo_made(const char *path)
         velo_fifos_heed(region);
 }
 
-/* Whose is the other end? False: nobody's outside. */
+/* The process outside that has the other end (0: unknown). False: none outside has it. */
 static bool find_stranger(struct velo_region *region, int fd, uint32_t *pid)
 {
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0);
@@ -101,8 +102,8 @@ static bool may_be_called_so(const char *path)
     return strchr(name, '.') == NULL || ends_in(name, "fifo") || ends_in(name, "pipe");
 }
 
-/* A system call more for each header would be much: until somebody inside has met a FIFO, only who writes is
- * asked, and who reads what may be called so. */
+/* One more system call for each header would be much. So until a process inside has met a FIFO, only opens to
+ * write are checked, and opens to read a name that a FIFO may have. */
 void velo_maybe_fifo_opened(int fd, const char *path, int flags)
 {
     if (fd < 0 || velo_here() == NULL || (flags & (O_PATH | O_DIRECTORY)) != 0 ||

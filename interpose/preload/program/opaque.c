@@ -125,7 +125,7 @@ static enum program identify_script(const char *head, size_t size, char out[INTE
     return PROGRAM_SCRIPT;
 }
 
-/* The loader leaves us out of such (AT_SECURE), also of whoever is another user just for now. */
+/* The loader leaves us out of such a program (AT_SECURE), also when the process is another user just for now. */
 static bool gains_privileges(int fd)
 {
     struct stat stat;
@@ -251,7 +251,7 @@ void velo_leave_unreachable(struct velo_region *region)
     velo_leave_namespace(region);
 }
 
-/* Who walks next compares what is on disk. */
+/* The next process that walks compares what is on disk. */
 void velo_return_to_namespace(int attachment)
 {
     velo_mark_back(&velo_the_region);

@@ -4,7 +4,7 @@
 
 #include "sanitizer.h"
 
-/* Why a program could not be run: `rc`, a -errno of the kernel, who knows no hosted file that is not on disk. */
+/* Why a program could not be run. `rc`: a -errno of the kernel, which knows no hosted file that is not on disk. */
 long velo_program_error(int dirfd, const char *path, long rc);
 
 /* Put on disk what the kernel's and the loader's own opens will look for: the program, if it is
@@ -12,13 +12,13 @@ long velo_program_error(int dirfd, const char *path, long rc);
  * environment  the child's: LD_LIBRARY_PATH decides where its loader looks
  * first        becomes the library that must be loaded before us (sanitizer.h), or ""
  * returns      1 when the program is opaque: static, setuid, of another machine or libc; else 0, or
- *              -ETXTBSY: somebody has it open for writing, and the disk's copy does not show that */
+ *              -ETXTBSY: a process has it open for writing, and the disk's copy does not show that */
 int velo_before_program(int dirfd, const char *path, char *const environment[],
                         char first[VELO_SANITIZER_MAX]);
 
 /* `path` is opaque and this process becomes or spawns it: the tree is on disk from now on. */
 void velo_run_opaque(const char *path);
-/* It was spawned, as `pid`, or not, 0. */
+/* The opaque program was spawned, as `pid`, or was not (0). */
 void velo_opaque_child(pid_t pid, const char *path);
 
 /* From here on this process is an opaque program itself, and its children are not entered. */

@@ -1,13 +1,13 @@
-/* peers.c - who is at the other end: one of us, one of a kind that does not look into trees, or a process
+/* peers.c - the process at the other end: one of us, one of a kind that does not look into trees, or a process
  * outside that may do something for us there.
  *
  * In    the address that a program gives to connect, sendto or sendmsg; where programs inside wait
  * Out   the tree on disk before a process outside hears of us, a slot that lives as long as the socket
- * Never a call that the program did not make: nobody is asked, the kernel's tables are
+ * Never a call that the program did not make: the kernel's tables are read, and no process is asked
  *
- * AF_UNIX: the file, or the abstract name, is one that somebody inside bound, or not; once connected, the
- * kernel says who listens, and that wins. Ports of this machine carry no credentials: the sockets that
- * wait there are ours, or they are not. Other machines cannot see the tree. */
+ * AF_UNIX: the file, or the abstract name, is one that a process inside bound, or not; once connected, the
+ * kernel names the listening process, and that wins. Ports of this machine carry no credentials: the sockets
+ * that wait there are ours, or they are not. Other machines cannot see the tree. */
 #include "peers.h"
 
 #include <netinet/in.h>
@@ -153,7 +153,7 @@ static bool meet_at_port(int fd, unsigned port, struct velo_meeting *meeting)
         return true;
     const int found =
         velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM, see_waiting, &waiting);
-    if (found > 0 && waiting.stranger == 0) { /* ours alone, who will ask who we are (asked.c) */
+    if (found > 0 && waiting.stranger == 0) { /* ours alone, which will check us (asked.c) */
         meeting->how = VELO_MEETS_OURS;
         meeting->port = port;
         velo_asker_note(&velo_the_region, velo_key_of_inode(inode_of(fd)));
@@ -241,10 +241,10 @@ void velo_meet(int fd, const struct sockaddr *any, socklen_t length, struct velo
     else if (meeting->how == VELO_MEETS_OURS)
         velo_recent_note(meeting->by_message ? key : velo_mix(key, VELO_MEETS_OURS), false);
     if (meeting->by_message && meeting->how == VELO_MEETS_OURS)
-        meeting->how = VELO_MEETS_NOBODY; /* he is told the sender's address, and may look for it */
+        meeting->how = VELO_MEETS_NOBODY; /* it is told our address, and may look for it */
 }
 
-/* Nobody is asked whom the kernel names: who listens may have been started by somebody else. */
+/* The kernel names the listener, which is not asked itself: another process may have started it. */
 static void met_by_name(struct velo_region *region, int fd, const struct velo_meeting *meeting)
 {
     const uint32_t pid = velo_credentials_of(fd);

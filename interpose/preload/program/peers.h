@@ -25,13 +25,13 @@ static inline bool velo_is_no_address(const struct sockaddr *address, socklen_t 
            velo_cannot_read(address, length);
 }
 
-/* Who is at `address`? If he may be outside, the tree is on disk when this returns. */
+/* Which process is at `address`? If it may be outside, the tree is on disk when this returns. */
 void velo_meet(int fd, const struct sockaddr *address, socklen_t length,
                struct velo_meeting *meeting);
-/* It was tried. `met`: the kernel found somebody, or is about to. Keeps errno. */
+/* After the attempt. `met`: the kernel found a peer, or is about to. Keeps errno. */
 void velo_met(int fd, const struct velo_meeting *meeting, bool met);
-/* The same after it was connected to an address of this machine other than the loopback's: which one is
- * ours is only known then. */
+/* The same after the socket was connected to an address of this machine other than the loopback's: only then
+ * is known which addresses are ours. */
 void velo_met_own_address(int fd, const struct sockaddr *address, socklen_t length);
 /* This process waits to be talked to there, or at whatever port the socket has. */
 void velo_wait_at(int fd, const struct sockaddr *address, socklen_t length);
@@ -46,7 +46,7 @@ bool velo_is_inside(struct velo_region *region, uint32_t pid);
 #define VELO_ADDRESS_NAME (sizeof(struct sockaddr_un) + 2)
 bool velo_name_of_address(const struct sockaddr *any, socklen_t length, char *name);
 bool velo_is_loopback(const struct sockaddr *any, socklen_t length, unsigned *port);
-/* Who connected, or listens: 0 where the kernel does not say. */
+/* The process that connected, or listens; 0 where the kernel does not say. */
 uint32_t velo_credentials_of(int fd);
 int velo_socket_option(int fd, int option);
 uint64_t velo_mix(uint64_t hash, uint64_t word);

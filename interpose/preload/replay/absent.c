@@ -1,8 +1,8 @@
 /* absent.c - when is a directory known to be as it was?
  *
- * When device, inode, mtime and ctime are, and these were old enough when it was asked for the first time: two changes
- * within one tick of the clock leave the same times. Not on file systems that tell times late (network, FUSE), nor in a
- * hosted directory whose names somebody outside may have changed: then another epoch begins.
+ * When its device, inode, mtime and ctime are as they were, and the times were old enough at the first question: two
+ * changes within one tick of the clock leave the same times. Not on file systems that tell times late (network, FUSE),
+ * nor in a hosted directory whose names a process outside may have changed: then another epoch begins.
  *
  * The directory of a path is the nearest one above it that is there; the name that is asked for is the next one after
  * that, without following it: a symlink that leads nowhere proves nothing about where it leads. */
@@ -38,7 +38,7 @@ struct directory {
 
 static struct directory *_Atomic directories; /* mapped at the first use */
 static atomic_flag busy = ATOMIC_FLAG_INIT;
-static uint32_t epoch; /* written, as what follows, by whom has begun */
+static uint32_t epoch; /* this and what follows: written by the thread that has begun */
 static int64_t doubted;
 static bool is_sure;
 

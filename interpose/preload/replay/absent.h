@@ -12,8 +12,8 @@ struct velo_proof {
     uint32_t directory, serial; /* zero: none */
 };
 
-/* What follows is for one thread at a time: false, another is at it. `sure`: nobody changes names in hosted directories
- * now but by our calls; somebody may have at `doubted_ns`. */
+/* What follows is for one thread at a time; false: another is at it. `sure`: no process changes names in hosted
+ * directories now but by our calls; at `doubted_ns` one may have. */
 bool velo_absent_begin(bool sure, int64_t doubted_ns);
 void velo_absent_end(void);
 /* Does `proof` hold still? Each directory is asked for once in a lookup, of which `lookup` is the number. */

@@ -19,7 +19,7 @@
 static _Atomic int64_t *_Atomic held, *_Atomic held_groups;
 static _Atomic int64_t lookups;    /* negative numbers, so that no time is one */
 static _Atomic int64_t doubted_ns; /* what was found before that is not believed */
-/* By number: why a name is known not to be there. Of who has begun with absent.h. */
+/* By number: why a name is known not to be there. For the thread that has begun with absent.h. */
 static struct velo_proof *proofs;
 
 static _Atomic int64_t *table(_Atomic int64_t *_Atomic *kept)

@@ -15,7 +15,7 @@
 
 #define SEEN_SLOTS 4096u
 #define KEPT_MAX (64u << 20) /* a larger output is not cached */
-/* Nor is who reads a larger input: a sparse file may have terabytes. As in shards/replay/facts.py. */
+/* Nor is a step that reads a larger input: a sparse file may have terabytes. As in shards/replay/facts.py. */
 #define HASHED_MAX (1u << 30)
 
 /* Each path once. */
@@ -100,7 +100,7 @@ static void freeze_path(struct velo_log *log, const char *path, bool written, bo
     struct velo_hosted hosted = {0};
     char text[PATH_MAX] = "";
     struct velo_place place;
-    /* Nearly all are outside, and nobody asks the kernel for them now. */
+    /* Nearly all are outside, and the kernel is not asked for them now. */
     if (velo_claim(AT_FDCWD, path, written ? VELO_WALK_NOFOLLOW : 0, &place) != VELO_OURS)
         return;
     const int rc = velo_probe(path, !written, &probed);
@@ -165,7 +165,7 @@ void velo_freeze(struct velo_log *log)
     const uint64_t end = atomic_load(&log->cursor);
     struct seen *seen = velo_os_memory(sizeof *seen);
     if (seen == NULL)
-        return; /* the sealer misses what nobody described, and does not cache it */
+        return; /* the sealer misses the descriptions, and does not cache the step */
     uint32_t last = 0;
     for (uint64_t offset = sizeof *log; offset + sizeof(struct velo_record) <= end;) {
         const struct velo_record *record =

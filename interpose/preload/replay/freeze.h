@@ -1,4 +1,4 @@
-/* freeze.h - what a unit left behind, at the moment when its end is known and nobody was told yet. */
+/* freeze.h - what a unit left behind, at the moment when its end is known and no program was told yet. */
 #ifndef VELO_PRELOAD_REPLAY_FREEZE_H
 #define VELO_PRELOAD_REPLAY_FREEZE_H
 

@@ -1,7 +1,7 @@
 /* index.c - finding entries by key.
  *
- * The file is written by others while it is read. It belongs to whoever serves the arena, and it is trusted only then;
- * all offsets are compared with its length all the same. */
+ * Other processes write the file while this one reads it. The file is trusted only when it belongs to our user, as the
+ * server that writes it does; all offsets are compared with its length all the same. */
 #include "index.h"
 
 #include <sys/mman.h>

@@ -262,9 +262,9 @@ static uint32_t umask_now(void)
 
 static void add_inherited(struct velo_sha256 *hash)
 {
-    /* Not what its streams are. Input: make gives one job its own and the others a broken pipe, as it comes; who
-     * reads it is not cached. Output: a compiler that says nothing is the same before a terminal and a file; of
-     * others the entry says what they need. */
+    /* Not the kinds of its streams. Input: make gives one job its own and the others a broken pipe, as it comes; a
+     * step that reads its input is not cached. Output: a compiler that says nothing is the same before a terminal
+     * and a file; for other steps the entry says what they need. */
     uint64_t words[6] = {VELO_LOG_MAGIC, umask_now()};
     words[2] = (uint64_t)velo_sys0(SYS_geteuid);
     words[3] = (uint64_t)velo_sys0(SYS_getegid);

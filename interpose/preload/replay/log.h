@@ -1,8 +1,9 @@
 /* log.h - what is written down of a unit: a build step that an orchestrator started, with all its descendants.
  *
- * A unit has one file, `<arena>/r/<spawner>-<number>.u`, sparse and mapped by each of its processes. Who writes a
- * record takes its place by adding to `cursor`; the record's size is stored last, so that one that a killed process
- * left half-written has none. shards/replay/unit_log.py reads what is written here: its formats are these structures. */
+ * A unit has one file, `<arena>/r/<spawner>-<number>.u`, sparse and mapped by each of its processes. A process that
+ * writes a record takes its place by adding to `cursor`. The record's size is stored last, so that a record that a
+ * killed process left half-written has none. shards/replay/unit_log.py reads the file: its formats are these
+ * structures. */
 #ifndef VELO_PRELOAD_REPLAY_LOG_H
 #define VELO_PRELOAD_REPLAY_LOG_H
 
@@ -50,10 +51,10 @@ enum velo_record_kind {
         1, /* of the spawner: program, working directory and arguments, each ended by 0 */
     VELO_RECORD_ENVIRONMENT, /* the variables that count, each ended by 0 */
     VELO_RECORD_WHY, /* why an entry did not answer: number of the fact */
-    VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, or its script, each ended by 0; flags:
-                            VELO_PROGRAM_... */
+    VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, or its script, each
+                            ended by 0; flags: VELO_PROGRAM_... */
     VELO_RECORD_OBJECT, /* a shared object that it has mapped */
-    VELO_RECORD_FORKED, /* a process without a new program */
+    VELO_RECORD_FORKED, /* a process began without a new program */
     VELO_RECORD_READ, /* flags: VELO_READ_TO_RUN */
     VELO_RECORD_ABSENT, /* flags: VELO_ABSENT_... */
     VELO_RECORD_STAT,
@@ -75,7 +76,8 @@ enum velo_record_kind {
     VELO_RECORD_LIST, /* a directory's names were read */
     VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on, VELO_ASKED_BY_PLUGIN */
     VELO_RECORD_SECOND_NAME, /* two paths: a hard link */
-    VELO_RECORD_NAMED, /* a path of the workspace was named whole, not from where it stood; flags: 1 more may have been */
+    VELO_RECORD_NAMED, /* a path of the workspace was named whole, not from a directory in it; flags: 1 more may
+                          have been */
     VELO_RECORD_SAID, /* as TEXT, of the process that said it */
     VELO_RECORD_WORDS, /* of the program that began last: where it stands, and its arguments, each ended by 0; flags:
                           VELO_WORDS_... */

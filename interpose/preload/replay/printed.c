@@ -1,16 +1,16 @@
 /* printed.c - streams of libc's that lead to those of the unit. See printed.h.
  *
  * In    what goes in by the calls that we stand in front of (wrap/print.c)
- * Out   records of what comes out, or the sign that something came out that nobody knows
+ * Out   records of what comes out, or the sign that unknown bytes came out
  *
  * A stream that has no buffer, or gives each line away, hands bytes to the kernel only within a call that we stand in
  * front of: its macros cannot put a byte by themselves. So what waited before the call, what was put, and what waits
  * afterwards tell what came out, and it is known where the descriptor led meanwhile. Shells speak so: bash leads
- * its stdout elsewhere for each redirection of a builtin. A stream with a whole buffer is counted: when it is flushed or
- * closed it holds as many bytes as went in by us, or more were put past us (macros do), or fewer, as some have come out.
+ * its stdout elsewhere for each redirection of a builtin. A stream with a whole buffer is counted: when it is flushed
+ * or closed it holds as many bytes as went in by us, or more (macros put some past us), or fewer (some have come out).
  *
- * Whether something came out past us is asked before the descriptor is led elsewhere, too: afterwards nobody could tell
- * where it went. An empty stream tells it by libc's flag, which we took away. */
+ * Whether bytes came out past us is asked before the descriptor is led elsewhere, too: afterwards there is no way to
+ * tell where they went. An empty stream tells it by libc's flag, which we took away. */
 #include "printed.h"
 
 #include <pthread.h>
@@ -144,7 +144,7 @@ static void count_in(const FILE *stream, ssize_t count)
         velo_unit_wrote(stream->_fileno); /* a thread goes on while its process ends */
 }
 
-/* How many bytes came out; negative: nobody knows. */
+/* How many bytes came out; negative: it cannot be known. */
 static ssize_t came_out(const struct velo_print *print, ssize_t count)
 {
     return count < 0 ? -1 : (ssize_t)print->waited + count - (ssize_t)waiting_in(print->stream);

@@ -1,8 +1,8 @@
 /* printed.h - what a program of a unit prints by libc's streams.
  *
- * libc hands it to the kernel itself, so it is written down where it goes in: at once where the stream has no buffer
- * (stderr) or gives each line away (a terminal's, bash's), and when it is flushed or closed where all of it waits in the
- * buffer. What went any other way is not known; that it did, is. */
+ * libc hands the text to the kernel itself, so it is written down where it goes in: at once where the stream has no
+ * buffer (stderr) or gives each line away (a terminal's, bash's). Where all of it waits in the buffer, it is written
+ * down when the stream is flushed or closed. Text that went another way is not known, only that it did. */
 #ifndef VELO_PRELOAD_REPLAY_PRINTED_H
 #define VELO_PRELOAD_REPLAY_PRINTED_H
 
@@ -33,7 +33,7 @@ static inline void velo_print_begins(FILE *stream, struct velo_print *print)
     if (__builtin_expect(velo_unit != NULL, 0) && (stream == VELO_OUTPUT || stream == VELO_ERRORS))
         velo_print_begins_now(stream, print);
 }
-/* After, if print->stream is not NULL: `count` bytes of `text` (NULL: nobody knows which) went in. Negative: it failed. */
+/* After, if print->stream is not NULL: `count` bytes of `text` (NULL: unknown bytes) went in. Negative: it failed. */
 void velo_print_ends_now(const struct velo_print *print, const void *text, ssize_t count);
 /* Before that: did some of them come out where they count? */
 bool velo_print_needs_text(const struct velo_print *print, ssize_t count);
@@ -68,7 +68,7 @@ static inline void velo_unit_moves(int fd)
     if (__builtin_expect(velo_unit != NULL, 0))
         velo_unit_moves_now(fd);
 }
-/* It leads elsewhere: to the unit's streams, it may be, and what the program prints by it is seen by nobody. */
+/* `fd` leads elsewhere: perhaps to the unit's streams, and then velo does not see what the program prints by it. */
 void velo_unit_moved_now(int fd);
 static inline void velo_unit_moved(int fd)
 {

@@ -1,4 +1,4 @@
-/* probe.h - what a path is at this moment, for whoever would ask the kernel or us; and what is known of its bytes. */
+/* probe.h - what a path is at this moment, as a program would find it by its calls; and what is known of its bytes. */
 #ifndef VELO_PRELOAD_REPLAY_PROBE_H
 #define VELO_PRELOAD_REPLAY_PROBE_H
 
@@ -23,7 +23,7 @@ int velo_probe_open(const char *path);
  * -errno: -EAGAIN when it changed meanwhile. */
 int velo_digest_of(const char *path, const struct velo_probed *probed,
                    uint8_t digest[VELO_SHA256_BYTES]);
-/* The file of which `probed` tells has these bytes: whoever says so has written or read all of them before. */
+/* The file of which `probed` tells has these bytes: the caller has written or read all of them before. */
 void velo_digest_known(const char *path, const struct velo_probed *probed,
                        const uint8_t digest[VELO_SHA256_BYTES]);
 

@@ -142,7 +142,7 @@ static int restore_in_place(const struct velo_index *index, const struct velo_ou
     return rc;
 }
 
-/* Whoever is killed on the way leaves no file that a build tool would believe. */
+/* A process that is killed on the way leaves no file that a build tool would believe. */
 static int restore_whole(const struct velo_index *index, const struct velo_output *output,
                          const char *path, const struct velo_place *place, int64_t stamp)
 {
@@ -192,7 +192,7 @@ static int restore_directory(const struct velo_output *output, const char *path,
     return rc == 0 && (made.st_mode & 07777) != mode ? velo_chmod(velo_here(), place, mode) : rc;
 }
 
-/* A hosted directory that is not there yet is nobody's: it becomes hosted when something is made in it. */
+/* A hosted directory that is not there yet is the kernel's: it becomes hosted when something is made in it. */
 static int restore_root(const char *path, mode_t mode)
 {
     struct stat made;
@@ -274,7 +274,7 @@ int velo_restore(const struct velo_index *index, const struct velo_entry *entry,
     for (uint32_t i = 0; i < entry->output_count && rc == 0; i++) {
         bool new;
         rc = restore_one(index, &outputs[i], stamp, &new);
-        new = new && rc != -EEXIST; /* somebody else made it meanwhile */
+        new = new && rc != -EEXIST; /* another process made it meanwhile */
         restored->made[i / 8] |= (uint8_t)(new << i % 8);
         restored->count = i + 1;
     }

@@ -13,12 +13,12 @@ struct velo_restored {
     uint8_t made[VELO_OUTPUTS_MAX / 8];
 };
 
-/* All of them, in the recorded order, with `stamp` as their time. 0, or -errno: something stands in the way, or bytes
- * are missing; then the step runs, from what it would have found without us. */
+/* Makes all outputs, in the recorded order, with `stamp` as their time. 0, or -errno: something stands in the way, or
+ * bytes are missing; then the step runs, from what it would have found without us. */
 int velo_restore(const struct velo_index *index, const struct velo_entry *entry, int64_t stamp,
                  struct velo_restored *restored);
-/* Removes them again, since the step is to run after all. What was replaced stays: who wrote over it when it was
- * recorded looked at nothing. */
+/* Removes the new outputs again, since the step is to run after all. A file that was replaced stays: the recorded step
+ * wrote over it without looking at it. */
 void velo_restore_undo(const struct velo_index *index, const struct velo_entry *entry,
                        const struct velo_restored *restored);
 

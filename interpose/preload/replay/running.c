@@ -15,14 +15,14 @@
 
 #define PLACES 256
 
-/* A place is taken (`taken`), then its step runs (`pid` above 0, and counted), then one of those who hear of its end, or
- * find that there is nobody left to hear of it, makes `pid` -1: that one alone gives the place back. */
+/* A place is taken (`taken`), then its step runs (`pid` above 0, and counted). Then a thread that hears of the step's
+ * end, or finds that no process is left to hear of it, makes `pid` -1: that thread alone gives the place back. */
 struct running {
     _Atomic pid_t taken; /* by this process; 0: free */
-    _Atomic pid_t pid; /* above 0: it runs, and its log may be written to by who is counted below */
+    _Atomic pid_t pid; /* above 0: it runs, and the threads counted below may write to its log */
     _Atomic uint32_t inside; /* threads that read one of its pipes */
     _Atomic uint32_t ended; /* pipes of which the end was read, a bit each */
-    _Atomic uint32_t missed; /* something it said was not written down */
+    _Atomic uint32_t missed; /* some of its output was not written down */
     _Atomic uint64_t number; /* of the step: another one has another log in this place */
     uint64_t pipes[2];
     char path[VELO_UNIT_MAX];
@@ -80,7 +80,7 @@ static bool make_log(char path[VELO_UNIT_MAX], uint64_t number)
     return made;
 }
 
-/* No lock is waited for: this may be a signal's handler. Who finds another thread here has no log. */
+/* Waits for no lock: this may be a signal's handler. A thread that finds another one here gets no log. */
 struct velo_log *velo_running_log(int place)
 {
     const uint64_t number = atomic_load(&table->places[place].number);
@@ -106,7 +106,7 @@ static int high(void)
     return atomic_load_explicit(&table->high, memory_order_relaxed);
 }
 
-/* Whoever makes `pid` -1 here is the one who ends the step of this place. */
+/* The thread that makes `pid` -1 here is the one that ends the step of this place. */
 static bool end(struct running *one, pid_t pid)
 {
     if (!atomic_compare_exchange_strong(&one->pid, &pid, -1))
@@ -119,7 +119,8 @@ static bool end(struct running *one, pid_t pid)
 static void give(int place)
 {
     struct running *one = &table->places[place];
-    /* Who came in before writes to it still; it may be this thread, in whose read a handler waits for the child. */
+    /* A thread that came in before still writes to the log. It may be this thread: a signal's handler may have
+     * interrupted its read, and wait for the child. */
     if (atomic_load(&one->inside) == 0 &&
         atomic_load(&mapped[place].number) == atomic_load(&one->number) &&
         mapped[place].log != NULL)
@@ -144,7 +145,7 @@ static int free_place(void)
     return -1;
 }
 
-/* A child was killed while it decided, or nobody waits for it. */
+/* A child was killed while it decided, or no process waits for it. */
 static void give_abandoned(void)
 {
     for (int place = 0; place < PLACES; place++) {
@@ -208,7 +209,7 @@ void velo_running_failed(int place)
 
 void velo_running_started(int place, pid_t pid)
 {
-    /* Another step's process had this number, and nobody told us of its end. */
+    /* Another step's process had this number, and we were not told of its end. */
     for (int other = 0; other < high(); other++)
         if (atomic_load(&table->places[other].pid) == pid)
             velo_running_failed(other);

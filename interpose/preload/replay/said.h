@@ -1,7 +1,8 @@
 /* said.h - what a unit says on the streams that it was given, and whether it uses what else it was given.
  *
- * Who reads the other end of a pipe writes down what came (running.h). Where nobody of ours does, each process of the
- * unit writes down what it hands to the kernel itself; what libc hands over for it cannot be seen, only that it does. */
+ * The process that reads the other end of a pipe writes down what came (running.h). Where that process is not ours,
+ * each process of the unit writes down what it hands to the kernel itself. Bytes that libc hands over for it cannot be
+ * seen, only that libc does. */
 #ifndef VELO_PRELOAD_REPLAY_SAID_H
 #define VELO_PRELOAD_REPLAY_SAID_H
 
@@ -24,7 +25,7 @@ static inline void velo_unit_said(unsigned stream, const struct iovec *pieces, s
         velo_unit_said_now(stream, pieces, done);
 }
 
-/* Something is written to `fd`, and nobody knows what. */
+/* Unknown bytes are written to `fd`. */
 static inline void velo_unit_wrote(int fd)
 {
     (void)velo_unit_says(fd);

@@ -55,7 +55,7 @@ static bool is_harmless(const char *text)
     return closes || velo_is_one_of(text, harmless);
 }
 
-/* Whoever checks it would look at himself. What is there, the program is known by anyway. */
+/* A process that checked such a fact would look at itself. The key of the step tells of its program anyway. */
 static bool is_of_the_asker(const char *text)
 {
     static const char *const files[] = {"/proc/self/exe", "/proc/self/maps", NULL};

@@ -60,7 +60,7 @@ static bool begins_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* Who is asked for tests wants them run. */
+/* A tool that is asked for tests is to run them. */
 static bool asks_for_tests(const struct tool *tool, char *const argv[])
 {
     static const char *const goals[] = {"test",         "tests",     "check", "checks", "install",

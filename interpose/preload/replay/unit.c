@@ -18,7 +18,7 @@
 #include "special.h"
 
 #define FILTER_SLOTS 1024u
-#define NAMED_MAX 16u /* of a process; who names more names them all so */
+#define NAMED_MAX 16u /* of a process; one that names more names all so */
 
 struct velo_log *velo_unit;
 char velo_unit_assignment[VELO_UNIT_MAX];
@@ -155,8 +155,8 @@ static void note(enum velo_record_kind kind, unsigned flags, const char *text, s
     velo_log_append(velo_unit, kind, flags, text, length + 1, NULL, 0);
 }
 
-/* What told the path of the workspace may be a file that tells the same one in a clone: portable.py wants to know. Not of
- * symlinks that are read: realpath does that by whole paths, whatever it was given. */
+/* A program that names the whole path may have it from a file that says the same path in a clone: portable.py wants to
+ * know. Not of symlinks that are read: realpath does that by whole paths, whatever it was given. */
 static void note_named(enum velo_record_kind kind, const char *path)
 {
     static _Atomic uint32_t named;
@@ -195,7 +195,7 @@ void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const c
 {
     char text[PATH_MAX];
     if (has_left() || rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
-        return; /* a descriptor's, or nobody's */
+        return; /* a descriptor's path, or none */
     const long length = velo_absolute_text(dirfd, path, text);
     note_named(kind, path);
     if (length < 0)
@@ -324,7 +324,7 @@ void velo_saw_entered(const char *path, const char *before, long length, long rc
         taint(velo_unit, VELO_TAINT_UNNAMED);
         return;
     }
-    /* Nobody hears of times. Of a file that is in the way, that it is one. */
+    /* Not a fact of times: the program does not hear of them. Of a file in the way it hears that it is one. */
     velo_saw_now(VELO_RECORD_ACCESS, 0, AT_FDCWD, before, rc == -ENOTDIR ? 0 : rc);
     if (rc == 0)
         note_way(before, "/proc/self/cwd");

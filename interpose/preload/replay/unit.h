@@ -72,8 +72,8 @@ static inline void velo_saw_open(int dirfd, const char *path, int flags, long rc
     if (__builtin_expect(velo_unit != NULL, 0))
         velo_saw_open_now(dirfd, path, flags, rc);
 }
-/* The directory at `path`, from `dirfd`, is open as `fd`: paths below it are the kernel's from here on, who has
- * followed the symlinks on its way there. */
+/* The directory at `path`, from `dirfd`, is open as `fd`: paths below it are the kernel's from here on, and the kernel
+ * has followed the symlinks on the way there. */
 void velo_saw_directory_now(int dirfd, const char *path, int fd);
 static inline void velo_saw_directory(int dirfd, const char *path, int fd)
 {

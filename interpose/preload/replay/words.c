@@ -20,7 +20,7 @@ static bool counts(const char *name)
     return velo_is_one_of(name, told);
 }
 
-/* The kernel puts them one after the other, each ended by 0; 0 of what somebody else made. */
+/* The kernel puts the words one after the other, each ended by 0. Returns 0 when another maker did it otherwise. */
 static size_t length_of(int argc, char *const argv[])
 {
     const char *end = argv[0];

@@ -12,12 +12,12 @@
 
 struct velo_words {
     unsigned flags; /* VELO_WORDS_... (log.h) */
-    char cwd[PATH_MAX]; /* "": nobody knows */
+    char cwd[PATH_MAX]; /* "": unknown */
     const char *text; /* all of them, each ended by 0 */
     size_t length;
 };
 
-/* `path` is the program's. False: they are not told. */
+/* `path` is the program's. False: the words are not told. */
 bool velo_words_of(const char *path, int argc, char *const argv[], struct velo_words *words);
 
 #endif

@@ -1,13 +1,13 @@
 /* beside.c - a thread that a raw clone(2) makes, which libc does not know (sud.h).
  *
- * In    the registers of who makes it, behind its `syscall`
+ * In    the registers of the thread that makes it, behind its `syscall`
  * Out   the same call, made by the code below; then both go on where they would have, the new one watched
  * Never a register that either can tell from what the kernel leaves: rcx and r11 are the kernel's
  *
- * The kernel watches threads one by one and forgets it for a new one, so the new one must ask before it runs
+ * The kernel watches threads one by one and does not watch a new one, so the new thread must ask before it runs
  * anything of the program's. Both ways back are on stacks: on the maker's below what it may use without moving
  * its pointer (128 bytes), on the new one at the very top. Thread-local storage is the maker's, and with it the
- * byte that the kernel looks at; who has its own is not taken in here. */
+ * byte that the kernel looks at; a thread with storage of its own is not taken in here. */
 #include "beside.h"
 
 #include "sud.h"

@@ -105,8 +105,8 @@ __attribute__((used)) void *velo_before_clone(struct clone_call *call)
             "    jmp *%rax\n"                                                                      \
             ".size " #name ", . - " #name "\n")
 
-/* The flag is set before the call, so that the child, which runs first, sees it; the parent, whose
- * registers nobody touched meanwhile, puts the old value back. */
+/* The flag is set before the call, so that the child, which runs first, sees it. The parent puts the old
+ * value back: the child left the parent's registers as they were. */
 __asm__(".globl vfork\n.type vfork, @function\n"
         ".globl __vfork\n.type __vfork, @function\n"
         "vfork:\n__vfork:\n"

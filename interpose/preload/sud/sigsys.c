@@ -140,8 +140,8 @@ static bool starts_on_same_stack(uint64_t flags, uint64_t stack)
     return stack == 0 && (flags & (CLONE_VM | CLONE_SETTLS)) == 0;
 }
 
-/* Of a thread that libc does not know. Where it has room for our frames and the thread-local storage of who
- * makes it, its calls are handed over, too (beside.c); else the process is opaque: it may have 4 KiB. */
+/* Makes a thread that libc does not know. Where the thread has room for our frames and the maker's thread-local
+ * storage, its calls are handed over, too (beside.c). Else the process is opaque: its stack may have 4 KiB. */
 static long make_thread(const struct call *call, uint64_t flags, uint64_t stack)
 {
     struct velo_region *region = velo_here();
@@ -257,7 +257,7 @@ static long answer(const struct call *call)
     }
 }
 
-/* ---- who called ------------------------------------------------------------------------------ */
+/* ---- the caller ------------------------------------------------------------------------------ */
 
 static struct {
     _Atomic uintptr_t start;

@@ -4,7 +4,7 @@
 
 #include "preload/base/preload.h"
 
-/* sigsys.c: the handler, and who it must tell from the program's own code. */
+/* sigsys.c: the handler, and the loader, which it must tell from the program's own code. */
 void velo_sigsys(int signal, siginfo_t *info, void *context);
 void velo_sigsys_find_loader(void);
 

@@ -4,7 +4,7 @@
  * (syscall_scan.h)
  * Out   the kernel raises SIGSYS for each system call made outside libc's text (Syscall User
  *       Dispatch); the handler (sigsys.c) gives it to the function that stands in front of libc's
- * Never anything in a process that has no such code: nobody else pays. Never a difference that the
+ * Never anything in a process that has no such code: it pays nothing. Never a difference that the
  *       program can see: SIGSYS looks unused to it (sud/signal.c).
  *
  * The kernel's part belongs to a thread. It ends with exec, and is off in new threads and after

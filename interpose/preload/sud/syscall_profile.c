@@ -1,4 +1,4 @@
-/* syscall_profile.c - who makes raw system calls: looked up, once found out, in the arena.
+/* syscall_profile.c - which programs make raw system calls: found out once, and looked up in the arena then.
  *
  * Each loaded object is judged by itself, under its build-id, which the linker computed from its
  * contents; without one under device, inode, size and time of its file. So the 100 MB of a

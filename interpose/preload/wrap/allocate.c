@@ -3,8 +3,8 @@
  * In memory tmpfs allocates and punches holes itself. What it does not know, the disk under the
  * hosted directory may: a nameless file of the same length there is asked first, so what is
  * supported, and which error comes before which, is the kernel's answer. Then the bytes are moved
- * here. Not as one step, as a disk's extents are: who reads meanwhile sees it half done, and so does
- * the file of a process that is killed meanwhile (other signals wait).
+ * here. Not as one step, as a disk's extents are: a program that reads meanwhile sees it half done, and
+ * a process that is killed meanwhile leaves it half done (other signals wait).
  * Rejected: going on at the real path (relocate.c), where the kernel could do it at once. It needs
  * the only descriptor of a file with one name, and waits seconds to be sure of that. */
 #include <linux/falloc.h>

@@ -277,8 +277,8 @@ EXPORT int truncate(const char *path, off_t length)
 }
 ALIAS(truncate64, truncate);
 
-/* A longer file is all hole, so its space is charged as it is written, not here; but one that is
- * written through a mapping is charged by nobody else, hence the attempt. */
+/* A longer file is all hole, so its space is charged as it is written, not here. But no other call charges
+ * a file that is written through a mapping, hence the attempt. */
 EXPORT int ftruncate(int fd, off_t length)
 {
     if (velo_write_credit(fd) != 0 && length > 0) {

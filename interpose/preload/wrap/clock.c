@@ -36,7 +36,7 @@ ALIAS(__gettimeofday, gettimeofday);
 
 ASKING(VELO_TAINT_CLOCK, int, timespec_get, (struct timespec * out, int base), out, base)
 
-/* The clocks of intervals tell nobody what time it is, but how long something took. */
+/* The clocks of intervals do not tell what time it is, but how long something took. */
 EXPORT int clock_gettime(clockid_t clock, struct timespec *now)
 {
     const bool wall =

@@ -1,9 +1,9 @@
 /* dir.c - directory streams.
  *
  * A hosted directory's stream is our own struct: a snapshot of the namespace, taken at the first read
- * and at the first after rewinddir, as libc fills its buffer, so that whoever removes or adds names
- * while reading sees each other name once. It holds a real descriptor of the directory on disk, for
- * dirfd, fchdir and the offset, which forked children share.
+ * and at the first after rewinddir, as libc fills its buffer. So a program that removes or adds names
+ * while it reads sees each other name once. The stream holds a real descriptor of the directory on
+ * disk, for dirfd, fchdir and the offset, which forked children share.
  * A plain directory's stream stays libc's; libc's begin with a descriptor >= 0, which is how the
  * two are told apart, twice checked.
  *
@@ -73,7 +73,7 @@ static int add(void *context, const char *name, size_t length, uint64_t inode, u
     return 0;
 }
 
-/* The kernel's own listing, for those who watch the directory: it announces that as an access. */
+/* The kernel's own listing, for watchers of the directory: the kernel announces it as an access. */
 static void announce(const struct stream *stream)
 {
     unsigned char entries[2048];
@@ -91,8 +91,8 @@ static int take_snapshot(struct stream *stream)
     uint64_t dot = 0, dotdot = 0;
     stream->used = stream->position = 0;
     stream->is_taken = true;
-    /* The kernel's offset goes where reading all of it would leave it: who shares the descriptor, a
-     * forked child, finds the end there. An error: O_PATH, or closed by who knew the number. */
+    /* The kernel's offset goes where reading all of the directory would leave it: a forked child, which shares
+     * the descriptor, finds the end there. An error: O_PATH, or the program closed it by its number. */
     const long read_by_others = velo_sys3(SYS_lseek, stream->fd, 0, SEEK_CUR);
     if (read_by_others != 0)
         return read_by_others < 0 ? (int)read_by_others : 0;

@@ -4,7 +4,7 @@
  * Out   the list of what is in it, through our opendir and stat, so with files that are in memory
  * Never anything that libc's fts would not have shown, but a path that moves: see wrap/fts.h.
  *
- * Without FTS_NOCHDIR a list is made in the directory itself: who reads on stays there. */
+ * Without FTS_NOCHDIR a list is made in the directory itself: a program that reads on stays there. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>

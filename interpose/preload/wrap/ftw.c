@@ -1,6 +1,6 @@
 /* ftw.c - ftw and nftw, over names in memory, too.
  *
- * libc's own call hidden aliases of opendir and stat, in front of which nobody can stand. So in an
+ * libc's own call hidden aliases of opendir and stat, in front of which no library can stand. So in an
  * attached process the walk is done here, over our functions, whatever tree it is: one that begins
  * outside may lead into a hosted directory. Everything that a program can see of it is as in libc,
  * oddities included: a working directory that cannot be opened makes nftw return 0, and "/" after

@@ -1,7 +1,7 @@
 /* imports.c - rewriting what the loader wrote: the tables through which an object calls others.
  *
  * A library that is loaded with RTLD_DEEPBIND asks the libraries that it needs, libc among them, before
- * the whole program. Its calls are then libc's own, which nobody hands over to us (sud.h). */
+ * the whole program. Its calls are then libc's own, which the kernel does not hand over to us (sud.h). */
 #include "imports.h"
 
 #include <sys/mman.h>
@@ -56,8 +56,8 @@ static int defines_too(struct dl_phdr_info *info, size_t size, void *context)
     return !is_exempt(&object) && velo_object_function(&object, context) != NULL;
 }
 
-/* What `slot` should hold, or NULL: it is right, or, with !*done, nobody knows. No dlsym here: the list of
- * objects is locked. */
+/* What `slot` should hold, or NULL: it is right, or, with !*done, that cannot be known. No dlsym here: the list
+ * of objects is locked. */
 static void *replacement(const struct velo_object *object, const ElfW(Rela) * relocation,
                          const uintptr_t *slot, bool *done)
 {

@@ -1,9 +1,8 @@
-/* inside.c - functions of libc that look at files inside, by calls that nobody can stand in
- * front of: message catalogues, tables of mounts, keys made from files, files that the environment
- * names.
+/* inside.c - functions of libc that open or stat files by calls in front of which no library can stand:
+ * message catalogues, tables of mounts, keys made from files, files that the environment names.
  *
- * Where libc only needs a stream or a stat it is given ours; where it opens by itself, later, what
- * it may open is put on disk first. */
+ * Where libc only needs a stream or a stat it is given ours; where libc opens by itself, later, the files
+ * that it may open are put on disk first. */
 #include <libintl.h>
 #include <mntent.h>
 #include <nl_types.h>

@@ -4,8 +4,8 @@
 
 #include "preload/base/preload.h"
 
-/* Before `fd` is closed, and after: who was the last to write a file that an opaque program may look at
- * puts it. The node to tell of, or none. */
+/* Before `fd` is closed, and after: the last writer of a file that an opaque program may look at puts the
+ * file. The node to tell of, or none. */
 velo_node_id velo_closing(int fd);
 void velo_closed(velo_node_id node);
 

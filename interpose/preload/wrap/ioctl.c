@@ -1,5 +1,5 @@
-/* ioctl.c - a file that becomes a block device (losetup, mount -o loop) is the disk's from then on:
- * the kernel keeps it open where nobody can look, and says its name to who asks. So is one that may not be
+/* ioctl.c - a file that becomes a block device (losetup, mount -o loop) is the disk's from then on: the kernel
+ * keeps it open where no process can look, and tells its name to programs that ask. So is a file that may not be
  * changed any more (chattr +i, +a), and all that is in such a directory: the kernel protects names on disk. */
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -67,7 +67,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
         relocate_device(request, argument);
     const bool protects = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
     if (protects && relocate_protected(fd, request, argument) && request == FS_IOC_SETFLAGS) {
-        /* Who asked before, in memory, has not heard of what the disk says of its own. */
+        /* A program that asked before, in memory, has not heard of the flags that the disk sets itself. */
         unsigned now = 0, flags = *(const unsigned *)argument;
         if (velo_sys3(SYS_ioctl, fd, FS_IOC_GETFLAGS, velo_word(&now)) == 0)
             flags |= now & FS_EXTENT_FL;

@@ -1,9 +1,9 @@
 /* lease.c - fcntl, for the sake of one command: F_SETLEASE on a hosted file; and of seals, which
  * tmpfs has and a disk has not.
  *
- * The kernel grants a lease only while nobody else has the file open, and tells its holder of whoever
- * opens it. Shards open files to look after them; before a program asks, they are told to leave this
- * one alone, and one that is just looking has a moment to go. */
+ * The kernel grants a lease only while no other process has the file open, and tells the program that has
+ * the lease of each open. Shards open files to look after them. So before a program asks, they are told to
+ * leave this file alone, and a shard that is just looking has a moment to go. */
 #include <fcntl.h>
 #include <stdarg.h>
 
@@ -37,7 +37,7 @@ static long set_lease(int fd, long kind)
     return rc;
 }
 
-/* Also to ask who has a lock: programs outside may. */
+/* Also the question which process has a lock: programs outside may have one. */
 static bool locks(int command)
 {
     switch (command) {

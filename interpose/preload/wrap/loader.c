@@ -1,5 +1,5 @@
-/* loader.c - dlopen and dlsym: libraries are on disk before they are loaded, and who asks for one of
- * our functions by its name gets ours, also from the handle of libc itself.
+/* loader.c - dlopen and dlsym: libraries are on disk before they are loaded, and a program that asks for
+ * one of our functions by its name gets ours, also from the handle of libc itself.
  *
  * The loader looks at the return address of these for its caller: whose RUNPATH, whose successors
  * (RTLD_NEXT). So each jumps on with registers and stack as they came. Where we must see the answer,
@@ -205,8 +205,8 @@ static int comes_first(struct dl_phdr_info *info, size_t size, void *context)
     return velo_object_segment(&object, (uintptr_t)&comes_first) != NULL ? 2 : 0;
 }
 
-/* The answer is the caller's alone. Where it cannot lead by us, who comes before us finds us by itself, and
- * who comes behind us finds libc's: objects are listed in the order of such a search. */
+/* The answer is the caller's alone. Where it cannot lead by us, a caller that comes before us finds us by
+ * itself, and one that comes behind us finds libc's: objects are listed in the order of such a search. */
 static struct way answer_to_caller(struct loader_call *call, void *next, const char *name)
 {
     const void *back = way_back(call);
@@ -351,7 +351,7 @@ __attribute__((used)) struct way velo_before_dlmopen(struct loader_call *call)
             "    push %r10\n    push %r11\n"                                                       \
             "1:  jmp *%rax\n"                                                                      \
             "    .cfi_def_cfa_offset 24\n"                                                         \
-            "    nop\n" /* who unwinds looks before the return address */                          \
+            "    nop\n" /* an unwinder looks before the return address */                          \
             "2:  mov %rax, %rdi\n"                                                                 \
             "    pop %rsi\n"                                                                       \
             "    .cfi_def_cfa_offset 16\n"                                                         \

@@ -67,5 +67,5 @@ EXPORT void *mremap(void *at, size_t size, size_t wanted, int flags, ...)
 EXPORT int shmdt(const void *at)
 {
     const long rc = velo_sys1(SYS_shmdt, velo_word(at));
-    return (int)with_pages_forgotten(rc, NULL, SIZE_MAX / 2); /* how much it was, nobody says */
+    return (int)with_pages_forgotten(rc, NULL, SIZE_MAX / 2); /* the call does not tell how much */
 }

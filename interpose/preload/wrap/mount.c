@@ -36,7 +36,7 @@ EXPORT int mount(const char *source, const char *target, const char *type, unsig
                           velo_word(data)));
 }
 
-/* A shard that looks at a file there has it open for a moment, which natively nobody does. */
+/* A shard that looks at a file there has it open for a moment, which natively no process does. */
 static long unmount(const char *target, int flags)
 {
     const struct velo_region *region = velo_here();

@@ -1,4 +1,4 @@
-/* names.c - hosts and networks: who asks for them asks others, by sockets of libc's own that nobody sees. */
+/* names.c - hosts and networks: libc asks other machines for them, by sockets of its own that velo does not see. */
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>

@@ -1,7 +1,7 @@
 /* notify.c - inotify and fanotify on hosted files.
  *
  * What is watched leaves memory first and stays on disk as long as the watcher lives (core/presence/watch.c), so
- * the kernel announces it as in a plain directory. A regular file that somebody else has open at that
+ * the kernel announces it as in a plain directory. A regular file that another process has open at that
  * moment is watched where its bytes are: in the tmpfs file that its writer writes. */
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
@@ -11,7 +11,8 @@
 #include "preload/base/raw.h"
 #include "preload/write/relocate.h"
 
-/* What only we have open, as who follows a log has, is led to the disk, too: there everybody writes. */
+/* A file that only we have open, as a program that follows a log has, is led to the disk, too: all writers
+ * write there. */
 static void watch_node(struct velo_place *place)
 {
     struct velo_region *region = velo_here();

@@ -51,7 +51,7 @@ int velo_open_hosted(struct velo_place *place, int flags, mode_t mode)
     }
     if (place->at.type == VELO_REGULAR && (flags & O_DIRECTORY) != 0)
         return -ENOTDIR;
-    /* For a program that is about to run; or to be changed in place, by whoever else opens it, too. */
+    /* For a program that is about to run; or to be changed in place, also by others that open it. */
     place->asked.unmovable =
         velo_vfork_child || (place->at.type == VELO_REGULAR && (flags & O_TRUNC) == 0);
     const int fd = velo_open(velo_here(), place, flags, mode);

@@ -1,10 +1,10 @@
-/* print.c - what writes to streams: the space that it takes is charged, as of write (wrap/io.c), and a build step's text
- * is written down (replay/printed.c).
+/* print.c - calls that write to streams: their space is charged, as that of write is (wrap/io.c), and a build step's
+ * text is written down (replay/printed.c).
  *
- * libc hands a stream's bytes to the kernel by calls of its own, which nobody can stand in front of, so
- * what goes into the stream is charged. Of what is printed the length is known afterwards: most of
- * it is in the stream's buffer then, and the rest is less than the reserve (core/disk/room.c). Wide
- * characters are not charged: nobody writes a large file with them. */
+ * libc hands a stream's bytes to the kernel by calls of its own, in front of which no library can stand,
+ * so what goes into the stream is charged. The length of printed text is known afterwards: most of the
+ * text is in the stream's buffer then, and the rest is less than the reserve (core/disk/room.c). Wide
+ * characters are not charged: programs write no large files with them. */
 #include <features.h>
 #undef __USE_EXTERN_INLINES /* libc's headers would define some of these themselves */
 #include <pthread.h>
@@ -32,7 +32,7 @@ static inline bool with_credit(const FILE *stream)
     return !velo_is_nowhere(stream) && __builtin_expect(velo_write_credit(stream->_fileno) != 0, 0);
 }
 
-/* The stream's lock, as the others who write to it take it: they may not while its file is led away. */
+/* The stream's lock, which other writers to it take: they may not write while its file is led away. */
 static void begin(FILE *stream, int *cancellable)
 {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancellable); /* it would leave the lock taken */
@@ -45,7 +45,7 @@ static void end(FILE *stream, int cancellable)
     pthread_setcancelstate(cancellable, NULL);
 }
 
-/* `call` on a hinted stream, which takes `count` bytes; whoever calls has the lock, or needs none. */
+/* `call` on a stream with a write credit, of `count` bytes; the caller has the lock, or needs none. */
 #define CHARGED_UNLOCKED(stream, count, call)                                                      \
     ({                                                                                             \
         velo_write_credit_charge(stream->_fileno, count);                                          \

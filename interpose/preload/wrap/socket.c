@@ -1,8 +1,8 @@
-/* socket.c - bind, listen, accept and connect; messages that name whom they are for.
+/* socket.c - bind, listen, accept and connect; messages that name their addressee.
  *
  * Sockets stand on disk, so the calls are the kernel's; what else a path meets may be in memory only,
- * where the kernel would answer "no such file" or take the name for free. And who is talked to may be a
- * process outside that looks into the tree (peers.c). */
+ * where the kernel would answer "no such file" or take the name for free. And the peer may be a process
+ * outside that looks into the tree (peers.c). */
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -152,8 +152,8 @@ static void hand_to_outside(struct velo_region *region, int fd)
         velo_writeback(region, node, 0);
 }
 
-/* Descriptors that are handed over. Somebody outside is to get the disk's file, and what he writes is
- * to be there. Where other processes have it open in memory he gets that, and it is put when they are done. */
+/* Descriptors that are handed over. A process outside is to get the disk's file, and what it writes is to be
+ * there. Where other processes have the file open in memory, it gets that one, which is put when they are done. */
 static void hand_over(int fd, const struct msghdr *message)
 {
     struct velo_region *region = velo_here();
@@ -196,7 +196,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return done;
 }
 
-/* To whom the first is: who names several peers in one call talks to each of them again. */
+/* The peer of the first message: a program that names several peers in one call talks to each of them again. */
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
     velo_taint(VELO_TAINT_SOCKET);

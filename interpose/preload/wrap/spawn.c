@@ -77,7 +77,7 @@ static int prepare_open(const struct preparation *with, struct __spawn_action *a
         velo_claim(with->directory, action->open.path, velo_open_walk_flags(flags), &place);
     const int told = velo_flags_as_seen(with->directory, action->open.path, flags,
                                         claimed == VELO_OURS ? &place : NULL);
-    if (claimed == VELO_NOT_OURS) /* the child opens it, where nobody sees */
+    if (claimed == VELO_NOT_OURS) /* the child opens it, where velo does not see */
         saw_open_of_child(with->directory, action->open.path, flags, told);
     if (claimed <= 0)
         return claimed;

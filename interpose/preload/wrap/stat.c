@@ -16,14 +16,14 @@
 #define MOUNT_AT 144                   /* stx_mnt_id, a uint64_t */
 
 /* A program sees a plain file's stamp: what is stamped in memory from now on is not older, although
- * the kernel's stamps can be finer than any clock we can read. ctime: nobody can fake it. */
+ * the kernel's stamps can be finer than any clock we can read. ctime: no program can fake it. */
 static void saw(struct velo_region *region, const struct stat *plain)
 {
     velo_raise_floor(region, velo_ns(&plain->st_ctim));
 }
 
-/* A program that cannot be entered may have written to the file on disk, by a path that nobody has walked
- * since: who follows a log asks the descriptor only (mirror.c). */
+/* A program that cannot be entered may have written to the file on disk, by a path that no process has walked
+ * since: a program that follows a log asks the descriptor only (mirror.c). */
 __attribute__((noinline)) static void catch_up(struct velo_region *region, velo_node_id node)
 {
     struct velo_place place;
@@ -220,8 +220,8 @@ static void statx_birth(struct velo_region *region, velo_node_id node, unsigned 
     out->stx_mask |= STATX_BTIME;
 }
 
-/* What the disk that the file is to be on says of all its files, by what was asked for: which fields and
- * attributes it knows, and where it is mounted. Asked once, unless who asks wants to know the mount. */
+/* What the disk that the file is to be on says of all its files, for each mask: which fields and attributes
+ * it knows, and where it is mounted. Asked once, unless the program wants to know the mount. */
 static void statx_ground(const struct velo_region *region, velo_node_id node, unsigned mask,
                          struct statx *out)
 {

@@ -77,7 +77,7 @@ static int any_root(const struct velo_region *region, char path[PATH_MAX])
     return -ENOENT;
 }
 
-/* Cut `path` down to the hosted directory that it is in: those below may be closed to the caller, who
+/* Cut `path` down to the hosted directory that it is in: directories below may be closed to the caller, which
  * has a descriptor. */
 static void cut_to_root(struct velo_region *region, char *path)
 {

@@ -1,5 +1,5 @@
 /* stdio.c - opening streams. A stream is always libc's own; only the descriptor below it is
- * opened by our rules, because libc opens with calls that nobody can stand in front of. */
+ * opened by our rules, because libc opens with calls in front of which no library can stand. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -96,7 +96,7 @@ static FILE *opened_outside(FILE *stream, const char *path, int flags)
     return stream;
 }
 
-/* By "/dev/stderr", or a number: what libc writes there is seen by nobody. */
+/* By "/dev/stderr", or a number: velo does not see what libc writes there. */
 static FILE *may_say(FILE *stream, int flags)
 {
     if (stream != NULL && (flags & O_ACCMODE) != O_RDONLY)

@@ -147,8 +147,8 @@ static int child(void *argument)
     return 0;
 }
 
-/* Whoever reads the pipe may be waiting for the child to be there, so what it says must fit in now. Not into a hosted
- * file: what grows is charged, and may have to be led away, which is its program's business. */
+/* The reader of the pipe may be waiting for the child to be there, so what the stub says must fit in now. Not into a
+ * hosted file: a file that grows is charged, and may have to be led away, which is its program's business. */
 static bool has_room(int fd, size_t bytes)
 {
     struct stat stat;

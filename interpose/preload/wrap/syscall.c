@@ -3,7 +3,7 @@
  * The numbers that name files go to the same wrappers as libc's functions. All others are made
  * right in the assembler stub, with all six arguments and no frame of C between: vfork, clone and
  * rt_sigreturn must find the stack as the program left it.
- * io_uring is answered ENOSYS: rings open files inside the kernel, where nobody can stand. */
+ * io_uring is answered ENOSYS: rings open files inside the kernel, where no library can stand. */
 #include <dirent.h>
 #include <sched.h>
 #include <stdio.h>

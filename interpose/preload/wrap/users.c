@@ -1,9 +1,9 @@
 /* users.c - a process that becomes another user for good.
  *
  * What the new user may do in the real tree, the kernel decides; in memory we would have to guess it
- * (ACLs, capabilities, set-group-ID directories), and he cannot ask the router.  So from just before
- * that step on the process is opaque, as in a sandbox, and the tree is on disk.  A step that fails is taken back.  Who can go back (a saved or
- * real user is kept) is still the one he was. */
+ * (ACLs, capabilities, set-group-ID directories), and the new user cannot ask the router.  So from just
+ * before that step on the process is opaque, as in a sandbox, and the tree is on disk.  A step that fails
+ * is taken back.  A process that can go back (it keeps a saved or real user) still counts as its old user. */
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
 #include "preload/replay/unit.h"
@@ -29,7 +29,7 @@ static uid_t chosen(uid_t asked, uid_t now)
     return asked == UNCHANGED ? now : asked;
 }
 
-/* setuid(2) of one who may not: the effective one alone. */
+/* setuid(2) by a user without the right changes the effective user alone. */
 static struct users after_setuid(const struct users *now, uid_t uid)
 {
     if (now->effective == 0)

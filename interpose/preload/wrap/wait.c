@@ -64,7 +64,7 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
     siginfo_t own = {0};
     if (info == NULL && (velo_is_recording() || velo_here() != NULL))
-        info = &own; /* who wants to hear nothing of the end tells us of it all the same */
+        info = &own; /* we hear of the end also when the program does not want to */
     const int rc = NEXT(waitid)(type, id, info, options);
     if (rc != 0 || info == NULL || (options & WNOWAIT) != 0 || info->si_signo != SIGCHLD ||
         !is_an_end(info->si_code))

@@ -126,8 +126,8 @@ ALIAS(glob64, glob);
 
 /* ---- wordexp --------------------------------------------------------------------------------- */
 
-/* Patterns are expanded by a glob that nobody can stand in front of; words without any need none.
- * What a variable or a command gives can be one. */
+/* libc expands patterns by a glob in front of which no library can stand; words without patterns need none.
+ * What a variable or a command gives can be a pattern. */
 EXPORT int wordexp(const char *restrict words, wordexp_t *restrict out, int flags)
 {
     struct velo_region *region = velo_here();

@@ -4,7 +4,7 @@
 
 #include "preload/base/preload.h"
 
-/* Everything on disk, for a reader who will look there himself. Counted as an escape. */
+/* Everything on disk, for a reader that will look there itself. Counted as an escape. */
 void velo_flush_tree(struct velo_region *region);
 
 #endif

@@ -1,16 +1,16 @@
 /* aside.c - descriptors that stand in the way of a file that has to leave memory.
  *
  * Only a file that has a single open file description can be led to the disk, since only then the kernel
- * can tell that nobody else has it (core/disk/relocate.c). So a process that opened it twice, and processes
- * that opened it each for itself and have all come to a write for which there is no room, give up theirs,
- * flags and offsets remembered, and open the file again when it has moved. What shares a description with
- * another process cannot be given up.
+ * can tell that no other process has it (core/disk/relocate.c). So some processes give their descriptors
+ * up, flags and offsets remembered, and open the file again when it has moved: a process that opened it
+ * twice, and processes that opened it each for itself and have all come to a write for which there is no
+ * room. A descriptor that shares its description with another process cannot be given up.
  *
  * In    descriptors of one file in memory, of a process with one thread, which is here and does nothing else
  * Out   the same numbers, offsets and flags. A number is never free meanwhile, and the file never without
- *       somebody who knows it: it stands for the file's path (O_PATH), which no lease minds
- * Never a file without a name: nobody but who has it open could find it where it went. So the table of
- *       processes says who stands aside (arena/process.c), also when the name goes meanwhile. */
+ *       a descriptor: the number stands for the file's path (O_PATH), which no lease minds
+ * Never a file without a name: without an open descriptor it could not be found where it went. So the
+ *       table of processes says which of them stand aside (arena/process.c), should the name go meanwhile. */
 #include "aside.h"
 
 #include "credits.h"
@@ -108,8 +108,8 @@ bool velo_step_aside(struct velo_region *region, velo_node_id node, const int *f
     return good;
 }
 
-/* Where it is now. A file whose last name went is still what it was, for whoever has it; of one that is elsewhere,
- * and cannot be opened there, the old bytes are not it any more. */
+/* Open the file where it is now. A file whose last name went is still what it was, for the processes that have it.
+ * When the file is elsewhere and cannot be opened there, the old bytes are not the file any more. */
 static int reopen(struct velo_region *region, velo_node_id node, const struct velo_aside *aside,
                   unsigned at)
 {

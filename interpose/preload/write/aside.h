@@ -23,7 +23,7 @@ bool velo_same_description(int one, int two);
  * the file has no name. `text` is scratch. */
 bool velo_step_aside(struct velo_region *region, velo_node_id node, const int *fds, unsigned count,
                      char *text, size_t size, struct velo_aside *aside);
-/* They are open again as they were, wherever the file is now; `aside` is empty, and nobody waits here. */
+/* The descriptors are open again as they were, wherever the file is now; `aside` is empty. Does not wait. */
 void velo_step_back(struct velo_region *region, velo_node_id node, struct velo_aside *aside);
 
 #endif

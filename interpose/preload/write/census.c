@@ -1,4 +1,4 @@
-/* census.c - who has which files of the arena: one scan of /proc for all of them.
+/* census.c - which processes have which files of the arena: one scan of /proc for all of them.
  *
  * In    the name of one such file
  * Out   each descriptor of this process with its file, and for each file that another process has, or that

@@ -18,8 +18,8 @@ struct velo_census {
     char maps[1u << 16];
 };
 
-/* `file` is one of them, as /proc spells it. NULL: somebody cannot be looked into, or there are too many. What
- * other threads of this process do meanwhile is not seen. */
+/* `file` is one of the arena's, as /proc spells it. NULL: a process cannot be looked into, or there are too many
+ * files. What other threads of this process do meanwhile is not seen. */
 struct velo_census *velo_census_take(const struct velo_region *region, const char *file);
 void velo_census_free(struct velo_census *census);
 

@@ -2,8 +2,8 @@
  *
  * In    a descriptor with a credit (credit.h), and how much is about to be written
  * Out   its file is charged, in steps; or it goes on at its real path (relocate.c)
- * Never -ENOSPC: a file that is shared or mapped, so that nobody can move it, is charged whatever the limit
- *       is, and the others leave memory for it. What a full disk is, the kernel says. */
+ * Never -ENOSPC: a file that is shared or mapped cannot be moved, so it is charged whatever the limit is,
+ *       and other files leave memory for it. Whether the disk is full, the kernel says. */
 #include <linux/falloc.h>
 #include <time.h>
 
@@ -23,7 +23,7 @@ static velo_node_id node_with_credit(int fd, struct stat *stat)
     return node;
 }
 
-/* ---- a file that nobody can move ------------------------------------------------------------- */
+/* ---- a file that cannot be moved ------------------------------------------------------------- */
 
 #define STUCK_S 4 /* to find out may take a second or two: then not again for so long */
 #define STUCK_MAX 256u
@@ -120,8 +120,8 @@ void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length)
         find_place(fd, node, held_after(&stat, offset, length));
 }
 
-/* Charged if it can be: what is longer is a hole, which takes nothing until it is written, be it through a
- * map, where nobody sees it. */
+/* Charged if it can be: the bytes that the file gains are a hole, which takes nothing until it is written, be it
+ * through a map, where velo does not see it. */
 void velo_write_credit_charge_to(int fd, uint64_t end)
 {
     struct stat stat;

@@ -77,7 +77,7 @@ static inline void velo_gate_leave(bool began)
         atomic_fetch_sub(&velo_gate_inside, 1);
 }
 
-/* Did nobody manage to move the file away, a moment ago? */
+/* Was an attempt to move the file away in vain, a moment ago? */
 bool velo_is_stuck(velo_node_id node);
 void velo_set_stuck(velo_node_id node);
 
@@ -87,8 +87,8 @@ bool velo_find_room(int fd, size_t count);
 /* errno is ENOSPC, but the call may be made again. It is `saved` then. */
 bool velo_write_again(int fd, size_t count, int saved);
 
-/* The kernel's call, of which whoever leads the file away waits for the end; -1 and errno on failure. As
- * often as it is refused for a lack of space in memory that then is found: once or twice. */
+/* The kernel's call; a thread that leads the file away waits for its end. -1 and errno on failure. The call is
+ * made again when the kernel refused it for lack of space in memory, and space was found then: once or twice. */
 #define WRITING_TRIES 3
 #define WRITING(fd, count, call)                                                                   \
     ({                                                                                             \

@@ -2,7 +2,7 @@
  *
  * In    the numbers, as /proc tells them (relocate.c): all that there are of the file
  * Out   the same numbers, at the same offsets, with the locks that they had
- * Never a part of them: the kernel says whether somebody else has the file before the first one moves */
+ * Never a part of them: the kernel says whether another process has the file before the first one moves */
 #include "descriptors.h"
 
 #include "credits.h"

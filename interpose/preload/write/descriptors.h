@@ -14,7 +14,7 @@ struct velo_descriptors { /* mapped: the caller may have a 64 KiB stack */
     unsigned count, paths; /* those to read or write by, from the front; O_PATH, from the back */
     uint64_t device, inode; /* of the file in memory */
     velo_node_id parked; /* the node that this process says to wait for, or none */
-    unsigned met; /* descriptors of others, who have not stepped aside */
+    unsigned met; /* descriptors of other processes, which have not stepped aside */
     struct {
         uint32_t pid;
         int fd;
@@ -29,7 +29,7 @@ bool velo_descriptors_is_mapped(struct velo_descriptors *s);
 bool velo_descriptors_aside(struct velo_region *region, velo_node_id node,
                             struct velo_descriptors *s, unsigned from);
 /* The descriptors in `s` are all that there are of the file: it goes to the disk, and they go with it.
- * 0; -EBUSY somebody else has it; -ENOSPC, -ENOENT or -errno of the disk. Nothing changed then. */
+ * 0; -EBUSY another process has it; -ENOSPC, -ENOENT or -errno of the disk. Nothing changed then. */
 int velo_descriptors_relocate(struct velo_region *region, velo_node_id node,
                               struct velo_descriptors *s);
 

@@ -1,6 +1,7 @@
 /* gate.c - while a file is led to the disk, the other threads of this process wait with what they write.
  *
- * Who writes says when it begins and ends (credit.h); who closes the gate waits until nobody is inside. */
+ * A thread that writes says when it begins and ends (credit.h). A thread that closes the gate waits until
+ * no writer is inside. */
 #include "gate.h"
 
 #include <signal.h>

@@ -5,8 +5,8 @@
 #include "preload/base/preload.h"
 
 /* While a file is led to the disk no other thread of this process writes to a descriptor with a
- * credit: each says when it begins and ends (credit.h). Who was cancelled in between is missed; then no file
- * is led for its sake. */
+ * credit: each says when it begins and ends (credit.h). A thread that was cancelled in between never says that
+ * it ended; from then on no file of this process is led away. */
 extern _Atomic uint32_t velo_gate_inside;
 extern _Atomic uint32_t velo_gate_closed; /* 1: wait */
 void velo_gate_wait(void);

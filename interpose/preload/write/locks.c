@@ -1,7 +1,7 @@
 /* locks.c - locks that this process has, as the kernel tells of a descriptor, and taking them again.
  *
- * Who locked a file in memory before it could be led to the disk keeps the lock there. What a program
- * outside has locked meanwhile is lost to us: that is counted. */
+ * A process that locked a file in memory before it could be led to the disk keeps the lock there. A lock
+ * that a program outside took meanwhile wins, and ours is lost: that is counted. */
 #include "locks.h"
 
 #include <sys/file.h>

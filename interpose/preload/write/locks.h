@@ -14,8 +14,8 @@ struct velo_locks {
     unsigned count;
 };
 
-/* What is locked by the descriptor, or by this process in its file. False: too much to carry, or nobody
- * can tell. `text` is room to read in. */
+/* What is locked by the descriptor, or by this process in its file. False: too much to carry, or it cannot be
+ * known. `text` is room to read in. */
 bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out);
 /* Take those again, of the file behind `fd`: those of the open file (`open`), or those of the process. */
 void velo_take_locks(int fd, const struct velo_locks *locks, bool open);

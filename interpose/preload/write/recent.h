@@ -1,8 +1,8 @@
 /* recent.h - what was found out of addresses and processes a moment ago, by this process.
  *
- * To ask the kernel who waits at a port takes 20 us, and a program may send thousands of messages there. A
- * tenth of a second later the same is believed: nobody ends, and another starts in his place, unseen and to
- * any effect, in that time. What is exempt stays so. */
+ * To ask the kernel which process waits at a port takes 20 us, and a program may send thousands of messages
+ * there. So an answer is believed for up to 125 ms: in that time no process ends and another starts in its
+ * place, unseen and to any effect. What is exempt stays so. */
 #ifndef VELO_PRELOAD_RECENT_H
 #define VELO_PRELOAD_RECENT_H
 
@@ -13,7 +13,7 @@
 #define VELO_RECENT_MAX 64u
 #define VELO_FOR_EVER 0xffffu
 
-/* Key and moment in one word, so that nobody sees half of it; another key may take its place. */
+/* Key and moment in one word, so that no reader sees half of it; another key may take its place. */
 extern _Atomic uint64_t velo_recent[VELO_RECENT_MAX];
 
 /* Of about an eighth of a second. */

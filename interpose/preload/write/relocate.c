@@ -2,10 +2,10 @@
  * renamed out of the hosted directories. Its descriptors are led to the file on disk
  * (core/disk/relocate.c), at the same offset, and the write goes on there.
  *
- * Only when nobody else could notice: no process that shares the descriptor, no mapping, not the parent of
- * a vfork child. Other threads wait with what they write meanwhile (gate.c), other processes that write the
- * same file step aside when they find no room either (aside.c): all but the first, who leads it there. A
- * build needs this once, if ever, so it may look through all of /proc. */
+ * Only when no other process could notice: none shares the descriptor, there is no mapping, and this is not
+ * the parent of a vfork child. Other threads wait with what they write meanwhile (gate.c). Other processes
+ * that write the same file step aside when they find no room either (aside.c): all but the first, which
+ * leads the file there. A build needs this once, if ever, so it may look through all of /proc. */
 #include <linux/kcmp.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -22,7 +22,7 @@
 #define ATTEMPTS_MAX 200
 #define ATTEMPTS_SOON 5
 #define PAUSE_NS 10000000l
-#define ATTEMPTS_HASTY 4 /* once all of them were in vain: who has one file has others, too */
+#define ATTEMPTS_HASTY 4 /* once all were in vain: a process that has one file has others, too */
 #define HASTY_NS 10000000000ll
 #define GLANCES 50 /* of a shard: microseconds, but it may have to wait for a core */
 #define GLANCE_NS 1000000l
@@ -51,16 +51,16 @@ static int see(void *context, uint32_t other, int fd, const char *rest)
     return 0;
 }
 
-/* ---- others who have it ---------------------------------------------------------------------- */
+/* ---- other processes that have it ------------------------------------------------------------ */
 
-/* This process says that it waits, so that others who come to the same point count with it. */
+/* This process says that it waits, so that others that come to the same point count with it. */
 static void park(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     if (!velo_is_node(s->parked) && velo_has_one_thread() && velo_park(region, node, 0) == 0)
         s->parked = node;
 }
 
-/* Or nobody can tell. */
+/* Also true when the kernel does not tell. */
 static bool shares_description(const struct velo_descriptors *s)
 {
     const long self = velo_sys0(SYS_getpid);
@@ -74,7 +74,7 @@ static bool shares_description(const struct velo_descriptors *s)
     return false;
 }
 
-/* Others have it: whoever is not the first of those who wait steps aside. */
+/* Other processes have the file: each that waits, but for the first, steps aside. */
 static void make_way(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     const uint32_t first = velo_first_parked(region, node);
@@ -105,8 +105,8 @@ static int wait_aside(struct velo_region *region, velo_node_id node, struct velo
     return come_back(region, node, s);
 }
 
-/* s->file is the file in memory. 0, -EBUSY while somebody else has it, which may be a shard that is
- * just looking. */
+/* s->file is the file in memory. 0, -EBUSY while another process has it, which may be a shard that is just
+ * looking. */
 static int relocate_once(struct velo_region *region, velo_node_id node, struct velo_descriptors *s)
 {
     s->count = s->paths = s->met = 0;
@@ -164,7 +164,7 @@ static bool is_hasty(void)
     return monotonic_ns() < atomic_load(&hasty_until_ns);
 }
 
-/* Others have the file: nobody will look again for a while. */
+/* Other processes have the file: this one does not look again for a while. */
 static void leave_had(struct velo_region *region, const struct velo_had *had, unsigned count)
 {
     for (unsigned i = 0; i < count && is_hasty(); i++)

@@ -1,9 +1,9 @@
 /* share.c - a file that is about to be shared or handed on goes to its real path first, where there is no room
  * for it to grow unseen (velo_has_grant).
  *
- * Once two processes have a descriptor nobody can move the file any more, since nobody can change another
- * process's descriptors; nor once it is mapped. And the next program may be static, or write through libc's own
- * streams. So this is decided before: fork, vfork, clone, spawn, exec, mmap.
+ * Once two processes have a descriptor the file cannot be moved any more, since no process can change another
+ * one's descriptors; nor can it once it is mapped. And the next program may be static, or write through libc's
+ * own streams. So this is decided before: fork, vfork, clone, spawn, exec, mmap.
  * With room to spare, which is the rule, it costs some 50 ns a fork. */
 #include <fcntl.h>
 #include <pthread.h>
