@@ -46,7 +46,7 @@ static PyObject *core_create(PyObject *module, PyObject *args)
     return none_or_error(rc);
 }
 
-/* Region(directory): attached before anybody has a reference, so methods never see a bare one. */
+/* Region(directory): attached before the caller has a reference, so methods never see a bare one. */
 static PyObject *region_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     const char *directory;

@@ -58,7 +58,7 @@ PyObject *velo_core_records(PyObject *module, PyObject *args);
 PyObject *velo_core_sorted_low(PyObject *module, PyObject *each);
 PyObject *velo_core_grouped(PyObject *module, PyObject *args);
 
-/* Append an object that nobody else has; NULL: it could not be made. 0 or -1. */
+/* Append an object to which there is no other reference; NULL: it could not be made. 0 or -1. */
 static inline int list_take(PyObject *list, PyObject *item)
 {
     const int rc = item == NULL ? -1 : PyList_Append(list, item);

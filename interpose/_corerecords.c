@@ -24,7 +24,7 @@ struct parsed {
     uint32_t number;
 };
 
-/* Kind, flags and payload: the same question has the same key, whoever asked. */
+/* Kind, flags and payload: the same question has the same key, whatever program asked. */
 static PyObject *key_of(const struct head *head, const char *payload)
 {
     PyObject *key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)head->length + 4);
@@ -128,9 +128,9 @@ static int parse(struct parsed *to, const char *log, size_t size, size_t at, siz
 }
 
 /* records(log, at, end, questions, program, known) -> (keys, processes, lives, deeds): of each record from byte `at` up
- * to `end` its key and its process; of each process, from each record of kind `program` on, the keys whose kind's bit is
- * in `questions`; and the positions of the other records, and of programs. `known`: a dict in which equal keys are one
- * object, for all logs. ValueError: one is torn. */
+ * to `end` its key and its process; of each process, from each record of kind `program` on, the keys of the kinds that
+ * have their bit in `questions`; and the positions of the other records, and of programs. `known`: a dict in which equal
+ * keys are one object, for all logs. ValueError: a record is torn. */
 PyObject *velo_core_records(PyObject *module, PyObject *args)
 {
     const char *log;

@@ -1,6 +1,6 @@
 /* launcher.c - the program `velo`: starts the interpreter that velo is installed in, and nothing else.
  *
- * In    the command line; an environment that may be meant for somebody else's interpreter
+ * In    the command line; an environment that may be meant for another interpreter
  * Out   `python -E -P -m velo.router.cli ARGUMENTS` in this process, environment unchanged: what the
  *       user's PYTHON* variables say is for the programs that velo starts, not for velo
  * Never a traceback for a Ctrl-C in the middle of the interpreter's start: SIGINT is held until

@@ -24,7 +24,7 @@ struct velo_mounts {
     char text[VELO_MOUNTS_BYTES];
 };
 
-/* Mapped, for velo_mounts_free; NULL: nobody can tell. */
+/* Mapped, for velo_mounts_free; NULL: the table cannot be read. */
 struct velo_mounts *velo_mounts_read(void);
 void velo_mounts_free(struct velo_mounts *mounts);
 /* The one that a walk to `path` ends in, or NULL: it is not listed (chroot). */

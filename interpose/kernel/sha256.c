@@ -99,7 +99,7 @@ blocks_by_processor(uint32_t state[8], const uint8_t *bytes, size_t count)
 
 static int has_instructions(void)
 {
-    static _Atomic int answer; /* 1: no, 2: yes; whoever asks finds the same */
+    static _Atomic int answer; /* 1: no, 2: yes; each thread that asks finds the same */
     int known = atomic_load_explicit(&answer, memory_order_relaxed);
     if (known == 0) {
         unsigned a, b, c, d, e = 0;

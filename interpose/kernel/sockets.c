@@ -1,4 +1,4 @@
-/* sockets.c - what the kernel tells of sockets and of who has them, as text of /proc.
+/* sockets.c - what the kernel tells of sockets and of the processes that have them, as text of /proc.
  *
  * Tables of /proc/net are read to their end; where that takes long, netlink is asked first. */
 #include "sockets.h"
@@ -109,7 +109,7 @@ int velo_socket_exists(uint64_t inode)
     return rc != 0;
 }
 
-/* ---- who waits at a port --------------------------------------------------------------------- */
+/* ---- sockets that wait at a port ------------------------------------------------------------- */
 
 struct port {
     unsigned port, state;

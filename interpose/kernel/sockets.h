@@ -1,4 +1,4 @@
-/* sockets.h - what the kernel tells of sockets and of who has them, as text of /proc. */
+/* sockets.h - what the kernel tells of sockets and of the processes that have them, as text of /proc. */
 #ifndef VELO_CORE_SOCKETS_H
 #define VELO_CORE_SOCKETS_H
 

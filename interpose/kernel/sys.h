@@ -1,4 +1,4 @@
-/* sys.h - system calls that nobody can stand in front of.
+/* sys.h - system calls in front of which no library can stand.
  *
  * Inside the preload library connect(), read() and close() may be our own wrappers, and libc's
  * touch errno, cancellation and locks.  These are the instruction itself: a number and up to six

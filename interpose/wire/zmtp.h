@@ -38,7 +38,7 @@ struct velo_bytes {
  *          > 0          an error reply's code, 1..9999; `reply` is its message, plain UTF-8
  *                       without a NUL, cut between characters if it is too long
  *          -EINVAL, -ENAMETOOLONG  the arguments; nothing was sent
- *          -ECONNREFUSED           nobody listens there, or there is no such socket
+ *          -ECONNREFUSED           no process listens there, or there is no such socket
  *          -ECONNRESET             the peer left before a whole reply: it may have acted
  *          -ETIMEDOUT              no whole reply in time: it may have acted
  *          -EPROTO                 the peer does not speak ZMTP 3 with NULL, or not our messages
