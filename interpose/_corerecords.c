@@ -129,8 +129,8 @@ static int parse(struct parsed *to, const char *log, size_t size, size_t at, siz
 
 /* records(log, at, end, questions, program, known) -> (keys, processes, lives, deeds): of each record from byte `at` up
  * to `end` its key and its process; of each process, from each record of kind `program` on, the keys of the kinds that
- * have their bit in `questions`; and the positions of the other records, and of programs. `known`: a dict in which equal
- * keys are one object, for all logs. ValueError: a record is torn. */
+ * have their bit in `questions`; and the positions of the other records, and of programs. `known`: a dict that makes
+ * equal keys one object, for all logs. ValueError: a record is torn. */
 PyObject *velo_core_records(PyObject *module, PyObject *args)
 {
     const char *log;

@@ -74,7 +74,7 @@ extern int (*velo_clock)(clockid_t clock, struct timespec *now);
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 
 /* ---- trace.c ------------------------------------------------------------------------------- */
-/* What is traced from now on, a bit for each topic; what was until now. */
+/* Sets the topics that are traced from now on, a bit for each; returns those until now. */
 uint32_t velo_trace_topics(struct velo_region *region, uint32_t topics);
 /* The text of an event and its topic, or NULL. */
 const char *velo_trace_text(uint32_t id, const char **topic);

@@ -187,7 +187,7 @@ int velo_list_dots(struct velo_region *region, velo_node_id directory, uint64_t 
                    uint64_t *dotdot);
 
 /* ---- links.c: symlinks outside that lead in -------------------------------------------------- */
-/* One of this name does; later, whether one of this name may (a hint). */
+/* A symlink of this name leads in; later, whether one of this name may (a hint). */
 void velo_link_note(struct velo_region *region, const char *name, size_t length);
 int velo_link_known(const struct velo_region *region, const char *name, size_t length);
 /* What is known of a directory outside, after a stat of it. */
@@ -211,10 +211,10 @@ void velo_watch(struct velo_region *region, velo_node_id node);
  * hold one. */
 void velo_lease_mark(struct velo_region *region, velo_node_id node);
 int velo_has_program_lease(struct velo_region *region, velo_node_id node);
-/* A program locked it, on disk: it does not come to memory any more. */
+/* A program locked the file, on disk: the file does not come to memory any more. */
 void velo_lock_mark(struct velo_region *region, velo_node_id node);
 int velo_is_locked(const struct velo_region *region, velo_node_id node);
-/* It is about to be locked in memory by this process. */
+/* This process is about to lock the file in memory. */
 void velo_lock_keep(struct velo_region *region, velo_node_id node);
 int velo_keeps_lock(const struct velo_region *region, velo_node_id node);
 /* A file of that name is there to be locked, likely by several processes: it is made on disk. */
@@ -241,7 +241,7 @@ int velo_is_full(const struct velo_region *region); /* the kernel has hardly a p
  * file is DISK and the caller's `fd` is of nothing any more. -EBUSY and nothing changed: other descriptors exist;
  * -EMLINK: it has very many names; -errno of the disk. */
 int velo_relocate(struct velo_region *region, velo_node_id node, int fd);
-/* It is DISK, and remains that under the inode number that the kernel knows: it says so to others. */
+/* The file is DISK, and stays DISK under the inode number that the kernel knows: the kernel tells it to others. */
 void velo_stays_on_disk(struct velo_region *region, velo_node_id node);
 #define VELO_CHARGE_STEP (64u * 1024u) /* charges are multiples of it */
 
@@ -284,9 +284,9 @@ int velo_opaque_leaves(struct velo_region *region, pid_t pid, const char *name);
 void velo_mark_gone(struct velo_region *region);
 void velo_mark_back(struct velo_region *region);
 void velo_opaque_started(struct velo_region *region, pid_t starter, pid_t pid, const char *name);
-/* One that runs already and could not attach; the caller puts the tree. */
+/* The same of a process that runs already and could not attach; the caller puts the tree. */
 void velo_opaque_await_exit(struct velo_region *region, pid_t pid, const char *name);
-/* One that is dead: the kernel wrote its memory into the directory where it stood. */
+/* The same of a dead process: the kernel wrote its memory (a core) into its working directory. */
 void velo_core_was_dumped(struct velo_region *region, pid_t pid);
 /* Nonzero while an opaque program runs, or ended and no walk has looked since: one relaxed load. */
 int velo_opaque_runs(const struct velo_region *region);

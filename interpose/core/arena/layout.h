@@ -177,7 +177,7 @@ struct velo_chunk {
 /* A hosted directory known so far, by the text of its path. */
 struct velo_root {
     velo_node_id node; /* none: not (or no longer) hosted */
-    velo_node_id building; /* while the disk's names are taken in, before anybody sees it */
+    velo_node_id building; /* while the disk's names are taken in, before any walk sees it */
     uint32_t hash;
     uint16_t length; /* 0: free */
     uint16_t reserved;
@@ -342,7 +342,7 @@ struct velo_header {
 
     _Atomic uint64_t next_backing;
     _Atomic int64_t time_floor_ns;
-    uint32_t programs_pending; /* written under the lock, read by anybody */
+    uint32_t programs_pending; /* written under the lock, read by any process */
     _Atomic uint32_t opaque_running;
     _Atomic uint32_t paused;
     _Atomic uint32_t mark; /* last reconcile pass */

@@ -1,8 +1,8 @@
 /* across.c - rename across the border of hosted directories.
  *
- * What leaves or comes in is put on disk first, the kernel renames, and the namespace takes in the
- * result.  A file of which another name stays, or was there, is one file inside and outside from then
- * on (VELO_NODE_LINKED_OUTSIDE), so it leaves memory. */
+ * All that leaves or comes in is put on disk first, the kernel renames, and the namespace takes in the
+ * result.  A file that keeps another name on the other side is one file inside and outside from then on
+ * (VELO_NODE_LINKED_OUTSIDE), so it leaves memory. */
 #include "core/tree/tree.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ static int has_name_below(const struct velo_region *region, const struct velo_no
     return 0;
 }
 
-/* What is in the store only must be in memory to be put. 0, or -EIO: it would stay behind. */
+/* A file that is in the store only must come to memory to be put. 0, or -EIO: it would stay behind. */
 static int fetch_below(struct velo_region *region, velo_node_id directory)
 {
     const uint32_t used = VELO_READ(region->header->nodes.used);
@@ -185,7 +185,7 @@ static int is_directory(const struct velo_place *place)
     return rc != 0 ? rc : S_ISDIR(stat.st_mode);
 }
 
-/* What the kernel cannot tell because a file is not on disk, or a slash at the end not in `path`. */
+/* Errors that the kernel cannot find, because a file is not on disk, or `path` lacks the slash at its end. */
 static int check_across(const struct velo_place *from, const struct velo_place *to, unsigned flags)
 {
     const int directory = is_directory(from);
@@ -231,7 +231,7 @@ static int same_place_locked(struct velo_region *region, struct velo_place *plac
     return velo_fresh_path(region, place);
 }
 
-/* What was opened to be written since it was put would lose what is written there. */
+/* -EXDEV: a file was opened to be written since it was put, and would lose what is written there. */
 static int may_leave_locked(const struct velo_region *region, const struct velo_place *place)
 {
     const struct velo_node *node = velo_node_at(region, place->at.node);

@@ -1,4 +1,4 @@
-/* again.c - a place whose truth may be of a moment ago, looked at once more. */
+/* again.c - a place that was true a moment ago, and may not be so any more, is looked at once more. */
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"
 #include "core/tree/snapshot.h"

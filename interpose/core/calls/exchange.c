@@ -26,7 +26,7 @@ static int is_directory(const struct velo_region *region, velo_node_id node)
     return velo_node_at(region, node)->type == VELO_DIRECTORY;
 }
 
-/* Which is a directory if the path ends in a slash; and neither may come to lie below itself. */
+/* Both exist, a path with a slash at its end leads to a directory, and neither would come to lie below itself. */
 static int check_locked(const struct velo_move *m)
 {
     const struct velo_region *region = m->region;

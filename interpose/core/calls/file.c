@@ -141,8 +141,8 @@ static int open_backed(struct velo_region *region, struct velo_place *place,
     return fd;
 }
 
-/* What stands on disk is opened by the namespace's path. The kernel asks less for a relative one: no
- * right to search the directories above, nor that none of them is being renamed. */
+/* A thing on disk is opened by the namespace's path. If that fails, the program's own relative path may do:
+ * it needs no right to search the directories above, and none of them may be in the middle of a rename. */
 static int open_standing(const struct velo_place *place, int flags)
 {
     const int fd = velo_os_open(place->text.path, flags, 0);

@@ -2,7 +2,8 @@
  *
  * In    a directory's node
  * Out   each name with inode number and type, told without the lock: the caller may do anything
- * Never a name twice or one that was there all the time left out: copied whole, or again */
+ * Never a name twice, and never without a name that was there all the time: the list is copied whole, or
+ *       copied again */
 #include "core/tree/tree.h"
 
 #include <errno.h>

@@ -99,7 +99,7 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
     return 0;
 }
 
-/* What the namespace has no room for must not stay on disk. */
+/* A thing that was made on disk must not stay there when the namespace has no room for its name. */
 static int make_known_locked(struct velo_region *region, struct velo_place *place,
                              const char *target)
 {

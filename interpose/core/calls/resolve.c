@@ -143,7 +143,8 @@ __attribute__((noinline)) static int walk_with_buffer(struct velo_walker *w, vel
     return rc;
 }
 
-/* What is so deep, and a retired directory: its name may be made, removed or renamed. */
+/* The kernel may now make, remove or rename a name in a directory whose path is too long, or the name of a
+ * retired directory: mark the directory that holds it, to be compared. */
 static void leave_to_the_kernel(const struct velo_walker *w, int rc)
 {
     if (rc == -ENAMETOOLONG && velo_is_node(w->overlong)) {
@@ -161,8 +162,8 @@ static int is_stale(const struct velo_region *region, velo_node_id directory)
            (VELO_READ(velo_node_at(region, directory)->flags) & VELO_NODE_STALE) != 0;
 }
 
-/* 1: the disk was looked at for what the namespace may not know, so walk again. What is to be removed
- * or renamed may have to be empty. */
+/* 1: the disk was looked at for names that the namespace may not know, so walk again. Also for a directory
+ * that is to be removed or renamed, since it may have to be empty. */
 static int refresh(struct velo_region *region, const struct velo_place *place, unsigned flags)
 {
     if (is_stale(region, place->at.parent))

@@ -1,8 +1,7 @@
-/* setattr.c - chmod, chown and utimens, by path and as told after the kernel did it by descriptor.
+/* setattr.c - chmod, chown and utimens, by path, and after the kernel did them by descriptor.
  *
- * One native call where the truth is: on the arena's file, which is the file as long as it has that
- * backing, or on the disk's path, under the lock, as names are changed (name.c). Then the same in the
- * namespace. */
+ * One native call where the truth is: on the arena's file, while that is the file's backing, or on the
+ * disk's path, under the lock, as names are changed (name.c). Then the same in the namespace. */
 #include "core/tree/tree.h"
 
 #include <errno.h>
@@ -38,7 +37,7 @@ static void refresh_locked(struct velo_region *region, velo_node_id index, const
         velo_set_time(region, &node->mtime_ns, mtime); /* the disk's lacks hosted entries */
     if (node->type == VELO_DIRECTORY) {
         velo_set64(region, &node->size, (uint64_t)size);
-        /* The kernel does not know to whom we showed the old one. */
+        /* The kernel does not know that we showed the old one to a program. */
         const int64_t ours = velo_stamp(region, (node->flags & VELO_NODE_QUERIED) != 0);
         const int is_now = times && node->mtime_ns == node->ctime_ns;
         if (ours > node->ctime_ns)

@@ -1,5 +1,5 @@
-/* step.c - one component of a path: down into a directory, up from it, along a symlink, out of what is
- * hosted and in again. Its loop, and what is done when the tree changes meanwhile, is resolve.c. */
+/* step.c - one component of a path: down into a directory, up from it, along a symlink, out of hosted
+ * directories and in again. resolve.c has the loop, and repeats it when the tree changes meanwhile. */
 #include "step.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* compare.c - one name: what the namespace believes against what lstat says, and which is right.
  *
- * Equal is decided without the lock; all else is looked at again under it.  See reconcile.c. */
+ * A name that is equal is found so without the lock; all others are looked at again under it.  See
+ * reconcile.c. */
 #include "pass.h"
 
 #include <errno.h>

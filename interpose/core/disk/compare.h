@@ -12,7 +12,7 @@ int velo_compare_name(struct velo_pass *pass, int dirfd, velo_node_id parent, co
 /* The kernel put something else there: the same, and what memory has of the old one counts no more. Where
  * that is no directory, the name is never missing in between. */
 int velo_replace_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text);
-/* What the disk says of the time at which a node that is taken in was made; its change time where it does not. */
+/* The birth time of a node that is taken in, as the disk tells it; the change time where the disk does not. */
 void velo_take_birth_locked(struct velo_region *region, velo_node_id node, int at,
                             const char *name);
 /* The name's file has a version in memory (or the store) that the disk has not. */

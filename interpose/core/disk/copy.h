@@ -7,8 +7,8 @@
 /* All bytes of one file to another, which is empty; holes stay holes. 0 or -errno; EINTR and EAGAIN are
  * retried. */
 int velo_copy_bytes(int from, int to);
-/* Owner, extended attributes of `from` (-1: none), mode and times; what of `attributes` a caller without
- * the right cannot set stays as the kernel made it. 0, or -errno of velo_copy_xattrs. */
+/* Owner, extended attributes of `from` (-1: none), mode and times. Attributes that the caller has no right to
+ * set stay as the kernel made them. 0, or -errno of velo_copy_xattrs. */
 int velo_copy_attributes(int from, int to, const struct stat *attributes);
 /* DISK -> BACKED; with `truncate` the bytes are not wanted. 0, VELO_AGAIN, -EBUSY (a process has the
  * disk's file open, and must go on seeing what becomes of it) or -errno. */

@@ -1,7 +1,7 @@
 /* mounted.c - names at which something is mounted are the kernel's (VELO_NODE_MOUNT), until it is gone.
  *
- * What was there before stays known, hidden: it is compared with the disk when it can be seen again.
- * The questions are such that a FUSE server is not asked, which may be ourselves. */
+ * What was there before the mount stays known, hidden: it is compared with the disk when it can be seen
+ * again.  No question here reaches a FUSE server, which may be a process inside. */
 #include "mounts.h"
 
 #include <errno.h>
@@ -123,8 +123,8 @@ int velo_is_read_only(const char *path)
            (disk.f_flags & ST_RDONLY) != 0;
 }
 
-/* What is mounted at a hosted directory when it is taken in is the directory; what comes later, or
- * another one that is found there, is not. */
+/* A mount that is at a hosted directory when that is taken in is the directory. A mount that comes later,
+ * or another one that is found there, is not. */
 int velo_mounted_root(struct velo_region *region, const struct velo_root *root)
 {
     struct stat disk;

@@ -72,7 +72,7 @@ static int is_elsewhere(const struct view *view, const struct velo_mount *mount,
            memcmp(path + view->length, behind, more) != 0;
 }
 
-/* It shows the directory, or a part of it, by another name. */
+/* Does the mount show the directory, or a part of it, by another name? */
 static int is_bind(const struct view *view, const struct velo_mount *mount)
 {
     if (view->inside_of == NULL || mount->device != view->inside_of->device)
@@ -128,7 +128,7 @@ static int is_kin(const struct view *view, const struct velo_mount *mount, const
            velo_text_is_below(view->path, view->length, path, length);
 }
 
-/* What "NAME=" at `at` lists: paths with colons between, escaped by a backslash. */
+/* Is one of the paths kin that "NAME=" at `at` lists? Colons stand between them, escaped by a backslash. */
 static int lists_kin(const struct view *view, const struct velo_mount *mount, const char *name,
                      const char *at)
 {
@@ -182,8 +182,8 @@ static int is_stranger(const char *type)
     return length > 9 && strcmp(kind + length - 9, ".AppImage") == 0;
 }
 
-/* What it says that it shows: paths, perhaps behind a host's name, with colons between and "=RW"
- * behind them. */
+/* Does a FUSE server say that it shows a path that is kin? Its list: paths, perhaps behind a host's name, with
+ * colons between and "=RW" behind them. */
 static int is_fuse(const struct view *view, const struct velo_mount *mount)
 {
     int says = 0;

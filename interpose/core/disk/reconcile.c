@@ -1,8 +1,8 @@
 /* reconcile.c - making the namespace agree with what others left on disk.
  *
- * One comparison per name: what velo put (or found) there last, against what lstat says now.  Equal
- * is decided without the lock; anything else is looked at again under the lock, where disk and
- * namespace change together (lock.h, L3), so a file that a client creates meanwhile is never
+ * One comparison per name: what velo put (or found) there last, against what lstat says now.  A name
+ * that is equal is found so without the lock.  Others are looked at again under the lock, where disk
+ * and namespace change together (lock.h, L3), so a file that a client creates meanwhile is never
  * mistaken for an outside change.  First sight is the same walk with nothing known yet. */
 #include "reconcile.h"
 
@@ -289,7 +289,7 @@ int velo_tree_take_in(struct velo_region *region, velo_node_id directory)
 
 /* ---- everything ------------------------------------------------------------------------------ */
 
-/* What stands at the path of a root is not the directory that has a tether. */
+/* Is the directory at the path of a root another one than the root, which has a tether? */
 static int is_another(const struct velo_region *region, velo_node_id root, const struct stat *disk)
 {
     const struct velo_node *node = velo_node_at(region, root);

@@ -154,7 +154,7 @@ static int relocate_unnamed(struct velo_region *region, velo_node_id index,
 
 /* ---- files with a name ----------------------------------------------------------------------- */
 
-/* What was put was the file, to the letter; but the caller writes on, and in memory. */
+/* The bytes that were put were the file's; but the caller writes on, and in memory. */
 static void still_written(struct velo_region *region, velo_node_id index, uint32_t generation)
 {
     struct velo_hold hold;
@@ -180,7 +180,7 @@ static int relocate_named(struct velo_region *region, velo_node_id index,
     if (rc < 0)
         return rc;
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
-    /* Which file that is, is looked at below. */
+    /* It may be another file by now: that is checked below. */
     const int to = velo_open_file_with_rights(region, index, VELO_ID_DISK, path, (int)flags);
     if (to < 0)
         return to;

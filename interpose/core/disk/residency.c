@@ -53,8 +53,8 @@ enum velo_residency velo_residency_to_write(struct velo_region *region,
     const struct velo_node *node = velo_node_at(region, place->at.node);
     if (velo_may_copy(region, velo_node_at(region, place->at.parent), node) != 0)
         return VELO_DISK_OTHERS;
-    /* What is known by a descriptor of its former memory (VELO_NODE_HAS_OPATH_FD) would get another
-       one. */
+    /* A descriptor may know the file by its former tmpfs file (VELO_NODE_HAS_OPATH_FD), and there would be
+       another one now. */
     if (VELO_READ(node->identity[VELO_ID_ARENA].linked) != 0)
         return VELO_DISK_OPEN;
     return VELO_IN_MEMORY;

@@ -1,12 +1,12 @@
 /* retire.c - the table of names is full: a directory's names leave memory.
  *
- * What is below it is put, leaves memory and is forgotten, and the directory becomes the kernel's
- * (VELO_NODE_RETIRED), as something that is mounted is: paths that lead through it are outside. So names are not
- * limited by what memory holds; those for which there is no room are as fast as the disk.
- * A directory that cannot be listed, another user's perhaps that may be searched and no more, is the kernel's in
- * the same way, until it can be (VELO_NODE_CLOSED): that it is empty would be a guess.
- * All or nothing, under one hold: a file is either known here or there. One that has names elsewhere, too, is on
- * disk for good, as one that was linked there (VELO_NODE_LINKED_OUTSIDE). */
+ * All below the directory is put, leaves memory and is forgotten. The directory becomes the kernel's
+ * (VELO_NODE_RETIRED), as a mount is: paths that lead through it are outside. So memory does not limit the number
+ * of names; names for which there is no room are as fast as the disk.
+ * A directory that cannot be listed (perhaps another user's, which may be searched and no more) is the kernel's in
+ * the same way, until it can be listed (VELO_NODE_CLOSED): that it is empty would be a guess.
+ * All or nothing, under one hold: a file is either known here or there. A file that has names elsewhere, too, is on
+ * disk for good, like a file that was linked there (VELO_NODE_LINKED_OUTSIDE). */
 #include "retire.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ static int may_retire(const struct velo_region *region, const struct velo_node *
                                           !node->identity[VELO_ID_ARENA].linked);
 }
 
-/* It may have a name that stays known, and is on disk for good then. */
+/* The file may have another name, which stays known; then it is on disk for good. */
 static int has_to_be_marked(const struct velo_node *node)
 {
     return node->type != VELO_DIRECTORY && node->links > 1 &&

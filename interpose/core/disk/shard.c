@@ -1,4 +1,4 @@
-/* shard.c - what a shard does to the files of its slice: scan, settle, store, evict, sweep. */
+/* shard.c - what a shard does to the files of its slice: scan, refresh attributes, store, evict, sweep. */
 #include "core/tree/tree.h"
 
 #include <dirent.h>
@@ -92,7 +92,7 @@ static int same_as_recorded(const struct velo_node *node, const struct seen *see
            node->generation == seen->generation && node->backing == seen->backing;
 }
 
-/* Unlinked and closed by everybody: the memory comes back. */
+/* Unlinked, and no process has it open: the memory comes back. */
 static int free_unlinked(struct velo_region *region, velo_node_id index, const struct seen *seen,
                          const char *path)
 {
@@ -115,8 +115,8 @@ static int64_t monotonic_ns(void)
     return velo_ns(&now);
 }
 
-/* Of what was opened by O_PATH no lease tells whether it still is; /proc does, and takes its time: a
- * tenth of the shard's. Until then such a file stays. */
+/* No lease tells whether a descriptor by O_PATH is still open. /proc does, and is slow: the search may take a
+ * tenth of the shard's time. Until the next search such a file stays. */
 static int known_by_path(const struct velo_region *region, velo_node_id index, int fd)
 {
     static _Atomic int64_t next_ns;

@@ -262,7 +262,7 @@ int velo_tethered(struct velo_region *region, velo_node_id directory)
     const int fd = open_word(word);
     if (fd < 0)
         return -ENOENT;
-    /* It may have been left meanwhile, and the number be of something else. */
+    /* The tether may have been left meanwhile, and the descriptor's number be of another file. */
     const int rc = !velo_is_directory_of(region, directory, fd)        ? -ENOENT
                    : velo_os_fstat(fd, &now) == 0 && now.st_nlink == 0 ? -ESTALE
                                                                        : 0;

@@ -10,8 +10,8 @@
 
 #define VELO_VISITS_MAX 64u
 
-/* What one shard sees of them. All zero: nothing is watched. Written by its flush alone, which is one at
- * a time, but for `inotify`. */
+/* What one shard sees of visitors. All zero: nothing is watched. Written by the shard's flush alone, which is
+ * one at a time, but for `inotify`. */
 struct velo_visitors {
     _Atomic int inotify; /* descriptor + 1 */
     uint32_t visit_count;
@@ -23,8 +23,9 @@ struct velo_visitors {
 /* Watch the directory that the descriptor `fd` is of: a number by which to end that, or 0. */
 int velo_visitors_watch(struct velo_visitors *visitors, int fd);
 void velo_visitors_unwatch(struct velo_visitors *visitors, int watch);
-/* A flush begins; is about to put a file: returns when no visitor is seen, or after waiting long enough; and
- * is about to give the file its name, which takes less time than to read a directory that was just opened. */
+/* Three moments of a flush. It begins. It is about to put a file: `wait` returns when no visitor is seen, or
+ * after long enough. It is about to give the file its name: are visitors seen? That step takes less time than a
+ * visitor needs to read a directory that it just opened. */
 void velo_visitors_flush_begins(struct velo_visitors *visitors);
 void velo_visitors_wait(struct velo_visitors *visitors);
 int velo_visitors_are_seen(struct velo_visitors *visitors);

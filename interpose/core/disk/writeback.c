@@ -168,8 +168,8 @@ static int same_job(const struct velo_region *region, const struct job *job)
            strcmp(text, job->text) == 0;
 }
 
-/* What another writer of the same file makes of our copy: 0 nothing, -EBUSY it is renaming one of
- * its names, -ESTALE it has put one since, which ours must become a link of. */
+/* Is another writer of the same file in our way? 0 no; -EBUSY it is renaming one of the file's names;
+ * -ESTALE it has put one since, and our name must become a link of that. */
 static int other_writer_locked(struct velo_region *region, const struct job *job)
 {
     velo_name_id index = velo_node_at(region, job->node)->first_name;

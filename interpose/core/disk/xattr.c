@@ -1,8 +1,8 @@
 /* xattr.c - extended attributes, access control lists among them, go with the bytes from memory to
  * disk and back.  The store keeps bytes only: a file with attributes leaves memory for the disk.
  *
- * What a directory's ACL lets whom do, and makes of a new file's mode, is the kernel's to say: such files are
- * born on disk. */
+ * Only the kernel can say which rights a directory's ACL gives to which user, and which mode to a new file: in
+ * such a directory files are born on disk. */
 #include "xattr.h"
 
 #include <errno.h>
@@ -73,7 +73,7 @@ int velo_has_xattrs(int fd)
     return length == -ERANGE;
 }
 
-/* One call for both, of its own or for what is made in it; of most directories the list is empty. */
+/* One call for both lists, the directory's own and the one for new files in it; most directories have none. */
 static int has_acl(const char *path)
 {
     static const char prefix[] = "system.posix_acl_";

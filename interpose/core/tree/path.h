@@ -31,8 +31,8 @@ int velo_may_search(struct velo_region *region, const struct velo_node *director
 /* May the caller remove or rename `node` in `directory` (write, sticky)? 0, -EACCES, -EPERM. */
 int velo_may_remove(struct velo_region *region, const struct velo_node *directory,
                     const struct velo_node *node);
-/* May the caller put a copy of the file in `directory`, with the same owner and group? An owner gives himself
- * the rights that he took from himself (rights.h). 0, -EACCES, -EPERM. */
+/* May the caller put a copy of the file in `directory`, with the same owner and group? Rights that an owner took
+ * from himself do not matter (rights.h). 0, -EACCES, -EPERM. */
 int velo_may_copy(struct velo_region *region, const struct velo_node *directory,
                   const struct velo_node *node);
 /* May the caller give the file a further name, as far as it is for its owner to say? 0 or -EPERM. */

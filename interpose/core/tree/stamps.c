@@ -23,8 +23,8 @@ void velo_raise_floor(struct velo_region *region, int64_t ns)
     }
 }
 
-/* A time from the kernel itself: since 6.13 it gives a file that was looked at a stamp later than
- * all it gave before, and one only it knows. */
+/* A time from the kernel itself. Since 6.13 the kernel gives a file that was looked at a stamp later than all
+ * stamps before, and only the kernel knows that stamp. */
 static int64_t kernel_stamp(struct velo_region *region)
 {
     char path[sizeof region->directory + 8];
@@ -32,7 +32,7 @@ static int64_t kernel_stamp(struct velo_region *region)
     memcpy(path, region->directory, length);
     memcpy(path + length, "/clock", 7);
     struct stat stat;
-    /* That it was looked at is what the last call here did, the time before. */
+    /* The last call here looked at the file: its lstat did. */
     if (velo_os_utimensat(AT_FDCWD, path, NULL, 0) != 0 || velo_os_lstat(path, &stat) != 0)
         return 0;
     return velo_ns(&stat.st_mtim);

@@ -16,9 +16,9 @@ void velo_name_flags_locked(struct velo_region *region, velo_name_id name, unsig
 /* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
 void velo_name_disk_locked(struct velo_region *region, velo_name_id name, uint64_t version,
                            const struct stat *stat);
-/* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no change of
- * others. Unlike all other steps not undone by an abort: the disk has it whatever becomes of us,
- * and a file may have more names than the undo log has room. */
+/* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no outsider's change.
+ * Unlike all other steps this one is not undone by an abort: the disk has it whatever becomes of us, and a
+ * file may have more names than the undo log has room. */
 void velo_names_record_locked(struct velo_region *region, velo_node_id node,
                               const struct stat *stat);
 /* A process that meets a name between a writer's rename and its record looks again after a pause, for

@@ -1,6 +1,6 @@
-/* mounting.c - while a hosted directory has a second name: the tree is on disk, and the end is looked for.
+/* mounting.c - while a hosted directory has a second name: the tree is on disk, and we look for the end of it.
  *
- * What there is, mounts.c finds. */
+ * mounts.c finds the mounts that there are. */
 #include "core/disk/mounts.h"
 
 #include "kernel/proc.h"

@@ -141,7 +141,7 @@ void velo_opaque_enter(struct velo_region *region, uint32_t pid, uint32_t tally)
     enter(header, pid, &header->opaque[tally % VELO_NAMES_MAX], 0);
 }
 
-/* It is dead, or interposed (again). It may be ourselves: we registered, our exec failed and we look
+/* The process is dead, or interposed (again). It may be ourselves: we registered, our exec failed and we look
  * again; or a later program of the same process is one that can be entered. */
 static int is_over(const struct velo_region *region, const struct velo_opaque_slot *slot,
                    uint32_t pid)

@@ -1,10 +1,10 @@
 /* outside.c - symlinks outside hosted directories that lead into them.
  *
  * A path like "/tmp/link/a.o" says nothing about memory. The kernel follows the link, for directories
- * stand on disk; so it is asked once which directory holds the last component. If that is none of
- * ours, it is remembered by its text, in a page of hashes that belongs to this process: the next path
- * in it costs a hash. All is forgotten when anybody makes a symlink outside. A hosted one is walked
- * from its node, as from a directory descriptor.
+ * stand on disk; so it is asked once which directory holds the last component. If that directory is not
+ * hosted, it is remembered by its text, in a page of hashes that belongs to this process: the next path
+ * in it costs a hash. All is forgotten when a process makes a symlink outside. A hosted directory is
+ * walked from its node, as from a directory descriptor.
  *
  * Whether the last component itself is a symlink is asked only in directories that have one which
  * leads in (inbound_symlinks.c), of the names that such links have (core/tree/links.c). */

@@ -4,7 +4,7 @@
 
 #include "preload/base/preload.h"
 
-/* asked.c: `got` is what a client of the socket `fd` that waits is connected by. If he is outside, the tree is
+/* asked.c: `got` is a connection of a client, accepted at the socket `fd`. If the client is outside, the tree is
  * on disk when this returns. Keeps errno. */
 void velo_accepted(int fd, int got);
 /* `fd` waits for clients from now on. */

@@ -18,7 +18,7 @@ struct velo_meeting {
     enum { VELO_MEETS_NOBODY = 0, VELO_MEETS_BY_NAME, VELO_MEETS_AT_PORT, VELO_MEETS_OURS } how;
 };
 
-/* The kernel refuses it before it looks for anybody. */
+/* The kernel refuses such an address before it looks for a peer. */
 static inline bool velo_is_no_address(const struct sockaddr *address, socklen_t length)
 {
     return length < sizeof(sa_family_t) || length > sizeof(struct sockaddr_storage) ||

@@ -20,7 +20,7 @@
 #define LIBC_SIGNALS (3ull << 31) /* 32 and 33: those that sigfillset leaves out */
 #define OTHERS_MIN 4 /* links of /proc/self/task: two of its own, one for each thread */
 
-static const char ours; /* its address: of no use to anybody else */
+static const char ours; /* its address: of no use to other code */
 
 bool velo_is_summons(const siginfo_t *info)
 {

@@ -56,7 +56,7 @@ __attribute__((noinline)) static long tmpfile_above(struct velo_region *region, 
         fd = raw_openat(AT_FDCWD, path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         denied = denied || fd == -EACCES;
     }
-    if (fd < 0 && denied) { /* the owner may give himself the right, for a moment */
+    if (fd < 0 && denied) { /* an owner may give itself the right, for a moment */
         const velo_node_id parent = velo_parent_of(region, node);
         if (velo_path_of(region, parent, path) > 0)
             fd = velo_tmpfile_with_rights(region, parent, path);

@@ -34,7 +34,7 @@ static int64_t monotonic_ns(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* Ours are noted. A stranger that has the file ends the search, unless we wait for him to step aside. */
+/* Ours are noted. Another process that has the file ends the search, unless we wait for it to step aside. */
 static int see(void *context, uint32_t other, int fd, const char *rest)
 {
     struct velo_descriptors *s = context;
