@@ -12,7 +12,7 @@ static const void *located(uintptr_t base, uintptr_t value)
     return (const void *)(value < base ? value + base : value);
 }
 
-/* What is named by its place among the strings. */
+/* A text that is named by its place among the object's strings. */
 struct texts {
     size_t soname, runpath, rpath;
 };

@@ -81,8 +81,8 @@ static inline long raw_truncate(const char *path, off_t length)
     return velo_sys2(SYS_truncate, velo_word(path), length);
 }
 
-/* What libc's functions without a directory call where the machine has that: a seccomp filter may
- * know no other, or another answer for it. */
+/* The older call without a directory, which libc's function makes where the machine has it. A seccomp filter may
+ * know no other call, or may give another answer for the newer one. */
 #ifdef SYS_unlink
 #define OLDER(old, otherwise) (old)
 #else

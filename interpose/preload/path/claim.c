@@ -164,7 +164,7 @@ static int digits(const char *text, char end)
     return at > text && *at == end ? value : -1;
 }
 
-/* What follows "/proc/self/" in other spellings, too, or NULL. */
+/* The text behind "/proc/self/", or behind another spelling of it; or NULL. */
 static const char *of_ourselves(const char *path)
 {
     if (strncmp(path, "/proc/", 6) != 0)

@@ -31,7 +31,7 @@ int velo_claim(int dirfd, const char *path, unsigned walk_flags, struct velo_pla
 /* The place of any path, outside too, for calls of which another path is ours. 0 or -errno. */
 int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_place *place);
 
-/* What `path` says, from the root on; ".." and symlinks as they stand. Its length or -errno. */
+/* The text of `path` from the root on; ".." and symlinks as they stand. Its length or -errno. */
 long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX]);
 
 /* The hosted node that `fd` is open on, or none. One fstat. */

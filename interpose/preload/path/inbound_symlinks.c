@@ -1,7 +1,7 @@
 /* inbound_symlinks.c - the one look through a directory outside, for symlinks in it that lead in.
  *
- * Made by the process whose path is the first to lead there, on mapped memory of its own (the caller
- * may be on a small stack); what it finds is kept for all (core/tree/links.c). A link leads in when it,
+ * The process whose path is the first to lead there looks, on mapped memory of its own (the caller may
+ * be on a small stack); what it finds is kept for all (core/tree/links.c). A link leads in when it,
  * or a link that it leads to, names something that can be hosted, or something in a directory that is.
  *
  * In    a directory that a path of the program leads through

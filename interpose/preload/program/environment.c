@@ -135,16 +135,16 @@ bool velo_has_left(void)
     return has_left || velo_vfork_child == VELO_VFORK_CHILD_LEFT;
 }
 
-/* It became another user for good (users.c). Where the arena is, its own user's processes know alone: all of them
- * may write there. */
+/* Has this process become another user for good (users.c)? Only processes of the arena's own user are to know where
+ * the arena is, since all that know may write there. */
 static bool conceals(char *const environment[])
 {
     const char *arena = velo_has_left() ? velo_environment_get(environment, "VELO_ARENA") : NULL;
     return arena != NULL && arena[0] == '/' && (uid_t)velo_sys0(SYS_geteuid) != velo_attached_as;
 }
 
-/* The server was stopped, and this process goes on without it (a daemon): what its children would be told to
- * load is gone, and the loader would say so. */
+/* The server was stopped, and this process goes on without it (a daemon): the library that its children would be
+ * told to load is gone, and the loader would say so. */
 static bool arena_is_gone(void)
 {
     return velo_sys4(SYS_faccessat, AT_FDCWD, velo_word(velo_library_path), F_OK, 0) == -ENOENT;
@@ -268,7 +268,7 @@ void velo_environment_leave(void)
 
 /* ---- a sanitizer's library that was put before us -------------------------------------------- */
 
-/* It is loaded by now: the program, and what it runs, see LD_PRELOAD as without it. */
+/* The sanitizer's library is loaded by now: the program, and what it runs, see LD_PRELOAD without that library. */
 __attribute__((constructor(104))) static void forget_sanitizer(void)
 {
     if (velo_here() == NULL)

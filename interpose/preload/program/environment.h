@@ -1,5 +1,5 @@
-/* environment.h - what a child must find in its environment to be entered too, and what an opaque
- * one must not. No allocation: the caller gives the memory, which may be a vfork child's stack. */
+/* environment.h - the variables that a child must find in its environment to be entered, too, and that an
+ * opaque child must not find. No allocation: the caller gives the memory, which may be a vfork child's stack. */
 #ifndef VELO_PRELOAD_ENVIRONMENT_H
 #define VELO_PRELOAD_ENVIRONMENT_H
 
@@ -11,7 +11,7 @@ const char *velo_environment_get(char *const environment[], const char *name);
 /* LD_PRELOAD names something beside us. */
 bool velo_environment_preloads(char *const environment[]);
 
-/* The program is to see the disk (VELO_DISABLE); and it is not velo itself at work for this arena (router/reexec.py). */
+/* The program is to see the disk (VELO_DISABLE), and is not velo itself at work for this arena (router/reexec.py). */
 bool velo_environment_is_outside(char *const environment[]);
 
 /* Bytes that velo_environment_make needs; 0 when the environment is right as it is.

@@ -43,7 +43,7 @@ static const struct {
 
 #define COUNT(table) (sizeof table / sizeof table[0])
 
-/* What a bus is asked to do by these is to start programs. */
+/* Is this a program that asks a bus to start programs? */
 static bool starts_programs(void)
 {
     static const char *const starters[] = {"systemd-run", "systemctl", "busctl", "gdbus",

@@ -79,7 +79,7 @@ void velo_fifo_opened(int fd, const char *path)
     errno = saved;
 }
 
-/* What no FIFO stands in is not asked for one. */
+/* No FIFOs stand in these directories, so files there are not checked. */
 static bool is_of_the_system(const char *path)
 {
     return strncmp(path, "/usr/", 5) == 0 || strncmp(path, "/lib", 4) == 0 ||

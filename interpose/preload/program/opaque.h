@@ -25,7 +25,7 @@ void velo_opaque_child(pid_t pid, const char *path);
 void velo_leave_namespace(struct velo_region *region);
 /* The same, counted: code of it calls the kernel where we do not hear it. */
 void velo_leave_unreachable(struct velo_region *region);
-/* It is none any more: as it was before, `attachment`. */
+/* The process is opaque no more; `attachment` is what it was before. */
 void velo_return_to_namespace(int attachment);
 
 /* Where a search along $PATH finds `file`, hosted programs included. False: nowhere. */

@@ -206,7 +206,7 @@ static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int
     return key;
 }
 
-/* What a socket is told by connect it is told once; a message may be one of thousands. */
+/* A socket is connected once, but a message may be one of thousands. */
 static bool is_answered(int fd, const struct sockaddr *any, uint64_t key,
                         struct velo_meeting *meeting)
 {

@@ -1,8 +1,8 @@
 /* sanitizer.h - AddressSanitizer's library refuses to start when another comes before it.
  *
- * gcc links it dynamically; then LD_PRELOAD names it before us, for that program alone: the order
- * of a program without velo, in which the loader's search for it is the same, too. clang links it
- * statically and asks for nothing; the other sanitizers do not mind. */
+ * gcc links the sanitizer dynamically; then LD_PRELOAD names it before us, for that program alone. That
+ * is the order of a program without velo, in which the loader's search for it is the same, too. clang
+ * links it statically and asks for nothing; the other sanitizers do not mind. */
 #ifndef VELO_PRELOAD_SANITIZER_H
 #define VELO_PRELOAD_SANITIZER_H
 

@@ -106,7 +106,7 @@ const struct velo_index *velo_index_there(void);
 
 /* Of an entry in it, in words of 8 bytes. */
 uint32_t velo_index_offset(const struct velo_entry *entry);
-/* What is at an offset; one that leads out of the file means its head. */
+/* The words at an offset; an offset that leads out of the file means the file's head. */
 static inline const void *velo_index_at(const struct velo_index *index, uint32_t offset)
 {
     return (const unsigned char *)index +

@@ -1,7 +1,7 @@
 /* key.c - two steps are the same when all that a program is given is the same.
  *
- * The key is a digest of it: what differs has another one. Variables that name a terminal, a session or a job's slot
- * are left out; programs that look at all variables are told apart by a second digest of those and of their order
+ * The key is a digest of all that: steps that differ have different keys. Variables that name a terminal, a session or
+ * a job's slot are left out. A program that looks at all variables has a second digest, of those and of their order
  * (`rest`): a shell that is put before a build tool sorts them anew. The path of the workspace is left out, too. */
 #include "key.h"
 

@@ -16,7 +16,7 @@ struct velo_step {
     bool has_rest; /* `rest` has all of it */
 };
 
-/* What a program could tell of where its output goes: `streams` without the input, and whether both are the same. */
+/* What a program could find out of where its output goes: `streams` without the input, and whether both are one. */
 static inline uint32_t velo_step_outlets(const struct velo_step *step)
 {
     return (step->streams & ~3u) |

@@ -115,7 +115,7 @@ struct velo_hosted {
  * the same. */
 enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_STREAM_OTHER = 3 };
 
-/* What it was given besides its streams. */
+/* What the unit was given besides its streams. */
 struct velo_given {
     uint64_t inode, device;
 };

@@ -29,7 +29,7 @@ enum {
 }; /* _flags */
 enum { WAITING_MAX = 4096 }; /* a line that is put in many calls and is longer is not known */
 
-/* What went into a stream's buffer and did not come out. */
+/* The bytes that went into a stream's buffer and did not come out. */
 struct buffer {
     _Atomic size_t bytes, told; /* told: what waited when that was written down */
     atomic_bool lost;           /* something may have come out */
@@ -71,7 +71,7 @@ static void begin_anew(struct buffer *buffer, size_t waiting)
     buffer->kept = 0;
 }
 
-/* What came out past us until now, if anything, went where the descriptor still leads. */
+/* Bytes that came out past us until now, if any, went where the descriptor still leads. */
 static void ask(struct buffer *buffer, const FILE *stream)
 {
     if (!is_known(buffer, stream))
@@ -155,7 +155,7 @@ bool velo_print_needs_text(const struct velo_print *print, ssize_t count)
     return print->heard && print->said != 0 && came_out(print, count) > 0;
 }
 
-/* Of what waited and what was put behind it, what is not there any more. */
+/* Writes down the bytes that came out: the first of those that waited and of those that were put behind them. */
 static void write_down(const struct velo_print *print, const void *text, ssize_t count)
 {
     struct buffer *buffer = buffer_of(print->stream);

@@ -46,14 +46,14 @@ static inline void velo_unit_closes(const FILE *stream)
         velo_unit_closes_now(stream);
 }
 
-/* What waits in the stream's buffer (NULL: in those of all) is about to come out. */
+/* The bytes that wait in the stream's buffer (NULL: in those of all streams) are about to come out. */
 void velo_unit_flushes_now(FILE *stream);
 static inline void velo_unit_flushes(FILE *stream)
 {
     if (__builtin_expect(velo_unit != NULL, 0))
         velo_unit_flushes_now(stream);
 }
-/* It did, if `rc` is 0. */
+/* They came out, if `rc` is 0. */
 void velo_unit_flushed_now(FILE *stream, int rc);
 static inline void velo_unit_flushed(FILE *stream, int rc)
 {

@@ -118,7 +118,7 @@ int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES])
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-/* One is kept, so that a step that hits does not pay for its pages each time. */
+/* One buffer is kept, so that a step that hits does not pay for its pages each time. */
 static _Atomic(unsigned char *) spare;
 
 unsigned char *velo_buffer_take(void)

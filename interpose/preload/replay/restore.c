@@ -1,8 +1,8 @@
 /* restore.c - files, directories and symlinks of an entry, put back by the calls that made them.
  *
  * Bytes come from the index itself, or from the store, and are hashed on their way: a blob that was cut or flipped
- * is refused, and the step runs. Before it does, what was made here is removed again, since it may append to a file,
- * or look whether one is there. */
+ * is refused, and the step runs. Before that, all that was made here is removed again, since the step may append to a
+ * file, or look whether one is there. */
 #include "restore.h"
 
 #include "kernel/os.h"
@@ -89,7 +89,7 @@ static bool has_blobs(const struct velo_index *index, const struct velo_entry *e
     return true;
 }
 
-/* What a program that truncates in place would meet must be what `open` here meets: it keeps the mode. */
+/* The file must be such as a program that truncates in place would leave it: `open` here keeps the mode, too. */
 static int open_output(struct velo_place *place, mode_t mode)
 {
     struct velo_region *region = velo_here();
@@ -124,7 +124,7 @@ static int fill(const struct velo_index *index, const struct velo_output *output
                : copy_blob(index, output, fd);
 }
 
-/* What a kill on the way leaves is what it leaves of the step itself. */
+/* A kill on the way leaves what a kill of the step itself would leave. */
 static int restore_in_place(const struct velo_index *index, const struct velo_output *output,
                             const char *path, struct velo_place *place, int64_t stamp)
 {
@@ -177,7 +177,7 @@ static int restore_file(const struct velo_index *index, const struct velo_output
     return rc == -EXDEV || rc == -ENOSPC ? restore_in_place(index, output, path, place, stamp) : rc;
 }
 
-/* One that is there keeps its mode, as mkdir -p leaves it; a new one gets what the umask would take. */
+/* A directory that is there keeps its mode, as mkdir -p leaves it; a new one also gets bits that the umask takes. */
 static int restore_directory(const struct velo_output *output, const char *path,
                              struct velo_place *place)
 {

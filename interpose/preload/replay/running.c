@@ -270,7 +270,7 @@ void velo_step_ended_now(pid_t pid, int status)
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
-/* What came on the pipe `inode`, if that is one of this step's. */
+/* Writes down what came on the pipe `inode`, if that is one of this step's. */
 static bool heard(int place, uint64_t inode, const void *bytes, ssize_t count)
 {
     struct running *one = &table->places[place];

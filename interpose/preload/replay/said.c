@@ -76,7 +76,7 @@ bool velo_unit_is_outlet(int fd)
     return raw_fstat(fd, &stat) == 0 && outlet_of(&stat) != 0;
 }
 
-/* Which stream of the unit `fd`, which is written to, leads to. 0: to something else by now, as in sh's `> file`. */
+/* The stream of the unit to which `fd`, which is written to, leads. 0: it leads elsewhere now, as in sh's `> file`. */
 static unsigned written_stream(int fd)
 {
     struct stat stat;
@@ -111,7 +111,7 @@ void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t don
     atomic_fetch_sub(&velo_unit->spoke, 1);
 }
 
-/* What stands ready on the standard input that it was given is no input that we know. */
+/* `fd` is read: if it is the standard input that the unit was given, we do not know that input. */
 void velo_unit_reads_now(int fd)
 {
     struct stat stat;

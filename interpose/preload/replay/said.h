@@ -17,7 +17,7 @@ static inline unsigned velo_unit_says(int fd)
 {
     return __builtin_expect(velo_unit != NULL, 0) ? velo_unit_says_now(fd) : 0;
 }
-/* It was: the first `done` bytes of `pieces`; none, if that is negative. */
+/* It was written: the first `done` bytes of `pieces`; none, if `done` is negative. */
 void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t done);
 static inline void velo_unit_said(unsigned stream, const struct iovec *pieces, ssize_t done)
 {

@@ -78,7 +78,7 @@ static bool expand(const char *word, size_t length, const char *origin, char out
     return true;
 }
 
-/* Those of a list, as an object in `room->origin` means them. */
+/* The directories of a list, as an object in `room->origin` means them. */
 static void each_directory(struct room *room, const char *list)
 {
     for (;;) {

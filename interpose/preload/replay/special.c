@@ -1,4 +1,4 @@
-/* special.c - a program opened what is no file of the tree: what it reads there may be another thing next time. */
+/* special.c - a program opened a path that is no file of the tree: it may read something else there next time. */
 #include "special.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static bool is_harmless(const char *text)
     static const char *const harmless[] = {
         "/dev/null",      "/dev/zero",         "/dev/full", "/proc/self/maps",
         "/proc/self/exe", "/proc/filesystems", NULL};
-    /* What xargs closes for its programs. */
+    /* xargs closes these for its programs. */
     const bool closes =
         strcmp(text, "/proc/self/fd") == 0 && strcmp(program_invocation_short_name, "xargs") == 0;
     return closes || velo_is_one_of(text, harmless);

@@ -1,6 +1,6 @@
 /* special.h - paths at which no file of the tree is: devices, /proc, /sys, the pipe of a job server.
  *
- * In    what a call asked of a path, after it went well
+ * In    what a call asked of a path, after the call succeeded
  * Out   whether it is such a path, and the reason why that concerns the unit's result, if it does */
 #ifndef VELO_PRELOAD_REPLAY_SPECIAL_H
 #define VELO_PRELOAD_REPLAY_SPECIAL_H

@@ -92,7 +92,7 @@ static void learn_what_we_are(char *argv[])
 {
     const char *program = program_invocation_short_name;
     if (configures(program, argv)) {
-        /* What it builds to try a compiler has a name of chance each time. */
+        /* The files that it builds to try a compiler have random names. */
         if (velo_unit != NULL)
             velo_unit->configures = 1;
         else

@@ -1,4 +1,4 @@
-/* tools.h - build tools: whose children are steps. */
+/* tools.h - build tools, the programs whose children are steps. */
 #ifndef VELO_PRELOAD_REPLAY_TOOLS_H
 #define VELO_PRELOAD_REPLAY_TOOLS_H
 

@@ -1,6 +1,6 @@
 /* unit.c - a process joins the unit that its environment names, and writes down what it asks the kernel.
  *
- * What it has said is not said again: a small table by hash drops repeated observations, which are most of them. */
+ * An observation is written down once: a small table by hash drops repeated ones, which are most of them. */
 #include "unit.h"
 
 #include <pthread.h>
@@ -89,7 +89,8 @@ void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned 
 
 /* ---- observations ---------------------------------------------------------------------------- */
 
-/* What it takes for the same by mistake would be an input that is forgotten, so the table holds all 64 bits. */
+/* If two observations were taken for the same by mistake, an input would be forgotten. So the table holds all 64
+ * bits. */
 static bool is_new(unsigned kind, unsigned flags, const char *text, size_t length)
 {
     const uint64_t hash = velo_text_hash((uint64_t)kind << 32 | flags, text, length) | 1;
@@ -100,7 +101,8 @@ static bool is_new(unsigned kind, unsigned flags, const char *text, size_t lengt
     return true;
 }
 
-/* What is asked after a file was read may depend on it, or go into what is made of it: said once for each file. */
+/* A question after a file was read may depend on that file, or its answer go into an output made of the file. So the
+ * same question is written down once for each file that was read. */
 static uint64_t files_read;
 
 static void ask(unsigned flags)
@@ -182,7 +184,7 @@ static unsigned absent_how(enum velo_record_kind kind)
     return kind == VELO_RECORD_READ || kind == VELO_RECORD_WRITE ? VELO_ABSENT_OPENED : 0;
 }
 
-/* It left the workspace for another view of the files: what it does there cannot be asked again. */
+/* Has the process left the workspace for another view of the files? What it does there cannot be asked again. */
 static bool has_left(void)
 {
     if (velo_here() != NULL)

@@ -7,7 +7,7 @@
  *
  * In    a filter as the program wrote it
  * Out   the process may have left
- * Never a filter that is judged too kindly: what depends on an argument counts as denied. */
+ * Never a filter that is judged too kindly: a call that depends on an argument counts as denied. */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -25,7 +25,7 @@
 #endif
 #define DEPENDS SECCOMP_RET_KILL_PROCESS
 
-/* What the core and the wrappers may call for a hosted path that the program named. */
+/* The calls that the core and the wrappers may make for a hosted path that the program named. */
 static const uint16_t needed[] = {
 #define NEEDS(name) SYS_##name,
 #include "preload/calls.def"

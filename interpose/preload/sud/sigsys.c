@@ -288,7 +288,7 @@ void velo_sigsys_find_loader(void)
     dl_iterate_phdr(find_loader, NULL);
 }
 
-/* What the loader opens was put on disk before (opaque.c), and stays mapped from there. */
+/* Files that the loader opens were put on disk before (opaque.c), and stay mapped from there. */
 static bool is_loader(uintptr_t at)
 {
     const uintptr_t start = atomic_load_explicit(&loader.start, memory_order_acquire);

@@ -1,7 +1,6 @@
 /* sud.h - raw system calls: the second net, for programs that do not always ask libc.
  *
- * In    a program, or a library it loads, whose code makes system calls that name files
- * (syscall_scan.h)
+ * In    a program, or a library it loads, whose code makes system calls that name files (syscall_scan.h)
  * Out   the kernel raises SIGSYS for each system call made outside libc's text (Syscall User
  *       Dispatch); the handler (sigsys.c) gives it to the function that stands in front of libc's
  * Never anything in a process that has no such code: it pays nothing. Never a difference that the

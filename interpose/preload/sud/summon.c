@@ -28,7 +28,7 @@ bool velo_is_summons(const siginfo_t *info)
            info->si_pid == (pid_t)velo_sys0(SYS_getpid);
 }
 
-/* What the thread blocks, as /proc says; all when that is not to be read. */
+/* The signals that the thread blocks, as /proc says; all when that cannot be read. */
 static uint64_t mask_of(const char *tid)
 {
     char path[64] = "/proc/self/task/", text[STATUS_BYTES];

@@ -184,7 +184,7 @@ static size_t length_of(const unsigned char *code)
     return (size_t)(at - code) + immediate;
 }
 
-/* What is read of a code without its end in sight: 14 prefixes, the opcode, ModRM and SIB. */
+/* So many bytes are read of code without its end in sight: 14 prefixes, the opcode, ModRM and SIB. */
 #define DECODE_BYTES 24
 
 size_t velo_x86_length(const unsigned char *code, const unsigned char *end)

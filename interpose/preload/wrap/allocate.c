@@ -119,7 +119,7 @@ static long copy(const struct mover *m, off_t from, off_t to, off_t length)
     return done == length ? 0 : done < 0 ? done : -ENOSPC;
 }
 
-/* One piece, its holes as holes. */
+/* Moves one piece, its holes as holes. */
 static long move_piece(const struct mover *m, off_t from, off_t way, off_t length)
 {
     const off_t end = from + length;
@@ -140,7 +140,7 @@ static long move_piece(const struct mover *m, off_t from, off_t way, off_t lengt
     return rc;
 }
 
-/* What is in [from, end) goes `way` bytes up or down. */
+/* Moves the bytes in [from, end) by `way` bytes up or down. */
 static long move(const struct mover *m, off_t from, off_t end, off_t way)
 {
     long rc = 0;

@@ -202,7 +202,7 @@ static int kind_of(const struct stat *stat)
     return S_ISDIR(stat->st_mode) ? FTW_D : S_ISLNK(stat->st_mode) ? FTW_SL : FTW_F;
 }
 
-/* What the last name of the path is, and its attributes; -1 for what ends the walk. */
+/* The kind of the last name of the path, and its attributes; -1 when the walk ends here. */
 static int probe(const struct walk *walk, const struct level *level, struct stat *stat)
 {
     const bool follows = (walk->flags & FTW_PHYS) == 0;

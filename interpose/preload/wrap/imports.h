@@ -1,4 +1,4 @@
-/* imports.h - objects that were bound past us are led to us. */
+/* imports.h - objects whose calls were bound to libc past us call us from then on. */
 #ifndef VELO_PRELOAD_IMPORTS_H
 #define VELO_PRELOAD_IMPORTS_H
 

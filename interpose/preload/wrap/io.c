@@ -1,6 +1,6 @@
-/* io.c - writes: not to carry them, the kernel does, but to charge the space they take.
+/* io.c - writes: the kernel makes them, and we charge the space that they take.
  *
- * A descriptor that was opened for writing on a hosted file carries a hint: how many bytes may
+ * A descriptor that was opened for writing on a hosted file has a write credit: how many bytes may
  * still be written before its file has to be charged for more. Other descriptors pay for one load. */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -349,8 +349,8 @@ EXPORT void closefrom(int first)
         velo_sys3(SYS_close_range, first < 0 ? 0 : first, UINT32_MAX, 0);
 }
 
-/* What we were started with may be hosted: the shell's redirections. A wrong guess costs one
- * fstat at the first write. */
+/* Descriptors that we were started with may be hosted: the shell's redirections. A wrong guess costs one fstat at
+ * the first write. */
 __attribute__((constructor(102))) static void credit_inherited(void)
 {
     if (velo_here() != NULL)

@@ -89,7 +89,7 @@ static void arrives(struct velo_place *from, const struct velo_place *to)
         (void)velo_relocate_place(from, false); /* else it is announced later: docs/limits.md */
 }
 
-/* What was renamed or linked outside may be a symlink that leads in. */
+/* A name that was renamed or linked outside may be a symlink that leads in. */
 static long moved_outside(long rc, const char *from, int to_fd, const char *to)
 {
     struct velo_region *region = rc == 0 ? velo_here() : NULL;
@@ -113,7 +113,7 @@ static bool goes_on_outside(const struct velo_place *from, const struct velo_pla
     return (flags == RENAME_EXCHANGE && velo_relocate_place(to, true) == 0) || first;
 }
 
-/* What the program called: rename itself, or one of those with directories. */
+/* Which call the program made: rename itself, or one of those with directories. */
 #define BY_NAMES (1u << 31)
 
 static long rename_plain(int fd, const char *from, int to_fd, const char *to, unsigned flags)

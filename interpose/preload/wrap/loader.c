@@ -5,8 +5,8 @@
  * (RTLD_NEXT). So each jumps on with registers and stack as they came. Where we must see the answer,
  * the call returns through a `ret` in the caller's own code, to us.
  *
- * What can be reached past us is told in "past us" below: such a process is opaque, for good or for
- * as long as it lasts. */
+ * "past us" below tells which functions can be reached past us: such a process is opaque, for good or for
+ * as long as that lasts. */
 #include <dlfcn.h>
 
 #include "preload/sud/sud.h"
@@ -63,7 +63,7 @@ static const void *find_ret(const unsigned char *start, const unsigned char *end
     return start < end ? start : NULL;
 }
 
-/* One of the same object, since that is what the loader takes from it. */
+/* A `ret` in the caller's own object, since the loader takes the object from the return address. */
 static const void *way_back(const struct loader_call *call)
 {
     struct velo_object object;

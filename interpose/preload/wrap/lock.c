@@ -2,8 +2,8 @@
  *
  * A lock belongs to a file, and the file in memory is not the disk's: a program outside that locks the same
  * path would get it, too (cargo beside cargo, a database). So a file goes to the disk before it is locked,
- * and stays there. Where that cannot be, because other processes have it open in memory, the lock holds
- * among programs inside, and is counted. */
+ * and stays there. If other processes have it open in memory, it cannot go: then the lock holds only among
+ * programs inside, and is counted as an escape. */
 #include <sys/file.h>
 #include <unistd.h>
 

@@ -7,7 +7,7 @@
 /* Open a hosted place, walked with velo_open_walk_flags. A descriptor or -errno. */
 int velo_open_hosted(struct velo_place *place, int flags, mode_t mode);
 
-/* What stands on disk, a directory or a FIFO, at a hosted place. A descriptor or -errno. */
+/* Opens a thing on disk, a directory or a FIFO, at a hosted place. A descriptor or -errno. */
 int velo_open_standing(const struct velo_place *place, int flags, mode_t mode);
 
 /* wrap/openat2.c: as syscall(2) returns it. */

@@ -1,10 +1,10 @@
 /* openat2.c - openat2(2), by syscall(2) or handed over: an open that says how its path may lead.
  *
- * What the flags RESOLVE_ forbid, and where a path leads below another root, the kernel judges: the
- * directories and symlinks on the way stand on disk. It is asked for a descriptor of what the path
- * names (O_PATH); when that is missing, which may be since it is in memory only, for the longest part
- * that is there. The hosted file found so is then opened as any other. Everything else is the
- * program's own call. Arguments are checked by the kernel, too: by that call on an empty path. */
+ * The kernel judges what the flags RESOLVE_ forbid, and where a path leads below another root: the
+ * directories and symlinks on the way stand on disk. It is asked for a descriptor (O_PATH) of the file
+ * that the path names. When that is missing, perhaps since it is in memory only, it is asked for the
+ * longest part that is there. The hosted file found so is then opened as any other. Everything else is
+ * the program's own call. The kernel checks arguments, too: by that call on an empty path. */
 #include <linux/openat2.h>
 
 #include "kernel/os.h"
@@ -42,7 +42,7 @@ static long raw_openat2(int dirfd, const char *path, const struct open_how *how,
     return velo_sys4(SYS_openat2, dirfd, velo_word(path), velo_word(how), size);
 }
 
-/* What is in memory counts as cached. */
+/* A file in memory counts as cached. */
 static long probe(const struct search *s, const char *path, int flags)
 {
     const struct open_how how = {.flags = (__u64)(O_PATH | O_CLOEXEC | flags),

@@ -50,7 +50,7 @@ __attribute__((noinline)) static long translate(struct velo_region *region, int 
     return (long)count;
 }
 
-/* What the kernel said: `length` bytes, or -errno. */
+/* The kernel's answer: `length` bytes, or -errno. */
 static long readlink_plain(long length, int dirfd, const char *path, char *out, size_t size)
 {
     struct velo_region *region = length > 0 ? velo_here() : NULL;

@@ -177,7 +177,7 @@ EXPORT int putchar_unlocked(int byte)
     return fputc_unlocked(byte, stdout);
 }
 
-/* What the macros call when the buffer is full, which it then is charged for. */
+/* The macros call these when the buffer is full; then the file is charged for the buffer. */
 int __overflow(FILE *stream, int byte);
 
 static int charged_overflow(FILE *stream, int byte)

@@ -29,7 +29,7 @@ static bool path_of_address(const struct sockaddr *any, socklen_t length,
     return path[0] != 0;
 }
 
-/* One of another kind tells of the machine's networks by ioctl, and a netlink's needs no address to be spoken to. */
+/* A socket of another kind tells of the machine's networks by ioctl, and a netlink socket needs no address. */
 EXPORT int socket(int family, int type, int protocol)
 {
     if (family != AF_UNIX)

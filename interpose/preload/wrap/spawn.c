@@ -23,7 +23,7 @@ typedef int (*spawner)(pid_t *, const char *, const posix_spawn_file_actions_t *
 
 /* ---- the list of actions --------------------------------------------------------------------- */
 
-/* What is held for an action until the child has it. */
+/* A descriptor that is held for an action until the child has it. */
 struct held {
     int fd; /* -1: nothing */
     char path[VELO_FD_PATH_MAX];

@@ -1,4 +1,4 @@
-/* stat.c - asking about files: stat and its twins, access, statfs, extended attributes.
+/* stat.c - asking about files: stat in its forms, and access.
  *
  * By path the core answers from memory. By descriptor the kernel answers first, and what it says of
  * a hosted file is corrected: identity, links and size are those of the path. */

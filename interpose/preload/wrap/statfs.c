@@ -1,5 +1,5 @@
-/* statfs.c - which file system holds a path or a descriptor: the disk's, whatever memory the
- * bytes are in, because that is where programs will find them. */
+/* statfs.c - which file system holds a path or a descriptor: the disk's, also while the bytes are in memory,
+ * because programs will find them on disk. */
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>

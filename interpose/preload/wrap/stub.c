@@ -36,7 +36,7 @@ static int leads_to(const posix_spawn_file_actions_t *list, int fd)
     return fd;
 }
 
-/* What stream `which` of the step is, which `fd` leads to. */
+/* The kind of the step's stream `which`, to which `fd` leads. */
 static uint32_t stream_of(int fd, struct velo_step *step, int which)
 {
     struct stat stat;

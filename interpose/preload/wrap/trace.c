@@ -2,7 +2,7 @@
  *
  * A tracer stops its tracees at each system call, also at one made while the namespace lock is held,
  * and would then wait for that lock itself. So from its first request on a tracer is treated as an
- * opaque program: what it could look at is put on disk, and the next walk after its end looks at
+ * opaque program: all that it could look at is put on disk, and the next walk after its end looks at
  * the disk again. PTRACE_TRACEME is said by the tracee, and changes nothing. */
 #include "preload/program/opaque.h"
 

@@ -146,8 +146,8 @@ EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, i
     return (int)velo_answer(rc);
 }
 
-/* What was found there is no fact of a step. That there was nothing is taken to stay so, unless the program asked for
- * one of a user's by name: `cp -a` asks each file for all. */
+/* An attribute that was found is no fact of a step. An absence is taken to last, unless the program asked for a
+ * user's attribute by name: `cp -a` asks each file for all. */
 static ssize_t found(ssize_t size, const char *name)
 {
     if (size > 0 || (!velo_cannot_read_text(name) && strncmp(name, "user.", 5) == 0))

@@ -69,7 +69,7 @@ static bool remember(struct velo_region *region, velo_node_id node, int fd,
     return true;
 }
 
-/* What belongs to the number stays. */
+/* The flags that belong to the descriptor's number stay. */
 static void replace(int fd, int by)
 {
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFD, 0);

@@ -66,7 +66,7 @@ static bool find_place(int fd, velo_node_id node, uint64_t bytes)
 
 /* ---- before a write -------------------------------------------------------------------------- */
 
-/* What the file holds after a write of `count` bytes at `start`, at most. An overwrite is charged too much,
+/* The bytes that the file holds at most after a write of `count` bytes at `start`. An overwrite is charged too much,
  * until a shard settles the file; a hole takes nothing. */
 static uint64_t held_after(const struct stat *stat, uint64_t start, size_t count)
 {

@@ -54,7 +54,7 @@ static void replace_descriptor(const struct velo_descriptors *s, int fd, int dis
     velo_write_credit_set(fd, 0);
 }
 
-/* One that is a path only has no offset and no rights to share: it gets its own. */
+/* A descriptor that is a path only (O_PATH) has no offset and no rights to share: it gets its own description. */
 static void relocate_path(struct velo_region *region, velo_node_id node, struct velo_descriptors *s,
                           int fd)
 {
@@ -68,7 +68,7 @@ static void relocate_path(struct velo_region *region, velo_node_id node, struct 
     raw_close((int)disk);
 }
 
-/* Those of the first one's description come first: how many. */
+/* Puts the descriptors that share the first one's description first; returns how many they are. */
 static unsigned sort_ours(struct velo_descriptors *s)
 {
     unsigned same = 1;

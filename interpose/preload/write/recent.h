@@ -1,8 +1,8 @@
 /* recent.h - what was found out of addresses and processes a moment ago, by this process.
  *
  * To ask the kernel which process waits at a port takes 20 us, and a program may send thousands of messages
- * there. So an answer is believed for up to 125 ms: in that time no process ends and another starts in its
- * place, unseen and to any effect. What is exempt stays so. */
+ * there. So an answer is believed for up to 134 ms: in that time no process ends and another starts in its
+ * place, unseen and to any effect. A peer that is exempt stays so. */
 #ifndef VELO_PRELOAD_RECENT_H
 #define VELO_PRELOAD_RECENT_H
 

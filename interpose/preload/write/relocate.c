@@ -330,8 +330,8 @@ int velo_relocate_place(const struct velo_place *place, bool waits)
 
 /* ---- before we leave ------------------------------------------------------------------------- */
 
-/* One open descriptor is enough: all that lead to the same file go with it. What others share stays in
- * memory, and a shard puts it. */
+/* One open descriptor is enough: all that lead to the same file go with it. A file that other processes share
+ * stays in memory, and a shard puts it. */
 void velo_relocate_all(struct velo_region *region)
 {
     for (int fd = 0; fd < (int)VELO_WRITE_CREDITS_MAX; fd++) {
