@@ -70,8 +70,8 @@ static enum program identify_loader(int fd, const Elf64_Phdr *segment)
     return is_our_loader(path) ? PROGRAM_ENTERED : of_another_libc();
 }
 
-/* They follow the file's head as a rule; what edits programs (patchelf) may put them at its end, from where
- * they are read over the head. False: there are none, or too many. */
+/* The headers of segments follow the file's head as a rule. A tool that edits programs (patchelf) may put them at
+ * the file's end; from there they are read over the head. False: there are none, or too many. */
 static bool find_segments(int fd, const Elf64_Ehdr *file, unsigned char head[HEAD_BYTES],
                           size_t size, struct velo_segments *out)
 {
