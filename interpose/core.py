@@ -84,7 +84,7 @@ class NodeInfo(NamedTuple):
 
 
 class Missing(IntEnum):
-    """Where the bytes are whose file in memory somebody removed (`velo_missing`)."""
+    """Where the bytes are of a file that was removed from memory (`velo_missing`)."""
 
     NO = 0  # it is there
     ON_DISK = 1
@@ -193,7 +193,7 @@ class Region:
         return list(self.files(home))
 
     def files(self, home: int | None = None) -> Iterator[NodeInfo]:
-        """The same, some hundred at a time: for who may stop early."""
+        """The same, some hundred at a time: for callers that may stop early."""
         cursor, first = 0, True
         while cursor != 0 or first:
             first = False
@@ -244,7 +244,7 @@ class Region:
         An exception of `write` goes through and the file stays COLD.
 
         Raises:
-            OSError: EALREADY or ENOENT, somebody else was faster or it is gone; ENOSPC.
+            OSError: EALREADY or ENOENT, another process was faster or it is gone; ENOSPC.
         """
         fd, token = self._mapped.load_begin(node)
         try:
@@ -267,7 +267,7 @@ class Region:
     def flush(
         self, *, programs: bool = False, sync: bool = False, timeout_ms: int = 0
     ) -> FlushResult | None:
-        """Put everything dirty on disk, oldest first; None: somebody else holds the flush lock.
+        """Put everything dirty on disk, oldest first; None: another process holds the flush lock.
 
         Args:
             programs: only what exec and dlopen may need.
@@ -312,7 +312,7 @@ class Region:
         """The command inherits the socket `fd`, whose other end `pid` (0: unknown) has.
 
         Is that process outside? Then it sees the disk, like a program that cannot be entered, and
-        everything is put there, until nobody has the socket any more.
+        everything is put there, until no process has the socket any more.
         """
         return self._mapped.meets(fd, pid)
 
@@ -325,16 +325,16 @@ class Region:
         self._mapped.tether(more)
 
     def missing(self, node: int, *, in_store: bool) -> Missing:
-        """Did somebody remove the file in memory of `node`? Where its bytes are, it is from now on.
+        """Was the file in memory of `node` removed? The node is where its bytes are from now on.
 
-        LOST: they are nowhere; it is as it was, and `drop_missing` lets its names go.
+        LOST: they are nowhere; the node is as it was, and `drop_missing` lets its names go.
         """
         return Missing(self._mapped.missing(node, in_store, False))
 
     def drop_missing(self, node: int) -> bool:
         """The names of a file that is LOST become what the disk has: an older version, or nothing.
 
-        False: somebody else was faster.
+        False: another process was faster.
 
         Raises:
             OSError: the disk could not be asked; it is as it was.
@@ -344,7 +344,7 @@ class Region:
     def lost_roots(self, *, forget: bool = False) -> int:
         """How many hosted directories an outsider removed or moved; `forget` lets them go.
 
-        Only while nobody is inside.
+        Only while no process is inside.
         """
         return int(self._mapped.lost_roots(forget))
 
@@ -353,8 +353,8 @@ class Region:
         self._mapped.mounts_changed()
 
     def heed_fifos(self) -> None:
-        """Some stand outside of hosted directories: programs look whether a file that they open is
-        one, and who has its other end. For the life of the arena."""
+        """FIFOs stand outside of hosted directories: programs look whether a file that they open is
+        one, and which process has its other end. For the life of the arena."""
         self._mapped.heed_fifos()
 
     def pause(self, paused: bool) -> None:
@@ -462,7 +462,7 @@ def request(
     Raises:
         RequestFailed: the server said no, with its code and message.
         TimeoutError: no answer in `timeout_ms`; asking again is harmless.
-        ConnectionError: nobody listens, or the peer does not speak velo's protocol.
+        ConnectionError: no process listens, or the peer does not speak velo's protocol.
     """
     try:
         code, answer = _core.request(os.fsencode(socket), verb, list(payload), timeout_ms)

@@ -1,7 +1,7 @@
 """What `velo exec` puts into a program's environment, and takes out of its own children's.
 
 In: an environment, an arena's directory. Out: the environment with the preload library in it, or
-without any of velo. Never: lose somebody else's preload, or write to the environment given.
+without any of velo. Never: lose another library's preload, or write to the environment given.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def loadable_path(library: str, directory: str) -> str:
     """
     if not any(separator in library for separator in " :"):
         return library
-    import shutil  # 3 ms that almost nobody has to pay
+    import shutil  # 3 ms that almost no command has to pay
 
     copy = os.path.join(directory, INSTALLED)
     unfinished = f"{copy}.{os.getpid()}"

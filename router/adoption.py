@@ -26,7 +26,7 @@ from .units import format_size
 if TYPE_CHECKING:
     from velo.interpose.core import Region
 
-MEMORY_SHARE = 0.9  # of what the file system can still hold; the rest is everybody else's
+MEMORY_SHARE = 0.9  # of what the file system can still hold; the rest is for other programs
 FIXED = (
     "max_memory",
     "aggressive_paths",

@@ -1,8 +1,8 @@
-"""Where an arena's files are, and the locks that say who may make, use and remove it.
+"""Where an arena's files are, and the locks that a process needs to make, use and remove it.
 
     <root>/                 $VELO_RUNTIME_DIR or /dev/shm/velo-<uid>, 0711, ours
       <id>.lock             held by the server for as long as it lives
-      <id>.start            held by whoever is starting a server
+      <id>.start            held by the process that is starting a server
       <id>/                 the arena, 0700: first 16 hex digits of sha256(workspace)
         memory              link to the directory below
         router.sock shards.<pid>.sock router.pid server.log sessions/
@@ -12,11 +12,11 @@
         router              link to router.sock
 
 In: a workspace. Out: paths, held locks. Never: remove a lock file without holding it; take a lock
-on a file that somebody has removed meanwhile (that is why `Lock` compares identities).
-The arena being 0700 and ours is what checks the credentials of every peer: nobody else can reach a
+on a file that was removed meanwhile (that is why `Lock` compares identities).
+The arena is ours and 0700, which checks the credentials of every peer: no other user can reach a
 socket in it. Memory has a name of its own because a program that drops its privileges must still
-reach it: what a program of ours was told (its environment) it may use, and nobody else can list the
-root, or read the name from /proc, where sockets and command lines are everybody's.
+reach it. The environment tells the name to our programs. Other users cannot list the root, nor find
+the name in /proc, where every user may read sockets and command lines.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def runtime_root() -> str:
 
 
 def ensure_runtime_root(root: str) -> None:
-    """Make `root` exist, ours, and nobody else's to list or write.
+    """Make `root` exist, ours, and such that no other user can list or write it.
 
     Raises:
-        RuntimeRootUnusable: it cannot be made, or is somebody else's, or a symlink.
+        RuntimeRootUnusable: it cannot be made, or is another user's, or a symlink.
     """
     try:
         os.makedirs(os.path.dirname(root.rstrip("/")) or "/", exist_ok=True)
@@ -209,7 +209,7 @@ class Lock:
             os.rmdir(os.path.dirname(self.path))
 
     def sweep(self) -> None:
-        """Remove what a killed holder left; does nothing when somebody holds it, or nobody did."""
+        """Remove the file that a killed holder left; nothing when it is held, or not there."""
         with suppress(OSError):
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -221,7 +221,7 @@ class Lock:
             self.release()
 
     def is_ours(self) -> bool:
-        """False when not held, or when somebody removed the file, or the whole root, by hand."""
+        """False when not held, or when the file, or the whole root, was removed by hand."""
         try:
             return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
         except OSError:

@@ -1,7 +1,7 @@
 """What the kernel lets this process's control groups have of memory: a container's limit.
 
 Pages of a file on disk can be dropped when a limit is reached; those of files in memory cannot, and
-the kernel kills somebody instead. So an arena takes half of what is left without the server.
+the kernel kills a process instead. So an arena takes half of what is left without the server.
 
 In: /proc/self/cgroup and /proc/mounts, version 1 or 2. Out: bytes, or None where nothing limits.
 Never: an error; what cannot be read limits nothing.

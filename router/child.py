@@ -1,11 +1,11 @@
-"""Run one program as if nobody stood between: its terminal, its signals, its end.
+"""Run one program as if velo did not stand between: its terminal, its signals, its end.
 
 The child stays in our process group, so a terminal reaches it by itself: Ctrl-C, Ctrl-Z, window
 changes and hang-ups go to the whole group. What a *process* sends to us (kill, timeout, a CI
 runner) is passed on; the kernel says which is which (`si_code`). We never handle a signal, we
-wait for them with all of them blocked, so none is lost between two instructions. Who is asked to
-stop does so when the child has: a shell that looks at its job sees the one that it started. Not
-when the child stops by itself: who continues it may know nothing of us.
+wait for them with all of them blocked, so none is lost between two instructions. When we are asked
+to stop, we stop after the child: a shell that looks at its job sees the process that it started. We
+do not stop when the child stops by itself: the process that continues it may know nothing of us.
 
 In: a command and its environment. Out: how it ended. Never: read, write or close a standard
 stream, change the terminal, or leave a mask or disposition behind in the child.
@@ -144,7 +144,7 @@ def _wait(pid: int, on_poll: Callable[[], None]) -> int:
 
 
 def _stop() -> None:
-    """As by default: not in a group that nobody could continue."""
+    """As by default: not in a process group that no shell could continue."""
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})  # here
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})

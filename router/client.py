@@ -1,7 +1,7 @@
 """Find the server of a workspace, start one when there is none, ask it things.
 
     ensure() -> HELLO ok -------------------------------------------> Served
-             -> nobody -> start lock -> HELLO again -> start, wait --^
+             -> no server -> start lock -> HELLO again -> start, wait -^
              -> leaving -> wait -> again      other settings, idle -> STOP -> again
 
 In: settings. Out: a server that answers, or an error with a remedy. Never: two servers for one
@@ -71,7 +71,7 @@ def ask(
     """The payload of the server's ok to one request.
 
     Raises:
-        ServerNotRunning: nobody listens.
+        ServerNotRunning: no server listens.
         ServerSilent: no answer in `timeout_ms`; asking again is harmless.
         Refused: the server's own error.
     """
@@ -86,7 +86,7 @@ def ask(
 
 
 def hello(arena: Arena, *, workspace: str) -> Served:
-    """Who serves `workspace`.
+    """The server of `workspace`.
 
     Raises:
         ServerNotRunning, ServerSilent, Refused: as `ask`; Refused with `Leaving.code` when the
@@ -120,8 +120,8 @@ def ensure(
 ) -> Served:
     """The server of the workspace, started when there is none; any number may race here.
 
-    Settings that an arena keeps for its life and that differ now take effect when nobody is
-    inside; else `say` hears that they wait. `keep_settings`: they do not matter now.
+    Some settings are kept for an arena's life. If they differ now, they take effect when no process
+    is inside; else `say` hears that they wait. `keep_settings`: they do not matter now.
 
     Raises:
         VeloError: no server could be had; says why and what to do.
@@ -132,7 +132,7 @@ def ensure(
         try:
             served = hello(arena, workspace=settings.workspace)
         except ServerNotRunning:
-            if time.monotonic() > deadline:  # whoever has the lock does not listen
+            if time.monotonic() > deadline:  # the process that has the lock does not listen
                 waited_ms = int(START_S * 1000)
                 raise ServerSilent(socket=arena.router_socket, waited_ms=waited_ms) from None
             _start_one(settings, arena, deadline, say)
@@ -158,7 +158,7 @@ def stop(
 
     Raises:
         Refused: it cannot end cleanly (in use, disk full) and goes on; with `BytesLost.code` it
-            ended, and says what somebody had removed from memory before it was on disk.
+            ended, and names the files that were removed from memory before they were on disk.
         ServerSilent: the flush did not end in time, or the server did not; it may still.
         ServerNotRunning: there was none, or it was killed before it removed the arena.
     """
@@ -225,7 +225,7 @@ def _make_way(arena: Arena, served: Served, changed: str, say: Callable[[str], N
 def _start_one(
     settings: Settings, arena: Arena, deadline: float, say: Callable[[str], None]
 ) -> None:
-    """Start a server, unless somebody was faster. Returns when one is there.
+    """Start a server, unless another process was faster. Returns when one is there.
 
     Raises:
         ServerDidNotStart: it said why, or said nothing in time.

@@ -2,9 +2,9 @@
 
     flag  >  VELO_* variable  >  velo.toml of the workspace  >  ~/.config/velo/velo.toml  >  default
 
-What leads out of the workspace (`cas_dir`, the store's `max_size`) counts only where the user
-himself says it, not in the workspace's velo.toml, and that file counts only when he wrote it or
-trusts it (trust.py).
+A setting that concerns more than the workspace (`cas_dir`, the store's `max_size`) counts only from
+the user's own places, not from the workspace's velo.toml. That file counts only when the user wrote
+it or trusts it (trust.py).
 
 In: those places. Out: one frozen `Settings`, whose every value is checked and in base units.
 Never: a key that is silently ignored, or a value that is guessed. An unknown key is an error that
@@ -40,7 +40,7 @@ MEMORY_BYTES_MAX = 1 << 50
 
 
 class Setting(NamedTuple):
-    """One key: how it is written, what it becomes, and what it is when nobody says."""
+    """One key: how it is written, what it becomes, and its value when it is not set."""
 
     name: str
     parse: Callable[[Any], Any]
@@ -113,7 +113,7 @@ def _can_hold(path: str) -> bool:
 
 
 def _without_home(home: str) -> str:
-    """A cache for who has no home: below /var/tmp, and only if nobody else can have made it."""
+    """A cache for a user without a home: below /var/tmp, unless another user may have made it."""
     place = f"/var/tmp/velo-{os.getuid()}"
     try:
         with suppress(FileExistsError):
@@ -184,7 +184,7 @@ def load(
 
     Raises:
         BadConfiguration: names the place, the key, the value and what was expected.
-        NotTrusted: a file that is there is somebody else's, or others may write it.
+        NotTrusted: a file that is there is another user's, or others may write it.
     """
     environment = os.environ if environment is None else environment
     workspace = find_workspace(start)

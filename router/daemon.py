@@ -1,4 +1,4 @@
-"""A server that nobody watches: detached, logging to the arena, ending by itself when unused.
+"""A server in the background: detached, logging to the arena, ending by itself when unused.
 
     velo exec -> python -m velo.router.daemon --ready-fd N SETTINGS -> fork, setsid -> serve
 
@@ -60,7 +60,7 @@ def _serve(ready_fd: int, text: str) -> int:
         for name in LISTS:
             said[name] = tuple(said[name])
         settings = Settings(**said)
-    except Exception as error:  # the door: whoever waits must hear it
+    except Exception as error:  # the door: the command that waits must hear it
         answer.error(DID_NOT_START, f"broken installation: {error!r}")
         return 1
     try:
@@ -75,7 +75,7 @@ def _serve(ready_fd: int, text: str) -> int:
 
 
 class _Answer:
-    """The pipe to whoever waits; written once, then closed."""
+    """The pipe to the command that waits; written once, then closed."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -1,4 +1,4 @@
-"""The dispatcher: every request under way, who still has to answer it, and until when.
+"""The dispatcher: every request under way, the shards that have to answer it, and until when.
 
     ask() ---> ToShard, ToShard ...  then  answered() ... answered() ---> ToClient
                                            expired()                  ---> ToClient (error)
@@ -7,9 +7,9 @@
 A request concerns one shard, one after the other until one can, or all at once: the table of verbs
 (velo/shards/verbs.py) says which. A shard that died is simply asked again when it is back.
 
-What is `joined` is done once for all who ask while it is under way: they wait together for one that
-begins after they asked. So fifty builds that end at the same moment, or a program that asks for a
-flush ten thousand times, cost two.
+A verb that is `joined` is done once for all clients that ask while it is under way: they wait
+together for the next one, which begins after they asked. So fifty builds that end at the same
+moment, or a program that asks for a flush ten thousand times, cost two.
 
 In: decoded requests and replies, and the time. Out: what to send. Never: a socket, a clock, a
 request that is neither answered nor counted; at most `REQUESTS_MAX` are under way. [pure]
@@ -79,7 +79,7 @@ class Dispatcher:
     """The requests of one server. Not shared by threads.
 
     Invariant: `_by_id` holds exactly the ids in all cases' `waiting`; `_parked` holds cases that
-    wait for nobody yet, each behind the one of its verb in `_under_way`.
+    wait for no shard yet, each behind the one of its verb in `_under_way`.
     """
 
     def __init__(self, shard_count: int) -> None:
@@ -87,7 +87,7 @@ class Dispatcher:
         self._pending: set[Pending] = set()
         self._by_id: dict[bytes, tuple[Pending, int]] = {}
         self._under_way: dict[str, Pending] = {}  # of what is joined, the one under way
-        self._parked: dict[str, Pending] = {}  # the one that follows, with all who asked meanwhile
+        self._parked: dict[str, Pending] = {}  # the one that follows, with all that asked meanwhile
         self._gone: dict[int, int] = {}
         self._asked = 0
         self.answered_count = 0
@@ -119,7 +119,7 @@ class Dispatcher:
         return self._send(pending, first)
 
     def answered(self, shard: int, reply: Reply) -> list[Outgoing]:
-        """A shard's reply came; late ones and ones nobody asked for are dropped."""
+        """A shard's reply came; late ones, and those to no request, are dropped."""
         pending, asked = self._by_id.get(reply.id, (None, -1))
         if pending is None or asked != shard:
             return []

@@ -80,7 +80,7 @@ def _kernel() -> Finding:
 
 
 def _hands_over_calls() -> bool:
-    """Ask in a child, since it cannot be undone for whom it was done.
+    """Ask in a child, since the kernel cannot undo it for a process.
 
     The selector says that all calls pass, so nothing happens to the child.
     """

@@ -1,17 +1,17 @@
-"""The server's sockets: who comes in, how much of him is listened to, and who has to go.
+"""The server's sockets: which peers come in, how much each is heard, and which have to go.
 
     accept -> Guest (a process) -> Connection -> zmtp -> handle(connection, frames)
                                               <- send(connection, frames)
 
-In: connections to a unix socket, from anybody who may reach it: builds, and whatever else runs as
-this user. Out: messages, a fair share for each process. Never: a wait, a thread, memory or
+In: connections to a unix socket, from any process that may reach it: builds, and whatever else runs
+as this user. Out: messages, a fair share for each process. Never: a wait, a thread, memory or
 descriptors without a limit, or an exception because of what a peer did.
 
-G1  At most `connections_max` at once, and `GUEST_CONNECTIONS_MAX` of one process. Who comes when
-    it is full takes the place of the oldest that is owed nothing, of the process that has most:
-    idle and half-open ones may stay for ever, and are in nobody's way. Where all are owed
-    something, the process that has many loses one (asking again is harmless); if none has many,
-    who comes waits in the backlog.
+G1  At most `connections_max` at once, and `GUEST_CONNECTIONS_MAX` of one process. When all places
+    are taken, a new connection takes the place of the oldest that is owed nothing, of the process
+    that has most: idle and half-open ones may stay for ever, and are in no peer's way. Where all
+    are owed something, the process that has many loses one (asking again is harmless); if none has
+    many, the new connection waits in the backlog.
 G2  In one turn a process is heard `MESSAGES_PER_TURN` times, however many connections it has.
 G3  A process that has `OWED_MAX` answers to come, or does not read those that came, is not read
     from. Its own requests wait in its own sockets.
@@ -37,10 +37,10 @@ FEW = 4  # connections that a process has for good reason
 OWED_MAX = 64
 MESSAGES_PER_TURN = 8
 ACCEPTS_PER_TURN = 32
-BACKLOG = 128  # who finds it full waits in connect(2), first come first served
+BACKLOG = 128  # a peer that finds it full waits in connect(2), first come first served
 RECEIVE_BYTES = 1 << 16
-UNREAD_BYTES_MAX = 16 << 20  # answers that a peer did not read; more, and he is gone
-MUTED_S = 0.1  # no descriptor is to be had: so long nobody is let in
+UNREAD_BYTES_MAX = 16 << 20  # answers that a peer did not read; with more it is disconnected
+MUTED_S = 0.1  # no descriptor is to be had: so long no peer is let in
 DESCRIPTORS_WANTED = 4096
 DESCRIPTORS_OF_OTHERS = 96  # files, shards, pipes: what the rest of a server needs
 CONNECTIONS_MIN = 16
@@ -58,7 +58,7 @@ class Guest:
         self.pid = pid
         self.connections: dict[int, Connection] = {}  # by descriptor, oldest first
         self.owed = 0
-        self.turn = 0  # the last in which he was heard,
+        self.turn = 0  # the last in which the process was heard,
         self.heard = 0  # and how often in it
 
 
@@ -121,7 +121,7 @@ class Door:
     def stand(self) -> bool:
         """Listen anew where our socket's name was removed, or is another's; True when it was.
 
-        Who is connected stays so. Who waited to be let in asks again.
+        Connected peers stay so. A peer that waited to be let in asks again.
 
         Raises:
             OSError: it cannot be bound; the door is as it was.
@@ -200,7 +200,7 @@ class Door:
                 if error.errno in NO_ROOM:
                     self._without_descriptors()
                     return
-                continue  # he was gone before we came to him
+                continue  # the peer was gone before we came to it
             self._turn_away(victim)
             self._welcome(sock)
 
@@ -325,7 +325,7 @@ class Door:
         return guest.heard < MESSAGES_PER_TURN
 
     def _owe(self, connection: Connection) -> None:
-        """One answer more is owed; who has too many to come is not heard any more."""
+        """One answer more is owed; a peer that has too many to come is not heard any more."""
         if self._owed_max:
             connection.owed += 1
             connection.guest.owed += 1
@@ -333,7 +333,7 @@ class Door:
                 self._probe_all(connection.guest)
 
     def _pay(self, connection: Connection) -> None:
-        """One answer less is owed; who had too many to come is heard again."""
+        """One answer less is owed; a peer that had too many to come is heard again."""
         if connection.owed:
             connection.owed -= 1
             connection.guest.owed -= 1

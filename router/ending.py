@@ -1,12 +1,12 @@
 """How a server ends: from serving over the last flush to an arena that is left or removed.
 
-    SERVING --stop, a signal, idle--> FLUSHING --flushed--> REMOVED  all is on disk, nobody inside
-       ^                                 |  |-------------> LEFT     it is not, or somebody is
+    SERVING --stop, a signal, idle--> FLUSHING --flushed--> REMOVED  all on disk, no process inside
+       ^                                 |  |-------------> LEFT     it is not, or one is
        +-------- velo stop refused ------+  +-- a second signal, the arena vanished --> LEFT
 
-*Cleanly*: nobody is inside, everything is in the store and on disk, and whoever ran the server may
-remove the arena. *Leaving it*: somebody is inside, or the disk refused, or the user was in a hurry;
-then the arena stays, the kernel keeps every byte, and the next server adopts it.
+*Cleanly*: no process is inside, everything is in the store and on disk, and the server's caller may
+remove the arena. *Leaving it*: a process is inside, or the disk refused, or the user was in a
+hurry; then the arena stays, the kernel keeps every byte, and the next server adopts it.
 
 In: what happened, and when the last flush was answered what it said. Out: the flush that is asked
 for, the answer to `velo stop`, and why the arena stays. Never: an end that removes the only copy of
@@ -32,10 +32,10 @@ from .errors import ArenaVanished, FlushNotEnded, InUse, Leaving, NotStopped
 class State(Enum):
     """Where a server is in its life."""
 
-    SERVING = auto()  # anybody may come in
-    FLUSHING = auto()  # nobody may; the last flush is under way
+    SERVING = auto()  # commands may come in
+    FLUSHING = auto()  # none may; the last flush is under way
     LEFT = auto()  # it ends, and the arena stays
-    REMOVED = auto()  # it ends, and whoever ran it removes the arena
+    REMOVED = auto()  # it ends, and its caller removes the arena
 
 
 class Ending:
@@ -62,10 +62,10 @@ class Ending:
         self._flush = flush  # asks the shards for the last flush; a VeloError says why not
         self._reply = reply
         self._say = say
-        self._stop: tuple[Any, Request] | None = None  # who asked for the end, to be answered
+        self._stop: tuple[Any, Request] | None = None  # the client and its `velo stop`, to answer
         self._force = False  # they said --force
         self._told: list[bytes] = []  # what they should hear all the same
-        self._lost: list[str] = []  # sentences: what somebody removed from memory, by path
+        self._lost: list[str] = []  # sentences: what was removed from memory, by path
 
     @property
     def done(self) -> bool:
@@ -100,14 +100,14 @@ class Ending:
             self._leave("a second signal came")
 
     def idle(self, why: str = "nobody uses it") -> None:
-        """Nobody used the server for long, or can any more: it ends, unless somebody is inside."""
+        """No client used the server for long, or can: it ends, unless a process is inside."""
         if self._inside() is None:
             self._begin(why)
         else:
             sessions.opened(self._arena)
 
     def vanished(self) -> None:
-        """Somebody removed the arena: there is nothing to flush."""
+        """The arena was removed: there is nothing to flush."""
         self.left = ArenaVanished(path=self._arena.directory)
         self.state = State.LEFT
 
@@ -125,7 +125,7 @@ class Ending:
             self._not_clean(reason)
 
     def _begin(self, why: str) -> None:
-        """Nobody is let in any more: flush everything, and wait for `flushed`."""
+        """No command is let in any more: flush everything, and wait for `flushed`."""
         self.state = State.FLUSHING
         self._say(f"ending ({why}): flushing")
         try:
@@ -134,7 +134,7 @@ class Ending:
             self._not_clean(str(error))
 
     def _inside(self) -> InUse | None:
-        """Close the door; an error when somebody is still inside."""
+        """Close the door; an error when a process is still inside."""
         pids = sessions.close(self._arena)
         live = int(self._region.statistics()["live_processes"])
         count = max(live, len(pids))
@@ -143,7 +143,7 @@ class Ending:
     def _why_left(self, frames: list[bytes], *, ok: bool) -> str | None:
         """Why the arena has to stay, now that the last flush was answered; None: it may go.
 
-        What is wrong with the store, a manifest or a shard keeps nobody when the tree is whole.
+        A fault of the store, a manifest or a shard keeps no arena when the tree is whole.
         """
         refusal = None if ok else frames[4].decode(errors="replace")
         durable, lost = (True, []) if ok else kept.flush_what_is_left(self._region, self._store)
@@ -187,7 +187,7 @@ class Ending:
         assert self._stop is not None
         client, request = self._stop
         self._stop, self.state = None, State.SERVING
-        sessions.opened(self._arena)  # before the answer: who reads it may come in at once
+        sessions.opened(self._arena)  # before the answer: its reader may come in at once
         self._reply(client, encode_error(request.id, error))
 
     def _answer(self) -> None:

@@ -134,7 +134,7 @@ class InUse(RouterError):
 
 
 class ShardGone(RouterError):
-    """A shard died more often than its budget allows, so what it owns has nobody to ask."""
+    """A shard died more often than its budget allows: no process answers for its files."""
 
     code = 251
 
@@ -226,7 +226,7 @@ class NotStopped(RouterError):
 
 
 class ArenaVanished(RouterError):
-    """Somebody removed the arena by hand while its server ran."""
+    """The arena was removed by hand while its server ran."""
 
     code = 257
 
@@ -238,7 +238,7 @@ class ArenaVanished(RouterError):
 
 
 class NotTrusted(RouterError):
-    """A velo.toml is somebody else's, or others may write it; nothing in it was looked at."""
+    """A velo.toml is another user's, or others may write it; nothing in it was looked at."""
 
     code = 258
     exit_status = EXIT_USAGE

@@ -106,7 +106,7 @@ def _must_be_heard(error: Exception, settings: Settings) -> bool:
 
 
 def say(text: str) -> None:
-    """One line on stderr; a closed stderr is nobody's problem."""
+    """One line on stderr; a closed stderr is no error."""
     with suppress(OSError):
         print(f"velo: {text}", file=sys.stderr, flush=True)
 
@@ -255,7 +255,7 @@ class _Run:
         return self._flush_all()
 
     def _tether(self) -> bool:
-        """Nobody waits for the tree: what is put later goes where its directory went by then."""
+        """The user does not wait for the tree: files put later go where their directory is then."""
         with suppress(VeloError):
             client.ask(self._served.arena, "TETHER", [SHARD_AND_NUMBER.pack(0, 1)])
         return True

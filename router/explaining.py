@@ -22,7 +22,7 @@ REPLAYED = "replayed"
 
 
 def matching(steps: Sequence[Step], what: str, *, directory: str) -> list[Step]:
-    """The steps that `what` means: who makes this path, else whose command line has this text.
+    """The steps that `what` means: those that make this path, else those with this command line.
 
     Args:
         directory: where a path that is not absolute begins.

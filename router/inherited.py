@@ -1,13 +1,13 @@
 """What leads a command to others from the start: descriptors that it inherits, and FIFOs.
 
-In: this process's descriptors, a few directories. Out: sockets and FIFOs whose other end somebody
-may have who works for the command, with his pid; whether there are FIFOs.
+In: this process's descriptors, a few directories. Out: sockets and FIFOs whose other end a process
+may have that works for the command, with its pid; whether there are FIFOs.
 Never: what the standard streams lead to (a terminal, a CI runner or an editor reads those, and
 looks into no tree on their behalf), unless two of them are one socket, as when a server of
-connections started the command; pipes without a name, which carry logs, or the words of who only
-drives the command; make's jobserver; and nothing is read, written or closed.
+connections started the command; pipes without a name, which carry logs, or the words of a process
+that only drives the command; make's jobserver; and nothing is read, written or closed.
 
-Most commands inherit none, so what knows sockets is loaded for those that do.
+Most commands inherit none, so the module for sockets is loaded only for those that do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def peers() -> Iterator[tuple[int, int]]:
 
 def fifos_stand_in(workspace: str | os.PathLike[str]) -> bool:
     """Is there a FIFO where people put such: in the workspace, or beside other temporary files?
-    Of make's own nobody outside makes anything."""
+    Make's own FIFOs do not count: no process outside works by them."""
     places = (workspace, "/tmp", os.environ.get("TMPDIR"), os.environ.get("XDG_RUNTIME_DIR"))
     return any(_has_fifo(place) for place in dict.fromkeys(places) if place)
 

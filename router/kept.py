@@ -5,8 +5,8 @@
                                            more
 
 In: the arena, what the flush said, where the store is. Out: numbers, paths, sentences. Never: an
-arena let go that holds the only copy of anything; bytes that are nowhere keep nobody for ever:
-'velo stop --force' drops their names and says them.
+arena let go that holds the only copy of anything. Bytes that are nowhere do not keep an arena for
+ever: 'velo stop --force' drops their names and says them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def examine(region: Region, store: str) -> Kept:
 def flush_what_is_left(region: Region, store: str) -> tuple[bool, list[str]]:
     """The shards could not: put everything here, durably. True when all of it is on disk.
 
-    And the paths of what was lost because somebody removed it from memory.
+    And the paths of files that were lost, because they were removed from memory.
     """
     if _flush(region):
         return True, []

@@ -4,7 +4,7 @@
          -> arena removed or left -> store brought below its cap
 
 In: settings. Out: None, or why the arena was left in place. Never: touch an arena, a socket or a
-pid file without the server lock; a stale one found under it belongs to nobody, and is replaced.
+pid file without the server lock; a stale one found under it belongs to no server, and is replaced.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def serve(
     Returns None when the arena was removed, else why it was left in place.
 
     Raises:
-        AlreadyServing: somebody else is; nothing was touched.
+        AlreadyServing: another process is; nothing was touched.
         VeloError: no arena could be had.
     """
     arena = Arena.of(settings.workspace)
@@ -84,7 +84,7 @@ def serve(
 
 
 def _collect(settings: Settings, say: Callable[[str], None]) -> None:
-    """The store grew: is it above its cap? Nobody's end fails for it."""
+    """The store grew: is it above its cap? A failure here fails no server's end."""
     from velo.shards import collector
 
     try:

@@ -1,4 +1,4 @@
-"""Resource limits of who happens to start a server are not the server's.
+"""A server does not keep the resource limits of the command that happened to start it.
 
 A server that inherits `ulimit -n 8`, a file size or a CPU limit dies of it, and with it its other
 users' shards. So limits are lifted as far as the kernel allows, in the server for its life and in

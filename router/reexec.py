@@ -2,9 +2,9 @@
 
 Our own processes must not run under the preload library: a server would host its own files, and
 the core would call itself. So a `velo` that finds itself inside starts over without it. Only the
-variable `VELO_DISABLE` keeps the library away from a program that is started by one it is in. To
-the arena that we were in we are nobody who looks into the tree, unless we go on in another one:
-then we are an opaque program as any that has this variable.
+variable `VELO_DISABLE` keeps the library away from a program that is started by one it is in. For
+the arena that we were in, we do not count as a program that looks into the tree. But when we go on
+in another arena, we are an opaque program for the first, as any program with this variable is.
 
 In: the environment. Out: a new process image, or nothing. Never: a second start over.
 """

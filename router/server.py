@@ -1,7 +1,7 @@
 """The router's process: one thread, one poll, everything that happens to a server.
 
     clients --DEALER-- router.sock --+                        +-- shards.<pid>.sock -- shards
-                                     +-- dispatcher (who owes what) +
+                                     +-- dispatcher (open requests) +
     signals, deaths, timers ---------+                        +-- arena, sessions
 
 It answers from the first moment; what a shard is not there for yet waits for it.
@@ -216,9 +216,9 @@ class Server:
             self._maybe_idle(now)
 
     def _stand_in_doors(self) -> None:
-        """Who removed our sockets keeps everybody out: no other server starts, we have the lock.
+        """Removed sockets keep all clients out: no other server starts, we have the lock.
 
-        A door that cannot be opened is tried at each tick; who asks hears that nobody answers.
+        A door that cannot be opened is tried at each tick; clients hear that no server answers.
         """
         for door, path in (
             (self.front, self.arena.router_socket),
@@ -239,7 +239,7 @@ class Server:
         return bool(sessions.alive(self.arena) or self.region.statistics()["live_processes"])
 
     def _workspace_is_gone(self) -> bool:
-        """Its path leads to another directory, or to none: nobody comes in here any more."""
+        """Its path leads to another directory, or to none: no command comes in here any more."""
         return _identity(self.region.workspace) not in (self._workspace, UNKNOWN)
 
     # ---- messages -----------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Server:
             self._serve(client, request)
         except VeloError as error:
             self._reply(client, encode_error(id, error))
-        except Exception as error:  # a door: nobody ends a server by asking
+        except Exception as error:  # a door: no question may end a server
             self.say(f"internal error: {frames[2][:16]!r}: {error!r}")
             self._reply(client, encode_error(id, VeloError(f"internal error: {error!r}")))
         return True
@@ -285,7 +285,7 @@ class Server:
         self._send(self.dispatcher.ask(client, barrier, time.monotonic()))
 
     def hello(self) -> dict[str, Any]:
-        """Who serves what: enough for a client to decide whether it may come in."""
+        """What is served, by which process: enough for a client to decide whether to come in."""
         return {
             "version": installed_version(),
             "layout": layout_hash(),
@@ -339,7 +339,7 @@ class Server:
 
     def _finished(self, item: ToClient) -> list[bytes]:
         if item.request.verb == "STATUS" and item.ok:
-            if item.frames[3] is not self._status[0]:  # one walk for all who asked together
+            if item.frames[3] is not self._status[0]:  # one walk for all that asked together
                 shards = json.loads(item.frames[3])
                 self._status = item.frames[3], json.dumps(self.status(shards)).encode()
             return [*item.frames[:3], self._status[1]]

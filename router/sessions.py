@@ -1,9 +1,9 @@
-"""Who is inside: one small file per running `velo exec`, named by its pid.
+"""The commands inside: one small file per running `velo exec`, named by its pid.
 
 In: a pid. Out: the live ones. The file holds the process's start time, because pids come back.
-Never: a session that outlives its process in anybody's count, or one that slips in while the
-server leaves: the server first renames the directory away (`close`), so entering fails and the
-newcomer starts a server of its own, and then looks whether somebody was faster.
+Never: a session that counts after its process has ended, or one that slips in while the server
+leaves: the server first renames the directory away (`close`), so entering fails and the newcomer
+starts a server of its own, and then looks whether another process was faster.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Session:
 
 
 def opened(arena: Arena) -> None:
-    """Let people in: the server calls it before it answers anybody."""
+    """Let commands in: the server calls it before it answers any client."""
     os.makedirs(arena.sessions, mode=0o700, exist_ok=True)
     leaving = _closed(arena)
     for name in _names(leaving):
@@ -81,7 +81,7 @@ def opened(arena: Arena) -> None:
 
 
 def close(arena: Arena) -> list[int]:
-    """Let nobody in any more; the pids of those who are still inside. `opened` undoes it."""
+    """Let no command in any more; the pids of those that are inside. `opened` undoes it."""
     leaving = _closed(arena)
     try:
         os.rename(arena.sessions, leaving)

@@ -1,8 +1,8 @@
 """Shards that die and come back.
 
     start -> running -(process descriptor readable)-> dead -(budget left)-> start again, soon
-                                                           -(budget spent)-> given up: who asks it
-                                                             hears so; tried again now and then
+                                                           -(budget spent)-> given up: its clients
+                                                             hear so; tried again now and then
 
 A shard is `velo.shards.worker` in a fresh interpreter: forking a process that has a live
 ZeroMQ context is undefined. It ends by itself when its parent changes, so a killed router leaves

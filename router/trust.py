@@ -1,13 +1,13 @@
 """Whose word counts: a velo.toml says what is hosted where, and root runs builds, too.
 
-    file, and the link that leads to it -> ours, root's, or of who called sudo; nobody else may
-    write it -> trusted
-    else -> refused, unless the user himself named the workspace: [trust] workspaces in his own
+    file, and the link that leads to it -> ours, root's, or of the user that called sudo; no other
+    user may write it -> trusted
+    else -> refused, unless the user named the workspace: [trust] workspaces in the user's own
     file, or VELO_TRUST
 
 In: a path and what stat says of it. Out: None, or the sentence that says why not. Never: a guess;
-a file that is not trusted is not read. As git's safe.directory, and for the same reason: who stands
-in somebody else's directory has not asked to be told by him what to do.
+a file that is not trusted is not read. As git's safe.directory, and for the same reason: a user in
+a directory of another user has not asked to be told by that one what to do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def opened(path: str) -> BinaryIO:
     """The file at `path`, to be read.
 
     Raises:
-        OSError: it cannot be, or is none: a FIFO would wait for somebody who writes.
+        OSError: it cannot be read, or is no regular file: a FIFO would wait for a writer.
     """
     file = open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
     found = os.fstat(file.fileno())
@@ -61,7 +61,7 @@ def from_environment(environment: Mapping[str, str]) -> list[str]:
 
 
 def _believed(environment: Mapping[str, str]) -> set[int]:
-    """Ourselves, root, and, when we became root by sudo, who did that: it is his checkout."""
+    """Ourselves, root, and, if sudo made us root, its caller: it is that user's checkout."""
     uids = {0, os.geteuid()}
     caller = environment.get("SUDO_UID", "")
     if os.geteuid() == 0 and caller.isdigit():
@@ -76,7 +76,7 @@ def _others_may_write(found: os.stat_result) -> bool:
 
 
 def _is_private_group(found: os.stat_result) -> bool:
-    """A user's own group, in which he is alone: where those are used, umask is 002."""
+    """A user's own group, with no other member: where those are used, umask is 002."""
     import grp
     import pwd
 

@@ -103,7 +103,7 @@ class Conversation:
 
     def _greeting(self) -> bool:
         said = self._input
-        # Judged as it comes: who speaks something else need not be waited for.
+        # Judged as it comes: no need to wait for more of a peer that speaks something else.
         if said[:1] not in (b"", b"\xff") or (len(said) > 9 and not said[9] & 1):
             raise Broken("no ZMTP signature")
         if len(said) > 10 and said[10] < 3:

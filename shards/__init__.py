@@ -1,4 +1,4 @@
-"""Shards: who leaves memory, and how it reaches the disk.
+"""Shards: which files leave memory, and how they reach the disk.
 
 A shard is one process that answers for one slice of the files in the arena. Clients read and
 write the shared memory themselves; a shard makes room in it, brings back what was evicted, puts
@@ -10,7 +10,7 @@ dirty files at their real paths and into the store, and frees what dead processe
 Doors:   worker.main, run one shard [process]; wire, the frames [pure]; errors [pure];
          cas.Store, the content-addressed store [touches disk]; depot, whose its directory is;
          collector, what of it is removed; roots, what of it is needed.
-Behind:  ops, one function per verb, alone changes state; lru, who leaves first [pure];
+Behind:  ops, one function per verb, alone changes state; lru, which files leave first [pure];
          schedule, what is due when [pure];
          flush, to the tree and the store; manifest, one sqlite each; reaper,
          what the dead left; worker_thread, the second thread; stats, the shard's part of status.

@@ -9,13 +9,13 @@ that are durable, bytes that were verified. Never: a blob under its name that is
 
 A blob is `cdef...` (the bytes themselves: sha256sum agrees with its name) or `cdef....lz4` (a
 standard LZ4 frame, when that saves at least 5 %: `lz4 -d` and sha256sum agree). No header of our
-own: a user can get his bytes back without velo.
+own: a user can get the bytes back without velo.
 
 C1  Data is synced before the rename that makes it visible, so a name that exists is whole.
 C2  Blobs never change. Two writers of the same bytes are both right; the last rename wins.
 C3  Each writer stages in a directory of its own and holds a flock on it (depot.py).
 C4  Only a directory that velo made is a store, and only what velo made is removed there (depot.py).
-C5  A store that vanished (`rm -rf` of a cache is everybody's right) is made anew at the next use.
+C5  A store that vanished (a user may `rm -rf` a cache at any time) is made anew at the next use.
 C6  While a batch is open nothing that it found is removed; a blob's mtime is its last use
     (collector.py).
 [touches disk]
@@ -61,7 +61,7 @@ class StoreCounters:
 
 
 class NotStored(Exception):
-    """Nothing was stored of a file, and nobody refused: it is not for now, or not for the store."""
+    """Nothing was stored of a file, without an error: it is not for now, or not for the store."""
 
 
 class FileChanged(NotStored):
@@ -111,7 +111,7 @@ class Store:
             self._blobs_were = os.stat(self._blobs)
 
     def renew(self) -> None:
-        """Make the store anew when somebody removed it, or put another in its place.
+        """Make the store anew when it was removed, or another is in its place.
 
         Raises:
             NotAStore, StoreUnusable: it cannot be; ask again later.
@@ -148,7 +148,7 @@ class Store:
         """What is found in the store meanwhile stays there until the end.
 
         Raises:
-            StoreUnusable: it is not there, or somebody holds its lock for minutes.
+            StoreUnusable: it is not there, or another process holds its lock for minutes.
         """
         with ExitStack() as held:
             with self._refusals(0):
@@ -413,7 +413,7 @@ _libc = ctypes.CDLL(None, use_errno=True)  # CDLL calls release the GIL
 
 
 def _used(path: Path) -> None:
-    """Who removes by last use is to know of this one."""
+    """Note this use, for the collector, which removes by last use."""
     with suppress(OSError):
         if time.time() - os.stat(path).st_mtime > USED_EVERY_S:
             os.utime(path)

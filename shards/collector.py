@@ -1,22 +1,22 @@
 """The collector: a store above its cap gives up what was not used for longest.
 
-    all blobs -> above the cap? -> not pinned, not used just now -> what nobody knows, oldest use
-                                    first; then what a manifest knows, oldest use first -> victims
+    all blobs -> above the cap? -> not pinned, not used just now -> those that no manifest knows,
+                                    oldest use first; then those that one knows -> victims
     victims   -> some at a time, under the store's lock: still so? -> removed
 
 Outputs of steps that may be replayed count, too; what their entries name leaves last, like what a
 manifest knows: a step whose outputs are gone is run.
 
 In: the directory of a store, a cap in bytes. Out: what was there, what was removed, what had to
-stay. Never: a blob that somebody is about to rely on, or that is the only copy of anything; what
+stay. Never: a blob that a writer is about to rely on, or that is the only copy of anything; what
 velo did not make.
 
-Why a lock and a grace: who puts files into the store holds its lock (shared) from the first
-question "is this blob there?" until the answer is durable; so a blob is either seen by him, or
-removed before he asked. What he then records elsewhere (a manifest) comes later: the time of its
-last use (mtime: atime is off on many disks) keeps a blob from being removed in between. Pins are
-looked at under the same lock. A collector that is killed has removed some blobs, each whole, and
-nothing else.
+Why a lock and a grace: a process that puts files into the store holds its lock (shared) from the
+first question "is this blob there?" until the answer is durable. So that writer sees a blob, or the
+blob was removed before the question. The writer records the blob elsewhere (a manifest) later: the
+time of its last use (mtime: atime is off on many disks) keeps a blob from being removed in between.
+Pins are looked at under the same lock. A collector that is killed has removed some blobs, each
+whole, and nothing else.
 [touches disk]
 """
 
@@ -37,7 +37,7 @@ from .replay import commons
 
 GRACE_S = 600.0  # from use to record: one flush, with room to spare
 AT_ONCE = 256  # blobs removed under one hold of the lock: milliseconds
-PAUSE_S = 0.002  # between two holds: who waits comes in
+PAUSE_S = 0.002  # between two holds: a process that waits comes in
 EVERY_S = 600.0  # servers that end look at a store so often at most
 BRIEFLY_S = 5.0  # `velo stop` waits for it
 LOW_WATER = 0.9
@@ -50,7 +50,7 @@ class Blob:
     """One file of the store. `size_bytes` is what the disk holds for it."""
 
     path: str
-    digest: bytes | None  # None: it is in corrupt/, and nobody can use it
+    digest: bytes | None  # None: it is in corrupt/, and of no use
     size_bytes: int
     used_at: float
     is_output: bool = False  # of a step that may be replayed: below replay/
@@ -112,7 +112,7 @@ def collect(
 
     Raises:
         NotAStore: velo did not make `directory`.
-        StoreUnusable: it or somebody's pins cannot be read, or its lock cannot be had; nothing is
+        StoreUnusable: the store or some pins cannot be read, or its lock cannot be had; nothing is
             removed after that.
     """
     if not depot.is_store(directory):

@@ -1,8 +1,9 @@
-"""Threads that take no signal: who waits for one in the main thread gets each.
+"""Threads that take no signal: the main thread, which waits for signals, gets each.
 
-A process's signal goes to any thread that does not block it, and a thread has the mask of whoever
-starts it. A thread that was started before its process began to wait (`sigtimedwait`) takes the
-signal away from it: Python then interrupts the main thread, where the command was to be told.
+A process's signal goes to any thread that does not block it, and a thread has the mask of the
+thread that starts it. A thread that was started before its process began to wait (`sigtimedwait`)
+takes the signal away from it: Python then interrupts the main thread, where the command was to be
+told.
 """
 
 from __future__ import annotations

@@ -3,15 +3,16 @@
     <store>/velo-store          says that velo made it (MARKER)
             sha256/ab/cdef...   blobs, see cas.py
             corrupt/            blobs that were not what their names say
-            staging/<writer>/   one for each writer, who holds a flock on it
-            roots/              who needs which blobs, see roots.py
+            staging/<writer>/   one for each writer, which holds a flock on it
+            roots/              which blobs are needed, see roots.py
             collected           when a server last compared it with its cap, see collector.py
 
-The marker is the store's lock, too: shared by those who rely on what they find there, exclusive
-for the collector, who removes. All pass a lock on the directory first, so that his turn comes.
+The marker is the store's lock, too: shared by processes that rely on what they find there,
+exclusive for the collector, which removes. All pass a lock on the directory first, so that the
+collector's turn comes.
 
 In: a directory that the user named. Out: a store's, or a refusal. Never: anything removed but what
-has the place, the name and the kind of what velo made: somebody may have named ~/Documents.
+has the place, the name and the kind of what velo made: the user may have named ~/Documents.
 
 A staging directory whose lock is free belongs to a dead writer, and is removed. (Not pids: the
 cache may be shared by containers.)
@@ -91,17 +92,17 @@ def shared(directory: str | Path) -> Iterator[None]:
     """Nothing that is found in the store is removed meanwhile. Not to be nested.
 
     Raises:
-        OSError: it is no store, or somebody has been removing for LOCK_WAIT_S.
+        OSError: it is no store, or a collector has been removing for LOCK_WAIT_S.
     """
     with ExitStack() as held:
-        with _locked(directory, fcntl.LOCK_SH):  # in line behind a collector who waits
+        with _locked(directory, fcntl.LOCK_SH):  # in line behind a collector that waits
             held.enter_context(_locked(os.path.join(directory, MARKER), fcntl.LOCK_SH))
         yield
 
 
 @contextmanager
 def exclusively(directory: str | Path) -> Iterator[None]:
-    """Nobody relies on what he finds in the store meanwhile; as `shared`."""
+    """No process relies on what it finds in the store meanwhile; as `shared`."""
     with (
         _locked(directory, fcntl.LOCK_EX),
         _locked(os.path.join(directory, MARKER), fcntl.LOCK_EX),

@@ -32,7 +32,7 @@ class ProtocolError(VeloError):
 
 
 class UnknownVerb(VeloError):
-    """A well-formed request for something nobody does."""
+    """A well-formed request with a verb that there is not."""
 
     code = 202
 
@@ -151,7 +151,7 @@ class FilesLost(VeloError):
 
 
 class BytesLost(VeloError):
-    """Somebody removed what memory held, and it was nowhere else; its names are gone, too."""
+    """Files were removed from memory, and were nowhere else; their names are gone, too."""
 
     code = 211
 

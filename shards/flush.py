@@ -57,7 +57,7 @@ def flush_tree(
     `sync` covers what was put earlier, too: it is one syncfs for each hosted directory.
 
     Raises:
-        FlushLockBusy: somebody else was putting for `timeout_ms` (0: right now); ask again.
+        FlushLockBusy: another process was flushing for `timeout_ms` (0: right now); ask again.
         TreeRefused: the disk refused some files; they stay dirty, the others are on disk.
     """
     deadline = time.monotonic() + timeout_ms / 1000
@@ -221,20 +221,20 @@ def _store_again(region: Region, batch: Batch, info: NodeInfo) -> bool:
 
 def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | None:
     """Stage one file; (node, version, digest), or None when it is being written or is gone."""
-    region.refresh_attributes(node)  # the kernel may know of writes that nobody counted yet
+    region.refresh_attributes(node)  # the kernel may know of writes that velo did not count yet
     info = region.info(node)
     if info is None or not info.dirty_store:
         return None
     try:
         fd = region.open_bytes(node)
     except OSError:
-        # Gone, or being loaded; or on disk, below a directory that its owner closed to himself, or
+        # Gone, or being loaded; or on disk, below a directory that is closed even to its owner, or
         # at a path longer than PATH_MAX. It is in the tree; the next flush asks again.
         return None
     try:
         digest = batch.add(fd)
-        # Who opens to write raises the version first. So nobody writing now, and the same version
-        # when the core is told, mean that what was read is what is there.
+        # A writer raises the version when it opens the file. So if no process writes now, and the
+        # version is the same when the core is told, the bytes that were read are the file's.
         return (node, info.version, digest) if _nobody_writes(fd) else None
     except FileChanged:
         return None
@@ -329,7 +329,7 @@ class Recorder:
         self._announce = announce
         self._opened: Manifest | None = None
         self._known: dict[bytes, tuple[int, int, int]] = {}  # path: node, generation, version
-        self.notices: list[str] = []  # what somebody should hear, once
+        self.notices: list[str] = []  # what the user should hear, once
 
     def record(self, region: Region, infos: Iterable[NodeInfo]) -> None:
         """Record those of `infos` that are stored and on disk; forget paths that are no more.
@@ -433,7 +433,7 @@ def _has_bytes(info: NodeInfo) -> bool:
 
 
 def is_dirty(info: NodeInfo) -> bool:
-    """True when a flush of this shard has something to do for it; nobody misses unlinked files."""
+    """True when a flush of this shard has something to do for it; unlinked files need none."""
     return bool(info.links) and (info.dirty_disk or info.dirty_store)
 
 
@@ -464,7 +464,7 @@ def _is_being_written(region: Region, node: int) -> bool:
 
 
 def _nobody_writes(fd: int) -> bool:
-    """The kernel refuses a read lease while anybody has the file open for writing."""
+    """The kernel refuses a read lease while any process has the file open for writing."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

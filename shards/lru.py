@@ -1,8 +1,8 @@
-"""Who leaves memory next: the shard's files in the order in which clients last used them.
+"""Which files leave memory next: the shard's, in the order in which clients last used them.
 
 In: copies of node states, and a way to look again. Out: victims, least recently used first.
-Never: a victim whose tick was not re-read: clients raise it with one relaxed store and tell
-nobody, so what is kept here is only where to start looking. [pure]
+Never: a victim whose tick was not re-read: clients raise it with one relaxed store and no message,
+so the order that is kept here only says where to start looking. [pure]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The manifest: what one shard's files are, on disk, for whoever comes after this server.
+"""The manifest: what one shard's files are, on disk, for the servers that come after this one.
 
 In: paths, attributes, digests, and how the file looked at its real path after it was put there.
 Out: rows. Never: the only copy of anything; a manifest that is damaged is set aside, whenever that
@@ -26,7 +26,7 @@ from .errors import ManifestDamaged, StoreFull, StoreUnusable
 
 SCHEMA_VERSION = 1
 LOCK_WAIT_S = 10.0  # a predecessor that is just ending may still hold the database
-# What says something about the bytes, and not about the disk under them or who else is there.
+# Errors that concern the bytes, and not the disk under them or another process.
 DAMAGE = frozenset(
     (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
 )

@@ -1,11 +1,11 @@
-"""Files whose memory somebody removed: a cleaner of temporary files, a logout (RemoveIPC).
+"""Files whose memory was removed: by a cleaner of temporary files, at a logout (RemoveIPC).
 
     its file in i/ is gone -> on disk in this version: read there from now on
                            -> whole in the store: COLD from now on, its shard brings it back
                            -> neither: its names become what the disk has, and it is named
 
 In: an arena, what the store has. Out: which files were lost, by path, and which are to be brought
-back. Never: a file that is there given up; a loss that nobody was told of.
+back. Never: a file that is there given up; a loss without a message.
 [touches shared memory and disk]
 """
 
@@ -69,7 +69,7 @@ def _in_memory_only(
 
 
 def tell(lost: list[str], also: str = "") -> None:
-    """Name what was lost since somebody was told last; `lost` is empty then.
+    """Name the files that were lost since this was last told; `lost` is empty then.
 
     Raises:
         BytesLost: something was; `also` is what else there is to say.

@@ -35,7 +35,7 @@ PRESSED = 0.75  # from here on a shard looks more often
 LOW_WATER = 0.80  # what it goes down to, so that the next file does not wait again
 SPACE_PATIENCE_S = 0.25  # files that are open now may be closed in a moment
 SPACE_POLL_S = 0.02
-SPACE_SHARE = 0.25  # of the thread's time, for those who wait for space that does not come
+SPACE_SHARE = 0.25  # of the thread's time, for clients that wait for space that does not come
 BARRIER_TIMEOUT_MS = 590_000  # just below the router's deadline for BARRIER
 SYNC_ROUNDS_MAX = 3  # a file that changes while it is stored is tried so often
 
@@ -63,7 +63,7 @@ class Shard:
 
     @classmethod
     def open(cls, *, arena: str, index: int, cas_dir: Path, manifest: Path) -> Shard:
-        """Attach to the arena; the store is tried, and tried again by whoever needs it.
+        """Attach to the arena; the store is tried, and tried again by each step that needs it.
 
         Raises:
             OSError: there is no arena of this build in `arena`.
@@ -98,7 +98,7 @@ def space(shard: Shard, wanted_bytes: int) -> None:
 
 
 def space_asked(shard: Shard, wanted_bytes: int) -> None:
-    """Count one who wants space.
+    """Count one client that wants space.
 
     Raises:
         ShardFull: no eviction could ever make so much.
@@ -109,7 +109,7 @@ def space_asked(shard: Shard, wanted_bytes: int) -> None:
 
 
 def make_space(shard: Shard, wanted: list[int], *, thorough: bool = True) -> list[bool]:
-    """Try once for all who wait; for each, whether what it wants fits now.
+    """Try once for all clients that wait; for each, whether what it wants fits now.
 
     Args:
         thorough: also look at the files of the other shards, which is for the last one asked.
@@ -124,7 +124,7 @@ def make_space(shard: Shard, wanted: list[int], *, thorough: bool = True) -> lis
 
 
 def space_refused(shard: Shard, wanted_bytes: int) -> ShardFull:
-    """Count one who cannot have space; what to tell him."""
+    """Count one client that cannot have space; what to tell it."""
     shard.counters.space_refused += 1
     return _full(shard, wanted_bytes)
 
@@ -290,9 +290,9 @@ def writeback(shard: Shard, node: int) -> None:
 
 
 def decide_missing(shard: Shard, infos: list[NodeInfo] | None = None) -> bool:
-    """Decide about those of `infos` whose memory somebody removed; None: of all. True: some were.
+    """Decide about those of `infos` whose memory was removed; None: of all. True: some were.
 
-    What is lost is noted, for the next who asks for everything.
+    Lost files are noted, for the next client that asks for everything.
     """
     found = missing.decide(shard.region, shard.store.holds, infos)
     shard.lost += found.lost
@@ -312,15 +312,15 @@ def _tree_refused(shard: Shard, error: OSError, node: int) -> VeloError:
 def tether(shard: Shard, more: int) -> None:
     """Let go of directories in which nothing waits to be put; with `more`, take the others.
 
-    Whoever moves one of these takes along what waits in it.
+    A process that moves one of these directories takes along the files that wait in it.
     """
     shard.region.tether(more=more != 0)
 
 
 def forget_lost_roots(shard: Shard) -> None:
-    """Hosted directories that somebody outside removed take their files along, and the memory.
+    """Hosted directories that an outsider removed take their files along, and the memory.
 
-    Only while nobody is inside.
+    Only while no process is inside.
     """
     shard.region.lost_roots(forget=True)
 
@@ -335,7 +335,7 @@ def barrier(shard: Shard) -> None:
         FlushLockBusy, TreeRefused: as `flush.flush_tree`.
         FilesLost, ShardFull: files that are in the store only could not be brought back; all
             others are on disk.
-        BytesLost: somebody removed files from memory; all others are on disk.
+        BytesLost: files were removed from memory; all others are on disk.
     """
     try:
         _flush_everything(shard, timeout_ms=BARRIER_TIMEOUT_MS)
@@ -400,7 +400,7 @@ def sync(shard: Shard) -> None:
 
 
 def unload(shard: Shard) -> None:
-    """`sync`, then take everything of this shard out of memory that nobody has open.
+    """`sync`, then take everything of this shard out of memory that no process has open.
 
     Raises:
         As `sync`; what is clean has left memory all the same.
@@ -416,7 +416,7 @@ def unload(shard: Shard) -> None:
 
 
 def idle_flush(shard: Shard, *, stop: Callable[[], bool]) -> None:
-    """Flush in the background, giving way when `stop` says that somebody works again.
+    """Flush in the background, giving way when `stop` says that a client works again.
 
     Raises:
         FlushLockBusy: another shard is putting; the store part was done.
@@ -459,7 +459,7 @@ def _sync_tree(shard: Shard) -> None:
 
 
 def _record(shard: Shard) -> None:
-    with shard.evicting_now:  # between a pin and its eviction nobody drops the pin
+    with shard.evicting_now:  # between a pin and its eviction no thread drops the pin
         flush.pin_exactly(shard.pins, shard.mine())
     shard.recorder.record(shard.region, shard.mine())
 

@@ -1,7 +1,7 @@
 """Files that are read where velo keeps its own: regular ones, and at once.
 
-In: a path in the store or the runtime directory. Out: the file, open. Never: a wait. A FIFO that
-somebody made there would keep whoever opens it until somebody else writes; a server has no time.
+In: a path in the store or the runtime directory. Out: the file, open. Never: a wait. If a FIFO were
+there, its opener would wait until another process writes; a server has no time.
 [touches disk]
 """
 

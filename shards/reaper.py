@@ -1,8 +1,8 @@
-"""What the dead leave behind, and who is alive.
+"""What dead processes leave behind, and whether any is alive.
 
-In: the arena. Out: charges that are true, files freed that nobody names or has open, tmpfs files
-removed that nothing refers to, and whether anybody is still inside. Never: a file that somebody
-may still read; the core decides that (leases), this room only asks it often enough.
+In: the arena. Out: charges that are true, files freed that have no name and are open nowhere, tmpfs
+files removed that nothing refers to, and whether a process is still inside. Never: a file that a
+process may still read; the core decides that (leases), this room only asks it often enough.
 [touches shared memory]
 """
 

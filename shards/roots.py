@@ -1,12 +1,12 @@
-"""Roots: which blobs of a store are needed, and by whom.
+"""Roots: which blobs of a store are needed, and by which arena.
 
     <store>/roots/OWNER           pins: digests of what is in the store and nowhere else
             roots/kept-DIGEST     a pin of what an outsider wrote while memory had a newer version
             roots/NAME.manifest   where a manifest is, which knows more digests
 
-A pin is kept whatever the cap is. What only manifests know is in the tree, too, and leaves when all
-that nobody knows has left (collector.py). Who comes later and needs blobs pins them, or adds a
-function that yields digests to `SOURCES`.
+A pin is kept whatever the cap is. A blob that only manifests know is in the tree, too, and leaves
+when all blobs that no manifest knows have left (collector.py). A new part of velo that needs blobs
+pins them, or adds a function that yields digests to `SOURCES`.
 
 In: digests. Out: the same, of all owners of the store: workspaces, containers, other caches. Never:
 a pin that is not durable when `add` returns; a file of pins that is half written.
@@ -82,7 +82,7 @@ class Pins:
 
 
 def keep(store: Path, digest: bytes) -> None:
-    """Pin what was somebody's and is nowhere else any more, until he removes the pin by hand.
+    """Pin bytes that an outsider wrote and that are nowhere else, until the pin is removed by hand.
 
     Raises:
         OSError: it is not pinned.
@@ -116,7 +116,7 @@ def pinned(store: Path) -> set[bytes]:
     """What has to stay.
 
     Raises:
-        StoreUnusable: somebody's pins cannot be read: nothing may be removed.
+        StoreUnusable: some pins cannot be read: nothing may be removed.
     """
     found: set[bytes] = set()
     for path in _roots_in(store):
@@ -129,7 +129,7 @@ def pinned(store: Path) -> set[bytes]:
 
 def recorded(store: Path) -> set[bytes]:
     """What manifests know. One that is gone, or damaged, knows nothing."""
-    from .manifest import digests_in  # sqlite, for whoever collects
+    from .manifest import digests_in  # sqlite, only for a collector
 
     found: set[bytes] = set()
     for path in _roots_in(store):
@@ -165,7 +165,7 @@ def _unreadable(path: Path, reason: str) -> StoreUnusable:
 
 
 def _replace_durably(path: Path, text: bytes) -> None:
-    if not depot.is_store(path.parent.parent):  # nothing is made in somebody else's directory
+    if not depot.is_store(path.parent.parent):  # nothing is made in a directory that is no store
         raise FileNotFoundError(errno.ENOENT, "velo did not make it")
     path.parent.mkdir(exist_ok=True, mode=0o700)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")

@@ -2,10 +2,10 @@
 
     see(activity, now)   -> active: refresh soon; quiet: probe ever more rarely
     probe_due(now)       -> time to see whether the last client left
-    used(latest_s, now)  -> nobody used the files for idle_flush seconds: flush
+    used(latest_s, now)  -> no client used the files for idle_flush seconds: flush
 
-The activity counter counts what shards change, too, so it says when to look and never that nobody
-is there: that is told by the access ticks of the files, which only clients raise.
+The activity counter counts what shards change, too, so it says when to look, and never that no
+client is there: the access ticks of the files tell that, which only clients raise.
 
 In: the arena's activity counter and the time. Out: what is due, and how long to sleep. Never: more
 than REFRESH_SHARE of one core for all shards together while a build runs, and nothing to do at all
@@ -81,7 +81,7 @@ class Schedule:
         self._evict_at = now + self._evict_pause_s
 
     def probe_due(self, now: float) -> bool:
-        """Something changed since the last flush; look at most every PROBE_EVERY_S who is there."""
+        """Something changed since the last flush: look for clients, at most every PROBE_EVERY_S."""
         if self._activity == self._flushed_activity or now < self._flush_at:
             return False
         if now - self._probed_at < PROBE_EVERY_S:

@@ -1,7 +1,7 @@
 """What can be asked of a server: one row a verb, for the router and for the shards.
 
     router/server.py   what the router answers by itself (SERVER)
-    router/dispatcher.py     whom it asks otherwise, and how long it waits for them
+    router/dispatcher.py     which shards it asks otherwise, and how long it waits for them
     shards/worker.py   which thread of a shard does it, and what the payload is
 
 What a shard does is the function of `ops` that has the verb's name in small letters. Every verb may
@@ -15,13 +15,13 @@ from enum import Enum, auto
 
 
 class Audience(Enum):
-    """Who answers."""
+    """Which processes answer."""
 
     SERVER = auto()  # the router, by itself
     ONE = auto()  # the shard that the payload names
     FIRST_ABLE = auto()  # that one, else the others, one after the other until one can
     ALL = auto()  # every shard
-    PARTIAL = auto()  # every shard; who does not answer in time is left out
+    PARTIAL = auto()  # every shard; one that does not answer in time is left out
 
 
 class Thread(Enum):
@@ -29,7 +29,7 @@ class Thread(Enum):
 
     MAIN = auto()  # milliseconds at most
     WORKER = auto()  # touches many files
-    LOOP = auto()  # the loop itself: it waits for what others do, without keeping anybody
+    LOOP = auto()  # the loop itself: it waits for what others do, and handles requests meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Verb:
     numbered: bool = (
         False  # the payload is a shard and a number (`wire.shard_and_number`), else none
     )
-    joined: bool = False  # who asks while it is under way shares the next one with all who do
+    joined: bool = False  # all clients that ask while it is under way share the next one
     tells: bool = False  # the answer has what each shard wants the user to hear
 
 

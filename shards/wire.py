@@ -30,7 +30,7 @@ NAME_BYTES_MAX = 31
 
 
 class Request(NamedTuple):
-    """One question: who asks it again gets the same answer."""
+    """One question: a client that asks it again gets the same answer."""
 
     id: bytes
     verb: str

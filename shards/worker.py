@@ -43,7 +43,8 @@ SEND_LINGER_MS = 1000
 RECEIVE_MAX = 256  # messages handled before the clock is looked at
 
 
-# Of the second thread's jobs: who asked what; the activity when an idle flush began; nobody.
+# Of the second thread's jobs: id and verb of a request; or the activity when an idle flush began;
+# or None for a job that no client asked for.
 Tag = tuple[bytes, Verb] | int | None
 
 
@@ -90,7 +91,7 @@ class Worker:
         mounts = _descriptor_of_mounts() if self.shard.index == 0 else None
         if mounts is not None:
             poller.register(mounts, zmq.POLLPRI)
-            # A command may have begun, and somebody have mounted, before this shard was there.
+            # A command may have begun, and a mount have been made, before this shard was there.
             self._worker_thread.submit(None, self.shard.region.mounts_changed)
         self._socket.send_multipart([wire.MAGIC, wire.READY, b"%d" % self.shard.index])
         while not self._ending:
@@ -128,7 +129,7 @@ class Worker:
     def _handle(self, frames: list[bytes]) -> None:
         id = wire.id_of(frames)
         if id is None:
-            return  # nobody could tell what the answer belongs to
+            return  # no client could tell to which request an answer belongs
         try:
             request = wire.decode_request(frames)
             verb = VERBS.get(request.verb)
@@ -152,7 +153,7 @@ class Worker:
     def _wants_space(self, request: wire.Request) -> None:
         """SPACE: any shard may be asked, whichever shard needs it; each evicts its own.
 
-        Whoever waits does not keep others waiting: `_feed` tries for all of them together. Only the
+        A client that waits does not keep others waiting: `_feed` tries for all together. Only the
         last shard that is asked waits for files to be closed, so that the patience is one for all.
         """
         home, wanted_bytes = wire.shard_and_number(request.payload)
@@ -162,7 +163,7 @@ class Worker:
         self._hungry.append(Hungry(request.id, wanted_bytes, deadline, is_last))
 
     def _feed(self) -> None:
-        """Make room for those who want it, and answer those for whom there is some, or too late."""
+        """Make room for clients that want it, and answer those that have it, or wait too long."""
         began = time.monotonic()
         if not self._hungry or began < self._feed_at:
             return
@@ -200,14 +201,14 @@ class Worker:
         for tag, outcome in self._worker_thread.finished():
             if tag is None:
                 if isinstance(outcome, Exception):
-                    as_velo_error(outcome)  # nobody waits for it; the log does
+                    as_velo_error(outcome)  # for the log: no client waits for it
             elif isinstance(tag, int):
                 self._idle_flush_ended(tag, outcome)
             else:
                 self._send(self._answer(*tag, outcome))
 
     def _answer(self, id: bytes, verb: Verb, outcome: object) -> list[bytes]:
-        """What whoever asked hears; of the notices once, and only if a user asked."""
+        """The answer to the request; with the notices, once, if a user asked."""
         if isinstance(outcome, Exception):
             return wire.encode_error(id, as_velo_error(outcome))
         if not verb.tells:
@@ -250,7 +251,7 @@ class Worker:
         self._schedule.tethered(after - now, after)
 
     def _probe_roots(self, now: float) -> None:
-        """With nobody inside, who would see to it, hosted directories may have been removed."""
+        """No process inside sees to it: were hosted directories removed meanwhile?"""
         self._roots_at = now + ROOTS_EVERY_S
         region = self.shard.region
         if reaper.sessions_alive(self.arena) or not region.lost_roots():
@@ -317,7 +318,7 @@ class Worker:
 
     def _catch_signals(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the router
-        signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody waits for a lease of ours
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # a process waits for a lease of ours
         signal.signal(signal.SIGTERM, self._end)
         signal.set_wakeup_fd(self._worker_thread.wake_write_fd, warn_on_full_buffer=False)
 

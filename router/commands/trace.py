@@ -1,4 +1,4 @@
-"""`velo trace`: why programs became opaque, files went to disk early, and who waited."""
+"""`velo trace`: why programs became opaque, files went to disk early, and processes waited."""
 
 from __future__ import annotations
 

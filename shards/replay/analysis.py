@@ -421,7 +421,7 @@ class _Analysis:
             self._made(old, GONE)
 
     def _second_name(self, record: log.Record) -> None:
-        """A hard link. A name in a cache is nobody's, one of two outputs is not put back so yet."""
+        """A hard link. A name in a cache is no output; two names of one output are not replayed."""
         old, new = map(normal, record.paths)
         if not self._is_in_cache(old):
             if self.made.get(old) != FILE:
@@ -440,7 +440,7 @@ class _Analysis:
         kind, path, nothing_changed = record.kind, normal(record.path), record.flags
         if kind == log.MKDIR and nothing_changed:
             if path not in self.touched:
-                self._made(path, DIRECTORY)  # mkdir -p: it is there afterwards, whoever made it
+                self._made(path, DIRECTORY)  # mkdir -p: it is there afterwards in any case
         elif kind == log.GONE:
             if path not in self.touched and not nothing_changed:
                 self.removed.add(path)

@@ -98,7 +98,7 @@ class Blobs:
         path, size_bytes = self.path(digest), self.size(digest)
         try:
             if path.is_dir() and not path.is_symlink():
-                path.rmdir()  # somebody's; an empty one is in nobody's way
+                path.rmdir()  # not velo's; an empty one can go
             else:
                 path.unlink()
         except OSError:
@@ -113,7 +113,7 @@ class Blobs:
         try:
             try:
                 temporary.write_bytes(data)
-            except FileNotFoundError:  # the first in its directory, or who emptied that was quicker
+            except FileNotFoundError:  # the first in its directory, or that was just removed
                 blob.parent.mkdir(mode=0o700, exist_ok=True)
                 temporary.write_bytes(data)
             os.replace(temporary, blob)
@@ -130,7 +130,7 @@ def forget_kept(arena: str) -> None:
     """
     found = list(os.scandir(arena))
     now = time.time()
-    names = os.listdir(arena)  # later: who had begun to keep any of `found` is in it
+    names = os.listdir(arena)  # later: a unit that had begun to keep any of `found` is in it
     if any(name.endswith(FROZEN) for name in names):  # a unit that waits may mean any of them
         return
     before = now - KEPT_S if any(name.endswith(".u") for name in names) else now

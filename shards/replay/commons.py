@@ -1,4 +1,4 @@
-"""What the workspaces of a store share of replay: the blobs; and who of them is still there.
+"""What the workspaces of a store share of replay: the blobs; and which workspaces still exist.
 
     images, and the indexes of arenas that run -> which blobs are named -> the others may go
 
@@ -6,8 +6,9 @@ A blob that an entry names may be missing all the same (a user's hand, `velo gc`
 such an entry does not answer, and its step runs. So a blob that goes too early costs time, and
 never a result.
 
-Why a lock: who names blobs in an index holds it (shared) from the question "is this blob there?"
-until its entry is in the index; who removes holds it alone while he asks what is named.
+Why a lock: a process that names blobs in an index holds it (shared) from the question "is this blob
+there?" until the entry is in the index. One that removes holds it alone while it asks what is
+named.
 
 In: the directory `replay` of a store. Out: digests, sizes. Never: what velo did not make; what
 another user owns is not read.
@@ -34,7 +35,7 @@ from .index import MAGIC, image_of
 from .ledger import PLACE
 
 DIRECTORY = "replay"  # of a store
-GRACE_S = 600.0  # what is younger may be somebody's who is about to name it
+GRACE_S = 600.0  # a younger blob may be about to be named
 UNSURE_S = 30 * 86400.0
 BLOB_NAME = re.compile(r"[0-9a-f]{62}")
 PART_NAME = re.compile(r"[0-9a-f]{2}")
@@ -52,7 +53,7 @@ class Blob(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """What was of no use to anybody."""
+    """What was of no use any more."""
 
     workspaces: int  # that are gone
     files: int
@@ -72,7 +73,7 @@ def naming(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def removing(directory: Path) -> Iterator[None]:
-    """Nobody begins to rely on a blob meanwhile; as `naming`."""
+    """No process begins to rely on a blob meanwhile; as `naming`."""
     with _locked(directory, fcntl.LOCK_EX):
         yield
 
@@ -171,7 +172,7 @@ def _files_in(blobs: Path) -> Iterator[tuple[Path, os.stat_result, str]]:
 
 
 def sweep(directory: Path, *, dry_run: bool = False, grace_s: float = GRACE_S) -> Swept:
-    """Forget workspaces that are gone, and remove blobs that nobody names and what killed writers
+    """Forget workspaces that are gone, and remove blobs that no entry names and what killed writers
     left. What is younger than `grace_s` stays.
 
     Raises:

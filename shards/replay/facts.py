@@ -243,15 +243,15 @@ def _is_elf(path: str) -> bool:
 
 
 def _has_writer(fd: int) -> bool:
-    """Can somebody change the bytes without that its times change: through a map that he has?
+    """Can a process change the bytes while the file's times stay: through a map that it has?
 
-    A lease on reading is refused then. It is given back at once; who opens the file meanwhile has a
-    signal sent to us that is ignored where nobody asked for it, and no other.
+    A lease on reading is refused then. It is given back at once. A process that opens the file
+    meanwhile has a signal sent to us: one that is ignored by default.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:  # else: not our file, or no leases there, and so nobody knows
+    except OSError as error:  # else: not our file, or no leases there, and so it is unknown
         return error.errno == errno.EAGAIN
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
@@ -265,5 +265,5 @@ def _identity(found: os.stat_result) -> Identity:
 
 
 def newest_of(identity: Identity) -> int:
-    """When it was changed last; 0: nobody knows."""
+    """When it was changed last; 0: unknown."""
     return max(identity[3:5], default=0)

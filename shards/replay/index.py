@@ -1,7 +1,7 @@
 """The file that programs look entries up in, written: interpose/preload/replay/index.h, entries.py.
 
-It only grows. A record is written whole before anything names it, so that whoever reads meanwhile
-finds the old state or the new one. A copy of its bytes (the image) outlives the arena.
+It only grows. A record is written whole before anything names it, so that a program that reads
+meanwhile finds the old state or the new one. A copy of its bytes (the image) outlives the arena.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class Owner(NamedTuple):
 
 
 class Index(Reader):
-    """One arena's index, mapped. Whoever holds the sealer's lock may write it."""
+    """One arena's index, mapped. The process that holds the sealer's lock may write it."""
 
     def __init__(self, path: str, *, owner: Owner, image: str) -> None:
         """Map the index at `path`; a new one starts from the image, if that is whole and ours.
 
         Raises:
-            OSError: it can be neither made nor mapped, or somebody else owns it.
+            OSError: it can be neither made nor mapped, or another user owns it.
         """
         self.path, self.image = path, image
         if _is_of_others(path, owner):
@@ -142,7 +142,7 @@ class Index(Reader):
             NEXT.pack_into(made, NUMBER_AT, number)
             NEXT.pack_into(made, BEFORE_AT, self.head.last_fact)
             known = self._append(bytes(made))
-            # The number is taken before anybody finds the fact: no two have the same.
+            # The number is taken before a program can find the fact: no two have the same.
             NEXT.pack_into(self._mapped, FACTS_AT, number + 1)
             NEXT.pack_into(self._mapped, LAST_FACT_AT, known)
             self._facts[packed] = known
@@ -202,14 +202,14 @@ class Index(Reader):
             head = self.head
             count = len(facts) // NEXT.size
             known = self._append(GROUP.pack(count, head.groups, head.last_group) + facts)
-            # As with facts: who is killed here has spent a number, and no two groups share one.
+            # As with facts: a kill here only wastes a number, and no two groups share one.
             NEXT.pack_into(self._mapped, GROUPS_AT, head.groups + 1)
             NEXT.pack_into(self._mapped, LAST_GROUP_AT, known)
             self._groups[facts] = known
         return known
 
     def drop(self, number: int) -> None:
-        """An entry that is not to answer any more gets a key that nobody has."""
+        """An entry that is not to answer any more gets a key that no step has."""
         for offset, entry in self.walk():
             if entry.number == number:
                 at = offset * 8 + entries.KEY_AT
@@ -222,7 +222,7 @@ class Index(Reader):
                 NEXT.pack_into(self._mapped, offset * 8 + USED_ENTRY_AT, int(at))
 
     def replace(self, data: bytes) -> None:
-        """Programs find an index with these bytes from now on; who has this one mapped keeps it.
+        """Programs find an index with these bytes from now on; a program keeps one that it mapped.
 
         Raises:
             OSError: nothing has changed, or only the image has.

@@ -121,8 +121,8 @@ class Kin:
 
 
 def _stranger_to(workspace: str, rules: str) -> int:
-    """What stands in the place of a number of entries for who is no clone, and is not asked again
-    before a name is made in the workspace, as by who checks its sources out."""
+    """Stands in place of a number of entries for a workspace that is no clone. That one is not
+    asked again before a name is made in the workspace, as a checkout of its sources does."""
     changed_ns = 0
     with suppress(OSError):
         changed_ns = os.stat(workspace).st_mtime_ns

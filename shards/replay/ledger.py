@@ -31,7 +31,7 @@ PLACE = ".place.json"
 
 
 class Ledger:
-    """The files of one workspace. Whoever holds the sealer's lock may write them."""
+    """The files of one workspace. The process that holds the sealer's lock may write them."""
 
     def __init__(self, store: str, workspace: str, *, name: str = "") -> None:
         """Of `workspace`; or, only to be read, of the one whose files have this name."""
@@ -83,7 +83,7 @@ class Ledger:
         return json_files.read(self._place) or {}
 
     def sources(self) -> dict[str, int] | None:
-        """Some sources and their sizes; None: nobody has kept any yet."""
+        """Some sources and their sizes; None: none were kept yet."""
         found = json_files.read(self._sources)
         if found is None:
             return None

@@ -241,7 +241,7 @@ def is_packed(data: bytes) -> bool:
 
 
 def _has_compressed_section(data: bytes) -> bool:
-    """An object of this machine's order of bytes; of others nobody knows."""
+    """Of an object of this machine's byte order; True also for others, of which it is unknown."""
     if len(data) < 64 or data[5] != 1:
         return True
     wide = data[4] == 2

@@ -74,7 +74,7 @@ class Asked:
 
 
 ABSENCES = {F_ABSENT, LABSENT}
-# Of what a unit changed itself, nobody knows what it was.
+# Of what a unit changed itself, it is not known what it was before.
 REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
 _ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
 _FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times

@@ -47,7 +47,7 @@ _NAMES_VARIABLES = re.compile(programs.TELLS_VARIABLES.pattern.encode(), re.M)
 WORD_MAX = 100
 _GIVEN = re.compile(r"(?:^|\s)(?:-f\s*|--file[=\s]|--include[=\s]|-i\s)(\S+)")
 _EVALS = re.compile(rb"\beval\b")
-# What a program says is run as text: nobody knows what it was. libtool runs a part of itself.
+# A program's output is run as text, which is not known. libtool runs a part of itself.
 _RUNS_OUTPUT = re.compile(
     rb"""\beval\s{1,9}["']?(?:\$\((?!\()|`)(?!\$SED -n -e '/\^# ### BEGIN LIBTOOL)"""
 )
@@ -74,7 +74,7 @@ class Found(NamedTuple):
     names: frozenset[str] | None = frozenset()  # of what is tested; None: anything may be
 
 
-ANYTHING = Found._make([*[True] * 6, None])  # of a text that nobody has
+ANYTHING = Found._make([*[True] * 6, None])  # of a text that is not known
 
 
 class _Text(NamedTuple):
@@ -151,7 +151,7 @@ def _values(unit: log.UnitLog, texts: Iterable[_Text]) -> Iterator[_Text]:
 
 
 def _is_strange(told: log.Told, gone: set[str]) -> bool:
-    """Its program is a text that nobody has."""
+    """Its program is a text that is not known."""
     name = _name(told.program)
     if programs.is_shell(name):
         script = _script_of(told.words)

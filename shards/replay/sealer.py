@@ -44,7 +44,7 @@ from .unit_log import Torn, UnitLog
 
 POLL_S = 1.0
 BATCH, WAIT_S, KEPT_BYTES = 64, 10.0, 64 << 20  # what is not left for later: units, time, outputs
-MAX_BYTES = 4 << 30  # of one workspace, when nobody says
+MAX_BYTES = 4 << 30  # of one workspace, when it is not set
 
 
 class Sealer:
@@ -96,7 +96,7 @@ class Sealer:
         self.outcomes: list[Outcome] = []
         with locked(self.directory):
             self._make_ready()
-            with suppress(OSError):  # whoever is killed before finds the old rules, and goes on
+            with suppress(OSError):  # after a kill before this, the next finds the old rules
                 self.ledger.claim(self._index_path, rules)
                 self._take_over()
 
@@ -155,7 +155,7 @@ class Sealer:
 
     def _make_ready(self) -> None:
         self._sweep()
-        if self._there().used > FULL_BYTES:  # who filled it was killed
+        if self._there().used > FULL_BYTES:  # the process that filled it was killed
             with suppress(OSError):
                 self._make_room()
         index = self._there()

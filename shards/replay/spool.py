@@ -84,7 +84,7 @@ def is_ready(directory: str, settings: str) -> bool:
 
 
 def set_ready(directory: str, settings: str) -> None:
-    """Say so; who is killed before finds that it is not.
+    """Say so. After a kill before that, it does not count as ready.
 
     Raises:
         OSError: it cannot be said.

@@ -22,7 +22,7 @@ assert HEAD.size == 744
     TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED, SAID, WORDS,
 ) = range(1, 31)  # fmt: skip
 
-# What was asked: the same, whoever asked and when, as long as nothing is changed.
+# Questions: each is the same whatever program asked it, and when, as long as nothing is changed.
 QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL}
 CHANGES = {WRITE, RENAME, GONE, MKDIR, SYMLINK, SECOND_NAME}
 NAMES_TWO = {RENAME, SECOND_NAME}
