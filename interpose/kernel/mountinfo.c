@@ -143,8 +143,8 @@ static const struct velo_mount *find_root(const struct velo_mounts *mounts)
     return NULL;
 }
 
-/* A mount hides what was mounted at and below its point before, so one goes from parent to child,
- * each time to the first that is met on the way. */
+/* A mount hides all that was mounted at and below its point before. So the search goes from parent to child, each
+ * time to the first mount that is met on the way. */
 const struct velo_mount *velo_mount_of(const struct velo_mounts *mounts, const char *path,
                                        size_t length)
 {

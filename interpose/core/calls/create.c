@@ -153,8 +153,8 @@ static int create_on_disk_locked(struct velo_region *region, struct velo_place *
     return rc;
 }
 
-/* The file is born at its real path: memory is full and no shard can make room, or the kernel is to
- * announce the file or to say its rights, or programs outside are to meet locks of it. */
+/* The file is born at its real path, for one of these reasons: memory is full and no shard can make room; the
+ * kernel is to announce the file, or to say its rights; programs outside are to meet locks of it. */
 static int create_on_disk(struct velo_region *region, struct velo_place *place, int flags,
                           mode_t mode, enum velo_residency reason, int *fd)
 {

@@ -1,10 +1,10 @@
 /* file.c - opening regular files that exist, and velo_open, the door to all of it.
  *
- * The bytes of a BACKED file are a tmpfs file that has the hosted file's own mode, owner and times,
- * made by openat with the program's own mode: umask, O_APPEND, permissions and stamps are the
- * kernel's.  A program that opens for writing opens first, and then, under the lock, looks whether
- * the node still means that tmpfs file (if not, it closes and starts over) and raises its version.
- * A process that refreshes, puts or evicts the file notes the version, asks the kernel for writers, and
+ * The bytes of a BACKED file are a tmpfs file that has the hosted file's own mode, owner and times.  It is
+ * made by openat with the program's own mode, so umask, O_APPEND, permissions and stamps are the kernel's.
+ * A program that opens for writing opens first.  Then, under the lock, it looks whether the node still
+ * means that tmpfs file (if not, it closes and starts over), and raises the node's version.
+ * A process that refreshes, puts or evicts the file notes the version, and asks the kernel for writers.  It
  * believes the answer only if the version is the same afterwards: it saw us open, or it sees the version. */
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"

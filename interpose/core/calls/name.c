@@ -1,9 +1,9 @@
 /* name.c - operations on names: mkdir, rmdir, unlink, rename, link, symlink, mknod.
  *
- * Regular files that live in memory change in the namespace alone.  Everything that stands on disk
- * under the name (directories, symlinks, other types, and regular files once put there) changes on
- * disk and in the namespace within one hold of the lock, disk first; `disk_step` tells recovery
- * which directory to look at again if the process dies between the two. */
+ * Regular files that live in memory change in the namespace alone.  Directories, symlinks, other types,
+ * and regular files that were put stand on disk under the name.  They change on disk and in the
+ * namespace within one hold of the lock, disk first.  If the process dies between the two, `disk_step`
+ * tells recovery which directory to look at again. */
 #include "core/tree/tree.h"
 
 #include <errno.h>

@@ -146,9 +146,9 @@ static int is_open(const char *path)
     return rc == -EAGAIN;
 }
 
-/* What stands on disk under a name that a file in memory takes: a file may stay, as an older version
- * of that, but not when other names share it and lose a link, nor when a process has it open and could
- * see that it has a name still. */
+/* A file in memory takes a name: must what stands on disk under that name go? A file may stay, as an older
+ * version of the new one. But it must go when other names share it and lose a link, or when a process has it
+ * open and could see that it still has a name. */
 static int must_go(const struct velo_move *m)
 {
     const struct velo_node *victim = velo_node_at(m->region, m->victim);

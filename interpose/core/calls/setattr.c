@@ -80,8 +80,8 @@ struct alteration {
     int times; /* it sets the mtime */
 };
 
-/* Under the lock: what stands at the path must be this file while it is changed, and not the disk
- * copy of another that is renamed there at the moment. */
+/* Under the lock: this file must stand at the path while it is changed, and not the disk copy of another
+ * file that is renamed there at the moment. */
 static int setattr_on_disk_locked(struct velo_region *region, struct velo_place *place,
                                   const struct alteration *alteration)
 {

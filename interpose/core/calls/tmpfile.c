@@ -1,7 +1,7 @@
 /* tmpfile.c - files that begin without a name (O_TMPFILE) and may be given one by a link.
  *
- * Such a file is a node that no directory counts, as an unlinked one is, and a shard frees it when
- * no process has it open any more.  Only VELO_NODE_LINKABLE tells them apart: an unlinked file stays
+ * Such a file is a node that no directory counts, as an unlinked one is.  A shard frees it when no
+ * process has it open any more.  Only VELO_NODE_LINKABLE tells them apart: an unlinked file stays
  * without a name for good. */
 #include "core/arena/layout.h"
 #include "core/tree/outcome.h"

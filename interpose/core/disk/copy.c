@@ -1,6 +1,6 @@
 /* copy.c - bytes on their way into memory: from the real path (copy up), from the store (load).
  *
- * Both fill a tmpfs file that no node knows yet and publish it under the lock, if the node is still
+ * Both fill a tmpfs file that no node knows yet.  They publish it under the lock, if the node is still
  * what it was when the copy began; else the work is thrown away and the caller looks again. */
 #include "core/tree/outcome.h"
 

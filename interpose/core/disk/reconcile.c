@@ -2,7 +2,7 @@
  *
  * One comparison per name: what velo put (or found) there last, against what lstat says now.  A name
  * that is equal is found so without the lock.  Others are looked at again under the lock, where disk
- * and namespace change together (lock.h, L3), so a file that a client creates meanwhile is never
+ * and namespace change together (lock.h, L3).  So a file that a client creates meanwhile is never
  * mistaken for an outside change.  First sight is the same walk with nothing known yet. */
 #include "reconcile.h"
 

@@ -1,7 +1,7 @@
 /* room.c - what the arena's file system can hold: others fill it, too, and in a container it is small.
  *
  * `max_memory` was made to fit when the arena was made.  A process that wants space asks the kernel
- * again, at most every ROOM_NS over all processes, and the answer is in the header for the others.
+ * again, at most every ROOM_NS over all processes.  The answer is in the header for the others.
  * A reserve stays free: names grow into it, and so do writes that come before the next question. */
 #include "core/tree/tree.h"
 

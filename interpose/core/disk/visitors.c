@@ -65,8 +65,8 @@ static void comes(struct velo_visitors *visitors, int32_t watch)
         visitors->visits[visitors->visit_count++] = watch;
 }
 
-/* All of them: of two that close it one after the other the kernel tells once, and a visit that never ends would keep
- * a flush waiting for VISIT_NS. */
+/* All visits: of two visitors that close the directory one after the other the kernel tells once. A visit that never
+ * ended would keep a flush waiting for VISIT_NS. */
 static void goes(struct velo_visitors *visitors, int32_t watch)
 {
     for (uint32_t i = 0; i < visitors->visit_count;) {

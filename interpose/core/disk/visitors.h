@@ -1,8 +1,8 @@
 /* visitors.h - a process outside lists or empties a directory at this moment: a flush keeps out of it.
  *
  * `rm -rf` reads a directory, removes what it read, and then the directory: a file that is put in
- * between makes that fail.  So a shard has the kernel tell when a directory with a tether is opened,
- * or loses names, and a flush waits before it gives a file its name; not for ever. */
+ * between makes that fail.  So a shard has the kernel tell when a directory with a tether is opened, or
+ * loses names.  A flush then waits before it gives a file its name; not for ever. */
 #ifndef VELO_CORE_DISK_VISITORS_H
 #define VELO_CORE_DISK_VISITORS_H
 

@@ -1,8 +1,8 @@
 /* program_leases.c - files on which a program holds a lease (F_SETLEASE) or a lock of its own.
  *
  * Leases: if velo opened such a file, it would break the lease, and the program would hear of an opener
- * that is not there.  So the wrapper of fcntl marks the node, and what works behind the program's back
- * leaves the file alone until the kernel's table has no such lease any more.
+ * that is not there.  So the wrapper of fcntl marks the node.  Shards leave a marked file alone until the
+ * kernel's table has no such lease any more.
  *
  * Locks: a program outside that locks the same path must meet them, so a file is led to the disk before it
  * is locked (preload/wrap/lock.c). From then on it stays there: the next lock costs nothing. Also, velo

@@ -1,8 +1,8 @@
 /* opaque_children.c - what a program that could not be entered leaves running when it ends.
  *
  * Velo does not see the start of its children, so they are looked for when a walk of any process finds
- * the program dead: processes that do not have the arena in their memory, nor ever will (or have beside
- * it the mark of a process that was inside and went away), and
+ * the program dead. They do not have the arena in their memory, nor ever will (or have beside it the
+ * mark of a process that was inside and went away), and
  *   carry its name in their environment, or
  *   dropped that and are what is left of the program's process group, or
  *   are another user's, began after the program did and are of its session.

@@ -8,8 +8,8 @@
  *
  * In    a socket, before and after the kernel connected it
  * Out   a slot that lives as long as the socket does, in whatever process
- * Late is right: while a slot is taken every walk compares with the disk, so a look for its end now and
- * then is enough, and costs the walks nothing. */
+ * Late is right: while a slot is taken every walk compares with the disk. So a look for its end now and
+ * then is enough. */
 #include "peers.h"
 
 #include <errno.h>

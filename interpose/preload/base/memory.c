@@ -1,9 +1,9 @@
 /* memory.c - the functions that compilers call to copy and set memory, for this library alone.
  *
  * Sanitizers stand in front of libc's memcpy and note each of its writes. They know nothing of the
- * arena's lock, so that ThreadSanitizer took two of our threads, each writing under the lock, for a
- * race of the program's and ended it with status 66. Hidden functions of our own are not seen, as
- * the rest of our code is not.
+ * arena's lock. So ThreadSanitizer took two of our threads, each writing under the lock, for a race of
+ * the program's and ended it with status 66. Hidden functions of our own are not seen, as the rest of
+ * our code is not.
  *
  * Only writers are here: a race needs one. Paths and names are short, so the words of 16 bytes that
  * every machine has are enough; a loop is kept from being recognised as a call of itself. */

@@ -1,8 +1,8 @@
 /* pointers.h - may the memory that a program points at be read, or written?
  *
  * The kernel answers EFAULT where a wrapper would be killed by SIGSEGV, so a wrapper asks here before it
- * looks. What is not a pointer at all costs one comparison (velo_is_nowhere), a page that was asked about
- * before one load, and a page that was not one system call.
+ * looks. A word that is no pointer at all costs one comparison (velo_is_nowhere). A page that was asked
+ * about before costs one load, any other page one system call.
  *
  * True means that the memory is not there for that: leave the call to the kernel, or answer EFAULT. */
 #ifndef VELO_PRELOAD_POINTERS_H

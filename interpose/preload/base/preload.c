@@ -113,9 +113,9 @@ static void remember_ourselves(const char *arena)
     strcpy(velo_arena_assignment + 11, arena);
 }
 
-/* We cannot see what is hosted (no address space left, another build's arena): like a program that
- * cannot be entered, we run on the disk's tree, which the server brings up to date first, and our
- * end is watched. If no server answers, there is nothing more to do. */
+/* We cannot see what is hosted (no address space left, another build's arena). So we run on the disk's
+ * tree, like a program that cannot be entered: the server brings the tree up to date first, and watches
+ * our end. If no server answers, there is nothing more to do. */
 static void run_unseeing(const char *arena)
 {
     char socket[sizeof velo_the_region.directory + 8];

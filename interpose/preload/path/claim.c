@@ -1,9 +1,9 @@
 /* claim.c - from a directory descriptor and a text to a place, or to "not ours".
  *
  * The working directory is remembered: as a node where it is hosted (a rename above it changes
- * nothing then), else as text. A descriptor is asked for its identity, one fstat; the text of a
- * descriptor outside is read from /proc only when the path has a component that velo.toml names,
- * since nothing else leads from outside to a hosted directory.
+ * nothing then), else as text. A descriptor is asked for its identity, one fstat. Of a descriptor
+ * outside the text is read from /proc, but only when the path has a component that velo.toml names:
+ * nothing else leads from outside to a hosted directory.
  *
  * Invariants
  *   C1  `cwd` is believed only while cwd.epoch == cwd_epoch, and no mount came since; each chdir ends

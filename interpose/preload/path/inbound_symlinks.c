@@ -1,8 +1,8 @@
 /* inbound_symlinks.c - the one look through a directory outside, for symlinks in it that lead in.
  *
  * The process whose path is the first to lead there looks, on mapped memory of its own (the caller may
- * be on a small stack); what it finds is kept for all (core/tree/links.c). A link leads in when it,
- * or a link that it leads to, names something that can be hosted, or something in a directory that is.
+ * be on a small stack); what it finds is kept for all (core/tree/links.c). A link leads in when its
+ * text, or that of a link behind it, names something that can be hosted, or something in such.
  *
  * In    a directory that a path of the program leads through
  * Out   VELO_LINKS or VELO_NO_LINKS, remembered

@@ -6,8 +6,8 @@
  * in it costs a hash. All is forgotten when a process makes a symlink outside. A hosted directory is
  * walked from its node, as from a directory descriptor.
  *
- * Whether the last component itself is a symlink is asked only in directories that have one which
- * leads in (inbound_symlinks.c), of the names that such links have (core/tree/links.c). */
+ * The last component may be a symlink itself. That is asked only in directories with a symlink that
+ * leads in (inbound_symlinks.c), and only of names that such links have (core/tree/links.c). */
 #include "outside.h"
 
 #include "kernel/os.h"

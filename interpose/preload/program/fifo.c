@@ -7,8 +7,8 @@
  *
  * A FIFO does not name the process at its other end, so all of /proc is looked through: milliseconds, each time
  * one is opened. A process that waited in its open for ours may not have the descriptor yet, so there are several
- * looks, and a process that none of them finds is taken for outside. A FIFO that was opened without waiting, before
- * any other process, has no other end yet. */
+ * looks. A process that none of them finds is taken for outside. A FIFO that was opened without waiting, before any
+ * other process, has no other end yet. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,8 +102,8 @@ static bool may_be_called_so(const char *path)
     return strchr(name, '.') == NULL || ends_in(name, "fifo") || ends_in(name, "pipe");
 }
 
-/* One more system call for each header would be much. So until a process inside has met a FIFO, only opens to
- * write are checked, and opens to read a name that a FIFO may have. */
+/* One more system call for each header would be much. So until a process inside has met a FIFO, two kinds of
+ * opens are checked: those to write, and those to read a name that a FIFO may have. */
 void velo_maybe_fifo_opened(int fd, const char *path, int flags)
 {
     if (fd < 0 || velo_here() == NULL || (flags & (O_PATH | O_DIRECTORY)) != 0 ||

@@ -1,10 +1,10 @@
 /* sandbox.c - a process that gives itself, or a child, another view of the file systems.
  *
- * In another mount namespace, or below another root, the same text may mean another file, hosted
- * directories may appear a second time or have something else mounted on them, and neither the arena
- * nor our library need be there; in another pid namespace our process ids mean nothing, in another
- * user namespace owners have other numbers.  So from just before that step on the process is opaque:
- * the tree is on disk, and compared as long as it lives, and its children are not entered. */
+ * In another mount namespace, or below another root, the same text may mean another file.  Hosted
+ * directories may appear a second time or have something else mounted on them, and the arena and our
+ * library may be missing.  In another pid namespace our process ids mean nothing; in another user
+ * namespace owners have other numbers.  So from just before that step on the process is opaque: the
+ * tree is on disk, and compared as long as the process lives, and its children are not entered. */
 #include "sandbox.h"
 
 #include <linux/sched.h>

@@ -1,7 +1,7 @@
 /* absent.h - names that are not there, proved by the directory in which they would be.
  *
- * A compiler asks for each header in a dozen directories. As long as such a directory is as it was, a name that was not
- * in it is not there now, so one question a lookup answers for all names in it. */
+ * A compiler asks for each header in a dozen directories. As long as such a directory is as it was, a name that it
+ * did not have is not there now. So one question for each directory and lookup answers for all names in it. */
 #ifndef VELO_PRELOAD_REPLAY_ABSENT_H
 #define VELO_PRELOAD_REPLAY_ABSENT_H
 

@@ -4,10 +4,11 @@
  * Out   records of what comes out, or the sign that unknown bytes came out
  *
  * A stream that has no buffer, or gives each line away, hands bytes to the kernel only within a call that we stand in
- * front of: its macros cannot put a byte by themselves. So what waited before the call, what was put, and what waits
- * afterwards tell what came out, and it is known where the descriptor led meanwhile. Shells speak so: bash leads
- * its stdout elsewhere for each redirection of a builtin. A stream with a whole buffer is counted: when it is flushed
- * or closed it holds as many bytes as went in by us, or more (macros put some past us), or fewer (some have come out).
+ * front of: its macros cannot put a byte by themselves. The bytes that waited before the call, those that were put and
+ * those that wait afterwards tell what came out, and we know where the descriptor led meanwhile. Shells print so: bash
+ * leads its stdout elsewhere for each redirection of a builtin. A stream with a whole buffer is counted: when it is
+ * flushed or closed it holds as many bytes as went in by us, or more (macros put some past us), or fewer (some have
+ * come out).
  *
  * Whether bytes came out past us is asked before the descriptor is led elsewhere, too: afterwards there is no way to
  * tell where they went. An empty stream tells it by libc's flag, which we took away. */

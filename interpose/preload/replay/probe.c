@@ -1,9 +1,9 @@
 /* probe.c - asking for a path as a program would, and remembering digests.
  *
- * A hosted file is the same as long as its node, generation and version are, and no process that had it open before
- * wrote to it since. A file outside is the same as long as device, inode, size, mtime and ctime are, if the times were
- * old enough when its bytes were read: two changes within one tick of the clock leave the same times (git calls such an
- * entry racy). */
+ * A hosted file is the same as long as its node, generation and version are the same, unless a process that had it
+ * open before wrote to it since. A file outside is the same as long as device, inode, size, mtime and ctime are. The
+ * times must have been old enough when its bytes were read: two changes within one tick of the clock leave the same
+ * times (git calls such an entry racy). */
 #include "probe.h"
 
 #include "kernel/dents.h"

@@ -4,7 +4,7 @@
  * Out   the same call, made by the code below; then both go on where they would have, the new one watched
  * Never a register that either can tell from what the kernel leaves: rcx and r11 are the kernel's
  *
- * The kernel watches threads one by one and does not watch a new one, so the new thread must ask before it runs
+ * The kernel watches threads one by one and does not watch a new one. So the new thread must ask before it runs
  * anything of the program's. Both ways back are on stacks: on the maker's below what it may use without moving
  * its pointer (128 bytes), on the new one at the very top. Thread-local storage is the maker's, and with it the
  * byte that the kernel looks at; a thread with storage of its own is not taken in here. */

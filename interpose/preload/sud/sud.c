@@ -269,9 +269,8 @@ void velo_sud_end(struct velo_region *region)
 
 /* ---- deciding -------------------------------------------------------------------------------- */
 
-/* A sanitizer's runtime, a library or part of the program, makes raw calls for its own reports, and
- * its functions, which come before ours and libc's, may not be interrupted by a handler that calls
- * them again. */
+/* A sanitizer's runtime, a library or part of the program, makes raw calls for its own reports. Its functions
+ * come before ours and libc's, and a handler that calls them again may not interrupt them. */
 static bool has_sanitizer(void)
 {
     return velo_real_dlsym(RTLD_DEFAULT, "__sanitizer_set_report_path") != NULL;

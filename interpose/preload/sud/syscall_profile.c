@@ -2,8 +2,8 @@
  *
  * Each loaded object is judged by itself, under its build-id, which the linker computed from its
  * contents; without one under device, inode, size and time of its file. So the 100 MB of a
- * compiler's library are read once in the life of a server, and a start costs a look at two cache
- * lines per object, no system call. */
+ * compiler's library are read once in the life of a server. A start costs a look at two cache lines
+ * per object, no system call. */
 #include "syscall_profile.h"
 
 #include <elf.h>
@@ -154,8 +154,8 @@ static bool holds(const struct object *object, uintptr_t address)
     return false;
 }
 
-/* Our libc's calls are the ones that we stand in front of (those of a copy are not), the loader looks for
- * files on disk, and the kernel's own object and we ourselves name none. */
+/* Objects that need no scan. We stand in front of our libc's calls (not of a copy's); the loader looks for files
+ * on disk; the kernel's own object and we ourselves name no files. */
 static bool is_exempt(const struct object *object, const char *path)
 {
     const char *name = strrchr(path, '/');

@@ -50,10 +50,10 @@ static int begin_c11(void *prepared)
 
 /* ---- room on the stack ----------------------------------------------------------------------- */
 
-/* A path is PATH_MAX bytes, and our frames hold up to five, where libc's function has none. A program
- * that asks for a stack as small as libc allows (16 KiB, of which libc's data take a quarter) has counted
- * on that, so such a stack gets more. Rejected: mapping what frames hold, which costs each call more
- * than all the rest of it; a thread's own memory, which a handler in the middle of a call shares. */
+/* A path is PATH_MAX bytes, and our frames hold up to five, where libc's function has none. Libc allows
+ * stacks of 16 KiB, of which its own data take a quarter. A program that asks for so small a stack has
+ * counted on libc's frames, so such a stack gets more. Rejected: mapping what frames hold, which costs each
+ * call more than all the rest of it; a thread's own memory, which a handler in the middle of a call shares. */
 #define OUR_BYTES (32u << 10)    /* 19 KiB is the most that a call was seen to take */
 #define SMALL_BYTES (256u << 10) /* a program that asks for more did not count pages */
 

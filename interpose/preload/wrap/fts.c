@@ -9,8 +9,8 @@
  * Never a hierarchy of ours given to libc, nor one of libc's taken for ours: a process may have
  *       opened one before it was attached.
  *
- * While a program looks at an entry, fts_cur is that entry, everything above it is reached by
- * fts_parent, and what follows it in its directory by fts_link. */
+ * While a program looks at an entry, fts_cur is that entry. fts_parent leads to everything above it,
+ * and fts_link to the entries that follow it in its directory. */
 #include <fts.h>
 #include <stdlib.h>
 #include <unistd.h>

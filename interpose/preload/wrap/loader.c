@@ -1,5 +1,5 @@
-/* loader.c - dlopen and dlsym: libraries are on disk before they are loaded, and a program that asks for
- * one of our functions by its name gets ours, also from the handle of libc itself.
+/* loader.c - dlopen and dlsym: libraries are on disk before they are loaded. A program that asks for one of
+ * our functions by its name gets ours, also from the handle of libc itself.
  *
  * The loader looks at the return address of these for its caller: whose RUNPATH, whose successors
  * (RTLD_NEXT). So each jumps on with registers and stack as they came. Where we must see the answer,

@@ -1,8 +1,8 @@
 /* notify.c - inotify and fanotify on hosted files.
  *
- * What is watched leaves memory first and stays on disk as long as the watcher lives (core/presence/watch.c), so
- * the kernel announces it as in a plain directory. A regular file that another process has open at that
- * moment is watched where its bytes are: in the tmpfs file that its writer writes. */
+ * Files that are watched leave memory first and stay on disk as long as the watcher lives
+ * (core/presence/watch.c). So the kernel announces them as in a plain directory. A regular file that another
+ * process has open at that moment is watched where its bytes are: in the tmpfs file that its writer writes. */
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 

@@ -1,10 +1,10 @@
 /* print.c - calls that write to streams: their space is charged, as that of write is (wrap/io.c), and a build step's
  * text is written down (replay/printed.c).
  *
- * libc hands a stream's bytes to the kernel by calls of its own, in front of which no library can stand,
- * so what goes into the stream is charged. The length of printed text is known afterwards: most of the
- * text is in the stream's buffer then, and the rest is less than the reserve (core/disk/room.c). Wide
- * characters are not charged: programs write no large files with them. */
+ * libc hands a stream's bytes to the kernel by calls of its own, in front of which no library can stand.
+ * So bytes are charged when they go into the stream. The length of printed text is known afterwards: most
+ * of the text is in the stream's buffer then, and the rest is less than the reserve (core/disk/room.c).
+ * Wide characters are not charged: programs write no large files with them. */
 #include <features.h>
 #undef __USE_EXTERN_INLINES /* libc's headers would define some of these themselves */
 #include <pthread.h>

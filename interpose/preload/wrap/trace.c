@@ -1,7 +1,7 @@
 /* trace.c - a process that begins to trace others leaves the namespace.
  *
- * A tracer stops its tracees at each system call, also at one made while the namespace lock is held,
- * and would then wait for that lock itself. So from its first request on a tracer is treated as an
+ * A tracer stops its tracees at each system call, also at one made while the namespace lock is held.
+ * Then it would wait for that lock itself. So from its first request on a tracer is treated as an
  * opaque program: all that it could look at is put on disk, and the next walk after its end looks at
  * the disk again. PTRACE_TRACEME is said by the tracee, and changes nothing. */
 #include "preload/program/opaque.h"

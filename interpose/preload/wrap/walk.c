@@ -1,8 +1,8 @@
 /* walk.c - functions of libc that read whole directories inside: scandir, glob, wordexp.
  *
- * Inside libc they call hidden aliases of opendir and stat, so each is met at its outer door:
- * scandir of a hosted directory is done here, glob is given our functions, and wordexp, which
- * builds hardly use, gets a tree that was put on disk first. */
+ * Inside libc they call hidden aliases of opendir and stat, so each is met at its outer door: scandir
+ * of a hosted directory is done here, and glob is given our functions. wordexp, which builds hardly
+ * use, gets a tree that was put on disk first. */
 #include <dirent.h>
 #include <glob.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* aside.c - descriptors that stand in the way of a file that has to leave memory.
  *
- * Only a file that has a single open file description can be led to the disk, since only then the kernel
- * can tell that no other process has it (core/disk/relocate.c). So some processes give their descriptors
- * up, flags and offsets remembered, and open the file again when it has moved: a process that opened it
- * twice, and processes that opened it each for itself and have all come to a write for which there is no
- * room. A descriptor that shares its description with another process cannot be given up.
+ * Only a file that has a single open file description can be led to the disk: only then can the kernel
+ * tell that no other process has it (core/disk/relocate.c). So some processes give their descriptors up,
+ * flags and offsets remembered, and open the file again when it has moved. Such are a process that opened
+ * it twice, and processes that each opened it and all came to a write for which there is no room.
+ * A descriptor that shares its description with another process cannot be given up.
  *
  * In    descriptors of one file in memory, of a process with one thread, which is here and does nothing else
  * Out   the same numbers, offsets and flags. A number is never free meanwhile, and the file never without

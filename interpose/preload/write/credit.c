@@ -120,8 +120,8 @@ void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length)
         find_place(fd, node, held_after(&stat, offset, length));
 }
 
-/* Charged if it can be: the bytes that the file gains are a hole, which takes nothing until it is written, be it
- * through a map, where velo does not see it. */
+/* Charged if it can be: the bytes that the file gains are a hole, which takes nothing until it is written. That may
+ * happen through a map, where velo does not see it. */
 void velo_write_credit_charge_to(int fd, uint64_t end)
 {
     struct stat stat;

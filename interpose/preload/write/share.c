@@ -1,4 +1,4 @@
-/* share.c - a file that is about to be shared or handed on goes to its real path first, where there is no room
+/* share.c - a file that is about to be shared or handed on goes to its real path first, unless there is room
  * for it to grow unseen (velo_has_grant).
  *
  * Once two processes have a descriptor the file cannot be moved any more, since no process can change another
