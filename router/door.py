@@ -396,7 +396,7 @@ def _listening(path: str) -> tuple[socket.socket, tuple[int, int] | None]:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file `path` leads to; what fstat says of a socket is not what its name leads to."""
+    """Which file `path` is, by lstat: a socket's fstat tells another identity than its name's."""
     try:
         found = os.lstat(path)
     except OSError:

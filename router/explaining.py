@@ -40,7 +40,7 @@ def matching(steps: Sequence[Step], what: str, *, directory: str) -> list[Step]:
 
 
 def lines(report: Mapping[str, Any], steps: Sequence[Step], *, workspace: str) -> Iterator[str]:
-    """What is not replayed first, since that is what one asks about."""
+    """Steps that were not replayed come first, since users ask about those."""
     yield head(report)
     for step in sorted(steps, key=lambda step: step["outcome"] == REPLAYED):
         yield f"{step['outcome']:<10} {duration(step['ms']):>8}  {step['step'] or '(unknown)'}"

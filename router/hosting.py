@@ -27,7 +27,7 @@ NOT_OUTPUT = (".git", ".hg", ".svn", ".jj")
 
 
 class Before(NamedTuple):
-    """What was so when the command began."""
+    """The state when the command began."""
 
     activity: int
     time_ns: int

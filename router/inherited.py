@@ -81,7 +81,7 @@ def _is_for_words(fds: list[int]) -> bool:
 
 
 def _inherited_fifos() -> list[int]:
-    """Those that have a name."""
+    """The FIFOs that have a name."""
     apart = [fds[0] for fds in _inherited(stat.S_ISFIFO) if fds[0] >= STANDARD_STREAMS]
     names = {fd: _name_of(fd) for fd in apart}
     return [
@@ -99,8 +99,8 @@ def _rights_of(pid: int | str, fd: int | str) -> int:
 
 
 def _at_other_end(fd: int) -> list[int]:
-    """One process that has the end that `fd` is not, if there is one. Where `fd` is both, our
-    parent is none: it only hands on what it opened."""
+    """One process that has the other end of `fd`'s FIFO, if there is one. Where `fd` is both ends,
+    our parent does not count: it only hands on what it opened."""
     name, ours = _name_of(fd), _rights_of("self", fd)
     theirs = {os.O_RDONLY, os.O_WRONLY, os.O_RDWR} - ({ours} - {os.O_RDWR})
     passed_over = {os.getpid(), os.getppid() if ours == os.O_RDWR else 0}

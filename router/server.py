@@ -412,7 +412,7 @@ class Server:
 
 
 def _identity(path: str) -> tuple[int, int]:
-    """Which directory `path` is; NOWHERE when none, UNKNOWN when one is not let through to it."""
+    """Which directory `path` is; NOWHERE when none, UNKNOWN when we are not let through to it."""
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

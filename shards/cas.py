@@ -145,7 +145,7 @@ class Store:
 
     @contextmanager
     def relied_on(self) -> Iterator[None]:
-        """What is found in the store meanwhile stays there until the end.
+        """Blobs that are found in the store meanwhile stay there until the end.
 
         Raises:
             StoreUnusable: it is not there, or another process holds its lock for minutes.

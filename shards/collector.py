@@ -149,7 +149,7 @@ def collect(
 
 
 def collect_at_times(directory: Path, *, max_bytes: int) -> Collected | None:
-    """What a server does at its end: nothing when another one did it within EVERY_S.
+    """A server's collection at its end; none when another server did it within EVERY_S.
 
     It goes down a little below the cap, so that the next ends find nothing to do, and gives up
     after BRIEFLY_S.

@@ -71,7 +71,7 @@ def prepare(directory: Path) -> None:
 
 
 def set_files_aside(directory: Path) -> None:
-    """What stands where a directory of the store should be, and is none, gets another name.
+    """A thing that stands where a directory of the store should be, and is none, gets another name.
 
     Raises:
         OSError: it cannot be moved; it is as it was.

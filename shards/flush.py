@@ -260,12 +260,13 @@ def _groups(infos: Iterable[NodeInfo]) -> Iterator[list[NodeInfo]]:
 
 
 def pin(region: Region, store: Store, pins: Pins, infos: Iterable[NodeInfo]) -> None:
-    """Those of `infos` that the store has and the tree has not: their blobs are whole, and stay.
+    """Pin those of `infos` that the store has and the tree has not: their blobs stay.
 
-    Pinned first, then looked at: a collector that did not see the pin has ended by then.
+    They are pinned first, then their blobs checked: a collector that did not see the pin has ended
+    by then.
 
     Raises:
-        VeloError: the store refused; what is pinned is as before.
+        VeloError: the store refused; the pins are as before.
     """
     again = (region.info(info.node) for info in infos if info.dirty_disk)
     waiting = {
@@ -420,7 +421,7 @@ class Recorder:
 
 
 def _within_64_bits(ns: int) -> int:
-    """Of years after 2261 the nearest: what differs then is looked at again."""
+    """Of a time after 2261 the last that fits; a file that differs then is looked at again."""
     return max(-(1 << 63), min(ns, (1 << 63) - 1))
 
 

@@ -197,7 +197,7 @@ def _clear(aside: Path) -> None:
 
 
 class _Corrupt(sqlite3.DatabaseError):
-    """What sqlite cannot know: it is whole, and not ours."""
+    """A database that is whole, but not ours, which sqlite cannot know."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 

@@ -207,7 +207,7 @@ def _evict(shard: Shard, info: NodeInfo) -> None:
 
 
 def _may_be_in_the_store_only(shard: Shard, info: NodeInfo) -> bool:
-    """It is on disk by now, or its blob is pinned."""
+    """The file is on disk by now, or its blob is pinned."""
     now = shard.region.info(info.node)
     if now is None or not now.dirty_disk:
         return True

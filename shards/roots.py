@@ -91,7 +91,7 @@ def keep(store: Path, digest: bytes) -> None:
 
 
 def owner_of(arena: str, index: int) -> str:
-    """What a shard is called here: arenas have names at random, and keep them when adopted."""
+    """The name of a shard here: arenas have random names, and keep them when they are adopted."""
     name = os.path.basename(arena)
     return f"{name}-{index}" if NAME.fullmatch(f"{name}-{index}") else _hashed(arena, index)
 
@@ -113,7 +113,7 @@ def register_manifest(store: Path, manifest: Path) -> None:
 
 
 def pinned(store: Path) -> set[bytes]:
-    """What has to stay.
+    """The digests that have to stay.
 
     Raises:
         StoreUnusable: some pins cannot be read: nothing may be removed.
@@ -128,7 +128,7 @@ def pinned(store: Path) -> set[bytes]:
 
 
 def recorded(store: Path) -> set[bytes]:
-    """What manifests know. One that is gone, or damaged, knows nothing."""
+    """The digests that manifests know. A manifest that is gone, or damaged, knows none."""
     from .manifest import digests_in  # sqlite, only for a collector
 
     found: set[bytes] = set()

@@ -67,7 +67,7 @@ class Schedule:
         return self._activity != self._tethered_activity and now >= self._tether_at
 
     def tethered(self, cost_s: float, now: float) -> None:
-        """That took `cost_s`."""
+        """Tethers were taken and left, which took `cost_s`."""
         self._tethered_activity = self._activity
         self._tether_at = now + min(cost_s / REFRESH_SHARE, REFRESH_MAX_S)
 

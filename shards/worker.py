@@ -245,7 +245,7 @@ class Worker:
             self._trouble(error)
 
     def _tether(self, now: float) -> None:
-        """One shard does for all; the others let go of what a flush of theirs took."""
+        """One shard takes tethers for all; the others let go of those that their flushes took."""
         ops.tether(self.shard, self.shard.index == TETHERING)
         after = time.monotonic()
         self._schedule.tethered(after - now, after)
@@ -377,7 +377,7 @@ def _descriptor_of_parent(parent: int) -> int:
 
 
 def _descriptor_of_mounts() -> int | None:
-    """One that has something urgent to tell whenever something is mounted or unmounted here."""
+    """A descriptor that is urgent (POLLPRI) whenever something is mounted or unmounted here."""
     with suppress(OSError):
         return os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
     return None

@@ -256,7 +256,7 @@ class _Analysis:
         return bool(programs.ASKS_FOR_DATE.search(self.arguments)) or self.scripts.tells
 
     def _asked(self, record: log.Record) -> None:
-        """What differs from run to run; what a program asks while it starts goes into no output."""
+        """An answer that differs from run to run; asked at a program's start, it does not count."""
         name, what = self.names.get(record.process, ""), record.flags & ~log.BY_PLUGIN
         is_compiler = programs.is_compiler(name)
         # Macros of Rust are code of the project inside of the compiler.
@@ -348,7 +348,7 @@ class _Analysis:
         return self.current.get(record.process, STRANGE)
 
     def _habits_of(self, record: log.Record) -> Habits:
-        """Of the program that a process runs from here on."""
+        """The habits of the program that a process runs from here on."""
         name, first = programs.name_of(*record.texts), record.texts[2]
         process, is_strict = record.process, record in self.strict
         return Habits(
@@ -369,7 +369,7 @@ class _Analysis:
         return frozenset(path for path in paths if os.path.basename(path) not in named)
 
     def _asks_for_times(self, process: int) -> bool:
-        """It fstats files, and is no runtime that does so with whatever it opens."""
+        """The process fstats files, and is no runtime, which does so with each file it opens."""
         if programs.is_runtime(self.names.get(process, "")):
             return False
         return any(each.process == process for each in self._deeds(log.FSTAT))

@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 
 def taken(directory: str) -> list[Answer]:
-    """Those since the last report; they are told once. The lock is held."""
+    """The answers since the last report; they are told once. The lock is held."""
     path = os.path.join(directory, spool.ANSWERS)
     try:
         os.rename(path, path + ".taken")
@@ -47,7 +47,7 @@ def taken(directory: str) -> list[Answer]:
 
 
 def outcome_of(index: Reader, entry: Entry, micros: int) -> Outcome:
-    """What is told of a step that this entry answered."""
+    """The report of a step that this entry answered."""
     makes = [each.path for each in index.outputs_of(entry) if each.kind != GONE]
     return Outcome(
         index.label_of(entry), REPLAYED, Reason(""), micros / 1000,

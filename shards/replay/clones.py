@@ -136,7 +136,7 @@ class _Move:
         return True
 
     def _is_known(self, entry: Entry, facts: list[int]) -> bool:
-        """One of ours says the same of the same inputs."""
+        """One of our entries says the same of the same inputs."""
         ours = self._index.of_key(entry.key)
         if not ours:
             return False

@@ -117,7 +117,7 @@ def names_in(reader: Reader) -> set[bytes]:
 
 
 def _named_in_arena(path: object) -> set[bytes]:
-    """Of an index that programs have mapped; it may be of an arena that ended."""
+    """The blobs that an index names which programs have mapped; its arena may have ended."""
     if not isinstance(path, str) or "\0" in path:
         return set()
     try:

@@ -58,7 +58,7 @@ def _room(limit: int, value: int) -> int:
 
 
 class _Bill:
-    """What each further entry adds to those that stay: what several have is paid for once."""
+    """The bytes that each further entry adds to those that stay: shared parts are paid for once."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -46,7 +46,7 @@ class Looker:
         self._digests: dict[str, tuple[tuple[int, ...], bytes]] = {}
 
     def learn(self, digests: dict[str, tuple[tuple[int, ...], bytes]]) -> None:
-        """What was hashed by others: identities, and digests."""
+        """Take over the digests of files that others hashed, with their identities."""
         self._digests = digests | self._digests
 
     def body(self, fact: Fact, hosted: Hosted | None, began_ns: int) -> tuple[Body, Identity]:

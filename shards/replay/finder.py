@@ -39,7 +39,7 @@ class Found:
 
 
 class Finder:
-    """One sealer's: it remembers, and forgets when another pass begins or another index."""
+    """The finder of one sealer: it remembers facts, until another pass or another index begins."""
 
     def __init__(self, workspace: str) -> None:
         self._looker = Looker(workspace)
@@ -129,7 +129,7 @@ class Finder:
         return found
 
     def _placed(self, index: Index, fact: Fact, body: Body, identity: Identity) -> Found:
-        """Those come first that an edit changes first."""
+        """The facts that an edit changes first get the first places."""
         offset = self._offsets.get((fact, body))
         if offset is None:
             offset = self._offsets[fact, body] = index.add_fact(body, fact.path, fact.link)

@@ -103,7 +103,8 @@ class Index(Reader):
         return (found.st_dev, found.st_ino) == self._identity
 
     def digests(self) -> dict[str, tuple[tuple[int, ...], bytes]]:
-        """Of files outside of hosted directories: device, inode, size, mtime and ctime; digest."""
+        """By path of a file outside of hosted directories: its identity (device, inode, size, mtime
+        and ctime), and its digest."""
         self._learn()
         return self._digests
 
@@ -216,7 +217,7 @@ class Index(Reader):
                 self._mapped[at : at + len(entries.NO_KEY)] = entries.NO_KEY
 
     def use(self, entry: Entry, at: float) -> None:
-        """It was of use at that time (seconds of the epoch)."""
+        """Note that the entry was of use at that time (seconds of the epoch)."""
         for offset, each in self._chain(self.first_of(entry.key)):
             if each.number == entry.number:
                 NEXT.pack_into(self._mapped, offset * 8 + USED_ENTRY_AT, int(at))

@@ -88,7 +88,7 @@ class Kin:
         self._ledger.keep_clones(self._seen)
 
     def noted(self) -> list[Ledger]:
-        """Of all clones that we have ever seen."""
+        """The ledgers of all clones that we have ever seen."""
         return [self._ledger.beside(name) for name, seen in self._seen.items() if seen[2] >= 0]
 
     def _others(self) -> Iterator[tuple[str, os.stat_result]]:

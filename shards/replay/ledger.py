@@ -34,7 +34,7 @@ class Ledger:
     """The files of one workspace. The process that holds the sealer's lock may write them."""
 
     def __init__(self, store: str, workspace: str, *, name: str = "") -> None:
-        """Of `workspace`; or, only to be read, of the one whose files have this name."""
+        """The ledger of `workspace`; or, only to be read, of the one whose files have this name."""
         name = name or hashlib.sha256(workspace.encode(errors="surrogateescape")).hexdigest()[:16]
         self._store, self._workspace = store, workspace
         self.directory = Path(store, "replay")
@@ -50,7 +50,7 @@ class Ledger:
         self._clones = self.directory / f"{name}.clones.json"
 
     def beside(self, name: str) -> Ledger:
-        """That of another workspace of the store, by the name of its files; only to be read."""
+        """The ledger of another workspace of the store, by its files' name; only to be read."""
         return Ledger(self._store, "", name=name)
 
     def make_room(self) -> None:
@@ -104,7 +104,7 @@ class Ledger:
 
     @property
     def bytes(self) -> int:
-        """What the files take that are neither blobs nor image."""
+        """The bytes of the files that are neither blobs nor image."""
         total = 0
         for path in (self._report, self._totals, self.environments):
             with suppress(OSError):
@@ -112,11 +112,11 @@ class Ledger:
         return total
 
     def report(self) -> dict[str, Any] | None:
-        """Of the last command with steps; None when there is none, or one of another version."""
+        """The report of the last command with steps; None when there is none of this version."""
         return _of_this_schema(self._report)
 
     def last(self) -> dict[str, Any] | None:
-        """Of the last command, with steps or without; as `report`."""
+        """The report of the last command, with steps or without; as `report`."""
         return _of_this_schema(self._last) or self.report()
 
     def totals(self) -> dict[str, Any]:

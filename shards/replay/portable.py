@@ -77,7 +77,7 @@ class Place:
         return self.is_in(text.encode(errors="surrogateescape"))
 
     def without_maps(self, argument: str) -> str:
-        """Of arguments that tell compilers to write something else for it, nothing."""
+        """The argument without maps, which tell compilers to write something else for the path."""
         return self._map.sub("", argument)
 
     def is_below(self, path: str) -> bool:

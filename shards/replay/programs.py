@@ -1,7 +1,7 @@
-"""Which programs are known, and what they may ask without that an answer depends on it.
+"""Which programs are known, and what they may ask although their outputs do not depend on it.
 
-One table decides: a program is known by its name when it lies outside of the workspace. Whatever
-is not here is strict: the times of files that it stats are inputs, and the clock or randomness
+One table decides: a program is known by its name when it lies outside of the workspace. A program
+that is not here is strict: the times of files that it stats are inputs, and the clock or randomness
 make its step uncached.
 """
 
@@ -117,7 +117,7 @@ SUFFIX = re.compile(r"-\d+(?:\.\d+)*$")
 
 
 class Habits(NamedTuple):
-    """What a program makes of what it asks."""
+    """How a program uses the answers to its questions."""
 
     unasked: bool  # what it asks of its own outputs changes nothing
     keeps: bool  # nor does it whether a directory that it makes was there
@@ -145,17 +145,17 @@ def is_compiler(name: str) -> bool:
 
 
 def is_blind(name: str) -> bool:
-    """It makes nothing of the times of files."""
+    """The program does not use the times of files."""
     return is_compiler(name) or TOOLS.fullmatch(name) is not None
 
 
 def is_tool(name: str, *, makes_date: bool) -> bool:
-    """It may ask what it likes: that goes into nothing that it makes, but for dates of cmake's."""
+    """The program may ask anything: no answer goes into an output, but for dates of cmake's."""
     return is_blind(name) and not is_compiler(name) and not (makes_date and name == "cmake")
 
 
 def is_shell(name: str) -> bool:
-    """It tells limits, too, to its scripts."""
+    """The program tells limits, too, to its scripts."""
     return SHELLS.fullmatch(name) is not None
 
 
@@ -170,12 +170,12 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
 
 
 def tests(name: str) -> bool:
-    """It asks what scripts compare, and makes nothing else of times."""
+    """The program compares files for scripts, and does not use times otherwise."""
     return is_shell(name) or name in ("test", "[")
 
 
 def tells_whole(name: str, *, is_same: bool) -> bool:
-    """Of what stat says, does it tell more than times? `is_same`: a script may use -ef."""
+    """Does the program print more of a stat than times? `is_same`: a script may use -ef."""
     return is_same if tests(name) else TELLS_WHOLE.fullmatch(name) is not None
 
 
@@ -189,19 +189,19 @@ def keeps_times(name: str, first: str, arguments: str) -> bool:
 
 
 def replaces(name: str, first: str, arguments: str) -> bool:
-    """What it asks of its own outputs changes nothing; what is no file stays in their way. An
-    archiver goes on with the archive that is there."""
+    """The program's questions about its own outputs change nothing, unless something that is no
+    file stands in their way. An archiver is none: it goes on with the archive that is there."""
     makes_anew = is_compiler(name) and not is_archiver(name)
     return makes_anew or _is_told(REPLACING, name, first, arguments)
 
 
 def keeps(name: str, first: str, arguments: str) -> bool:
-    """It makes a directory, or finds it there."""
+    """The program makes a directory, or finds it there, with the same result."""
     return is_compiler(name) or name == "cmake" or _is_told(KEEPING, name, first, arguments)
 
 
 def _is_told(options: dict[str, str], name: str, first: str, arguments: str) -> bool:
-    """All calls of it in `arguments` have that option."""
+    """All calls of the program in `arguments` have that option."""
     if name not in options or first:  # the first argument of this call, if it is no option
         return False
     calls = re.findall(rf"(?:^|[\s;&|(/]){name}\s+((?:-\S+\s+(?:\d+\s+)?)*)", arguments)
@@ -214,7 +214,7 @@ def is_archiver(name: str) -> bool:
 
 
 def tells_what_it_reads(name: str) -> bool:
-    """Of /proc/meminfo, too, which others ask how large their buffers may be."""
+    """The program may print /proc/meminfo, which others only read to size their buffers."""
     return is_awk(name) or (passes_on(name) and name != "sort")
 
 
@@ -242,7 +242,7 @@ def is_filter(name: str, words: Sequence[str]) -> bool:
 
 
 def runs_plugins(name: str) -> bool:
-    """Code of the project runs inside of it: macros of Rust."""
+    """Code of the project runs inside of the program: macros of Rust."""
     return name == "rustc"
 
 
@@ -253,7 +253,7 @@ def crates_in(cwd: str, arguments: list[str]) -> set[str]:
 
 
 def caches_in(cwd: str, arguments: list[str]) -> tuple[str, ...]:
-    """The directory in which rustc keeps what it knows of the last compilation, and trusts none."""
+    """The incremental directory of rustc, whose content it does not trust unchecked."""
     words = [each.partition("incremental=") for each in arguments]
     return tuple(os.path.normpath(os.path.join(cwd, path)) for _, found, path in words if found)
 
@@ -268,7 +268,7 @@ class Start(NamedTuple):
 
     @classmethod
     def of(cls, program: str, script: str, cwd: str, *, is_module: bool = False) -> Start:
-        """Of `program SCRIPT`. A symlink there is followed by some interpreters."""
+        """The start of `program SCRIPT`. Some interpreters follow a symlink at SCRIPT."""
         home = os.path.dirname(os.path.dirname(program)).rstrip("/") + "/"
         if is_module:
             package, _, name = script.rpartition(".")

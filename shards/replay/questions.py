@@ -28,7 +28,7 @@ LIBC_READS = re.compile(
 
 
 class Fact:
-    """One of each kind, path and link: so that sets of thousands cost little."""
+    """A fact: one object for each kind, path and link, so that sets of thousands cost little."""
 
     __slots__ = ("kind", "link", "path")
     kind: int
@@ -52,7 +52,7 @@ class Fact:
 
 
 class Asked:
-    """One question as a fact: of a program that makes nothing of times, and of any other."""
+    """One question as two facts: for a program that does not use times, and for any other."""
 
     __slots__ = ("above", "droppable", "fact", "path", "reads", "strict", "whole")
 
@@ -96,14 +96,13 @@ def learn(keys: list[bytes]) -> None:
 
 
 def facts_of(keys: Iterable[bytes], habits: Habits) -> Iterator[Fact | None]:
-    """What these keys mean when such a program asks; None: libc's own reading."""
+    """The facts of these keys when a program with such habits asks; None: libc's own reading."""
     known = _WHOLE if habits.whole else _STRICT if habits.strict else _FACTS
     return map(known.__getitem__, keys)
 
 
 def about(paths: Collection[str], directories: Collection[str]) -> set[bytes]:
-    """Of all keys that were learned: those about one of `paths`, or right below one of
-    `directories`."""
+    """The learned keys that are about one of `paths`, or about a name in one of `directories`."""
     found: set[bytes] = set()
     found.update(*(_OF_PATH.get(path, ()) for path in paths))
     found.update(*(_BELOW.get(path, ()) for path in directories))
@@ -111,7 +110,7 @@ def about(paths: Collection[str], directories: Collection[str]) -> set[bytes]:
 
 
 def asked_by(key: bytes) -> Asked:
-    """What a key means that was learned."""
+    """The question of a learned key."""
     return _ASKED[key]
 
 

@@ -48,7 +48,7 @@ def empty() -> dict[str, Any]:
 
 
 def head(command: Sequence[str], mode: str) -> dict[str, Any]:
-    """What tells a command's report from others'; it ends now."""
+    """The head of a command's report, which tells it from others; the command ends now."""
     return {"command": list(command), "mode": mode, "at": int(time.time())}
 
 

@@ -1,10 +1,10 @@
-"""Scripts that make something of the time, of chance, or of which file is newer.
+"""Scripts that use the time, random numbers, or which file is newer.
 
-Shells and awks ask for the first two in any case, and stat whatever they are asked about. In: a
-unit's log. Out: whether a script of one of them names such a thing, be it a file that it read, its
-arguments, or a variable's value; chance that stands in a temporary file's name counts for nothing.
-A script that came by a pipe, or is what `eval` was given by a program, may be anything. Never: what
-Python and others read, which ask for themselves.
+Shells and awks ask for the first two in any case, and stat all that scripts ask about. In: a unit's
+log. Out: whether a script of one of them names such a thing. A script is a file that it read, its
+arguments, or a variable's value. A random number in a temporary file's name counts for nothing. A
+script that came by a pipe, or that a program gave to `eval`, may be anything. Never: scripts of
+Python and others, which ask for themselves.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _VALUED = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
 
 
 class Found(NamedTuple):
-    """What scripts make something of."""
+    """The things that scripts use."""
 
     tells: bool = False  # the time, or chance: they say more than their inputs do
     compares: bool = False  # which of two files is newer, or the same; or times of files are said
@@ -87,7 +87,7 @@ _NO_TEXT = _Text(Found(), frozenset(), evals=False)
 
 
 def arguments(unit: log.UnitLog) -> str:
-    """What the unit's program was told, and what those inside of it were, of which it counts."""
+    """The arguments of the unit's program, and those of programs inside of it that count."""
     inner = (each for each in unit.told if not programs.is_runtime(_name(each.program)))
     texts = dict.fromkeys(map(_as_text, [unit.words[2], *(each.words for each in inner)]))
     return "\n;\n".join(texts)
@@ -104,11 +104,11 @@ def _as_text(words: Sequence[str]) -> str:
 
 
 def probe(unit: log.UnitLog) -> Found:
-    """What the scripts of this unit make something of, be they files, arguments, or variables that
+    """The things that the scripts of this unit use. Scripts are files, arguments, or variables that
     one of them names.
 
-    One that has changed since is judged as it is now: then there will be no entry, since the
-    unit's inputs have changed, too. One that came by a pipe, or is gone, may be anything.
+    A script that has changed since is judged as it is now: then there will be no entry, since the
+    unit's inputs have changed, too. A script that came by a pipe, or is gone, may be anything.
     """
     told = list(unit.told)
     gone = _gone(unit)
@@ -139,7 +139,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _values(unit: log.UnitLog, texts: Iterable[_Text]) -> Iterator[_Text]:
-    """Of the variables that these name, and that their values name."""
+    """The values of variables that these texts name, and of those that such values name."""
     variables = {_bytes(name): _bytes(value) for name, value in unit.variables}
     wanted = set[bytes]().union(*(text.variables for text in texts))
     while found := wanted & variables.keys():
@@ -175,7 +175,7 @@ def filters(unit: log.UnitLog) -> set[int]:
 
 
 def start_of(program: log.Record, cwd: str, filtering: set[int]) -> programs.Start | None:
-    """Of an interpreter, unless it is given a text."""
+    """The start of an interpreter, unless it is given a text."""
     path, _, script = program.texts
     if program.flags & log.GIVEN_TEXT:
         return programs.FILTER if program.process in filtering else None
@@ -221,14 +221,14 @@ def _scripts(unit: log.UnitLog, told: Sequence[log.Told]) -> Iterator[str]:
 
 
 def _passed_on(unit: log.UnitLog) -> Iterator[str]:
-    """What `eval` may be given, when its text is what such a program said."""
+    """The files that may be in a text that such a program printed and `eval` runs."""
     for name, life in _named(unit):
         if programs.passes_on(name):
             yield from _read_by(life)
 
 
 def _read_by_forks(unit: log.UnitLog) -> Iterator[str]:
-    """`(. ./settings)`: of all but variables they are asked themselves, as no known program is."""
+    """Files that forks read, as `(. ./settings)`: but for variables, forks are strict anyway."""
     return (path for life in unit.lives if life.program is None for path in _read_by(life))
 
 
@@ -256,7 +256,7 @@ def _what(path: str) -> _Text:
 
 @lru_cache(maxsize=1024)
 def _what_now(path: str, mtime_ns: int, inode: int, size: int) -> _Text:
-    """What does `path` make something of? The rest is there to tell one text from the next."""
+    """What does the script at `path` use? The other arguments tell one text from the next."""
     with plain.opened(path) as file:
         text = file.read(READ_MAX)
     if text.startswith(b"\x7fELF"):

@@ -1,4 +1,4 @@
-"""What logs of finished units become: entries of the index, blobs of the store, a report.
+"""From logs of finished units to entries of the index, blobs of the store, and a report.
 
 `velo exec` seals while its command runs and once more at its end. Units wait in the arena, so a
 sealer that is killed loses nothing, and one that comes later goes on; a lock lets one work at a
@@ -142,7 +142,7 @@ class Sealer:
         return units >= BATCH or kept_bytes >= KEPT_BYTES or (units > 0 and waited_s >= WAIT_S)
 
     def _keep(self, report: dict[str, Any]) -> None:
-        """What outlives the arena."""
+        """Keep what is to outlive the arena."""
         if self._is_changed:
             self._make_room()
             self._clones.keep_sources(self._there())
@@ -292,7 +292,7 @@ class Sealer:
         self._is_changed = True
 
     def _bytes_of(self, digest: bytes) -> bytes | None:
-        """Of an output, as the library left it, or as it was kept before."""
+        """The bytes of an output, as the library left it, or as it was kept before."""
         for path in (os.path.join(self.directory, digest.hex() + SUFFIX), self._blobs.path(digest)):
             with suppress(OSError), open(path, "rb") as file:
                 return file.read()
@@ -300,7 +300,7 @@ class Sealer:
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """What is in the store stays there until an entry names it."""
+        """Blobs in the store stay there until an entry names them."""
         try:
             with commons.naming(self.ledger.directory):
                 yield
@@ -433,7 +433,7 @@ def made_of(analysed: Analysed) -> list[entries.Made]:
 
 
 def left_of(outputs: list[entries.Made]) -> list[entries.Made]:
-    """What two runs have in common: what is gone may have had a name of chance, and threads have
-    no order."""
+    """The outputs that two runs have in common: a removed name may have been random, and threads
+    have no order."""
     left = (each for each in outputs if each.kind != analysis.GONE)
     return sorted(left, key=lambda each: (each.path, each.kind))

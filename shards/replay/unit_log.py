@@ -96,7 +96,7 @@ class Record(NamedTuple):
 
     @property
     def texts(self) -> tuple[str, str, str]:
-        """Of a PROGRAM: path, the name that it was called by, its script or first argument."""
+        """A PROGRAM's path, the name that it was called by, its script or first argument."""
         path, name, *rest = self.payload.split(b"\0")
         script = rest[0] if rest else b""
         return decode(path), decode(name), decode(script)
@@ -108,7 +108,7 @@ class Record(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a program was told, of which that counts."""
+    """The arguments of a program whose arguments count."""
 
     process: int
     program: Record
@@ -119,7 +119,7 @@ class Told(NamedTuple):
 
 
 class Life(NamedTuple):
-    """What a process asked, from its beginning or from its last program on."""
+    """The questions of a process, from its beginning or from its last program on."""
 
     process: int
     questions: list[bytes]  # keys; the first is that of its program, if it began with one
@@ -229,7 +229,7 @@ def decode(payload: bytes) -> str:
 
 
 def is_device(path: str) -> bool:
-    """It is written for its effect, as /dev/null is. In /dev/shm lie files, which some build."""
+    """A device like /dev/null. In /dev/shm lie files, and some builds make outputs there."""
     return path.startswith("/dev/") and not path.startswith("/dev/shm/")
 
 

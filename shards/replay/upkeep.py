@@ -104,7 +104,7 @@ class Upkeep:
             yield
 
     def _reader(self) -> Reader | None:
-        """What programs find, else what they would find next time."""
+        """The index that programs find, else the one that they would find next time."""
         path = os.path.join(self._directory, "index")
         if os.path.exists(path):
             return Index(path, owner=self._owner, image=str(self._ledger.image))
