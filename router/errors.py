@@ -233,7 +233,7 @@ class ArenaVanished(RouterError):
     def __init__(self, *, path: str) -> None:
         super().__init__(
             f"arena vanished: {path} was removed while it was served, with what was not on disk;"
-            " what is there is 'velo stop's to remove"
+            " 'velo stop' removes the rest"
         )
 
 

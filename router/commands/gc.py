@@ -20,12 +20,12 @@ from ..units import format_size
 @click.option("--max-size", metavar="SIZE", help="Instead of [store] max_size, which is 10GiB.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
 def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
-    """Remove from the store what was not used for longest, until it holds at most SIZE.
+    """Remove the least recently used files from the store, until it holds at most SIZE.
 
-    What is kept of build steps goes when its workspace is gone, and outputs that no entry names.
-    Then goes what no workspace knows any more. Files whose bytes are in the store only stay, and
-    so does what was used within the last ten minutes. Builds may go on meanwhile, in any number of
-    workspaces. A server that ends does the same by itself, now and then.
+    First go the build steps of workspaces that are gone, and outputs that no entry of a step names.
+    Then go files that no workspace knows any more. Files whose bytes are in the store only stay,
+    and so do files that were used within the last ten minutes. Builds may go on meanwhile, in any
+    number of workspaces. A server that ends does the same by itself, at most every ten minutes.
 
     Exit status: 0 also when what had to stay is more than SIZE (the message says so), 1 the store
     cannot be read or written, 2 bad configuration.

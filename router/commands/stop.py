@@ -24,10 +24,10 @@ from .sync import TIMEOUT_S, tell
 def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
     """Flush everything to disk, end the server and remove its arena.
 
-    What a killed server left in memory is adopted and flushed first.
+    If a killed server left files in memory, they are adopted and flushed first.
 
-    Exit status: 0 nothing of it is left (also when no server ran), 1 it goes on because programs
-    run inside or something could not be put on disk; then it says which files.
+    Exit status: 0 nothing is left in memory (also when no server ran), 1 the server goes on because
+    programs run inside or files could not be put on disk; the message names those files.
     """
     place = find_workspace(workspace)
     arena = Arena.of(place)

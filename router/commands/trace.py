@@ -24,12 +24,12 @@ POLL_S = 0.1
 @workspace_option
 @click.option("--topic", metavar="LIST", help=f"Of {','.join(core.TRACE_TOPICS)}; all by default.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
-@click.option("--off", is_flag=True, help="Write nothing down any more, after showing it.")
+@click.option("--off", is_flag=True, help="Show the events, then stop recording.")
 def trace(*, workspace: str | None, topic: str | None, follow: bool, off: bool) -> None:
-    """Show what was written down of the server's arena, oldest first, and go on writing it down.
+    """Show the events that were recorded in the server's arena, oldest first, and keep recording.
 
-    The first `velo trace` begins; VELO_TRACE=opaque,disk in the environment of `velo exec` begins
-    with a command. Only the last 4,096 events are kept. Off, it costs nothing.
+    The first `velo trace` starts recording; VELO_TRACE=opaque,disk in the environment of `velo
+    exec` starts it with a command. Only the last 4,096 events are kept. Off, it costs nothing.
 
     Exit status: 0, or 1 when no server runs.
     """
