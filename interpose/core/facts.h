@@ -28,7 +28,7 @@ int velo_ends_pattern(const struct velo_region *region, const char *name, size_t
 /* A number that changes when a process made a symlink outside of hosted directories. */
 uint32_t velo_outside_epoch(const struct velo_region *region);
 void velo_outside_changed(struct velo_region *region);
-/* In what stands for a socket's inode (velo_peer_begin): it is a FIFO's. */
+/* A flag in the number that stands for a socket's inode (velo_peer_begin): the number is a FIFO's inode. */
 #define VELO_PEER_FIFO (1ull << 63)
 /* FIFOs stand outside of hosted directories: each open of a file looks. Once and for all (upkeep/peers.c). */
 int velo_fifos_heeded(const struct velo_region *region);
@@ -70,7 +70,7 @@ int64_t velo_stamp(struct velo_region *region, int fine);
 /* The clock that stamps are read from: the kernel's, or libc's without a system call, where that is not
  * a wrapper that would take the question for the program's. */
 extern int (*velo_clock)(clockid_t clock, struct timespec *now);
-/* Something was shown: later stamps are not earlier. */
+/* A program was shown this time: later stamps are not earlier. */
 void velo_raise_floor(struct velo_region *region, int64_t ns);
 
 /* ---- trace.c ------------------------------------------------------------------------------- */

@@ -24,8 +24,8 @@ enum velo_type { /* of a node; 0 means the name does not exist */
 struct velo_place {
     /* By the caller, which sets the first three or none, and by the text that it gave. */
     struct {
-        int base; /* what the program said, where that was relative to a directory: `given`, else */
-        const char *given; /* NULL. The kernel may reach by it what `text` does not (any more) */
+        int base; /* the directory and relative text that the program gave; else `given` is */
+        const char *given; /* NULL. The kernel may reach by them what `text` does not (any more) */
         uint8_t unmovable; /* once open, other processes have the file, which cannot move it */
         uint8_t must_be_directory; /* the text ended in a slash */
         uint8_t through_link; /* NOFOLLOW, "link/": stat follows it, unlink and mkdir must not */

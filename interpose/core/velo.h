@@ -136,8 +136,8 @@ int velo_last_path_of(struct velo_region *region, velo_node_id node, char path[P
 /* ---- file.c, name.c, attr.c, setattr.c: the operations, POSIX results, 0/fd or -errno --------- *
  * All take places from velo_walk with the right NOFOLLOW. All do the whole job, disk included.   */
 int velo_open(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
-/* O_TMPFILE in the directory `place`; and a name for such a file, which is known by a descriptor.
- * -ENOENT: its kind has none; -EXDEV: `to` is outside. */
+/* O_TMPFILE in the directory `place`; and a name for such a file, which a descriptor leads to.
+ * -ENOENT: such a file may have no name; -EXDEV: `to` is outside. */
 int velo_open_tmpfile(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
 int velo_link_tmpfile(struct velo_region *region, velo_node_id node, struct velo_place *to);
 int velo_stat(struct velo_region *region, struct velo_place *place, struct stat *out);
@@ -257,8 +257,8 @@ struct velo_flush_result {
     uint64_t files, directories, bytes, still_open, failed;
     int first_error; /* -errno of the first failure, or 0 */
 };
-/* By a client, before velo_flush (a shard loads them for it): files that are in the store alone,
- * because the tree's disk refused them, are put if it accepts them now. 0, or the first -errno. */
+/* Called by a client before velo_flush: files that are in the store alone, because the tree's disk refused
+ * them, are put if the disk accepts them now; a shard loads them. 0, or the first -errno. */
 int velo_flush_cold(struct velo_region *region);
 /* Put everything dirty, oldest mtime first, then directory times. One at a time in
  * the whole workspace (the flush lock); waits up to timeout_ms for it, 0 = try. 0 or -EAGAIN. */
@@ -267,7 +267,7 @@ int velo_flush(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
 /* Nonzero when some executable or shared object is not on disk yet: one relaxed load. */
 int velo_programs_pending(const struct velo_region *region);
 
-/* By a shard: leave tethers that nothing needs; `more`: take those that something does (tether.c). */
+/* By a shard: leave tethers that no file needs; `more`: take those that a file needs (tether.c). */
 int velo_tether(struct velo_region *region, int more);
 /* While no process is inside: how many roots outsiders removed or moved; `forget`: no more roots. */
 int velo_lost_roots(struct velo_region *region, int forget);
@@ -296,13 +296,13 @@ int velo_opaque_runs(const struct velo_region *region);
  * failed, what is mounted now is looked for and all is compared. */
 void velo_mount_begin(struct velo_region *region);
 void velo_mount_end(struct velo_region *region);
-/* After a look that found a second name (velo_reconcile has looked): the tree is put. */
+/* After velo_reconcile has looked for second names: if it found one, the tree is put. */
 void velo_mounts_apply(struct velo_region *region);
 /* A process, maybe outside, mounted something somewhere. */
 void velo_mounts_changed(struct velo_region *region);
 /* Changes when a path may lead elsewhere because of mounts. */
 uint32_t velo_mount_changes(const struct velo_region *region);
-/* A file may have a path that only the kernel knows: one without that is found by its identity. */
+/* There are second names: a file may have a path that only the kernel knows, and is found by its identity then. */
 int velo_has_second_names(const struct velo_region *region);
 
 /* ---- peers.c: processes outside that are asked to do something by one inside ------------------ *
@@ -315,13 +315,13 @@ void velo_peer_known(struct velo_region *region, int slot, uint32_t peer, const 
 void velo_peer_none(struct velo_region *region, int slot);
 /* A process outside that has open what this process has as `fd`, or 0. `kin`: a process inside has it. */
 uint32_t velo_peer_at_fifo(struct velo_region *region, int fd, int *kin);
-/* The socket with this inode is one that has a peer already. */
+/* Has the socket with this inode a peer already? */
 int velo_peer_has(const struct velo_region *region, uint64_t inode);
 /* The process that waits on the socket of that inode at a port, found among all processes; 0: none found. */
 uint32_t velo_peer_owner(struct velo_region *region, uint64_t waiting);
 /* Is that process inside: attached, or a child of one that is? */
 int velo_peer_is_inside(struct velo_region *region, uint32_t pid);
-/* A process inside waits there: `key` is an inode of a socket, or a hash of a name. */
+/* A process inside waits at that endpoint: `key` is an inode of a socket, or a hash of a name. */
 void velo_endpoint_note(struct velo_region *region, uint64_t key);
 int velo_endpoint_known(const struct velo_region *region, uint64_t key);
 /* A process inside asks, as `key` says: a hash. The process that is asked need not look for the asker. */

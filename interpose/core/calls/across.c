@@ -55,7 +55,7 @@ static int fetch_below(struct velo_region *region, velo_node_id directory)
     return 0;
 }
 
-/* Not on disk, and below `directory`: the next such node after `after`, or none. */
+/* The next node after `after` that has a name below `directory` and is not on disk as it is now; or none. */
 static velo_node_id next_left_locked(const struct velo_region *region, velo_node_id directory,
                                      velo_node_id after)
 {
@@ -78,7 +78,7 @@ velo_node_id velo_next_left(struct velo_region *region, velo_node_id directory, 
     return index;
 }
 
-/* A directory leaves, and with it one of this file's names. */
+/* A directory leaves, and perhaps one of this file's names with it; then the file leaves memory. */
 static void leave_with(struct velo_region *region, velo_node_id index, velo_node_id directory)
 {
     struct velo_node *node = velo_node_at(region, index);
@@ -111,7 +111,7 @@ static void leave_with_all(struct velo_region *region, velo_node_id directory)
 static int writeback_file(struct velo_region *region, struct velo_place *place, int leaves)
 {
     const int rc = velo_writeback_place(region, place);
-    if (rc > 0 && leaves) /* what its writer writes from now on would stay behind */
+    if (rc > 0 && leaves) /* the bytes that its writer writes from now on would stay behind */
         return -EXDEV;
     if (rc == 0 && leaves && VELO_READ(velo_node_at(region, place->at.node)->links) > 1)
         velo_evict_patiently(region, place->at.node);
@@ -274,7 +274,7 @@ static int cross_locked(struct velo_region *region, struct crossing *c)
 static int writeback_both(struct velo_region *region, const struct crossing *c)
 {
     int rc = writeback_place(region, c->from, c->leaves);
-    /* A file that will be replaced need not be there. */
+    /* A file that will be replaced need not be on disk. */
     if (rc == 0 && (c->to->at.type != VELO_REGULAR || (c->flags & (EXCHANGE | NOREPLACE)) != 0))
         rc = writeback_place(region, c->to, c->leaves);
     return rc;

@@ -6,7 +6,7 @@
 
 /* Walk place's own path once more: after another process changed the tree. */
 int velo_walk_again(struct velo_region *region, unsigned flags, struct velo_place *place);
-/* Nothing stood where place says. 0: something does now, try once more; else what to answer. */
+/* Nothing stood at the place. 0: something stands there now, try once more; else the answer for the program. */
 int velo_try_again(struct velo_region *region, struct velo_place *place);
 /* `rc` is -ENOENT, because the name became the kernel's since the walk (disk/retire.c): place is outside now. */
 int velo_became_the_kernels(struct velo_region *region, struct velo_place *place, int rc);

@@ -33,7 +33,7 @@ static uint64_t device_of(const struct velo_region *region, velo_node_id index)
         VELO_READ(velo_node_at(region, directory)->identity[VELO_ID_DISK].device);
     if (device != 0)
         return device;
-    /* Unlinked: any hosted directory's device is the best guess, and with one disk the right one. */
+    /* The file is unlinked: any hosted directory's device is the best guess, and with one disk the right one. */
     const velo_node_id root = VELO_READ_ID(region->header->roots[0].node);
     return VELO_READ(velo_node_at(region, root)->identity[VELO_ID_DISK].device);
 }
@@ -63,7 +63,7 @@ static void identify(const struct velo_region *region, velo_node_id index, struc
     out->st_ctim = velo_timespec(velo_ctime_of(node, velo_ns(&out->st_ctim)));
 }
 
-/* Where the truth is when it is not in the node, and what the node knows all the same. */
+/* The file that has the attributes when the node has not, and what the node knows all the same. */
 struct velo_elsewhere {
     char path[320]; /* "": the real path */
     int linked_outside;     /* with names outside: all is the kernel's to say */
@@ -187,7 +187,7 @@ int velo_stat(struct velo_region *region, struct velo_place *place, struct stat 
     return -ENOENT;
 }
 
-/* A descriptor by O_PATH of what was the file's memory: `st` is of nothing any more. */
+/* `st` is of an O_PATH descriptor of the file's former tmpfs file, which is no file's any more. */
 static int left_memory(const struct velo_region *region, velo_node_id index, const struct stat *st)
 {
     const struct velo_node *node = velo_node_at(region, index);
@@ -195,7 +195,7 @@ static int left_memory(const struct velo_region *region, velo_node_id index, con
            VELO_READ(node->state) != VELO_BACKED && VELO_READ(node->links) != 0;
 }
 
-/* Likewise of the file on disk, and since then it came into memory. */
+/* `st` is of a descriptor of the file on disk, and since then the file came into memory. */
 static int left_disk(const struct velo_region *region, velo_node_id index, const struct stat *st)
 {
     const struct velo_node *node = velo_node_at(region, index);

@@ -6,8 +6,8 @@
 
 /* A name that does not exist yet, opened with O_CREAT: a descriptor, VELO_AGAIN or -errno. */
 int velo_create(struct velo_region *region, struct velo_place *place, int flags, mode_t mode);
-/* In a set-group-ID directory `parent` a new file has its group; `fd` is one, *stat of it. -EPERM: the
- * kernel alone can give it that, because the caller is not in the group. */
+/* In a set-group-ID directory `parent` a new file gets the directory's group. `fd` is a new file, *stat of it.
+ * -EPERM: only the kernel can give it that group, because the caller is not in the group. */
 int velo_inherit_group(const struct velo_node *parent, int fd, struct stat *stat);
 /* The same by mknod, at its real path: nothing is opened. 0 or -errno. */
 int velo_make_on_disk(struct velo_region *region, struct velo_place *place, mode_t mode);

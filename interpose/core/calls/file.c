@@ -29,7 +29,7 @@
 
 #define ATTEMPTS_MAX 1000
 
-/* What of the program's flags may be said to a file that exists already. */
+/* The flags of the program's that may be passed on when the file exists already. */
 #define REOPEN_MASK (~(O_CREAT | O_EXCL | O_DIRECTORY)) /* F_GETFL shows the others */
 
 static int writes(int flags)
@@ -99,8 +99,8 @@ static void note_opath_fd(struct velo_region *region, velo_node_id index)
     velo_commit(region, &hold);
 }
 
-/* O_NONBLOCK met a lease that is not a program's: of a shard that is just looking, perhaps one that
- * does not get a processor for a while.  A plain open waits for it; to the program it never was. */
+/* O_NONBLOCK met a lease that is not a program's: of a shard that is just looking, and perhaps gets no
+ * processor for a while.  A plain open waits for that lease, so the program does not hear of it. */
 static int open_past_lease(const char *path, int flags)
 {
     const int fd = velo_os_open(path, flags & ~O_NONBLOCK, 0);
@@ -197,7 +197,7 @@ static int open_direct(struct velo_region *region, struct velo_place *place,
     return rc != 0 ? rc : open_the_disks(region, place, snapshot, flags & ~O_TRUNC);
 }
 
-/* Hardly in memory it would have to leave again, and everything else before it. */
+/* Is the file so large that it would have to leave memory again at once, after all other files? */
 static int too_large(const struct velo_region *region, const struct stat *disk, int flags)
 {
     return (flags & O_TRUNC) == 0 && (uint64_t)disk->st_size > velo_limit_bytes(region) / 2;

@@ -196,7 +196,7 @@ static int rename_on_disk(struct velo_move *m, int *moved)
     return rc;
 }
 
-/* The old file still stands on disk under the name: an older version of what has it now. */
+/* The old file still stands on disk under the name: as an older version of the file that has the name now. */
 static void inherit_copy_locked(struct velo_region *region, velo_name_id name,
                                 const struct velo_name *from)
 {

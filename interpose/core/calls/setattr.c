@@ -104,9 +104,9 @@ static int setattr_on_disk_locked(struct velo_region *region, struct velo_place 
     return rc;
 }
 
-/* Of a file in memory: say that it changes before it does, so that a kill after the kernel's step
- * leaves a file that is asked, not believed: 1. All else is changed: 0, VELO_AGAIN when name or slot are
- * another file's by now or the file is to be loaded first, or the change's error. */
+/* 1: the file is in memory, and the node says already that it changes. So a kill after the kernel's step
+ * leaves a file whose attributes are asked of the kernel, not believed. All else is changed here: 0, the
+ * change's error, or VELO_AGAIN: name or slot are another file's by now, or the file is to be loaded first. */
 static int begin_alteration(struct velo_region *region, struct velo_place *place,
                             const struct alteration *alteration)
 {

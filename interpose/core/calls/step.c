@@ -18,8 +18,8 @@ static int is_at_or_below(const struct velo_walker *w, size_t length)
     return w->length == length || (w->length > length && w->place->text.path[length] == '/');
 }
 
-/* Is this path, or one above it, the kernel's? Below a missing `node_modules/` there is none either:
- * without the "above", two of them in one path would take turns at being the last one looked at. */
+/* Is this path, or one above it, the kernel's? Below a missing `node_modules/` there is no further one. If only
+ * the path itself counted, two such names in one path would take turns at being the last one looked at. */
 static int is_kernels(const struct velo_walker *w)
 {
     for (uint32_t i = 0; i < w->kernels_count && i < KERNELS_MAX; i++)
@@ -77,7 +77,7 @@ int velo_is_mounted_on(const struct velo_region *region, velo_node_id node)
     return (VELO_READ(velo_node_at(region, node)->flags) & kernels) != 0;
 }
 
-/* The path as it is now is of something that is mounted in `directory` of `root`. */
+/* The path leads to a mount in `directory` of `root`: from here on the walk is outside. */
 static void go_outside(struct velo_walker *w, velo_node_id directory, velo_node_id root)
 {
     w->mount.directory = directory;
@@ -88,7 +88,7 @@ static void go_outside(struct velo_walker *w, velo_node_id directory, velo_node_
     w->place->at.type = VELO_NONE;
 }
 
-/* By ".." outside: above a mount's point it is hosted again. */
+/* A ".." outside: above a mount's point the path is hosted again. */
 static void step_up_outside(struct velo_walker *w)
 {
     strip_last(w);

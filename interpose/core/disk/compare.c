@@ -87,8 +87,8 @@ static int is_copy_of(struct velo_pass *pass, const struct velo_name *name, cons
            now.st_dev == disk->st_dev;
 }
 
-/* A file's identity on disk may be of the past, and the disk have given its number again; so one of
- * its names must lead there, to what the file is now. */
+/* A file's identity on disk may be old: the disk may have given that number to another file. So one of the
+ * file's names must lead there, and to the current version. */
 static int has_copy(struct velo_pass *pass, const struct velo_node *node, const struct stat *disk)
 {
     uint32_t count = 0;

@@ -19,8 +19,7 @@ int velo_load(struct velo_region *region, velo_node_id node);
 /* A COLD file has no inode to ask: bring it into memory first. 0 or -errno. */
 int velo_fetch(struct velo_region *region, struct velo_place *place);
 
-/* Names outside hosted directories share a DISK file, of which `disk` is: what is written must reach
- * them, too. */
+/* Do names outside hosted directories share a DISK file, of which `disk` is? Then writes must reach them, too. */
 int velo_has_outside_names(const struct velo_region *region, velo_node_id node,
                            const struct stat *disk);
 

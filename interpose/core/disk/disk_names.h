@@ -17,8 +17,8 @@ void velo_writer_died_locked(struct velo_region *region, velo_name_id name,
                              const struct stat *disk);
 /* A name of this file changed, and with it the file's ctime: a program that was shown the old one sees that. */
 void velo_renamed_locked(struct velo_region *region, velo_node_id node);
-/* Before the disk's half of that: a ctime that was looked at is followed by a later one, on kernels
- * that can. */
+/* Before the disk's half of such a change: if a program has seen the ctime, the next one is later, on kernels
+ * that can do that. */
 void velo_ctime_advance_locked(struct velo_region *region, velo_node_id node, const char *path);
 /* After a name was removed: the file, not a directory, lives on with another ctime or is dropped. */
 void velo_lose_link_locked(struct velo_region *region, velo_node_id node);

@@ -8,7 +8,7 @@
 void velo_arrives(struct velo_region *region, const struct velo_place *from,
                   const struct velo_place *to);
 
-/* velo_evict, of a file that will have names elsewhere: a shard that just looks at it is waited for. -EBUSY: a program
+/* velo_evict of a file that will have names elsewhere; waits for a shard that is just looking at it. -EBUSY: a program
  * has it open, and it stays. */
 int velo_evict_patiently(struct velo_region *region, velo_node_id index);
 

@@ -13,7 +13,7 @@
 /* Has the file in memory of `node` been removed, or replaced by something else? */
 int velo_is_missing(struct velo_region *region, velo_node_id node);
 int velo_is_missing_locked(const struct velo_region *region, const struct velo_node *node);
-/* Where a client met that: its shard is asked to decide what becomes of it. */
+/* A client met a missing file: the file's shard is asked to decide what becomes of it. */
 void velo_missing_ask(struct velo_region *region, velo_node_id node);
 
 #endif

@@ -22,7 +22,7 @@
 #define ST_RDONLY 1
 #endif
 
-/* Whether something is mounted there, and what; -errno. */
+/* 1 when something is mounted at the path, 0 when not, -errno; *out is what stands there. */
 static int snapshot(int dirfd, const char *path, uint64_t device_above, struct stat *out)
 {
     struct statx seen;
@@ -54,7 +54,7 @@ static void mark_locked(struct velo_region *region, velo_node_id node, int is)
         velo_escape(region, VELO_ESCAPE_MOUNT);
 }
 
-/* A name that was never seen without: what is below is not known, nor its own identity. */
+/* A name that was never seen without its mount: neither its identity nor the names below are known. */
 static int enter_locked(struct velo_pass *pass, velo_node_id parent, const char *text,
                         const struct stat *disk)
 {

@@ -5,8 +5,8 @@
 #include "core/arena/layout.h"
 #include "core/disk/pass.h"
 
-/* mounted.c: something is mounted at this name: it is the kernel's, with all below it, and 1 is the
- * answer. 0: nothing is, perhaps no more; or -ENOSPC. */
+/* mounted.c: 1: something is mounted at this name, which is the kernel's now, with all below it. 0: nothing
+ * is, or nothing any more; or -ENOSPC. */
 int velo_mounted_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text);
 /* The same of a hosted directory itself, also when it cannot be written. */
 int velo_mounted_root(struct velo_region *region, const struct velo_root *root);

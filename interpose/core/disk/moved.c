@@ -11,7 +11,7 @@ struct waiting {
     velo_node_id node, parent;
 };
 
-/* What waits below `top`, by a walk of its names; at most `room` of them. */
+/* The files that wait below `top`, by a walk of its names; at most `room` of them. */
 static uint32_t collect_locked(const struct velo_region *region, velo_node_id top,
                                struct waiting *out, uint32_t room)
 {

@@ -59,7 +59,7 @@ static int vanished_locked(struct velo_pass *pass, int dirfd, velo_name_id index
     return velo_os_lstatat(dirfd, text, &disk) == -ENOENT;
 }
 
-/* Take out names that the disk had and has no more. Returns 1 to be called again. */
+/* Take out names that the disk had and does not have any more. Returns 1 to be called again. */
 static int drop_vanished(struct velo_pass *pass, int dirfd, velo_node_id directory)
 {
     struct velo_region *region = pass->region;
@@ -112,7 +112,7 @@ static int scan_names(struct velo_pass *pass, int dirfd, velo_node_id directory)
     }
 }
 
-/* The directory itself, or what an outsider has put in its place. */
+/* Opens the directory itself, or the one that an outsider has put in its place. */
 static int open_to_search(struct velo_pass *pass, velo_node_id directory)
 {
     const int fd = velo_open_at_path(pass->region, directory);
@@ -121,7 +121,7 @@ static int open_to_search(struct velo_pass *pass, velo_node_id directory)
     return velo_os_open(pass->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
-/* The first that may go, from here up: below it all must be as the disk has it. */
+/* Retires the first directory that may go, from here up: all below it must be as the disk has it. */
 static int retire_some(struct velo_pass *pass, velo_node_id directory)
 {
     int rc = -ENOSPC;
@@ -133,7 +133,7 @@ static int retire_some(struct velo_pass *pass, velo_node_id directory)
     return rc;
 }
 
-/* To read its names; one to which the way is open and which cannot be listed is the kernel's. */
+/* Opens the directory to read its names. If it can be reached but not listed, it becomes the kernel's. */
 static int open_to_list(struct velo_pass *pass, velo_node_id directory)
 {
     const int fd = open_to_search(pass, directory);
@@ -166,7 +166,7 @@ static int is_closed(const struct velo_region *region, velo_node_id directory)
     return (VELO_READ(velo_node_at(region, directory)->flags) & VELO_NODE_CLOSED) != 0;
 }
 
-/* Is it out of sight? Of what is taken in below a closed directory, that one does not count. */
+/* Is the directory out of sight? While a closed directory is taken in, that one does not count. */
 static int is_hidden(const struct velo_pass *pass, velo_node_id directory)
 {
     const struct velo_region *region = pass->region;
@@ -341,7 +341,7 @@ static void root_lost(struct velo_region *region, velo_node_id node)
     pass_free(pass);
 }
 
-/* The topmost that is lost decides: what is below it went along. */
+/* The topmost directory that is lost decides: all below it went along. */
 void velo_directory_lost(struct velo_region *region, velo_node_id directory)
 {
     velo_node_id top = directory;

@@ -110,7 +110,7 @@ static int copy_unnamed(struct velo_region *region, velo_node_id index, uint64_t
     return rc;
 }
 
-/* To us it is a file like any other from then on: none of ours. */
+/* The file has no name and goes on outside of the namespace, where velo does not know it. */
 static int forget_locked(struct velo_region *region, velo_node_id index,
                          const struct velo_snapshot *snapshot, int fd, const struct stat *before)
 {
@@ -211,7 +211,7 @@ int velo_relocate(struct velo_region *region, velo_node_id index, int fd)
         return relocate_unnamed(region, index, &snapshot, fd);
     if (snapshot.links > NAMES_MAX)
         return -EMLINK;
-    /* A program's own lease would end by our question for others. */
+    /* To ask for other descriptions takes a lease, which would end a program's own one. */
     if (velo_has_program_lease(region, index) || !only_description(fd))
         return -EBUSY;
     const int to = relocate_named(region, index, &snapshot, fd);

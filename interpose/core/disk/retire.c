@@ -26,7 +26,7 @@
     (1u << 17) /* of one file: more than a disk takes; ends a walk over a list that changes */
 #define LEAST_BYTES (512u << 10) /* of names, however little memory there is */
 
-/* Few are left of what is committed, and more may not be committed, or is not there. */
+/* Few slots are left of those that are committed, and no more may be committed, or there are no more. */
 static int is_scarce(const struct velo_pool *pool, int may_grow)
 {
     const uint32_t used = VELO_READ(pool->used);
@@ -100,8 +100,8 @@ static struct walk walk_below(struct velo_region *region, velo_node_id top)
     return (struct walk){region, top, top, velo_node_at(region, top)->first_entry};
 }
 
-/* The next name, a directory's after all that is below it, or none. The walk goes on when it is
- * removed. */
+/* The next name, or none; a directory's name comes after all below it. The caller may remove the name: the walk
+ * goes on. */
 static velo_name_id walk_next(struct walk *walk)
 {
     struct velo_region *region = walk->region;

@@ -12,8 +12,8 @@ int velo_lies_in(const struct velo_region *region, const struct velo_node *node,
 /* Forget what is below `directory`, which the kernel answers for from then on: 0. -ENOSPC: something there is not
  * as the disk has it, or is watched. */
 int velo_retire_found(struct velo_region *region, velo_node_id directory);
-/* The same of one that cannot be listed, until it can: velo_reopen_directory, when all below it is known again.
- * Where that is not possible now, what is known stays. */
+/* The same of a directory that cannot be listed, until it can: velo_reopen_directory, when all below it is known
+ * again. If the names below cannot be forgotten now, they stay. */
 void velo_close_directory(struct velo_region *region, velo_node_id directory);
 void velo_reopen_directory(struct velo_region *region, velo_node_id directory);
 

@@ -10,8 +10,8 @@
 
 #include "core/arena/layout.h"
 
-/* Without the lock: open (O_PATH) the directory itself, a name in it; openat, unlinkat, renameat and
- * linkat in it; again with the rights they need when the answer is -EACCES. */
+/* Without the lock: open (O_PATH) the directory itself, or a name in it; openat, unlinkat, renameat and
+ * linkat in it. When the answer is -EACCES, the step is done again, with the rights that it needs. */
 int velo_open_with_rights(struct velo_region *region, velo_node_id directory, const char *path);
 /* Without the lock: open (O_PATH) the directory where it is now. Not one that is renamed to its path
  * between our finding that path and the open: the caller would work on names in another directory.
@@ -19,7 +19,7 @@ int velo_open_with_rights(struct velo_region *region, velo_node_id directory, co
 int velo_open_directory(struct velo_region *region, velo_node_id directory);
 /* The same, but -ESTALE also when it was moved and has a tether (tether.h): what its path says. */
 int velo_open_at_path(struct velo_region *region, velo_node_id directory);
-/* Its names, too: `fd` of that (or its error, which is returned) becomes one to read. */
+/* `fd`, a descriptor of such a directory, becomes one to read its names; an error in `fd` is returned. */
 int velo_read_directory(int fd);
 int velo_probe_with_rights(struct velo_region *region, velo_node_id directory, int dirfd,
                            const char *name);

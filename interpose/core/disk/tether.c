@@ -72,7 +72,7 @@ static struct velo_tethers *tethers_of(struct velo_region *region)
     return region->tethers;
 }
 
-/* Threads of one shard; each holds it for as long as it takes to open what is new. */
+/* Two threads of one shard exclude each other; each stays inside until it has opened the new directories. */
 static int enter(struct velo_tethers *tethers)
 {
     uint32_t idle = 0;
@@ -141,7 +141,7 @@ int velo_is_directory_of(const struct velo_region *region, velo_node_id director
            now.st_dev == VELO_READ(identity->device);
 }
 
-/* By its path; or, where that was moved with a directory above that has a tether, from there. */
+/* Opens the directory by its path; or, if it moved along with a directory above that has a tether, from that one. */
 static int open_now(struct velo_region *region, velo_node_id directory)
 {
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;

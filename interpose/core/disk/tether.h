@@ -11,8 +11,8 @@
 /* A descriptor (O_PATH) of `directory`, which is the one that the namespace knows. -ENOENT: it has no
  * tether; -ESTALE: an outsider removed it.  With or without the lock. */
 int velo_tethered(struct velo_region *region, velo_node_id directory);
-/* A flush begins, in a process that has tethers; is about to put a file; and to give it its name: not now
- * (visitors.h)? */
+/* Three moments of a flush, in a process that has tethers: it begins; it is about to put a file; it is about to
+ * give the file its name, which should wait when this says so (visitors.h). */
 void velo_tether_flush_begins(struct velo_region *region);
 void velo_tether_wait(struct velo_region *region);
 int velo_tether_is_visited(struct velo_region *region);

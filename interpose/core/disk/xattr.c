@@ -20,7 +20,7 @@ static int is_label(const char *name)
     return strcmp(name, "security.selinux") == 0 || strncmp(name, "security.SMACK64", 16) == 0;
 }
 
-/* The kernel may have given it one of these where it is now, which is no reason to keep it there. */
+/* The kernel may have given the file such an attribute where it is now: that is no reason to keep it there. */
 static int may_be_lost(const char *name)
 {
     return strncmp(name, "security.", 9) == 0 && strcmp(name + 9, "capability") != 0;

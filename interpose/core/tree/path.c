@@ -83,7 +83,7 @@ static int node_path(const struct velo_region *region, velo_node_id index, char 
     return velo_name_path(region, VELO_READ_ID(name->parent), text, length, path);
 }
 
-/* Where a file without a name had its last one; -ENOENT also when that directory is gone. */
+/* The path of the last name that a file without a name had; -ENOENT also when that directory is gone. */
 static int last_path(const struct velo_region *region, velo_node_id index, char path[PATH_MAX])
 {
     const velo_name_id last = VELO_READ_ID(velo_node_at(region, index)->last_name);
@@ -142,8 +142,8 @@ void velo_backing_path(const struct velo_region *region, uint64_t backing, char 
 
 uint64_t velo_backing_new(struct velo_region *region)
 {
-    /* The creator's pid is in the name, so a sweep knows whether a file that no node refers to is
-     * an orphan or about to be published. */
+    /* The creator's pid is in the name. So a sweep knows of a file without a node whether its creator is
+     * dead, or about to publish it. */
     const uint64_t pid = (uint64_t)velo_sys0(SYS_getpid);
     return pid << 40 | (atomic_fetch_add(&region->header->next_backing, 1) & 0xffffffffff);
 }
@@ -162,8 +162,8 @@ static int in_group(uint32_t gid, uint32_t own)
     return 0;
 }
 
-/* An ACL is the kernel's to read. With or without the lock: of a path that changes meanwhile the answer
- * is one of before or after. */
+/* Only the kernel can read an ACL. With or without the lock: if the path changes meanwhile, the answer is that
+ * of before or of after. */
 __attribute__((noinline)) static int kernel_says(struct velo_region *region,
                                                  const struct velo_node *directory, unsigned wanted,
                                                  int real)

@@ -6,8 +6,8 @@
 
 /* `directory` is `ancestor` or below it. */
 int velo_is_below(const struct velo_region *region, velo_node_id directory, velo_node_id ancestor);
-/* `directory`, or one above it, became the kernel's after a walk had come there: what is entered now, no path
- * leads to. */
+/* Did `directory`, or one above it, become the kernel's after a walk had come there? No path would lead to a name
+ * that is entered there now. */
 int velo_is_retired(const struct velo_region *region, velo_node_id directory);
 /* Bytes of the longest path from a directory down, with its first slash; 0 of all else. */
 size_t velo_longest_below(const struct velo_region *region, velo_node_id top);
@@ -20,7 +20,7 @@ int velo_name_path(const struct velo_region *region, velo_node_id parent, const 
 uint64_t velo_backing_new(struct velo_region *region);
 /* May the caller search (1), write (2) or read (4) the directory? 0 or -EACCES. */
 int velo_may(struct velo_region *region, const struct velo_node *directory, unsigned wanted);
-/* Since the walk: removed, its slot another's, or with all its names the kernel's. */
+/* Was the parent removed since the walk, is its slot another's, or is it with all its names the kernel's? */
 int velo_parent_is_gone(const struct velo_region *region, const struct velo_place *place);
 /* May the caller make a name there? 0 or -EACCES; 0 also when the parent is gone: the caller learns that
  * as soon as it takes the lock. */

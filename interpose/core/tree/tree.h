@@ -13,7 +13,7 @@
 
 /* ---- names --------------------------------------------------------------------------------- */
 void velo_name_flags_locked(struct velo_region *region, velo_name_id name, unsigned flags);
-/* What stands on disk under this name is `version` of its node, as `stat` says; NULL: nothing. */
+/* Record that `version` of the node stands on disk under this name, as `stat` says; NULL: nothing does. */
 void velo_name_disk_locked(struct velo_region *region, velo_name_id name, uint64_t version,
                            const struct stat *stat);
 /* `stat` is of a disk copy that names of `node` share: its new ctime and the like is no outsider's change.
@@ -49,7 +49,7 @@ void velo_program_locked(struct velo_region *region, velo_node_id node);
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node);
 /* ---- paths --------------------------------------------------------------------------------- */
 
-/* What lstat says of a name under which the namespace has a regular file: is it poison? */
+/* Is it poison that lstat found under a name of a regular file? */
 static inline int velo_is_poison(const struct velo_region *region, const struct stat *disk)
 {
     return region->header->poison != 0 && S_ISSOCK(disk->st_mode);

@@ -187,7 +187,7 @@ static int absolute(struct velo_region *region, velo_node_id start, const char *
     return above + (text[0] != '/') + (int)length;
 }
 
-/* What the kernel says of the path that was walked. A frame of its own: PATH_MAX bytes. */
+/* Asks the kernel for the path that was walked. A frame of its own: PATH_MAX bytes. */
 __attribute__((noinline)) static int ask_kernel(struct velo_region *region,
                                                 const struct velo_walked *walked, struct stat *out)
 {
@@ -198,9 +198,9 @@ __attribute__((noinline)) static int ask_kernel(struct velo_region *region,
     return (int)velo_sys4(SYS_newfstatat, AT_FDCWD, velo_word(path), velo_word(out), nofollow);
 }
 
-/* Both say ENOENT, maybe of different names: ours of a directory that the program has made since, or
- * of where a symlink leads that it has replaced. Each walk to a prefix compares that; it follows no
- * last symlink. Mapped: a walk within a walk is too much for a small stack. */
+/* The kernel and the namespace both say ENOENT, but perhaps of different names: the program may have made a
+ * directory since, or replaced a symlink. Each walk to a prefix compares one name; it follows no last symlink.
+ * Mapped: a walk within a walk is too much for a small stack. */
 struct prefix {
     char path[PATH_MAX];
     struct velo_place place;

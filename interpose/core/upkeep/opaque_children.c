@@ -124,7 +124,7 @@ static int names_loader(const char *maps)
     return 0;
 }
 
-/* Does it have the arena in its memory, or has a loader that is about to take us in? A read of maps
+/* Does the process have the arena in its memory, or a loader that is about to load us? A read of maps
  * ends with a whole line. */
 static int is_inside(struct search *search, uint32_t pid, int preloaded)
 {
@@ -152,7 +152,7 @@ static int is_enlisted(const struct velo_region *region, uint32_t pid)
     return since_ns != 0 && !velo_thread_dead(pid, since_ns);
 }
 
-/* Of one without the arena's name: was it born there all the same? */
+/* Of a process without the arena's name in its environment: did the program start it all the same? */
 static int is_stray(const struct search *search, uint32_t pid, int readable)
 {
     struct velo_thread thread;

@@ -4,7 +4,7 @@
 
 #include "core/arena/layout.h"
 
-/* opaque_children.c: enter what the program in `slot`, which ended, left running. */
+/* opaque_children.c: watch the processes that the program in `slot`, which ended, left running. */
 void velo_opaque_children_enter(struct velo_region *region, const struct velo_opaque_slot *slot);
 /* opaque_children.c: has the process, of whatever program, the arena in its memory? */
 int velo_maps_arena(struct velo_region *region, uint32_t pid);
