@@ -53,7 +53,7 @@ static bool asks_to_write(uintptr_t page)
                      (long)page, (long)ADD_NOTHING) == -EFAULT;
 }
 
-/* Another answer than EFAULT is none about the page (a filter may refuse the call): it is believed. */
+/* An answer other than EFAULT says nothing about the page (a filter may refuse the call): the page counts as there. */
 static bool cannot(uintptr_t page, uintptr_t right)
 {
     if (__builtin_expect(is_known(page, right), 1))

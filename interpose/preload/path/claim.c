@@ -236,8 +236,8 @@ static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
 
 /* ---- the claim ------------------------------------------------------------------------------- */
 
-/* Through hosted names and out again is not ours either: the directories and
- * symlinks on the way stand on disk, so the kernel finds the same end from the program's text. */
+/* A path that leads through hosted names and out again is not ours either: the directories and symlinks on the way
+ * stand on disk, so the kernel finds the same end from the program's text. */
 static int ours_or_not(int rc, const struct velo_place *place)
 {
     if (rc != 0)
@@ -245,8 +245,8 @@ static int ours_or_not(int rc, const struct velo_place *place)
     return place->at.kind == VELO_HOSTED ? VELO_OURS : VELO_NOT_OURS;
 }
 
-/* An absolute text, of which `path` is what the program said: the rest is a directory's real path,
- * in which nothing is a symlink. */
+/* Claims an absolute text. The program gave its last part, `path`; the part before is a directory's real path,
+ * without symlinks. */
 static int by_text(struct velo_region *region, const char *text, const char *path, unsigned flags,
                    bool any, struct velo_place *place)
 {
@@ -340,7 +340,7 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
     return walk_from(region, &base, text, path, flags, any, place);
 }
 
-/* "/proc/self/fd/N" of a hosted file that has a name: that is what is opened, asked or changed. */
+/* "/proc/self/fd/N" of a hosted file that has a name: the call is for that file. */
 static bool claim_magic_link(struct velo_region *region, const char *path, struct velo_place *place)
 {
     const int fd = velo_fd_of_path(path);
@@ -349,7 +349,7 @@ static bool claim_magic_link(struct velo_region *region, const char *path, struc
            place->at.type == VELO_REGULAR;
 }
 
-/* The directories above what only the kernel can name may be in memory still. */
+/* Only the kernel can reach the path's end, but files in the directories above may be in memory still: put them. */
 static void make_way(struct velo_region *region, int dirfd, const char *path)
 {
     struct stat stat;

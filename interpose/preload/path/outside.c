@@ -55,8 +55,8 @@ size_t velo_last_of(const char *path)
     return before(path, strlen(path));
 }
 
-/* The hosted directory that the kernel finds before `last`: a node, 0 for none of ours, -errno. Of
- * none of ours, *links (or NULL) becomes whether a symlink in it may lead in. */
+/* The hosted directory that the kernel finds before `last`: a node, 0 when it is not hosted, -errno. For 0,
+ * *links (or NULL) becomes whether a symlink in the directory may lead in. */
 __attribute__((noinline)) static long directory_of(struct velo_region *region, int at,
                                                    const char *path, size_t last, bool *links)
 {

@@ -262,7 +262,7 @@ void velo_return_to_namespace(int attachment)
 void velo_flush_library(struct velo_region *region, const char *path)
 {
     struct velo_place place;
-    /* A bare name is searched along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
+    /* The loader searches a bare name along RUNPATH and LD_LIBRARY_PATH, which may lead anywhere. */
     if (velo_programs_pending(region) != 0 &&
         (strchr(path, '/') == NULL || velo_claim(AT_FDCWD, path, 0, &place) != VELO_NOT_OURS))
         flush_programs(region);

@@ -84,7 +84,7 @@ uint32_t velo_credentials_of(int fd)
     return peer.pid > 0 ? (uint32_t)peer.pid : 0;
 }
 
-/* True: of a kind that needs nothing, and never will. So does meet_at_port. */
+/* True: the peer is of a kind that needs nothing, and never will. meet_at_port answers the same. */
 static bool meet_by_name(int fd, const struct sockaddr *any, socklen_t length,
                          struct velo_meeting *meeting)
 {
@@ -190,7 +190,8 @@ static bool is_own_address(int fd, const struct sockaddr *any, socklen_t length,
 
 /* ---- before and after ------------------------------------------------------------------------ */
 
-/* Two sockets that send to one address are two: each has its peer. 0: it cannot be remembered. */
+/* A key for an address; two sockets that send messages to one address have two keys, since each has its own peer.
+ * 0: the address cannot be remembered. */
 static uint64_t key_of_address(const struct sockaddr *any, socklen_t length, int message_fd)
 {
     const size_t size = any->sa_family == AF_INET    ? offsetof(struct sockaddr_in, sin_zero)

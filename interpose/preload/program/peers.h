@@ -38,7 +38,7 @@ void velo_wait_at(int fd, const struct sockaddr *address, socklen_t length);
 /* The other end of a connected AF_UNIX socket is outside. */
 bool velo_talks_to_outside(int fd);
 
-/* Is that process inside? Of one that was a moment ago it is believed. */
+/* Is that process inside? A recent answer is believed (write/recent.h). */
 bool velo_is_inside(struct velo_region *region, uint32_t pid);
 
 /* Of addresses, in peers.c. `name`: a path, or "@" and an abstract name, whose zero bytes are shown as "@",

@@ -90,7 +90,7 @@ void velo_before_shared_child(uint64_t flags)
 
 /* ---- by number ------------------------------------------------------------------------------- */
 
-/* clone3 has them in memory, of which the kernel says best what is wrong with it. */
+/* The arguments of clone or clone3. clone3 has them in memory; if that memory is bad, the kernel says so best. */
 static struct clone_args arguments_of(long number, long a, long b)
 {
     struct clone_args arguments = {0};

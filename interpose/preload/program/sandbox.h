@@ -9,7 +9,7 @@
 int velo_step_begin(void);
 void velo_step_end(int was, long rc);
 
-/* Do these flags of clone(2), unshare(2) or setns(2) say so? */
+/* Do these flags of clone(2), unshare(2) or setns(2) ask for another view? */
 bool velo_is_another_view(uint64_t flags);
 
 /* Around a clone that copies memory, with these flags: true when the child is opaque from the start.
@@ -17,13 +17,13 @@ bool velo_is_another_view(uint64_t flags);
 bool velo_child_begins(uint64_t flags);
 void velo_child_began(long rc);
 
-/* By number, and the call itself: is it such a one, whose child goes on from where it was called? */
+/* Is the call with that number such a step, whose child goes on from where it was called? Then the call itself. */
 bool velo_number_is_elsewhere(long number, long a, long b);
-/* landlock: what it may open from here on is told by directories, where what is in memory is not. */
+/* landlock: the rules name directories that the process may open from here on, and files in memory are not there. */
 long velo_restricts_itself(long number, long a, long b);
 long velo_clone_elsewhere(long number, long a, long b, long c, long d, long e);
 
-/* Before one that does not: parent and child have one memory, so both are opaque from here on. */
+/* Before a clone that shares memory: parent and child have one memory, so both are opaque from here on. */
 void velo_before_shared_child(uint64_t flags);
 
 #endif

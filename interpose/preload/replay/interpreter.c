@@ -6,8 +6,8 @@
 #include "kernel/text.h"
 #include "log.h"
 
-/* Letters of its options. What is taken for a text by mistake costs an answer; what is taken for a script by mistake may
- * ask for the time, and be answered: so a letter that is not known is an option without a value. */
+/* Letters of its options. A word that is taken for a text by mistake costs an answer. One that is taken for a script by
+ * mistake may ask for the time, and be answered. So a letter that is not known is an option without a value. */
 struct interpreter {
     const char *name; /* how it begins: python3.11 */
     const char *texts; /* a text follows */

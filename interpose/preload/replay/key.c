@@ -91,7 +91,7 @@ static bool is_edge(char c)
     return c == 0 || strchr(":=,; \"'()|&\n", c) != NULL;
 }
 
-/* Begins a path here, and ends the workspace's with it, or goes on below? */
+/* Does a path begin here that is the workspace's, or leads below it? */
 static bool stands_alone(const char *text, const char *at, size_t length)
 {
     return (at == text || is_edge(at[-1])) && (at[length] == '/' || is_edge(at[length]));
@@ -184,7 +184,7 @@ static void sort(struct variable *all, size_t count)
     }
 }
 
-/* With what `nproc` and `ulimit` tell, which compilations, that are most, need not pay for. */
+/* Adds what `nproc` and `ulimit` tell. Most steps are compilations, which need not pay for that. */
 const uint8_t *velo_step_rest(struct velo_step *step)
 {
     struct velo_sha256 hash;
@@ -205,7 +205,7 @@ const uint8_t *velo_step_rest(struct velo_step *step)
     return step->rest;
 }
 
-/* Into the key what counts, whatever its order; into `rest` the order, and what else a program may see. */
+/* The variables that count go into the key, in any order; their order, and the other variables, go into `rest`. */
 static void add_environment(struct velo_step *step, struct velo_sha256 *hash, struct variable *all)
 {
     struct velo_sha256 rest;

@@ -25,7 +25,7 @@ static inline uint32_t velo_step_outlets(const struct velo_step *step)
 }
 /* Fills the key. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);
-/* What some programs may tell, and others make nothing of: the order of the variables and those that the key leaves
+/* A digest of what some programs print and others ignore: the order of the variables and those that the key leaves
  * out, processors and limits. */
 const uint8_t *velo_step_rest(struct velo_step *step);
 /* Does the variable count for the key? */

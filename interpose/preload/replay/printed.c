@@ -50,7 +50,7 @@ static size_t waiting_in(const FILE *stream)
     return (size_t)(stream->_IO_write_ptr - stream->_IO_write_base);
 }
 
-/* All that it was ever given is written down, or went where that does not count, or waits in its buffer. */
+/* Is all that the stream was ever given written down, or not of interest, or waiting in its buffer? */
 static bool is_known(const struct buffer *buffer, const FILE *stream)
 {
     const size_t waiting = waiting_in(stream);
@@ -80,7 +80,7 @@ static void ask(struct buffer *buffer, const FILE *stream)
     begin_anew(buffer, waiting_in(stream));
 }
 
-/* Under its lock. When nothing waits, it begins anew with the next byte, as it did with the first. */
+/* Under the stream's lock. When no byte waits, the stream begins anew with the next byte, as it did with the first. */
 static void rest(struct buffer *buffer, FILE *stream)
 {
     if (waiting_in(stream) != 0 || stream->_mode > 0 || (stream->_flags & WRITTEN_TO) == 0)
@@ -90,7 +90,7 @@ static void rest(struct buffer *buffer, FILE *stream)
     atomic_store(&buffer->at_rest, true);
 }
 
-/* Lines come out as if it had never rested: as many in one piece as are put at once. */
+/* Lines come out as if the stream had never rested: as many in one piece as are put at once. */
 static void wake(struct buffer *buffer, FILE *stream)
 {
     if (atomic_exchange(&buffer->at_rest, false) &&
@@ -187,7 +187,7 @@ void velo_print_ends_now(const struct velo_print *print, const void *text, ssize
 
 /* ---- what waits comes out -------------------------------------------------------------------- */
 
-/* All that it was ever given waits in its buffer, and comes out right afterwards. */
+/* All that the stream was ever given waits in its buffer, and comes out right afterwards. */
 static void tell(const FILE *stream)
 {
     struct buffer *buffer = buffer_of(stream);
@@ -207,14 +207,15 @@ static bool is_told(const struct buffer *buffer, const FILE *stream)
     return waiting != 0 ? atomic_load(&buffer->told) == waiting : is_known(buffer, stream);
 }
 
-/* Was anything ever written to the stream that is not known? */
+/* The stream ends: were unknown bytes ever written to it? */
 static void ends(const FILE *stream)
 {
     if ((stream->_flags & WRITTEN_TO) != 0 && !is_told(buffer_of(stream), stream))
         velo_unit_wrote(stream->_fileno);
 }
 
-/* Under its lock: what is told must be what comes out. Not waited for, as fflush_unlocked does not. */
+/* Under the stream's lock, since the bytes that are told must be those that come out. Does not wait for the lock, as
+ * fflush_unlocked does not. */
 static void flushes(FILE *stream)
 {
     struct buffer *buffer = buffer_of(stream);
@@ -225,7 +226,7 @@ static void flushes(FILE *stream)
     tell(stream);
     if (!is_told(buffer, stream))
         velo_unit_wrote(stream->_fileno);
-    /* What another thread puts from here on is counted, and is not there when it is looked at again. */
+    /* Bytes that another thread puts from here on are counted, and are missing at the next look. */
     begin_anew(buffer, 0);
     funlockfile(stream);
 }
@@ -270,7 +271,7 @@ void velo_unit_closes_now(const FILE *stream)
 
 /* ---- descriptors are led elsewhere ----------------------------------------------------------- */
 
-/* It may be a signal's handler that does it: the stream itself stays as it is. */
+/* A signal's handler may be calling: the stream itself stays as it is. */
 void velo_unit_moves_now(int fd)
 {
     if (velo_vfork_child)

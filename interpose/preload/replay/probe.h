@@ -19,7 +19,7 @@ int velo_probe(const char *path, bool follow, struct velo_probed *out);
 int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES]);
 /* A descriptor to read it, or -errno. */
 int velo_probe_open(const char *path);
-/* The digest of the regular file at `path`, of which `probed` tells; remembered as long as it does not change. 0 or
+/* The digest of the regular file at `path`, which `probed` describes; remembered while the file does not change. 0 or
  * -errno: -EAGAIN when it changed meanwhile. */
 int velo_digest_of(const char *path, const struct velo_probed *probed,
                    uint8_t digest[VELO_SHA256_BYTES]);

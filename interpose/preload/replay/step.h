@@ -28,7 +28,7 @@ struct velo_begun {
 bool velo_step_find(struct velo_step *step, struct velo_begun *begun);
 /* Answers, if the entry's text `can_say` be said at once; else the step is recorded. */
 void velo_step_decide(struct velo_step *step, struct velo_begun *begun, bool can_say);
-/* An answered step has no child that says so: it is to run, and finds nothing of its answer. */
+/* No child could be made for an answered step: it is to run, and finds nothing of its answer. */
 void velo_step_runs(struct velo_begun *begun);
 /* The child `pid` runs it; 0: none was started. */
 void velo_step_started(const struct velo_begun *begun, pid_t pid);

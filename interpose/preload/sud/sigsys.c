@@ -108,7 +108,7 @@ static long make_in_place(const struct call *call)
     return registers[REG_RAX];
 }
 
-/* The frame of this handler is simply left behind: the program's own is what is returned to. */
+/* The frame of this handler is simply left behind: the kernel returns to the program's own. */
 __attribute__((noreturn)) static void return_from_signal(const struct call *call)
 {
     __asm__ volatile("mov %0, %%rsp\n\t"

@@ -155,9 +155,9 @@ void velo_sud_filtered(void)
 
 #define FLAG_RESTORER 0x04000000ul /* SA_RESTORER, the kernel's own business */
 
-/* Another library (ThreadSanitizer's) may put a handler of its own between us and the kernel, which
- * makes system calls with SIGSYS blocked. So whatever libc, or that library, has installed then
- * keeps its flags and its way back, and ours is the handler. */
+/* Another library (ThreadSanitizer's) may put a handler of its own between us and the kernel, and that handler
+ * makes system calls with SIGSYS blocked. So the action that libc, or that library, has installed keeps its flags
+ * and its way back, and we replace the handler. */
 static long kernel_action(const struct sigaction *action, struct sigaction *old)
 {
     struct velo_kernel_action installed;

@@ -46,7 +46,7 @@ static bool hosted(int fd)
            velo_is_node(velo_node_of(velo_here(), &stat));
 }
 
-/* A file system that fills up takes a part; a program that never met a full disk may not go on. */
+/* A file system that fills up takes a part of a write; a program that never met a full disk may not write the rest. */
 static bool cut_short(int fd, size_t count, ssize_t done)
 {
     return __builtin_expect(done > 0 && (size_t)done < count, 0) && velo_write_credit(fd) != 0 &&
@@ -232,7 +232,7 @@ EXPORT int dup(int fd)
     return (int)velo_answer(velo_inherits_credit(fd, velo_sys1(SYS_dup, fd)));
 }
 
-/* A file that was written in memory since before an opaque program started: now it may look. */
+/* A file that was open to be written when an opaque program started is put now, so that the program sees it. */
 velo_node_id velo_closing(int fd)
 {
     struct velo_region *region = velo_write_credit(fd) != 0 ? velo_here() : NULL;

@@ -20,7 +20,7 @@
 
 /* ---- two names ------------------------------------------------------------------------------- */
 
-/* What the kernel would say of the directories on the way to a path outside, or of all of it. */
+/* The kernel's error for the directories on the way to a path outside, or (`whole`) for all of it. */
 static int error_outside(int dirfd, const char *path, bool whole)
 {
     char text[PATH_MAX];
@@ -37,7 +37,7 @@ static int error_outside(int dirfd, const char *path, bool whole)
     return (int)raw_statat(dirfd, text, &stat, 0);
 }
 
-/* The kernel has no objection to the path, but it may be deeper than one can say (claim.c). */
+/* The kernel has no objection to the path, but the path may be longer than PATH_MAX allows (claim.c). */
 static int resolve_plain(int dirfd, const char *path, unsigned walk, struct velo_place *place)
 {
     const int rc = velo_resolve(dirfd, path, walk, place);

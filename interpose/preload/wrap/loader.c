@@ -98,7 +98,7 @@ static struct way answer(struct loader_call *call, void *value)
 
 /* ---- past us --------------------------------------------------------------------------------- */
 
-/* Code of this process will ask a libc that we do not stand in front of. */
+/* Code of this process will call a libc in front of which we do not stand. */
 static void go_past(void)
 {
     struct velo_region *region = velo_vfork_child ? NULL : velo_here();
@@ -106,8 +106,8 @@ static void go_past(void)
         velo_leave_unreachable(region);
 }
 
-/* The functions of ours that lead to no file: what they see to (a limit of memory, threads that are
- * watched) is seen to when we come first, as we do. */
+/* Functions of ours that name no file. Their duties (a limit of memory, threads that are watched) are done when we
+ * come first, as we do. */
 static bool names_no_file(const char *name)
 {
     static const char *const harmless[] = {

@@ -42,8 +42,8 @@ bool velo_descriptors_note(struct velo_descriptors *s, int fd)
     return true;
 }
 
-/* dup2 keeps nothing but the number: what belongs to the number is put back. A number that another thread gave
- * to something else meanwhile is left alone. */
+/* dup3 keeps nothing but the number: its flags and credit are set again. A number that another thread has used for
+ * another file meanwhile is left alone. */
 static void replace_descriptor(const struct velo_descriptors *s, int fd, int disk)
 {
     struct stat now;
