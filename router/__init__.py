@@ -1,8 +1,8 @@
 """Router: the front desk of velo. It knows clients and shards, and nothing about their files.
 
-One server process per workspace creates the arena, starts the shards, hands each request to the
-shard it is for and joins the answers of those that concern them all. The command line is the
-other half: it finds or starts that server, runs a program inside, and shows what happened.
+One server process per workspace creates the arena and starts the shards. It hands each request to
+the shard it is for, and joins the answers to requests that concern all shards. The command line is
+the other half: it finds or starts that server, runs a program inside, and shows what happened.
 
     velo CMD -> cli -> group -> commands -> client -(router.sock)-> server -> dispatcher -> shards
     velo exec -> cli -> execute -> client, child                  server -> supervisor -^

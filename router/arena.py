@@ -116,8 +116,8 @@ class Arena(NamedTuple):
     def shards_socket(self, pid: int) -> str:
         """Where the shards of router `pid` connect.
 
-        One for each router: a shard of a killed one that is slow to end reconnects by itself,
-        and must not be taken for the shard of the same number of the next router.
+        Each router has its own: a shard of a killed router may be slow to end, and reconnects by
+        itself. It must not be taken for the next router's shard of the same number.
         """
         return os.path.join(self.directory, f"shards.{pid}.sock")
 

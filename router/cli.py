@@ -1,9 +1,9 @@
 """The `velo` program: straight to the program for `velo exec -- CMD`, else through click.
 
-In: arguments. Out: an exit status. Never: a second meaning; the short way takes only the two
-spellings without a flag of ours to parse, `velo exec [--no-wait] -- CMD...`, which mean the same
-on the long way. It exists because click costs 30 ms (`python -X importtime`, a 2-core VM), and a
-build may call `velo exec` in every step.
+In: arguments. Out: an exit status. Never: a second meaning. The short way takes only the two
+spellings without a flag of ours to parse, `velo exec [--no-wait] -- CMD...`. They mean the same on
+the long way. The short way exists because click costs 30 ms (`python -X importtime`, a 2-core VM),
+and a build may call `velo exec` in every step.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """A server does not keep the resource limits of the command that happened to start it.
 
-A server that inherits `ulimit -n 8`, a file size or a CPU limit dies of it, and with it its other
-users' shards. So limits are lifted as far as the kernel allows, in the server for its life and in
-`velo exec` for the moment in which it starts one; the command runs with those it was given.
+A server that inherits `ulimit -n 8`, a file size or a CPU limit dies of it, and with it the shards
+of all commands. So limits are lifted as far as the kernel allows: in the server for its life, in
+`velo exec` for the moment in which it starts a server. The command runs with the limits that it was
+given.
 
-In: this process's limits. Out: higher ones. Never: an error; what cannot be lifted stays.
+In: this process's limits. Out: higher ones. Never: an error; a limit that cannot be lifted stays.
 """
 
 from __future__ import annotations

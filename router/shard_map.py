@@ -1,9 +1,9 @@
 """Which shard something belongs to.
 
 A new file's home is chosen by the hash of its path at creation; the core does it and keeps the
-answer in the node, so a rename never moves a file's home. Requests carry the home with them; the
-router needs the function only to say where a path *would* live, and the order in which to ask the
-other shards when the home one has no room left. [pure]
+answer in the node, so a rename never moves a file's home. Requests carry the home with them. The
+router needs the function only to say where a path *would* live, and in which order to ask the other
+shards when the home one has no room left. [pure]
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ In: whatever a peer sends. Out: whole messages of at most `limit_bytes` in `FRAM
 Never: memory that a peer only promised to fill (a length is checked before its bytes come), more
 than one message and one piece of input kept, or an exception other than `Broken`. [pure]
 
-Not libzmq: a ROUTER of its own keeps any number of frames of an unfinished message, 1,000 messages
-for each connection, and takes connections until descriptors run out and then polls at full speed.
-The peers are libzmq's all the same, in the shards and in tests.
+Not libzmq: its ROUTER keeps any number of frames of an unfinished message, and 1,000 messages for
+each connection. It takes connections until descriptors run out, and then polls at full speed. The
+peers are libzmq's all the same, in the shards and in tests.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Shards: which files leave memory, and how they reach the disk.
 
 A shard is one process that answers for one slice of the files in the arena. Clients read and
-write the shared memory themselves; a shard makes room in it, brings back what was evicted, puts
-dirty files at their real paths and into the store, and frees what dead processes left.
+write the shared memory themselves. A shard makes room in it, brings back evicted files, puts dirty
+files at their real paths and into the store, and frees what dead processes left.
 
     frame in -> wire.decode -> ops.<verb> (lru, flush <-> core -> cas, manifest) -> frame out
     clock    -> schedule -----^

@@ -50,8 +50,8 @@ class Lru:
     def victims(self, probe: Callable[[int], NodeInfo | None]) -> Iterator[NodeInfo]:
         """Each candidate once, the least recently used first, taken off the list as it is given.
 
-        A candidate that was used since it was noted goes back to its new place and comes again
-        at most once, so a busy build cannot keep this running for ever.
+        A candidate that was used since it was noted goes back to its new place. It comes again at
+        most once, so a busy build cannot keep this running for ever.
         """
         for _ in range(2 * len(self._order)):
             if not self._order:

@@ -8,8 +8,8 @@ The activity counter counts what shards change, too, so it says when to look, an
 client is there: the access ticks of the files tell that, which only clients raise.
 
 In: the arena's activity counter and the time. Out: what is due, and how long to sleep. Never: more
-than REFRESH_SHARE of one core for all shards together while a build runs, and nothing to do at all
-in a server that is idle but one glance every SLEEP_MAX_S. [pure]
+than REFRESH_SHARE of one core for all shards together while a build runs; in an idle server, more
+than one glance every SLEEP_MAX_S. [pure]
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def stop(*, workspace: str | None, force: bool, timeout_s: float) -> None:
             tell(client.stop(arena, force=force, timeout_s=timeout_s, pid=pid))
             return
         except (client.Refused, ServerNotRunning) as error:
-            # It is on its way out already, or was when it was asked: what it leaves is ours to see.
+            # The server is on its way out already, or was when it was asked: see what it leaves.
             if error.code not in (Leaving.code, ServerNotRunning.code):
                 raise
             if time.monotonic() > deadline:

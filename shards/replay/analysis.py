@@ -73,7 +73,7 @@ class _Analysis:
     def __init__(self, unit: UnitLog, rules: Rules) -> None:
         self.unit, self.rules = unit, rules
         self.plain: set[Fact | None] = set()  # of paths that the unit does not change
-        # Of the others. True: compilers alone asked, to make way for an output
+        # Of paths that it changes. True: compilers alone asked, to make way for an output
         self.facts: dict[Fact, bool] = {}
         self.made: dict[str, int] = {}  # path: FILE, ...; in the order of the last change
         self.touched: set[str] = set()  # written, made or removed by the unit: no input any more
@@ -106,7 +106,7 @@ class _Analysis:
             raise NotCached("it said something on both of its outputs: nobody knows in which order")
         if not outputs and "sleep" in self.names.values():
             raise NotCached("it waits for a time to pass, and makes nothing")
-        # Of a directory it matters: names that are in there stay.
+        # Whether a directory was there does matter: names in it stay.
         facts = self._changed_facts({each.path for each in outputs if each.kind != DIRECTORY})
         by_chance = self.temporary & self.chance
         needs_rest = programs.may_tell_variables({*self.names.values()}, self.arguments)
@@ -211,7 +211,7 @@ class _Analysis:
         self.scripts = scripts.probe(self.unit)
         self.filters = scripts.filters(self.unit)
         self.stands = {each.process: normal(each.cwd) for each in self.unit.told}
-        # What else a program reads tells whether it still starts, which counts for some alone.
+        # Its other reads tell whether a program still starts, which counts for runtimes alone.
         starts = any(
             programs.is_runtime(programs.name_of(*record.paths))
             for record in self._deeds(log.PROGRAM)
@@ -286,7 +286,7 @@ class _Analysis:
         elif what == log.CALENDAR and not starts:
             if not (is_compiler and self.has_epoch and "env" not in self.names.values()):
                 raise NotCached("it made a date of the time", record.process)
-            # Of the time of a file, perhaps: __TIMESTAMP__.
+            # Perhaps a date of a file's time: __TIMESTAMP__.
             self.strict.add(self.running[record.process])
 
     def _is_in_cache(self, path: str) -> bool:
@@ -296,7 +296,7 @@ class _Analysis:
         kind = record.kind
         if self.caches and kind in log.NAMES_A_PATH:
             named = record.paths[1] if kind in log.NAMES_TWO else record.path
-            # What was renamed into a cache left a place that is none.
+            # A file that was renamed into a cache may have left a place that is no cache.
             left = record.path if kind == log.RENAME else named
             if self._is_in_cache(normal(named)) and self._is_in_cache(normal(left)):
                 return

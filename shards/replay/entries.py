@@ -241,7 +241,7 @@ class Reader:
 def grouped(facts: Sequence[int]) -> list[bytes]:
     """A list of facts, packed, in parts that other lists have, too.
 
-    It ends after what the fact says of itself and not after so many, so that a fact more in one
-    list than in another changes one part: content-defined chunking (Muthitacharoen, LBFS, 2001).
+    A part ends at a fact with certain bits, not after a fixed number. So one fact more in one list
+    changes one part: content-defined chunking (Muthitacharoen, LBFS, 2001).
     """
     return core.grouped(facts, mix=MIX, mask=GROUP_MASK)

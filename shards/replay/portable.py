@@ -20,17 +20,17 @@ from .questions import normal
 from .unit_log import UnitLog
 
 SHELLS = ("sh", "dash", "bash")
-# None of these makes anything of where it stands, but text; compilers do not either.
+# These programs use the path of their directory only as text; so do compilers.
 TOOLS = re.compile(
     r"rm|mkdir|rmdir|mv|cp|ln|cat|echo|printf|true|false|test|\[|touch|sed|grep|egrep|fgrep|tr|cut|head|tail|sort|uniq|"
     r"cmp|chmod|install|tee|flex|lex|bison|yacc|m4"
 )
-# They make less of what they read, and none can tell what was in there.
+# Their output holds less than their input, so it does not show what was in there.
 READERS = re.compile(
     r"sed|e?grep|fgrep|tr|cut|head|tail|sort|uniq|cmp|m4|nm|objdump|readelf|size|"
     r"(?:llvm-)?(?:strip|objcopy)"  # the build-id of what they leave is a digest of all there was
 )
-# Of a shell's command: what may ask where it is, leave it, or run what is written elsewhere.
+# In a shell's command: what may ask for the directory, leave it, or run text from elsewhere.
 ASKS = re.compile(
     r"[$`]|~\+|(?<![\w./-])(?:cd|pushd|popd|dirs|pwd|set|export|declare|typeset|readonly|local|"
     r"env|printenv|eval|type|command|which|hash|source|exec|trap)(?![\w./-])|(?:^|[\s;&|({])\.\s|PWD",

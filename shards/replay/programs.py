@@ -25,9 +25,10 @@ TOOLS = re.compile(
     r"head|tail|sort|uniq|wc|basename|dirname|env|expr|install|tee|cmp|chmod|awk|mawk|gawk|m4|rmdir|pwd|cmake|"
     r"git-rev-parse|diff|xargs|nice|flex|bison|yacc|lex|tsc"
 )
-# Of these, what makes an output of what it reads, if it is a device. Others name temporary files.
+# Tools that copy their input to their output, also from a device of random numbers. Other tools use
+# random numbers only to name temporary files.
 PASSES_ON = re.compile(r"cat|head|tail|tr|cut|sort|tee|dd|grep|sed|wc")
-# They tell inodes, links, blocks, and when a file was changed in whatever way.
+# Programs that print inodes, links, blocks, and when a file was changed in whatever way.
 TELLS_WHOLE = re.compile(r"stat|ls|dir|vdir|du|find|namei|zip|cpio|tar|bsdtar")
 # An operator may be quoted, or come out of a variable: `[ a -$newer b ]`, `[ a $newer b ]`.
 # `test` where a command begins; looked behind, since there are many beginnings.
@@ -43,7 +44,7 @@ IN_VARIABLE = (
 IS_SAME_FILE = rf"-ef(?<![\w-]...)(?![\w-])|{IN_VARIABLE}"
 # TypeScript's compiler, which is a script: it compares times, and writes none.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
-# They fstat whatever they open, and make nothing of it; a stat by name is a question of theirs.
+# Runtimes fstat each file that they open, and do not use the answer; a stat by name is a question.
 RUNTIMES = re.compile(
     r"python[\d.]*|node|nodejs|perl[\d.]*|ruby[\d.]*|lua[\d.]*|tclsh[\d.]*|php[\d.]*"
 )
@@ -57,7 +58,7 @@ ASKS_IN_PERL = re.compile(
 
 SYSTEM = ("/usr/", "/lib", "/etc/")
 
-# What a shell asks itself: which file is newer, whose it is, whether it was read.
+# Tests that a shell does itself: which file is newer, whose it is, whether it was read.
 TESTS = (
     rf"{_TEST}\s(?:[^\];&|\n]{{0,200}}\s)?-[OGN]\s|{IN_VARIABLE}|"
     r"-(?:nt|ot|ef)(?<![\w-]...)(?![\w-])"  # wherever it stands: `is=-nt; [ a $is b ]`

@@ -21,7 +21,7 @@ CONTENT, F_ABSENT, LABSENT, F_STAT, F_LSTAT, TIMES, LTIMES, F_LINK, F_NO_LINK, F
 WHOLE = "whole"  # the link of a fact of times: not times and owner alone count, but all of stat
 RESOLVED = 100  # realpath: a fact for each component (facts.Looker.steps_of)
 
-# What libc reads for itself: the same until the machine's packages change: ld.so.cache tells.
+# Files that libc reads for itself: the same until packages change, which ld.so.cache tells.
 LIBC_READS = re.compile(
     r"/etc/ld\.so\.(cache|preload)|/usr/lib/locale/.*|/usr/share/locale/.*|/usr/lib/[^/]+/gconv/.*"
 )
@@ -74,7 +74,7 @@ class Asked:
 
 
 ABSENCES = {F_ABSENT, LABSENT}
-# Of what a unit changed itself, it is not known what it was before.
+# Kinds of facts about regular files. If a unit changed a file itself, its state before is unknown.
 REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
 _ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
 _FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times

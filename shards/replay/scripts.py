@@ -22,8 +22,8 @@ from .questions import normal
 
 READ_MAX = 4 << 20
 
-# Of bash: what it has as variables, and dates of printf. Of awk, also inside of shell scripts:
-# its functions.
+# How scripts name the time or a random number. Bash: variables, and dates of printf. Awk, also
+# inside of shell scripts: functions.
 _TELLS = re.compile(
     rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\bS?RANDOM\b(?=[^\n]{0,99}?\)\))|"
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
@@ -35,7 +35,7 @@ _COMPARES = re.compile(
     programs.TOLD_TIMES.encode()
     + rb"|\b(?:IS_NEWER_THAN|ARCHIVE_CREATE)\b|\(\s{0,9}TIMESTAMP\s"  # of cmake
 )
-# Of names that stand there: it is known what is compared.
+# A comparison of two names that stand in the text: so the compared files are known.
 _PLAIN = re.compile(
     rb"""(?<![^\s("'])([\w./+-]*[\w+])["']?\s{1,9}["']?-(?:nt|ot|ef)["']?\s{1,9}["']?"""
     rb"""([\w./+-]*[\w+])(?=["'\s)\];&|]|$)"""
@@ -51,7 +51,7 @@ _EVALS = re.compile(rb"\beval\b")
 _RUNS_OUTPUT = re.compile(
     rb"""\beval\s{1,9}["']?(?:\$\((?!\()|`)(?!\$SED -n -e '/\^# ### BEGIN LIBTOOL)"""
 )
-# Or its words are a command. In files this may be prose.
+# Or a program's output is run as a command. In files such text may be prose.
 _CALLS_OUTPUT = re.compile(
     rb"""(?:^|[;&|({]|\b(?:then|do|else|if|while))[ \t]{0,9}["']?(?:\$\(|`)\s{0,9}"""
     rb"(?:<|(?:cat|sed|awk|head|tail|tr|cut|echo|printf)\s)",
