@@ -35,7 +35,7 @@ ESCAPE_NAMES = (
 # enum velo_residency, in its order
 RESIDENCY_NAMES = (
     *("in memory", "watched", "access control lists", "a lock", "an opaque program runs"),
-    *("written unseen", "no space", "somebody else's", "open there"),
+    *("written unseen", "no space", "another user's", "open on disk"),
 )
 
 TRACE_TOPICS = ("opaque", "disk", "lock", "space", "sud")  # enum velo_topic, in its order

@@ -89,7 +89,8 @@ static bool has_blobs(const struct velo_index *index, const struct velo_entry *e
     return true;
 }
 
-/* The file must be such as a program that truncates in place would leave it: `open` here keeps the mode, too. */
+/* A file that is there must have the recorded mode: `open` here keeps the mode, as a program does that truncates in
+ * place. */
 static int open_output(struct velo_place *place, mode_t mode)
 {
     struct velo_region *region = velo_here();
