@@ -158,7 +158,7 @@ def _replayed(place: Path) -> int:
 
 
 def _kill_server(place: Path, killed: list[int]) -> None:
-    """SIGKILL to the server and its shards, all at once; who that was."""
+    """SIGKILL to the server and its shards, all at once; the processes that were killed."""
     time.sleep(KILL_AFTER_S)
     state = _status(place)
     pids = [state["server"]["pid"], *(shard["pid"] for shard in state["shards"])] if state else []

@@ -69,7 +69,7 @@ class Place:
         return call(command, cwd=self.directory, environment=self.environment)
 
     def catch_up(self) -> None:
-        """What `velo exec --no-wait` left in memory is on disk, too, for who looks natively."""
+        """Files that `velo exec --no-wait` left in memory are put on disk, for native programs."""
         if "--no-wait" in self.prefix:
             self.said("sync")
 

@@ -52,7 +52,7 @@ def alternate(
     turns: int,
     told: Callable[[int, str, float], None] = lambda turn, side, value: None,
 ) -> Samples:
-    """Let every side run once per turn; who begins moves on by one each turn.
+    """Let every side run once per turn; the side that begins changes with each turn.
 
     Args:
         sides: each does the work once and returns what it took.

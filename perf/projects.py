@@ -168,7 +168,7 @@ def typescript(place: Place, cache: Path) -> Prepared:
 
 
 def musl(ground: Ground) -> Path:
-    """A repository; whoever clones it configures and calls make."""
+    """A repository; a clone of it is configured and built with make."""
     from support import sources
 
     source = ground.scratch / "musl"

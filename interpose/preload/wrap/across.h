@@ -2,7 +2,8 @@
 #ifndef VELO_PRELOAD_WRAP_ACROSS_H
 #define VELO_PRELOAD_WRAP_ACROSS_H
 
-/* The other, if it is a hosted file, is written back, and the kernel does it. As the call; -EXDEV of what is no file. */
+/* Writes a hosted file of the two back, and makes the kernel's call. Its result; -EXDEV: a hosted name is that of no
+ * regular file. */
 long velo_across_rename(int fd, const char *from, int to_fd, const char *to);
 long velo_across_link(int fd, const char *from, int to_fd, const char *to, int flags);
 

@@ -16,8 +16,8 @@ void velo_stub_decide(const posix_spawn_file_actions_t *list, struct velo_step *
 pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attributes,
                 const posix_spawn_file_actions_t *list);
 
-/* In a child that a build tool forked, right before it execs `path`: says what the entry says and ends with status 0; or
- * returns with what is to be done instead. */
+/* In a child that a build tool forked, right before it execs `path`: prints what the entry says and ends with status
+ * 0; or returns with what is to be done instead. */
 void velo_stub_here(const char *path, char *const argv[], char *const envp[],
                     struct velo_begun *begun);
 
