@@ -17,11 +17,14 @@ failure over one that is missing or damaged.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from velo.shards.errors import NotAStore
 
 from . import json_files
 from .reports import COUNTS, SCHEMA
@@ -57,9 +60,14 @@ class Ledger:
         """Make the directories: for us alone, since reports tell command lines.
 
         Raises:
-            OSError: they cannot be made.
+            OSError: they cannot be made, or the store's directory has things in it that are not velo's.
         """
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        from velo.shards import depot  # 5 ms, and a command whose steps are answered makes nothing
+
+        try:
+            depot.prepare(self.directory.parent)
+        except NotAStore as error:
+            raise OSError(errno.EEXIST, str(error), str(self.directory.parent)) from None
         for path in (self.directory, self.blobs):
             path.mkdir(mode=0o700, exist_ok=True)
 

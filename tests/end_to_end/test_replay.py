@@ -286,6 +286,35 @@ def test_a_mode_that_there_is_not_is_refused(workspace, velo):
     assert done.returncode != 0 and "none of off, record, on, verify" in done.stderr
 
 
+def test_a_store_that_is_first_used_by_a_command_of_another_servers_is_a_store(
+    workspace, velo, tmp_path
+):
+    root, other = workspace(toml=TOML), tmp_path / "another-store"
+    velo.run("exec", "--", "true", cwd=root)
+    elsewhere = {"VELO_CAS_DIR": str(other)}
+    velo.run("exec", "--", "true", cwd=root, env=elsewhere)
+    velo.run("stop", cwd=root)
+
+    done = velo.run("exec", "--require", "--", "true", cwd=root, env=elsewhere)
+
+    assert "not a store" not in done.stderr
+    assert (other / "velo-store").is_file()
+
+
+def test_a_directory_that_is_no_store_is_left_alone_and_each_step_runs(workspace, velo, tmp_path):
+    root, other = workspace(toml=TOML), tmp_path / "another-store"
+    velo.run("exec", "--", "true", cwd=root)
+    other.mkdir()
+    (other / "letter").write_text("not velo's\n")
+
+    done = velo.run(
+        "exec", "--", "true", cwd=root, env={"VELO_CAS_DIR": str(other)}
+    )
+
+    assert "every step is run" in sentence(done)
+    assert [each.name for each in other.iterdir()] == ["letter"]
+
+
 @pytest.mark.long
 def test_a_damaged_output_in_the_store_is_found_and_its_step_runs(project, tmp_path):
     project = project("ninja")
