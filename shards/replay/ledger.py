@@ -60,7 +60,7 @@ class Ledger:
         """Make the directories: for us alone, since reports tell command lines.
 
         Raises:
-            OSError: they cannot be made, or the store's directory has things in it that are not velo's.
+            OSError: they cannot be made, or the store is no store of velo's.
         """
         from velo.shards import depot  # 5 ms, and a command whose steps are answered makes nothing
 

@@ -32,8 +32,17 @@ class Outcome(NamedTuple):
     makes: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {**self._asdict(), "reason": self.reason.text, "path": self.reason.path,
-                "variable": self.reason.variable, "ms": round(self.ms, 2)}  # fmt: skip
+        return {
+            "step": self.step,
+            "outcome": self.outcome,
+            "reason": self.reason.text,
+            "ms": round(self.ms, 2),
+            "saved_ms": self.saved_ms,
+            "verify": self.verify,
+            "makes": self.makes,
+            "path": self.reason.path,
+            "variable": self.reason.variable,
+        }
 
 
 def empty() -> dict[str, Any]:

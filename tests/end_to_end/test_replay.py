@@ -307,9 +307,7 @@ def test_a_directory_that_is_no_store_is_left_alone_and_each_step_runs(workspace
     other.mkdir()
     (other / "letter").write_text("not velo's\n")
 
-    done = velo.run(
-        "exec", "--", "true", cwd=root, env={"VELO_CAS_DIR": str(other)}
-    )
+    done = velo.run("exec", "--", "true", cwd=root, env={"VELO_CAS_DIR": str(other)})
 
     assert "every step is run" in sentence(done)
     assert [each.name for each in other.iterdir()] == ["letter"]

@@ -194,6 +194,23 @@ void velo_stub_here(const char *path, char *const argv[], char *const envp[],
     velo_step_started(begun, (pid_t)velo_sys0(SYS_getpid));
 }
 
+/* One is kept, so that a stub does not pay for its pages each time. The child has ended, or become another image, when
+ * clone returns. */
+static _Atomic(unsigned char *) spare;
+
+static unsigned char *take_stack(void)
+{
+    unsigned char *kept = atomic_exchange(&spare, NULL);
+    return kept != NULL ? kept : velo_os_memory(STACK_BYTES);
+}
+
+static void give_stack(unsigned char *stack)
+{
+    unsigned char *none = NULL;
+    if (!atomic_compare_exchange_strong(&spare, &none, stack))
+        velo_os_unmap((long)(uintptr_t)stack, STACK_BYTES);
+}
+
 pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attributes,
                 const posix_spawn_file_actions_t *list)
 {
@@ -202,7 +219,7 @@ pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attribu
         work.flags = attributes->__flags;
         work.group = attributes->__pgrp;
     }
-    unsigned char *stack = velo_os_memory(STACK_BYTES);
+    unsigned char *stack = take_stack();
     if (stack == NULL)
         return 0;
     const uint64_t all = ~0ull;
@@ -212,7 +229,7 @@ pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attribu
     const pid_t pid =
         NEXT(clone)(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, &work);
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, velo_word(&before), 0, sizeof before);
-    velo_os_unmap((long)(uintptr_t)stack, STACK_BYTES);
+    give_stack(stack);
     errno = saved;
     if (pid > 0 && !work.done)
         velo_sys4(SYS_wait4, pid, 0, 0, 0);
