@@ -188,6 +188,57 @@ def test_what_bash_says_is_said_again_without_it(command, workspace, velo):
     assert replayed(velo, root) == targets, velo.run("explain", cwd=root).stdout
 
 
+def test_what_bash_says_to_a_terminal_is_said_again_without_it(workspace, velo):
+    root = workspace(toml=TOML)
+    tool("script"), tool("bash")
+    targets = set(re.findall(r"^build/([\w-]+):", BASH_MAKE, re.MULTILINE))
+    (root / "Makefile").write_text(BASH_MAKE.format(targets=" ".join(sorted(targets))))
+    (root / "one").write_text("1\n")
+    (root / "says.sh").write_text(BASH_SAYS)
+
+    native, *hosted = said_by_three(velo, root, TERMINAL)
+
+    assert native.count("warning: old") == 5
+    assert hosted == [native] * 3
+    assert replayed(velo, root) == targets, velo.run("explain", cwd=root).stdout
+
+
+def test_a_step_of_bash_that_asks_the_user_at_the_terminal_is_run(workspace, velo):
+    root = workspace(toml=TOML)
+    tool("script"), tool("bash")
+    step = "read -r line </dev/tty; echo $$line >$@"
+    (root / "Makefile").write_text(f"SHELL = /bin/bash\nall: build/line\nbuild/line:\n\t@{step}\n")
+    typed = "cat answer; while [ ! -e build/line ]; do :; done"
+    command = f"({typed}) | script -qefc make /dev/null"
+    for answer in "first", "second":
+        shutil.rmtree(root / "build", ignore_errors=True)
+        (root / "build").mkdir()
+        (root / "answer").write_text(f"{answer}\n")
+
+        velo.exec("sh", "-c", command, cwd=root)
+
+        assert (root / "build/line").read_text() == f"{answer}\n"
+
+
+def test_what_a_compiler_cuts_at_the_edge_of_a_terminal_is_cut_at_the_edge_of_this_one(
+    workspace, velo
+):
+    root = workspace(toml=TOML)
+    tool("script"), tool("gcc")
+    values = " ".join(f"int long_name_of_a_value_{number} = {number};" for number in range(9))
+    (root / "odd.c").write_text(f"int odd(void) {{ {values} return 0; }}\n")
+    (root / "Makefile").write_text("build/odd.o:\n\tgcc -Wall -c odd.c -o $@\n")
+    said = {}
+    for columns in 200, 60, 60, 200:
+        terminal = TERMINAL.replace("'make -s'", f"'unset COLUMNS; stty cols {columns}; make -s'")
+        native, *hosted = said_by_three(velo, root, terminal)
+
+        assert hosted == [native] * 3
+        assert replayed(velo, root) == {"odd.o"}
+        said[columns] = native
+    assert said[200] != said[60]
+
+
 def test_what_a_thread_was_saying_when_its_process_ended_is_said_by_each_build(workspace, velo):
     root = workspace(toml=TOML)
     run_native(tool("gcc"), "-w", "-pthread", str(SOURCE), "-o", "saying", cwd=root)

@@ -9,6 +9,7 @@ struct velo_step {
     const char *program; /* as it is named */
     char *const *argv, *const *envp;
     uint32_t streams; /* VELO_STREAM_..., two bits each */
+    uint16_t width; /* of its terminal, in columns; 0: none. gcc asks its input for it */
     uint64_t pipes[2]; /* inodes of the pipes that descriptors 1 and 2 lead to, or 0 */
     uint64_t inodes[3], devices[3]; /* of what the three streams lead to */
     uint8_t key[VELO_SHA256_BYTES];
@@ -16,12 +17,14 @@ struct velo_step {
     bool has_rest; /* `rest` has all of it */
 };
 
-/* What a program could find out of where its output goes: `streams` without the input, and whether both are one. */
+/* What a program could find out of where its output goes: `streams` without the input, whether both are one, and how
+ * wide the terminal is. */
 static inline uint32_t velo_step_outlets(const struct velo_step *step)
 {
     return (step->streams & ~3u) |
            (uint32_t)(step->inodes[1] == step->inodes[2] && step->devices[1] == step->devices[2])
-               << 6;
+               << 6 |
+           (uint32_t)step->width << 16;
 }
 /* Fills the key. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);

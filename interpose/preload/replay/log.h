@@ -111,8 +111,8 @@ struct velo_hosted {
     uint8_t digest[32];
 };
 
-/* What the standard streams of the unit lead to, two bits each: input, output, errors; and 64 where both of these are
- * the same. */
+/* What the standard streams of the unit lead to, two bits each: input, output, errors; 64 where both of these are the
+ * same; and from bit 16 on, the columns of their terminal. */
 enum { VELO_STREAM_NULL = 0, VELO_STREAM_PIPE = 1, VELO_STREAM_FILE = 2, VELO_STREAM_OTHER = 3 };
 
 /* What the unit was given besides its streams. */

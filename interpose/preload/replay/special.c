@@ -124,6 +124,17 @@ static bool only_asks(enum velo_record_kind kind)
            kind == VELO_RECORD_LSTAT;
 }
 
+/* bash opens the terminal once, at its start, closes it again, and goes on as if there were none or as if there were
+ * one. A script that reads from the terminal opens it with other flags, an interactive bash a second time. */
+bool velo_is_start_of_bash(const char *path, int flags)
+{
+    static const char *const names[] = {"bash", "sh", NULL};
+    static atomic_flag has_started = ATOMIC_FLAG_INIT;
+    return (flags & ~O_LARGEFILE) == (O_RDWR | O_NONBLOCK) && strcmp(path, "/dev/tty") == 0 &&
+           velo_is_one_of(program_invocation_short_name, names) &&
+           !atomic_flag_test_and_set(&has_started);
+}
+
 bool velo_is_no_file(enum velo_record_kind kind, unsigned flags, const char *text,
                      enum velo_taint *reason)
 {

@@ -18,6 +18,8 @@ bool velo_is_special(const char *text);
 bool velo_is_null(const struct stat *stat);
 /* Is it one of those that MAKEFLAGS names? */
 bool velo_is_jobserver(int fd);
+/* Does a shell look here whether it has a terminal, as each does once? It makes no difference for what it does. */
+bool velo_is_start_of_bash(const char *path, int flags);
 /* `*reason` stays as it is when what is there is the same each time. */
 bool velo_is_no_file(enum velo_record_kind kind, unsigned flags, const char *text,
                      enum velo_taint *reason);

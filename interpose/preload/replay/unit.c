@@ -234,6 +234,8 @@ void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
     if (has_left())
         return;
     remember_opened(dirfd, path, rc);
+    if (rc != -EFAULT && !velo_cannot_read_text(path) && velo_is_start_of_bash(path, flags))
+        return;
     unsigned how = 0;
     if ((flags & O_TMPFILE) == O_TMPFILE) {
         taint(velo_unit, VELO_TAINT_LINKED);

@@ -36,6 +36,13 @@ static int leads_to(const posix_spawn_file_actions_t *list, int fd)
     return fd;
 }
 
+/* Compilers cut the lines that they show at the right edge of the terminal. */
+static uint16_t width_of(int fd)
+{
+    struct winsize size = {0};
+    return velo_sys3(SYS_ioctl, fd, TIOCGWINSZ, velo_word(&size)) == 0 ? size.ws_col : 0;
+}
+
 /* The kind of the step's stream `which`, to which `fd` leads. */
 static uint32_t stream_of(int fd, struct velo_step *step, int which)
 {
@@ -50,6 +57,8 @@ static uint32_t stream_of(int fd, struct velo_step *step, int which)
         return VELO_STREAM_NULL;
     if (S_ISREG(stat.st_mode))
         return VELO_STREAM_FILE;
+    if (S_ISCHR(stat.st_mode) && step->width == 0)
+        step->width = width_of(fd);
     if (!S_ISFIFO(stat.st_mode))
         return VELO_STREAM_OTHER;
     if (which > 0)
@@ -68,6 +77,7 @@ static bool find_streams(const posix_spawn_file_actions_t *list, struct velo_ste
             return false;
     }
     step->streams = 0;
+    step->width = 0;
     for (int which = 0; which < 3; which++)
         step->streams |= stream_of(leads_to(list, which), step, which) << 2 * which;
     return true;
