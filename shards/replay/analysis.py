@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import compress, count
 from typing import NamedTuple
 
-from . import programs, questions, refusals, scripts
+from . import caches, programs, questions, refusals, scripts
 from . import unit_log as log
 from .entries import DIRECTORY, FILE, GONE, SYMLINK
 from .programs import STRANGE, Habits
@@ -89,11 +89,11 @@ class _Analysis:
         self.chance: set[str] = set()  # of the fresh ones, what compilers made: /tmp/ccX.s
         _, cwd, arguments = unit.words
         self.searched = programs.crates_in(cwd, arguments)
-        self.caches = rules.caches + programs.caches_in(cwd, arguments)
         self.second_names: dict[str, str] = {}  # new: old
 
     def run(self) -> Analysed:
         refusals.refuse_early(self.unit)
+        self.caches = self.rules.caches + caches.of(self.unit)
         hosted = dict(map(_hosted, self._deeds(log.HOSTED_PATH)))
         self.hosted = hosted
         self._learn_programs()

@@ -23,7 +23,15 @@ COMPILERS = re.compile(
 TOOLS = re.compile(
     r"sh|dash|bash|busybox|rm|mkdir|mv|cp|ln|cat|echo|printf|true|false|test|\[|touch|sed|grep|egrep|fgrep|tr|cut|"
     r"head|tail|sort|uniq|wc|basename|dirname|env|expr|install|tee|cmp|chmod|awk|mawk|gawk|m4|rmdir|pwd|cmake|"
-    r"git-rev-parse|diff|xargs|nice|flex|bison|yacc|lex|tsc"
+    r"git-rev-parse|diff|xargs|nice|flex|bison|yacc|lex|tsc|nasm|yasm|ccache"
+)
+# What a system has before its compilers on PATH (Debian, Fedora, Arch).
+CCACHE = re.compile(r"/usr/(?:local/)?lib(?:64)?/ccache/(?:bin/)?[^/]+")
+# What projects bring along and build: helpers of the build system of Linux (also busybox's), one of
+# which runs after each compilation. They take sizes from stat, and no times.
+BROUGHT = re.compile(
+    r"/.*/(?:scripts/(?:basic/fixdep|mod/modpost|genksyms/genksyms|kallsyms|sorttable|recordmcount)|"
+    r"tools/objtool/objtool)"
 )
 # Tools that copy their input to their output, also from a device of random numbers. Other tools use
 # random numbers only to name temporary files.
@@ -138,6 +146,8 @@ def name_of(path: str, invoked: str, script: str = "") -> str:
         return "tsc"
     if name in ("busybox", "coreutils", "toybox"):
         name = invoked
+    if CCACHE.fullmatch(path) is not None:
+        name = "ccache"
     return SUFFIX.sub("", PREFIX.sub("", name))
 
 
@@ -146,8 +156,9 @@ def is_compiler(name: str) -> bool:
 
 
 def is_blind(name: str) -> bool:
-    """The program does not use the times of files."""
-    return is_compiler(name) or TOOLS.fullmatch(name) is not None
+    """The program does not use the times of files. The build's own have paths for names."""
+    known = is_compiler(name) or TOOLS.fullmatch(name) is not None
+    return known or BROUGHT.fullmatch(name) is not None
 
 
 def is_tool(name: str, *, makes_date: bool) -> bool:
@@ -251,12 +262,6 @@ def crates_in(cwd: str, arguments: list[str]) -> set[str]:
     """Directories in which rustc finds the crates that crates depend on."""
     words = [each.removeprefix("dependency=") for each in arguments if "dependency=" in each]
     return {os.path.normpath(os.path.join(cwd, word.removeprefix("-L"))) for word in words}
-
-
-def caches_in(cwd: str, arguments: list[str]) -> tuple[str, ...]:
-    """The incremental directory of rustc, whose content it does not trust unchecked."""
-    words = [each.partition("incremental=") for each in arguments]
-    return tuple(os.path.normpath(os.path.join(cwd, path)) for _, found, path in words if found)
 
 
 class Start(NamedTuple):

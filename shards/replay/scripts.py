@@ -1,10 +1,10 @@
 """Scripts that use the time, random numbers, or which file is newer.
 
-Shells and awks ask for the first two in any case, and stat all that scripts ask about. In: a unit's
-log. Out: whether a script of one of them names such a thing. A script is a file that it read, its
-arguments, or a variable's value. A random number in a temporary file's name counts for nothing. A
-script that came by a pipe, or that a program gave to `eval`, may be anything. Never: scripts of
-Python and others, which ask for themselves.
+Shells, awks and nasm ask for the first two in any case, and stat all that scripts ask about. In: a
+unit's log. Out: whether a script of one of them names such a thing. A script is a file that it
+read, its arguments, or a variable's value. A random number in a temporary file's name counts for
+nothing. A script that came by a pipe, or that a program gave to `eval`, may be anything. Never:
+scripts of Python and others, which ask for themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ READ_MAX = 4 << 20
 _TELLS = re.compile(
     rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\bS?RANDOM\b(?=[^\n]{0,99}?\)\))|"
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
-    rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b"  # of cmake
+    rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b|"  # of cmake
+    rb"__\??(?:UTC_)?(?:DATE|TIME)(?:_NUM)?\??__|__\??POSIX_TIME"  # of nasm
 )
 _TESTS = re.compile(programs.TESTS.encode())
 _IS_SAME = re.compile(programs.IS_SAME_FILE.encode())
@@ -213,7 +214,7 @@ def _scripts(unit: log.UnitLog, told: Sequence[log.Told]) -> Iterator[str]:
     words = [unit.words[2], *(each.words for each in told)]
     given = {os.path.basename(path) for each in words for path in _GIVEN.findall(" ".join(each))}
     for name, life in _named(unit):
-        if programs.is_shell(name) or name == "cmake":
+        if programs.is_shell(name) or name in ("cmake", "nasm", "yasm"):
             yield from _read_by(life)
         elif programs.is_awk(name):  # most of what it reads is no script, but data
             paths = _read_by(life)

@@ -60,6 +60,50 @@ class Workspace:
         self.hosted.mkdir()
 
 
+# ---- what others compile with -------------------------------------------------------------------
+
+
+def test_a_compilation_through_ccache_is_answered_and_is_right_about_a_header_that_appears(
+    workspace, velo, tmp_path, monkeypatch
+):
+    tool("ccache"), tool("make"), tool("gcc")
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("Makefile", "build/a.o:\n\tccache gcc -Ione -Itwo -c a.c -o $@\n")
+    made.edit("a.c", '#include "h.h"\n')
+    made.edit("one/other.h", "")
+    made.edit("two/h.h", "int two;\n")
+    made.hosted.mkdir(exist_ok=True)
+    made.run("make")
+    object_ = (made.hosted / "a.o").read_bytes()
+    made.clean()
+    made.run("make")
+
+    assert made.counts() == (1, 0, 0), made.steps()
+    assert (made.hosted / "a.o").read_bytes() == object_
+    made.clean()
+    shutil.rmtree(tmp_path / "ccache")
+    made.edit("one/h.h", "int one;\n")
+    made.run("make")
+
+    assert made.counts() == (0, 1, 0), made.steps()
+    assert b"one" in (made.hosted / "a.o").read_bytes()
+
+
+def test_an_assembled_file_is_answered_unless_it_names_the_time(workspace, velo):
+    tool("nasm"), tool("make")
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("Makefile", "all: build/a.o build/b.o\nbuild/%.o: %.asm\n\tnasm -f elf64 -o $@ $<\n")
+    made.edit("a.asm", "mov eax, 1\n")
+    made.edit("b.asm", "db __DATE__\n")
+    made.hosted.mkdir(exist_ok=True)
+    made.run("make")
+    made.clean()
+    made.run("make")
+
+    assert made.counts() == (1, 0, 1), made.steps()
+
+
 # ---- a tool that forks --------------------------------------------------------------------------
 
 

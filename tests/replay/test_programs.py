@@ -236,6 +236,49 @@ def test_what_others_made_is_gone_although_the_step_made_it_anew_meanwhile(analy
     assert {each.kind for each in found.outputs} == {analysis.GONE}
 
 
+# ---- what stands for a compiler, and what comes with a project ----------------------------------
+
+CCACHE = program("/usr/bin/ccache")
+IN_CACHE = (at(log.READ, "/home/u/.cache/ccache/1"), at(log.WRITE, "/home/u/.cache/ccache/2"))
+HOME = environment(HOME="/home/u")
+
+
+def test_a_step_through_ccache_is_one_of_its_compiler(analysed):
+    found = analysed(HOME, CCACHE, asks(log.CLOCK), asks(log.RANDOM), *IN_CACHE, GCC, *MADE)
+
+    assert [each.path for each in found.outputs] == [OUT]
+    assert not [fact for fact in found.facts if "/.cache/" in fact.path]
+
+
+def test_ccache_is_known_by_the_name_of_a_compiler_too(analysed):
+    assert analysed(HOME, program("/usr/lib/ccache/gcc"), *IN_CACHE, GCC, *MADE)
+
+
+def test_what_ccache_answers_is_not_cached(refusal):
+    assert "ccache answered it" in refusal(HOME, CCACHE, *IN_CACHE, *MADE)
+    link = program("/usr/lib/ccache/gcc")
+    assert "ccache answered it" in refusal(HOME, link, *IN_CACHE, *MADE)
+
+
+def test_ccache_is_asked_where_it_caches(analysed, tmp_path):
+    (tmp_path / "ccache.conf").write_text("max_size = 1G\n  cache_dir = /data/cache \n")
+    where = environment(HOME="/home/u", CCACHE_DIR=str(tmp_path), CCACHE_TEMPDIR="/data/tmp")
+    files = [f"/data/{name}/x" for name in ("cache", "tmp")] + [f"{tmp_path}/x"]
+
+    found = analysed(where, CCACHE, *(at(log.WRITE, each) for each in files), GCC, *MADE)
+
+    assert [each.path for each in found.outputs] == [OUT]
+
+
+@pytest.mark.parametrize("helper", ["scripts/basic/fixdep", "tools/objtool/objtool"])
+def test_helpers_of_the_kernels_build_take_no_times(analysed, helper):
+    name = f"/w/build/{helper}"
+    found = analysed(program(name), hosted(name, log.INPUT, b"x"), at(log.STAT, "/w/a.c"), *MADE)
+
+    assert Fact(analysis.F_STAT, "/w/a.c") in found.facts
+    assert not found.needs_rest
+
+
 # ---- what the user says -------------------------------------------------------------------------
 
 

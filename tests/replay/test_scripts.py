@@ -77,6 +77,14 @@ def test_what_a_script_makes_something_of(unit, tmp_path, what, text, expected):
     assert getattr(found(unit, tmp_path / "script", text), what) is expected
 
 
+@pytest.mark.parametrize("name", ["__DATE__", "__?TIME?__", "__UTC_DATE_NUM__", "__POSIX_TIME__"])
+def test_an_assembler_tells_the_time_to_sources_that_name_it(unit, tmp_path, name):
+    nasm = program("/usr/bin/nasm")
+
+    assert found(unit, tmp_path / "a.asm", f"db {name}", nasm).tells
+    assert not found(unit, tmp_path / "a.asm", "db __FILE__, UPDATE__", nasm).tells
+
+
 def test_what_any_script_of_a_step_makes_something_of_counts(unit, tmp_path):
     (tmp_path / "one").write_text("echo $RANDOM")
     (tmp_path / "two").write_text("ar rcU l.a a.o")

@@ -46,6 +46,7 @@ TOOLS = {
     "meson": "meson",
     "mold": "mold",
     "mv": "coreutils",
+    "nasm": "nasm",
     "ninja": "ninja-build",
     "node": "nodejs",
     "npm": "npm",
