@@ -40,6 +40,7 @@ from .questions import (
 from .refusals import NotCached
 from .rules import NO_RULES, Rules
 from .unit_log import Hosted, UnitLog
+from .untimed import Untimed
 
 __all__ = [
     "CONTENT", "DIRECTORY", "F_ABSENT", "F_LINK", "F_LSTAT", "F_NAMES", "F_NO_LINK", "F_STAT",
@@ -175,8 +176,10 @@ class _Analysis:
         return STRANGE if life.program is None else self._habits_of(life.program)
 
     def _ask_plainly(self, keys: list[bytes], habits: Habits) -> None:
-        if habits.stands:
-            own = questions.about(habits.stands, set()).intersection(keys)
+        if habits.untimed:
+            about = questions.about({fact.path for fact in habits.untimed}, set())
+            about.intersection_update(keys)
+            own = {key for key in about if asked_by(key).strict in habits.untimed}
             self.plain.update(questions.facts_of(own, habits._replace(strict=False, whole=False)))
             keys = [key for key in keys if key not in own]
         self.plain.update(questions.facts_of(keys, habits))
@@ -210,7 +213,7 @@ class _Analysis:
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.scripts = scripts.probe(self.unit)
         self.filters = scripts.filters(self.unit)
-        self.stands = {each.process: normal(each.cwd) for each in self.unit.told}
+        self.untimed = Untimed(self.unit, self.scripts.names)
         # Its other reads tell whether a program still starts, which counts for runtimes alone.
         starts = any(
             programs.is_runtime(programs.name_of(*record.paths))
@@ -334,7 +337,7 @@ class _Analysis:
         if asked.path in self.touched:
             return
         habits = self._habits_now(record)
-        if asked.path in habits.stands:
+        if asked.strict in habits.untimed:
             habits = habits._replace(strict=False, whole=False)
         fact = asked.whole if habits.whole else asked.strict if habits.strict else asked.fact
         if fact is None:
@@ -357,16 +360,8 @@ class _Analysis:
             strict=is_strict,
             whole=is_strict and programs.tells_whole(name, is_same=self.scripts.same),
             times=is_strict and self._asks_for_times(process),
-            stands=self._stands(process) if programs.is_shell(name) else frozenset(),
+            untimed=self.untimed.of(record, name) if is_strict else frozenset(),
         )
-
-    def _stands(self, process: int) -> frozenset[str]:
-        """Where a shell begins, and where $PWD says so, unless it may compare these, too."""
-        named = self.scripts.names
-        if named is None:
-            return frozenset()
-        paths = {self.stands.get(process, ""), dict(self.unit.variables).get("PWD", "")}
-        return frozenset(path for path in paths if os.path.basename(path) not in named)
 
     def _asks_for_times(self, process: int) -> bool:
         """The process fstats files, and is no runtime, which does so with each file it opens."""

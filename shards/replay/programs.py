@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .questions import Fact
 
 # Compilers, assemblers, linkers: they look at no time of a file and ask the clock for nothing but
 # random names.
@@ -133,7 +136,7 @@ class Habits(NamedTuple):
     strict: bool  # times of files are inputs
     whole: bool  # and so is all else that stat tells of them
     times: bool  # it fstats what it opens
-    stands: frozenset[str] = frozenset()  # where it stands, and stats for that: no times of these
+    untimed: frozenset[Fact] = frozenset()  # of times: these count as facts without times
 
 
 STRANGE = Habits(unasked=False, keeps=False, strict=True, whole=False, times=True)

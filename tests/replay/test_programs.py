@@ -236,6 +236,30 @@ def test_what_others_made_is_gone_although_the_step_made_it_anew_meanwhile(analy
     assert {each.kind for each in found.outputs} == {analysis.GONE}
 
 
+# ---- where a name leads -------------------------------------------------------------------------
+
+
+def test_directories_on_the_way_to_a_name_are_no_input_with_their_times(analysed):
+    way = ("/w", "/w/d", "/w/d/gen.py")
+    alone = ("/w/e", "/x/y", "/x/y/z")  # nothing in it, or nothing above it
+
+    found = analysed(PYTHON, *(at(log.LSTAT, path) for path in (*way, *alone)), *MADE)
+    strict = analysed(OURS, *(at(log.LSTAT, path) for path in way), *MADE)
+
+    assert {each.path for each in found.facts if each.kind == analysis.F_LSTAT} == {"/w", "/w/d"}
+    times = {each.path for each in found.facts if each.kind == analysis.LTIMES}
+    assert times == {"/w/d/gen.py", *alone}
+    assert {each.path for each in strict.facts if each.kind == analysis.LTIMES} == {*way}
+
+
+def test_a_directory_that_a_program_stats_is_an_input_with_its_times(analysed):
+    asked = [at(log.LSTAT, path) for path in ("/w", "/w/d", "/w/d/gen.py")]
+
+    found = analysed(PYTHON, *asked, at(log.STAT, "/w/d"), *MADE)
+
+    assert Fact(analysis.TIMES, "/w/d") in found.facts
+
+
 # ---- what stands for a compiler, and what comes with a project ----------------------------------
 
 CCACHE = program("/usr/bin/ccache")
