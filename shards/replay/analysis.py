@@ -324,6 +324,8 @@ class _Analysis:
             self._list(normal(record.path), record.process)
 
     def _list(self, path: str, process: int) -> None:
+        if self.names.get(process) == "make":
+            return  # it works for a linker, and asks for each file by name
         if path in self.own:  # what is in there, the unit put there, as nothing was
             self.invented.append(Fact(LABSENT, path))
             return

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 COMPILERS = re.compile(
     r"cc1|cc1plus|cc1obj|cc1objplus|f951|lto1|lto-wrapper|collect2|as|gas|ld|ld\.bfd|ld\.gold|gold|ld\.lld|lld|"
     r"ld64\.lld|rust-lld|wasm-ld|mold|ld\.mold|gcc|g\+\+|cc|c\+\+|cpp|c89|c89-gcc|c99|c99-gcc|gfortran|clang|clang\+\+|clang-cpp|"
-    r"ar|ranlib|gcc-ar|gcc-ranlib|gcc-nm|llvm-ar|llvm-ranlib|nm|objcopy|objdump|strip|readelf|size|rustc"
+    r"ar|ranlib|gcc-ar|gcc-ranlib|gcc-nm|llvm-ar|llvm-ranlib|nm|objcopy|objdump|strip|readelf|size|rustc|"
+    r"make"  # within a step it works for gcc's linker (-flto=auto)
 )
 # Shells and small tools: no times, no clock, unless their arguments ask for it (ASKS_FOR_TIMES).
 TOOLS = re.compile(

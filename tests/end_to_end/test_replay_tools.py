@@ -90,6 +90,47 @@ def test_a_compilation_through_ccache_is_answered_and_is_right_about_a_header_th
     assert b"one" in (made.hosted / "a.o").read_bytes()
 
 
+@pytest.mark.parametrize("builder", ["make", "ninja"])
+def test_a_link_whose_parts_are_compiled_side_by_side_is_answered(workspace, velo, builder):
+    """gcc's linker runs make for that, on a makefile of its own, and its make runs `touch -r`."""
+    tool("gcc"), tool("make")
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("m.c", "int f(int); int main(void) { return f(1); }\n")
+    made.edit("f.c", "int f(int a) { return a + 1; }\n")
+    made.edit("one", "#!/bin/sh\ngcc -O2 -flto -c $1.c -o build/$1.o\n", mode=0o755)
+    link = "gcc -O2 -flto=2 build/m.o build/f.o -o build/m"
+    made.edit("Makefile", f"all:\n\t./one m\n\t./one f\n\t{link}\n")
+    rules = f"rule sh\n  command = $do\nbuild build/m: sh\n  do = ./one m && ./one f && {link}\n"
+    made.edit("build.ninja", rules)
+    made.hosted.mkdir(exist_ok=True)
+    steps = {"make": 3, "ninja": 1}[builder]
+    made.run(tool(builder))
+    program = (made.hosted / "m").read_bytes()
+    made.clean()
+    made.run(tool(builder))
+
+    assert made.counts() == (steps, 0, 0), made.steps()
+    assert (made.hosted / "m").read_bytes() == program
+    made.clean()
+    made.edit("f.c", "int f(int a) { return a + 2; }\n")
+    made.run(tool(builder))
+
+    assert made.counts()[1] == min(steps, 2), made.steps()
+    assert run_native("./build/m", cwd=made.root, check=False).returncode == 3
+
+
+def test_times_that_are_copied_to_an_output_are_a_reason_not_to_keep_it(workspace, velo):
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("old", "")
+    made.edit("Makefile", "build/x:\n\ttouch build/x; touch -r old build/x\n")
+    made.hosted.mkdir(exist_ok=True)
+    for _ in range(2):
+        made.clean()
+        made.run(tool("make"))
+
+    assert made.counts() == (0, 0, 1), made.steps()
+
+
 def test_an_assembled_file_is_answered_unless_it_names_the_time(workspace, velo):
     tool("nasm"), tool("make")
     made = Workspace(workspace(toml=TOML.format("build")), velo, "build")

@@ -88,9 +88,17 @@ bool velo_is_child_of_starter(void)
     return starts_units && (pid_t)velo_sys0(SYS_getpid) != own_pid;
 }
 
+/* gcc's linker runs make, on a makefile of its own, to compile parts of a program side by side (-flto=auto). */
+static bool works_for_linker(void)
+{
+    return velo_unit != NULL && getenv("COLLECT_LTO_WRAPPER") != NULL;
+}
+
 static void learn_what_we_are(char *argv[])
 {
     const char *program = program_invocation_short_name;
+    if (works_for_linker())
+        return;
     if (configures(program, argv)) {
         /* The files that it builds to try a compiler have random names. */
         if (velo_unit != NULL)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include "kernel/text.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
@@ -190,15 +191,43 @@ static long set_times(int dirfd, const char *path, const struct timespec *times,
              utimens_hosted(&place, times));
 }
 
+/* What `fd` leads to lies outside of the hosted directories: no output of a step, unless it is gone at its end. */
+static bool leads_outside(int fd, char path[PATH_MAX])
+{
+    char link[32];
+    struct stat stat;
+    struct velo_place place;
+    char *end = stpcpy(link, "/proc/self/fd/");
+    end[velo_write_decimal(end, (uint64_t)fd)] = 0;
+    const long length = raw_readlink(AT_FDCWD, link, path, PATH_MAX - 1);
+    if (length <= 0 || path[0] != '/' || velo_here() == NULL || raw_fstat(fd, &stat) != 0 ||
+        velo_is_node(velo_node_of(velo_here(), &stat)))
+        return false;
+    path[length] = 0;
+    return velo_claim(AT_FDCWD, path, 0, &place) == VELO_NOT_OURS;
+}
+
+/* Explicit times of an output are not put back. */
+static void saw_times(int dirfd, const char *path, bool now, long rc)
+{
+    char outside[PATH_MAX];
+    if (velo_unit == NULL)
+        return;
+    if (!now && path == NULL && dirfd >= 0 && leads_outside(dirfd, outside))
+        path = outside;
+    else if (!now)
+        velo_taint(VELO_TAINT_TIMES);
+    velo_saw_now(VELO_RECORD_CHMOD, 0, dirfd, path, rc);
+}
+
 /* "Now" is what a file that is put back gets. */
 static long utimens_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
     const bool now = times == NULL || velo_cannot_read(times, 2 * sizeof *times) ||
                      times[1].tv_nsec == UTIME_NOW;
     const long rc = set_times(dirfd, path, times, flags);
-    if (!now)
-        velo_taint(VELO_TAINT_TIMES);
-    return velo_saw(VELO_RECORD_CHMOD, dirfd, path, rc);
+    saw_times(dirfd, path, now, rc);
+    return rc;
 }
 
 /* The old calls in microseconds. */
