@@ -40,7 +40,10 @@ class Untimed:
         return frozenset(Fact(kind, path) for path in known for kind in (TIMES, LTIMES))
 
     def _walked(self, program: log.Record) -> frozenset[Fact]:
-        """Directories on the way to another name: asked from the root on, not followed."""
+        """Directories on the way to another name: asked from the root on, not followed.
+
+        Those that the process found by the names in a directory may be what it is about.
+        """
         asked = {
             normal(record.path)
             for life in self._unit.lives
@@ -49,9 +52,14 @@ class Untimed:
             if record.kind == log.LSTAT
         }
         above = {os.path.dirname(path) for path in asked}
+        listed = {
+            normal(record.path)
+            for record in self._unit.deeds
+            if record.kind == log.LIST and record.process == program.process
+        }
         walked = set[str]()
         for path in sorted(asked & above):  # a directory before what is in it
             parent = os.path.dirname(path)
-            if parent == "/" or parent in walked:
+            if (parent == "/" or parent in walked) and parent not in listed:
                 walked.add(path)
         return frozenset(Fact(LTIMES, path) for path in walked)

@@ -252,6 +252,15 @@ def test_directories_on_the_way_to_a_name_are_no_input_with_their_times(analysed
     assert {each.path for each in strict.facts if each.kind == analysis.LTIMES} == {*way}
 
 
+def test_a_directory_that_a_program_found_in_a_list_is_an_input_with_its_times(analysed):
+    asked = [at(log.LSTAT, path) for path in ("/w", "/w/d", "/w/d/e", "/w/d/e/f")]
+
+    found = analysed(PYTHON, *asked, at(log.LIST, "/w/d"), *MADE)
+
+    times = {each.path for each in found.facts if each.kind == analysis.LTIMES}
+    assert times == {"/w/d/e", "/w/d/e/f"}
+
+
 def test_a_directory_that_a_program_stats_is_an_input_with_its_times(analysed):
     asked = [at(log.LSTAT, path) for path in ("/w", "/w/d", "/w/d/gen.py")]
 
