@@ -11,6 +11,7 @@ wait without a limit.
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import select
@@ -19,9 +20,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from velo.interpose import core, launch
+from velo.shards import deaf
 from velo.shards.errors import BytesLost
+from velo.shards.verbs import STOPPED_S
 
-from . import adoption, config, limits
+from . import adoption, config, halted, limits
 from .arena import Arena, Lock
 from .config import Settings
 from .errors import (
@@ -35,10 +38,14 @@ from .errors import (
     ServerSilent,
     SettingsDiffer,
 )
+from .halted import Halted
 from .sessions import start_time
 
 HELLO_MS = 5_000
 QUESTION_MS = 15_000
+GLANCE_S = 0.3  # who only looks does not wait for a server that is stopped
+PROBE_S = 0.1  # between two looks at whether it is
+SHARDS_TIMES = 3  # longer for its shards: it has told by then, if it can
 START_S = 60.0
 ENDING_S = 10.0  # between the ok to STOP and the last trace of the server
 POLL_S = 0.01
@@ -66,23 +73,85 @@ class Served(NamedTuple):
 
 
 def ask(
-    arena: Arena, verb: str, payload: Sequence[bytes] = (), *, timeout_ms: int = QUESTION_MS
+    arena: Arena,
+    verb: str,
+    payload: Sequence[bytes] = (),
+    *,
+    timeout_ms: int = QUESTION_MS,
+    stopped_s: float = STOPPED_S,
 ) -> list[bytes]:
     """The payload of the server's ok to one request.
+
+    Args:
+        stopped_s: as long a server that somebody stopped is waited for.
 
     Raises:
         ServerNotRunning: no server listens.
         ServerSilent: no answer in `timeout_ms`; asking again is harmless.
         Refused: the server's own error.
     """
+    if timeout_ms <= HELLO_MS:
+        return _request(arena, verb, payload, timeout_ms)
+    answers: list[list[bytes] | Exception] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def body() -> None:
+        try:
+            answers.append(_request(arena, verb, payload, timeout_ms))
+        except Exception as error:  # the caller's to raise
+            answers.append(error)
+        finally:
+            done.release()
+
+    try:
+        with deaf.starting_threads():
+            _thread.start_new_thread(body, ())
+    except RuntimeError:  # no more threads for us
+        return _request(arena, verb, payload, timeout_ms)
+    began = time.monotonic()
+    halt = Halted()
+    while not done.acquire(timeout=PROBE_S):
+        stopped = _who_is_stopped(arena, halt, stopped_s)
+        if stopped:
+            waited_ms = int((time.monotonic() - began) * 1000)
+            raise ServerSilent(socket=arena.router_socket, waited_ms=waited_ms, stopped=stopped)
+    (answer,) = answers
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _request(arena: Arena, verb: str, payload: Sequence[bytes], timeout_ms: int) -> list[bytes]:
     try:
         return core.request(arena.router_socket, verb, payload, timeout_ms=timeout_ms)
     except core.RequestFailed as error:
         raise Refused(error.code, str(error)) from None
     except TimeoutError:
-        raise ServerSilent(socket=arena.router_socket, waited_ms=timeout_ms) from None
+        stopped = _who_is_stopped(arena, Halted(), 0.0)
+        raise ServerSilent(
+            socket=arena.router_socket, waited_ms=timeout_ms, stopped=stopped
+        ) from None
     except (ConnectionError, FileNotFoundError):
         raise ServerNotRunning(workspace="this workspace") from None
+
+
+def _who_is_stopped(arena: Arena, halt: Halted, stopped_s: float) -> str:
+    """Which process of the server has stood still for `stopped_s`, as a sentence; empty: none.
+
+    Of a stopped shard the router tells, unless the shard holds what the router needs to.
+    """
+    pid = arena.read_pid()
+    if pid is None:
+        return ""
+    now = time.monotonic()
+    patience = {pid: ("the server", stopped_s)}
+    patience |= {shard: ("a shard", SHARDS_TIMES * stopped_s) for shard in halted.children(pid)}
+    for each, (role, wait_s) in patience.items():
+        stood_s = halt.seconds(each, now)
+        if stood_s is not None and stood_s >= wait_s:
+            return halted.sentence(role, each)
+    return ""
 
 
 def hello(arena: Arena, *, workspace: str) -> Served:
@@ -173,7 +242,10 @@ def stop(
     deadline = time.monotonic() + ENDING_S
     while os.path.exists(lock.path) or (pid is not None and start_time(pid) is not None):
         if time.monotonic() > deadline:
-            raise ServerSilent(socket=arena.router_socket, waited_ms=int(ENDING_S * 1000))
+            stopped = halted.sentence("the server", pid) if pid and halted.stands(pid) else ""
+            raise ServerSilent(
+                socket=arena.router_socket, waited_ms=int(ENDING_S * 1000), stopped=stopped
+            )
         time.sleep(POLL_S)
         lock.sweep()
     if pid is not None and arena.read_pid() == pid:  # killed after its answer; the next removes it

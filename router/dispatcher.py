@@ -3,6 +3,7 @@
     ask() ---> ToShard, ToShard ...  then  answered() ... answered() ---> ToClient
                                            expired()                  ---> ToClient (error)
                                            lost(), found()            ---> ToShard again
+                                           gave_up(), stopped()       ---> ToClient (error)
 
 A request concerns one shard, one after the other until one can, or all at once: the table of verbs
 (velo/shards/verbs.py) says which. A shard that died is simply asked again when it is back.
@@ -22,7 +23,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from velo.shards.errors import BytesLost, UnknownVerb, VeloError
-from velo.shards.verbs import VERBS, Audience, Verb
+from velo.shards.verbs import NEVER_S, VERBS, Audience, Verb
 from velo.shards.wire import (
     Reply,
     Request,
@@ -33,7 +34,7 @@ from velo.shards.wire import (
 )
 
 from . import shard_map
-from .errors import DeadlinePassed, NoSuchShard, Overloaded, ShardGone
+from .errors import DeadlinePassed, NoSuchShard, Overloaded, ShardGone, ShardStopped
 
 REQUESTS_MAX = 4096
 NOTICES_MAX = 12  # frames in one answer
@@ -161,6 +162,32 @@ class Dispatcher:
                 out += self._take_reply(pending, shard, self._gone_reply(shard))
         return out
 
+    @property
+    def waits(self) -> bool:
+        """Some shard owes an answer."""
+        return bool(self._by_id)
+
+    def owing(self, asked_by: float) -> set[int]:
+        """The shards that have not answered what they were asked until `asked_by`."""
+        return {
+            shard
+            for pending in self._pending
+            if pending.asked_at <= asked_by and pending.verb.stopped_s < NEVER_S
+            for shard in pending.waiting
+        }
+
+    def stopped(self, shard: int, pid: int, stopped_s: float) -> list[Outgoing]:
+        """`shard` has stood still for `stopped_s`: answer those who do not wait that long for it.
+
+        What it says when it goes on comes too late, and is dropped.
+        """
+        out: list[Outgoing] = []
+        reply = error_of(ShardStopped(index=shard, pid=pid))
+        for pending, asked in list(self._by_id.values()):
+            if asked == shard and pending in self._pending and pending.verb.stopped_s <= stopped_s:
+                out += self._take_reply(pending, shard, reply)
+        return out
+
     def next_deadline(self) -> float | None:
         """When `expired` has something to do next."""
         all_pending = (*self._pending, *self._parked.values())
@@ -217,8 +244,7 @@ class Dispatcher:
         return encode_request(Request(id, pending.request.verb, pending.request.payload))
 
     def _gone_reply(self, shard: int) -> Reply:
-        error = ShardGone(index=shard, restarts=self._gone[shard])
-        return Reply(b"", (), (error.code, str(error)))
+        return error_of(ShardGone(index=shard, restarts=self._gone[shard]))
 
     def _take_reply(self, pending: Pending, shard: int, reply: Reply) -> list[Outgoing]:
         del self._by_id[pending.waiting.pop(shard)]
@@ -287,6 +313,11 @@ class Dispatcher:
         self._under_way[verb] = following
         self._pending.add(following)
         return self._send(following, self._audience(following.verb, following.request)[0])
+
+
+def error_of(error: VeloError) -> Reply:
+    """What stands for a shard's own answer."""
+    return Reply(b"", (), (error.code, str(error)))
 
 
 def _is_loss(error: tuple[int, str]) -> bool:

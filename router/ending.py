@@ -65,6 +65,7 @@ class Ending:
         self._stop: tuple[Any, Request] | None = None  # the client and its `velo stop`, to answer
         self._force = False  # they said --force
         self._told: list[bytes] = []  # what they should hear all the same
+        self._done: list[str] = []  # what was done for the last flush, which they should hear too
         self._lost: list[str] = []  # sentences: what was removed from memory, by path
 
     @property
@@ -106,6 +107,10 @@ class Ending:
         else:
             sessions.opened(self._arena)
 
+    def hears(self, notice: str) -> None:
+        """What was done for the last flush's sake, and who asked for the end should know."""
+        self._done.append(notice)
+
     def vanished(self) -> None:
         """The arena was removed: there is nothing to flush."""
         self.left = ArenaVanished(path=self._arena.directory)
@@ -127,6 +132,7 @@ class Ending:
     def _begin(self, why: str) -> None:
         """No command is let in any more: flush everything, and wait for `flushed`."""
         self.state = State.FLUSHING
+        self._done = []
         self._say(f"ending ({why}): flushing")
         try:
             self._flush()
@@ -147,7 +153,7 @@ class Ending:
         """
         refusal = None if ok else frames[4].decode(errors="replace")
         durable, lost = (True, []) if ok else kept.flush_what_is_left(self._region, self._store)
-        self._told = list(frames[3:]) if ok else []
+        self._told = [*map(os.fsencode, self._done), *(frames[3:] if ok else [])]
         if lost:
             self._lost.append(str(BytesLost(paths=sorted(lost))))
         if refusal is not None and int(frames[3]) == BytesLost.code:

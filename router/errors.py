@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from velo.shards.errors import VeloError
 
+from . import halted
+
 __all__ = ["VeloError"]
 
 EXIT_FAILURE = 1  # the world said no
@@ -99,15 +101,22 @@ class ServerDidNotStart(RouterError):
     code = 247
 
 
+SEE_THERE = "; see server.log beside it, or end the process named in router.pid"
+
+
 class ServerSilent(RouterError):
-    """The server's socket is there, and no answer came before the deadline."""
+    """The server's socket is there, and no answer came before the deadline, or is to be expected.
+
+    `stopped` says which process stands still (`halted.sentence`).
+    """
 
     code = 248
 
-    def __init__(self, *, socket: str, waited_ms: int) -> None:
+    def __init__(self, *, socket: str, waited_ms: int, stopped: str = "") -> None:
+        self.stopped = stopped
+        why = f"; {stopped}" if stopped else ""
         super().__init__(
-            f"server silent: no answer within {waited_ms} ms from {socket};"
-            " see server.log beside it, or end the process named in router.pid"
+            f"server silent: no answer within {waited_ms} ms from {socket}{why or SEE_THERE}"
         )
 
 
@@ -277,3 +286,12 @@ class ArenaDamaged(RouterError):
             f" what was not on disk is in {files}, one file for each, without names:"
             " take from there what you miss, then remove both directories"
         )
+
+
+class ShardStopped(RouterError):
+    """Somebody stopped a shard's process, which owes an answer."""
+
+    code = 261
+
+    def __init__(self, *, index: int, pid: int) -> None:
+        super().__init__(f"shard stopped: {halted.sentence(f'shard {index}', pid)}")

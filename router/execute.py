@@ -35,7 +35,9 @@ from .errors import (
     CommandRefused,
     FlushNotEnded,
     Leaving,
+    ServerSilent,
     SettingsDiffer,
+    ShardStopped,
 )
 from .sessions import NobodyHome, Session, start_time
 
@@ -47,6 +49,7 @@ STAND_IN = ("env", "--")
 BARRIER_MS = 610_000  # a little more than the router gives its shards
 BARRIER_TRIES = 12  # two hours of a disk that is slow but moves
 FLUSH_MS = 600_000
+STOPPED_FLUSH_MS = 30_000  # who was stopped may have been at it
 ETIMEDOUT = 110
 
 
@@ -249,10 +252,20 @@ class _Run:
         try:
             return self._barrier()
         except VeloError as error:
+            if error.code == ShardStopped.code or isinstance(error, ServerSilent):
+                return self._flush_without(error)
             if isinstance(error, client.Refused) and error.code != Leaving.code:
                 say(str(error))
                 return False
         return self._flush_all()
+
+    def _flush_without(self, stopped: VeloError) -> bool:
+        """Who should do it stands still: do it here, unless he keeps the right to."""
+        result = self._region.flush(timeout_ms=STOPPED_FLUSH_MS)
+        done = result is not None and not result.failed
+        if not (done and self._quiet):
+            say(f"{'everything is on disk, but' if done else 'not on disk yet:'} {stopped}")
+        return done
 
     def _tether(self) -> bool:
         """The user does not wait for the tree: files put later go where their directory is then."""
@@ -267,7 +280,9 @@ class _Run:
                 return True
             except client.ServerNotRunning:
                 self._served = client.ensure(self._settings, say=say)
-            except client.ServerSilent:
+            except ServerSilent as error:
+                if error.stopped:
+                    raise
                 self._on_poll()
             except client.Refused as error:
                 if error.code != ETIMEDOUT:

@@ -121,6 +121,8 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
 def _shard_lines(shards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for shard in shards:
         state = "" if shard["answers"] else "  no answer"
+        if shard["stopped"]:
+            state = f"  stopped ('kill -CONT {shard['pid']}' lets it go on){state}"
         if shard["given_up"]:
             state = "  given up"
         yield (

@@ -25,6 +25,7 @@ from typing import Any
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
 from velo.shards.errors import ProtocolError, VeloError
+from velo.shards.verbs import STOPPED_S
 from velo.shards.wire import (
     MAGIC,
     READY,
@@ -44,6 +45,7 @@ from .dispatcher import Dispatcher, Outgoing, ToClient, ToShard
 from .door import Connection, Door, connections_that_fit
 from .ending import Ending, State
 from .errors import Leaving, ShardGone
+from .halted import Halted
 from .report import assemble
 from .supervisor import Supervisor
 from .units import format_size
@@ -52,6 +54,7 @@ QUESTION_BYTES_MAX = 1 << 16  # from clients; all that they ask is far smaller
 ANSWER_BYTES_MAX = 1 << 24  # from shards
 SHARD_CONNECTIONS_MAX = 64 + 16  # as many as shards, and a few that are just ending
 TICK_S = 2.0
+OWED_S = 0.25  # a shard that owes an answer for so long: was it stopped?
 SHARDS_READY_S = 30.0
 LINGER_S = 1.0
 MYSELF = None  # the client of the server's own requests
@@ -102,6 +105,8 @@ class Server:
         self._workspace = _identity(region.workspace)
         self._used_at = time.monotonic()
         self._doors_at = 0.0  # when to look again whether our sockets have their names
+        self._owed_at = 0.0  # when to look again whether a shard was stopped
+        self._halted = Halted()
         self._by_itself: dict[str, Callable[[Connection, Request], None]] = {
             "HELLO": self._on_hello,
             "STOP": lambda client, request: self.ending.stop(client, request),
@@ -189,6 +194,8 @@ class Server:
     def _wait_ms(self) -> int:
         now = time.monotonic()
         times = [now + TICK_S, self.dispatcher.next_deadline(), self.supervisor.next_start()]
+        if self.dispatcher.waits:
+            times.append(max(self._owed_at, now + OWED_S / 2))
         waits = [time - now for time in times if time is not None]
         waits += [
             wait for wait in (self.front.wait_s(now), self.back.wait_s(now)) if wait is not None
@@ -198,6 +205,9 @@ class Server:
 
     def _on_time(self, now: float) -> None:
         self._send(self.dispatcher.expired(now))
+        if now >= self._owed_at:
+            self._owed_at = now + OWED_S
+            self._probe_who_owes(now)
         self.supervisor.due(now)
         if not self._announced and now - self.started_at > SHARDS_READY_S:
             self._announced = True
@@ -214,6 +224,22 @@ class Server:
                 self.ending.idle("its workspace was moved or removed")
         elif self.daemon and self.ending.state is State.SERVING:
             self._maybe_idle(now)
+
+    def _probe_who_owes(self, now: float) -> None:
+        """A shard that somebody stopped keeps nobody for longer than he would wait for it.
+
+        And not the end of the server: killed, it leaves its locks and its work to the next one.
+        """
+        for shard in self.dispatcher.owing(now - OWED_S):
+            pid = self.supervisor.pid(shard)
+            stood_s = None if pid is None else self._halted.seconds(pid, now)
+            if pid is None or stood_s is None:
+                continue
+            if self.ending.state is not State.FLUSHING:
+                self._send(self.dispatcher.stopped(shard, pid, stood_s))
+            elif stood_s >= STOPPED_S:
+                self.supervisor.kill(shard)
+                self.ending.hears(f"shard {shard} (pid {pid}) was stopped, and had to be killed")
 
     def _stand_in_doors(self) -> None:
         """Removed sockets keep all clients out: no other server starts, we have the lock.

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from . import halted
+
 RESTARTS_MAX = 5  # deaths within BUDGET_WINDOW_S that are forgiven
 BUDGET_WINDOW_S = 60.0
 BACKOFF_S = (0.0, 0.1, 0.3, 1.0, 3.0)  # before the 1st, 2nd ... restart in one window
@@ -112,17 +114,29 @@ class Supervisor:
                 shard.process.wait()
             self._forget(shard)
 
+    def pid(self, index: int) -> int | None:
+        """The process of shard `index`; None between two."""
+        process = self.shards[index].process
+        return process.pid if process is not None else None
+
+    def kill(self, index: int) -> None:
+        """End the process of shard `index`; another one is started when it is dead."""
+        process = self.shards[index].process
+        if process is not None:
+            process.kill()
+
     def works(self, index: int) -> None:
         """Shard `index` has reported: it is not given up any more."""
         self.shards[index].given_up = False
 
     def statistics(self) -> list[dict[str, object]]:
-        """One object per shard: pid, restarts, whether it was given up."""
+        """One object per shard: pid, restarts, whether it was stopped or given up."""
         return [
             {
                 "index": shard.index,
                 "pid": shard.process.pid if shard.process else None,
                 "restarts": shard.restarts,
+                "stopped": shard.process is not None and halted.stands(shard.process.pid),
                 "given_up": shard.given_up,
             }
             for shard in self.shards

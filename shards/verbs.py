@@ -13,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+STOPPED_S = 5.0  # who stops a process for a moment lets it go on by then
+NEVER_S = float("inf")  # what only that shard can do is worth all the time there is
+
 
 class Audience(Enum):
     """Which processes answer."""
@@ -39,6 +42,7 @@ class Verb:
     name: str  # capital letters: the third frame of a request
     audience: Audience
     deadline_s: float = 0.0  # after which the router answers ETIMEDOUT; SERVER has none
+    stopped_s: float = STOPPED_S  # as long a shard that somebody stopped (SIGSTOP) is waited for
     thread: Thread = Thread.MAIN
     numbered: bool = (
         False  # the payload is a shard and a number (`wire.shard_and_number`), else none
@@ -55,13 +59,13 @@ VERBS = {
         Verb("OPAQUE", Audience.SERVER),
         Verb("PAUSE", Audience.SERVER),
         Verb("RESUME", Audience.SERVER),
-        Verb("LOAD", Audience.ONE, 60.0, numbered=True),
-        Verb("TETHER", Audience.ONE, 10.0, numbered=True),
-        Verb("WRITEBACK", Audience.ONE, 120.0, numbered=True),
-        Verb("SPACE", Audience.FIRST_ABLE, 60.0, Thread.LOOP, numbered=True),
-        Verb("BARRIER", Audience.ALL, 600.0, Thread.WORKER, joined=True),
-        Verb("SYNC", Audience.ALL, 1800.0, Thread.WORKER, joined=True, tells=True),
-        Verb("UNLOAD", Audience.ALL, 1800.0, Thread.WORKER, joined=True, tells=True),
-        Verb("STATUS", Audience.PARTIAL, 3.0, joined=True),
+        Verb("LOAD", Audience.ONE, 60.0, NEVER_S, numbered=True),
+        Verb("TETHER", Audience.ONE, 10.0, NEVER_S, numbered=True),
+        Verb("WRITEBACK", Audience.ONE, 120.0, NEVER_S, numbered=True),
+        Verb("SPACE", Audience.FIRST_ABLE, 60.0, thread=Thread.LOOP, numbered=True),
+        Verb("BARRIER", Audience.ALL, 600.0, thread=Thread.WORKER, joined=True),
+        Verb("SYNC", Audience.ALL, 1800.0, thread=Thread.WORKER, joined=True, tells=True),
+        Verb("UNLOAD", Audience.ALL, 1800.0, thread=Thread.WORKER, joined=True, tells=True),
+        Verb("STATUS", Audience.PARTIAL, 3.0, 0.0, joined=True),
     )
 }

@@ -23,7 +23,7 @@ def status(*, workspace: str | None, as_json: bool) -> None:
     Exit status: 0, or 1 when no server runs.
     """
     arena = arena_of(workspace)
-    (text,) = client.ask(arena, "STATUS")
+    (text,) = client.ask(arena, "STATUS", stopped_s=client.GLANCE_S)
     found = json.loads(text)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -239,3 +239,34 @@ def test_whatever_happens_every_request_is_answered_exactly_once(seed):
 
     assert sorted(out) == list(range(1, asked_count + 1)), f"seed {seed}"
     assert dispatcher.statistics()["under_way"] == 0
+
+
+def test_a_shard_that_is_stopped_is_waited_for_as_long_as_the_verb_says(dispatcher):
+    sent = asked(dispatcher.ask(b"c", request("SYNC"), 0))
+    for shard in (0, 1, 3):
+        dispatcher.answered(shard, Reply(sent[shard]))
+    assert dispatcher.owing(0) == {2}
+
+    assert dispatcher.stopped(2, 77, VERBS["SYNC"].stopped_s - 0.1) == []
+    reply = answer(dispatcher.stopped(2, 77, VERBS["SYNC"].stopped_s))
+
+    assert reply.error is not None and "shard 2 (pid 77) is stopped" in reply.error[1]
+    assert dispatcher.answered(2, Reply(sent[2])) == [] and not dispatcher.waits
+    dispatcher.check()
+
+
+def test_status_does_not_wait_for_a_shard_that_is_stopped(dispatcher):
+    sent = asked(dispatcher.ask(b"c", request("STATUS"), 0))
+    for shard in (0, 2, 3):
+        dispatcher.answered(shard, Reply(sent[shard], (b"{}",)))
+
+    payload = answer(dispatcher.stopped(1, 77, 0.0)).payload
+
+    assert json.loads(payload[0]) == [{}, None, {}, {}]
+
+
+def test_what_only_a_stopped_shard_can_do_waits_for_it(dispatcher):
+    sent = asked(dispatcher.ask(b"c", request("LOAD", SHARD_AND_NUMBER.pack(2, 7)), 0))
+
+    assert dispatcher.owing(10) == set() and dispatcher.stopped(2, 77, 1000.0) == []
+    assert answer(dispatcher.answered(2, Reply(sent[2]))).error is None
