@@ -232,6 +232,9 @@ def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | No
         # at a path longer than PATH_MAX. It is in the tree; the next flush asks again.
         return None
     try:
+        if os.fstat(fd).st_size < info.size_bytes and _nobody_writes(fd):
+            region.missing(node, in_store=False)  # somebody cut it off in memory: is it on disk?
+            return None
         digest = batch.add(fd)
         # A writer raises the version when it opens the file. So if no process writes now, and the
         # version is the same when the core is told, the bytes that were read are the file's.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from support.harness import wait_for
+from velo.interpose.core import Region
 
 LIMIT_S = 300
 
@@ -213,6 +217,76 @@ def test_a_program_that_meets_a_file_removed_from_memory_reads_what_the_disk_has
     assert done.returncode == 125 and says_lost(done, robbed)
     assert velo.run("stop", cwd=robbed).stderr == ""
     assert tree(robbed) == {**WHOLE, "new": "again\n"}
+
+
+# ---- what is cut off in memory ------------------------------------------------------------------
+
+
+def known(velo):
+    region = Region.attach(str(velo.memory()))
+    for info in region.scan():
+        region.refresh_attributes(info.node)
+
+
+def cut_off(velo):
+    """All files in memory are empty now, and what they were is known to a server that looked."""
+    known(velo)
+    for path in (velo.memory() / "i").iterdir():
+        os.truncate(path, 0)
+
+
+@pytest.mark.parametrize(
+    "command", [["sync"], ["stop"], ["stop", "--force"], ["unload"], ["exec", "--", "true"]]
+)
+def test_files_cut_off_in_memory_do_not_replace_whole_ones(velo, built, command):
+    velo.run("pause", cwd=built)
+    script = "echo new > build/new; echo newer > build/f1"
+    velo.run("exec", "--no-wait", "--", "sh", "-c", script, cwd=built)
+    cut_off(velo)
+
+    done = velo.run(*command, cwd=built, check=False, timeout_s=LIMIT_S)
+
+    assert done.returncode and says_lost(done, built)
+    seen = velo.exec("sh", "-c", "cat build/f*; cat build/new", cwd=built, check=False)
+    assert seen.stdout == "".join(WHOLE.values()) and "No such file" in seen.stderr
+    velo.stop(cwd=built)
+    assert tree(built) == WHOLE
+
+
+def test_what_is_on_disk_is_read_there_when_it_was_cut_off_in_memory(velo, built):
+    cut_off(velo)
+
+    done = velo.run("unload", cwd=built)
+
+    assert done.stderr == ""
+    seen = velo.exec("sh", "-c", "stat -c %s build/f1; cat build/f*", cwd=built)
+    assert seen.stdout == "2\n" + "".join(WHOLE.values())
+    velo.stop(cwd=built)
+
+
+SHORTENS = """
+import os
+with open("build/f1", "r+") as file:
+    open("opened", "w").close()
+    open("go").close()
+    os.ftruncate(file.fileno(), 1)
+    open("shorter", "w").close()
+    open("go").close()
+"""
+
+
+def test_a_file_that_its_writer_makes_shorter_is_as_he_made_it(velo, built):
+    os.mkfifo(built / "go")
+    writer = velo.start("exec", "--", sys.executable, "-c", SHORTENS, cwd=built)
+    for written in ("opened", "shorter"):
+        wait_for((built / written).exists)
+        known(velo)
+        assert velo.run("sync", cwd=built).stderr == ""
+        (built / "go").write_text("")
+    velo.finish(writer)
+
+    assert tree(built) == {**WHOLE, "f1": "1"}
+    velo.stop(cwd=built)
 
 
 # ---- the end, whatever else goes on --------------------------------------------------------------

@@ -1,4 +1,4 @@
-/* missing.h - files whose bytes in memory were removed: by a cleaner of temporary files, or at a logout
+/* missing.h - files whose bytes in memory were removed or cut off: by a cleaner of temporary files, or at a logout
  * (systemd's RemoveIPC).
  *
  * In    a file that is BACKED
@@ -8,12 +8,18 @@
 #ifndef VELO_CORE_MISSING_H
 #define VELO_CORE_MISSING_H
 
+#include <sys/stat.h>
+
 #include "core/arena/layout.h"
 
-/* Has the file in memory of `node` been removed, or replaced by something else? */
+/* Has the file in memory of `node` been removed, replaced by something else, or cut off? */
 int velo_is_missing(struct velo_region *region, velo_node_id node);
 int velo_is_missing_locked(const struct velo_region *region, const struct velo_node *node);
-/* A client met a missing file: the file's shard is asked to decide what becomes of it. */
+/* Was the file in memory cut off from outside, as `stat` or `fd` shows it? Only a caller that knows that no process
+ * writes the file may ask the first. */
+int velo_is_cut_locked(const struct velo_node *node, const struct stat *stat);
+int velo_is_cut(struct velo_region *region, velo_node_id node, int fd);
+/* A client met such a file: the file's shard is asked to decide what becomes of it. */
 void velo_missing_ask(struct velo_region *region, velo_node_id node);
 
 #endif

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "copy.h"
+#include "missing.h"
 #include "core/presence/open_files.h"
 #include "kernel/lease.h"
 #include "rights.h"
@@ -214,7 +215,11 @@ static int evict_locked(struct velo_region *region, velo_node_id index, const st
     if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_HAS_OPATH_FD) != 0 ||
                      velo_has_xattrs(fd)))
         return -EBUSY; /* from the store it would come back as another tmpfs file */
-    take_refreshed_locked(region, index, stat);
+    const int cut = velo_is_cut_locked(node, stat); /* by somebody outside: the disk has it whole */
+    if (cut && !on_disk)
+        return -EBUSY;
+    if (!cut)
+        take_refreshed_locked(region, index, stat);
     velo_charge_set_locked(region, index, 0);
     if ((node->flags & VELO_NODE_HAS_OPATH_FD) == 0)
         velo_identity_clear_locked(region, index, VELO_ID_ARENA);

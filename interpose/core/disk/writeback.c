@@ -319,6 +319,10 @@ static int run_job(struct velo_region *region, struct job *job, unsigned flags)
         from = open_backing(region, job);
         const int ours = (flags & VELO_FLUSH_OURS) != 0;
         current = from >= 0 && (ours || velo_nobody_writes(from));
+        if (current && !ours && velo_is_cut(region, job->node, from)) {
+            velo_os_close(from);
+            from = -ENODATA;
+        }
         to = from < 0 ? from : copy_to_temporary(region, job, from, dirfd, temporary, flags);
         current = current && (ours || velo_nobody_writes(from));
     }
