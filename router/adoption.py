@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from velo.shards import plain
 
-from . import cgroup
+from . import cgroup, limits
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .errors import ArenaDamaged, ArenaRefused, OtherVersion
@@ -163,7 +163,11 @@ def _attach(arena: Arena) -> Region:
     except OSError as error:
         if error.errno == errno.EPROTO:
             raise OtherVersion(what="the arena", path=arena.directory) from None
-        raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
+        raise ArenaRefused(
+            path=arena.directory,
+            reason=error.strerror or str(error),
+            limit=limits.behind(error.errno),
+        ) from None
 
 
 def _create(settings: Settings, arena: Arena) -> Opened:
@@ -188,7 +192,11 @@ def _create(settings: Settings, arena: Arena) -> Opened:
             json.dump(fixed_settings(settings), file)
     except OSError as error:
         arena.remove()
-        raise ArenaRefused(path=arena.directory, reason=error.strerror or str(error)) from None
+        raise ArenaRefused(
+            path=arena.directory,
+            reason=error.strerror or str(error),
+            limit=limits.behind(error.errno),
+        ) from None
     warnings = []
     if max_memory < settings.max_memory and settings.origins.get("max_memory") != "default":
         warnings.append(

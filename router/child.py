@@ -18,7 +18,9 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
+from . import limits
 from .errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, CommandRefused
 
 PASSED_ON = frozenset(
@@ -77,7 +79,7 @@ def run(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def replace(command: Sequence[str], environment: Mapping[str, str]) -> None:
+def replace(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Become `command`; returns never.
 
     Raises:
@@ -119,7 +121,9 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], mask: set[int
         # A script without "#!": what a shell, and execvp(3), does with it.
         return attempt(["/bin/sh", find_program(command[0], environment), *command[1:]])
     except OSError as error:
-        raise _refused(command[0], error.errno or errno.ENOENT) from None
+        raise _refused(
+            command[0], error.errno or errno.ENOENT, limit=limits.behind(error.errno)
+        ) from None
 
 
 def _wait(pid: int, on_poll: Callable[[], None]) -> int:
@@ -150,10 +154,11 @@ def _stop() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
 
-def _refused(command: str, code: int) -> CommandRefused:
+def _refused(command: str, code: int, *, limit: str = "") -> CommandRefused:
     missing = code in (errno.ENOENT, errno.ENOTDIR)
     return CommandRefused(
         command=command,
         reason="command not found" if missing else os.strerror(code),
         exit_status=EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE,
+        limit=limit,
     )

@@ -104,11 +104,11 @@ def ask(
         finally:
             done.release()
 
-    try:
-        with deaf.starting_threads():
+    with deaf.starting_threads():
+        try:
             _thread.start_new_thread(body, ())
-    except RuntimeError:  # no more threads for us
-        return _request(arena, verb, payload, timeout_ms)
+        except RuntimeError:  # no more threads for us: without the watch
+            body()
     began = time.monotonic()
     halt = Halted()
     while not done.acquire(timeout=PROBE_S):

@@ -125,8 +125,10 @@ class ArenaRefused(RouterError):
 
     code = 249
 
-    def __init__(self, *, path: str, reason: str) -> None:
-        super().__init__(f"arena refused: {path}: {reason}; 'velo doctor' looks into it")
+    def __init__(self, *, path: str, reason: str, limit: str = "") -> None:
+        self.limit = limit  # of this process, which keeps it out where others come in
+        why = f"{reason}: {limit}" if limit else f"{reason}; 'velo doctor' looks into it"
+        super().__init__(f"arena refused: {path}: {why}")
 
 
 class InUse(RouterError):
@@ -219,8 +221,9 @@ class CommandRefused(RouterError):
 
     code = 255
 
-    def __init__(self, *, command: str, reason: str, exit_status: int) -> None:
-        super().__init__(f"cannot run {command}: {reason}")
+    def __init__(self, *, command: str, reason: str, exit_status: int, limit: str = "") -> None:
+        self.limit = limit  # of this process, which keeps it from starting another
+        super().__init__(f"cannot run {command}: {reason}" + (f": {limit}" if limit else ""))
         self.exit_status = exit_status
 
 

@@ -17,13 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards import deaf
 from velo.shards.errors import VeloError
-from velo.shards.wire import SHARD_AND_NUMBER
+from velo.shards.wire import NAME_BYTES_MAX, PID, SHARD_AND_NUMBER
 
 from . import child, client, config, hosting, inherited, limits, replaying, topics
 from .arena import Arena
@@ -80,12 +80,15 @@ def execute_here(
             with limits.lifted():
                 run.enter()
         except (VeloError, OSError) as error:
-            if require or _must_be_heard(error, settings):
+            if require or not run.may_stay_outside(error, command[0]):
                 raise
-            if not quiet:
-                say(f"{error}; {os.path.basename(command[0])} runs natively, nothing is hosted")
-            child.replace(command, os.environ)
-        return run.execute(command, wait=wait)
+            _become(command, error, quiet=quiet)
+        try:
+            return run.execute(command, wait=wait)
+        except CommandRefused as error:  # it did not run yet
+            if not error.limit or require or not run.may_stay_outside(error, command[0]):
+                raise
+            _become(command, error, quiet=quiet)
     except CommandRefused as error:
         say(str(error))
         return error.exit_status
@@ -95,6 +98,13 @@ def execute_here(
     except OSError as error:
         say(f"{error.filename or 'system'}: {error.strerror}")
         return EXIT_EXEC_FAILURE
+
+
+def _become(command: Sequence[str], error: Exception, *, quiet: bool) -> NoReturn:
+    """Natively, in this process."""
+    if not quiet:
+        say(f"{error}; {os.path.basename(command[0])} runs natively, nothing is hosted")
+    child.replace(command, os.environ)
 
 
 def _must_be_heard(error: Exception, settings: Settings) -> bool:
@@ -198,14 +208,32 @@ class _Run:
                 continue
             except OSError as error:
                 session.leave()
+                self._served = served
                 raise ArenaRefused(
-                    path=served.arena.directory, reason=error.strerror or str(error)
+                    path=served.arena.directory,
+                    reason=error.strerror or str(error),
+                    limit=limits.behind(error.errno),
                 ) from None
             self._served, self._session, self._region = served, session, region
             if os.environ.get(topics.TRACE):
                 region.trace(topics.topics_of(os.environ[topics.TRACE]))
             return
         raise Leaving
+
+    def may_stay_outside(self, error: Exception, program: str) -> bool:
+        """May the command run natively, now that `error` keeps us out?
+
+        Where it is a limit of ours alone: as a program that cannot be entered, on the disk's tree,
+        which the server brings up to date. It watches our end then.
+        """
+        if not getattr(error, "limit", ""):
+            return not _must_be_heard(error, self._settings)
+        name = os.fsencode(os.path.basename(program))[:NAME_BYTES_MAX]
+        payload = PID.pack(os.getpid()) + name
+        with suppress(VeloError):
+            client.ask(self._served.arena, "OPAQUE", [payload], timeout_ms=BARRIER_MS)
+            return True
+        return False
 
     def _say_if_nothing_was_hosted(self) -> None:
         with suppress(OSError):
@@ -241,7 +269,7 @@ class _Run:
     def _on_poll(self) -> None:
         """While we run there is a server: memory may have to be freed; and steps are sealed."""
         if self._replay is not None:
-            with suppress(OSError):
+            with suppress(OSError, RuntimeError):  # of a thread that could not be started
                 self._replay.poll()
         if start_time(self._served.pid) is None:
             with suppress(VeloError):
@@ -319,7 +347,10 @@ def _unless_interrupted(work: Callable[[], bool]) -> bool:
             done.release()
 
     with deaf.starting_threads():
-        _thread.start_new_thread(body, ())
+        try:
+            _thread.start_new_thread(body, ())
+        except RuntimeError:  # no more threads for us
+            body()
     try:
         done.acquire()
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ In: this process's limits. Out: higher ones. Never: an error; a limit that canno
 
 from __future__ import annotations
 
+import errno
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,12 @@ from contextlib import contextmanager, suppress
 DESCRIPTORS = 65536  # enough for any number of shards and connections
 DESCRIPTORS_LEAST, DESCRIPTORS_A_SHARD = 32, 3
 LEAST = {"FSIZE": 1 << 30, "CPU": 3600, "AS": 2 << 30, "NPROC": 64}  # of what ends a server early
+TELLING = {  # error: limit, and the shell's letter for it
+    errno.ENOMEM: ("AS", "v"),
+    errno.EFBIG: ("FSIZE", "f"),
+    errno.EMFILE: ("NOFILE", "n"),
+    errno.EAGAIN: ("NPROC", "u"),
+}
 NAMES = ("NOFILE", "FSIZE", "CPU", "AS", "DATA", "NPROC", "RSS", "MEMLOCK", "SIGPENDING")
 NUMBERS = [
     getattr(resource, "RLIMIT_" + name) for name in NAMES if hasattr(resource, "RLIMIT_" + name)
@@ -50,6 +57,17 @@ def lacking(shards: int) -> str | None:
         if hard != resource.RLIM_INFINITY and hard < least:
             return f"the limit {name} (ulimit) is {hard}, and a server needs {least}"
     return None
+
+
+def behind(number: int | None) -> str:
+    """The limit of this process that an error of the kernel tells of, in words; empty: none."""
+    name, flag = TELLING.get(number or 0, ("", ""))
+    if not name:
+        return ""
+    most = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0]
+    if most == resource.RLIM_INFINITY:
+        return ""
+    return f"the limit {name} ('ulimit -{flag}') is {most}"
 
 
 @contextmanager

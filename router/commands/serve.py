@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..errors import EXIT_FAILURE
+from ..errors import EXIT_FAILURE, ServerDidNotStart
 from ..options import settings_of, settings_options
 
 
@@ -22,9 +22,13 @@ def serve(context: click.Context, **flags: Any) -> None:
     Exit status: 0 everything is on disk and the arena is gone, 1 the arena was left in place or
     there was no serving, 2 bad configuration.
     """
-    from .. import lifecycle
+    from .. import lifecycle, limits
 
-    left = lifecycle.serve(settings_of(**flags), say=_say)
+    settings = settings_of(**flags)
+    limits.lift()
+    if reason := limits.lacking(settings.shards):
+        raise ServerDidNotStart(f"server not started: {reason}")
+    left = lifecycle.serve(settings, say=_say)
     context.exit(0 if left is None else EXIT_FAILURE)
 
 

@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,9 @@ from support.harness import Velo, sentence, wait_for
 
 NO_MEMORY = {"VELO_RUNTIME_DIR": "/proc/nowhere"}
 MAKE = "mkdir -p build && echo built > build/a && cat build/a"
+WITHOUT = "cat build/a; echo of the disk > build/b"
 INTERRUPTS = 24
+LIMIT_S = 300
 FIRST_MS = 400  # the time in which a command has started, also on a loaded machine
 
 
@@ -68,6 +71,63 @@ def test_low_limits_do_not_change_what_a_command_does(velo: Velo, workspace, lim
     assert done.returncode == wanted.returncode
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 1 or wanted.returncode != 0
+
+
+def limited(limit: str, velo: Velo, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`velo ARGUMENTS` where `ulimit -LIMIT` was said."""
+    velo.workspaces.add(cwd)
+    command = ["bash", "-c", f'ulimit -{limit}; exec "$@"', "bash", velo.executable, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S)
+
+
+# Of address space, data, stack and descriptors: too few for an interpreter.
+TINY = ["v 10000", "v 20000", "v 30000", "d 10000", "s 16", "n 4"]
+
+
+@pytest.mark.parametrize("limit", [*TINY, "v 200000"])
+def test_where_limits_leave_no_room_the_command_runs_natively(velo, workspace, limit: str) -> None:
+    place = workspace()
+
+    done = limited(limit, velo, "exec", "--", "touch", "ran", cwd=place)
+    refused = limited(limit, velo, "exec", "--require", "--", "touch", "required", cwd=place)
+
+    assert done.returncode == 0 and (place / "ran").exists()
+    assert "runs natively" in sentence(done) and "ulimit" in sentence(done)
+    assert refused.returncode == 125 and not (place / "required").exists()
+    assert "ulimit" in sentence(refused)
+    for command in ("status", "sync", "stop", "serve"):
+        done = limited(limit, velo, command, cwd=place)
+        assert done.returncode == (0 if "no server runs" in done.stderr else 1)
+        sentence(done)
+
+
+@pytest.mark.parametrize("limit", TINY)
+def test_where_memory_may_hold_something_it_does_not(velo, workspace, limit: str) -> None:
+    place = workspace()
+    velo.run("exec", "--no-wait", "--", "sh", "-c", MAKE, cwd=place)
+
+    done = limited(limit, velo, "exec", "--", "cat", "build/a", cwd=place)
+
+    assert done.returncode == 125 and done.stdout == "" and "ulimit" in sentence(done)
+    velo.stop(cwd=place)
+
+
+def test_who_has_no_room_for_the_memory_runs_beside_it(velo: Velo, workspace) -> None:
+    place = workspace()
+    velo.exec("true", cwd=place)
+    velo.run("pause", cwd=place)
+    velo.run("exec", "--no-wait", "--", "sh", "-c", MAKE, cwd=place)
+
+    done = limited("v 70000", velo, "exec", "--", "sh", "-c", WITHOUT, cwd=place)
+    refused = limited("v 70000", velo, "exec", "--require", "--", "touch", "ran", cwd=place)
+
+    if refused.returncode == 0:
+        pytest.skip("this user may raise limits, and is inside")
+    assert (done.returncode, done.stdout) == (0, "built\n")
+    assert "ulimit" in sentence(done) and "runs natively" in sentence(done)
+    assert refused.returncode == 125 and "ulimit" in sentence(refused)
+    assert velo.exec("cat", "build/b", cwd=place).stdout == "of the disk\n"
+    velo.stop(cwd=place)
 
 
 # ---- never silently nothing -----------------------------------------------------------------
