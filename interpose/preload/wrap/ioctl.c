@@ -1,6 +1,7 @@
 /* ioctl.c - a file that becomes a block device (losetup, mount -o loop) is the disk's from then on: the kernel
  * keeps it open where no process can look, and tells its name to programs that ask. So is a file that may not be
- * changed any more (chattr +i, +a), and all that is in such a directory: the kernel protects names on disk. */
+ * changed any more (chattr +i, +a), and all that is in such a directory: the kernel protects names on disk.
+ * So is the file that the kernel's accounting writes (acct): no process has it open that would tell of a write. */
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <stdarg.h>
@@ -74,4 +75,18 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
         return (int)velo_answer(velo_sys3(SYS_ioctl, fd, request, velo_word(&flags)));
     }
     return (int)velo_answer(velo_sys3(SYS_ioctl, fd, request, velo_word(argument)));
+}
+
+/* An error of the kernel is about the path that was given, so the kernel gets that one. */
+EXPORT int acct(const char *path)
+{
+    struct velo_place place;
+    if (path != NULL && velo_claim(AT_FDCWD, path, 0, &place) == VELO_OURS &&
+        place.at.type == VELO_REGULAR) {
+        const int saved = errno;
+        velo_leave_memory(velo_here(), place.at.node);
+        velo_stays_on_disk(velo_here(), place.at.node);
+        errno = saved;
+    }
+    return (int)velo_answer(velo_sys1(SYS_acct, velo_word(path)));
 }
