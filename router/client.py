@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from velo.interpose import core, launch
 from velo.shards import deaf
 from velo.shards.errors import BytesLost
-from velo.shards.verbs import STOPPED_S
+from velo.shards.wire import STOPPED_S
 
 from . import adoption, config, halted, limits
 from .arena import Arena, Lock

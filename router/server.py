@@ -25,10 +25,10 @@ from typing import Any
 from velo.interpose import launch
 from velo.interpose.core import Region, layout_hash
 from velo.shards.errors import ProtocolError, VeloError
-from velo.shards.verbs import STOPPED_S
 from velo.shards.wire import (
     MAGIC,
     READY,
+    STOPPED_S,
     Request,
     decode_reply,
     decode_request,

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-STOPPED_S = 5.0  # who stops a process for a moment lets it go on by then
+from .wire import STOPPED_S
+
 NEVER_S = float("inf")  # what only that shard can do is worth all the time there is
 
 

@@ -27,6 +27,7 @@ SHARD_AND_NUMBER = struct.Struct("<IQ")  # payload of SPACE, LOAD, WRITEBACK, TE
 PID = struct.Struct("<I")  # how the payload of OPAQUE begins
 PID_MAX = 1 << 22  # the kernel's own limit
 NAME_BYTES_MAX = 31
+STOPPED_S = 5.0  # a process that was stopped for a moment goes on by then
 
 
 class Request(NamedTuple):
