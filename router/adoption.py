@@ -109,6 +109,16 @@ def fixed_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
+def record(arena: Arena, fixed: dict[str, Any]) -> None:
+    """Keep with the arena the settings that it was made with.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    with open(_record(arena), "w") as file:
+        json.dump(fixed, file)
+
+
 def recorded_settings(arena: Arena, region: Region) -> dict[str, Any]:
     """The settings the arena was made with: as asked for, not as the file system allowed."""
     try:
@@ -188,8 +198,7 @@ def _create(settings: Settings, arena: Arena) -> Opened:
             max_memory=max_memory if of_group is None else min(max_memory, of_group),
             poison=settings.poison,
         )
-        with open(_record(arena), "w") as file:
-            json.dump(fixed_settings(settings), file)
+        record(arena, fixed_settings(settings))
     except OSError as error:
         arena.remove()
         raise ArenaRefused(

@@ -157,6 +157,22 @@ class Arena(NamedTuple):
         os.symlink(self.router_socket, os.path.join(self.memory, "router"))
         return self.memory
 
+    def make_again(self, memory: str) -> bool:
+        """Where somebody removed the directory, make it; True then. The server lock must be held.
+
+        Args:
+            memory: the directory that the core has.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        try:
+            os.mkdir(self.directory, 0o700)
+        except FileExistsError:
+            return False
+        os.symlink(memory, self._memory_link)
+        return True
+
     def remove(self) -> None:
         """Remove the arena. The server lock must be held."""
         import shutil  # 3 ms that only the last one here pays

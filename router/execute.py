@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from velo.interpose import launch
 from velo.interpose.core import Region
 from velo.shards import deaf
-from velo.shards.errors import VeloError
+from velo.shards.errors import BytesLost, VeloError
 from velo.shards.wire import NAME_BYTES_MAX, PID, SHARD_AND_NUMBER
 
 from . import child, client, config, hosting, inherited, limits, replaying, topics
@@ -35,6 +35,7 @@ from .errors import (
     CommandRefused,
     FlushNotEnded,
     Leaving,
+    ServerNotRunning,
     ServerSilent,
     SettingsDiffer,
     ShardStopped,
@@ -206,6 +207,10 @@ class _Run:
             except NobodyHome:
                 time.sleep(client.POLL_S)
                 continue
+            except FileNotFoundError:
+                session.leave()
+                self._end_without_memory(served)
+                continue
             except OSError as error:
                 session.leave()
                 self._served = served
@@ -219,6 +224,18 @@ class _Run:
                 region.trace(topics.topics_of(os.environ[topics.TRACE]))
             return
         raise Leaving
+
+    def _end_without_memory(self, served: client.Served) -> None:
+        """Somebody removed the memory, and its server lives: it names what was lost, and ends."""
+        try:
+            client.stop(served.arena, timeout_s=client.START_S, pid=served.pid)
+        except client.Refused as error:
+            if error.code == BytesLost.code:
+                say(str(error))
+            elif error.code != Leaving.code:
+                raise ArenaRefused(path=served.arena.memory, reason=str(error)) from None
+        except ServerNotRunning:
+            pass
 
     def may_stay_outside(self, error: Exception, program: str) -> bool:
         """May the command run natively, now that `error` keeps us out?

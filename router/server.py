@@ -135,8 +135,7 @@ class Server:
             with _signals_to(wakeup_write):
                 self._open_doors()
                 sessions.opened(self.arena)
-                with open(self.arena.pid_file, "w") as file:
-                    file.write(f"{os.getpid()}\n")
+                self._write_pid()
                 ready()
                 self.supervisor.start()
                 self._loop(wakeup_read)
@@ -241,11 +240,21 @@ class Server:
                 self.supervisor.kill(shard)
                 self.ending.hears(f"shard {shard} (pid {pid}) was stopped, and had to be killed")
 
+    def _write_pid(self) -> None:
+        with open(self.arena.pid_file, "w") as file:
+            file.write(f"{os.getpid()}\n")
+
     def _stand_in_doors(self) -> None:
         """Removed sockets keep all clients out: no other server starts, we have the lock.
 
-        A door that cannot be opened is tried at each tick; clients hear that no server answers.
+        So does a removed directory of theirs. A door that cannot be opened is tried at each tick;
+        clients hear that no server answers.
         """
+        with contextlib.suppress(OSError):
+            if self.arena.make_again(self.region.directory):
+                adoption.record(self.arena, self._made)
+                self._write_pid()
+                sessions.opened(self.arena)
         for door, path in (
             (self.front, self.arena.router_socket),
             (self.back, self.shards_socket),

@@ -289,6 +289,28 @@ def test_a_file_that_its_writer_makes_shorter_is_as_he_made_it(velo, built):
     velo.stop(cwd=built)
 
 
+@pytest.mark.parametrize("what", ["its memory", "its directory", "both"])
+def test_a_server_whose_directory_or_memory_was_removed_keeps_nobody_out(velo, built, what):
+    velo.run("pause", cwd=built)
+    velo.run("exec", "--no-wait", "--", "sh", "-c", "echo new > build/new", cwd=built)
+    arena, memory = velo.arena(), velo.memory()
+    for gone in (arena, memory):
+        if what == "both" or (what == "its memory") == (gone is memory):
+            shutil.rmtree(gone)
+
+    done = velo.exec("sh", "-c", "echo newer > build/newer", cwd=built, timeout_s=60)
+
+    lost = [f"{built}/build/new" in line and "files lost" in line for line in lines(done)]
+    assert lost == ([] if what == "its directory" else [True])
+    velo.stop(cwd=built)
+    kept = {"new": "new\n"} if what == "its directory" else {}
+    assert tree(built) == {**WHOLE, **kept, "newer": "newer\n"}
+
+
+def lines(done):
+    return done.stderr.splitlines()
+
+
 # ---- the end, whatever else goes on --------------------------------------------------------------
 
 
