@@ -6,11 +6,13 @@
  *       Where limits (ulimit) leave no room for an interpreter: one line, and `velo exec -- COMMAND` is COMMAND,
  *       unless that was forbidden (--require) or memory may hold what COMMAND should see
  * Never a traceback for a Ctrl-C in the middle of the interpreter's start: SIGINT is held until
- *       router/cli.py is ready to end well (-X velo_held tells it so)
+ *       router/cli.py is ready to end well (-X velo_held tells it so); nor a command that finds other
+ *       things than velo did, by what the interpreter changes (the other options: router/given.py)
  *
  * The interpreter is the one beside this program (a virtual environment has it there), else python3
  * along PATH.  A script would do for all of this but the signal. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define OURS 7 /* words of the command line before the user's */
+#define OURS 13 /* words of the command line before the user's */
 #define CANNOT_START 125
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND 127
@@ -47,6 +50,47 @@ static void hold_interrupts(void)
     sigaddset(&interrupt, SIGINT);
     if (sigprocmask(SIG_BLOCK, &interrupt, &before) == 0)
         held = !sigismember(&before, SIGINT);
+}
+
+/* "-X name=value" or, without a value, "-X name". */
+static int option(char **words, const char *name, const char *value)
+{
+    char *text = malloc(strlen(name) + (value == NULL ? 0 : strlen(value)) + 2);
+    if (text == NULL)
+        return 0;
+    strcpy(text, name);
+    if (value != NULL)
+        strcat(strcat(text, "="), value);
+    words[0] = "-X";
+    words[1] = text;
+    return 2;
+}
+
+/* The interpreter ignores these, too. */
+static int tell_ignored(char **words)
+{
+    static const int numbers[] = {SIGPIPE, SIGXFSZ};
+    char text[32] = "";
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            sprintf(text + strlen(text), "%s%d", text[0] != 0 ? "," : "", numbers[i]);
+    }
+    return text[0] != 0 ? option(words, "velo_ignored", text) : 0;
+}
+
+/* It does not start when its standard input is a directory. */
+static int hide_directory(char **words)
+{
+    struct stat stat;
+    char text[16];
+    if (fstat(0, &stat) != 0 || !S_ISDIR(stat.st_mode))
+        return 0;
+    const int kept = fcntl(0, F_DUPFD, 3), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (kept < 0 || null < 0 || dup2(null, 0) < 0)
+        return 0;
+    sprintf(text, "%d", kept);
+    return option(words, "velo_directory", text);
 }
 
 /* "python3" in the directory of this program, symlinks followed; false: it is not there. */
@@ -148,6 +192,9 @@ int main(int argc, char **argv)
         words[count++] = "-X";
         words[count++] = "velo_held";
     }
+    count += option(words + count, "velo_ctype", getenv("LC_CTYPE"));
+    count += tell_ignored(words + count);
+    count += hide_directory(words + count);
     words[count++] = "-m";
     words[count++] = "velo.router.cli";
     for (int i = 1; i < argc; i++)

@@ -20,7 +20,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from . import limits
+from . import given, limits
 from .errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, CommandRefused
 
 PASSED_ON = frozenset(
@@ -37,8 +37,8 @@ PASSED_ON = frozenset(
         signal.SIGCONT,
     }
 )
-SENT_BY_KERNEL = 0  # si_code above this: a terminal, a timer; the group has it already
-RESET = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these; a program expects them to kill
+SENT_BY_KERNEL = 0  # si_code above this: a terminal; the group has it already
+OF_A_PROCESS = frozenset({signal.SIGALRM})  # by a timer (`alarm 60; exec velo`): not of the group
 POLL_S = 1.0
 
 
@@ -48,6 +48,8 @@ def find_program(command: str, environment: Mapping[str, str]) -> str:
     Raises:
         CommandRefused: with exit status 127 (not found) or 126 (found, not executable).
     """
+    if not command:
+        raise _refused(command, errno.ENOENT)
     path = [""] if os.sep in command else environment.get("PATH", os.defpath).split(os.pathsep)
     seen = errno.ENOENT
     for directory in path:
@@ -85,10 +87,10 @@ def replace(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     Raises:
         CommandRefused: the kernel would not run it.
     """
-    for number in RESET:
+    for number in given.expected_to_kill():
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvpe(command[0], list(command), dict(environment))
+        os.execvpe(command[0], list(command), given.spellable(environment))
     except OSError as error:
         raise _refused(command[0], error.errno or errno.ENOENT) from None
 
@@ -109,7 +111,11 @@ def end_like(status: int) -> int:
 def _spawn(command: Sequence[str], environment: Mapping[str, str], mask: set[int]) -> int:
     def attempt(words: Sequence[str]) -> int:
         return os.posix_spawnp(
-            words[0], list(words), dict(environment), setsigmask=mask, setsigdef=RESET
+            words[0],
+            list(words),
+            given.spellable(environment),
+            setsigmask=mask,
+            setsigdef=given.expected_to_kill(),
         )
 
     try:
@@ -139,7 +145,8 @@ def _wait(pid: int, on_poll: Callable[[], None]) -> int:
         if info is None:
             on_poll()
         elif info.si_signo in PASSED_ON:
-            if info.si_code <= SENT_BY_KERNEL and info.si_pid != pid:
+            sent = info.si_code <= SENT_BY_KERNEL or info.si_signo in OF_A_PROCESS
+            if sent and info.si_pid != pid:
                 os.kill(pid, info.si_signo)
             asked = info.si_signo == signal.SIGTSTP or (asked and info.si_signo != signal.SIGCONT)
         if asked and stopped:

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from . import interrupts, reexec
+from . import given, interrupts, reexec
 
 
 def main() -> None:
     """The entry point of the `velo` program (interpose/launcher.c)."""
+    given.restore_environment()
     reexec.step_out()
+    given.restore_input()
     try:
         interrupts.release()
         _make_runtime_directory_absolute()

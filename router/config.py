@@ -25,6 +25,7 @@ from .errors import BadConfiguration, NotTrusted
 from .units import parse_duration, parse_size
 
 FILE_NAME = "velo.toml"
+NO_HOME = "/dev/null"  # as HOME; nothing can be made below it
 COMMAND_LINE = "command line"  # an origin
 TABLE = "live"
 REPLAY_TABLE, EXEC_TABLE, STORE_TABLE = "replay", "exec", "store"
@@ -313,7 +314,8 @@ def _known(key: str, known: list[str], *, where: str, what: str) -> None:
 
 def _xdg(variable: str, default: str) -> str:
     chosen = os.environ.get(variable, "")
-    return chosen if chosen.startswith("/") else os.path.expanduser(default)
+    path = chosen if chosen.startswith("/") else os.path.expanduser(default)
+    return path if path.startswith("/") else os.path.join(NO_HOME, default)  # $HOME is relative
 
 
 def _memory(value: Any) -> int:

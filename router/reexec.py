@@ -16,6 +16,7 @@ import sys
 
 from velo.interpose import launch
 
+from . import given
 from .errors import VeloError
 
 AGAIN = "VELO_STARTED_OVER"
@@ -27,7 +28,7 @@ def step_out() -> None:
     arena = launch.inside(os.environ)
     if arena is not None:
         again = "1" if _is_at_home(arena) else ELSEWHERE
-        environment = {**os.environ, launch.DISABLE: "1", AGAIN: again}
+        environment = {**given.spellable(os.environ), launch.DISABLE: "1", AGAIN: again}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
     if os.environ.pop(AGAIN, None) is not None:
         os.environ.pop(launch.DISABLE, None)  # ours, not the user's kill switch
