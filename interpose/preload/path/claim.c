@@ -6,8 +6,8 @@
  * nothing else leads from outside to a hosted directory.
  *
  * Invariants
- *   C1  `cwd` is believed only while cwd.epoch == cwd_epoch, and no mount came since; each chdir ends
- *       an epoch.  After a mount, a directory may have no path, and another may be at its path
+ *   C1  `cwd` is believed only while cwd.epoch == cwd_epoch, no mount came since, and no directory outside was
+ *       renamed; each chdir ends an epoch.  Afterwards a directory may have no path, or another one its path
  *   C2  `cwd` is written only by the thread that made cwd.sequence odd, and never in a vfork child,
  *       whose directory is its own although its memory is its parent's
  *   C3  a hosted directory in `cwd` is believed only while its slot has the same generation */
@@ -19,10 +19,15 @@
 
 #define MAKE_WAY_MS 10000u
 
+struct changes { /* how many there were */
+    uint32_t epoch;   /* 0: nothing remembered */
+    uint32_t mounts;  /* in all */
+    uint32_t outside; /* of links and directories outside */
+};
+
 static struct {
     _Atomic uint32_t sequence; /* odd while written; pairs with the fence in cwd_recall */
-    uint32_t epoch;            /* 0: nothing remembered */
-    uint32_t mounts;           /* number of changes of mounts until then */
+    struct changes until;
     velo_node_id node; /* of a hosted directory, else 0 */
     uint32_t generation;
     uint32_t length;           /* of the text of one outside */
@@ -76,14 +81,20 @@ struct base { /* where a relative path starts */
     bool remembered; /* may be out of date: others can rename directories */
 };
 
+static struct changes changes_now(const struct velo_region *region)
+{
+    return (struct changes){atomic_load(&cwd_epoch), velo_mount_changes(region),
+                            velo_outside_epoch(region)};
+}
+
 /* True when `text` and *base are what was remembered and still holds. */
 static bool cwd_recall(const struct velo_region *region, struct base *base, char text[PATH_MAX])
 {
     if (velo_vfork_child || atomic_load_explicit(&cwd_unknowable, memory_order_relaxed))
         return false;
     const uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_acquire);
-    if ((sequence & 1) != 0 || cwd.epoch != atomic_load(&cwd_epoch) ||
-        cwd.mounts != velo_mount_changes(region))
+    const struct changes now = changes_now(region);
+    if ((sequence & 1) != 0 || memcmp(&cwd.until, &now, sizeof now) != 0)
         return false;
     *base = (struct base){.node = cwd.node, .length = cwd.length, .remembered = true};
     const uint32_t generation = cwd.generation;
@@ -97,15 +108,14 @@ static bool cwd_recall(const struct velo_region *region, struct base *base, char
 }
 
 static void cwd_remember(const struct base *base, uint32_t generation, const char *text,
-                         uint32_t epoch, uint32_t mounts)
+                         const struct changes *until)
 {
     uint32_t sequence = atomic_load_explicit(&cwd.sequence, memory_order_relaxed);
     if (velo_vfork_child || (sequence & 1) != 0 ||
         !atomic_compare_exchange_strong(&cwd.sequence, &sequence, sequence + 1))
         return;
     atomic_thread_fence(memory_order_release);
-    cwd.epoch = epoch;
-    cwd.mounts = mounts;
+    cwd.until = *until;
     cwd.node = base->node;
     cwd.generation = generation;
     cwd.length = base->length;
@@ -118,7 +128,7 @@ static void cwd_remember(const struct base *base, uint32_t generation, const cha
 static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH_MAX],
                    struct velo_place *scratch)
 {
-    const uint32_t epoch = atomic_load(&cwd_epoch), mounts = velo_mount_changes(region);
+    const struct changes until = changes_now(region);
     const long size = raw_getcwd(text, PATH_MAX);
     if (size < 0)
         return (int)size;
@@ -135,91 +145,11 @@ static int cwd_ask(struct velo_region *region, struct base *base, char text[PATH
     if (base->length == 1)
         base->length = 0;
     text[base->length] = 0;
-    cwd_remember(base, generation, text, epoch, mounts);
+    cwd_remember(base, generation, text, &until);
     return 0;
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
-
-velo_node_id velo_node_of_fd(struct velo_region *region, int fd)
-{
-    struct stat stat;
-    return raw_fstat(fd, &stat) == 0 ? velo_node_of(region, &stat) : VELO_NO_NODE;
-}
-
-int velo_place_of_node(struct velo_region *region, velo_node_id node, struct velo_place *place)
-{
-    char path[PATH_MAX];
-    const int length = velo_path_of(region, node, path);
-    return length < 0 ? length : velo_walk(region, path, VELO_WALK_NOFOLLOW, place);
-}
-
-/* The number up to `end`, or -1. */
-static int digits(const char *text, char end)
-{
-    int value = 0;
-    const char *at = text;
-    for (; *at >= '0' && *at <= '9' && value < 100000000; at++)
-        value = value * 10 + (*at - '0');
-    return at > text && *at == end ? value : -1;
-}
-
-/* The text behind "/proc/self/", or behind another spelling of it; or NULL. */
-static const char *of_ourselves(const char *path)
-{
-    if (strncmp(path, "/proc/", 6) != 0)
-        return NULL;
-    const char *who = path + 6, *end = strchr(who, '/');
-    if (end == NULL)
-        return NULL;
-    if (strncmp(who, "self/", 5) != 0 && strncmp(who, "thread-self/", 12) != 0 &&
-        digits(who, '/') != velo_sys0(SYS_getpid))
-        return NULL;
-    return end + 1;
-}
-
-int velo_fd_of_path(const char *path)
-{
-    static const char *const standard[] = {"stdin", "stdout", "stderr"};
-    if (strncmp(path, "/dev/fd/", 8) == 0)
-        return digits(path + 8, 0);
-    if (strncmp(path, "/dev/std", 8) == 0)
-        for (int fd = 0; fd < 3; fd++)
-            if (strcmp(path + 5, standard[fd]) == 0)
-                return fd;
-    const char *of = of_ourselves(path);
-    return of != NULL && strncmp(of, "fd/", 3) == 0 ? digits(of + 3, 0) : -1;
-}
-
-/* A directory named by a link of /proc, with more text after it: *fd (or AT_FDCWD) and that text,
- * which is not empty; or NULL. */
-static const char *behind_magic_link(const char *path, int *fd)
-{
-    const char *of = strncmp(path, "/dev/fd/", 8) == 0 ? path + 5 : of_ourselves(path);
-    if (of == NULL)
-        return NULL;
-    if (strncmp(of, "cwd/", 4) == 0) {
-        *fd = AT_FDCWD;
-        of += 4;
-    } else if (strncmp(of, "fd/", 3) == 0 && (*fd = digits(of + 3, '/')) >= 0) {
-        of = strchr(of + 3, '/') + 1;
-    } else {
-        return NULL;
-    }
-    while (*of == '/')
-        of++;
-    return *of == 0 ? NULL : of;
-}
-
-void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX])
-{
-    char *end = stpcpy(out, "/proc/");
-    if (pid == VELO_SELF)
-        end = stpcpy(end, "self");
-    else
-        end += velo_write_decimal(end, (uint64_t)pid);
-    velo_write_decimal(stpcpy(end, "/fd/"), (uint64_t)fd);
-}
 
 /* The text of a directory outside; 0, or -errno: leave the call to the kernel. */
 static int text_of_fd(int fd, struct base *base, char text[PATH_MAX])
@@ -340,15 +270,6 @@ static int claim_at_fd(struct velo_region *region, int fd, const char *path, uns
     return walk_from(region, &base, text, path, flags, any, place);
 }
 
-/* "/proc/self/fd/N" of a hosted file that has a name: the call is for that file. */
-static bool claim_magic_link(struct velo_region *region, const char *path, struct velo_place *place)
-{
-    const int fd = velo_fd_of_path(path);
-    const velo_node_id node = fd < 0 ? VELO_NO_NODE : velo_node_of_fd(region, fd);
-    return velo_is_node(node) && velo_place_of_node(region, node, place) == 0 &&
-           place->at.type == VELO_REGULAR;
-}
-
 /* Only the kernel can reach the path's end, but files in the directories above may be in memory still: put them. */
 static void make_way(struct velo_region *region, int dirfd, const char *path)
 {
@@ -374,9 +295,9 @@ static int claim(int dirfd, const char *path, unsigned flags, bool any, struct v
     if (path[0] == 0)
         return any ? -ENOENT : VELO_NOT_OURS;
     const bool magic = path[0] == '/' && (path[1] == 'p' || path[1] == 'd'); /* /proc, /dev */
-    if (magic && (flags & VELO_WALK_NOFOLLOW) == 0 && claim_magic_link(region, path, place))
+    if (magic && velo_claim_magic_link(region, path, flags, place))
         return VELO_OURS;
-    const char *behind = magic ? behind_magic_link(path, &dirfd) : NULL;
+    const char *behind = magic ? velo_behind_magic_link(path, &dirfd) : NULL;
     if (behind != NULL) {
         path = behind;
     } else if (path[0] == '/') {

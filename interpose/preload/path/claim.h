@@ -7,6 +7,7 @@
 #ifndef VELO_PRELOAD_CLAIM_H
 #define VELO_PRELOAD_CLAIM_H
 
+#include "magic_links.h"
 #include "preload/base/pointers.h"
 #include "preload/base/preload.h"
 
@@ -34,23 +35,10 @@ int velo_resolve(int dirfd, const char *path, unsigned walk_flags, struct velo_p
 /* The text of `path` from the root on; ".." and symlinks as they stand. Its length or -errno. */
 long velo_absolute_text(int dirfd, const char *path, char text[PATH_MAX]);
 
-/* The hosted node that `fd` is open on, or none. One fstat. */
-velo_node_id velo_node_of_fd(struct velo_region *region, int fd);
-
-/* The place of a hosted node that is known by a descriptor only. 0 or -errno. */
-int velo_place_of_node(struct velo_region *region, velo_node_id node, struct velo_place *place);
-
 /* The working directory is, or may be, another one now. */
 void velo_cwd_changed(void);
 /* The working directory may change without our seeing it from now on: ask the kernel each time. */
 void velo_cwd_unknowable(void);
-
-/* /proc/self/fd/N, /proc/<pid>/fd/N and /dev/fd/N: N, or -1. For our own descriptors only. */
-int velo_fd_of_path(const char *path);
-/* "/proc/self/fd/N", or another process's. */
-#define VELO_FD_PATH_MAX 48
-void velo_path_of_fd(pid_t pid, int fd, char out[VELO_FD_PATH_MAX]);
-#define VELO_SELF 0
 
 static inline bool velo_is_empty(const char *path)
 {
