@@ -118,19 +118,28 @@ static int writeback_file(struct velo_region *region, struct velo_place *place, 
     return rc < 0 ? rc : 0;
 }
 
-static int writeback_directory(struct velo_region *region, const struct velo_place *place,
-                               int leaves)
+static int writeback_directory(struct velo_region *region, velo_node_id directory, int leaves)
 {
     struct velo_flush_result result;
-    int rc = leaves ? fetch_below(region, place->at.node) : 0;
+    int rc = leaves ? fetch_below(region, directory) : 0;
     if (rc == 0)
         rc = velo_flush(region, 0, VELO_FLUSH_LOCK_PATIENCE_MS, &result);
     if (rc == 0 && result.first_error != 0 &&
-        velo_is_node(velo_next_left(region, place->at.node, VELO_NO_NODE)))
+        velo_is_node(velo_next_left(region, directory, VELO_NO_NODE)))
         rc = result.first_error; /* whatever else the disk refused */
     if (rc == 0 && leaves)
-        leave_with_all(region, place->at.node);
+        leave_with_all(region, directory);
     return rc;
+}
+
+int velo_writeback_leaving(struct velo_region *region, velo_node_id directory)
+{
+    return writeback_directory(region, directory, 1);
+}
+
+int velo_has_left_locked(const struct velo_region *region, velo_node_id directory)
+{
+    return velo_is_node(next_left_locked(region, directory, VELO_NO_NODE));
 }
 
 /* Whatever the place is, have it on disk in its present form. */
@@ -140,7 +149,8 @@ static int writeback_place(struct velo_region *region, struct velo_place *place,
         return 0;
     if (place->at.type == VELO_REGULAR)
         return writeback_file(region, place, leaves);
-    return place->at.type == VELO_DIRECTORY ? writeback_directory(region, place, leaves) : 0;
+    return place->at.type == VELO_DIRECTORY ? writeback_directory(region, place->at.node, leaves)
+                                            : 0;
 }
 
 /* A process that wrote the file before it came in goes on: its size and times are the disk's to say. */
@@ -238,7 +248,7 @@ static int may_leave_locked(const struct velo_region *region, const struct velo_
     if (place->at.kind != VELO_HOSTED || !velo_is_node(place->at.node))
         return 0;
     const int left = place->at.type == VELO_DIRECTORY
-                         ? velo_is_node(next_left_locked(region, place->at.node, VELO_NO_NODE))
+                         ? velo_has_left_locked(region, place->at.node)
                          : node->type == VELO_REGULAR && !velo_on_disk(region, node);
     return left ? -EXDEV : 0;
 }
