@@ -180,6 +180,14 @@ void velo_place_changed(struct velo_region *region, const struct velo_place *pla
  * be place->text.path. */
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
                      char path[PATH_MAX]);
+struct velo_attribute { /* an extended one that is to be set */
+    const char *name;
+    const void *value;
+    size_t size;
+};
+/* Would the disk take it, beside those that the file open at `fd` has? 0, or -errno: tmpfs takes more. */
+int velo_xattr_fits(struct velo_region *region, velo_node_id node, int fd,
+                    const struct velo_attribute *attribute);
 /* Something other than us changed `place` on disk (bind, an exotic call): look again. */
 int velo_revalidate(struct velo_region *region, struct velo_place *place);
 

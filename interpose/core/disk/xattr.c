@@ -6,6 +6,7 @@
 #include "xattr.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <string.h>
 
@@ -71,6 +72,39 @@ int velo_has_xattrs(int fd)
         if (!is_label(names + at))
             return 1;
     return length == -ERANGE;
+}
+
+/* A file without a name where the node's files are on disk; -errno: there can be none. */
+static int open_on_disk(struct velo_region *region, velo_node_id node)
+{
+    const long text = velo_os_map(PATH_MAX);
+    if (text < 0 && text > -4096)
+        return (int)text;
+    char *path = (char *)text;
+    int rc = velo_path_of(region, node, path);
+    if (rc > 0) {
+        *strrchr(path, '/') = 0;
+        rc = velo_os_open(path[0] != 0 ? path : "/", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    }
+    velo_os_unmap(text, PATH_MAX);
+    return rc;
+}
+
+int velo_xattr_fits(struct velo_region *region, velo_node_id node, int fd,
+                    const struct velo_attribute *attribute)
+{
+    enum { SMALL_BYTES = 512 }; /* any disk takes that as the first: ext4 has a block for all */
+    if (attribute->size > XATTR_SIZE_MAX ||
+        (attribute->size <= SMALL_BYTES && !velo_has_xattrs(fd)))
+        return 0;
+    const int on_disk = open_on_disk(region, node);
+    if (on_disk < 0)
+        return 0;
+    velo_copy_all_xattrs(fd, on_disk);
+    const long rc = velo_sys5(SYS_fsetxattr, on_disk, velo_word(attribute->name),
+                              velo_word(attribute->value), (long)attribute->size, 0);
+    velo_os_close(on_disk);
+    return rc == -ENOSPC || rc == -EDQUOT || rc == -E2BIG ? (int)rc : 0;
 }
 
 /* One call for both lists, the directory's own and the one for new files in it; most directories have none. */

@@ -36,6 +36,27 @@ static void changed(const char *there)
     raw_close((int)fd);
 }
 
+/* As the disk does, where the file is to be in the end; -errno: it would not take that. */
+static int fits(velo_node_id node, int fd, const char *name, const void *value, size_t size)
+{
+    return velo_is_node(node)
+               ? velo_xattr_fits(velo_here(), node, fd, &(struct velo_attribute){name, value, size})
+               : 0;
+}
+
+static int fits_at(const struct velo_place *place, const char *there, const char *name,
+                   const void *value, size_t size)
+{
+    if (place->at.type != VELO_REGULAR || value == NULL)
+        return 0;
+    const long fd = raw_openat(AT_FDCWD, there, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return 0;
+    const int rc = fits(place->at.node, (int)fd, name, value, size);
+    raw_close((int)fd);
+    return rc;
+}
+
 /* A name that cannot be read may be what the kernel finds first, also where there is no file.
  * `walk` tells a symlink at the end from its target; either way the found path is final, except
  * when it is the program's own text: then its own call is made. */
@@ -61,6 +82,10 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
     const char *there;
     int rc = find(path, walk, 1, &place, &there);
     if (rc != 0 && !velo_cannot_read_text(name))
+        return rc;
+    if (rc == 0 && there != path)
+        rc = fits_at(&place, there, name, value, size);
+    if (rc != 0 && there != path)
         return rc;
     rc = (int)velo_sys5(there == path ? plain : final, velo_word(there), velo_word(name),
                         velo_word(value), size, flags);
@@ -140,8 +165,11 @@ EXPORT int lremovexattr(const char *path, const char *name)
 EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
     taint_by(name, size);
-    const long rc = velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
-    if (rc == 0 && velo_here() != NULL)
+    struct velo_region *region = velo_here();
+    long rc = region == NULL ? 0 : fits(velo_node_of_fd(region, fd), fd, name, value, size);
+    if (rc == 0)
+        rc = velo_sys5(SYS_fsetxattr, fd, velo_word(name), velo_word(value), size, flags);
+    if (rc == 0 && region != NULL)
         velo_descriptor_changed(velo_here(), fd, 0);
     return (int)velo_answer(rc);
 }
