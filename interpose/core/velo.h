@@ -151,9 +151,11 @@ struct velo_two_names { /* as renameat2 takes them */
     const char *from, *to;
     int from_fd, to_fd;
     unsigned flags;
+    velo_node_id
+        held; /* after -EXDEV: a hosted directory with files that are being written, or none */
 };
 /* Both are outside. 1: no hosted directory is below either, and nothing was done. */
-int velo_rename_above(struct velo_region *region, const struct velo_two_names *names);
+int velo_rename_above(struct velo_region *region, struct velo_two_names *names);
 int velo_link(struct velo_region *region, struct velo_place *from, struct velo_place *to);
 int velo_symlink(struct velo_region *region, const char *target, struct velo_place *place);
 int velo_mknod(struct velo_region *region, struct velo_place *place, mode_t mode, dev_t device);

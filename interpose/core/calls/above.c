@@ -43,7 +43,8 @@ static int is_below(struct renaming *renaming, const struct stat *directory)
 }
 
 /* Asks the kernel of each directory above each root: such renames are rare. */
-static void collect(struct velo_region *region, struct renaming *renaming, const struct stat *directory)
+static void collect(struct velo_region *region, struct renaming *renaming,
+                    const struct stat *directory)
 {
     const struct velo_header *header = region->header;
     const uint32_t count = VELO_READ(header->root_count);
@@ -74,16 +75,18 @@ static int writeback_all(struct velo_region *region, const struct renaming *rena
 }
 
 static int rename_locked(struct velo_region *region, const struct renaming *renaming,
-                         const struct velo_two_names *names)
+                         struct velo_two_names *names)
 {
     for (uint32_t i = 0; i < renaming->count; i++)
-        if (is_there(region, renaming, i) && velo_has_left_locked(region, renaming->roots[i]))
+        if (is_there(region, renaming, i) && velo_has_left_locked(region, renaming->roots[i])) {
+            names->held = renaming->roots[i];
             return -EXDEV;
+        }
     return velo_os_renameat(names->from_fd, names->from, names->to_fd, names->to, names->flags);
 }
 
 static int move_all(struct velo_region *region, const struct renaming *renaming,
-                    const struct velo_two_names *names)
+                    struct velo_two_names *names)
 {
     struct velo_hold hold;
     int rc = writeback_all(region, renaming);
@@ -98,10 +101,11 @@ static int move_all(struct velo_region *region, const struct renaming *renaming,
     return rc;
 }
 
-int velo_rename_above(struct velo_region *region, const struct velo_two_names *names)
+int velo_rename_above(struct velo_region *region, struct velo_two_names *names)
 {
     struct stat directory;
     int rc = 1;
+    names->held = VELO_NO_NODE;
     if (VELO_READ(region->header->root_count) == 0 ||
         velo_os_lstatat(names->from_fd, names->from, &directory) != 0)
         return 1;

@@ -1,5 +1,5 @@
 /* across.c - rename and link from and to names without a path: `a/a/.../a`, 4,090 characters below a directory
- * that is not the root. */
+ * that is not the root; and rename of directories outside with hosted ones below. */
 #include "across.h"
 
 #include "preload/base/raw.h"
@@ -60,4 +60,29 @@ long velo_across_link(int fd, const char *from, int to_fd, const char *to, int f
     return rc != 0 ? rc
                    : ask_disk(names, raw_link(names[0].fd, names[0].path, names[1].fd,
                                               names[1].path, flags));
+}
+
+/* ---- hosted directories below ---------------------------------------------------------------- */
+
+#define ATTEMPTS_MAX 64 /* each lets the files of one hosted directory go on at their real paths */
+
+int velo_above_rename(int fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    struct velo_region *region = velo_here();
+    struct velo_two_names names = {
+        .from = from, .to = to, .from_fd = fd, .to_fd = to_fd, .flags = flags};
+    struct stat stat;
+    int rc = 1;
+    if (region == NULL || velo_cannot_read_text(from) || velo_cannot_read_text(to) ||
+        raw_statat(fd, from, &stat, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(stat.st_mode))
+        return 1;
+    velo_outside_changed(region);
+    for (int attempts = 0; attempts < ATTEMPTS_MAX; attempts++) {
+        rc = velo_rename_above(region, &names);
+        const struct velo_place place = {
+            .at = {.kind = VELO_HOSTED, .type = VELO_DIRECTORY, .node = names.held}};
+        if (rc != -EXDEV || !velo_is_node(names.held) || velo_relocate_place(&place, true) != 0)
+            break;
+    }
+    return rc;
 }

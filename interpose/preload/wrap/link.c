@@ -120,17 +120,9 @@ static bool goes_on_outside(const struct velo_place *from, const struct velo_pla
 static long rename_plain(int fd, const char *from, int to_fd, const char *to, unsigned called)
 {
     const unsigned flags = called == BY_NAMES ? 0 : called;
-    struct velo_region *region = velo_here();
-    struct stat stat;
-    if (region != NULL && !refused(flags) && !velo_cannot_read_text(from) &&
-        !velo_cannot_read_text(to) && raw_statat(fd, from, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISDIR(stat.st_mode)) {
-        velo_outside_changed(region);
-        const int rc =
-            velo_rename_above(region, &(struct velo_two_names){from, to, fd, to_fd, flags});
-        if (rc <= 0)
-            return rc;
-    }
+    const int above = refused(flags) ? 1 : velo_above_rename(fd, from, to_fd, to, flags);
+    if (above <= 0)
+        return above;
     return called == BY_NAMES ? old_rename(from, to) : raw_rename(fd, from, to_fd, to, flags);
 }
 

@@ -13,3 +13,12 @@ P
 cd n/q; (cd ..; mv q r; mkdir -p q/build; echo other > q/build/h)
 echo here > build/here; cat build/h; mv ../../n ../../m; echo there > build/there; ls build; cat build/here
 cd "$HERE"; ls m/r/build m/q/build; mv m/r build/; cat build/r/build/here; mv build/r o/; cat o/r/build/there; find . | sort
+cat > rename.py <<'P'
+import os
+os.makedirs("s/build"); os.makedirs("s/t/build")
+files = [open(path, "a") for path in ("s/build/log", "s/t/build/log", "s/build/unwritten")]
+files[0].write("before\n"); files[0].flush()
+os.rename("s", "u"); [file.write("after\n") or file.flush() for file in files]
+print([open(path).read() for path in ("u/build/log", "u/t/build/log", "u/build/unwritten")], os.path.exists("s"))
+P
+python3 rename.py
