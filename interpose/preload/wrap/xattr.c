@@ -83,10 +83,11 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
     int rc = find(path, walk, 1, &place, &there);
     if (rc != 0 && !velo_cannot_read_text(name))
         return rc;
-    if (rc == 0 && there != path)
+    if (rc == 0 && there != path) {
         rc = fits_at(&place, there, name, value, size);
-    if (rc != 0 && there != path)
-        return rc;
+        if (rc != 0)
+            return rc;
+    }
     rc = (int)velo_sys5(there == path ? plain : final, velo_word(there), velo_word(name),
                         velo_word(value), size, flags);
     if (rc != 0 || there == path)
