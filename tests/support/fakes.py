@@ -31,7 +31,7 @@ class FakeRegion:
     """What the server asks of a Region."""
 
     def __init__(self, workspace: str, *, shards: int = 2, max_memory: int = 1 << 30) -> None:
-        self.workspace = workspace
+        self.workspace = self.directory = workspace
         self.shards = shards
         self.max_memory = max_memory
         self.patterns = ("build/",)
