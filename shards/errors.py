@@ -157,9 +157,9 @@ class BytesLost(VeloError):
 
     def __init__(self, *, paths: Sequence[str], also: str = "") -> None:
         super().__init__(
-            f"files lost: {len(paths)} were removed from memory, by something other than velo,"
-            f" before they were on disk ({named(paths)}); their older versions are there now, or"
-            " nothing: make them again; all others are kept" + (f"; {also}" if also else "")
+            f"files lost: another program removed the memory of {len(paths)} that were not on disk"
+            f" yet ({named(paths)}); their older versions are there now, or nothing: make them"
+            " again; all others are kept" + (f"; {also}" if also else "")
         )
 
 

@@ -52,7 +52,8 @@ class Workspace(Bench):
 
 @pytest.fixture
 def two(tmp_path: Path) -> tuple[Workspace, Workspace]:
-    return Workspace(tmp_path / "one", tmp_path), Workspace(tmp_path / "two", tmp_path)
+    store = tmp_path / "store"
+    return Workspace(tmp_path / "one", store), Workspace(tmp_path / "two", store)
 
 
 def test_what_a_clone_knows_is_here_with_paths_of_here(two):
