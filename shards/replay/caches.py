@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from .. import plain
@@ -27,13 +27,28 @@ def of(unit: log.UnitLog) -> tuple[str, ...]:
         NotCached: ccache answered for the compiler, so nobody knows where that would have looked:
             for headers that are not there, before all.
     """
-    names = {programs.name_of(*each.texts) for each in unit.deeds if each.kind == log.PROGRAM}
     directories = list(_of_rustc(unit.words[1], unit.words[2]))
-    if "ccache" in names:
-        if not any(map(programs.is_compiler, names)):
+    if any(each.kind == log.PROGRAM and _name(each) == "ccache" for each in unit.deeds):
+        if not _runs_compilers(list(unit.records)):
             raise NotCached("ccache answered it: where its compiler looks is not known")
         directories += _of_ccache(dict(unit.variables))
     return tuple(directories)
+
+
+def _name(program: log.Record) -> str:
+    return programs.name_of(*program.texts)
+
+
+def _runs_compilers(records: Sequence[log.Record]) -> bool:
+    """Each ccache had a compiler run, before it ended or in its place."""
+    last = {record.process: at for at, record in enumerate(records)}
+    started = [at for at, record in enumerate(records) if record.kind == log.PROGRAM]
+    ran = [at for at in started if programs.is_driver(_name(records[at]))]
+    return all(
+        any(began < at <= last[records[began].process] for at in ran)
+        for began in started
+        if _name(records[began]) == "ccache"
+    )
 
 
 def _of_rustc(cwd: str, arguments: list[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ COMPILERS = re.compile(
     r"ar|ranlib|gcc-ar|gcc-ranlib|gcc-nm|llvm-ar|llvm-ranlib|nm|objcopy|objdump|strip|readelf|size|rustc|"
     r"make"  # within a step it works for gcc's linker (-flto=auto)
 )
+DRIVERS = re.compile(r"gcc|g\+\+|cc|c\+\+|c[89]9(?:-gcc)?|gfortran|clang(?:\+\+)?|cc1\w*|f951")
 # Shells and small tools: no times, no clock, unless their arguments ask for it (ASKS_FOR_TIMES).
 TOOLS = re.compile(
     r"sh|dash|bash|busybox|rm|mkdir|mv|cp|ln|cat|echo|printf|true|false|test|\[|touch|sed|grep|egrep|fgrep|tr|cut|"
@@ -157,6 +158,11 @@ def name_of(path: str, invoked: str, script: str = "") -> str:
 
 def is_compiler(name: str) -> bool:
     return COMPILERS.fullmatch(name) is not None
+
+
+def is_driver(name: str) -> bool:
+    """The program compiles, or runs the programs that do."""
+    return DRIVERS.fullmatch(name) is not None
 
 
 def is_blind(name: str) -> bool:

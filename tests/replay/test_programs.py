@@ -293,6 +293,15 @@ def test_what_ccache_answers_is_not_cached(refusal):
     assert "ccache answered it" in refusal(HOME, link, *IN_CACHE, *MADE)
 
 
+def test_a_compiler_that_others_run_is_none_that_ccache_ran(analysed, refusal):
+    """`ccache gcc -c a.c && gcc -c b.c && ar ...`, of which ccache answered the first."""
+    others = (program("/usr/bin/gcc", process=7), program("/usr/bin/ar", process=8))
+    three = {"enlisted": 3, "started": 3, "vouched": 3}
+
+    assert "ccache answered it" in refusal(HOME, CCACHE, *IN_CACHE, *MADE, *others, **three)
+    assert analysed(HOME, CCACHE, others[0], *IN_CACHE, others[1], *MADE, **three)
+
+
 def test_ccache_is_asked_where_it_caches(analysed, tmp_path):
     (tmp_path / "ccache.conf").write_text("max_size = 1G\n  cache_dir = /data/cache \n")
     where = environment(HOME="/home/u", CCACHE_DIR=str(tmp_path), CCACHE_TEMPDIR="/data/tmp")
