@@ -31,7 +31,10 @@ def of(unit: log.UnitLog) -> tuple[str, ...]:
     if any(each.kind == log.PROGRAM and _name(each) == "ccache" for each in unit.deeds):
         if not _runs_compilers(list(unit.records)):
             raise NotCached("ccache answered it: where its compiler looks is not known")
-        directories += _of_ccache(dict(unit.variables))
+        hosted = [log.hosted_of(each)[0] for each in unit.deeds if each.kind == log.HOSTED_PATH]
+        known = set(_of_ccache(dict(unit.variables)))
+        # What it keeps in a hosted directory is part of the tree.
+        directories += [each for each in known if not any(p.startswith(each + "/") for p in hosted)]
     return tuple(directories)
 
 

@@ -16,6 +16,8 @@ SOON_S = 30  # of a machine on which much else runs; what is waited for is 5 s, 
 GLANCE_S = 1.0
 SAYS = re.compile(r"\(pid (\d+)\) is stopped \(SIGSTOP, or a debugger\).*nothing is lost: 'kill ")
 
+pytestmark = pytest.mark.long  # each waits for as long as it takes to be sure
+
 
 @pytest.fixture
 def built(velo, workspace):

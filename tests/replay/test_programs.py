@@ -293,6 +293,14 @@ def test_what_ccache_answers_is_not_cached(refusal):
     assert "ccache answered it" in refusal(HOME, link, *IN_CACHE, *MADE)
 
 
+def test_a_cache_in_a_hosted_directory_is_part_of_the_tree(refusal):
+    kept = "/w/build/ccache/stats"
+    files = (at(log.WRITE, kept), hosted(kept, log.OUTPUT, b"1"))
+
+    where = environment(HOME="/home/u", CCACHE_DIR="/w/build/ccache")
+    assert "changed a file" in refusal(where, CCACHE, *files, GCC, *MADE)
+
+
 def test_a_compiler_that_others_run_is_none_that_ccache_ran(analysed, refusal):
     """`ccache gcc -c a.c && gcc -c b.c && ar ...`, of which ccache answered the first."""
     others = (program("/usr/bin/gcc", process=7), program("/usr/bin/ar", process=8))
