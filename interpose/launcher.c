@@ -117,7 +117,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
     const int length = vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     if (length > 0 && write(STDERR_FILENO, line, (size_t)length % sizeof line) < 0)
-        return; /* a closed stderr is nobody's problem */
+        return; /* a closed stderr is no error */
 }
 
 /* A limit that leaves no room for the interpreter, and what it is; NULL: none. */

@@ -158,7 +158,7 @@ class Arena(NamedTuple):
         return self.memory
 
     def make_again(self, memory: str) -> bool:
-        """Where somebody removed the directory, make it; True then. The server lock must be held.
+        """Where the directory was removed, make it; True then. The server lock must be held.
 
         Args:
             memory: the directory that the core has.

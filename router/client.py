@@ -43,7 +43,7 @@ from .sessions import start_time
 
 HELLO_MS = 5_000
 QUESTION_MS = 15_000
-GLANCE_S = 0.3  # who only looks does not wait for a server that is stopped
+GLANCE_S = 0.3  # a command that only looks does not wait longer for a stopped server
 PROBE_S = 0.1  # between two looks at whether it is
 SHARDS_TIMES = 3  # longer for its shards: it has told by then, if it can
 START_S = 60.0

@@ -177,7 +177,7 @@ class Dispatcher:
         }
 
     def stopped(self, shard: int, pid: int, stopped_s: float) -> list[Outgoing]:
-        """`shard` has stood still for `stopped_s`: answer those who do not wait that long for it.
+        """`shard` has stood still for `stopped_s`: answer requests that wait no longer for it.
 
         What it says when it goes on comes too late, and is dropped.
         """

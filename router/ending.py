@@ -108,7 +108,7 @@ class Ending:
             sessions.opened(self._arena)
 
     def hears(self, notice: str) -> None:
-        """What was done for the last flush's sake, and who asked for the end should know."""
+        """What was done for the last flush; the client that asked for the end should hear of it."""
         self._done.append(notice)
 
     def vanished(self) -> None:

@@ -292,7 +292,7 @@ class ArenaDamaged(RouterError):
 
 
 class ShardStopped(RouterError):
-    """Somebody stopped a shard's process, which owes an answer."""
+    """A shard's process, which owes an answer, was stopped."""
 
     code = 261
 

@@ -50,7 +50,7 @@ STAND_IN = ("env", "--")
 BARRIER_MS = 610_000  # a little more than the router gives its shards
 BARRIER_TRIES = 12  # two hours of a disk that is slow but moves
 FLUSH_MS = 600_000
-STOPPED_FLUSH_MS = 30_000  # who was stopped may have been at it
+STOPPED_FLUSH_MS = 30_000  # the stopped process may hold the lock
 ETIMEDOUT = 110
 
 
@@ -226,7 +226,7 @@ class _Run:
         raise Leaving
 
     def _end_without_memory(self, served: client.Served) -> None:
-        """Somebody removed the memory, and its server lives: it names what was lost, and ends."""
+        """The memory was removed, and its server lives: it names what was lost, and ends."""
         try:
             client.stop(served.arena, timeout_s=client.START_S, pid=served.pid)
         except client.Refused as error:
@@ -305,7 +305,7 @@ class _Run:
         return self._flush_all()
 
     def _flush_without(self, stopped: VeloError) -> bool:
-        """Who should do it stands still: do it here, unless he keeps the right to."""
+        """The process that should do it stands still: do it here, unless that one has the lock."""
         result = self._region.flush(timeout_ms=STOPPED_FLUSH_MS)
         done = result is not None and not result.failed
         if not (done and self._quiet):

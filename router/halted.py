@@ -13,7 +13,7 @@ SWITCHES = b"voluntary_ctxt_switches"  # the end of both its names: one more at 
 
 
 class Halted:
-    """Since when do the processes that somebody asks for stand still? One thread."""
+    """Since when the processes that are asked for stand still. One thread."""
 
     def __init__(self) -> None:
         self._since: dict[int, tuple[bytes, float]] = {}  # pid: switches, seen at
@@ -35,7 +35,7 @@ def stands(pid: int) -> bool:
 
 
 def sentence(role: str, pid: int) -> str:
-    """Who stands still, and what to do about it."""
+    """Which process stands still, and what to do about it."""
     return (
         f"{role} (pid {pid}) is stopped (SIGSTOP, or a debugger) and does not answer;"
         f" nothing is lost: 'kill -CONT {pid}' lets it go on"

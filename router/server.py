@@ -225,7 +225,7 @@ class Server:
             self._maybe_idle(now)
 
     def _probe_who_owes(self, now: float) -> None:
-        """A shard that somebody stopped keeps nobody for longer than he would wait for it.
+        """A stopped shard delays no request for longer than the request would wait for it.
 
         And not the end of the server: killed, it leaves its locks and its work to the next one.
         """

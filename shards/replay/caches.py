@@ -24,12 +24,12 @@ def of(unit: log.UnitLog) -> tuple[str, ...]:
     """Those of the unit's programs.
 
     Raises:
-        NotCached: ccache answered for the compiler, so nobody knows where that would have looked:
-            for headers that are not there, before all.
+        NotCached: ccache answered for the compiler, so it is not known where that would have
+            looked: for headers that are not there, before all.
     """
     directories = list(_of_rustc(unit.words[1], unit.words[2]))
     if any(each.kind == log.PROGRAM and _name(each) == "ccache" for each in unit.deeds):
-        if not _runs_compilers(list(unit.records)):
+        if not _runs_compilers(unit.records):
             raise NotCached("ccache answered it: where its compiler looks is not known")
         hosted = [log.hosted_of(each)[0] for each in unit.deeds if each.kind == log.HOSTED_PATH]
         known = set(_of_ccache(dict(unit.variables)))

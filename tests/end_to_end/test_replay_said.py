@@ -172,31 +172,18 @@ def test_what_a_shell_says_is_said_again_without_it(command, workspace, velo):
     assert replayed(velo, root) >= ANSWERED
 
 
-@pytest.mark.parametrize("command", INTO.values(), ids=INTO)
+@pytest.mark.parametrize("command", [*INTO.values(), TERMINAL], ids=[*INTO, "a terminal"])
 def test_what_bash_says_is_said_again_without_it(command, workspace, velo):
     root = workspace(toml=TOML)
     tool("bash")
+    if command == TERMINAL:
+        tool("script")
     targets = set(re.findall(r"^build/([\w-]+):", BASH_MAKE, re.MULTILINE))
     (root / "Makefile").write_text(BASH_MAKE.format(targets=" ".join(sorted(targets))))
     (root / "one").write_text("1\n")
     (root / "says.sh").write_text(BASH_SAYS)
 
     native, *hosted = said_by_three(velo, root, command)
-
-    assert native.count("warning: old") == 5
-    assert hosted == [native] * 3
-    assert replayed(velo, root) == targets, velo.run("explain", cwd=root).stdout
-
-
-def test_what_bash_says_to_a_terminal_is_said_again_without_it(workspace, velo):
-    root = workspace(toml=TOML)
-    tool("script"), tool("bash")
-    targets = set(re.findall(r"^build/([\w-]+):", BASH_MAKE, re.MULTILINE))
-    (root / "Makefile").write_text(BASH_MAKE.format(targets=" ".join(sorted(targets))))
-    (root / "one").write_text("1\n")
-    (root / "says.sh").write_text(BASH_SAYS)
-
-    native, *hosted = said_by_three(velo, root, TERMINAL)
 
     assert native.count("warning: old") == 5
     assert hosted == [native] * 3

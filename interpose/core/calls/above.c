@@ -2,7 +2,7 @@
  *
  * For the kernel they go along.  For us their path is what they are known by: so what is in them is put
  * on disk, the kernel renames, and they are forgotten where they were; where they are now they are taken
- * in by whoever looks first, if velo.toml names them there.
+ * in by the process that looks first, if velo.toml names them there.
  *
  * In    the rename as the program asked for it, both ends outside
  * Out   the kernel's answer; EXDEV when a file in there is being written, as of any rename out of memory

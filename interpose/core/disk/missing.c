@@ -20,7 +20,7 @@ int velo_is_cut_locked(const struct velo_node *node, const struct stat *stat)
     return node->refreshed == node->version && (uint64_t)stat->st_size < node->size;
 }
 
-/* Whoever opens to write raises the version, but first he opens. */
+/* An open for writing raises the version, but after the file is open. */
 static int nobody_writes(const char *path)
 {
     const int fd = velo_os_open(path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC, 0);

@@ -215,7 +215,7 @@ static int evict_locked(struct velo_region *region, velo_node_id index, const st
     if (!on_disk && (node->stored != node->version || (node->flags & VELO_NODE_HAS_OPATH_FD) != 0 ||
                      velo_has_xattrs(fd)))
         return -EBUSY; /* from the store it would come back as another tmpfs file */
-    const int cut = velo_is_cut_locked(node, stat); /* by somebody outside: the disk has it whole */
+    const int cut = velo_is_cut_locked(node, stat); /* from outside: the disk has it whole */
     if (cut && !on_disk)
         return -EBUSY;
     if (!cut)

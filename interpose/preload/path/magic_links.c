@@ -95,7 +95,7 @@ static bool claim_file(struct velo_region *region, const char *path, struct velo
            place->at.type == VELO_REGULAR;
 }
 
-/* Of any process, and whatever comes after the link; a file of somebody else is opened as what it is. */
+/* Of any process, and whatever comes after the link; another process's file is opened as what it is. */
 static bool may_be_directory(const char *path)
 {
     return strstr(path, "/cwd") != NULL || strstr(path, "/root") != NULL ||
