@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import compress, count
 from typing import NamedTuple
 
-from . import caches, programs, questions, refusals, scripts
+from . import caches, programs, questions, refusals, scripts, variables
 from . import unit_log as log
 from .entries import DIRECTORY, FILE, GONE, SYMLINK
 from .programs import STRANGE, Habits
@@ -68,6 +68,7 @@ class Analysed(NamedTuple):
     needs_outlets: bool  # what it said, or made, may depend on where its output goes
     found_none: set[int]  # of NO_INPUT, NO_TERMINAL: it asked, and must find none again
     provisional: bool  # randomness was asked for: two runs must agree
+    variables: variables.Names | None  # that count; None: all that may
 
 
 class _Analysis:
@@ -112,6 +113,7 @@ class _Analysis:
         by_chance = self.temporary & self.chance
         needs_rest = programs.may_tell_variables({*self.names.values()}, self.arguments)
         needs_rest |= self.asked_limits or self.scripts.variables
+        named = None if needs_rest else self.scripts.uses
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
             + [fact for fact in facts if not self._is_before(fact)],
@@ -126,6 +128,7 @@ class _Analysis:
             needs_outlets=needs_rest or bool(text or errors) or self.asks_for_terminal,
             found_none=self.found_none,
             provisional=self.asked_random,
+            variables=variables.used_by(self.unit, self.names.values(), named),
         )
 
     def _is_before(self, fact: Fact) -> bool:

@@ -131,7 +131,8 @@ class _Move:
         if self._is_known(entry, facts):
             return False
         label = self._reader.label_of(entry).replace(self._there.path, self._here.path)
-        moved = entry._replace(bound=0, label=self._index.add_text(label))
+        names = self._index.add_names(self._reader.variables_of(entry))
+        moved = entry._replace(bound=0, label=self._index.add_text(label), variables=names)
         self._index.link_entry(moved, facts, outputs, self._reader.said_by(entry))
         return True
 
@@ -144,6 +145,8 @@ class _Move:
         asked = self._meaning(facts)
         return any(
             self._meaning(self._index.facts_of(each)) == asked
+            and each.environment == entry.environment
+            and self._index.variables_of(each) == self._reader.variables_of(entry)
             and [one._replace(path="") for one in self._index.outputs_of(each)] == made
             and self._index.said_by(each) == self._reader.said_by(entry)
             for each in ours

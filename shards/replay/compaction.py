@@ -84,10 +84,13 @@ class _Bill:
         index += entry.text_size + entry.errors_size + WORD * (4 + entry.output_count)
         index += sum(FACT.size + self._texts_of(each) for each in facts)
         index += sum(len(made.path) + WORD for made in reader.outputs_of(entry))
+        if entry.variables not in self._paid:
+            index += len(reader.variables_of(entry) or b"") + WORD
         return index, sum(sizes[digest] for digest in sizes.keys() - self._blobs)
 
     def pay(self, entry: Entry) -> None:
         self._paid.update(self._reader.facts_of(entry), self._reader.groups_of(entry))
+        self._paid.add(entry.variables)
         self._blobs |= self._reader.sizes_of(entry).keys()
 
     def _texts_of(self, fact: int) -> int:
@@ -126,6 +129,7 @@ class _Copy:
         self._facts: dict[int, int] = {}
         self._last_fact = self._last_group = 0
         self._groups: dict[bytes, int] = {}
+        self._names: dict[int, int] = {0: 0}  # lists of variables: offset there: here
 
     def add(self, entry: Entry) -> None:
         reader = self._from
@@ -141,7 +145,7 @@ class _Copy:
         moved = entry._replace(
             next=first, group_count=len(groups), groups=group_list,
             outputs=output_list, text=text, errors=errors, bound=self._text(entry.bound),
-            label=self._text(entry.label),
+            label=self._text(entry.label), variables=self._list(entry),
         )  # fmt: skip
         NEXT.pack_into(self._data, bucket, self._append(ENTRY.pack(*moved)))
 
@@ -174,6 +178,12 @@ class _Copy:
             fields[13] = self._last_fact
             here = self._last_fact = self._facts[offset] = self._append(FACT.pack(*fields))
         return here
+
+    def _list(self, entry: Entry) -> int:
+        there = entry.variables
+        if there not in self._names:
+            self._names[there] = self._append(self._from.variables_of(entry) or b"\0")
+        return self._names[there]
 
     def _output(self, entry: Entry, number: int) -> bytes:
         packed = self._from.raw(entry.outputs, (number + 1) * OUTPUT.size)[number * OUTPUT.size :]

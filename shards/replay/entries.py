@@ -18,14 +18,15 @@ MAX_BYTES = 256 << 20  # of an index, whose file is as long from the start
 HEAD = struct.Struct("<II Q II II 32s II II")
 FACT = struct.Struct("<HHI II QQQ qq IIII 32s")
 OUTPUT = struct.Struct("<HHI II Q 32s")
-ENTRY = struct.Struct("<II II II IIII II II II 32s 32s")
+ENTRY = struct.Struct("<II II II IIII II II II II 32s 32s 32s")
 NEXT = struct.Struct("<I")
 GROUP = struct.Struct("<III")  # and offsets of facts
 USED, USED_AT = struct.Struct("<Q"), 8  # within the head
-assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 128)
+assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 168)
 BEFORE_AT = FACT.size - 36  # within a fact
 KEY_AT = ENTRY.size - 64  # within an entry
-USED_ENTRY_AT = KEY_AT - 4
+ENVIRONMENT_AT = KEY_AT - 32
+USED_ENTRY_AT = ENVIRONMENT_AT - 12
 NO_DIGEST = bytes(32)
 NO_KEY = bytes(32)  # of an entry that was dropped
 IN_WORKSPACE, SIGNED, OWNED, WHOLE = 1, 2, 4, 8  # flags of facts
@@ -69,6 +70,9 @@ class Entry(NamedTuple):
     outlets: int  # what its output led to
     label: int
     used_at: int  # seconds of the epoch
+    variables: int  # names, as variables.packed has them; 0: all that may count
+    reserved: int
+    environment: bytes  # digest of these
     key: bytes
     rest: bytes
 
@@ -143,6 +147,18 @@ class Reader:
     def bound_of(self, entry: Entry) -> str:
         """Why it is true of its workspace alone; "" of one that clones may take."""
         return self.text_at(entry.bound) if entry.bound else ""
+
+    def variables_of(self, entry: Entry) -> bytes | None:
+        """The names that count, as they stand there; None: all that may."""
+        if not entry.variables:
+            return None
+        start, size = entry.variables * 8, 1024
+        while True:
+            piece = bytes(self._map[start : start + size])
+            end = 0 if piece[:1] == b"\0" else piece.find(b"\0\0") + 1
+            if end or piece[:1] in (b"\0", b"") or len(piece) < size:
+                return piece[: end + 1]
+            size *= 8
 
     def outputs_of(self, entry: Entry) -> list[Made]:
         outputs = []

@@ -35,14 +35,14 @@ class Environments:
         before = self._texts.get(self._steps.get(_step_of(unit), ""))
         if before is None:
             return None
-        now = _variables_in(unit.environment)
+        now = _variables_in(unit.environment + unit.ignored)
         return sorted(
             name for name in before.keys() | now.keys() if before.get(name) != now.get(name)
         )
 
     def learn(self, unit: UnitLog) -> None:
         """Remember this step's."""
-        variables = _variables_in(unit.environment)
+        variables = _variables_in(unit.environment + unit.ignored)
         text = _digest(json.dumps(variables, sort_keys=True).encode())
         step = _step_of(unit)
         if self._steps.get(step) == text or len(self._steps) >= STEPS_MAX:

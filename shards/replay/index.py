@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from velo.shards import plain
 
-from . import analysis, entries
+from . import analysis, entries, variables
 from . import unit_log as log
 from .analysis import Analysed, NotCached, Output
 from .entries import (
@@ -42,7 +42,7 @@ from .entries import (
     grouped,
 )  # fmt: skip
 
-MAGIC = 0x34584956
+MAGIC = 0x35584956
 FULL_BYTES = 64 << 20  # above it, what was not used for longest leaves
 FACTS_AT, ENTRIES_AT, LAST_FACT_AT, LAST_GROUP_AT, GROUPS_AT = 16, 20, 64, 68, 72  # within the head
 NUMBER_AT = 4  # within a fact
@@ -87,6 +87,7 @@ class Index(Reader):
         self._groups: dict[bytes, int] = {}  # offsets of facts, packed: offset
         self._digests: dict[str, tuple[tuple[int, ...], bytes]] = {}
         self._texts: dict[bytes, int] = {}
+        self._names: dict[bytes, int] = {}  # lists of variables: offset
         self._is_learned = False
 
     def close(self) -> None:
@@ -153,12 +154,13 @@ class Index(Reader):
         return known
 
     def add_entry(
-        self, *, key: bytes, rest: bytes, facts: list[int], analysed: Analysed, label: str,
-        cost_ms: int, inline: dict[bytes, bytes], bound: str = "", outlets: int = 0,
+        self, *, key: bytes, environment: bytes, rest: bytes, facts: list[int], analysed: Analysed,
+        label: str, cost_ms: int, inline: dict[bytes, bytes], bound: str = "", outlets: int = 0,
     ) -> int:  # fmt: skip
         """Publish an entry; its number.
 
         Args:
+            environment: the digest of the variables that count.
             inline: the bytes of short outputs, by digest.
             bound: why it is true of this workspace alone.
             outlets: what its output led to.
@@ -168,8 +170,9 @@ class Index(Reader):
         """
         made = Entry(
             0, 0, 0, 0, len(analysed.outputs), 0, 0, 0, 0, 0, flags_of(analysed), cost_ms,
-            self._text(bound) if bound else 0, outlets, self._text(label), int(time.time()), key,
-            rest,
+            self._text(bound) if bound else 0, outlets, self._text(label), int(time.time()),
+            self.add_names(variables.packed(analysed.variables)), 0, environment,
+            key, rest,
         )  # fmt: skip
         outputs = b"".join(self._packed(each, inline) for each in analysed.outputs)
         return self.link_entry(made, facts, outputs, (analysed.text, analysed.errors))
@@ -263,6 +266,10 @@ class Index(Reader):
             return
         self._is_learned = True
         self._groups = {facts: offset for offset, facts in self.each_group()}
+        for _, entry in self.walk():
+            names = self.variables_of(entry)
+            if names is not None:
+                self._names[names] = entry.variables
         for offset, packed in self.each_fact():
             fields = FACT.unpack(packed)
             before = packed[:NUMBER_AT], packed[NUMBER_AT + 4 : BEFORE_AT], packed[BEFORE_AT + 4 :]
@@ -274,6 +281,16 @@ class Index(Reader):
                 self._texts[self.bytes_at(fields[4])] = fields[4]
             if fields[0] == analysis.CONTENT and fields[1] & SIGNED:
                 self._digests[path.decode(errors="surrogateescape")] = fields[5:10], fields[-1]
+
+    def add_names(self, packed: bytes | None) -> int:
+        """The offset of a list of variables, as `link_entry` takes it; None: all that may count."""
+        if packed is None:
+            return 0
+        self._learn()
+        known = self._names.get(packed)
+        if known is None:
+            known = self._names[packed] = self._append(packed)
+        return known
 
     def add_text(self, text: str) -> int:
         """Its offset, as `link_entry` takes it."""

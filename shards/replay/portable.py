@@ -200,7 +200,8 @@ def _named_in(unit: UnitLog, place: Place) -> set[str]:
     """Directories and files of which the step was told, or in which its programs are installed."""
     found: set[str] = set()
     for record in unit.deeds:
-        if record.kind in (log.KEY, log.ENVIRONMENT):
+        is_known = record.kind == log.ENVIRONMENT and not record.flags & log.VARIABLES_IGNORED
+        if record.kind == log.KEY or is_known:
             text = record.payload.decode(errors="surrogateescape")
             found.update(each.rstrip("/") for each in NAMED.findall(text))
         elif record.kind == log.PROGRAM:

@@ -116,6 +116,8 @@ TELLS_VARIABLES = re.compile(
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
 
+ALL_VARIABLES = re.compile(r"rustc|tsc|ccache|make|env|git-rev-parse")
+
 ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
 KEEPS_TIMES = re.compile(r"-?\w*U\w*")  # the first argument of an archiver
 ARCHIVES_TIMES = re.compile(r"(?:^|[\s;&|(/-])(?:ar|ranlib)\s(?:[^;&|]*\s)?-?\w*U\w*(?:\s|$)")
@@ -189,6 +191,12 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
     """All variables, in their order. An `env` that starts a program is known by that one's name."""
     tells = "env" in names or TELLS_VARIABLES.search(arguments) is not None
     return tells or not all(map(is_blind, names))
+
+
+def asks_by_name(name: str) -> bool:
+    """The program asks for each variable by its name, or is a shell or an awk, whose scripts tell.
+    Macros of Rust and node's scripts may look at all; ccache and make do."""
+    return is_blind(name) and ALL_VARIABLES.fullmatch(name) is None
 
 
 def tests(name: str) -> bool:

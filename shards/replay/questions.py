@@ -116,7 +116,7 @@ def asked_by(key: bytes) -> Asked:
 
 def _ask(record: log.Record) -> Asked:
     kind, path = record.kind, normal(record.path)
-    if LIBC_READS.fullmatch(path):
+    if kind == log.VARIABLE or LIBC_READS.fullmatch(path):
         return Asked(path, None, None)
     if kind in (log.READ, log.PROGRAM, log.OBJECT):
         fact = strict = Fact(CONTENT, path)

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .. import plain
 from . import programs
@@ -21,6 +21,8 @@ from . import unit_log as log
 from .questions import normal
 
 READ_MAX = 4 << 20
+
+T = TypeVar("T")
 
 # How scripts name the time or a random number. Bash: variables, and dates of printf. Awk, also
 # inside of shell scripts: functions.
@@ -58,7 +60,17 @@ _CALLS_OUTPUT = re.compile(
     rb"(?:<|(?:cat|sed|awk|head|tail|tr|cut|echo|printf)\s)",
     re.M,
 )
-_VARIABLE = re.compile(rb"\$\{?([A-Za-z_]\w{0,99})")
+_VARIABLE = re.compile(rb"\$\{?[#!]?([A-Za-z_]\w{0,99})")
+# Variables are named without a dollar: in arithmetic, by -v, by +=.
+_BARE = re.compile(
+    rb"\(\(|\[\[|\blet\s|\s-[vR]\s|\w\+=|\w\[|\$\{\w+:(?:\s*[^-+=?\s]|\s+-)|"
+    rb"\b(?:declare|typeset|local|readonly|export)\s+-\w*i"
+)
+_WORD = re.compile(rb"[A-Za-z_]\w{0,99}")
+# Or their names are made up.
+_INDIRECT = re.compile(rb"\\\$\{?\$|\$\{!|\b(?:declare|typeset|local)\s+-\w*n\b")
+_LONE = re.compile(rb"""\$\{?["']""")  # `eval '$'$name`
+_GOES_BACK = re.compile(rb"\bcd\s+-(?=[\s;&|)]|$)|~-")
 _CONFIGURES = {"subs.awk", "defines.awk"}  # of autoconf: their text stands in config.status
 _VALUED = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
 
@@ -73,9 +85,10 @@ class Found(NamedTuple):
     tests: bool = False  # of what it compares, what shells do
     same: bool = False  # by what tells whether two names are one file
     names: frozenset[str] | None = frozenset()  # of what is tested; None: anything may be
+    uses: frozenset[bytes] | None = frozenset()  # variables; None: any may be used
 
 
-ANYTHING = Found._make([*[True] * 6, None])  # of a text that is not known
+ANYTHING = Found._make([*[True] * 6, None, None])  # of a text that is not known
 
 
 class _Text(NamedTuple):
@@ -123,16 +136,22 @@ def probe(unit: log.UnitLog) -> Found:
         texts += map(_what, _passed_on(unit))
     texts += _values(unit, texts)
     found = _union([text.found for text in texts])
-    below = any(_what(path).found.variables for path in _read_by_forks(unit))
-    return found._replace(variables=found.variables or below)
+    below = [found, *(_what(path).found for path in _read_by_forks(unit))]
+    return found._replace(
+        variables=any(each.variables for each in below), uses=_all_of([x.uses for x in below])
+    )
 
 
 def _union(found: Sequence[Found]) -> Found:
-    names = [each.names for each in found]
-    flags = map(any, zip(*(each[:-1] for each in found), strict=True))
-    known = [each for each in names if each is not None]
-    union = frozenset().union(*known) if len(known) == len(names) else None
-    return Found._make([*flags, union])
+    flags = map(any, zip(*(each[:-2] for each in found), strict=True))
+    names, uses = _all_of([each.names for each in found]), _all_of([each.uses for each in found])
+    return Found._make([*flags, names, uses])
+
+
+def _all_of(sets: Sequence[frozenset[T] | None]) -> frozenset[T] | None:
+    """The union; None: one of them is anything."""
+    known = [each for each in sets if each is not None]
+    return frozenset[T]().union(*known) if len(known) == len(sets) else None
 
 
 def _bytes(text: str) -> bytes:
@@ -277,9 +296,19 @@ def _identify(text: bytes) -> _Text:
         tests,
         tests and _IS_SAME.search(text) is not None,
         _tested(text) if tests else frozenset(),
+        _used(text),
     )
     evals = _EVALS.search(text) is not None
     return _Text(found, frozenset(_VARIABLE.findall(text)), evals)
+
+
+def _used(text: bytes) -> frozenset[bytes] | None:
+    """The variables that a shell looks at for this text; None: it makes up their names."""
+    if _INDIRECT.search(text) is not None or (_EVALS.search(text) and _LONE.search(text)):
+        return None
+    names = _WORD if _BARE.search(text) is not None else _VARIABLE
+    used = frozenset(names.findall(text))
+    return used | {b"OLDPWD"} if _GOES_BACK.search(text) is not None else used
 
 
 def _tested(text: bytes) -> frozenset[str] | None:

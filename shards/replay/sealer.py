@@ -29,6 +29,7 @@ from . import (
     reports,
     spool,
     unit_log,
+    variables,
 )  # fmt: skip
 from .analysis import Analysed, NotCached
 from .blobs import Blobs, forget_kept
@@ -275,18 +276,20 @@ class Sealer:
     def _publish(self, unit: UnitLog, analysed: Analysed, label: str, took_ms: float) -> None:
         index = self._there()
         facts = self._finder.places(index, unit, analysed)
+        environment = variables.digest_of(unit, analysed.variables, self._place.path)
         if analysed.provisional and not self._confirmed(unit, analysed):
             raise NotCached(
                 "it asked for randomness or durations: cached when a second run makes the same"
             )
         with self._naming():
-            if self._is_known(index, unit, analysed, facts):
+            if self._is_known(index, unit, analysed, facts, environment):
                 return
             bound = portable.why_bound(unit, analysed, self._place, self._bytes_of)
             inline = self._blobs.keep(analysed.outputs, self.directory)
             number = index.add_entry(
-                key=unit.key, rest=unit.rest, facts=facts, analysed=analysed, label=label,
-                cost_ms=int(took_ms), inline=inline, bound=bound, outlets=unit.outlets,
+                key=unit.key, environment=environment, rest=unit.rest, facts=facts,
+                analysed=analysed, label=label, cost_ms=int(took_ms), inline=inline, bound=bound,
+                outlets=unit.outlets,
             )  # fmt: skip
         self._added.add(number)
         self._is_changed = True
@@ -317,7 +320,7 @@ class Sealer:
                 if each.fact.path not in analysed.temporary
             }
         )
-        seen = (names, made, analysed.text, analysed.errors)
+        seen = (names, made, analysed.text, analysed.errors, unit.counted)
         mark = hashlib.sha256(repr(seen).encode()).digest()
         path = self.ledger.unsure / unit.key.hex()
         before = b""
@@ -328,13 +331,17 @@ class Sealer:
             path.write_bytes(mark)
         return before == mark
 
-    def _is_known(self, index: Index, unit: UnitLog, analysed: Analysed, facts: list[int]) -> bool:
+    def _is_known(
+        self, index: Index, unit: UnitLog, analysed: Analysed, facts: list[int], environment: bytes
+    ) -> bool:
         """Some entry of this key says the same already, and its bytes are there.
 
         That it did not answer may be their fault, so they are read."""
         return any(
             entry.flags == flags_of(analysed)
             and (not analysed.needs_rest or entry.rest == unit.rest)
+            and entry.environment == environment
+            and index.variables_of(entry) == variables.packed(analysed.variables)
             and entry.suits(unit.outlets)
             and index.facts_of(entry) == facts
             and index.outputs_of(entry) == made_of(analysed)
@@ -378,21 +385,32 @@ class Sealer:
             return Reason("steps are recorded only")
         if all(each.number in self._added for each in before):
             return Reason("it was run again before it was known")
-        before = [each for each in before if each.suits(unit.outlets)]
+        same = [each for each in before if self._has_environment_of(unit, each)]
+        if not same:
+            return self._why_new(unit, index.variables_of(before[0]))
+        before = [each for each in same if each.suits(unit.outlets)]
         if not before:
             return Reason("its output goes elsewhere (terminal, pipe, file), and it may tell")
         if any(not each.flags & entries.NEEDS_REST or each.rest == unit.rest for each in before):
             return Reason("its outputs could not be put back")
         return Reason("a variable of the session is another one, and a script may read it")
 
-    def _why_new(self, unit: UnitLog) -> Reason:
-        variables = self._environments.differing(unit)
-        if variables is None:
+    def _has_environment_of(self, unit: UnitLog, entry: entries.Entry) -> bool:
+        names = variables.unpacked(self._there().variables_of(entry))
+        return entry.environment == variables.digest_of(unit, names, self._place.path)
+
+    def _why_new(self, unit: UnitLog, listed: bytes | None = None) -> Reason:
+        """`listed`: the variables that count, where these are known."""
+        changed = self._environments.differing(unit)
+        if changed is None:
             bound = self._clones.bound(unit.key)
             return Reason(f"new here, and not taken from a clone: {bound}" if bound else "new")
-        if not variables:
+        names = variables.unpacked(listed)
+        if names is not None:
+            changed = [each for each in changed if os.fsencode(each) in names] or changed
+        if not changed:
             return Reason("new: its umask, limits or user are others")
-        return Reason(f"new: {names_of(variables)} in the environment changed", "", variables[0])
+        return Reason(f"new: {names_of(changed)} in the environment changed", "", changed[0])
 
     # ---- what was answered ---------------------------------------------------------------------
 

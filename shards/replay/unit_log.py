@@ -10,23 +10,23 @@ from typing import NamedTuple
 from velo.interpose import core
 
 MAGIC = 0x31474C56
-HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 520x")
+HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 520x 32s")
 RECORD = struct.Struct("<IHHII")
 END_MAX = 1 << 40  # no log is longer
 HOSTED = struct.Struct("<QQqqII32s")
-assert HEAD.size == 744
+assert HEAD.size == 776
 
 (
     KEY, ENVIRONMENT, WHY, PROGRAM, OBJECT, FORKED, READ, ABSENT, STAT, LSTAT, ACCESS, LINK,
     NO_LINK, REAL, ERROR, WRITE, GONE, RENAME, MKDIR, SYMLINK, CHMOD, FSTAT,
-    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED, SAID, WORDS,
-) = range(1, 31)  # fmt: skip
+    TEXT, HOSTED_PATH, LIST, ASKED, SECOND_NAME, NAMED, SAID, WORDS, VARIABLE,
+) = range(1, 32)  # fmt: skip
 
 # Questions: each is the same whatever program asked it, and when, as long as nothing is changed.
-QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL}
+QUESTIONS = {PROGRAM, OBJECT, READ, ABSENT, STAT, ACCESS, LSTAT, LINK, NO_LINK, REAL, VARIABLE}
 CHANGES = {WRITE, RENAME, GONE, MKDIR, SYMLINK, SECOND_NAME}
 NAMES_TWO = {RENAME, SECOND_NAME}
-NAMES_A_PATH = QUESTIONS - {PROGRAM, OBJECT} | CHANGES | {CHMOD, LIST, ERROR}
+NAMES_A_PATH = QUESTIONS - {PROGRAM, OBJECT, VARIABLE} | CHANGES | {CHMOD, LIST, ERROR}
 _KNOWN: dict[bytes, bytes] = {}  # one object for equal keys
 _QUESTION_BITS = sum(1 << kind for kind in QUESTIONS)
 
@@ -34,6 +34,7 @@ TRUNCATED, NEW, MAYBE_NEW, APPENDS = 1, 2, 4, 8
 ITSELF, OPENED = 1, 2  # of ABSENT
 BY_PLUGIN = 128  # of ASKED: code that was loaded after the program's start
 TO_RUN = 1  # of READ: by the kernel
+VARIABLES_IGNORED, VARIABLES_CUT = 1, 2  # of ENVIRONMENT
 GIVEN_TEXT, MODULE = 1, 2  # of PROGRAM: `python -c`, `python -m`
 CUT, HAS_INPUT = 1, 2  # of WORDS
 STREAM_NULL, STREAM_PIPE, STREAM_FILE, STREAM_OTHER = range(4)
@@ -160,6 +161,7 @@ class UnitLog(NamedTuple):
     took_ns: int
     key: bytes
     rest: bytes
+    counted: bytes  # a digest of its environment
     alive: int
     expected: int  # number of the entry that would have answered, or -1
     keys: list[bytes]  # of all records, in their order
@@ -175,8 +177,22 @@ class UnitLog(NamedTuple):
 
     @property
     def environment(self) -> bytes:
-        """As its program was given it, each entry up to a zero byte."""
-        return next((each.payload for each in self.deeds if each.kind == ENVIRONMENT), b"")
+        """As its program was given it, each entry up to a zero byte; but for what is ignored."""
+        return self._variables(0)
+
+    @property
+    def ignored(self) -> bytes:
+        """The same of variables that count where a program asks for them alone."""
+        return self._variables(VARIABLES_IGNORED)
+
+    def _variables(self, which: int) -> bytes:
+        found = (each for each in self.deeds if each.kind == ENVIRONMENT)
+        return next((each.payload for each in found if each.flags & 1 == which), b"")
+
+    @property
+    def is_cut(self) -> bool:
+        """Its environment is longer than what is said of it."""
+        return any(each.kind == ENVIRONMENT and each.flags & VARIABLES_CUT for each in self.deeds)
 
     @property
     def variables(self) -> tuple[tuple[str, str], ...]:
@@ -257,10 +273,11 @@ def read(path: str) -> UnitLog:
         raise Torn from None
     (_, _, _, started, enlisted, failed, forked, vouched, spoke, taint, taint_process, streams,
      captured, _root, status, began_ns, _ended_ns, began_at, ended_at, key, rest, alive, expected,
-    ) = fields  # fmt: skip
+     counted,) = fields  # fmt: skip
     return UnitLog(
         path, started, enlisted, failed, forked, vouched, bool(spoke), taint, taint_process,
-        streams, bool(captured), status, began_ns, ended_at - began_at, key, rest, alive,
+        streams, bool(captured), status, began_ns, ended_at - began_at, key, rest,
+        counted, alive,
         expected - 1, keys, processes, [Life(*life) for life in lives],
         [record_of(keys[at], processes[at]) for at in positions], positions,
     )  # fmt: skip

@@ -12,13 +12,48 @@ import os
 import pytest
 
 from support.harness import run_native, tool
-from support.replayed import PROJECTS, STEPS, TOML
+from support.replayed import PROJECTS, STEPS, TOML, UNITS, until_old
 
 TELLING = """
 #include <stdio.h>
 #include <unistd.h>
 int main(void) { for (char **each = environ; *each; each++) puts(*each); }
 """
+
+ASKING = """
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) { const char *said = getenv("SAID"); puts(said ? said : "none"); }
+"""
+# How a step may look at the variable SAID, and whether it is replayed when that is the same. What
+# python and perl make is kept when a second run made the same.
+LOOKING = {
+    "dollar": ("echo $$SAID > build/f", True),
+    "braces": ("echo $${SAID:-none} > build/f", True),
+    "length": ("echo $${#SAID} > build/f", True),
+    "arithmetic": ("echo $$((SAID + 1)) > build/f", True),
+    "eval": ("name=SAID; eval echo \\$$$$name > build/f", True),
+    "eval in parts": ("name=SAID; eval echo '$$'$$name > build/f", True),
+    "indirect": ("bash -c 'name=SAID; echo $${!name}' > build/f", True),
+    "name reference": ("bash -c 'declare -n name=SAID; echo $$name' > build/f", True),
+    "is set": ("bash -c 'if [ -v SAID ]; then echo y; else echo n; fi' > build/f", True),
+    "appended": ("bash -c 'SAID+=x; export SAID; ./ask' > build/f", True),
+    "as an index": ("bash -c 'a=(x y z); echo $${a[SAID]}' > build/f", True),
+    "exported by being there": ("SAID=x; sh -c 'echo $$SAID' > build/f", True),
+    "a script": ("sh say.sh > build/f", True),
+    "sourced": ("(. ./say.sh) > build/f", True),
+    "of awk": ("awk 'BEGIN { print ENVIRON[\"SAID\"] }' > build/f", True),
+    "of cmake": ("cmake -P say.cmake 2> build/f", True),
+    "asked for": ("./ask > build/f", True),
+    "all of them": ("./tell | grep ^SAID > build/f || true", True),
+    "listed": ("export -p | grep SAID > build/f || true", True),
+    "env": ("env | grep ^SAID > build/f || true", True),
+    "printenv": ("printenv SAID > build/f || true", True),
+    "python": ("python3 -c 'import os; print(os.environ.get(\"SAID\"))' > build/f", False),
+    "perl": ("perl -e 'print $$ENV{SAID}' > build/f", False),
+    "a compiler": ("echo int x\\; > build/f.c; CPATH=$$SAID gcc -E -P build/f.c > build/f", True),
+    "said": ("echo $$SAID; echo > build/f", True),
+}
 
 
 @pytest.mark.long
@@ -30,7 +65,46 @@ def test_a_variable_that_is_new_to_a_step_is_named(project):
     project.run(CPATH=str(project.root))
 
     assert set(project.reasons().values()) == {"new: CPATH in the environment changed"}
-    assert all(step["variable"] == "CPATH" for step in project.steps())
+    assert project.counts() == (STEPS - UNITS, UNITS, 0)  # the linker does not ask for it
+    assert {step["variable"] for step in project.steps()} == {"CPATH", ""}
+
+
+@PROJECTS
+def test_a_variable_that_no_program_asks_for_changes_no_step(project, builder):
+    made = project(builder)
+    made.run()
+    made.clean()
+
+    made.run(BUILD_NUMBER="17", TMUX="/tmp/tmux-0/default,1,0", TERM="xterm-256color")
+
+    assert made.counts()[0] >= STEPS and made.counts()[1:] == (0, 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", LOOKING)
+def test_a_step_that_looks_at_a_variable_is_as_natively_when_it_changes(workspace, velo, how):
+    command, replays = LOOKING[how]
+    root = workspace(toml=TOML)
+    for name, text in {"say.sh": 'echo "$SAID"\n', "ask.c": ASKING, "tell.c": TELLING}.items():
+        (root / name).write_text(text)
+    (root / "say.cmake").write_text('message("$ENV{SAID}")\n')
+    for name in ("ask", "tell"):
+        run_native("gcc", f"{name}.c", "-D_GNU_SOURCE", "-o", name, cwd=root)
+    (root / "Makefile").write_text(f"build/f:\n\t@mkdir -p build\n\t@{command}\n")
+    until_old(root.iterdir())
+    replayed = []
+    for value in (None, "1", "1", "2", None, "2"):
+        (root / "build/f").unlink(missing_ok=True)
+        given = {} if value is None else {"SAID": value}
+        words = ["env", *(f"{name}={text}" for name, text in given.items()), "make"]
+        plain = run_native(*words, cwd=root).stdout, (root / "build/f").read_text()
+        (root / "build/f").unlink()
+        done = velo.exec("make", cwd=root, env=given)
+        assert (done.stdout, (root / "build/f").read_text()) == plain, value
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        replayed.append(last["replayed"] == 2)
+
+    assert replayed[2] == replays and (not replays or replayed[4] and replayed[5])
 
 
 @pytest.mark.long

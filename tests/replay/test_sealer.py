@@ -301,7 +301,7 @@ def test_a_damaged_report_or_totals_are_none(bench, text):
 
     assert bench.ledger().report() is None
     assert bench.ledger().totals()["commands"] == 0
-    unit = log.UnitLog(*range(18), [], [], [], [], [])
+    unit = log.UnitLog(*range(19), [], [], [], [], [])
     assert Environments(bench.ledger().environments).differing(unit) is None
 
 
@@ -393,7 +393,7 @@ def test_a_label_is_the_command_as_the_shell_got_it():
 
 
 def test_bytes_of_a_unit_are_made_by_hand_as_the_library_makes_them():
-    assert len(unit_logs.data()) == log.HEAD.size == 744
+    assert len(unit_logs.data()) == log.HEAD.size == 776
     assert analysis.FILE == 1
 
 

@@ -79,6 +79,7 @@ STEP = Analysed(
     errors=b"warned",
     temporary=set(),
     needs_rest=False,
+    variables=None,
     needs_outlets=False,
     found_none=set(),
     provisional=False,
@@ -90,5 +91,6 @@ def add(to: Index, *, key: bytes = KEY, step: Analysed = STEP) -> int:
     body = (1, 1, 0, 0, 5, 0, 0, unit_logs.FILE_MODE, 0, 0, bytes(32))
     facts = [to.add_fact((fact.kind, *body[1:]), fact.path, fact.link) for fact in step.facts]
     return to.add_entry(
-        key=key, rest=REST, facts=facts, analysed=step, label="cc a.c", cost_ms=9, inline=INLINE
-    )
+        key=key, environment=bytes(32), rest=REST, facts=facts, analysed=step, label="cc a.c",
+        cost_ms=9, inline=INLINE,
+    )  # fmt: skip

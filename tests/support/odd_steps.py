@@ -31,6 +31,12 @@ STEPS = (
                    " || mv build/n build/new"),
     ("both", "in1 in2", "cat in1 in2 > build/both"),
     ("env", "in1", "echo $$MYVAR > build/env"),
+    ("arithmetic", "in1", "echo $$((MYVAR + 1)) $${#MYVAR} > build/arithmetic"),
+    ("eval", "in2", "n=MYVAR; eval echo \\$$$$n > build/eval"),
+    ("isset", "in1", "bash -c 'if [ -v OTHER ]; then echo y; else echo n; fi' > build/isset"),
+    ("exported", "in1", "OTHER=x; sh -c 'echo $$OTHER' > build/exported"),
+    ("awk", "in2", "awk 'BEGIN { print ENVIRON[\"OTHER\"] }' > build/awk"),
+    ("sourced", "in1", "(. ./say.sh; sh say.sh; python3 say.py) > build/sourced"),
     ("update", "in1", "cp -u in1 build/update"),
     ("list", "in1 in2 | dir", "ls dir > build/list"),
     ("x/y/stamp", "in2", "mkdir -p build/x/y && touch build/x/y/stamp"),
@@ -108,6 +114,13 @@ with open(sys.argv[1]) as given, open(sys.argv[2], "w") as made:
 """
 
 
+SCRIPTS = {
+    "gen.py": SCRIPT,
+    "say.sh": 'echo "of $MYVAR, ${OTHER-none}"\n',
+    "say.py": "import os\nprint(os.environ.get('OTHER'))\n",
+}
+
+
 class Project(rounds.Project):
     """The workspace, in which what is built natively can be taken back."""
 
@@ -122,7 +135,7 @@ class Project(rounds.Project):
         lines += [f"build/{out}: {of}\n\t@mkdir -p build; {cmd}\n" for out, of, cmd in steps]
         (root / "Makefile").write_text("".join(lines))
         (root / "dir").mkdir()
-        for name, text in {"in1": "a\n", "in2": "a\n", "dir/a": "a\n", "gen.py": SCRIPT}.items():
+        for name, text in {"in1": "a\n", "in2": "a\n", "dir/a": "a\n", **SCRIPTS}.items():
             (root / name).write_text(text)
         (root / "crash.c").write_text("int main(void) { __builtin_trap(); }\n")
         subprocess.run(["gcc", "crash.c", "-o", "crash"], cwd=root, check=True)
@@ -141,6 +154,9 @@ class Project(rounds.Project):
             "opt": lambda: self._rewrite("opt", f"o{self._next() % 2}"),
             "no opt": lambda: self._remove("opt"),
             "variable": lambda: self.environment.update(MYVAR=str(self._next() % 2)),
+            "other variable": lambda: self.environment.update(OTHER=str(self._next() % 2)),
+            "no variable": lambda: self.environment.pop("OTHER", None),
+            "session": lambda: self.environment.update(BUILD_NUMBER=str(self._next())),
             "mode": lambda: os.chmod(self.root / "in1", self.random.choice([0o644, 0o600])),
             "an output by hand": lambda: self._write_output(self.random.choice(outputs)),
             "an output less": lambda: self._remove(f"build/{self.random.choice(outputs)}"),

@@ -167,6 +167,7 @@ class Project:
             "environment": lambda: self.environment.update(
                 EXTRA=self.random.choice(["", "-O1", "-DX=1"])
             ),
+            "session": lambda: self.environment.update(BUILD_NUMBER=str(self._next())),
             "locale": lambda: self.environment.update(LC_ALL=self.random.choice(["C", "C.UTF-8"])),
             "umask": lambda: setattr(self, "umask", self.random.choice([0o022, 0o027, 0o002])),
             "mode": lambda: os.chmod(
@@ -352,6 +353,7 @@ def play(
                 project.clean()
         for again in range(2):
             project.clean()
+            project.environment["TMUX"] = f"another, {again}"  # no step asks for it
             settle()
             project.run(velo, "exec", "--quiet", "--", *build, **settings)
             report = last_report(root / "cache")

@@ -10,7 +10,7 @@
 
 #include "kernel/sha256.h"
 
-#define VELO_INDEX_MAGIC 0x34584956u /* "VIX4" */
+#define VELO_INDEX_MAGIC 0x35584956u /* "VIX5" */
 #define VELO_INDEX_BYTES (256u << 20) /* address space */
 
 enum velo_fact_kind {
@@ -77,10 +77,13 @@ struct velo_entry {
     uint32_t outlets; /* what velo_step_outlets said then */
     uint32_t label; /* what a user calls it */
     uint32_t used_at; /* for the sealer: when it was last of use, in seconds */
+    uint32_t variables; /* names, as velo_step_named takes them; 0: all that count do */
+    uint32_t reserved;
+    uint8_t environment[VELO_SHA256_BYTES]; /* digest of these */
     uint8_t key[VELO_SHA256_BYTES];
     uint8_t rest[VELO_SHA256_BYTES];
 };
-_Static_assert(sizeof(struct velo_entry) == 128, "index.py writes it");
+_Static_assert(sizeof(struct velo_entry) == 168, "index.py writes it");
 enum {
     VELO_ENTRY_NEEDS_REST = 1,
     VELO_ENTRY_NEEDS_NULL = 2, /* as standard input */

@@ -1,8 +1,9 @@
 /* key.c - two steps are the same when all that a program is given is the same.
  *
- * The key is a digest of all that: steps that differ have different keys. Variables that name a terminal, a session or
- * a job's slot are left out. A program that looks at all variables has a second digest, of those and of their order
- * (`rest`): a shell that is put before a build tool sorts them anew. The path of the workspace is left out, too. */
+ * The key is a digest of program, arguments and directory, and of the variables that libc, the loader and shells ask
+ * for unseen. Which other variables count, each entry says: those that its programs asked for (getenv), or all of them
+ * but for those that name a terminal, a session or a job's slot; and where a program looks at all, these too, and the
+ * order (`rest`): a shell that is put before a build tool sorts them anew. The path of the workspace is left out. */
 #include "key.h"
 
 #include <sys/resource.h>
@@ -20,17 +21,72 @@ static const char *const ignored[] = {
     "LD_PRELOAD=",  "MAKE_TERMOUT=", "MFLAGS=", "MAKE_TERMERR=",
 };
 
+/* Libc and the loader ask for these by no call that is seen, shells for them without being told. */
+static const char *const unseen[] = {
+    "ARGP_HELP_FMT=",
+    "BASH",
+    "CDPATH=",
+    "DATEMSK=",
+    "ENV=",
+    "EXECIGNORE=",
+    "FUNCNEST=",
+    "GCONV_PATH=",
+    "GLIBC",
+    "GLOBIGNORE=",
+    "GMON_OUT_PREFIX=",
+    "HOME=",
+    "HOSTALIASES=",
+    "IFS=",
+    "LANG=",
+    "LANGUAGE=",
+    "LC_",
+    "LD_",
+    "LOCALDOMAIN=",
+    "LOCPATH=",
+    "MALLOC_",
+    "MSGVERB=",
+    "NLSPATH=",
+    "OPTERR=",
+    "OPTIND=",
+    "OUTPUT_CHARSET=",
+    "PATH=",
+    "POSIXLY_CORRECT=",
+    "PS4=",
+    "PWD=",
+    "RESOLV_",
+    "RES_OPTIONS=",
+    "SEV_LEVEL=",
+    "SHELLOPTS=",
+    "TIMEFORMAT=",
+    "TMOUT=",
+    "TMPDIR=",
+    "TZ=",
+    "TZDIR=",
+};
+
 static bool begins_with(const char *text, const char *start)
 {
     return strncmp(text, start, strlen(start)) == 0;
 }
 
+static bool begins_with_one(const char *text, const char *const starts[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (text[0] == starts[i][0] && begins_with(text, starts[i]))
+            return true;
+    return false;
+}
+
 bool velo_variable_counts(const char *entry)
 {
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        if (begins_with(entry, ignored[i]))
-            return false;
-    return true;
+    return !begins_with_one(entry, ignored, sizeof ignored / sizeof *ignored);
+}
+
+/* Not LD_PRELOAD, in which our library stands. */
+static bool counts_always(const char *entry)
+{
+    return begins_with_one(entry, unseen, sizeof unseen / sizeof *unseen) &&
+           velo_variable_counts(entry);
 }
 
 /* --jobserver-auth=..., --jobserver-fds=...: the pipe or file that jobs take tokens from is another one each time. */
@@ -124,8 +180,8 @@ static void add_words(struct velo_sha256 *hash, const char *entry,
     velo_sha256_add(hash, "", 1);
 }
 
-/* Left out of the key, and differs from one build to the next because of us or of the shell alone. */
-static bool is_noise(const char *entry)
+/* Does not count, and differs from one build to the next because of us or of the shell alone. */
+bool velo_variable_is_noise(const char *entry)
 {
     return begins_with(entry, "VELO_") || begins_with(entry, "_=") ||
            begins_with(entry, "LD_PRELOAD=");
@@ -140,30 +196,30 @@ static bool names_jobs(const char *entry)
 
 /* ---- variables, in an order that shells do not change ---------------------------------------- */
 
-struct variable {
-    const char *text;
-    size_t place; /* where it stood */
-};
-
-/* By name; of two with one name, which is the first counts: programs take that one. */
-static bool is_before(const struct variable *one, const struct variable *other)
+/* By name, as strcmp has it: 0 ends one, or `=`. */
+static int compare_names(const char *one, const char *other)
 {
-    const unsigned char *a = (const unsigned char *)one->text;
-    const unsigned char *b = (const unsigned char *)other->text;
+    const unsigned char *a = (const unsigned char *)one, *b = (const unsigned char *)other;
     while (*a == *b && *a != 0 && *a != '=')
         a++, b++;
-    const unsigned left = *a == '=' ? 0 : *a, right = *b == '=' ? 0 : *b;
-    return left != right ? left < right : one->place < other->place;
+    return (*a == '=' ? 0 : *a) - (*b == '=' ? 0 : *b);
 }
 
-static void exchange(struct variable *one, struct variable *other)
+/* Of two with one name, which is the first counts: programs take that one. */
+static bool is_before(const struct velo_variable *one, const struct velo_variable *other)
 {
-    const struct variable kept = *one;
+    const int order = compare_names(one->text, other->text);
+    return order != 0 ? order < 0 : one->place < other->place;
+}
+
+static void exchange(struct velo_variable *one, struct velo_variable *other)
+{
+    const struct velo_variable kept = *one;
     *one = *other;
     *other = kept;
 }
 
-static void sift(struct variable *all, size_t at, size_t count)
+static void sift(struct velo_variable *all, size_t at, size_t count)
 {
     for (size_t below; (below = 2 * at + 1) < count; at = below) {
         below += below + 1 < count && is_before(&all[below], &all[below + 1]);
@@ -174,7 +230,7 @@ static void sift(struct variable *all, size_t at, size_t count)
 }
 
 /* Heapsort (Williams, 1964): in place, as a child that was forked from threads may not allocate. */
-static void sort(struct variable *all, size_t count)
+static void sort(struct velo_variable *all, size_t count)
 {
     for (size_t at = count / 2; at-- > 0;)
         sift(all, at, count);
@@ -184,56 +240,90 @@ static void sort(struct variable *all, size_t count)
     }
 }
 
-/* Adds what `nproc` and `ulimit` tell. Most steps are compilations, which need not pay for that. */
-const uint8_t *velo_step_rest(struct velo_step *step)
+static void gather(struct velo_step *step)
+{
+    uint32_t count = 0, place = 0;
+    for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++, place++)
+        if (count < VELO_VARIABLES_MAX)
+            step->variables[count++] = (struct velo_variable){*entry, place};
+    step->has_more = place > count;
+    step->variable_count = count;
+    sort(step->variables, count);
+}
+
+static void add_variable(struct velo_sha256 *hash, const char *entry)
+{
+    if (is_makeflags(entry))
+        add_words(hash, entry, is_jobs);
+    else
+        add_text(hash, entry);
+}
+
+static void add_always(const struct velo_step *step, struct velo_sha256 *hash)
+{
+    for (uint32_t i = 0; i < step->variable_count; i++)
+        if (counts_always(step->variables[i].text))
+            add_variable(hash, step->variables[i].text);
+}
+
+void velo_step_counted(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES])
+{
+    struct velo_sha256 hash;
+    velo_sha256_begin(&hash);
+    for (uint32_t i = 0; i < step->variable_count; i++)
+        if (velo_variable_counts(step->variables[i].text))
+            add_variable(&hash, step->variables[i].text);
+    for (uint32_t i = VELO_VARIABLES_MAX; step->has_more && step->envp[i] != NULL; i++)
+        if (velo_variable_counts(step->envp[i]))
+            add_variable(&hash, step->envp[i]);
+    velo_sha256_end(&hash, digest);
+}
+
+bool velo_step_named(struct velo_step *step, const char *names, const uint8_t **digest)
+{
+    struct velo_sha256 hash;
+    *digest = step->named;
+    if (step->has_more)
+        return false;
+    if (step->has_named && step->names == names)
+        return true;
+    velo_sha256_begin(&hash);
+    const char *name = names;
+    for (uint32_t i = 0; i < step->variable_count; i++) {
+        int order = 1;
+        while (*name != 0 && (order = compare_names(name, step->variables[i].text)) < 0)
+            name += strlen(name) + 1;
+        if (*name != 0 && order == 0)
+            add_variable(&hash, step->variables[i].text);
+    }
+    velo_sha256_end(&hash, step->named);
+    step->names = names;
+    step->has_named = true;
+    return true;
+}
+
+/* With what `nproc` and `ulimit` tell. */
+void velo_step_rest(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES])
 {
     struct velo_sha256 hash;
     uint64_t processors[16] = {0};
     struct rlimit limit = {0, 0};
-    if (step->has_rest)
-        return step->rest;
     velo_sha256_begin(&hash);
-    velo_sha256_add(&hash, step->rest, sizeof step->rest);
+    for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
+        if (names_jobs(*entry))
+            add_words(&hash, *entry, is_jobserver);
+        else if (velo_variable_counts(*entry))
+            velo_sha256_add(&hash, *entry, strcspn(*entry, "=") + 1);
+        else if (!velo_variable_is_noise(*entry))
+            add_text(&hash, *entry);
+    }
     velo_sys3(SYS_sched_getaffinity, 0, sizeof processors, velo_word(processors));
     velo_sha256_add(&hash, processors, sizeof processors);
     for (int i = 0; i < RLIM_NLIMITS; i++) {
         velo_sys4(SYS_prlimit64, 0, i, 0, velo_word(&limit));
         velo_sha256_add(&hash, &limit, sizeof limit);
     }
-    velo_sha256_end(&hash, step->rest);
-    step->has_rest = true;
-    return step->rest;
-}
-
-/* The variables that count go into the key, in any order; their order, and the other variables, go into `rest`. */
-static void add_environment(struct velo_step *step, struct velo_sha256 *hash, struct variable *all)
-{
-    struct velo_sha256 rest;
-    size_t count = 0;
-    velo_sha256_begin(&rest);
-    for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
-        const bool counts = velo_variable_counts(*entry);
-        if (counts && count < VELO_BUFFER_BYTES / sizeof *all) {
-            all[count] = (struct variable){*entry, count};
-            count++;
-        } else if (counts) {
-            add_text(hash, *entry);
-        }
-        if (names_jobs(*entry))
-            add_words(&rest, *entry, is_jobserver);
-        else if (!counts && !is_noise(*entry))
-            add_text(&rest, *entry);
-    }
-    sort(all, count);
-    for (size_t i = 0; i < count; i++) {
-        if (is_makeflags(all[i].text))
-            add_words(hash, all[i].text, is_jobs);
-        else
-            add_text(hash, all[i].text);
-        velo_sha256_add(&rest, &all[i].place, sizeof all[i].place);
-    }
-    velo_sha256_end(&rest, step->rest);
-    step->has_rest = false;
+    velo_sha256_end(&hash, digest);
 }
 
 /* umask(2) tells only by setting it: other threads might make a file meanwhile, so where there may be some, /proc is
@@ -282,9 +372,7 @@ bool velo_step_identify(struct velo_step *step)
     char cwd[PATH_MAX];
     if (velo_absolute_text(AT_FDCWD, ".", cwd) < 0)
         return false;
-    struct variable *variables = (struct variable *)velo_buffer_take();
-    if (variables == NULL)
-        return false;
+    gather(step);
     velo_sha256_begin(&hash);
     add_inherited(&hash);
     add_text(&hash, step->program);
@@ -292,8 +380,7 @@ bool velo_step_identify(struct velo_step *step)
     for (char *const *argument = step->argv; *argument != NULL; argument++)
         add_text(&hash, *argument);
     velo_sha256_add(&hash, "", 1);
-    add_environment(step, &hash, variables);
-    velo_buffer_give((unsigned char *)variables);
+    add_always(step, &hash);
     velo_sha256_end(&hash, step->key);
     return true;
 }

@@ -5,6 +5,8 @@
 #include "kernel/sha256.h"
 #include "log.h"
 
+#define VELO_VARIABLES_MAX 384u
+
 struct velo_step {
     const char *program; /* as it is named */
     char *const *argv, *const *envp;
@@ -13,8 +15,16 @@ struct velo_step {
     uint64_t pipes[2]; /* inodes of the pipes that descriptors 1 and 2 lead to, or 0 */
     uint64_t inodes[3], devices[3]; /* of what the three streams lead to */
     uint8_t key[VELO_SHA256_BYTES];
-    uint8_t rest[VELO_SHA256_BYTES]; /* of the variables that the key leaves out: velo_step_rest */
-    bool has_rest; /* `rest` has all of it */
+    /* Its environment by name, and of equal names in their order. */
+    struct velo_variable {
+        const char *text;
+        uint32_t place; /* where it stood */
+    } variables[VELO_VARIABLES_MAX];
+    uint32_t variable_count;
+    bool has_more; /* variables than that */
+    bool has_named; /* `named` is that of `names` */
+    const char *names;
+    uint8_t named[VELO_SHA256_BYTES];
 };
 
 /* What a program could find out of where its output goes: `streams` without the input, whether both are one, and how
@@ -28,11 +38,18 @@ static inline uint32_t velo_step_outlets(const struct velo_step *step)
 }
 /* Fills the key. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);
-/* A digest of what some programs print and others ignore: the order of the variables and those that the key leaves
- * out, processors and limits. */
-const uint8_t *velo_step_rest(struct velo_step *step);
-/* Does the variable count for the key? */
+/* The digest of all variables that count, whatever a program looks at. */
+void velo_step_counted(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES]);
+/* The same of those that have a name of this list, each ended by 0, in the order of strcmp, the last one empty. False:
+ * there are too many to tell. */
+bool velo_step_named(struct velo_step *step, const char *names, const uint8_t **digest);
+/* A digest of what some programs print and others ignore: the order of the variables, those that do not count,
+ * processors and limits. */
+void velo_step_rest(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES]);
+/* May the variable count? Not one that names a terminal, a session or a slot of a job. */
 bool velo_variable_counts(const char *entry);
+/* Is it noise of ours, or of the shell alone? */
+bool velo_variable_is_noise(const char *entry);
 /* The text that the key has of it: without the jobserver's words in MAKEFLAGS. */
 size_t velo_variable_text(const char *entry, char *out, size_t room);
 

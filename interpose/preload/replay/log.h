@@ -49,7 +49,7 @@ enum velo_taint {
 enum velo_record_kind {
     VELO_RECORD_KEY =
         1, /* of the spawner: program, working directory and arguments, each ended by 0 */
-    VELO_RECORD_ENVIRONMENT, /* the variables that count, each ended by 0 */
+    VELO_RECORD_ENVIRONMENT, /* variables, each ended by 0; flags: VELO_VARIABLES_... */
     VELO_RECORD_WHY, /* why an entry did not answer: number of the fact */
     VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, or its script, each
                             ended by 0; flags: VELO_PROGRAM_... */
@@ -81,6 +81,7 @@ enum velo_record_kind {
     VELO_RECORD_SAID, /* as TEXT, of the process that said it */
     VELO_RECORD_WORDS, /* of the program that began last: where it stands, and its arguments, each ended by 0; flags:
                           VELO_WORDS_... */
+    VELO_RECORD_VARIABLE, /* a name that a program asked for (getenv) */
 };
 
 enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
@@ -91,6 +92,10 @@ enum {
 enum {
     VELO_WORDS_CUT = 1, /* there is more than is said */
     VELO_WORDS_INPUT = 2 /* its standard input is not /dev/null */
+};
+enum {
+    VELO_VARIABLES_IGNORED = 1, /* those that do not count, unless a program asked for them */
+    VELO_VARIABLES_CUT = 2 /* there are more than are said */
 };
 enum { VELO_READ_TO_RUN = 1 /* as a program, its interpreter or a library, not by a call */ };
 enum { VELO_ABSENT_ITSELF = 1 /* lstat */, VELO_ABSENT_OPENED = 2 };
@@ -138,7 +143,7 @@ struct velo_log {
     int64_t began_ns, ended_ns; /* stamps of the arena */
     int64_t began_at_ns, ended_at_ns; /* CLOCK_MONOTONIC */
     uint8_t key[32];
-    uint8_t rest[32]; /* digest of the variables that are not in the key */
+    uint8_t rest[32]; /* velo_step_rest */
     uint32_t alive; /* a process of it was still there at the end */
     uint32_t expected; /* number of the entry plus 1 that would have answered: it is verified */
     uint64_t streams_inode[3]; /* of what its standard streams are */
@@ -148,8 +153,9 @@ struct velo_log {
     _Atomic uint32_t given_count; /* stored when `given` is written, by the first program */
     uint32_t reserved;
     struct velo_given given[VELO_GIVEN_MAX];
+    uint8_t counted[32]; /* velo_step_counted */
 };
-_Static_assert(sizeof(struct velo_log) == 744, "unit_log.py reads it");
+_Static_assert(sizeof(struct velo_log) == 776, "unit_log.py reads it");
 
 struct velo_record {
     _Atomic uint32_t size; /* of all of it, a multiple of 8; 0: torn */

@@ -40,7 +40,7 @@ static void note_relative(const char *name)
     if (velo_absolute_text(AT_FDCWD, name, path) < 0 || raw_access(AT_FDCWD, path, F_OK) != 0)
         velo_taint(VELO_TAINT_UNNAMED); /* it has gone elsewhere since */
     else
-        velo_saw_object(path);
+        velo_saw_text(VELO_RECORD_OBJECT, path);
 }
 
 static int note_object(struct dl_phdr_info *info, size_t size, void *context)
@@ -51,7 +51,7 @@ static int note_object(struct dl_phdr_info *info, size_t size, void *context)
     if (slash == NULL || strcmp(name, velo_library_path) == 0) /* the program, the kernel's own */
         return 0;
     if (slash == name)
-        velo_saw_object(name);
+        velo_saw_text(VELO_RECORD_OBJECT, name);
     else
         note_relative(name);
     return 0;

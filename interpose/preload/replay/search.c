@@ -12,6 +12,7 @@
 #include "preload/path/claim.h"
 #include "probe.h"
 #include "unit.h"
+#include "variables.h"
 
 #define NAMES_MAX 128
 #define HARDWARE "glibc-hwcaps" /* libraries for better processors, in each directory */
@@ -122,7 +123,7 @@ static int note_object(struct dl_phdr_info *info, size_t size, void *context)
 
 void velo_search_note(void)
 {
-    const char *listed = getenv("LD_LIBRARY_PATH");
+    const char *listed = velo_variable("LD_LIBRARY_PATH");
     unsigned char *buffer = velo_buffer_take();
     struct room *room = (struct room *)buffer;
     if (room == NULL) {

@@ -1,5 +1,6 @@
 /* special.c - a program opened a path that is no file of the tree: it may read something else there next time. */
 #include "special.h"
+#include "variables.h"
 
 #include <stdlib.h>
 #include <sys/sysmacros.h>
@@ -101,8 +102,8 @@ static void learn_jobserver(const char *flags)
 
 void velo_special_begin(void)
 {
-    learn_jobserver(getenv("MAKEFLAGS"));
-    learn_jobserver(getenv("CARGO_MAKEFLAGS"));
+    learn_jobserver(velo_variable("MAKEFLAGS"));
+    learn_jobserver(velo_variable("CARGO_MAKEFLAGS"));
 }
 
 bool velo_is_jobserver(int fd)

@@ -14,8 +14,26 @@
 #include "tools.h"
 
 #define CANDIDATES_MAX 8
+#define SKIPPED_MAX 64 /* of other environments */
 
 /* ---- recording ------------------------------------------------------------------------------- */
+
+/* Those that count, or those that do not. */
+static void append_variables(struct velo_log *log, const struct velo_step *step, unsigned flags,
+                             unsigned char *buffer)
+{
+    const bool counts = flags != VELO_VARIABLES_IGNORED;
+    size_t used = 0;
+    for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
+        if (velo_variable_counts(*entry) != counts || velo_variable_is_noise(*entry))
+            continue;
+        if (used + strlen(*entry) + 2 < VELO_BUFFER_BYTES)
+            used += velo_variable_text(*entry, (char *)buffer + used, VELO_BUFFER_BYTES - used) + 1;
+        else
+            flags |= VELO_VARIABLES_CUT;
+    }
+    velo_log_append(log, VELO_RECORD_ENVIRONMENT, flags, buffer, used, NULL, 0);
+}
 
 /* Texts one after the other, each ended by 0, as one record. */
 static void append_key(struct velo_log *log, const struct velo_step *step)
@@ -36,11 +54,8 @@ static void append_key(struct velo_log *log, const struct velo_step *step)
         used += length;
     }
     velo_log_append(log, VELO_RECORD_KEY, 0, buffer, used, NULL, 0);
-    used = 0;
-    for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++)
-        if (velo_variable_counts(*entry) && used + strlen(*entry) + 2 < VELO_BUFFER_BYTES)
-            used += velo_variable_text(*entry, (char *)buffer + used, VELO_BUFFER_BYTES - used) + 1;
-    velo_log_append(log, VELO_RECORD_ENVIRONMENT, 0, buffer, used, NULL, 0);
+    append_variables(log, step, 0, buffer);
+    append_variables(log, step, VELO_VARIABLES_IGNORED, buffer);
     velo_buffer_give(buffer);
 }
 
@@ -52,7 +67,8 @@ static void record(struct velo_step *step, struct velo_begun *begun)
         return;
     struct velo_log *log = velo_running_log(place);
     memcpy(log->key, step->key, sizeof log->key);
-    memcpy(log->rest, velo_step_rest(step), sizeof log->rest);
+    velo_step_rest(step, log->rest);
+    velo_step_counted(step, log->counted);
     log->streams = (step->streams & 3) | velo_step_outlets(step);
     memcpy(log->streams_inode, step->inodes, sizeof log->streams_inode);
     memcpy(log->streams_device, step->devices, sizeof log->streams_device);
@@ -79,12 +95,26 @@ static bool has_terminal(void)
     return fd != -ENXIO;
 }
 
-static bool may_answer(const struct velo_index *index, struct velo_step *step,
+static bool same_variables(const struct velo_index *index, struct velo_step *step,
+                           const struct velo_entry *entry)
+{
+    uint8_t counted[VELO_SHA256_BYTES], rest[VELO_SHA256_BYTES];
+    const uint8_t *digest = counted;
+    if (entry->variables == 0)
+        velo_step_counted(step, counted);
+    else if (!velo_step_named(step, velo_index_at(index, entry->variables), &digest))
+        return false;
+    if (memcmp(entry->environment, digest, sizeof entry->environment) != 0)
+        return false;
+    if ((entry->flags & VELO_ENTRY_NEEDS_REST) == 0)
+        return true;
+    velo_step_rest(step, rest);
+    return memcmp(entry->rest, rest, sizeof rest) == 0;
+}
+
+static bool may_answer(const struct velo_index *index, const struct velo_step *step,
                        const struct velo_entry *entry)
 {
-    if ((entry->flags & VELO_ENTRY_NEEDS_REST) != 0 &&
-        memcmp(entry->rest, velo_step_rest(step), sizeof entry->rest) != 0)
-        return false;
     if ((entry->flags & VELO_ENTRY_NEEDS_OUTLETS) != 0 && entry->outlets != velo_step_outlets(step))
         return false;
     if ((entry->flags & VELO_ENTRY_NEEDS_NULL) != 0 && (step->streams & 3) != VELO_STREAM_NULL)
@@ -119,10 +149,15 @@ static const struct velo_entry *find_entry(const struct velo_index *index, struc
 {
     const struct velo_entry *entry = NULL;
     const bool alone = velo_running_none();
-    for (int i = 0; i < CANDIDATES_MAX; i++) {
+    for (int tried = 0, skipped = 0; tried < CANDIDATES_MAX && skipped < SKIPPED_MAX;) {
         entry = velo_index_find(index, step->key, entry);
         if (entry == NULL)
             return NULL;
+        if (!same_variables(index, step, entry)) {
+            skipped++;
+            continue;
+        }
+        tried++;
         if (!may_answer(index, step, entry))
             continue;
         const struct velo_fact *failed = velo_facts_fail(index, entry, alone);

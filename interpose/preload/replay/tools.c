@@ -6,6 +6,7 @@
 #include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "running.h"
+#include "variables.h"
 
 struct tool {
     const char *name;
@@ -91,7 +92,7 @@ bool velo_is_child_of_starter(void)
 /* gcc's linker runs make, on a makefile of its own, to compile parts of a program side by side (-flto=auto). */
 static bool works_for_linker(void)
 {
-    return velo_unit != NULL && getenv("COLLECT_LTO_WRAPPER") != NULL;
+    return velo_unit != NULL && velo_variable("COLLECT_LTO_WRAPPER") != NULL;
 }
 
 static void learn_what_we_are(char *argv[])

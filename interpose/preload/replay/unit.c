@@ -16,6 +16,7 @@
 #include "preload/path/claim.h"
 #include "member.h"
 #include "special.h"
+#include "variables.h"
 
 #define FILTER_SLOTS 1024u
 #define NAMED_MAX 16u /* of a process; one that names more names all so */
@@ -137,10 +138,11 @@ void velo_asked_now(enum velo_taint reason, const void *by)
         ask(reason | VELO_ASKED_BY_PLUGIN);
 }
 
-void velo_saw_object(const char *path)
+void velo_saw_text(enum velo_record_kind kind, const char *text)
 {
-    if (is_new(VELO_RECORD_OBJECT, 0, path, strlen(path)))
-        velo_log_append(velo_unit, VELO_RECORD_OBJECT, 0, path, strlen(path) + 1, NULL, 0);
+    const size_t length = strlen(text);
+    if (is_new(kind, 0, text, length))
+        velo_log_append(velo_unit, kind, 0, text, length + 1, NULL, 0);
 }
 
 static void note(enum velo_record_kind kind, unsigned flags, const char *text, size_t length)
@@ -391,9 +393,10 @@ static enum velo_replay_mode mode_of(const char *text)
 __attribute__((constructor(102))) static void join(int argc, char *argv[])
 {
     char assignment[VELO_UNIT_MAX];
+    velo_variables_are_early = false;
     if (velo_here() == NULL)
         return;
-    mode = mode_of(getenv("VELO_REPLAY"));
+    mode = mode_of(velo_variable("VELO_REPLAY"));
     const char *path = take_out("VELO_UNIT", assignment);
     if (mode == VELO_REPLAY_OFF || path == NULL)
         return;
@@ -403,6 +406,7 @@ __attribute__((constructor(102))) static void join(int argc, char *argv[])
     strcpy(velo_unit_assignment, assignment);
     velo_special_begin();
     velo_member_begin(argc, argv);
+    velo_variables_note();
     pthread_atfork(NULL, NULL, forked);
 }
 

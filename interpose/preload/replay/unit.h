@@ -47,8 +47,8 @@ static inline void velo_asked(enum velo_taint reason, const void *by)
         velo_asked_now(reason, by);
 }
 
-/* A shared object that this process has mapped. Only in a unit. */
-void velo_saw_object(const char *path);
+/* A record of a text, once; only in a unit. */
+void velo_saw_text(enum velo_record_kind kind, const char *text);
 
 /* A call that names a file answered `rc`, a value or -errno, which is returned. */
 void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc);
