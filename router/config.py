@@ -20,9 +20,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from . import trust
+from . import trust, values
 from .errors import BadConfiguration, NotTrusted
-from .units import parse_duration, parse_size
 
 FILE_NAME = "velo.toml"
 NO_HOME = "/dev/null"  # as HOME; nothing can be made below it
@@ -31,13 +30,6 @@ TABLE = "live"
 REPLAY_TABLE, EXEC_TABLE, STORE_TABLE = "replay", "exec", "store"
 TABLES = (TABLE, REPLAY_TABLE, EXEC_TABLE, STORE_TABLE)
 TRUST_TABLE, TRUST_KEY = "trust", "workspaces"  # in the user's own file only
-REPLAY_MODES = ("off", "record", "on", "verify")
-ON_A_TERMINAL = "terminal"
-SHARDS_MAX = 64  # VELO_SHARDS_MAX of the core
-PATTERNS_MAX = 64  # VELO_PATTERNS_MAX
-PATTERN_BYTES_MAX = 250
-MEMORY_BYTES_MIN = 2_000_000  # tables, the library and the first names are 1.5 MB
-MEMORY_BYTES_MAX = 1 << 50
 
 
 class Setting(NamedTuple):
@@ -80,11 +72,12 @@ class Settings(NamedTuple):
     grace: float
     cas_dir: str
     poison: bool
-    replay: str  # one of REPLAY_MODES
+    replay: str  # one of values.REPLAY_MODES
     replay_never: tuple[str, ...]
     replay_max_size: int
     replay_blind: tuple[str, ...]
     replay_cache_dirs: tuple[str, ...]
+    replay_ignore: tuple[str, ...]
     summary: bool | None  # None: on a terminal
     store_max_size: int = 10 << 30
     origins: Mapping[str, str] = MappingProxyType({})  # setting: the place that decided it
@@ -201,10 +194,10 @@ def load(
         document = _document(path, environment, workspace=workspace, trusted=trusted)
         layers.append((path, _values(document, path, tables=TABLES, outward=False)))
     layers.append((own, _values(users, own, tables=(*TABLES, TRUST_TABLE), outward=True)))
-    values, origins = {}, {}
+    chosen, origins = {}, {}
     for setting in SETTINGS:
-        values[setting.name], origins[setting.name] = _choose(setting, layers)
-    return Settings(workspace=workspace, alias=alias_of(workspace), origins=origins, **values)
+        chosen[setting.name], origins[setting.name] = _choose(setting, layers)
+    return Settings(workspace=workspace, alias=alias_of(workspace), origins=origins, **chosen)
 
 
 def _choose(setting: Setting, layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[Any, str]:
@@ -318,121 +311,28 @@ def _xdg(variable: str, default: str) -> str:
     return path if path.startswith("/") else os.path.join(NO_HOME, default)  # $HOME is relative
 
 
-def _memory(value: Any) -> int:
-    size_bytes = parse_size(value)
-    if size_bytes < MEMORY_BYTES_MIN:
-        raise ValueError(f"{value!r} is below the least, 2MB")
-    if size_bytes > MEMORY_BYTES_MAX:
-        raise ValueError(f"{str(value)[:20]!r} is more than 1 PiB")
-    return size_bytes
-
-
-def _size(value: Any) -> int:
-    return parse_size(value)
-
-
-def _shards(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdigit() or not 1 <= int(value) <= SHARDS_MAX:
-        raise ValueError(f"{value!r} is not a number from 1 to {SHARDS_MAX}")
-    return int(value)
-
-
-def _seconds(value: Any) -> float:
-    return parse_duration(value)
-
-
-def _switch(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value not in ("0", "1", "false", "true"):
-        raise ValueError(f"{value!r} is neither true nor false")
-    return value in ("1", "true")
-
-
-def _replay_mode(value: Any) -> str:
-    if value not in REPLAY_MODES:
-        raise ValueError(f"{str(value)[:20]!r} is none of {', '.join(REPLAY_MODES)}")
-    return str(value)
-
-
-def _programs(value: Any) -> tuple[str, ...]:
-    items = [each for each in value.split(":") if each] if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or not all(isinstance(each, str) for each in items):
-        raise ValueError(f'{value!r} is not a list of programs such as ["protoc", "my-*"]')
-    if any(not each or "/" in each or "\0" in each for each in items):
-        raise ValueError(f"{value!r}: a program's name has no '/' and is not empty")
-    return tuple(dict.fromkeys(items))
-
-
-def _directories(value: Any) -> tuple[str, ...]:
-    items = [each for each in value.split(":") if each] if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or not all(isinstance(each, str) for each in items):
-        raise ValueError(f'{value!r} is not a list of directories such as ["~/.cache/ccache"]')
-    if any(os.path.normpath(each) in (".", "/", "~") or "\0" in each for each in items):
-        raise ValueError(f"{value!r}: a whole workspace, home or machine is no cache")
-    return tuple(dict.fromkeys(items))
-
-
-def _summary(value: Any) -> bool | None:
-    if value == ON_A_TERMINAL:
-        return None
-    try:
-        return _switch(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is none of true, false, {ON_A_TERMINAL!r}") from None
-
-
-def _directory(value: Any) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"{value!r} is not a directory's path")
-    path = os.path.expanduser(value)
-    if not path.startswith("/"):
-        raise ValueError(f"{value!r} is not an absolute path")
-    return os.path.normpath(path)
-
-
-def _patterns(value: Any) -> tuple[str, ...]:
-    items = value.split(":") if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or not items:
-        raise ValueError(f'{value!r} is not a list of directories such as ["build/", "target/"]')
-    if len(items) > PATTERNS_MAX:
-        raise ValueError(f"{len(items)} directories, at most {PATTERNS_MAX}")
-    return tuple(dict.fromkeys(_pattern(item) for item in items))
-
-
-def _pattern(item: Any) -> str:
-    if not isinstance(item, str) or not item.strip("/"):
-        raise ValueError(f"{item!r} names no directory")
-    parts = item.strip("/").split("/")
-    if any(part in ("", ".", "..") for part in parts) or any(c in item for c in "*?[\0\n"):
-        raise ValueError(f"{item!r} is not a plain directory name; no wildcards, '.' or '..'")
-    if len(os.fsencode(item)) > PATTERN_BYTES_MAX:
-        raise ValueError(f"{item[:40]!r}... is longer than {PATTERN_BYTES_MAX} bytes")
-    return ("/" if item.startswith("/") else "") + "/".join(parts) + "/"
-
-
 SETTINGS = (
-    Setting("max_memory", _memory, "8GiB", "Hard cap on the memory that hosted files may take."),
+    Setting("max_memory", values.memory, "8GiB", "Hard cap on the memory that hosted files take."),
     Setting(
         "aggressive_paths",
-        _patterns,
+        values.patterns,
         ("target/", "node_modules/", "build/"),
         "Directories hosted in memory: `name/` at any depth, `/name/` and `a/b/` from the root.",
     ),
-    Setting("shards", _shards, 8, "Processes that own the memory, each an equal slice."),
-    Setting("idle_flush", _seconds, "30s", "Quiet time after which changed files are flushed."),
-    Setting("idle_exit", _seconds, "30min", "Unused time after which a started server ends."),
-    Setting("grace", _seconds, "5s", "How long a program waits for a server that is gone."),
+    Setting("shards", values.shards, 8, "Processes that own the memory, each an equal slice."),
+    Setting("idle_flush", values.seconds, "30s", "Quiet time before changed files are flushed."),
+    Setting("idle_exit", values.seconds, "30min", "Unused time after which a started server ends."),
+    Setting("grace", values.seconds, "5s", "How long a program waits for a server that is gone."),
     Setting(
         "cas_dir",
-        _directory,
+        values.directory,
         os.environ.get("VELO_CAS_DIR") or os.path.join(default_cache_dir(), "cas"),
         "The content-addressed store, shared by all workspaces.",
         outward=True,
     ),
     Setting(
         "store_max_size",
-        _size,
+        values.size,
         "10GiB",
         "Cap on the store: above it, the least recently used files are removed.",
         outward=True,
@@ -441,14 +341,14 @@ SETTINGS = (
     ),
     Setting(
         "poison",
-        _switch,
+        values.switch,
         False,
         "For tests: a file that is not on disk yet fails there for a call that slips past velo.",
         hidden=True,
     ),
     Setting(
         "replay",
-        _replay_mode,
+        values.replay_mode,
         "on",
         "What happens to build steps: `off`; `record` them; `on`: answer those whose inputs did"
         " not change; `verify`: run all and compare.",
@@ -457,7 +357,7 @@ SETTINGS = (
     ),
     Setting(
         "replay_never",
-        _programs,
+        values.programs,
         (),
         "Programs whose steps are always run: names, `*` stands for anything.",
         table=REPLAY_TABLE,
@@ -465,7 +365,7 @@ SETTINGS = (
     ),
     Setting(
         "replay_max_size",
-        _size,
+        values.size,
         "4GiB",
         "Cap on what is kept of this workspace's steps: above it, the least recently used go.",
         table=REPLAY_TABLE,
@@ -473,7 +373,7 @@ SETTINGS = (
     ),
     Setting(
         "replay_blind",
-        _programs,
+        values.programs,
         (),
         "Programs into whose outputs no time of day and no time of a file goes: names, as above.",
         table=REPLAY_TABLE,
@@ -481,20 +381,28 @@ SETTINGS = (
     ),
     Setting(
         "replay_cache_dirs",
-        _directories,
+        values.directories,
         (),
         "Directories in which programs cache for themselves, and that change no result.",
         table=REPLAY_TABLE,
         key="cache_dirs",
     ),
     Setting(
+        "replay_ignore",
+        values.variables,
+        (),
+        "Variables that change no result: names, a `*` at the end stands for anything.",
+        table=REPLAY_TABLE,
+        key="ignore",
+    ),
+    Setting(
         "summary",
-        _summary,
-        ON_A_TERMINAL,
+        values.summary,
+        values.ON_A_TERMINAL,
         "The line on stderr at the end of a build that replays: true, false, or on a terminal.",
         table=EXEC_TABLE,
     ),
 )
 
-LISTS = ("aggressive_paths", "replay_never", "replay_blind", "replay_cache_dirs")
+LISTS = ("aggressive_paths", "replay_never", "replay_blind", "replay_cache_dirs", "replay_ignore")
 assert {setting.name for setting in SETTINGS} < set(Settings._fields)

@@ -171,7 +171,8 @@ class _Run:
     def _start_replay(self, environment: dict[str, str]) -> Replay | None:
         """Steps are recorded and answered, unless that is not wanted."""
         mode = self._settings.replay
-        environment.pop(replaying.VARIABLE, None)
+        for name in replaying.VARIABLES:
+            environment.pop(name, None)
         if mode == "off":
             return None
         try:
@@ -179,7 +180,7 @@ class _Run:
         except OSError as error:
             say(f"{error.filename or 'replay'}: {error.strerror}; every step is run")
             return None
-        environment[replaying.VARIABLE] = mode
+        environment |= replaying.variables_of(self._settings)
         return replay
 
     def _finish_replay(self, replay: Replay, command: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .config import Settings
 
-VARIABLE = "VELO_REPLAY"
+MODE, IGNORE = VARIABLES = ("VELO_REPLAY", "VELO_REPLAY_IGNORE")
 
 
 class Replay:
@@ -114,6 +114,12 @@ def _rules_of(settings: Settings) -> Rules:
         for each in settings.replay_cache_dirs
     ]
     return Rules(settings.replay_blind, tuple(map(os.path.realpath, caches)))
+
+
+def variables_of(settings: Settings) -> dict[str, str]:
+    """What programs are told: the mode, and variables that change no result."""
+    told = {MODE: settings.replay}
+    return told | ({IGNORE: ":".join(settings.replay_ignore)} if settings.replay_ignore else {})
 
 
 def line_of(report: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def test_the_environment_is_the_callers_but_for_ours(velo: Velo, workspace) -> N
 
     seen = dict(item.split("=", 1) for item in out.split("\0") if item)
     assert seen.pop("KEPT") == "yes"
-    assert set(seen) - set(os.environ) <= {launch.PRELOAD, launch.ARENA, replaying.VARIABLE, "_"}
+    assert set(seen) - set(os.environ) <= {launch.PRELOAD, launch.ARENA, replaying.MODE, "_"}
 
 
 STOPPED = """import os, pathlib, signal

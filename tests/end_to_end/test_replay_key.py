@@ -80,6 +80,22 @@ def test_a_variable_that_no_program_asks_for_changes_no_step(project, builder):
     assert made.counts()[0] >= STEPS and made.counts()[1:] == (0, 0)
 
 
+def test_a_variable_that_the_user_ignores_changes_no_step(workspace, velo):
+    root = workspace(toml=TOML + 'ignore = ["BUILD_*", "SSH_TTY"]\n')
+    (root / "tell.c").write_text(TELLING)
+    run_native("gcc", "tell.c", "-D_GNU_SOURCE", "-o", "tell", cwd=root)
+    (root / "Makefile").write_text("build/f:\n\t@mkdir -p build\n\t@./tell > build/f\n")
+    until_old(root.iterdir())
+    replayed = []
+    for given in ({}, {"BUILD_NUMBER": "1", "SSH_TTY": "t"}, {"BUILDER": "me"}):
+        (root / "build/f").unlink(missing_ok=True)
+        velo.exec("make", cwd=root, env=given)
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        replayed.append(last["replayed"])
+
+    assert replayed == [0, 2, 1]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("how", LOOKING)
 def test_a_step_that_looks_at_a_variable_is_as_natively_when_it_changes(workspace, velo, how):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -104,6 +105,14 @@ def test_replay_is_on_until_somebody_says_otherwise(workspace):
     settings = config.load(environment={})
 
     assert (settings.replay, settings.replay_never, settings.summary) == ("on", (), None)
+
+
+@pytest.mark.parametrize("said", ["A-B", "", "*", 7, ["A", 7], ["X" * 1001]])
+def test_what_is_no_list_of_variables_is_refused(workspace, said):
+    write(workspace / "velo.toml", f"[replay]\nignore = {json.dumps(said if said else [said])}\n")
+
+    with pytest.raises(BadConfiguration, match="ignore"):
+        config.load(environment={})
 
 
 def test_a_variable_beats_what_the_file_says_of_replay(workspace):

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/velo.h"
@@ -97,6 +98,12 @@ static inline void *velo_next(_Atomic(void *) *slot, const char *name)
         static _Atomic(void *) slot_;                                                              \
         (type *)velo_next(&slot_, #function);                                                      \
     })
+
+/* getenv for ourselves: it is no program that asks. */
+static inline const char *velo_variable(const char *name)
+{
+    return NEXT(getenv)(name);
+}
 
 /* ---- what programs point at ------------------------------------------------------------------ */
 /* The pointer, of which the compiler now knows nothing: it believes what libc's headers say of the

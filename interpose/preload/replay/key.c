@@ -11,9 +11,12 @@
 
 #include "kernel/sys.h"
 #include "probe.h"
+#include "unit.h"
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
+
+#define IGNORED_BYTES 1024
 
 static const char *const ignored[] = {
     "_=",           "SHLVL=",        "OLDPWD=", "WINDOWID=",        "TERM_SESSION_ID=",
@@ -77,9 +80,33 @@ static bool begins_with_one(const char *text, const char *const starts[], size_t
     return false;
 }
 
+/* `[replay] ignore` of velo.toml: names, with colons between; a `*` ends one that stands for any that begin so. */
+static char ignored_by_user[IGNORED_BYTES];
+
+/* Programs may change their environment later. After unit.c's (102). */
+__attribute__((constructor(103))) static void learn_ignored(void)
+{
+    const char *names = velo_variable("VELO_REPLAY_IGNORE");
+    if (velo_replay_mode() != VELO_REPLAY_OFF && names != NULL && strlen(names) < IGNORED_BYTES)
+        strcpy(ignored_by_user, names);
+}
+
+static bool is_ignored_by_user(const char *entry)
+{
+    for (const char *name = ignored_by_user; *name != 0; name += strspn(name, ":")) {
+        const size_t length = strcspn(name, ":");
+        const bool is_start = name[length - 1] == '*';
+        if (strncmp(entry, name, length - is_start) == 0 && (is_start || entry[length] == '='))
+            return true;
+        name += length;
+    }
+    return false;
+}
+
 bool velo_variable_counts(const char *entry)
 {
-    return !begins_with_one(entry, ignored, sizeof ignored / sizeof *ignored);
+    return !is_ignored_by_user(entry) &&
+           !begins_with_one(entry, ignored, sizeof ignored / sizeof *ignored);
 }
 
 /* Not LD_PRELOAD, in which our library stands. */
@@ -184,7 +211,7 @@ static void add_words(struct velo_sha256 *hash, const char *entry,
 bool velo_variable_is_noise(const char *entry)
 {
     return begins_with(entry, "VELO_") || begins_with(entry, "_=") ||
-           begins_with(entry, "LD_PRELOAD=");
+           begins_with(entry, "LD_PRELOAD=") || is_ignored_by_user(entry);
 }
 
 /* Programs that look at these may see how many jobs there are. */
@@ -293,7 +320,7 @@ bool velo_step_named(struct velo_step *step, const char *names, const uint8_t **
         int order = 1;
         while (*name != 0 && (order = compare_names(name, step->variables[i].text)) < 0)
             name += strlen(name) + 1;
-        if (*name != 0 && order == 0)
+        if (*name != 0 && order == 0 && !velo_variable_is_noise(step->variables[i].text))
             add_variable(&hash, step->variables[i].text);
     }
     velo_sha256_end(&hash, step->named);

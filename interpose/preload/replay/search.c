@@ -12,7 +12,6 @@
 #include "preload/path/claim.h"
 #include "probe.h"
 #include "unit.h"
-#include "variables.h"
 
 #define NAMES_MAX 128
 #define HARDWARE "glibc-hwcaps" /* libraries for better processors, in each directory */

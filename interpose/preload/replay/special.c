@@ -1,6 +1,5 @@
 /* special.c - a program opened a path that is no file of the tree: it may read something else there next time. */
 #include "special.h"
-#include "variables.h"
 
 #include <stdlib.h>
 #include <sys/sysmacros.h>

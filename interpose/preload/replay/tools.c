@@ -6,7 +6,6 @@
 #include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "running.h"
-#include "variables.h"
 
 struct tool {
     const char *name;

@@ -16,7 +16,6 @@
 #include "preload/path/claim.h"
 #include "member.h"
 #include "special.h"
-#include "variables.h"
 
 #define FILTER_SLOTS 1024u
 #define NAMED_MAX 16u /* of a process; one that names more names all so */
@@ -393,7 +392,6 @@ static enum velo_replay_mode mode_of(const char *text)
 __attribute__((constructor(102))) static void join(int argc, char *argv[])
 {
     char assignment[VELO_UNIT_MAX];
-    velo_variables_are_early = false;
     if (velo_here() == NULL)
         return;
     mode = mode_of(velo_variable("VELO_REPLAY"));
@@ -406,7 +404,6 @@ __attribute__((constructor(102))) static void join(int argc, char *argv[])
     strcpy(velo_unit_assignment, assignment);
     velo_special_begin();
     velo_member_begin(argc, argv);
-    velo_variables_note();
     pthread_atfork(NULL, NULL, forked);
 }
 

@@ -25,9 +25,12 @@ void velo_saw_variable_now(const char *name)
         keep(name, strlen(name));
 }
 
-/* A name that is empty stands for any. */
-void velo_variables_note(void)
+/* After unit.c's (102). A name that is empty stands for any. */
+__attribute__((constructor(103))) static void note_early(void)
 {
+    velo_variables_are_early = false;
+    if (velo_unit == NULL)
+        return;
     for (unsigned i = 0; i < early_count && i < EARLY_MAX; i++)
         velo_saw_text(VELO_RECORD_VARIABLE, early[i]);
     if (early_count > EARLY_MAX)

@@ -6,8 +6,6 @@
 #ifndef VELO_PRELOAD_REPLAY_VARIABLES_H
 #define VELO_PRELOAD_REPLAY_VARIABLES_H
 
-#include <stdlib.h>
-
 #include "unit.h"
 
 extern bool velo_variables_are_early; /* whether there is a unit is not known yet */
@@ -18,14 +16,5 @@ static inline void velo_saw_variable(const char *name)
     if (__builtin_expect(velo_unit != NULL || velo_variables_are_early, 0))
         velo_saw_variable_now(name);
 }
-
-/* getenv for ourselves: no program asks. */
-static inline const char *velo_variable(const char *name)
-{
-    return NEXT(getenv)(name);
-}
-
-/* There is a unit: writes down what was asked for before that was known. */
-void velo_variables_note(void);
 
 #endif
