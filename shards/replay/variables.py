@@ -25,7 +25,8 @@ NAMES_MAX = 512
 # In a digest, for the path of the workspace, as key.c has it; and what it stands between.
 MARK = bytes.fromhex("019de3027cf183b6a81fc495d703ee01")
 EDGES = rb""":=,; "'()|&\n"""
-_NOISE = re.compile(rb"VELO_.*|_|LD_PRELOAD")  # ours, or of the shell alone: they never count
+# Ours, or of the shell alone: they never count. PWD is in the key, where it says anything.
+_NOISE = re.compile(rb"VELO_.*|_|LD_PRELOAD|PWD")
 # Programs that are known colour with it what they say on a terminal.
 _OF_TERMINALS = {b"TERM"}
 _VARIABLE = log.VARIABLE.to_bytes(2, "little")  # how the key of such a record begins

@@ -80,6 +80,30 @@ def test_a_variable_that_no_program_asks_for_changes_no_step(project, builder):
     assert made.counts()[0] >= STEPS and made.counts()[1:] == (0, 0)
 
 
+@pytest.mark.long
+def test_where_the_shell_stood_changes_no_step(workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "build").mkdir()
+    (root / "in.c").write_text("int x;\n")
+    (root / "link").symlink_to("build")
+    rule = 'rule r\n  command = pwd > $out; echo "$$PWD" >> $out; gcc -g -c ../in.c -o $out.o\n'
+    (root / "ninja.in").write_text(f"{rule}build f: r ../in.c\n")
+    until_old(root.iterdir())
+    counted = []
+    for start in ("ninja -C build", "cd build && ninja", "cd link && ninja", "ninja -C link"):
+        for made in (root / "build").iterdir():
+            made.unlink()
+        (root / "build/build.ninja").write_bytes((root / "ninja.in").read_bytes())
+        velo.exec("sh", "-c", start, cwd=root, env={"PWD": str(root)})
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        hosted = (root / "build/f").read_text()
+        (root / "build/f").unlink()
+        run_native("sh", "-c", start, cwd=root)
+        counted.append((last["replayed"], hosted == (root / "build/f").read_text()))
+
+    assert counted == [(0, True), (1, True), (0, True), (1, True)]
+
+
 def test_a_variable_that_the_user_ignores_changes_no_step(workspace, velo):
     root = workspace(toml=TOML + 'ignore = ["BUILD_*", "SSH_TTY"]\n')
     (root / "tell.c").write_text(TELLING)

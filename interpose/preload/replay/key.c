@@ -286,10 +286,21 @@ static void add_variable(struct velo_sha256 *hash, const char *entry)
         add_text(hash, entry);
 }
 
-static void add_always(const struct velo_step *step, struct velo_sha256 *hash)
+/* PWD is the name that the working directory, or one above it, has without symlinks: what asks for the directory and
+ * finds PWD to be it, or not to be it, knows the same. So `ninja -C build` and `cd build; ninja` have the same steps. */
+static bool says_nothing(const char *entry, const char *cwd)
+{
+    if (!begins_with(entry, "PWD="))
+        return false;
+    const size_t length = strlen(entry + 4);
+    return length > 0 && strncmp(cwd, entry + 4, length) == 0 &&
+           (cwd[length] == '/' || cwd[length] == 0);
+}
+
+static void add_always(const struct velo_step *step, struct velo_sha256 *hash, const char *cwd)
 {
     for (uint32_t i = 0; i < step->variable_count; i++)
-        if (counts_always(step->variables[i].text))
+        if (counts_always(step->variables[i].text) && !says_nothing(step->variables[i].text, cwd))
             add_variable(hash, step->variables[i].text);
 }
 
@@ -407,7 +418,7 @@ bool velo_step_identify(struct velo_step *step)
     for (char *const *argument = step->argv; *argument != NULL; argument++)
         add_text(&hash, *argument);
     velo_sha256_add(&hash, "", 1);
-    add_always(step, &hash);
+    add_always(step, &hash, cwd);
     velo_sha256_end(&hash, step->key);
     return true;
 }
