@@ -37,6 +37,7 @@ from .errors import RuntimeRootUnusable, SocketPathTooLong
 SOCKET_PATH_BYTES_MAX = 107
 PID_MAX = 1 << 22  # the kernel's own limit
 LOCK_POLL_S = 0.01
+HOLD_ON_S = 1.0  # a taker that finds the holder gives the new file up at once
 
 
 def runtime_root() -> str:
@@ -190,7 +191,9 @@ class Lock:
     """An exclusive flock on a file that disappears with it.
 
     Unlinking a lock file is safe only if takers check, after locking, that the name still leads
-    to the file they locked; they do, so a released lock leaves nothing behind.
+    to the file they locked; they do, so a released lock leaves nothing behind. A holder keeps the
+    lock when somebody else removes the file (RemoveIPC at a logout takes the whole root): takers
+    look for it in /proc, and it makes the file again by `hold_on`.
     """
 
     def __init__(self, path: str) -> None:
@@ -236,6 +239,21 @@ class Lock:
             self._fd = fd
             self.release()
 
+    def hold_on(self) -> bool:
+        """Hold it still, with a new file where ours was removed; False: another process has it."""
+        if self.is_ours():
+            return True
+        removed, self._fd = self._fd, -1
+        try:
+            taken = self.take(timeout_s=HOLD_ON_S)
+        except RuntimeRootUnusable:
+            taken = False
+        if taken:
+            os.close(removed)
+        else:
+            self._fd = removed
+        return taken
+
     def is_ours(self) -> bool:
         """False when not held, or when the file, or the whole root, was removed by hand."""
         try:
@@ -256,10 +274,39 @@ class Lock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._fd = fd
             if self.is_ours():
-                return True
+                if _process_with([_removed(self.path)]) is None:
+                    return True
+                self.release()
+                return False
         except OSError as error:
             if error.errno != errno.EWOULDBLOCK:
                 raise
         self._fd = -1
         os.close(fd)
         return False
+
+
+def locked_by(path: str) -> int | None:
+    """The pid of another process that has the lock `path`, whether or not its file is there."""
+    return _process_with([os.path.realpath(path), _removed(path)])
+
+
+def _removed(path: str) -> str:
+    """What /proc calls a file that was there, and that a process still has open."""
+    return os.path.realpath(path) + " (deleted)"
+
+
+def _process_with(names: list[str]) -> int | None:
+    """A process that has locked a file, and has one of `names` open; only of ours /proc tells."""
+    try:
+        locks = [line.split() for line in plain.read("/proc/locks").splitlines()]
+    except OSError:
+        return None
+    pids = {int(words[4]) for words in locks if words[1] == b"FLOCK"}  # not those that wait: "->"
+    for pid in pids - {os.getpid()}:
+        with suppress(OSError):  # another user's, or it ended
+            for fd in os.scandir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    if os.readlink(fd.path) in names:
+                        return pid
+    return None

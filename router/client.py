@@ -12,6 +12,7 @@ wait without a limit.
 from __future__ import annotations
 
 import _thread
+import errno
 import json
 import os
 import select
@@ -25,7 +26,7 @@ from velo.shards.errors import BytesLost
 from velo.shards.wire import STOPPED_S
 
 from . import adoption, config, halted, limits
-from .arena import Arena, Lock
+from .arena import Arena, Lock, locked_by
 from .config import Settings
 from .errors import (
     AlreadyServing,
@@ -48,6 +49,8 @@ PROBE_S = 0.1  # between two looks at whether it is
 SHARDS_TIMES = 3  # longer for its shards: it has told by then, if it can
 START_S = 60.0
 ENDING_S = 10.0  # between the ok to STOP and the last trace of the server
+STAND_S = 6.0  # between the removal of a server's sockets, or of all, and their return: 3 ticks
+NO_LISTENER = (errno.ENOENT, errno.ECONNREFUSED)
 POLL_S = 0.01
 LAST_WORDS_BYTES = 4096
 
@@ -123,17 +126,38 @@ def ask(
 
 
 def _request(arena: Arena, verb: str, payload: Sequence[bytes], timeout_ms: int) -> list[bytes]:
-    try:
-        return core.request(arena.router_socket, verb, payload, timeout_ms=timeout_ms)
-    except core.RequestFailed as error:
-        raise Refused(error.code, str(error)) from None
-    except TimeoutError:
-        stopped = _who_is_stopped(arena, Halted(), 0.0)
-        raise ServerSilent(
-            socket=arena.router_socket, waited_ms=timeout_ms, stopped=stopped
-        ) from None
-    except (ConnectionError, FileNotFoundError):
-        raise ServerNotRunning(workspace="this workspace") from None
+    deadline = time.monotonic() + STAND_S
+    while True:
+        try:
+            return core.request(arena.router_socket, verb, payload, timeout_ms=timeout_ms)
+        except core.RequestFailed as error:
+            raise Refused(error.code, str(error)) from None
+        except TimeoutError:
+            stopped = _who_is_stopped(arena, Halted(), 0.0)
+            raise ServerSilent(
+                socket=arena.router_socket, waited_ms=timeout_ms, stopped=stopped
+            ) from None
+        except (ConnectionError, FileNotFoundError) as error:
+            if error.errno not in NO_LISTENER or not _may_listen_again(arena, deadline):
+                raise ServerNotRunning(workspace="this workspace") from None
+            time.sleep(POLL_S)
+
+
+def _may_listen_again(arena: Arena, deadline: float) -> bool:
+    """Is there a server all the same? It makes its socket again, or is just ending.
+
+    Raises:
+        ServerSilent: somebody stopped it.
+    """
+    pid = locked_by(arena.server_lock)
+    if pid is None:
+        return False
+    if time.monotonic() < deadline:
+        return True
+    if halted.stands(pid):
+        stopped, waited_ms = halted.sentence("the server", pid), int(STAND_S * 1000)
+        raise ServerSilent(socket=arena.router_socket, waited_ms=waited_ms, stopped=stopped)
+    return False
 
 
 def _who_is_stopped(arena: Arena, halt: Halted, stopped_s: float) -> str:

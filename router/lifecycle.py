@@ -65,7 +65,7 @@ def serve(
             settings._replace(shards=found.region.shards),
             arena,
             found.region,
-            still_ours=lock.is_ours,
+            still_ours=lock.hold_on,
             daemon=daemon,
             say=say,
         )

@@ -38,7 +38,7 @@ from velo.shards.wire import (
     pid_and_name,
 )
 
-from . import adoption, sessions
+from . import adoption, kept, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .dispatcher import Dispatcher, Outgoing, ToClient, ToShard
@@ -218,9 +218,10 @@ class Server:
         if now >= self._doors_at:
             self._doors_at = now + TICK_S
             self._stand_in_doors()
-        if self.ending.state is State.SERVING and self._workspace_is_gone():
+        gone = self._what_is_gone() if self.ending.state is State.SERVING else ""
+        if gone:
             if not self._anybody_inside():
-                self.ending.idle("its workspace was moved or removed")
+                self.ending.idle(f"its {gone} was moved or removed")
         elif self.daemon and self.ending.state is State.SERVING:
             self._maybe_idle(now)
 
@@ -273,9 +274,16 @@ class Server:
     def _anybody_inside(self) -> bool:
         return bool(sessions.alive(self.arena) or self.region.statistics()["live_processes"])
 
-    def _workspace_is_gone(self) -> bool:
-        """Its path leads to another directory, or to none: no command comes in here any more."""
-        return _identity(self.region.workspace) not in (self._workspace, UNKNOWN)
+    def _what_is_gone(self) -> str:
+        """No command comes in here any more where its path leads to another directory, or to none.
+
+        Nor without memory; but who lost files by that stays, for the next command to hear of them.
+        """
+        if _identity(self.region.workspace) not in (self._workspace, UNKNOWN):
+            return "workspace"
+        if os.path.exists(self.region.directory):
+            return ""
+        return "" if kept.examine(self.region, self.settings.cas_dir).files else "memory"
 
     # ---- messages -----------------------------------------------------------------------------
 

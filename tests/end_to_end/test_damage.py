@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -305,6 +306,41 @@ def test_a_server_whose_directory_or_memory_was_removed_keeps_nobody_out(velo, b
     velo.stop(cwd=built)
     kept = {"new": "new\n"} if what == "its directory" else {}
     assert tree(built) == {**WHOLE, **kept, "newer": "newer\n"}
+
+
+@pytest.fixture
+def logged_out(velo, built):
+    """A new file was in memory only when all of the runtime root was removed; the server's pid."""
+    velo.run("pause", cwd=built)
+    velo.run("exec", "--no-wait", "--", "sh", "-c", "echo new > build/new", cwd=built)
+    pid = velo.server_pid()
+    shutil.rmtree(velo.root)
+    return pid
+
+
+@pytest.mark.parametrize(
+    "command", [["sync"], ["stop"], ["stop", "--force"], ["unload"], ["exec", "--", "true"]]
+)
+def test_what_a_logout_removed_with_the_whole_runtime_root_is_named(
+    velo, built, logged_out, command
+):
+    done = velo.run(*command, cwd=built, check=False, timeout_s=60)
+
+    (said,) = [line for line in lines(done) if "files lost" in line]
+    assert f"{built}/build/new" in said and f"{built}/build/f" not in said
+    assert command[0] == "exec" or done.returncode == 1
+    velo.stop(cwd=built)
+    assert tree(built) == WHOLE
+
+
+def test_the_server_is_found_at_once_when_the_whole_runtime_root_was_removed(
+    velo, built, logged_out
+):
+    done = velo.run("status", "--json", cwd=built)
+
+    assert json.loads(done.stdout)["server"]["pid"] == logged_out
+    velo.run("stop", cwd=built, check=False)
+    velo.stop(cwd=built)
 
 
 def lines(done):

@@ -12,7 +12,7 @@ import pytest
 
 from velo.interpose import launch
 from velo.router import cli, sessions
-from velo.router.arena import Arena, Lock, ensure_runtime_root
+from velo.router.arena import Arena, Lock, ensure_runtime_root, locked_by
 from velo.router.errors import RuntimeRootUnusable, SocketPathTooLong
 
 
@@ -84,6 +84,38 @@ def test_a_lock_whose_file_was_removed_is_lost_and_takes_nobody_elses_away(arena
     first.release()
     assert second.is_ours()
     second.release()
+
+
+HOLDS_ON = """
+import sys
+from velo.router.arena import Lock
+lock = Lock(sys.argv[1])
+for step in (lambda: lock.take(timeout_s=0), lock.hold_on, lock.release):
+    print(step(), flush=True)
+    input()
+"""
+
+
+def test_a_lock_whose_file_was_removed_is_still_its_holders(arena):
+    program = [sys.executable, "-c", HOLDS_ON, arena.server_lock]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, **pipes) as other:
+
+        def goes_on():
+            other.stdin.write("\n")
+            other.stdin.flush()
+            return other.stdout.readline()
+
+        assert other.stdout.readline() == "True\n"
+        shutil.rmtree(arena.root)
+        ours = Lock(arena.server_lock)
+        assert not ours.take(timeout_s=0) and locked_by(arena.server_lock) == other.pid
+        assert goes_on() == "True\n"
+        assert not ours.take(timeout_s=0) and locked_by(arena.server_lock) == other.pid
+        goes_on()
+        assert locked_by(arena.server_lock) is None and ours.take(timeout_s=0)
+        ours.release()
+        goes_on()
 
 
 def test_among_many_takers_never_two_hold_the_lock(arena):
