@@ -215,6 +215,36 @@ EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t cou
     return WRITING(to, count, NEXT(splice)(from, from_at, to, to_at, count, flags));
 }
 
+/* ---- where few disks have files -------------------------------------------------------------- */
+
+static off_t after_seek(int fd, off_t offset, int whence)
+{
+    struct stat stat;
+    off_t from = 0, to;
+    if (whence == SEEK_CUR)
+        from = velo_sys3(SYS_lseek, fd, 0, SEEK_CUR);
+    else if (whence == SEEK_END && raw_fstat(fd, &stat) == 0)
+        from = stat.st_size;
+    else if (whence != SEEK_SET)
+        return 0;
+    return from < 0 || __builtin_add_overflow(from, offset, &to) ? INT64_MAX : to;
+}
+
+/* Memory goes on where a disk's largest file ends, and could not be put there: the disk answers. */
+void velo_seeks_far(int fd, off_t offset, int whence)
+{
+    velo_go_far(fd, after_seek(fd, offset, whence));
+}
+
+EXPORT off_t lseek(int fd, off_t offset, int whence)
+{
+    if (__builtin_expect(offset > VELO_FAR_BYTES, 0))
+        velo_seeks_far(fd, offset, whence);
+    return velo_answer(velo_sys3(SYS_lseek, fd, offset, whence));
+}
+ALIAS(lseek64, lseek);
+ALIAS(__lseek, lseek);
+
 /* ---- hints follow descriptors where that is cheap -------------------------------------------- */
 
 long velo_inherits_credit(int fd, long duplicate)

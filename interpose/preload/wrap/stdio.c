@@ -217,3 +217,14 @@ EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE 
     return may_say(again, flags);
 }
 ALIAS(freopen64, freopen);
+
+/* ---- far away (wrap/io.c) -------------------------------------------------------------------- */
+
+EXPORT int fseeko(FILE *stream, off_t offset, int whence)
+{
+    if (__builtin_expect(offset > VELO_FAR_BYTES, 0))
+        velo_seeks_far(stream->_fileno, offset, whence);
+    return NEXT(fseeko)(stream, offset, whence);
+}
+ALIAS(fseeko64, fseeko);
+ALIAS(fseek, fseeko);

@@ -1,4 +1,5 @@
 # what the disk's largest file does not take (ext4: 16 TB): each way of writing says so, and nothing is left over
+import ctypes
 import errno
 import os
 
@@ -9,6 +10,7 @@ def say(name, function):
         print(name, function(fd), flush=True)
     except OSError as error:
         print(name, errno.errorcode[error.errno], flush=True)
+    print(os.lseek(fd, 0, os.SEEK_CUR), os.fstat(fd).st_size)
     os.close(fd)
     os.unlink("s")
 
@@ -19,3 +21,34 @@ say("pwritev", lambda fd: os.pwritev(fd, [b"x"], LARGEST))
 say("write", lambda fd: (os.lseek(fd, LARGEST, 0), os.write(fd, b"x")))
 say("ftruncate", lambda fd: os.ftruncate(fd, 1 << 44))
 say("copy", lambda fd: os.copy_file_range(os.open("/etc/passwd", 0), fd, 10, 0, LARGEST))
+
+
+def after(*seek):
+    return lambda fd: (os.write(fd, b"x"), os.lseek(fd, *seek), os.write(fd, b"xy"))
+
+
+say("write after a write", after(LARGEST, 0))
+say("write up to it", after(LARGEST - 1, 0))
+say("write after the end", after(LARGEST, 2))
+say("write further on", after(LARGEST, 1))
+say("write below it", after(9 << 40, 0))
+say("seek", lambda fd: os.lseek(fd, 1 << 62, 0))
+say("seek in steps", lambda fd: [os.lseek(fd, 3 << 40, 1) for _ in range(6)])
+say("seek to the last", lambda fd: os.lseek(fd, (1 << 63) - 1, 0))
+say("seek to read", lambda fd: os.lseek(os.open("s", 0), 1 << 62, 0))
+say("fallocate", lambda fd: os.posix_fallocate(fd, LARGEST, 10))
+
+
+def stream(fd, offset):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fopen.restype = ctypes.c_void_p
+    file = ctypes.c_void_p(libc.fopen(b"s", b"r+"))
+    said = libc.fputs(b"q", file) >= 0, libc.fseeko(file, ctypes.c_long(offset), 0)
+    libc.fputs(b"z", file)
+    flushed = libc.fflush(file), errno.errorcode.get(ctypes.get_errno())
+    libc.fclose(file)
+    return said, flushed
+
+
+say("stream", lambda fd: stream(fd, LARGEST))
+say("stream to where none is", lambda fd: stream(fd, 1 << 62))
