@@ -222,7 +222,7 @@ class Server:
         if gone:
             if not self._anybody_inside():
                 self.ending.idle(f"its {gone} was moved or removed")
-        elif self.daemon and self.ending.state is State.SERVING:
+        elif self.daemon and self.ending.state is State.SERVING and not self._has_losses_to_tell():
             self._maybe_idle(now)
 
     def _probe_who_owes(self, now: float) -> None:
@@ -275,15 +275,22 @@ class Server:
         return bool(sessions.alive(self.arena) or self.region.statistics()["live_processes"])
 
     def _what_is_gone(self) -> str:
-        """No command comes in here any more where its path leads to another directory, or to none.
+        """No command comes in where the workspace's path leads to another directory, or to none.
 
-        Nor without memory; but who lost files by that stays, for the next command to hear of them.
+        Nor without memory; but a server that lost files by that stays, to say which.
         """
         if _identity(self.region.workspace) not in (self._workspace, UNKNOWN):
             return "workspace"
-        if os.path.exists(self.region.directory):
-            return ""
-        return "" if kept.examine(self.region, self.settings.cas_dir).files else "memory"
+        return "" if not self._has_no_memory() or self._has_losses_to_tell() else "memory"
+
+    def _has_no_memory(self) -> bool:
+        return not os.path.exists(self.region.directory)
+
+    def _has_losses_to_tell(self) -> bool:
+        """The next command hears of them."""
+        if not self._has_no_memory():
+            return False
+        return kept.examine(self.region, self.settings.cas_dir).files > 0
 
     # ---- messages -----------------------------------------------------------------------------
 

@@ -336,7 +336,8 @@ def test_an_unused_daemon_ends_by_itself(start):
     assert running.ended() is None
 
 
-def test_a_daemon_that_is_used_stays(start):
+def test_a_daemon_that_is_used_stays(start, monkeypatch):
+    monkeypatch.setattr(server, "TICK_S", 0.01)
     running = start(idle_exit="50ms")
     running.region.numbers["live_processes"] = 1
     running.shard(0), running.shard(1)
@@ -344,6 +345,21 @@ def test_a_daemon_that_is_used_stays(start):
     with pytest.raises(AssertionError):
         until(lambda: running.left != "running", limit_s=0.5)
     running.region.numbers["live_processes"] = 0
+
+
+def test_a_daemon_that_lost_files_stays_until_it_has_told_and_one_that_lost_none_ends(
+    start, monkeypatch
+):
+    monkeypatch.setattr(server, "TICK_S", 0.01)
+    running = start(idle_exit="50ms")
+    running.shard(0), running.shard(1)
+    running.region.numbers["dirty_files"] = 1
+    running.region.directory = "/nowhere"
+
+    with pytest.raises(AssertionError):
+        until(lambda: running.left != "running", limit_s=0.5)
+    running.region.numbers["dirty_files"] = 0
+    assert running.ended() is None and any("its memory was" in said for said in running.said)
 
 
 HOSTILE = [
