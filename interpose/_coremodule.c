@@ -188,19 +188,6 @@ static PyObject *region_pulse(PyObject *self, PyObject *args)
         (unsigned long long)velo_limit_bytes(region), PyBool_FromLong(pulse.paused));
 }
 
-static PyObject *region_check(PyObject *self, PyObject *unused)
-{
-    char why[512] = "";
-    (void)unused;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = velo_check(region_of(self), why, sizeof why);
-    Py_END_ALLOW_THREADS
-    if (rc == 0)
-        Py_RETURN_NONE;
-    return rc == -EUCLEAN ? PyUnicode_DecodeFSDefault(why) : raise_errno(rc);
-}
-
 /* ---- one node -------------------------------------------------------------------------------- */
 
 #define NODE_CALL(name, call, result)                                                              \
@@ -366,7 +353,7 @@ static PyMethodDef region_methods[] = {
     {"trace_topics", velo_region_trace_topics, METH_VARARGS, NULL},
     {"trace_read", velo_region_trace_read, METH_VARARGS, NULL},
     {"trace_program", velo_region_trace_program, METH_VARARGS, NULL},
-    {"check", region_check, METH_NOARGS, NULL},
+    {"check", velo_region_check, METH_NOARGS, NULL},
     {"refresh_attributes", region_refresh_attributes, METH_VARARGS, NULL},
     {"open_bytes", region_open_bytes, METH_VARARGS, NULL},
     {"stored", region_stored, METH_VARARGS, NULL},
@@ -382,6 +369,7 @@ static PyMethodDef region_methods[] = {
     {"lost_roots", velo_region_lost_roots, METH_VARARGS, NULL},
     {"sweep", region_sweep, METH_NOARGS, NULL},
     {"pause", region_pause, METH_VARARGS, NULL},
+    {"lock_owner", velo_region_lock_owner, METH_NOARGS, NULL},
     {"meets", velo_region_meets, METH_VARARGS, NULL},
     {"heed_fifos", velo_region_heed_fifos, METH_NOARGS, NULL},
     {"opaque_await_exit", velo_region_opaque_await_exit, METH_VARARGS, NULL},

@@ -49,6 +49,8 @@ PyObject *velo_region_tether(PyObject *self, PyObject *args);
 PyObject *velo_region_missing(PyObject *self, PyObject *args);
 PyObject *velo_region_lost_roots(PyObject *self, PyObject *args);
 PyObject *velo_region_statistics(PyObject *self, PyObject *unused);
+PyObject *velo_region_check(PyObject *self, PyObject *unused);
+PyObject *velo_region_lock_owner(PyObject *self, PyObject *unused);
 PyObject *velo_core_request(PyObject *module, PyObject *args);
 PyObject *velo_region_trace_topics(PyObject *self, PyObject *args);
 PyObject *velo_region_trace_read(PyObject *self, PyObject *args);

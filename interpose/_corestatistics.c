@@ -1,4 +1,4 @@
-/* _corestatistics.c - the numbers of an arena as a dict, for `velo status`.
+/* _corestatistics.c - the numbers of an arena as a dict, for `velo status`; its lock; is it whole?
  *
  * In    struct velo_statistics, taken without the GIL
  * Out   one key per number; what they mean is in velo.h */
@@ -99,4 +99,23 @@ PyObject *velo_region_statistics(PyObject *self, PyObject *unused)
         Py_CLEAR(dict);
     PyMem_Free(statistics);
     return dict;
+}
+
+PyObject *velo_region_lock_owner(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(velo_lock_owner(region_of(self)));
+}
+
+PyObject *velo_region_check(PyObject *self, PyObject *unused)
+{
+    char why[512] = "";
+    (void)unused;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = velo_check(region_of(self), why, sizeof why);
+    Py_END_ALLOW_THREADS
+    if (rc == 0)
+        Py_RETURN_NONE;
+    return rc == -EUCLEAN ? PyUnicode_DecodeFSDefault(why) : raise_errno(rc);
 }

@@ -361,6 +361,10 @@ class Region:
         """Stop or resume background flushing, for every shard and every later one."""
         self._mapped.pause(paused)
 
+    def lock_owner(self) -> int:
+        """The thread that has the lock of the tree at this moment; 0: none has."""
+        return self._mapped.lock_owner()
+
     def check(self) -> None:
         """Walk everything under the lock.
 

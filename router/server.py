@@ -46,6 +46,7 @@ from .door import Connection, Door, connections_that_fit
 from .ending import Ending, State
 from .errors import Leaving, ShardGone
 from .halted import Halted
+from .lock_watch import LockWatch
 from .report import assemble
 from .supervisor import Supervisor
 from .units import format_size
@@ -131,6 +132,7 @@ class Server:
         Returns None when the arena was removed, else the reason why it was left in place.
         """
         wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        watch = LockWatch(self.region, self.supervisor, self.say)
         try:
             with _signals_to(wakeup_write):
                 self._open_doors()
@@ -138,10 +140,12 @@ class Server:
                 self._write_pid()
                 ready()
                 self.supervisor.start()
+                watch.start()
                 self._loop(wakeup_read)
             self.supervisor.end()
             return self.ending.left
         finally:
+            watch.end()
             self.supervisor.end(timeout_s=0)
             self._close_doors()
             os.close(wakeup_read)

@@ -119,6 +119,10 @@ class Supervisor:
         process = self.shards[index].process
         return process.pid if process is not None else None
 
+    def index_of(self, pid: int) -> int | None:
+        """The shard whose process is `pid`; None: no shard's."""
+        return next((shard.index for shard in self.shards if self.pid(shard.index) == pid), None)
+
     def kill(self, index: int) -> None:
         """End the process of shard `index`; another one is started when it is dead."""
         process = self.shards[index].process

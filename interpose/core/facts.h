@@ -36,6 +36,9 @@ void velo_fifos_heed(struct velo_region *region);
 /* The program in that place of the table of opaque ones; not always ended by 0. */
 const char *velo_opaque_name(const struct velo_region *region, uint32_t index, size_t *length);
 
+/* The thread that has the lock of the tree; 0: none has. */
+uint32_t velo_lock_owner(const struct velo_region *region);
+
 struct velo_pulse {
     uint64_t activity; /* changes whenever a client changes anything */
     uint64_t used_bytes, limit_bytes; /* of the slice */

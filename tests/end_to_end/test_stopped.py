@@ -6,11 +6,13 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from support.harness import sentence
+from support.harness import sentence, wait_for
 
 SOON_S = 30  # of a machine on which much else runs; what is waited for is 5 s, and without it 1800
 GLANCE_S = 1.0
@@ -123,4 +125,34 @@ def test_a_server_that_is_stopped_is_named_to_who_needs_it(velo, built, command)
 
     assert done.returncode == (125 if command[0] == "exec" else 1)
     assert SAYS.search(sentence(done))[1] == str(pid)
+    assert goes_on(velo, built)
+
+
+@pytest.fixture(scope="module")
+def hold_lock(tmp_path_factory):
+    program = tmp_path_factory.mktemp("hold_lock") / "hold_lock"
+    source = Path(__file__).parents[1] / "support" / "hold_lock.c"
+    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-I", Path(__file__).parents[2] / "interpose"]
+    subprocess.run(["cc", *flags, source, "-o", program], check=True)
+    return program
+
+
+WAITS = "until [ -e go ]; do :; done; mkdir build/d"
+
+
+@pytest.mark.parametrize("command", [["status"], ["sync"], ["stop"], ["exec", "--", "true"]])
+def test_a_shard_that_is_stopped_inside_the_lock_of_the_tree_makes_way(
+    velo, built, hold_lock, command
+):
+    pid, meta = velo.shard_pids()[0], velo.memory() / "meta"
+    inside = velo.start("exec", "--", "sh", "-c", WAITS, cwd=built)
+    wait_for(lambda: "sh" in velo.run("status", cwd=built).stdout)
+    with stopped(pid):
+        subprocess.run([hold_lock, meta, str(pid)], check=True)
+        (built / "go").touch()
+
+        velo.run(*command, cwd=built, check=False, timeout_s=SOON_S)
+        velo.finish(inside, timeout_s=SOON_S)
+
+    assert (built / "build" / "d").is_dir()
     assert goes_on(velo, built)

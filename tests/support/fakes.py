@@ -43,6 +43,9 @@ class FakeRegion:
     def pause(self, paused: bool) -> None:
         self.paused = paused
 
+    def lock_owner(self) -> int:
+        return 0
+
     def scan(self) -> list[object]:
         return []
 

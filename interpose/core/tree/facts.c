@@ -26,6 +26,12 @@ void velo_arena_mark(const char *directory, char mark[VELO_MARK_BYTES])
     velo_write_decimal(mark + 12, velo_hash(0, directory, strlen(directory)));
 }
 
+uint32_t velo_lock_owner(const struct velo_region *region)
+{
+    return atomic_load_explicit(&region->header->lock.word, memory_order_relaxed) &
+           ~VELO_LOCK_WAITERS;
+}
+
 uint32_t velo_shard_count(const struct velo_region *region)
 {
     return region->header->shard_count;
