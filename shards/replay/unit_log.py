@@ -57,6 +57,7 @@ TAINTS = (
     "it changed its root, namespace or user",
     "its standard input is something to read",
     "it used a descriptor that its build tool had open",
+    "libc read or wrote files for it by calls of its own (a locale, a table of users, a profile)",
 )
 LINKED = TAINTS[7]
 # Of ASKED

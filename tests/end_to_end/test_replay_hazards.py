@@ -108,6 +108,8 @@ CASES = {
     "long_output": Case("head -c 100000 long > $out", HIT),
     "descriptor": Case("exec 7< by_number; cat /proc/self/fd/7 > $out", ANY, "echo b > by_number"),
     "python": Case("python3 copy.py $out", ANY, "echo 'TEXT = 2' > module.py"),
+    "catalogue": Case("./messages > $out", RUN, "./messages foreign"),
+    "locale_path": Case("LOCPATH=$$PWD/names locale decimal_point > $out", NEVER),
     "newer": Case("if [ in -nt old ]; then echo y; else echo n; fi > $out", RUN, "touch old"),
 }  # fmt: skip
 AFTER = {"after_opaque": "opaque_edit", "chmod_of_anothers": "modes"}
@@ -134,6 +136,28 @@ TEXTS = {
 }
 LETTERS = "gone.h back member in opaque rawly said by_number future gen old kept_in linked"
 PROGRAMS = {
+    "messages": """\
+#include <libintl.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+int main(int argc, char **argv)
+{
+    const unsigned head[11] = {0x950412de, 0, 1, 28, 36, 0, 44, 4, 44, 7, 49};
+    if (argc > 1) { /* makes the catalogue */
+        mkdir("po", 0755), mkdir("po/xx", 0755), mkdir("po/xx/LC_MESSAGES", 0755);
+        FILE *out = fopen("po/xx/LC_MESSAGES/app.mo", "w");
+        fwrite(head, sizeof head, 1, out);
+        fwrite("text", 5, 1, out), fwrite(argv[1], 8, 1, out);
+        return fclose(out);
+    }
+    setlocale(LC_ALL, "C.UTF-8");
+    setenv("LANGUAGE", "xx", 1);
+    bindtextdomain("app", "po");
+    return puts(dgettext("app", "text")) < 0;
+}
+""",
     "crash": "int main(void) { __builtin_trap(); }\n",
     "tool": '#include <stdio.h>\nint main(void) { puts("a"); }\n',
     "other": '#include <stdio.h>\nint main(void) { puts("b"); }\n',

@@ -177,14 +177,19 @@ __attribute__((noinline)) static int flush_target(struct velo_region *region, in
     return hosted && velo_writeback(region, place.at.node, 0) == 1 ? -ETXTBSY : 0;
 }
 
-/* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. */
-static bool is_audited(char *const environment[])
+/* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. The others name files that the
+ * loader itself writes. */
+static bool has_busy_loader(char *const environment[])
 {
-    const char *audit = velo_environment_get(environment, "LD_AUDIT");
-    if (audit == NULL || audit[0] == 0)
-        return false;
-    velo_escape(velo_here(), VELO_ESCAPE_UNREACHABLE);
-    return true;
+    static const char *const variables[] = {"LD_AUDIT", "LD_DEBUG_OUTPUT", "LD_PROFILE"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = velo_environment_get(environment, variables[i]);
+        if (value != NULL && value[0] != 0) {
+            velo_escape(velo_here(), VELO_ESCAPE_UNREACHABLE);
+            return true;
+        }
+    }
+    return false;
 }
 
 int velo_before_program(int dirfd, const char *path, char *const environment[],
@@ -198,7 +203,7 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
                            velo_environment_get(environment, "LD_AUDIT") != NULL ||
                            velo_environment_preloads(environment);
-    const bool unentered = is_audited(environment) || velo_environment_is_outside(environment);
+    const bool unentered = has_busy_loader(environment) || velo_environment_is_outside(environment);
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
         if (flush_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;

@@ -32,6 +32,7 @@ enum velo_taint {
     VELO_TAINT_LEFT, /* another root, namespace or user */
     VELO_TAINT_STDIN, /* its standard input is something to read */
     VELO_TAINT_INHERITED, /* a descriptor that its build tool had open was used */
+    VELO_TAINT_INSIDE, /* libc opened files by calls that are not seen (wrap/inside.c) */
     /* What some programs may ask (programs.py): records, not reasons. */
     VELO_TAINT_CLOCK = 64, /* the wall clock, as a number */
     VELO_TAINT_RANDOM,

@@ -49,15 +49,6 @@ ASKING(VELO_TAINT_INTERVAL, clock_t, clock, (void))
 ASKING(VELO_TAINT_INTERVAL, clock_t, times, (struct tms * out), out)
 ASKING(VELO_TAINT_INTERVAL, int, getrusage, (__rusage_who_t who, struct rusage *out), who, out)
 
-ASKING(VELO_TAINT_CALENDAR, struct tm *, localtime, (const time_t *moment), moment)
-ASKING(VELO_TAINT_CALENDAR, struct tm *, localtime_r,
-       (const time_t *restrict moment, struct tm *restrict out), moment, out)
-ASKING(VELO_TAINT_CALENDAR, struct tm *, gmtime, (const time_t *moment), moment)
-ASKING(VELO_TAINT_CALENDAR, struct tm *, gmtime_r,
-       (const time_t *restrict moment, struct tm *restrict out), moment, out)
-ALIAS(__gmtime_r, gmtime_r);
-ASKING(VELO_TAINT_CALENDAR, char *, ctime, (const time_t *moment), moment)
-
 /* ---- chance ---------------------------------------------------------------------------------- */
 
 /* Rust's library asks for what it seeds its tables with as "insecure". */

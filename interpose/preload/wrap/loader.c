@@ -106,7 +106,7 @@ static void go_past(void)
         velo_leave_unreachable(region);
 }
 
-/* Functions of ours that name no file. Their duties (a limit of memory, threads that are watched) are done when we
+/* Functions of ours that name no file, or one that libc opens itself. Their duties (a limit of memory, threads that are watched) are done when we
  * come first, as we do. */
 static bool names_no_file(const char *name)
 {
@@ -158,6 +158,27 @@ static bool names_no_file(const char *name)
         "thrd_create",
         "write",
         "writev",
+        "__dgettext",
+        "__dcgettext",
+        "__newlocale",
+        "__strftime_l",
+        "__wcsftime_l",
+        "dcgettext",
+        "dcngettext",
+        "dgettext",
+        "dngettext",
+        "gettext",
+        "iconv_open",
+        "mktime",
+        "newlocale",
+        "ngettext",
+        "setlocale",
+        "strftime",
+        "strftime_l",
+        "timelocal",
+        "tzset",
+        "wcsftime",
+        "wcsftime_l",
     };
     for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
         if (velo_same_text(name, harmless[i]))

@@ -2,14 +2,17 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "preload/replay/unit.h"
+#include "inside.h"
 
 #define RESOLVING(type, name, parameters, ...)                                                     \
     EXPORT type name parameters                                                                    \
     {                                                                                              \
         velo_taint(VELO_TAINT_SOCKET);                                                             \
+        velo_libc_reads(getenv("HOSTALIASES"));                                                    \
         return NEXT(name)(__VA_ARGS__);                                                            \
     }
 

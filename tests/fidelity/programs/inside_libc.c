@@ -23,13 +23,13 @@ static int one(const char *path, const struct stat *stat, int type, struct FTW *
 }
 
 /* A message catalogue and a gettext file, made by hand. */
-static void make_mo(const char *path)
+static void make_mo(const char *path, const char *hello)
 {
     const unsigned head[7] = {0x950412de, 0, 1, 28, 36, 0, 44};
     const unsigned original[2] = {5, 44}, translated[2] = {7, 50};
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (write(fd, head, 28) + write(fd, original, 8) + write(fd, translated, 8) +
-            write(fd, "hello", 6) + write(fd, "bonjour", 8) !=
+            write(fd, "hello", 6) + write(fd, hello, 8) !=
         58)
         perror(path);
     close(fd);
@@ -85,7 +85,7 @@ int main(void)
     mkdir("locale", 0755);
     mkdir("locale/xx", 0755);
     mkdir("locale/xx/LC_MESSAGES", 0755);
-    make_mo("locale/xx/LC_MESSAGES/app.mo");
+    make_mo("locale/xx/LC_MESSAGES/app.mo", "bonjour");
     char here[4096];
     if (getcwd(here, sizeof here - 8) == NULL)
         return 1;
@@ -95,6 +95,23 @@ int main(void)
     bindtextdomain("app", here);
     textdomain("app");
     printf("gettext %s\n", gettext("hello"));
+    mkdir("locale/yy_ZZ", 0755); /* made after the directory was bound */
+    mkdir("locale/yy_ZZ/LC_MESSAGES", 0755);
+    make_mo("locale/yy_ZZ/LC_MESSAGES/app.mo", "hallo!!");
+    setenv("LANGUAGE", "none:yy_ZZ.UTF-8@x:xx", 1);
+    printf("dgettext %s\n", dgettext("app", "hello"));
+    make_mo("locale/xx/LC_MESSAGES/other.mo", "salut!!");
+    bindtextdomain("other", "locale");
+    printf("dcgettext %s\n", dcgettext("other", "hello", LC_MESSAGES));
+    make_mo("locale/xx/LC_MESSAGES/many.mo", "bon jou");
+    bindtextdomain("many", "./locale");
+    printf("dngettext %s\n", dngettext("many", "hello", "", 1));
+    write_file("words", "$set 1\n1 found\n");
+    if (system("gencat words.cat words") != 0)
+        return 1;
+    setenv("NLSPATH", strcat(here, "/../%N.cat"), 1);
+    nl_catd said = catopen("words", 0);
+    printf("catopen %s\n", said == (nl_catd)-1 ? "none" : catgets(said, 1, 1, "no message"));
     errno = 0;
     printf("catopen %d %s\n", catopen("./none.cat", 0) == (nl_catd)-1, strerrorname_np(errno));
     write_file("bad.cat", "this is no catalogue, but it is there");
