@@ -78,7 +78,7 @@ static int items_of(const char *list)
 /* libc looks along the list that is the variable's value. */
 static void reads_along(const char *variable)
 {
-    const char *list = getenv(variable);
+    const char *list = velo_variable(variable);
     struct velo_region *region = list == NULL ? NULL : velo_here();
     const int items = region == NULL ? 0 : items_of(list);
     const int saved = errno;
@@ -122,7 +122,7 @@ EXPORT iconv_t iconv_open(const char *to, const char *from)
 __attribute__((constructor(103))) static void reads_of_the_start(void)
 {
     reads_along("GCONV_PATH");
-    velo_libc_reads(getenv("HOSTALIASES"));
+    velo_libc_reads(velo_variable("HOSTALIASES"));
 }
 
 /* ---- what libc writes ------------------------------------------------------------------------ */
@@ -156,7 +156,7 @@ ALIAS(updwtmpx, updwtmp);
 /* The end of a program that was built with -pg. */
 EXPORT void _mcleanup(void)
 {
-    const char *prefix = getenv("GMON_OUT_PREFIX");
+    const char *prefix = velo_variable("GMON_OUT_PREFIX");
     writes(prefix != NULL ? prefix : "gmon.out");
     NEXT(_mcleanup)();
 }

@@ -65,7 +65,8 @@ static void parse(const char *text, size_t length, struct language *out)
 }
 
 /* All spellings of one language, of which libc opens what is there. */
-static void probe_language(const char *directory, const struct language *language, const char *domain)
+static void probe_language(const char *directory, const struct language *language,
+                           const char *domain)
 {
     char path[PATH_MAX];
     for (unsigned with = 0; with < 16; with++) {
@@ -108,7 +109,7 @@ static void before_message(const char *domain)
     if (!atomic_load_explicit(&bound, memory_order_relaxed) || velo_here() == NULL)
         return;
     const char *locale = nl_langinfo(NL_LOCALE_NAME(LC_MESSAGES));
-    const char *languages = getenv("LANGUAGE");
+    const char *languages = velo_variable("LANGUAGE");
     if (is_plain(locale, strlen(locale)))
         return;
     if (languages == NULL || *languages == 0)

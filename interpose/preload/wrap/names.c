@@ -12,7 +12,7 @@
     EXPORT type name parameters                                                                    \
     {                                                                                              \
         velo_taint(VELO_TAINT_SOCKET);                                                             \
-        velo_libc_reads(getenv("HOSTALIASES"));                                                    \
+        velo_libc_reads(velo_variable("HOSTALIASES"));                                             \
         return NEXT(name)(__VA_ARGS__);                                                            \
     }
 

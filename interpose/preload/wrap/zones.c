@@ -13,11 +13,11 @@
 static void reads_zone(void)
 {
     char path[PATH_MAX];
-    const char *zone = getenv("TZ");
+    const char *zone = velo_variable("TZ");
     if (zone == NULL || velo_here() == NULL)
         return;
     zone += *zone == ':';
-    const char *directory = *zone == '/' ? NULL : getenv("TZDIR");
+    const char *directory = *zone == '/' ? NULL : velo_variable("TZDIR");
     if (*zone == '/') {
         velo_libc_reads(zone);
     } else if (directory != NULL && *zone != 0 &&
@@ -31,7 +31,7 @@ static void reads_zone(void)
 #define IN_ZONE(type, name, parameters, ...)                                                       \
     EXPORT type name parameters                                                                    \
     {                                                                                              \
-        reads_zone();                                                                    \
+        reads_zone();                                                                              \
         return NEXT(name)(__VA_ARGS__);                                                            \
     }
 /* The same of one that makes a moment a date. */
@@ -39,7 +39,7 @@ static void reads_zone(void)
     EXPORT type name parameters                                                                    \
     {                                                                                              \
         velo_asked(VELO_TAINT_CALENDAR, __builtin_return_address(0));                              \
-        reads_zone();                                                                    \
+        reads_zone();                                                                              \
         return NEXT(name)(__VA_ARGS__);                                                            \
     }
 
@@ -56,11 +56,12 @@ IN_ZONE(void, tzset, (void))
 IN_ZONE(time_t, mktime, (struct tm * date), date)
 ALIAS(timelocal, mktime);
 IN_ZONE(size_t, strftime,
-        (char *restrict out, size_t size, const char *restrict format, const struct tm *restrict date),
+        (char *restrict out, size_t size, const char *restrict format,
+         const struct tm *restrict date),
         out, size, format, date)
 IN_ZONE(size_t, strftime_l,
-        (char *restrict out, size_t size, const char *restrict format, const struct tm *restrict date,
-         locale_t locale),
+        (char *restrict out, size_t size, const char *restrict format,
+         const struct tm *restrict date, locale_t locale),
         out, size, format, date, locale)
 ALIAS(__strftime_l, strftime_l);
 IN_ZONE(size_t, wcsftime,
@@ -78,7 +79,7 @@ static void reads_patterns(void)
 {
     velo_taint(VELO_TAINT_INSIDE);
     reads_zone();
-    velo_libc_reads(getenv("DATEMSK"));
+    velo_libc_reads(velo_variable("DATEMSK"));
 }
 
 EXPORT struct tm *getdate(const char *text)
