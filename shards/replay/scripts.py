@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from .. import plain
 from . import programs
 from . import unit_log as log
-from .questions import normal
+from .questions import LIBC_READS, normal
 
 READ_MAX = 4 << 20
 
@@ -136,7 +136,8 @@ def probe(unit: log.UnitLog) -> Found:
         texts += map(_what, _passed_on(unit))
     texts += _values(unit, texts)
     found = _union([text.found for text in texts])
-    below = [found, *(_what(path).found for path in _read_by_forks(unit))]
+    others = {*_read_by_forks(unit), *_of_the_system(unit)}
+    below = [found, *(_what(path).found for path in others)]
     return found._replace(
         variables=any(each.variables for each in below), uses=_all_of([x.uses for x in below])
     )
@@ -252,6 +253,13 @@ def _read_by_forks(unit: log.UnitLog) -> Iterator[str]:
     return (path for life in unit.lives if life.program is None for path in _read_by(life))
 
 
+def _of_the_system(unit: log.UnitLog) -> Iterator[str]:
+    """Scripts that are installed: in all but variables they are known to do what they are for."""
+    for name, life in _named(unit):
+        if programs.is_shell(name) or programs.is_awk(name):
+            yield from (path for path in _opened_by(life) if not LIBC_READS.fullmatch(path))
+
+
 def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:
     for life in unit.lives:
         if life.program is not None:
@@ -259,10 +267,13 @@ def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:
 
 
 def _read_by(life: log.Life) -> Iterator[str]:
+    return (path for path in _opened_by(life) if not path.startswith(programs.SYSTEM))
+
+
+def _opened_by(life: log.Life) -> Iterator[str]:
     for key in life.questions:
         record = log.record_of(key, life.process)
-        is_read = record.kind == log.READ and record.flags != log.TO_RUN
-        if is_read and not record.path.startswith(programs.SYSTEM):
+        if record.kind == log.READ and record.flags != log.TO_RUN:
             yield normal(record.path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.unit_logs import Said, at, environment, program, step, told, write
-from velo.shards.replay import scripts, variables
+from velo.shards.replay import programs, scripts, variables
 from velo.shards.replay import unit_log as log
 
 SH, CC = program("/usr/bin/dash"), program("/usr/bin/gcc")
@@ -83,6 +83,15 @@ def test_names_in_a_script(unit, text, names):
 
     assert uses is None if names is None else uses is not None and names <= uses
     assert text.startswith("grep") <= (uses == frozenset())
+
+
+def test_scripts_that_are_installed_name_variables_too(unit, tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "SYSTEM", ("/usr/", f"{tmp_path}/"))
+    (tmp_path / "tool").write_text("echo $RANDOM ${MODE}\n")
+
+    found = scripts.probe(unit(SH, at(log.READ, f"{tmp_path}/tool")))
+
+    assert found == scripts.Found(uses=frozenset({b"RANDOM", b"MODE"}))
 
 
 def test_the_digest_has_named_variables_in_order_and_no_path_of_the_workspace(unit):
