@@ -334,7 +334,7 @@ class _Analysis:
             return
         if path in self.touched:
             raise NotCached("it read the names in a directory that it made", process)
-        if path in self.searched and self.names.get(process) == "rustc":
+        if path in self.searched and programs.runs_plugins(self.names.get(process, "")):
             return  # crates have exact names, and those that it takes are read
         self._add(Fact(F_NAMES, path))
 

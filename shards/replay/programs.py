@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMPILERS = re.compile(
     r"cc1|cc1plus|cc1obj|cc1objplus|f951|lto1|lto-wrapper|collect2|as|gas|ld|ld\.bfd|ld\.gold|gold|ld\.lld|lld|"
     r"ld64\.lld|rust-lld|wasm-ld|mold|ld\.mold|gcc|g\+\+|cc|c\+\+|cpp|c89|c89-gcc|c99|c99-gcc|gfortran|clang|clang\+\+|clang-cpp|"
-    r"ar|ranlib|gcc-ar|gcc-ranlib|gcc-nm|llvm-ar|llvm-ranlib|nm|objcopy|objdump|strip|readelf|size|rustc|"
+    r"ar|ranlib|gcc-ar|gcc-ranlib|gcc-nm|llvm-ar|llvm-ranlib|nm|objcopy|objdump|strip|readelf|size|rustc|clippy-driver|"
     r"make"  # within a step it works for gcc's linker (-flto=auto)
 )
 DRIVERS = re.compile(r"gcc|g\+\+|cc|c\+\+|c[89]9(?:-gcc)?|gfortran|clang(?:\+\+)?|cc1\w*|f951")
@@ -273,7 +273,7 @@ def is_filter(name: str, words: Sequence[str]) -> bool:
 
 def runs_plugins(name: str) -> bool:
     """Code of the project runs inside of the program: macros of Rust."""
-    return name == "rustc"
+    return name in ("rustc", "clippy-driver")
 
 
 def crates_in(cwd: str, arguments: list[str]) -> set[str]:

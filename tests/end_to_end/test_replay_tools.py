@@ -353,6 +353,53 @@ def test_an_edit_of_a_crate_is_compiled_and_what_was_before_it_is_replayed(crate
     assert run_native(str(program), cwd=crates.root).stdout == "42!\n"
 
 
+TESTED = """
+#[test]
+fn appends() {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open("ran").unwrap();
+    writeln!(file, "ran").unwrap();
+}
+"""
+DOCUMENTED = """/// ```
+/// use std::io::Write;
+/// let mut file = std::fs::OpenOptions::new().append(true).create(true).open("ran").unwrap();
+/// writeln!(file, "ran").unwrap();
+/// ```
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", ["check", "clippy"])
+def test_what_cargo_checks_is_replayed(command, crates):
+    known = run_native(tool("cargo"), command, "--help", cwd=crates.root, check=False)
+    if known.returncode != 0:
+        pytest.skip(f"needs cargo {command}")
+    for _ in range(2):
+        crates.clean()
+        said = crates.run("sh", "-c", f"cargo {command} --offline 2>&1")
+        assert "unused variable" in said
+
+    replayed, run, not_cached = crates.counts()
+    assert (run, not_cached) == (0, 0) and replayed >= 4, crates.steps()
+
+
+@pytest.mark.long
+def test_tests_of_cargo_are_run_and_what_they_are_compiled_of_is_replayed(crates):
+    manifest = crates.root / "Cargo.toml"
+    manifest.write_text(manifest.read_text() + "[workspace]\n")
+    crates.edit("src/main.rs", MAIN.format("") + TESTED)
+    crates.edit("inner/src/lib.rs", DOCUMENTED + LIBRARY)
+    for _ in range(2):
+        crates.clean()
+        crates.run(tool("cargo"), "test", "--offline", "--workspace")
+
+    replayed, run, not_cached = crates.counts()
+    assert (run, not_cached) == (0, 0) and replayed >= 4, crates.steps()
+    ran = [*crates.root.rglob("ran")]
+    assert [each.read_text() for each in ran] == ["ran\n" * 2] * 2
+
+
 # ---- npm and node -------------------------------------------------------------------------------
 
 PACKAGE = '{"name": "sample", "private": true, "scripts": {"build": "tsc", "test": "tsc"}}'

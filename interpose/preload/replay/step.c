@@ -171,7 +171,8 @@ static const struct velo_entry *find_entry(const struct velo_index *index, struc
 
 bool velo_step_find(struct velo_step *step, struct velo_begun *begun)
 {
-    if (velo_is_orchestrator(step->program, step->argv) || !velo_step_identify(step))
+    if (velo_is_orchestrator(step->program, step->argv) ||
+        velo_is_product(step->program, step->argv) || !velo_step_identify(step))
         return false;
     /* Before any fact is asked for: an edit after this is newer than what is restored. */
     begun->stamp = velo_stamp(velo_here(), 1);

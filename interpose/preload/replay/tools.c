@@ -60,12 +60,17 @@ static bool begins_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* A tool that is asked for tests is to run them. */
+static bool is_cargo(const struct tool *tool)
+{
+    return strcmp(tool->name, "cargo") == 0;
+}
+
+/* A tool that is asked for tests is to run them. `cargo test` compiles them first: velo_is_product. */
 static bool asks_for_tests(const struct tool *tool, char *const argv[])
 {
     static const char *const goals[] = {"test",         "tests",     "check", "checks", "install",
                                         "installcheck", "distcheck", "bench", NULL};
-    for (size_t i = 1; argv[0] != NULL && argv[i] != NULL; i++)
+    for (size_t i = 1; !is_cargo(tool) && argv[0] != NULL && argv[i] != NULL; i++)
         if (velo_is_one_of(argv[i], goals) || begins_with(argv[i], "test-") ||
             begins_with(argv[i], "test:") || begins_with(argv[i], "check-") ||
             (!tool->runs_scripts && strcmp(argv[i], "run") == 0))
@@ -73,9 +78,31 @@ static bool asks_for_tests(const struct tool *tool, char *const argv[])
     return false;
 }
 
+static bool has_word(char *const argv[], const char *word)
+{
+    for (size_t i = 1; argv != NULL && argv[0] != NULL && argv[i] != NULL; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* Compilers, build scripts, and a wrapper of the compiler, whose first word that is. `rustdoc --test` runs tests. */
+static bool builds(const char *program, char *const argv[])
+{
+    static const char *const compilers[] = {"rustc", "clippy-driver", "rustdoc", NULL};
+    const char *name = velo_base_of(program);
+    const bool has_words = argv != NULL && argv[0] != NULL && argv[1] != NULL;
+    if (begins_with(name, "build-script-"))
+        return true;
+    return (velo_is_one_of(name, compilers) ||
+            (has_words && velo_is_one_of(velo_base_of(argv[1]), compilers))) &&
+           !(strcmp(name, "rustdoc") == 0 && has_word(argv, "--test"));
+}
+
 /* ---- this process ---------------------------------------------------------------------------- */
 
 static bool starts_units;
+static bool is_in_cargo;
 static pid_t own_pid;
 
 bool velo_starts_units(void)
@@ -92,6 +119,11 @@ bool velo_is_child_of_starter(void)
 static bool works_for_linker(void)
 {
     return velo_unit != NULL && velo_variable("COLLECT_LTO_WRAPPER") != NULL;
+}
+
+bool velo_is_product(const char *program, char *const argv[])
+{
+    return is_in_cargo && !builds(program, argv);
 }
 
 static void learn_what_we_are(char *argv[])
@@ -115,6 +147,7 @@ static void learn_what_we_are(char *argv[])
     own_pid = (pid_t)velo_sys0(SYS_getpid);
     starts_units = tool != NULL && tool->starts && !asks_for_tests(tool, argv) &&
                    velo_unit == NULL && velo_running_begin();
+    is_in_cargo = starts_units && is_cargo(tool);
 }
 
 /* glibc gives constructors the arguments of main; after unit.c's (102). */

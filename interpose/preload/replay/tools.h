@@ -11,4 +11,7 @@ bool velo_is_child_of_starter(void);
 /* A build tool, by the name of its program: its own steps are the units. `argv` may be NULL. */
 bool velo_is_orchestrator(const char *program, char *const argv[]);
 
+/* Does cargo run this as something that it built, a test? Its purpose is to run then: it is no step. */
+bool velo_is_product(const char *program, char *const argv[]);
+
 #endif
