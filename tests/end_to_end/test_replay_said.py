@@ -50,6 +50,19 @@ build/one.o: build/one.Po
 build/one.Po:
 \t@echo dummy >$@
 """
+NODE_SAYS = """\
+console.log(`${process.stdout.columns} columns`);
+console.error('an error');
+require('fs').writeFileSync('build/out', 'made');
+console.log('the end');
+"""
+# Of its terminal, as which node opens stdout again, and not of its standard input.
+NODE_READS = """\
+const fs = require('fs');
+process.stdout.isTTY;
+const read = Buffer.alloc(99);
+fs.writeFileSync('build/line', read.subarray(0, fs.readSync(2, read, 0, 99)));
+"""
 ANSWERED = {"echo", "printf", "copy", "group", "both", "one.o", "one.Po", "odd.o"}
 BASH_MAKE = """\
 SHELL = /bin/bash
@@ -190,14 +203,32 @@ def test_what_bash_says_is_said_again_without_it(command, workspace, velo):
     assert replayed(velo, root) == targets, velo.run("explain", cwd=root).stdout
 
 
-def test_a_step_of_bash_that_asks_the_user_at_the_terminal_is_run(workspace, velo):
+NODE_ASKS = """\
+const fs = require('fs');
+process.stdin.once('data', (line) => {
+    fs.writeFileSync('build/line', line);
+    process.exit();
+});
+"""
+ASKS = {
+    "bash": ("bash", "read -r line </dev/tty; echo $$line >$@"),
+    "by another stream": ("sh", "read -r line <&2; echo $$line >$@"),
+    "node": ("node", "node asks.js </dev/stderr"),
+    "node by another stream": ("node", "node reads.js"),
+}
+
+
+@pytest.mark.parametrize(("program", "step"), ASKS.values(), ids=ASKS)
+def test_a_step_that_asks_the_user_at_the_terminal_is_run(program, step, workspace, velo):
     root = workspace(toml=TOML)
-    tool("script"), tool("bash")
-    step = "read -r line </dev/tty; echo $$line >$@"
-    (root / "Makefile").write_text(f"SHELL = /bin/bash\nall: build/line\nbuild/line:\n\t@{step}\n")
+    tool("script"), tool(program)
+    (root / "asks.js").write_text(NODE_ASKS)
+    (root / "reads.js").write_text(NODE_READS)
+    shell = "SHELL = /bin/bash\n" if program == "bash" else ""
+    (root / "Makefile").write_text(f"{shell}all: build/line\nbuild/line:\n\t@{step}\n")
     typed = "cat answer; while [ ! -e build/line ]; do :; done"
-    command = f"({typed}) | script -qefc make /dev/null"
-    for answer in "first", "second":
+    command = f"({typed}) | script -qefc 'make </dev/null' /dev/null"
+    for answer in "first", "second", "third":
         shutil.rmtree(root / "build", ignore_errors=True)
         (root / "build").mkdir()
         (root / "answer").write_text(f"{answer}\n")
@@ -205,6 +236,20 @@ def test_a_step_of_bash_that_asks_the_user_at_the_terminal_is_run(workspace, vel
         velo.exec("sh", "-c", command, cwd=root)
 
         assert (root / "build/line").read_text() == f"{answer}\n"
+
+
+def test_what_node_says_to_a_terminal_is_said_again_unless_that_is_wider(workspace, velo):
+    root = workspace(toml=TOML)
+    tool("script"), tool("node")
+    (root / "says.js").write_text(NODE_SAYS)
+    (root / "Makefile").write_text("build/out:\n\t@node says.js </dev/null\n")
+    for columns in 80, 90:
+        terminal = TERMINAL.replace("'make -s'", f"'unset COLUMNS; stty cols {columns}; make -s'")
+        native, *hosted = said_by_three(velo, root, terminal)
+
+        assert native == [f"{columns} columns", "an error", "the end"]
+        assert hosted == [native] * 3
+        assert replayed(velo, root) == {"out"}, velo.run("explain", cwd=root).stdout
 
 
 def test_what_a_compiler_cuts_at_the_edge_of_a_terminal_is_cut_at_the_edge_of_this_one(

@@ -1,6 +1,7 @@
 /* said.c - which descriptors lead to the streams of the unit, and what went there. */
 #include "said.h"
 
+#include "kernel/text.h"
 #include "member.h"
 #include "special.h"
 #include "preload/base/raw.h"
@@ -111,6 +112,20 @@ void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t don
     atomic_fetch_sub(&velo_unit->spoke, 1);
 }
 
+atomic_bool velo_unit_has_opened_again;
+
+bool velo_unit_opens_again_now(int fd, int flags)
+{
+    static const char *const names[] = {"node", "nodejs", NULL};
+    struct stat stat;
+    if ((flags & ~(O_ACCMODE | O_LARGEFILE)) != (O_NOCTTY | O_CLOEXEC) || fd < 0 ||
+        !velo_is_one_of(program_invocation_short_name, names) || raw_fstat(fd, &stat) != 0 ||
+        !S_ISCHR(stat.st_mode) || !is_stream(&stat))
+        return false;
+    atomic_store(&velo_unit_has_opened_again, true);
+    return true;
+}
+
 /* `fd` is read: if it is the standard input that the unit was given, we do not know that input. */
 void velo_unit_reads_now(int fd)
 {
@@ -119,6 +134,8 @@ void velo_unit_reads_now(int fd)
         return;
     if (was_given(&stat))
         velo_taint_now(VELO_TAINT_INHERITED);
+    if (S_ISCHR(stat.st_mode) && outlet_of(&stat) != 0 && !velo_is_null(&stat))
+        velo_taint_now(VELO_TAINT_STDIN); /* `read <&2`: from the terminal */
     if (!is_same(&stat, velo_unit->streams_inode[0], velo_unit->streams_device[0]))
         return;
     const bool is_null = (velo_unit->streams & 3) == VELO_STREAM_NULL;

@@ -6,6 +6,9 @@
 #ifndef VELO_PRELOAD_REPLAY_SAID_H
 #define VELO_PRELOAD_REPLAY_SAID_H
 
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/uio.h>
 
@@ -34,11 +37,23 @@ static inline void velo_unit_wrote(int fd)
 /* Does `fd` lead to one of the streams that the unit was given to write to? Only in a unit. */
 bool velo_unit_is_outlet(int fd);
 
+/* node opens a terminal that it was given again, with these flags, so that it alone does not wait there. What it says by
+ * the new descriptor is heard, and what it reads counts. */
+bool velo_unit_opens_again_now(int fd, int flags);
+static inline bool velo_unit_opens_again(int fd, int flags)
+{
+    return __builtin_expect(velo_unit != NULL && (flags & O_NOCTTY) != 0, 0) &&
+           velo_unit_opens_again_now(fd, flags);
+}
+extern atomic_bool velo_unit_has_opened_again;
+
 /* Something is read from `fd`. */
 void velo_unit_reads_now(int fd);
 static inline void velo_unit_reads(int fd)
 {
-    if (__builtin_expect(velo_unit != NULL && (fd == 0 || velo_unit->given_count != 0), 0))
+    if (__builtin_expect(velo_unit != NULL &&
+                             (fd <= 2 || velo_unit->given_count != 0 || velo_unit_has_opened_again),
+                         0))
         velo_unit_reads_now(fd);
 }
 

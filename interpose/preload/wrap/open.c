@@ -11,7 +11,7 @@
 
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
-#include "preload/replay/unit.h"
+#include "preload/replay/said.h"
 #include "preload/program/peers.h"
 #include "preload/program/fifo.h"
 
@@ -77,7 +77,8 @@ static int opened_outside(int fd, const char *path, int flags)
 
 static int seen(int dirfd, const char *path, int flags, int fd)
 {
-    velo_saw_open(dirfd, path, flags, fd < 0 ? -errno : fd);
+    if (!velo_unit_opens_again(fd, flags))
+        velo_saw_open(dirfd, path, flags, fd < 0 ? -errno : fd);
     return fd;
 }
 
