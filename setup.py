@@ -92,13 +92,18 @@ class BuildLauncher(build_scripts):
         customize_compiler(compiler)
         self.mkpath(self.build_dir)
         with tempfile.TemporaryDirectory() as beside:
-            objects = compiler.compile(self.scripts, output_dir=beside, extra_postargs=COMMON)
+            objects = compiler.compile(
+                self.scripts,
+                output_dir=beside,
+                include_dirs=["interpose"],
+                extra_postargs=COMMON,
+            )
             compiler.link_executable(objects, "velo", output_dir=self.build_dir)
 
 
 setup(
     cmdclass={"build_ext": BuildApart, "build_scripts": BuildLauncher},
-    scripts=["interpose/launcher.c"],
+    scripts=["interpose/launcher.c", "interpose/kernel/sha256.c"],
     ext_modules=[
         Extension(
             "velo.interpose._core",

@@ -11,6 +11,7 @@
  *
  * The interpreter is the one beside this program (a virtual environment has it there), else python3
  * along PATH.  A script would do for all of this but the signal. */
+#define _GNU_SOURCE 1 /* memrchr */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,6 +23,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "kernel/sha256.h"
 
 #define OURS 13 /* words of the command line before the user's */
 #define CANNOT_START 125
@@ -133,16 +136,48 @@ static const struct limit *too_low(rlim_t *is)
     return NULL;
 }
 
-/* While any arena of ours is there, a program outside may miss what is in memory. */
+/* A program outside may miss what is in the memory of its workspace. Where that is: router/arena.py. */
+static int has_memory(const char *root, const char *workspace)
+{
+    struct velo_sha256 hash;
+    uint8_t digest[VELO_SHA256_BYTES];
+    char path[PATH_MAX];
+    velo_sha256_begin(&hash);
+    velo_sha256_add(&hash, workspace, strlen(workspace));
+    velo_sha256_end(&hash, digest);
+    int length = snprintf(path, sizeof path, "%s/", root);
+    for (int i = 0; i < 8 && length > 0 && length < PATH_MAX - 2; i++)
+        length += snprintf(path + length, sizeof path - (size_t)length, "%02x", digest[i]);
+    return access(path, F_OK) == 0;
+}
+
+/* The workspace is the nearest directory upward with a velo.toml, else the current one. */
 static int memory_may_hold_something(void)
 {
-    char own[64];
+    static char here[PATH_MAX], file[PATH_MAX + 16], own[64];
     const char *root = getenv("VELO_RUNTIME_DIR");
     if (root == NULL || *root == 0) {
         snprintf(own, sizeof own, "/dev/shm/velo-%u", (unsigned)getuid());
         root = own;
     }
-    return access(root, F_OK) == 0;
+    if (access(root, F_OK) != 0 || getcwd(here, sizeof here) == NULL)
+        return 0;
+    for (size_t length = strlen(here);;
+         length = (size_t)((char *)memrchr(here, '/', length) - here)) {
+        snprintf(file, sizeof file, "%.*s/velo.toml", (int)length, here);
+        const int found = access(file, F_OK) == 0;
+        if (found)
+            here[length == 0 ? 1 : length] = 0;
+        if (found || length == 0)
+            return has_memory(root, here);
+    }
+}
+
+/* It must run with us (--require), or in a workspace of which we do not know (-C). */
+static int forbids(const char *flag)
+{
+    return strcmp(flag, "--require") == 0 || strncmp(flag, "-C", 2) == 0 ||
+           strncmp(flag, "--workspace", 11) == 0;
 }
 
 /* The command of `velo exec [FLAGS] -- COMMAND`, when it may run without us; else NULL. */
@@ -150,7 +185,7 @@ static char **command_alone(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "exec") != 0)
         return NULL;
-    for (int i = 2; i < argc && strcmp(argv[i], "--require") != 0; i++)
+    for (int i = 2; i < argc && !forbids(argv[i]); i++)
         if (strcmp(argv[i], "--") == 0)
             return argv[i + 1] != NULL && !memory_may_hold_something() ? argv + i + 1 : NULL;
     return NULL;

@@ -45,7 +45,8 @@ def _end_at_once(status: int) -> NoReturn:
 def _make_runtime_directory_absolute() -> None:
     """The server starts at `/`, and programs inside stand anywhere."""
     if given := os.environ.get("VELO_RUNTIME_DIR"):
-        os.environ["VELO_RUNTIME_DIR"] = os.path.abspath(given)
+        with suppress(OSError):  # the current directory was removed: there is no workspace either
+            os.environ["VELO_RUNTIME_DIR"] = os.path.abspath(given)
 
 
 def _run(arguments: Sequence[str]) -> int:

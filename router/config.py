@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from . import trust, values
-from .errors import BadConfiguration, NotTrusted
+from .errors import BadConfiguration, NotTrusted, NoWorkspace
 
 FILE_NAME = "velo.toml"
 NO_HOME = "/dev/null"  # as HOME; nothing can be made below it
@@ -131,12 +131,12 @@ def find_workspace(start: str | None = None) -> str:
         start: a directory; the current one when None.
 
     Raises:
-        BadConfiguration: there is no such directory.
+        NoWorkspace: there is no such directory.
     """
     try:
         origin = os.path.realpath(start or os.getcwd(), strict=True)
     except OSError as error:
-        raise BadConfiguration(
+        raise NoWorkspace(
             f"no workspace: {start or 'the current directory'}: {error.strerror}; cd somewhere else"
         ) from None
     directory = origin

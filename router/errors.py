@@ -36,6 +36,12 @@ class BadConfiguration(RouterError):
     exit_status = EXIT_USAGE
 
 
+class NoWorkspace(BadConfiguration):
+    """The directory in which to look for velo.toml is not there, or may not be searched."""
+
+    code = 262
+
+
 class RuntimeRootUnusable(RouterError):
     """The directory for arenas cannot be made, or is not ours alone."""
 

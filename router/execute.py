@@ -35,6 +35,7 @@ from .errors import (
     CommandRefused,
     FlushNotEnded,
     Leaving,
+    NoWorkspace,
     ServerNotRunning,
     ServerSilent,
     SettingsDiffer,
@@ -72,7 +73,12 @@ def execute_here(
         flags: settings as the command line gave them.
     """
     try:
-        settings = config.load(flags, start=start)
+        try:
+            settings = config.load(flags, start=start)
+        except NoWorkspace as error:  # the directory in which we stand was removed, say
+            if require or start is not None:
+                raise
+            _become(command, error, quiet=quiet)
         if os.environ.get(launch.DISABLE) == "1":
             child.replace(command, os.environ)
         child.find_program(command[0], os.environ)

@@ -116,7 +116,7 @@ TELLS_VARIABLES = re.compile(
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
 
-ALL_VARIABLES = re.compile(r"rustc|tsc|ccache|make|env|git-rev-parse")
+ALL_VARIABLES = re.compile(r"tsc|ccache|make|env|git-rev-parse")
 
 ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
 KEEPS_TIMES = re.compile(r"-?\w*U\w*")  # the first argument of an archiver
@@ -196,7 +196,8 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
 def asks_by_name(name: str) -> bool:
     """The program asks for each variable by its name, or is a shell or an awk, whose scripts tell.
     Macros of Rust and node's scripts may look at all; ccache and make do."""
-    return is_blind(name) and ALL_VARIABLES.fullmatch(name) is None
+    looks_at_all = runs_plugins(name) or ALL_VARIABLES.fullmatch(name) is not None
+    return is_blind(name) and not looks_at_all
 
 
 def tests(name: str) -> bool:

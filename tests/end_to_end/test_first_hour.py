@@ -52,6 +52,30 @@ def test_it_can_be_required_and_it_can_be_quiet(velo: Velo, workspace) -> None:
     assert (quiet.stdout, quiet.stderr) == ("built\n", "")
 
 
+def test_in_a_removed_directory_the_command_runs_natively(velo: Velo, workspace) -> None:
+    place = workspace()
+    env = {"VELO_RUNTIME_DIR": "relative"}
+
+    def without_directory(*words: str) -> subprocess.CompletedProcess[str]:
+        gone = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
+        return subprocess.run(
+            ["sh", "-c", gone, "sh", velo.executable, *words],
+            cwd=place,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+        )
+
+    done = without_directory("exec", "--", "expr", "3", "-", "3")
+    refused = without_directory("exec", "--require", "--", "touch", str(place / "ran"))
+    status = without_directory("status")
+
+    assert (done.returncode, done.stdout) == (1, "0\n")
+    assert "current directory" in sentence(done) and "runs natively" in sentence(done)
+    assert refused.returncode == 125 and not (place / "ran").exists()
+    assert status.returncode != 0 and "current directory" in sentence(status)
+
+
 @pytest.mark.parametrize("limit", ["n 8", "n 12", "f 100", "f 0", "t 100"])
 def test_low_limits_do_not_change_what_a_command_does(velo: Velo, workspace, limit: str) -> None:
     place = workspace()
@@ -110,6 +134,22 @@ def test_where_memory_may_hold_something_it_does_not(velo, workspace, limit: str
 
     assert done.returncode == 125 and done.stdout == "" and "ulimit" in sentence(done)
     velo.stop(cwd=place)
+
+
+def test_memory_of_other_workspaces_does_not_keep_a_command_from_running(velo, workspace) -> None:
+    other, place = workspace("other"), workspace("place")
+    (place / "below").mkdir()
+    velo.run("exec", "--no-wait", "--", "sh", "-c", MAKE, cwd=other)
+
+    done = limited("d 20000; cd below", velo, "exec", "--", "touch", "ran", cwd=place)
+    velo.run("exec", "--no-wait", "--", "sh", "-c", MAKE, cwd=place)
+    refused = limited("d 20000; cd below", velo, "exec", "--", "touch", "again", cwd=place)
+
+    assert done.returncode == 0 and (place / "below/ran").exists()
+    assert "runs natively" in sentence(done)
+    assert refused.returncode == 125 and not (place / "below/again").exists()
+    for each in (other, place):
+        velo.run("stop", cwd=each)
 
 
 def test_who_has_no_room_for_the_memory_runs_beside_it(velo: Velo, workspace) -> None:
