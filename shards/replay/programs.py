@@ -196,8 +196,8 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
 def asks_by_name(name: str) -> bool:
     """The program asks for each variable by its name, or is a shell or an awk, whose scripts tell.
     Macros of Rust and node's scripts may look at all; ccache and make do."""
-    looks_at_all = runs_plugins(name) or ALL_VARIABLES.fullmatch(name) is not None
-    return is_blind(name) and not looks_at_all
+    reads_all = runs_plugins(name) or ALL_VARIABLES.fullmatch(name) is not None
+    return is_blind(name) and not reads_all
 
 
 def tests(name: str) -> bool:
