@@ -58,7 +58,8 @@ int velo_truncate(struct velo_region *region, struct velo_place *place, off_t le
          velo_keeps_lock(region, place->at.node)))
         return truncate_by_path(region, place, length);
     int fd = velo_open(region, place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
-    if (fd == -EMFILE || fd == -ENFILE) /* a path needs no descriptor */
+    if (fd == -EMFILE || fd == -ENFILE ||
+        fd == -EAGAIN) /* a path needs none, and waits for a program's lease */
         return truncate_by_path(region, place, length);
     if (fd < 0)
         return fd;

@@ -275,7 +275,7 @@ void velo_flush_library(struct velo_region *region, const char *path)
 
 /* ---- $PATH ----------------------------------------------------------------------------------- */
 
-bool velo_find_program(const char *file, char found[PATH_MAX])
+bool velo_find_program(int directory, const char *file, char found[PATH_MAX])
 {
     const size_t name = strlen(file);
     const char *list = velo_environment_get(environ, "PATH");
@@ -287,7 +287,7 @@ bool velo_find_program(const char *file, char found[PATH_MAX])
             memcpy(found, list, length);
             found[length] = '/';
             memcpy(found + length + (length > 0), file, name + 1);
-            if (access(found, X_OK) == 0)
+            if (faccessat(directory, found, X_OK, 0) == 0)
                 return true;
         }
         if (list[length] == 0)

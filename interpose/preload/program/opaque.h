@@ -29,7 +29,7 @@ void velo_leave_unreachable(struct velo_region *region);
 void velo_return_to_namespace(int attachment);
 
 /* Where a search along $PATH finds `file`, hosted programs included. False: nowhere. */
-bool velo_find_program(const char *file, char found[PATH_MAX]);
+bool velo_find_program(int directory, const char *file, char found[PATH_MAX]);
 
 /* Before dlopen: shared objects on disk, if `path` may lead to a hosted one. */
 void velo_flush_library(struct velo_region *region, const char *path);

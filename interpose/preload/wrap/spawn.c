@@ -121,6 +121,16 @@ static int number_here(const struct __spawn_action *actions, const struct held *
     return fd;
 }
 
+/* The disk has no file that is in memory alone. */
+static int not_entered(int base, const char *path, int rc)
+{
+    struct velo_place place;
+    const int claimed = rc == -ENOENT ? velo_claim(base, path, 0, &place) : 0;
+    if (claimed == VELO_OURS && place.at.type == VELO_REGULAR)
+        return -ENOTDIR;
+    return claimed < 0 ? claimed : rc;
+}
+
 static int prepare_one(struct preparation *with, struct __spawn_action *actions, struct held *held,
                        int at)
 {
@@ -133,7 +143,7 @@ static int prepare_one(struct preparation *with, struct __spawn_action *actions,
         velo_saw(VELO_RECORD_ACCESS, with->directory, action->path, directory);
         velo_saw_directory(with->directory, action->path, directory);
         if (directory < 0)
-            return directory;
+            return not_entered(with->directory, action->path, directory);
         stand_in(with, directory, directory);
     } else if (action->tag == ACTION_FCHDIR) {
         stand_in(with, number_here(actions, held, at, action->fd), -1);
@@ -149,7 +159,7 @@ struct order { /* what the program asked for */
     spawner next;
     pid_t *pid;
     const char *file; /* to pass on */
-    const char *path; /* where it is */
+    const char *path; /* where it is; NULL: along $PATH, as the child finds it */
     const posix_spawnattr_t *attributes;
     char *const *argv, *const *envp;
     bool wants_descriptor; /* of the child, in place of its number */
@@ -206,18 +216,27 @@ static int start_step(const struct order *order, int directory,
     return rc;
 }
 
-static int start(const struct order *order, int directory, const posix_spawn_file_actions_t *list)
+static int start(const struct order *asked, int directory, const posix_spawn_file_actions_t *list)
 {
+    char found[PATH_MAX];
+    struct order order = *asked;
     pid_t started = 0;
     int rc;
+    const int saved = errno;
+    if (order.path == NULL)
+        order.path =
+            strchr(order.file, '/') == NULL && velo_find_program(directory, order.file, found)
+                ? found
+                : order.file;
+    errno = saved;
     if (velo_starts_units()) {
-        rc = start_step(order, directory, list, &started);
+        rc = start_step(&order, directory, list, &started);
     } else {
-        VELO_UNIT_ENVIRONMENT(envp, order->envp, velo_unit_assignment);
-        rc = start_program(order, directory, list, envp, &started);
+        VELO_UNIT_ENVIRONMENT(envp, order.envp, velo_unit_assignment);
+        rc = start_program(&order, directory, list, envp, &started);
     }
-    if (rc == 0 && order->pid != NULL)
-        *order->pid = started;
+    if (rc == 0 && order.pid != NULL)
+        *order.pid = started;
     return rc;
 }
 
@@ -256,22 +275,6 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path,
     return spawn(&order, actions);
 }
 
-/* The search of $PATH, as libc's, begins before the actions; a relative item is rare enough. */
-static int spawn_along_path(spawner next, pid_t *pid, const char *file,
-                            const posix_spawn_file_actions_t *actions,
-                            const posix_spawnattr_t *attributes, char *const argv[],
-                            char *const envp[], bool wants_descriptor)
-{
-    char found[PATH_MAX];
-    const int saved = errno;
-    const char *path = file;
-    if (strchr(file, '/') == NULL && velo_find_program(file, found))
-        path = found;
-    errno = saved;
-    const struct order order = {next, pid, file, path, attributes, argv, envp, wants_descriptor};
-    return spawn(&order, actions);
-}
-
 EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
                         const posix_spawn_file_actions_t *restrict actions,
                         const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
@@ -279,7 +282,8 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
 {
     if (velo_here() == NULL && !velo_has_left())
         return NEXT(posix_spawnp)(pid, file, actions, attributes, argv, envp);
-    return spawn_along_path(NEXT(posix_spawnp), pid, file, actions, attributes, argv, envp, false);
+    const struct order order = {NEXT(posix_spawnp), pid, file, NULL, attributes, argv, envp, false};
+    return spawn(&order, actions);
 }
 
 /* The same with a descriptor of the child instead of its number (glibc 2.39). */
@@ -306,7 +310,9 @@ EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_act
         return ENOSYS; /* this libc has none, and found us */
     if (velo_here() == NULL && !velo_has_left())
         return NEXT(pidfd_spawnp)(pidfd, file, actions, attributes, argv, envp);
-    return spawn_along_path(NEXT(pidfd_spawnp), pidfd, file, actions, attributes, argv, envp, true);
+    const struct order order = {NEXT(pidfd_spawnp), pidfd, file, NULL,
+                                attributes,         argv,  envp, true};
+    return spawn(&order, actions);
 }
 
 /* ---- shells ---------------------------------------------------------------------------------- */

@@ -57,7 +57,10 @@ ALIAS(statvfs64, statvfs);
 EXPORT long pathconf(const char *path, int name)
 {
     struct velo_place place;
+    struct stat file;
     int failed = 0;
+    if (name == _PC_ASYNC_IO) /* the one answer that depends on what is there, not where */
+        return stat(path, &file) == 0 && (S_ISREG(file.st_mode) || S_ISBLK(file.st_mode)) ? 1 : -1;
     const char *there = stand_in(path, &place, &failed);
     /* Some limits libc knows without a look at the path; of what is missing here it finds none. */
     const long limit = NEXT(pathconf)(failed != 0 ? path : there, name);
@@ -126,5 +129,6 @@ ALIAS(fstatvfs64, fstatvfs);
 EXPORT long fpathconf(int fd, int name)
 {
     char path[PATH_MAX];
-    return stand_in_fd(fd, path) ? NEXT(pathconf)(path, name) : NEXT(fpathconf)(fd, name);
+    return name != _PC_ASYNC_IO && stand_in_fd(fd, path) ? NEXT(pathconf)(path, name)
+                                                         : NEXT(fpathconf)(fd, name);
 }

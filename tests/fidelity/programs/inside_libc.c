@@ -51,6 +51,9 @@ int main(void)
            fpathconf(fd, _PC_NAME_MAX), fpathconf(fd, _PC_FILESIZEBITS),
            fpathconf(fd, _PC_2_SYMLINKS));
 
+    printf("asynchronous %ld, %ld, %ld\n", fpathconf(fd, _PC_ASYNC_IO),
+           pathconf("file", _PC_ASYNC_IO), pathconf(".", _PC_ASYNC_IO));
+
     write_file("mounts", "none /x proc rw 0 0\nother /y tmpfs ro 0 0\n");
     FILE *mounts = setmntent("mounts", "r");
     for (struct mntent *entry; mounts != NULL && (entry = getmntent(mounts)) != NULL;)

@@ -10,6 +10,13 @@ static void on_break(int number)
     broken++;
 }
 
+static int leased;
+static void give_up(int number)
+{
+    (void)number;
+    fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+
 int main(void)
 {
     signal(SIGIO, on_break);
@@ -47,5 +54,11 @@ int main(void)
     SAY(fcntl(writer, F_SETLEASE, 77));
     SAY(fcntl(writer, F_GETSIG));
     SAY(fcntl(fd, F_GETSIG));
+    leased = writer;
+    IN_CHILD("a reader begins to break it", { SAY(open("g", O_RDONLY | O_NONBLOCK)); });
+    signal(SIGALRM, give_up);
+    alarm(1);
+    IN_CHILD("a length that is set waits", SAY(truncate("g", 2)));
+    printf("now %d\n", fcntl(writer, F_GETLEASE));
     return 0;
 }

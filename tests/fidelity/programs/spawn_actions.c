@@ -101,6 +101,23 @@ int main(void)
         waitpid(pid, &status, 0);
     printf("program after chdir: %d\n", rc);
     fflush(stdout);
+    mkdir("sub/bin", 0755);
+    write_file("sub/bin/new", "#!/bin/sh\necho new $0\n"); /* the disk does not have it yet */
+    chmod("sub/bin/new", 0755);
+    setenv("PATH", "bin:/usr/bin:/bin", 1);
+    const int along = posix_spawnp(&pid, "new", &actions, NULL, argv, environ);
+    if (along == 0)
+        waitpid(pid, &status, 0);
+    printf("path in the child: %d\n", along);
+    setenv("PATH", "sub/bin:/usr/bin:/bin", 1);
+    printf("path in the parent: %d\n", posix_spawnp(&pid, "new", &actions, NULL, argv, environ));
+    fflush(stdout);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawn_file_actions_init(&actions);
+    write_file("sub/file", "");
+    posix_spawn_file_actions_addchdir_np(&actions, "sub/file");
+    printf("chdir to a file: %s\n",
+           strerrorname_np(posix_spawn(&pid, "/bin/true", &actions, NULL, argv, environ)));
     posix_spawn_file_actions_destroy(&actions);
     count_descriptors("last");
     return 0;
