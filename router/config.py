@@ -295,14 +295,15 @@ def _trusted(document: Mapping[str, Any], path: str) -> list[str]:
 def _known(key: str, known: list[str], *, where: str, what: str) -> None:
     if key in known:
         return
+    if key == TRUST_TABLE:
+        raise BadConfiguration(f"unknown {what}: {where}: [{key}] counts only in {user_file()}")
+    homes = sorted({f"[{each.table}]" for each in SETTINGS if key == (each.key or each.name)})
+    if homes:
+        raise BadConfiguration(f"unknown {what}: {where}: {key!r} is of {' or '.join(homes)}")
     import difflib
 
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-    raise BadConfiguration(
-        f"unknown {what}: {where}: {key!r}; did you mean {nearest[0]!r}?"
-        if nearest
-        else f"unknown {what}: {where}: {key!r}; known: {', '.join(known)}"
-    )
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+    raise BadConfiguration(f"unknown {what}: {where}: {key!r}; did you mean {nearest!r}?")
 
 
 def _xdg(variable: str, default: str) -> str:
@@ -332,7 +333,11 @@ SETTINGS = (
     ),
     Setting(
         "store_max_size",
+<<<<<<< HEAD
         values.size,
+=======
+        values.size,
+>>>>>>> f776def (Lead a key that stands in the wrong table to its own)
         "10GiB",
         "Cap on the store: above it, the least recently used files are removed.",
         outward=True,
@@ -365,7 +370,11 @@ SETTINGS = (
     ),
     Setting(
         "replay_max_size",
+<<<<<<< HEAD
         values.size,
+=======
+        values.size,
+>>>>>>> f776def (Lead a key that stands in the wrong table to its own)
         "4GiB",
         "Cap on what is kept of this workspace's steps: above it, the least recently used go.",
         table=REPLAY_TABLE,

@@ -101,6 +101,21 @@ def test_an_unknown_key_of_a_table_names_the_nearest_one_there(workspace, table,
     assert f"'{key}'; did you mean '{nearest}'" in refusal()
 
 
+@pytest.mark.parametrize(
+    ("text", "home"),
+    [
+        ('max_memory = "1GB"', "[live]"),
+        ('[live]\nmode = "off"', "[replay]"),
+        ("[live]\nmax_size = 1", "[replay] or [store]"),
+        ('[trust]\nworkspaces = ["*"]', "[trust] counts only in"),
+    ],
+)
+def test_a_key_of_another_table_is_led_there(workspace, text, home):
+    write(workspace / "velo.toml", text)
+
+    assert home in refusal(environment={}) and "did you mean" not in refusal(environment={})
+
+
 def test_replay_is_on_until_somebody_says_otherwise(workspace):
     settings = config.load(environment={})
 
