@@ -333,11 +333,7 @@ SETTINGS = (
     ),
     Setting(
         "store_max_size",
-<<<<<<< HEAD
         values.size,
-=======
-        values.size,
->>>>>>> f776def (Lead a key that stands in the wrong table to its own)
         "10GiB",
         "Cap on the store: above it, the least recently used files are removed.",
         outward=True,
@@ -370,11 +366,7 @@ SETTINGS = (
     ),
     Setting(
         "replay_max_size",
-<<<<<<< HEAD
         values.size,
-=======
-        values.size,
->>>>>>> f776def (Lead a key that stands in the wrong table to its own)
         "4GiB",
         "Cap on what is kept of this workspace's steps: above it, the least recently used go.",
         table=REPLAY_TABLE,

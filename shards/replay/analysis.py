@@ -67,6 +67,7 @@ class Analysed(NamedTuple):
     needs_rest: bool
     needs_outlets: bool  # what it said, or made, may depend on where its output goes
     found_none: set[int]  # of NO_INPUT, NO_TERMINAL: it asked, and must find none again
+    terminal: int  # columns plus 1 of the one that it measured
     provisional: bool  # randomness was asked for: two runs must agree
     variables: variables.Names | None  # that count; None: all that may
 
@@ -127,6 +128,7 @@ class _Analysis:
             needs_rest=needs_rest,
             needs_outlets=needs_rest or bool(text or errors) or self.asks_for_terminal,
             found_none=self.found_none,
+            terminal=self.unit.terminal,
             provisional=self.asked_random,
             variables=variables.used_by(self.unit, self.names.values(), named),
         )

@@ -322,7 +322,7 @@ def flags_of(analysed: Analysed) -> int:
         entries.NEEDS_NULL: log.NO_INPUT in analysed.found_none,
         entries.NEEDS_NO_TERMINAL: log.NO_TERMINAL in analysed.found_none,
     }
-    return sum(flag for flag, is_set in flags.items() if is_set)
+    return sum(flag for flag, is_set in flags.items() if is_set) | analysed.terminal << 16
 
 
 def empty(owner: Owner) -> bytes:

@@ -28,7 +28,7 @@ DRIVERS = re.compile(r"gcc|g\+\+|cc|c\+\+|c[89]9(?:-gcc)?|gfortran|clang(?:\+\+)
 TOOLS = re.compile(
     r"sh|dash|bash|busybox|rm|mkdir|mv|cp|ln|cat|echo|printf|true|false|test|\[|touch|sed|grep|egrep|fgrep|tr|cut|"
     r"head|tail|sort|uniq|wc|basename|dirname|env|expr|install|tee|cmp|chmod|awk|mawk|gawk|m4|rmdir|pwd|cmake|"
-    r"git-rev-parse|diff|xargs|nice|flex|bison|yacc|lex|tsc|nasm|yasm|ccache"
+    r"git-rev-parse|msgfmt|msgmerge|msgcat|diff|xargs|nice|flex|bison|yacc|lex|tsc|nasm|yasm|ccache"
 )
 # What a system has before its compilers on PATH (Debian, Fedora, Arch).
 CCACHE = re.compile(r"/usr/(?:local/)?lib(?:64)?/ccache/(?:bin/)?[^/]+")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from velo.interpose import core
 
 MAGIC = 0x31474C56
-HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 520x 32s")
+HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 4x I 512x 32s")
 RECORD = struct.Struct("<IHHII")
 END_MAX = 1 << 40  # no log is longer
 HOSTED = struct.Struct("<QQqqII32s")
@@ -165,6 +165,7 @@ class UnitLog(NamedTuple):
     counted: bytes  # a digest of its environment
     alive: int
     expected: int  # number of the entry that would have answered, or -1
+    terminal: int  # its columns plus 1, where a program measured it
     keys: list[bytes]  # of all records, in their order
     processes: list[int]  # of all records
     lives: list[Life]
@@ -274,12 +275,11 @@ def read(path: str) -> UnitLog:
         raise Torn from None
     (_, _, _, started, enlisted, failed, forked, vouched, spoke, taint, taint_process, streams,
      captured, _root, status, began_ns, _ended_ns, began_at, ended_at, key, rest, alive, expected,
-     counted,) = fields  # fmt: skip
+     terminal, counted) = fields  # fmt: skip
     return UnitLog(
         path, started, enlisted, failed, forked, vouched, bool(spoke), taint, taint_process,
-        streams, bool(captured), status, began_ns, ended_at - began_at, key, rest,
-        counted, alive,
-        expected - 1, keys, processes, [Life(*life) for life in lives],
+        streams, bool(captured), status, began_ns, ended_at - began_at, key, rest, counted, alive,
+        expected - 1, terminal, keys, processes, [Life(*life) for life in lives],
         [record_of(keys[at], processes[at]) for at in positions], positions,
     )  # fmt: skip
 

@@ -145,6 +145,21 @@ def test_an_assembled_file_is_answered_unless_it_names_the_time(workspace, velo)
     assert made.counts() == (1, 0, 1), made.steps()
 
 
+def test_a_catalogue_of_messages_is_answered(workspace, velo):
+    # msgfmt asks for a random name, and for each directory above its output.
+    tool("msgfmt"), tool("make")
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("Makefile", "build/de.mo: de.po\n\tmsgfmt -o $@ $<\n")
+    made.edit("de.po", 'msgid "yes"\nmsgstr "ja"\n')
+    made.hosted.mkdir(exist_ok=True)
+    made.run("make")
+    made.clean()
+    made.run("make")
+
+    assert made.counts() == (1, 0, 0), made.steps()
+    assert b"ja" in (made.hosted / "de.mo").read_bytes()
+
+
 # ---- a tool that forks --------------------------------------------------------------------------
 
 
@@ -398,6 +413,35 @@ def test_tests_of_cargo_are_run_and_what_they_are_compiled_of_is_replayed(crates
     assert (run, not_cached) == (0, 0) and replayed >= 4, crates.steps()
     ran = [*crates.root.rglob("ran")]
     assert [each.read_text() for each in ran] == ["ran\n" * 2] * 2
+
+
+PROBING = """\
+use std::{env, fs, path::Path, process::Command};
+fn main() {
+    let out = env::var("OUT_DIR").unwrap();
+    let probe = Path::new(&out).join("probe.rs");
+    fs::write(probe, "pub fn probe() -> u32 { \\"no number\\" }").unwrap();
+    let mut rustc = Command::new(env::var("RUSTC").unwrap());
+    let probe = rustc.current_dir(&out).args(["--crate-type=lib", "--emit=metadata", "probe.rs"]);
+    assert!(!probe.output().unwrap().status.success());
+    fs::write(Path::new(&out).join("made.rs"), "41 + 1").unwrap();
+}
+"""
+
+
+@pytest.mark.long
+def test_a_build_script_that_probes_rustc_is_replayed_on_terminals_of_one_width(crates):
+    tool("script")
+    crates.edit("inner/build.rs", PROBING)
+    outcomes = []
+    for columns in 80, 80, 90:
+        crates.clean()
+        command = f"stty cols {columns}; cargo build --offline"
+        crates.run("script", "-qefc", command, "/dev/null")
+        steps = (each for each in crates.steps() if each["step"].endswith("build-script-build"))
+        outcomes.append([each["outcome"] for each in steps])
+
+    assert outcomes == [["run"], ["replayed"], ["run"]], crates.steps()
 
 
 # ---- npm and node -------------------------------------------------------------------------------

@@ -301,7 +301,7 @@ def test_a_damaged_report_or_totals_are_none(bench, text):
 
     assert bench.ledger().report() is None
     assert bench.ledger().totals()["commands"] == 0
-    unit = log.UnitLog(*range(19), [], [], [], [], [])
+    unit = log.UnitLog(*range(20), [], [], [], [], [])
     assert Environments(bench.ledger().environments).differing(unit) is None
 
 

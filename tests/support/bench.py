@@ -82,6 +82,7 @@ STEP = Analysed(
     variables=None,
     needs_outlets=False,
     found_none=set(),
+    terminal=0,
     provisional=False,
 )
 INLINE = {hashlib.sha256(SHORT).digest(): SHORT}

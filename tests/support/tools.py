@@ -45,6 +45,7 @@ TOOLS = {
     "make": "make",
     "meson": "meson",
     "mold": "mold",
+    "msgfmt": "gettext",
     "mv": "coreutils",
     "nasm": "nasm",
     "ninja": "ninja-build",

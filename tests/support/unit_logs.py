@@ -74,8 +74,10 @@ def data(*records: Said, **head: int) -> bytes:
         "enlisted": 1, "failed": 0, "forked": 0, "vouched": 1, "spoke": 0, "taint": 0,
         "taint_process": 0, "streams": 0, "captured": 1, "root": ROOT, "status": 0,
         "began_ns": BEGAN_NS, "ended_ns": BEGAN_NS + 1, "began_at": 0, "ended_at": 50_000_000,
-    } | {key: value for key, value in head.items() if key not in ("alive", "expected")}  # fmt: skip
-    last = (head.get("alive", 0), head.get("expected", 0), REST)
+    }  # fmt: skip
+    ends = ("alive", "expected", "terminal")
+    fields |= {key: value for key, value in head.items() if key not in ends}
+    last = [*(head.get(name, 0) for name in ends), REST]
     return log.HEAD.pack(*fields.values(), KEY, REST, *last) + body
 
 

@@ -72,7 +72,7 @@ struct velo_entry {
     uint32_t group_count, groups; /* offsets of groups of facts, the cheapest to fail first */
     uint32_t output_count, outputs;
     uint32_t text, text_size, errors, errors_size; /* what it said, on 1 and on 2 */
-    uint32_t flags, cost_ms;
+    uint32_t flags, cost_ms; /* flags: below, and from bit 16 on the log's `terminal` */
     uint32_t bound; /* for the sealer: why it is true of this workspace alone; 0: also of a clone */
     uint32_t outlets; /* what velo_step_outlets said then */
     uint32_t label; /* what a user calls it */

@@ -152,7 +152,7 @@ struct velo_log {
     _Atomic uint32_t said; /* bytes that its processes wrote down */
     uint64_t streams_device[3];
     _Atomic uint32_t given_count; /* stored when `given` is written, by the first program */
-    uint32_t reserved;
+    _Atomic uint32_t terminal; /* its columns plus 1, where a program measured it; 0: none did */
     struct velo_given given[VELO_GIVEN_MAX];
     uint8_t counted[32]; /* velo_step_counted */
 };

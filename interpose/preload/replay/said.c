@@ -1,6 +1,8 @@
 /* said.c - which descriptors lead to the streams of the unit, and what went there. */
 #include "said.h"
 
+#include <sys/sysmacros.h>
+
 #include "kernel/text.h"
 #include "member.h"
 #include "special.h"
@@ -60,6 +62,12 @@ static bool was_given(const struct stat *stat)
     return false;
 }
 
+/* /dev/tty */
+static bool is_terminal(const struct stat *stat)
+{
+    return S_ISCHR(stat->st_mode) && stat->st_rdev == makedev(5, 0);
+}
+
 /* ---- what it says ---------------------------------------------------------------------------- */
 
 /* 1 or 2: that stream of the unit; both are 1 where they are the same. 0: something else. */
@@ -112,18 +120,34 @@ void velo_unit_said_now(unsigned stream, const struct iovec *pieces, ssize_t don
     atomic_fetch_sub(&velo_unit->spoke, 1);
 }
 
-atomic_bool velo_unit_has_opened_again;
+atomic_bool velo_unit_has_terminal;
 
-bool velo_unit_opens_again_now(int fd, int flags)
+/* False: it was another one before. */
+static bool has_one_width(int fd)
 {
-    static const char *const names[] = {"node", "nodejs", NULL};
-    struct stat stat;
-    if ((flags & ~(O_ACCMODE | O_LARGEFILE)) != (O_NOCTTY | O_CLOEXEC) || fd < 0 ||
-        !velo_is_one_of(program_invocation_short_name, names) || raw_fstat(fd, &stat) != 0 ||
-        !S_ISCHR(stat.st_mode) || !is_stream(&stat))
+    const uint32_t now = 1u + velo_columns_of(fd);
+    uint32_t before = 0;
+    if (now > UINT16_MAX) /* an entry has no room for it */
         return false;
-    atomic_store(&velo_unit_has_opened_again, true);
-    return true;
+    return atomic_compare_exchange_strong(&velo_unit->terminal, &before, now) || before == now;
+}
+
+bool velo_unit_opens_terminal_now(int fd, const char *path, int flags)
+{
+    static const char *const nodes[] = {"node", "nodejs", NULL};
+    static const char *const measurers[] = {"rustc", "rustdoc", "clippy-driver", NULL};
+    const char *name = program_invocation_short_name;
+    struct stat stat;
+    flags &= ~O_LARGEFILE;
+    if (strncmp(path, "/dev/", 5) != 0 || raw_fstat(fd, &stat) != 0 || !S_ISCHR(stat.st_mode))
+        return false;
+    const bool again = (flags & ~O_ACCMODE) == (O_NOCTTY | O_CLOEXEC) && is_stream(&stat) &&
+                       velo_is_one_of(name, nodes);
+    const bool measures = flags == (O_RDONLY | O_CLOEXEC) && is_terminal(&stat) &&
+                          velo_is_one_of(name, measurers) && has_one_width(fd);
+    if (again || measures)
+        atomic_store(&velo_unit_has_terminal, true);
+    return again || measures;
 }
 
 /* `fd` is read: if it is the standard input that the unit was given, we do not know that input. */
@@ -134,7 +158,8 @@ void velo_unit_reads_now(int fd)
         return;
     if (was_given(&stat))
         velo_taint_now(VELO_TAINT_INHERITED);
-    if (S_ISCHR(stat.st_mode) && outlet_of(&stat) != 0 && !velo_is_null(&stat))
+    if (is_terminal(&stat) ||
+        (S_ISCHR(stat.st_mode) && outlet_of(&stat) != 0 && !velo_is_null(&stat)))
         velo_taint_now(VELO_TAINT_STDIN); /* `read <&2`: from the terminal */
     if (!is_same(&stat, velo_unit->streams_inode[0], velo_unit->streams_device[0]))
         return;

@@ -6,7 +6,6 @@
 #ifndef VELO_PRELOAD_REPLAY_SAID_H
 #define VELO_PRELOAD_REPLAY_SAID_H
 
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,21 +37,22 @@ static inline void velo_unit_wrote(int fd)
 bool velo_unit_is_outlet(int fd);
 
 /* node opens a terminal that it was given again, with these flags, so that it alone does not wait there. What it says by
- * the new descriptor is heard, and what it reads counts. */
-bool velo_unit_opens_again_now(int fd, int flags);
-static inline bool velo_unit_opens_again(int fd, int flags)
+ * the new descriptor is heard, and what it reads counts. rustc measures how wide the terminal is, whatever its streams
+ * lead to. */
+bool velo_unit_opens_terminal_now(int fd, const char *path, int flags);
+static inline bool velo_unit_opens_terminal(int fd, const char *path, int flags)
 {
-    return __builtin_expect(velo_unit != NULL && (flags & O_NOCTTY) != 0, 0) &&
-           velo_unit_opens_again_now(fd, flags);
+    return __builtin_expect(velo_unit != NULL && fd >= 0, 0) &&
+           velo_unit_opens_terminal_now(fd, path, flags);
 }
-extern atomic_bool velo_unit_has_opened_again;
+extern atomic_bool velo_unit_has_terminal;
 
 /* Something is read from `fd`. */
 void velo_unit_reads_now(int fd);
 static inline void velo_unit_reads(int fd)
 {
     if (__builtin_expect(velo_unit != NULL &&
-                             (fd <= 2 || velo_unit->given_count != 0 || velo_unit_has_opened_again),
+                             (fd <= 2 || velo_unit->given_count != 0 || velo_unit_has_terminal),
                          0))
         velo_unit_reads_now(fd);
 }

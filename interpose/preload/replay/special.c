@@ -2,9 +2,11 @@
 #include "special.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include "kernel/text.h"
+#include "preload/base/raw.h"
 #include "preload/path/claim.h"
 
 bool velo_leads_below(const char *path, const char *directory)
@@ -29,6 +31,12 @@ bool velo_is_special(const char *text)
     return strncmp(text, "/proc/", 6) == 0 || strncmp(text, "/sys/", 5) == 0 ||
            (strncmp(text, "/dev/", 5) == 0 &&
             !velo_leads_below(text, velo_workspace_of(velo_here())));
+}
+
+uint16_t velo_columns_of(int fd)
+{
+    struct winsize size = {0};
+    return velo_sys3(SYS_ioctl, fd, TIOCGWINSZ, velo_word(&size)) == 0 ? size.ws_col : 0;
 }
 
 bool velo_is_null(const struct stat *stat)

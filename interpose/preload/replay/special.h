@@ -14,6 +14,8 @@ void velo_special_begin(void);
 /* By its text, does the path lead to this directory, or below it? */
 bool velo_leads_below(const char *path, const char *directory);
 bool velo_is_special(const char *text);
+/* How wide the terminal is that `fd` leads to; 0: it is none, or does not say. */
+uint16_t velo_columns_of(int fd);
 /* Of a descriptor: is it /dev/null? */
 bool velo_is_null(const struct stat *stat);
 /* Is it one of those that MAKEFLAGS names? */

@@ -11,6 +11,7 @@
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 #include "running.h"
+#include "special.h"
 #include "tools.h"
 
 #define CANDIDATES_MAX 8
@@ -87,12 +88,15 @@ static void record(struct velo_step *step, struct velo_begun *begun)
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
-static bool has_terminal(void)
+/* As the log's `terminal` has it; 0: there is none. */
+static uint32_t terminal(void)
 {
     const int fd = (int)raw_openat(AT_FDCWD, "/dev/tty", O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
-    if (fd >= 0)
-        raw_close(fd);
-    return fd != -ENXIO;
+    if (fd < 0)
+        return fd == -ENXIO ? 0 : UINT32_MAX;
+    const uint32_t columns = velo_columns_of(fd);
+    raw_close(fd);
+    return 1 + columns;
 }
 
 static bool same_variables(const struct velo_index *index, struct velo_step *step,
@@ -119,7 +123,9 @@ static bool may_answer(const struct velo_index *index, const struct velo_step *s
         return false;
     if ((entry->flags & VELO_ENTRY_NEEDS_NULL) != 0 && (step->streams & 3) != VELO_STREAM_NULL)
         return false;
-    if ((entry->flags & VELO_ENTRY_NEEDS_NO_TERMINAL) != 0 && has_terminal())
+    if ((entry->flags & VELO_ENTRY_NEEDS_NO_TERMINAL) != 0 && terminal() != 0)
+        return false;
+    if (entry->flags >> 16 != 0 && entry->flags >> 16 != terminal())
         return false;
     return velo_index_holds(index, entry);
 }

@@ -77,7 +77,7 @@ static int opened_outside(int fd, const char *path, int flags)
 
 static int seen(int dirfd, const char *path, int flags, int fd)
 {
-    if (!velo_unit_opens_again(fd, flags))
+    if (!velo_unit_opens_terminal(fd, path, flags))
         velo_saw_open(dirfd, path, flags, fd < 0 ? -errno : fd);
     return fd;
 }

@@ -36,13 +36,6 @@ static int leads_to(const posix_spawn_file_actions_t *list, int fd)
     return fd;
 }
 
-/* Compilers cut the lines that they show at the right edge of the terminal. */
-static uint16_t width_of(int fd)
-{
-    struct winsize size = {0};
-    return velo_sys3(SYS_ioctl, fd, TIOCGWINSZ, velo_word(&size)) == 0 ? size.ws_col : 0;
-}
-
 /* The kind of the step's stream `which`, to which `fd` leads. */
 static uint32_t stream_of(int fd, struct velo_step *step, int which)
 {
@@ -58,7 +51,7 @@ static uint32_t stream_of(int fd, struct velo_step *step, int which)
     if (S_ISREG(stat.st_mode))
         return VELO_STREAM_FILE;
     if (S_ISCHR(stat.st_mode) && step->width == 0)
-        step->width = width_of(fd);
+        step->width = velo_columns_of(fd); /* compilers cut the lines that they show there */
     if (!S_ISFIFO(stat.st_mode))
         return VELO_STREAM_OTHER;
     if (which > 0)
