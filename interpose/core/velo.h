@@ -34,8 +34,13 @@ struct velo_walked; /* reconcile.h */
 #define VELO_KEPT_MAX 16u
 
 /* One mapping of one arena in this process. All zero is "not attached". */
+struct velo_table {
+    uint64_t offset;
+    uint32_t count;
+};
 struct velo_region {
     struct velo_header *header;
+    struct velo_table nodes, names, chunks, name_heads, identity_heads; /* of no wild store */
     unsigned char *base;    /* the mapped meta file; offsets count from here */
     uint64_t size_bytes;    /* of the mapping */
     uint32_t process_index; /* our slot in the process table, VELO_NO_PROCESS before enlisting */

@@ -394,8 +394,8 @@ static_assert(sizeof(struct velo_undo) == 16, "intent");
 
 static inline struct velo_node *velo_node_at(const struct velo_region *region, velo_node_id node)
 {
-    struct velo_node *all = (void *)(region->base + region->header->nodes.offset);
-    return &all[node.slot < region->header->nodes.capacity ? node.slot : 0];
+    struct velo_node *all = (void *)(region->base + region->nodes.offset);
+    return &all[node.slot < region->nodes.count ? node.slot : 0];
 }
 
 /* The way back. */
@@ -407,21 +407,27 @@ static inline velo_node_id velo_node_id_of(const struct velo_region *region,
 
 static inline struct velo_name *velo_name_at(const struct velo_region *region, velo_name_id name)
 {
-    struct velo_name *all = (void *)(region->base + region->header->names.offset);
-    return &all[name.slot < region->header->names.capacity ? name.slot : 0];
+    struct velo_name *all = (void *)(region->base + region->names.offset);
+    return &all[name.slot < region->names.count ? name.slot : 0];
 }
 
 static inline struct velo_chunk *velo_chunk_at(const struct velo_region *region,
                                                velo_chunk_id chunk)
 {
-    struct velo_chunk *all = (void *)(region->base + region->header->chunks.offset);
-    return &all[chunk.slot < region->header->chunks.capacity ? chunk.slot : 0];
+    struct velo_chunk *all = (void *)(region->base + region->chunks.offset);
+    return &all[chunk.slot < region->chunks.count ? chunk.slot : 0];
+}
+
+static inline uint32_t velo_nodes_used(const struct velo_region *region)
+{
+    const uint32_t used = __atomic_load_n(&region->header->nodes.used, __ATOMIC_RELAXED);
+    return used < region->nodes.count ? used : region->nodes.count;
 }
 
 static inline velo_name_id *velo_name_bucket(const struct velo_region *region, uint32_t hash)
 {
-    velo_name_id *table = (void *)(region->base + region->header->name_table_offset);
-    return &table[hash & (region->header->name_table_size - 1)];
+    velo_name_id *table = (void *)(region->base + region->name_heads.offset);
+    return &table[hash & (region->name_heads.count - 1)];
 }
 
 /* st_ino of a node: out of the range of real file systems' usual numbers, stable for its life. Of a

@@ -114,9 +114,12 @@ void velo_note(struct velo_region *region, void *field, uint64_t old, unsigned n
 void velo_undo_locked(struct velo_region *region)
 {
     struct velo_header *header = region->header;
-    for (uint32_t left = atomic_load(&header->undo_count); left > 0; left--) {
+    uint32_t left = atomic_load(&header->undo_count);
+    for (left = left < VELO_UNDO_MAX ? left : VELO_UNDO_MAX; left > 0; left--) {
         const struct velo_undo undo = header->undo_log[left - 1];
         void *field = region->base + (undo.offset & ~1ull);
+        if (undo.offset > region->size_bytes - sizeof undo.old || undo.offset % 4 > 1)
+            continue; /* a wild store's: it would lead outside */
         if ((undo.offset & 1) != 0)
             __atomic_store_n((uint32_t *)field, (uint32_t)undo.old, __ATOMIC_RELAXED);
         else

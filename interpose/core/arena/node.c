@@ -49,10 +49,9 @@ void velo_charge_set_locked(struct velo_region *region, velo_node_id index, uint
 
 static uint32_t *identity_bucket(const struct velo_region *region, uint64_t device, uint64_t inode)
 {
-    const struct velo_header *header = region->header;
-    uint32_t *table = (void *)(region->base + header->identity_table_offset);
+    uint32_t *table = (void *)(region->base + region->identity_heads.offset);
     const uint64_t mixed = (inode ^ device << 40) * 0x9e3779b97f4a7c15ull;
-    return &table[(mixed >> 32) & (header->identity_table_size - 1)];
+    return &table[(mixed >> 32) & (region->identity_heads.count - 1)];
 }
 
 static struct velo_identity *identity_at(const struct velo_region *region, uint32_t link)
@@ -67,7 +66,8 @@ void velo_identity_clear_locked(struct velo_region *region, velo_node_id node, u
         return;
     const uint32_t wanted = node.slot << 1 | which;
     uint32_t *link = identity_bucket(region, identity->device, identity->inode);
-    while (*link != 0 && *link != wanted)
+    for (uint32_t left = 2 * region->nodes.count; /* a wild store can make a circle */
+         left > 0 && *link != 0 && *link != wanted; left--)
         link = &identity_at(region, *link)->next;
     if (*link == wanted)
         velo_set32(region, link, identity->next);
@@ -92,7 +92,7 @@ void velo_identity_set_locked(struct velo_region *region, velo_node_id node, uns
 velo_node_id velo_identity_find(const struct velo_region *region, uint64_t device, uint64_t inode)
 {
     uint32_t link = VELO_READ(*identity_bucket(region, device, inode));
-    for (uint32_t steps = 0; link != 0 && steps < 2 * region->header->nodes.capacity; steps++) {
+    for (uint32_t steps = 0; link != 0 && steps < 2 * region->nodes.count; steps++) {
         const struct velo_identity *identity = identity_at(region, link);
         if (VELO_READ(identity->inode) == inode && VELO_READ(identity->device) == device)
             return velo_node_from(link >> 1);

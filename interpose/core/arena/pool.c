@@ -56,6 +56,20 @@ static int commit_more(struct velo_region *region, struct velo_pool *pool)
     return rc;
 }
 
+/* As it was laid out, and `slot` is one of it: a wild store can say otherwise. */
+static int is_sound(const struct velo_region *region, const struct velo_pool *pool, uint32_t slot)
+{
+    const struct velo_header *header = region->header;
+    const struct velo_table *table = pool == &header->nodes   ? &region->nodes
+                                     : pool == &header->names ? &region->names
+                                                              : &region->chunks;
+    const size_t bytes = pool == &header->nodes   ? sizeof(struct velo_node)
+                         : pool == &header->names ? sizeof(struct velo_name)
+                                                  : sizeof(struct velo_chunk);
+    return pool->offset == table->offset && pool->capacity == table->count &&
+           pool->slot_bytes == bytes && pool->committed <= table->count && slot < table->count;
+}
+
 static uint32_t *slot_link(struct velo_region *region, struct velo_pool *pool, uint32_t slot)
 {
     return (uint32_t *)(void *)(region->base + pool->offset + (uint64_t)slot * pool->slot_bytes);
@@ -64,6 +78,8 @@ static uint32_t *slot_link(struct velo_region *region, struct velo_pool *pool, u
 static uint32_t slot_take_locked(struct velo_region *region, struct velo_pool *pool)
 {
     const uint32_t slot = pool->free_head;
+    if (!is_sound(region, pool, slot))
+        return 0;
     if (slot != 0) {
         velo_set32(region, &pool->free_head, *slot_link(region, pool, slot));
         velo_set32(region, &pool->free_count, pool->free_count - 1);
@@ -80,6 +96,8 @@ static uint32_t slot_take_locked(struct velo_region *region, struct velo_pool *p
 
 static void slot_give_locked(struct velo_region *region, struct velo_pool *pool, uint32_t slot)
 {
+    if (!is_sound(region, pool, slot))
+        return;
     velo_set32(region, slot_link(region, pool, slot), pool->free_head);
     velo_set32(region, &pool->free_head, slot);
     velo_set32(region, &pool->free_count, pool->free_count + 1);
@@ -187,6 +205,13 @@ long velo_target_read(const struct velo_region *region, const struct velo_node *
     return (long)length;
 }
 
+/* A wild store can make any bytes of a name; no path may lead elsewhere by them. */
+static int is_no_name(const char *text, size_t length)
+{
+    return memchr(text, '/', length) != NULL || memchr(text, 0, length) != NULL ||
+           (text[0] == '.' && (length == 1 || (length == 2 && text[1] == '.')));
+}
+
 size_t velo_name_text(const struct velo_region *region, const struct velo_name *name,
                       char out[VELO_NAME_MAX + 1])
 {
@@ -197,8 +222,9 @@ size_t velo_name_text(const struct velo_region *region, const struct velo_name *
     velo_slot_read(name->text, out, inlined);
     const size_t rest =
         text_read(region, VELO_READ_ID(name->more), out + inlined, length - inlined);
-    out[inlined + rest] = 0;
-    return inlined + rest;
+    const size_t all = is_no_name(out, inlined + rest) ? 0 : inlined + rest;
+    out[all] = 0;
+    return all;
 }
 
 static velo_name_id name_slot_new_locked(struct velo_region *region, const char *text,
@@ -252,8 +278,7 @@ velo_name_id velo_name_find(const struct velo_region *region, velo_node_id paren
     const uint32_t hash = velo_hash(parent.slot, text, length);
     velo_name_id index = VELO_READ_ID(*velo_name_bucket(region, hash));
     /* The bound ends a walk through a chain that is being changed; the caller retries then. */
-    for (uint32_t steps = 0; velo_is_name(index) && steps < region->header->names.capacity;
-         steps++) {
+    for (uint32_t steps = 0; velo_is_name(index) && steps < region->names.count; steps++) {
         const struct velo_name *name = velo_name_at(region, index);
         if (VELO_READ(name->hash) == hash && velo_same_node(VELO_READ_ID(name->parent), parent) &&
             same_text(region, name, text, length))
@@ -310,7 +335,8 @@ static velo_name_id *link_at(const struct velo_region *region, velo_name_id inde
 static void unchain_locked(struct velo_region *region, velo_name_id *head, velo_name_id index,
                            size_t link_offset)
 {
-    while (velo_is_name(*head) && !velo_same_name(*head, index))
+    for (uint32_t left = region->names.count; /* a wild store can make a circle */
+         left > 0 && velo_is_name(*head) && !velo_same_name(*head, index); left--)
         head = link_at(region, *head, link_offset);
     if (velo_same_name(*head, index))
         velo_set_name(region, head, *link_at(region, index, link_offset));

@@ -258,6 +258,33 @@ static int check_header(const struct velo_header *header, uint64_t file_bytes)
     return 0;
 }
 
+/* Where a table is said to be, and for good: within the file. */
+static int table_set(struct velo_table *table, uint64_t offset, uint32_t count, uint64_t slot_bytes,
+                     uint64_t size_bytes)
+{
+    *table = (struct velo_table){offset, count};
+    return count != 0 && offset % 4096 == 0 && offset >= sizeof(struct velo_header) &&
+           offset < size_bytes && count <= (size_bytes - offset) / slot_bytes;
+}
+
+static int heads_set(struct velo_table *table, uint64_t offset, uint32_t count, uint64_t size_bytes)
+{
+    return table_set(table, offset, count, sizeof(uint32_t), size_bytes) &&
+           (count & (count - 1)) == 0;
+}
+
+static int tables_set(struct velo_region *r, const struct velo_header *h, uint64_t size)
+{
+    const int whole =
+        table_set(&r->nodes, h->nodes.offset, h->nodes.capacity, sizeof(struct velo_node), size) &&
+        table_set(&r->names, h->names.offset, h->names.capacity, sizeof(struct velo_name), size) &&
+        table_set(&r->chunks, h->chunks.offset, h->chunks.capacity, sizeof(struct velo_chunk),
+                  size) &&
+        heads_set(&r->name_heads, h->name_table_offset, h->name_table_size, size) &&
+        heads_set(&r->identity_heads, h->identity_table_offset, h->identity_table_size, size);
+    return whole ? 0 : -EUCLEAN;
+}
+
 int velo_region_map(struct velo_region *region, const char *directory)
 {
     char path[300];
@@ -284,6 +311,8 @@ int velo_region_map(struct velo_region *region, const char *directory)
         return (int)base;
     region->base = (unsigned char *)base;
     rc = check_header((struct velo_header *)(void *)region->base, size);
+    if (rc == 0)
+        rc = tables_set(region, (struct velo_header *)(void *)region->base, size);
     if (rc != 0) {
         velo_sys2(SYS_munmap, base, (long)size);
         region->base = NULL;

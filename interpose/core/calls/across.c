@@ -40,7 +40,7 @@ static int has_name_below(const struct velo_region *region, const struct velo_no
 /* A file that is in the store only must come to memory to be put. 0, or -EIO: it would stay behind. */
 static int fetch_below(struct velo_region *region, velo_node_id directory)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         struct velo_hold hold;
@@ -59,7 +59,7 @@ static int fetch_below(struct velo_region *region, velo_node_id directory)
 static velo_node_id next_left_locked(const struct velo_region *region, velo_node_id directory,
                                      velo_node_id after)
 {
-    const uint32_t used = region->header->nodes.used;
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(after.slot + 1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (node->type == VELO_REGULAR && !velo_on_disk(region, node) &&
@@ -100,7 +100,7 @@ static void leave_with(struct velo_region *region, velo_node_id index, velo_node
 
 static void leave_with_all(struct velo_region *region, velo_node_id directory)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) > VELO_NONE && VELO_READ(node->links) > 1)

@@ -31,7 +31,7 @@ static long copy_entries(struct velo_region *region, velo_node_id directory, uns
     size_t used = 0;
     velo_name_id index = VELO_READ_ID(velo_node_at(region, directory)->first_entry);
     for (uint32_t steps = 0; velo_is_name(index); steps++) {
-        if (steps > region->header->names.capacity || used + 32 + VELO_NAME_MAX > size)
+        if (steps > region->names.count || used + 32 + VELO_NAME_MAX > size)
             return -ENOBUFS;
         const struct velo_name *name = velo_name_at(region, index);
         const velo_node_id child = VELO_READ_ID(name->node);

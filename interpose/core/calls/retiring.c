@@ -19,7 +19,7 @@
 
 static void leave_below(struct velo_region *region, velo_node_id directory)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id i = velo_node_from(1); i.slot < used; i.slot++) {
         const struct velo_node *node = velo_node_at(region, i);
         if (VELO_READ(node->type) == VELO_REGULAR && VELO_READ(node->state) != VELO_DISK &&

@@ -15,7 +15,7 @@ static int leave_each(void *context, const char *name, size_t length, uint64_t i
     struct velo_region *region = context;
     const velo_node_id node =
         velo_node_from((uint32_t)inode); /* its lower half, but of a file that is the disk's */
-    if (node.slot < VELO_READ(region->header->nodes.used) &&
+    if (node.slot < velo_nodes_used(region) &&
         velo_inode_number(velo_node_at(region, node), node) == inode)
         velo_leave_memory(region, node);
     return 0;

@@ -77,7 +77,7 @@ static int is_due(const struct velo_region *region, const struct velo_node *node
 static size_t collect_due(struct velo_region *region, unsigned flags, struct due *out)
 {
     size_t count = 0;
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) != VELO_REGULAR)
@@ -131,7 +131,7 @@ static int flush_directory_times(struct velo_region *region, velo_node_id index)
 
 static void flush_directories(struct velo_region *region, struct velo_flush_result *result)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) == VELO_DIRECTORY &&
@@ -163,7 +163,7 @@ static int sync_roots(struct velo_region *region)
 static int flush_with_lock(struct velo_region *region, unsigned flags,
                            struct velo_flush_result *result)
 {
-    const size_t bytes = ((size_t)VELO_READ(region->header->nodes.used) + 1) * sizeof(struct due);
+    const size_t bytes = ((size_t)velo_nodes_used(region) + 1) * sizeof(struct due);
     const long at = velo_os_map(bytes);
     if (at < 0 && at > -4096)
         return (int)at;
@@ -201,7 +201,7 @@ int velo_flush(struct velo_region *region, unsigned flags, uint32_t timeout_ms,
 
 int velo_flush_cold(struct velo_region *region)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     int rc = 0;
     for (velo_node_id index = velo_node_from(1); index.slot < used && rc >= 0; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);

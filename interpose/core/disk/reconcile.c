@@ -59,6 +59,15 @@ static int vanished_locked(struct velo_pass *pass, int dirfd, velo_name_id index
     return velo_os_lstatat(dirfd, text, &disk) == -ENOENT;
 }
 
+/* Not when a wild store damaged it: what cannot be found cannot be taken out. */
+static int can_be_found(const struct velo_region *region, velo_node_id directory,
+                        velo_name_id index)
+{
+    char text[VELO_NAME_MAX + 1];
+    const size_t length = velo_name_text(region, velo_name_at(region, index), text);
+    return velo_same_name(velo_name_find(region, directory, text, length), index);
+}
+
 /* Take out names that the disk had and does not have any more. Returns 1 to be called again. */
 static int drop_vanished(struct velo_pass *pass, int dirfd, velo_node_id directory)
 {
@@ -72,7 +81,7 @@ static int drop_vanished(struct velo_pass *pass, int dirfd, velo_node_id directo
     while (velo_is_name(next) && removed < REMOVALS_A_LOCK && tree_length == 0) {
         const velo_name_id index = next;
         next = velo_name_at(region, index)->next_entry;
-        if (!vanished_locked(pass, dirfd, index))
+        if (!vanished_locked(pass, dirfd, index) || !can_be_found(region, directory, index))
             continue;
         pass->result.vanished++;
         removed++;

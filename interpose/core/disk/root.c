@@ -194,6 +194,8 @@ void velo_root_forget(struct velo_region *region, velo_node_id root)
         const velo_name_id first = velo_node_at(region, root)->first_entry;
         length =
             velo_is_name(first) ? velo_name_text(region, velo_name_at(region, first), text) : 0;
+        if (!velo_is_name(velo_name_find(region, root, text, length))) /* or it was damaged */
+            length = 0;
         if (length == 0) {
             const uint32_t slot = velo_node_at(region, root)->root_slot;
             if (slot != 0)

@@ -55,7 +55,7 @@ uint32_t velo_scan(struct velo_region *region, uint32_t home, uint32_t *cursor,
 {
     uint32_t count = 0;
     velo_node_id index = velo_node_from(*cursor == 0 ? 1 : *cursor);
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (; index.slot < used && count < capacity; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (VELO_READ(node->type) != VELO_REGULAR ||

@@ -190,7 +190,7 @@ static int is_tethered(struct velo_region *region, velo_node_id directory)
 
 int velo_tether(struct velo_region *region, int more)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     struct velo_tethers *tethers = tethers_of(region);
     if (tethers == NULL)
         return -ENOMEM;

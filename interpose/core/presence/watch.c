@@ -65,7 +65,7 @@ int velo_watcher_enter_locked(struct velo_header *header)
 /* After the last watcher's end: nothing is watched. Each step asks again, for there may be a new one. */
 static void forget_flags(struct velo_region *region)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         struct velo_node *node = velo_node_at(region, index);
         struct velo_hold hold;

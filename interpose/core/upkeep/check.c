@@ -122,7 +122,8 @@ static int check_nodes(struct velo_region *region, struct finding *finding)
     struct velo_header *header = region->header;
     uint64_t charged[VELO_SHARDS_MAX] = {0};
     uint32_t live = 0, names = 0, pending = 0;
-    for (velo_node_id index = velo_node_from(1); index.slot < header->nodes.used; index.slot++) {
+    for (velo_node_id index = velo_node_from(1); index.slot < velo_nodes_used(region);
+         index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         if (node->type == VELO_NONE)
             continue;
@@ -138,7 +139,7 @@ static int check_nodes(struct velo_region *region, struct finding *finding)
         charged[node->home % VELO_SHARDS_MAX] += node->charged;
         pending += (node->flags & VELO_NODE_PENDING) != 0;
     }
-    if (live + header->nodes.free_count + 1 != header->nodes.used)
+    if (live + header->nodes.free_count + 1 != velo_nodes_used(region))
         return broken(finding, "I6: a node is neither free nor alive", live);
     if (names + header->names.free_count + 1 != header->names.used)
         return broken(finding, "I6: a name is neither free nor used", names);

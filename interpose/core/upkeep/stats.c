@@ -24,7 +24,7 @@ static void count_file(const struct velo_region *region, const struct velo_node 
 
 static void count_nodes(struct velo_region *region, struct velo_statistics *out)
 {
-    const uint32_t used = VELO_READ(region->header->nodes.used);
+    const uint32_t used = velo_nodes_used(region);
     for (velo_node_id index = velo_node_from(1); index.slot < used; index.slot++) {
         const struct velo_node *node = velo_node_at(region, index);
         struct velo_hold hold;
