@@ -47,8 +47,6 @@ __all__ = [
     "FILE", "Fact", "GONE", "LABSENT", "LTIMES", "NotCached", "RESOLVED", "SYMLINK", "TIMES",
 ]  # fmt: skip
 
-TEXT_MAX = 32 << 10
-
 
 class Output(NamedTuple):
     kind: int
@@ -103,10 +101,7 @@ class _Analysis:
         text, errors = self.unit.said
         self._in_order(self._ask_all())
         outputs = self._outputs()
-        if len(text) + len(errors) > TEXT_MAX:
-            raise NotCached("it said more than 32 KB")
-        if text and errors and not self.unit.captured:
-            raise NotCached("it said something on both of its outputs: nobody knows in which order")
+        refusals.refuse_text(self.unit, text, errors)
         if not outputs and "sleep" in self.names.values():
             raise NotCached("it waits for a time to pass, and makes nothing")
         # Whether a directory was there does matter: names in it stay.
