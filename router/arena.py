@@ -192,7 +192,7 @@ class Lock:
 
     Unlinking a lock file is safe only if takers check, after locking, that the name still leads
     to the file they locked; they do, so a released lock leaves nothing behind. A holder keeps the
-    lock when somebody else removes the file (RemoveIPC at a logout takes the whole root): takers
+    lock when the file is removed (RemoveIPC at a logout takes the whole root): takers
     look for it in /proc, and it makes the file again by `hold_on`.
     """
 

@@ -147,7 +147,7 @@ def _may_listen_again(arena: Arena, deadline: float) -> bool:
     """Is there a server all the same? It makes its socket again, or is just ending.
 
     Raises:
-        ServerSilent: somebody stopped it.
+        ServerSilent: it is stopped (SIGSTOP).
     """
     pid = locked_by(arena.server_lock)
     if pid is None:

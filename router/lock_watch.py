@@ -1,10 +1,10 @@
 """A shard that was stopped (SIGSTOP) inside the lock of the tree, for which every program waits.
 
-    each PROBE_S: who has the lock -> a shard of ours -> it has stood still for STOPPED_S -> killed
+    each PROBE_S: the lock's owner -> a shard of ours -> it has stood still for STOPPED_S -> killed
 
 In: the arena, the shards. Out: such a shard is dead, and the next to take the lock makes whole what
 it left, as of any shard that dies. Never: a program killed, or a shard that is stopped elsewhere,
-which keeps nobody. A thread of its own, because the server's may wait for the lock itself.
+for which no program waits. A thread of its own, because the server's may wait for the lock itself.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ static int fits_at(const struct velo_place *place, const char *there, const char
 {
     enum {
         SMALL_BYTES = 512
-    }; /* as the first, any disk takes it; an open is announced to those who watch */
+    }; /* as the first, any disk takes it; an open is announced to watchers */
     if (place->at.type != VELO_REGULAR || value == NULL ||
         (size <= SMALL_BYTES && velo_sys3(SYS_llistxattr, velo_word(there), 0, 0) == 0))
         return 0;
