@@ -93,12 +93,13 @@ __attribute__((constructor(103))) static void learn_ignored(void)
 
 static bool is_ignored_by_user(const char *entry)
 {
-    for (const char *name = ignored_by_user; *name != 0; name += strspn(name, ":")) {
-        const size_t length = strcspn(name, ":");
-        const bool is_start = name[length - 1] == '*';
-        if (strncmp(entry, name, length - is_start) == 0 && (is_start || entry[length] == '='))
+    size_t length;
+    for (const char *name = ignored_by_user; *name != 0; name += length + (name[length] == ':')) {
+        length = strcspn(name, ":");
+        const bool is_start = length > 1 && name[length - 1] == '*';
+        if (length > 0 && strncmp(entry, name, length - is_start) == 0 &&
+            (is_start || entry[length] == '='))
             return true;
-        name += length;
     }
     return false;
 }
