@@ -22,7 +22,8 @@ cat > size.c <<'C'
 int main(int count, char **words)
 {
     struct stat stat_of;
-    printf("%d %ld\n", stat("file", &stat_of), (long)stat_of.st_size);
+    const int rc = stat("file", &stat_of);
+    printf("%d %ld\n", rc, (long)stat_of.st_size);
     fflush(stdout);
     return count > 1 ? system(words[1]) : 0;
 }
