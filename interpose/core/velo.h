@@ -43,7 +43,7 @@ struct velo_region {
     struct velo_table nodes, names, chunks, name_heads, identity_heads; /* of no wild store */
     unsigned char *base;    /* the mapped meta file; offsets count from here */
     uint64_t size_bytes;    /* of the mapping */
-    uint32_t process_index; /* our slot in the process table, VELO_NO_PROCESS before enlisting */
+    uint32_t shard_count, process_index; /* VELO_NO_PROCESS before enlisting */
     char directory[256];    /* the arena, e.g. /dev/shm/velo-0/<id>; no trailing slash */
     unsigned char *gone; /* says that this process is outside (opaque_children.c), or NULL */
     /* Asks a shard for something and waits; NULL means there is no shard to ask.

@@ -12,7 +12,7 @@ uint32_t velo_hash(uint64_t seed, const char *text, size_t length)
 
 uint32_t velo_home_of(const struct velo_region *region, const char *path, size_t length)
 {
-    return velo_hash(0, path, length) % region->header->shard_count;
+    return velo_hash(0, path, length) % region->shard_count;
 }
 
 static void word_set_locked(struct velo_region *region, velo_node_id index, unsigned type,

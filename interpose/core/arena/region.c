@@ -282,7 +282,8 @@ static int tables_set(struct velo_region *r, const struct velo_header *h, uint64
                   size) &&
         heads_set(&r->name_heads, h->name_table_offset, h->name_table_size, size) &&
         heads_set(&r->identity_heads, h->identity_table_offset, h->identity_table_size, size);
-    return whole ? 0 : -EUCLEAN;
+    r->shard_count = h->shard_count;
+    return whole && r->shard_count != 0 && r->shard_count <= VELO_SHARDS_MAX ? 0 : -EUCLEAN;
 }
 
 int velo_region_map(struct velo_region *region, const char *directory)

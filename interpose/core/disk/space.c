@@ -33,7 +33,7 @@ uint64_t velo_metadata_bytes(const struct velo_region *region)
 uint64_t velo_used_bytes(const struct velo_region *region)
 {
     uint64_t used = velo_metadata_bytes(region);
-    for (uint32_t i = 0; i < region->header->shard_count; i++)
+    for (uint32_t i = 0; i < region->shard_count; i++)
         used += VELO_READ(region->header->slices[i].used_bytes);
     return used;
 }

@@ -34,7 +34,7 @@ uint32_t velo_lock_owner(const struct velo_region *region)
 
 uint32_t velo_shard_count(const struct velo_region *region)
 {
-    return region->header->shard_count;
+    return region->shard_count;
 }
 
 uint64_t velo_max_memory(const struct velo_region *region)
@@ -122,7 +122,7 @@ const char *velo_opaque_name(const struct velo_region *region, uint32_t index, s
 int velo_pulse(const struct velo_region *region, uint32_t home, struct velo_pulse *out)
 {
     struct velo_header *header = region->header;
-    if (home >= header->shard_count)
+    if (home >= region->shard_count)
         return -EINVAL;
     *out = (struct velo_pulse){
         .activity = atomic_load_explicit(&header->activity, memory_order_relaxed),

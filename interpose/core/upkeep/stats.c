@@ -76,7 +76,7 @@ int velo_statistics(struct velo_region *region, struct velo_statistics *out)
     out->max_memory_bytes = header->max_memory_bytes;
     out->metadata_bytes = velo_metadata_bytes(region);
     out->used_bytes = velo_used_bytes(region);
-    for (uint32_t i = 0; i < header->shard_count; i++) {
+    for (uint32_t i = 0; i < region->shard_count; i++) {
         out->slice_used_bytes[i] = VELO_READ(header->slices[i].used_bytes);
         out->slice_limit_bytes[i] = header->slices[i].limit_bytes;
     }
