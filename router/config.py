@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from . import trust, values
 from .errors import BadConfiguration, NotTrusted, NoWorkspace
+from .units import parse_duration, parse_size
 
 FILE_NAME = "velo.toml"
 NO_HOME = "/dev/null"  # as HOME; nothing can be made below it
@@ -321,9 +322,9 @@ SETTINGS = (
         "Directories hosted in memory: `name/` at any depth, `/name/` and `a/b/` from the root.",
     ),
     Setting("shards", values.shards, 8, "Processes that own the memory, each an equal slice."),
-    Setting("idle_flush", values.seconds, "30s", "Quiet time before changed files are flushed."),
-    Setting("idle_exit", values.seconds, "30min", "Unused time after which a started server ends."),
-    Setting("grace", values.seconds, "5s", "How long a program waits for a server that is gone."),
+    Setting("idle_flush", parse_duration, "30s", "Quiet time before changed files are flushed."),
+    Setting("idle_exit", parse_duration, "30min", "Unused time after which a started server ends."),
+    Setting("grace", parse_duration, "5s", "How long a program waits for a server that is gone."),
     Setting(
         "cas_dir",
         values.directory,
@@ -333,7 +334,7 @@ SETTINGS = (
     ),
     Setting(
         "store_max_size",
-        values.size,
+        parse_size,
         "10GiB",
         "Cap on the store: above it, the least recently used files are removed.",
         outward=True,
@@ -366,7 +367,7 @@ SETTINGS = (
     ),
     Setting(
         "replay_max_size",
-        values.size,
+        parse_size,
         "4GiB",
         "Cap on what is kept of this workspace's steps: above it, the least recently used go.",
         table=REPLAY_TABLE,

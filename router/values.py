@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .units import parse_duration, parse_size
+from .units import parse_size
 
 REPLAY_MODES = ("off", "record", "on", "verify")
 ON_A_TERMINAL = "terminal"
@@ -30,18 +30,10 @@ def memory(value: Any) -> int:
     return size_bytes
 
 
-def size(value: Any) -> int:
-    return parse_size(value)
-
-
 def shards(value: Any) -> int:
     if isinstance(value, bool) or not str(value).isdigit() or not 1 <= int(value) <= SHARDS_MAX:
         raise ValueError(f"{value!r} is not a number from 1 to {SHARDS_MAX}")
     return int(value)
-
-
-def seconds(value: Any) -> float:
-    return parse_duration(value)
 
 
 def switch(value: Any) -> bool:

@@ -36,7 +36,7 @@ struct velo_walked; /* reconcile.h */
 /* One mapping of one arena in this process. All zero is "not attached". */
 struct velo_table {
     uint64_t offset;
-    uint32_t count;
+    uint32_t count, slot_bytes;
 };
 struct velo_region {
     struct velo_header *header;

@@ -182,7 +182,8 @@ class _Copy:
     def _list(self, entry: Entry) -> int:
         there = entry.variables
         if there not in self._names:
-            self._names[there] = self._append(self._from.variables_of(entry) or b"\0")
+            names = self._from.variables_of(entry) or b""
+            self._names[there] = self._append(names + entries.NAMES_END)
         return self._names[there]
 
     def _output(self, entry: Entry, number: int) -> bytes:

@@ -25,8 +25,8 @@ USED, USED_AT = struct.Struct("<Q"), 8  # within the head
 assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 168)
 BEFORE_AT = FACT.size - 36  # within a fact
 KEY_AT = ENTRY.size - 64  # within an entry
-ENVIRONMENT_AT = KEY_AT - 32
-USED_ENTRY_AT = ENVIRONMENT_AT - 12
+USED_ENTRY_AT = KEY_AT - 44
+NAMES_END = b"\0\0"  # of a list of variables
 NO_DIGEST = bytes(32)
 NO_KEY = bytes(32)  # of an entry that was dropped
 IN_WORKSPACE, SIGNED, OWNED, WHOLE = 1, 2, 4, 8  # flags of facts
@@ -150,15 +150,7 @@ class Reader:
 
     def variables_of(self, entry: Entry) -> bytes | None:
         """The names that count, as they stand there; None: all that may."""
-        if not entry.variables:
-            return None
-        start, size = entry.variables * 8, 1024
-        while True:
-            piece = bytes(self._map[start : start + size])
-            end = 0 if piece[:1] == b"\0" else piece.find(b"\0\0") + 1
-            if end or piece[:1] in (b"\0", b"") or len(piece) < size:
-                return piece[: end + 1]
-            size *= 8
+        return self.bytes_at(entry.variables, end=NAMES_END) if entry.variables else None
 
     def outputs_of(self, entry: Entry) -> list[Made]:
         outputs = []
@@ -239,12 +231,12 @@ class Reader:
     def text_at(self, offset: int) -> str:
         return self.bytes_at(offset).decode(errors="surrogateescape")
 
-    def bytes_at(self, offset: int) -> bytes:
+    def bytes_at(self, offset: int, *, end: bytes = b"\0") -> bytes:
         start, size = offset * 8, 256
         while True:
             piece = bytes(self._map[start : start + size])
-            if b"\0" in piece or len(piece) < size:
-                return piece.partition(b"\0")[0]
+            if end in piece or len(piece) < size:
+                return piece.partition(end)[0]
             size *= 8
 
     def _chain(self, offset: int) -> Iterator[tuple[int, Entry]]:

@@ -30,6 +30,7 @@ from .entries import (
     GROUP,
     HEAD,
     MAX_BYTES,
+    NAMES_END,
     NEXT,
     OUTPUT,
     SIGNED,
@@ -289,7 +290,7 @@ class Index(Reader):
         self._learn()
         known = self._names.get(packed)
         if known is None:
-            known = self._names[packed] = self._append(packed)
+            known = self._names[packed] = self._append(packed + NAMES_END)
         return known
 
     def add_text(self, text: str) -> int:

@@ -116,6 +116,7 @@ TELLS_VARIABLES = re.compile(
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")
 
+# Known programs that go through `environ` (`nm -D` tells), or run code that may.
 ALL_VARIABLES = re.compile(r"tsc|ccache|make|env|git-rev-parse")
 
 ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
@@ -194,8 +195,7 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
 
 
 def asks_by_name(name: str) -> bool:
-    """The program asks for each variable by its name, or is a shell or an awk, whose scripts tell.
-    Macros of Rust and node's scripts may look at all; ccache and make do."""
+    """The program asks for each variable by its name, or its scripts do: a shell, an awk."""
     reads_all = runs_plugins(name) or ALL_VARIABLES.fullmatch(name) is not None
     return is_blind(name) and not reads_all
 

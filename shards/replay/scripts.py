@@ -257,7 +257,8 @@ def _of_the_system(unit: log.UnitLog) -> Iterator[str]:
     """Scripts that are installed: in all but variables they are known to do what they are for."""
     for name, life in _named(unit):
         if programs.is_shell(name) or programs.is_awk(name):
-            yield from (path for path in _opened_by(life) if not LIBC_READS.fullmatch(path))
+            installed = (each for each in _opened_by(life) if each.startswith(programs.SYSTEM))
+            yield from (each for each in installed if not LIBC_READS.fullmatch(each))
 
 
 def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:

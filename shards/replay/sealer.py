@@ -320,9 +320,9 @@ class Sealer:
                 if each.fact.path not in analysed.temporary
             }
         )
-        seen = (names, made, analysed.text, analysed.errors, unit.counted)
+        seen = (names, made, analysed.text, analysed.errors)
         mark = hashlib.sha256(repr(seen).encode()).digest()
-        path = self.ledger.unsure / unit.key.hex()
+        path = self.ledger.unsure / hashlib.sha256(unit.key + unit.counted).hexdigest()
         before = b""
         with suppress(OSError):
             before = path.read_bytes()

@@ -79,13 +79,13 @@ def digest_of(unit: log.UnitLog, names: Names | None, workspace: str) -> bytes:
 
 
 def packed(names: Names | None) -> bytes | None:
-    """The list as programs read it."""
-    return None if names is None else b"".join(name + b"\0" for name in names) + b"\0"
+    """The list as an index has it."""
+    return None if names is None else b"\0".join(names)
 
 
 def unpacked(listed: bytes | None) -> Names | None:
     """The names of such a list."""
-    return None if listed is None else tuple(listed.split(b"\0")[:-2])
+    return None if listed is None else tuple(filter(None, listed.split(b"\0")))
 
 
 @lru_cache(maxsize=64)  # nearly all steps of a build have the same

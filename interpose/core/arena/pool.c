@@ -63,11 +63,9 @@ static int is_sound(const struct velo_region *region, const struct velo_pool *po
     const struct velo_table *table = pool == &header->nodes   ? &region->nodes
                                      : pool == &header->names ? &region->names
                                                               : &region->chunks;
-    const size_t bytes = pool == &header->nodes   ? sizeof(struct velo_node)
-                         : pool == &header->names ? sizeof(struct velo_name)
-                                                  : sizeof(struct velo_chunk);
     return pool->offset == table->offset && pool->capacity == table->count &&
-           pool->slot_bytes == bytes && pool->committed <= table->count && slot < table->count;
+           pool->slot_bytes == table->slot_bytes && pool->committed <= table->count &&
+           slot < table->count;
 }
 
 static uint32_t *slot_link(struct velo_region *region, struct velo_pool *pool, uint32_t slot)

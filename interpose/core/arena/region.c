@@ -259,10 +259,10 @@ static int check_header(const struct velo_header *header, uint64_t file_bytes)
 }
 
 /* Where a table is said to be, and for good: within the file. */
-static int table_set(struct velo_table *table, uint64_t offset, uint32_t count, uint64_t slot_bytes,
+static int table_set(struct velo_table *table, uint64_t offset, uint32_t count, uint32_t slot_bytes,
                      uint64_t size_bytes)
 {
-    *table = (struct velo_table){offset, count};
+    *table = (struct velo_table){offset, count, slot_bytes};
     return count != 0 && offset % 4096 == 0 && offset >= sizeof(struct velo_header) &&
            offset < size_bytes && count <= (size_bytes - offset) / slot_bytes;
 }

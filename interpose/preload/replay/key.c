@@ -305,9 +305,11 @@ static void add_always(const struct velo_step *step, struct velo_sha256 *hash, c
             add_variable(hash, step->variables[i].text);
 }
 
-void velo_step_counted(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES])
+const uint8_t *velo_step_counted(struct velo_step *step)
 {
     struct velo_sha256 hash;
+    if (step->has_counted)
+        return step->counted;
     velo_sha256_begin(&hash);
     for (uint32_t i = 0; i < step->variable_count; i++)
         if (velo_variable_counts(step->variables[i].text))
@@ -315,17 +317,18 @@ void velo_step_counted(const struct velo_step *step, uint8_t digest[VELO_SHA256_
     for (uint32_t i = VELO_VARIABLES_MAX; step->has_more && step->envp[i] != NULL; i++)
         if (velo_variable_counts(step->envp[i]))
             add_variable(&hash, step->envp[i]);
-    velo_sha256_end(&hash, digest);
+    velo_sha256_end(&hash, step->counted);
+    step->has_counted = true;
+    return step->counted;
 }
 
-bool velo_step_named(struct velo_step *step, const char *names, const uint8_t **digest)
+const uint8_t *velo_step_named(struct velo_step *step, const char *names)
 {
     struct velo_sha256 hash;
-    *digest = step->named;
     if (step->has_more)
-        return false;
-    if (step->has_named && step->names == names)
-        return true;
+        return NULL;
+    if (step->names == names)
+        return step->named;
     velo_sha256_begin(&hash);
     const char *name = names;
     for (uint32_t i = 0; i < step->variable_count; i++) {
@@ -337,16 +340,17 @@ bool velo_step_named(struct velo_step *step, const char *names, const uint8_t **
     }
     velo_sha256_end(&hash, step->named);
     step->names = names;
-    step->has_named = true;
-    return true;
+    return step->named;
 }
 
-/* With what `nproc` and `ulimit` tell. */
-void velo_step_rest(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES])
+/* With what `nproc` and `ulimit` tell. Most steps are compilations, which need not pay for that. */
+const uint8_t *velo_step_rest(struct velo_step *step)
 {
     struct velo_sha256 hash;
     uint64_t processors[16] = {0};
     struct rlimit limit = {0, 0};
+    if (step->has_rest)
+        return step->rest;
     velo_sha256_begin(&hash);
     for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
         if (names_jobs(*entry))
@@ -362,7 +366,9 @@ void velo_step_rest(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYT
         velo_sys4(SYS_prlimit64, 0, i, 0, velo_word(&limit));
         velo_sha256_add(&hash, &limit, sizeof limit);
     }
-    velo_sha256_end(&hash, digest);
+    velo_sha256_end(&hash, step->rest);
+    step->has_rest = true;
+    return step->rest;
 }
 
 /* umask(2) tells only by setting it: other threads might make a file meanwhile, so where there may be some, /proc is

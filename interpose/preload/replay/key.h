@@ -22,8 +22,9 @@ struct velo_step {
     } variables[VELO_VARIABLES_MAX];
     uint32_t variable_count;
     bool has_more; /* variables than that */
-    bool has_named; /* `named` is that of `names` */
-    const char *names;
+    bool has_counted, has_rest; /* as velo_step_counted and velo_step_rest have made them */
+    uint8_t counted[VELO_SHA256_BYTES], rest[VELO_SHA256_BYTES];
+    const char *names; /* `named` is that of this list; NULL: of none yet */
     uint8_t named[VELO_SHA256_BYTES];
 };
 
@@ -39,13 +40,13 @@ static inline uint32_t velo_step_outlets(const struct velo_step *step)
 /* Fills the key. False: it has none (the working directory has no path). */
 bool velo_step_identify(struct velo_step *step);
 /* The digest of all variables that count, whatever a program looks at. */
-void velo_step_counted(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES]);
-/* The same of those that have a name of this list, each ended by 0, in the order of strcmp, the last one empty. False:
+const uint8_t *velo_step_counted(struct velo_step *step);
+/* The same of those that have a name of this list, each ended by 0, in the order of strcmp, the last one empty. NULL:
  * there are too many to tell. */
-bool velo_step_named(struct velo_step *step, const char *names, const uint8_t **digest);
+const uint8_t *velo_step_named(struct velo_step *step, const char *names);
 /* A digest of what some programs print and others ignore: the order of the variables, those that do not count,
  * processors and limits. */
-void velo_step_rest(const struct velo_step *step, uint8_t digest[VELO_SHA256_BYTES]);
+const uint8_t *velo_step_rest(struct velo_step *step);
 /* May the variable count? Not one that names a terminal, a session or a slot of a job. */
 bool velo_variable_counts(const char *entry);
 /* Is it noise of ours, or of the shell alone? */

@@ -96,7 +96,7 @@ enum {
 };
 enum {
     VELO_VARIABLES_IGNORED = 1, /* those that do not count, unless a program asked for them */
-    VELO_VARIABLES_CUT = 2 /* there are more than are said */
+    VELO_VARIABLES_CUT = 2 /* there are more than are said, or can be asked for by name */
 };
 enum { VELO_READ_TO_RUN = 1 /* as a program, its interpreter or a library, not by a call */ };
 enum { VELO_ABSENT_ITSELF = 1 /* lstat */, VELO_ABSENT_OPENED = 2 };

@@ -25,6 +25,7 @@ static void append_variables(struct velo_log *log, const struct velo_step *step,
 {
     const bool counts = flags != VELO_VARIABLES_IGNORED;
     size_t used = 0;
+    flags |= step->has_more ? VELO_VARIABLES_CUT : 0u; /* velo_step_named tells nothing of it */
     for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
         if (velo_variable_counts(*entry) != counts || velo_variable_is_noise(*entry))
             continue;
@@ -68,8 +69,8 @@ static void record(struct velo_step *step, struct velo_begun *begun)
         return;
     struct velo_log *log = velo_running_log(place);
     memcpy(log->key, step->key, sizeof log->key);
-    velo_step_rest(step, log->rest);
-    velo_step_counted(step, log->counted);
+    memcpy(log->rest, velo_step_rest(step), sizeof log->rest);
+    memcpy(log->counted, velo_step_counted(step), sizeof log->counted);
     log->streams = (step->streams & 3) | velo_step_outlets(step);
     memcpy(log->streams_inode, step->inodes, sizeof log->streams_inode);
     memcpy(log->streams_device, step->devices, sizeof log->streams_device);
@@ -102,18 +103,13 @@ static uint32_t terminal(void)
 static bool same_variables(const struct velo_index *index, struct velo_step *step,
                            const struct velo_entry *entry)
 {
-    uint8_t counted[VELO_SHA256_BYTES], rest[VELO_SHA256_BYTES];
-    const uint8_t *digest = counted;
-    if (entry->variables == 0)
-        velo_step_counted(step, counted);
-    else if (!velo_step_named(step, velo_index_at(index, entry->variables), &digest))
+    const uint8_t *digest = entry->variables == 0
+                                ? velo_step_counted(step)
+                                : velo_step_named(step, velo_index_at(index, entry->variables));
+    if (digest == NULL || memcmp(entry->environment, digest, sizeof entry->environment) != 0)
         return false;
-    if (memcmp(entry->environment, digest, sizeof entry->environment) != 0)
-        return false;
-    if ((entry->flags & VELO_ENTRY_NEEDS_REST) == 0)
-        return true;
-    velo_step_rest(step, rest);
-    return memcmp(entry->rest, rest, sizeof rest) == 0;
+    return (entry->flags & VELO_ENTRY_NEEDS_REST) == 0 ||
+           memcmp(entry->rest, velo_step_rest(step), sizeof entry->rest) == 0;
 }
 
 static bool may_answer(const struct velo_index *index, const struct velo_step *step,

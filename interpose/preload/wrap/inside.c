@@ -24,7 +24,7 @@
 #include "walk.h"
 
 /* Packages change these, and ld.so.cache tells (shards/replay/questions.py). */
-static bool is_of_the_system(const char *path)
+bool velo_is_of_the_system(const char *path)
 {
     return strncmp(path, "/usr/", 5) == 0 || strncmp(path, "/opt/", 5) == 0;
 }
@@ -33,7 +33,7 @@ void velo_libc_reads(const char *path)
 {
     struct velo_place place;
     struct velo_region *region = velo_here();
-    if (region == NULL || path == NULL || is_of_the_system(path))
+    if (region == NULL || path == NULL || velo_is_of_the_system(path))
         return;
     const int saved = errno;
     const int fd = velo_unit == NULL ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -61,7 +61,7 @@ static int items_of(const char *list)
         size_t length = strcspn(list, ":%");
         while (length < whole && length > 0 && list[length - 1] != '/')
             length--; /* "dir/%N.cat": the directory */
-        if (whole > 0 && !is_of_the_system(list))
+        if (whole > 0 && !velo_is_of_the_system(list))
             found |= UNSEEN;
         if (length > 0 && length < sizeof item && list[0] == '/') {
             memcpy(item, list, length);

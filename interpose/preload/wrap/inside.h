@@ -4,6 +4,8 @@
 
 #include "preload/base/preload.h"
 
+/* Is it where packages put files that only they change? */
+bool velo_is_of_the_system(const char *path);
 /* libc reads `path`, if that is there: the disk has it in its present version then, and the unit knows. NULL: none. */
 void velo_libc_reads(const char *path);
 

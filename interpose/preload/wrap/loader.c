@@ -106,8 +106,8 @@ static void go_past(void)
         velo_leave_unreachable(region);
 }
 
-/* Functions of ours that name no file, or one that libc opens itself. Their duties (a limit of memory, threads that are watched) are done when we
- * come first, as we do. */
+/* Functions of ours that name no file, or one that libc opens itself. Their duties (a limit of memory, threads that are
+ * watched) are done when we come first, as we do. */
 static bool names_no_file(const char *name)
 {
     static const char *const harmless[] = {

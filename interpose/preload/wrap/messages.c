@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernel/text.h"
 #include "preload/path/claim.h"
 #include "preload/replay/unit.h"
 #include "inside.h"
@@ -87,15 +88,12 @@ static void probe_language(const char *directory, const struct language *languag
 
 static uint64_t mixed(uint64_t hash, const char *text)
 {
-    do
-        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
-    while (*text++ != 0);
-    return hash;
+    return velo_text_hash(hash, text, strlen(text));
 }
 
 static bool is_known(const char *directory, const char *languages, const char *domain)
 {
-    const uint64_t hash = mixed(mixed(mixed(0xcbf29ce484222325u, directory), languages), domain);
+    const uint64_t hash = mixed(mixed(mixed(0, directory), languages), domain);
     return atomic_exchange(&probed[hash % PROBED_MAX], hash) == hash;
 }
 
@@ -142,7 +140,7 @@ static void before_other(const char *domain, int category)
 
 EXPORT char *bindtextdomain(const char *domain, const char *directory)
 {
-    if (directory != NULL && strncmp(directory, "/usr/", 5) != 0)
+    if (directory != NULL && !velo_is_of_the_system(directory))
         atomic_store(&bound, true);
     return NEXT(bindtextdomain)(domain, directory);
 }

@@ -13,8 +13,8 @@
 static void reads_zone(void)
 {
     char path[PATH_MAX];
-    const char *zone = velo_variable("TZ");
-    if (zone == NULL || velo_here() == NULL)
+    const char *zone = velo_here() == NULL ? NULL : velo_variable("TZ");
+    if (zone == NULL)
         return;
     zone += *zone == ':';
     const char *directory = *zone == '/' ? NULL : velo_variable("TZDIR");
