@@ -237,9 +237,10 @@ class _Analysis:
                     self.strict.add(record)
                 self.running[record.process] = record
                 self.starting.pop(record.process, None)
-                start = scripts.start_of(record, cwd, self.filters)
-                if programs.is_runtime(name) and start is not None:
-                    self.starting[record.process] = start
+                if programs.is_runtime(name):
+                    start = scripts.start_of(record, cwd, self.filters)
+                    if start is not None:
+                        self.starting[record.process] = start
             elif record.kind == log.READ and record.flags != log.TO_RUN:
                 start = self.starting.get(record.process)
                 if start is not None and not start.goes_on(normal(record.path)):

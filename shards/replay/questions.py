@@ -80,6 +80,7 @@ _ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
 _FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times
 _STRICT: dict[bytes, Fact | None] = {}  # and what others do
 _WHOLE: dict[bytes, Fact | None] = {}  # and those that tell inodes
+_OF_KIND: dict[int, set[bytes]] = {}
 _OF_PATH: dict[str, list[bytes]] = {}  # keys, by what they are about
 _BELOW: dict[str, list[bytes]] = {}  # the same, by its directory
 
@@ -89,7 +90,9 @@ def learn(keys: list[bytes]) -> None:
     if not all(map(_ASKED.__contains__, keys)):
         for key in keys:
             if key not in _ASKED:
-                asked = _ASKED[key] = _ask(log.record_of(key, 0))
+                record = log.record_of(key, 0)
+                asked = _ASKED[key] = _ask(record)
+                _OF_KIND.setdefault(record.kind, set()).add(key)
                 _FACTS[key], _STRICT[key], _WHOLE[key] = asked.fact, asked.strict, asked.whole
                 _OF_PATH.setdefault(asked.path, []).append(key)
                 _BELOW.setdefault(asked.above, []).append(key)
@@ -107,6 +110,17 @@ def about(paths: Collection[str], directories: Collection[str]) -> set[bytes]:
     found.update(*(_OF_PATH.get(path, ()) for path in paths))
     found.update(*(_BELOW.get(path, ()) for path in directories))
     return found
+
+
+def of_kind(kind: int) -> set[bytes]:
+    """The learned keys of this kind; not to be changed."""
+    return _OF_KIND.get(kind, set())
+
+
+def asked(keys: list[bytes]) -> Iterator[Asked]:
+    """Their questions."""
+    learn(keys)
+    return map(asked_by, keys)
 
 
 def asked_by(key: bytes) -> Asked:

@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from .. import plain
-from . import programs
+from . import programs, questions
 from . import unit_log as log
-from .questions import LIBC_READS, normal
+from .questions import normal
 
 READ_MAX = 4 << 20
 
@@ -257,8 +257,7 @@ def _of_the_system(unit: log.UnitLog) -> Iterator[str]:
     """Scripts that are installed: in all but variables they are known to do what they are for."""
     for name, life in _named(unit):
         if programs.is_shell(name) or programs.is_awk(name):
-            installed = (each for each in _opened_by(life) if each.startswith(programs.SYSTEM))
-            yield from (each for each in installed if not LIBC_READS.fullmatch(each))
+            yield from (each for each in _opened_by(life) if each.startswith(programs.SYSTEM))
 
 
 def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:
@@ -272,10 +271,7 @@ def _read_by(life: log.Life) -> Iterator[str]:
 
 
 def _opened_by(life: log.Life) -> Iterator[str]:
-    for key in life.questions:
-        record = log.record_of(key, life.process)
-        if record.kind == log.READ and record.flags != log.TO_RUN:
-            yield normal(record.path)
+    return (each.path for each in questions.asked(life.questions) if each.reads)
 
 
 def _what(path: str) -> _Text:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from velo.interpose import core
@@ -99,9 +99,7 @@ class Record(NamedTuple):
     @property
     def texts(self) -> tuple[str, str, str]:
         """A PROGRAM's path, the name that it was called by, its script or first argument."""
-        path, name, *rest = self.payload.split(b"\0")
-        script = rest[0] if rest else b""
-        return decode(path), decode(name), decode(script)
+        return _texts_in(self.payload)
 
     @property
     def paths(self) -> tuple[str, str]:
@@ -125,16 +123,23 @@ class Life(NamedTuple):
 
     process: int
     questions: list[bytes]  # keys; the first is that of its program, if it began with one
+    program: Record | None
 
-    @property
-    def program(self) -> Record | None:
-        first = record_of(self.questions[0], self.process) if self.questions else None
-        return first if first is not None and first.kind == PROGRAM else None
+    @classmethod
+    def of(cls, process: int, questions: list[bytes]) -> Life:
+        first = record_of(questions[0], process) if questions else None
+        return cls(process, questions, first if first and first.kind == PROGRAM else None)
 
 
 def record_of(key: bytes, process: int) -> Record:
     """A key has kind, flags and payload of a record."""
     return Record(key[0] | key[1] << 8, key[2] | key[3] << 8, process, key[4:])
+
+
+@lru_cache(maxsize=4096)
+def _texts_in(payload: bytes) -> tuple[str, str, str]:
+    path, name, *rest = payload.split(b"\0")
+    return decode(path), decode(name), decode(rest[0]) if rest else ""
 
 
 @lru_cache(maxsize=64)  # nearly all steps of a build have the same
@@ -143,9 +148,7 @@ def _variables_in(environment: bytes) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, _, value in (each.partition("=") for each in texts))
 
 
-class UnitLog(NamedTuple):
-    """Everything that is known of a unit."""
-
+class _Fields(NamedTuple):
     path: str
     started: int
     enlisted: int
@@ -172,6 +175,10 @@ class UnitLog(NamedTuple):
     deeds: list[Record]  # all records that are no questions, and programs
     positions: list[int]  # of the deeds
 
+
+class UnitLog(_Fields):
+    """Everything that is known of a unit."""
+
     @property
     def records(self) -> Sequence[Record]:
         """All of them: hundreds of questions among a dozen of deeds."""
@@ -191,12 +198,12 @@ class UnitLog(NamedTuple):
         found = (each for each in self.deeds if each.kind == ENVIRONMENT)
         return next((each.payload for each in found if each.flags & 1 == which), b"")
 
-    @property
+    @cached_property
     def is_cut(self) -> bool:
         """Its environment is longer than what is said of it."""
         return any(each.kind == ENVIRONMENT and each.flags & VARIABLES_CUT for each in self.deeds)
 
-    @property
+    @cached_property
     def variables(self) -> tuple[tuple[str, str], ...]:
         """Of its environment, in their order."""
         return _variables_in(self.environment)
@@ -206,7 +213,7 @@ class UnitLog(NamedTuple):
         """What its output led to."""
         return self.streams & ~3
 
-    @property
+    @cached_property
     def said(self) -> tuple[bytes, bytes]:
         """On its output and on its error output: as its spawner read it, or it itself wrote."""
         kind = TEXT if self.captured else SAID
@@ -216,22 +223,24 @@ class UnitLog(NamedTuple):
             b"".join(each.payload for each in said if each.flags == 2),
         )
 
-    @property
-    def told(self) -> Iterator[Told]:
+    @cached_property
+    def told(self) -> Sequence[Told]:
         """What its programs were told, in the order in which they began."""
         programs: dict[int, Record] = {}
+        told = []
         for record in self.deeds:
             if record.kind == PROGRAM:
                 programs[record.process] = record
             elif record.kind == WORDS and record.process in programs:
                 cwd, *words = record.payload.decode(errors="surrogateescape").split("\0")[:-1]
                 flags = record.flags
-                yield Told(
+                told.append(Told(
                     record.process, programs[record.process], cwd, tuple(words),
                     not flags & CUT, bool(flags & HAS_INPUT),
-                )  # fmt: skip
+                ))  # fmt: skip
+        return told
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, str, list[str]]:
         """Program, working directory, arguments."""
         for record in self.deeds:
@@ -279,7 +288,7 @@ def read(path: str) -> UnitLog:
     return UnitLog(
         path, started, enlisted, failed, forked, vouched, bool(spoke), taint, taint_process,
         streams, bool(captured), status, began_ns, ended_at - began_at, key, rest, counted, alive,
-        expected - 1, terminal, keys, processes, [Life(*life) for life in lives],
+        expected - 1, terminal, keys, processes, [Life.of(*life) for life in lives],
         [record_of(keys[at], processes[at]) for at in positions], positions,
     )  # fmt: skip
 

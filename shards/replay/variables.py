@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from . import programs
+from . import programs, questions
 from . import unit_log as log
 from .questions import normal
 
@@ -29,9 +29,6 @@ EDGES = rb""":=,; "'()|&\n"""
 _NOISE = re.compile(rb"VELO_.*|_|LD_PRELOAD|PWD")
 # Programs that are known colour with it what they say on a terminal.
 _OF_TERMINALS = {b"TERM"}
-_VARIABLE = log.VARIABLE.to_bytes(2, "little")  # how the key of such a record begins
-_PROGRAM = log.PROGRAM.to_bytes(2, "little")
-_OBJECT = log.OBJECT.to_bytes(2, "little")
 
 
 def used_by(
@@ -45,10 +42,12 @@ def used_by(
     """
     if named is None or unit.is_cut or not all(map(programs.asks_by_name, running)):
         return None
+    for life in unit.lives:
+        questions.learn(life.questions)
     keys = set(unit.keys)
     if _has_plugin(keys):
         return None
-    asked = {key[4:].partition(b"\0")[0] for key in keys if key[:2] == _VARIABLE}
+    asked = {key[4:].partition(b"\0")[0] for key in keys & questions.of_kind(log.VARIABLE)}
     if not any(unit.said):
         asked -= _OF_TERMINALS
     names = {name for name in asked | named if _NOISE.fullmatch(name) is None}
@@ -57,8 +56,8 @@ def used_by(
 
 def _has_plugin(keys: set[bytes]) -> bool:
     """Code that came neither with the system nor with a program may look at `environ`."""
-    homes = {_home_of(key) for key in keys if key[:2] == _PROGRAM}
-    objects = {normal(log.decode(key[4:])) for key in keys if key[:2] == _OBJECT}
+    homes = {_home_of(key) for key in keys & questions.of_kind(log.PROGRAM)}
+    objects = {questions.asked_by(key).path for key in keys & questions.of_kind(log.OBJECT)}
     return not all(each.startswith((*homes, *programs.SYSTEM)) for each in objects)
 
 
