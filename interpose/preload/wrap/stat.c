@@ -232,8 +232,8 @@ static void statx_ground(const struct velo_region *region, velo_node_id node, un
     } known __attribute__((tls_model("initial-exec")));
     const char *root = velo_root_above(region, node);
     struct statx disk;
-    if (root == NULL)
-        return;
+    if (root == NULL) /* a file that has no name any more, or has none yet */
+        root = velo_workspace_of(region);
     if (known.root != root || known.asked != mask || (mask & ASKS_MOUNT) != 0) {
         if (raw_statx(AT_FDCWD, root, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, mask, &disk) != 0)
             return;
