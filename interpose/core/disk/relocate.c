@@ -12,6 +12,7 @@
 #include "rights.h"
 #include "writeback.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "core/tree/snapshot.h"
 #include "core/tree/stamps.h"
 #include "core/arena/process.h"
@@ -81,7 +82,7 @@ static int relocate_locked(struct velo_region *region, velo_node_id index,
 /* A file without a name on the disk of the last one, with fd's flags. */
 static int open_unnamed(struct velo_region *region, velo_node_id index, int fd)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], link[14 + VELO_DECIMAL_MAX] = "/proc/self/fd/";
     const int linkable = (VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_LINKABLE) != 0;
     const long flags = velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & STATUS_FLAGS;
     int length = velo_last_path_of(region, index, path);
@@ -90,7 +91,15 @@ static int open_unnamed(struct velo_region *region, velo_node_id index, int fd)
     if (length <= 0 || (flags & O_ACCMODE) == O_RDONLY)
         return -EBUSY;
     path[length] = 0;
-    return velo_os_open(path, (int)flags | O_TMPFILE | O_CLOEXEC | (linkable ? 0 : O_EXCL), 0600);
+    const int made =
+        velo_os_open(path, (int)flags | O_TMPFILE | O_CLOEXEC | (linkable ? 0 : O_EXCL), 0600);
+    if (made < 0 || linkable)
+        return made;
+    velo_write_decimal(link + 14, (uint64_t)made); /* F_GETFL shows O_TMPFILE: it had a name */
+    const int to = velo_os_open(link, (int)flags | O_CLOEXEC, 0);
+    if (to >= 0)
+        velo_os_close(made);
+    return to >= 0 ? to : made;
 }
 
 static int copy_unnamed(struct velo_region *region, velo_node_id index, uint64_t backing, int to)
