@@ -142,13 +142,24 @@ static bool gains_privileges(int fd)
     return uid != 0 && velo_sys4(SYS_fgetxattr, fd, velo_word("security.capability"), 0, 0) > 0;
 }
 
+/* Of a process that has all descriptors that it may have: does a program find one of them free when it begins? */
+static bool exec_closes_one(void)
+{
+    for (int fd = 0;; fd++) {
+        const long flags = velo_sys3(SYS_fcntl, fd, F_GETFD, 0);
+        if (flags < 0 || (flags & FD_CLOEXEC) != 0)
+            return flags >= 0;
+    }
+}
+
 static enum program identify(int dirfd, const char *path, char interpreter[INTERPRETER_BYTES],
                              char first[VELO_SANITIZER_MAX])
 {
     char head[HEAD_BYTES];
     const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd == -EMFILE || fd == -ENFILE)
-        return PROGRAM_OPAQUE; /* it may be static, and the loader may get no descriptor for our library */
+        return exec_closes_one() ? PROGRAM_ENTERED
+                                 : PROGRAM_OPAQUE; /* or else its loader finds no library */
     if (fd < 0)
         return PROGRAM_UNKNOWN;
     const long size = velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);

@@ -321,17 +321,25 @@ EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_act
  * swapped for the time of the call; only such programs could see that from another thread. */
 EXPORT int system(const char *command)
 {
+    static const char shell[] = "/bin/sh";
     char **const own = environ;
+    char first[VELO_SANITIZER_MAX];
+    const int saved = errno;
+    const bool opaque = command != NULL && velo_before_program(AT_FDCWD, shell, own, first) > 0;
+    if (opaque)
+        velo_run_opaque(shell);
+    errno = saved;
     VELO_UNIT_ENVIRONMENT(inside, own, velo_unit_assignment);
-    VELO_ENVIRONMENT(whole, inside, true, "");
+    VELO_ENVIRONMENT(whole, inside, !opaque, "");
     if (command != NULL)
         velo_unit_starts();
-    if (whole == own)
-        return NEXT(system)(command);
-    environ = (char **)(uintptr_t)whole;
+    if (whole != own)
+        environ = (char **)(uintptr_t)whole;
     const int status = NEXT(system)(command);
     if (environ == whole)
         environ = own;
+    if (opaque)
+        velo_opaque_child(0, shell);
     return status;
 }
 
