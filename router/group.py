@@ -31,7 +31,6 @@ COMMANDS = {
     "doctor": "Check that velo can work here, and say what to do if not.",
 }
 HIDDEN = {"pause": "pause", "resume": "pause"}  # command: file
-INTERRUPTED = 130
 
 
 class Lazy(click.Group):
@@ -85,8 +84,8 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return INTERRUPTED
+    except click.Abort:  # what click makes of Ctrl-C
+        raise KeyboardInterrupt from None
     except VeloError as error:
         click.echo(f"velo: {error}", err=True)
         return int(getattr(error, "exit_status", EXIT_FAILURE))

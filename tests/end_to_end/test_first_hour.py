@@ -234,6 +234,23 @@ def test_an_interrupt_at_any_moment_ends_it_as_it_ends_a_command(velo: Velo, wor
             velo.run("stop", cwd=place, check=False)  # the next ones meet a start
 
 
+def test_an_interrupt_ends_a_command_that_waits_for_the_server(velo: Velo, workspace) -> None:
+    place = workspace()
+    velo.run("exec", "--", "true", cwd=place)
+    os.kill(velo.server_pid(), signal.SIGSTOP)
+    try:
+        process = velo.start("sync", cwd=place, process_group=0)
+        threads = Path(f"/proc/{process.pid}/task")
+        wait_for(lambda: len(os.listdir(threads)) > 1, what=lambda: "no request was made")
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    finally:
+        os.kill(velo.server_pid(), signal.SIGCONT)
+
+    assert process.returncode == -signal.SIGINT, errors
+    assert errors.strip() == ""
+
+
 # ---- a server that the user started ---------------------------------------------------------
 
 
