@@ -36,18 +36,18 @@ def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
     if not directory.exists():
         click.echo(f"velo: no store: {directory} is not there")
         return
-    if not depot.is_store(directory):
-        depot.prepare(directory)  # says what is wrong with it, or marks an empty one
-    _sweep(directory / commons.DIRECTORY, dry_run=dry_run)
+    try:
+        if not depot.is_store(directory):
+            depot.prepare(directory)  # says what is wrong with it, or marks an empty one
+        swept = commons.sweep(directory / commons.DIRECTORY, dry_run=dry_run)
+    except OSError as error:
+        raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+    _tell(swept, dry_run=dry_run)
     found = collector.collect(directory, max_bytes=settings.store_max_size, dry_run=dry_run)
     click.echo(f"velo: {collector.sentence(found, str(directory), format_size, dry_run=dry_run)}")
 
 
-def _sweep(directory: Path, *, dry_run: bool) -> None:
-    try:
-        found = commons.sweep(directory, dry_run=dry_run)
-    except OSError as error:
-        raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+def _tell(found: commons.Swept, *, dry_run: bool) -> None:
     if found.files:
         did = "would remove" if dry_run else "removed"
         click.echo(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.harness import Velo
+from support.harness import Velo, sentence
 from velo.shards import collector, depot
 
 WRITE = (
@@ -75,6 +75,16 @@ def test_gc_without_a_store_does_nothing_and_in_anothers_directory_refuses(
     assert "no store" in none.stdout and not (tmp_path / "none").exists()
     assert refused.returncode == 1 and "not a store" in refused.stderr
     assert [path.name for path in (tmp_path / "documents").iterdir()] == ["thesis"]
+
+
+def test_gc_names_a_store_that_cannot_be_used(velo: Velo, workspace, tmp_path) -> None:
+    place, store = workspace(), tmp_path / "file"
+    store.touch()
+
+    refused = velo.run("gc", cwd=place, env={"VELO_CAS_DIR": str(store)}, check=False)
+
+    assert refused.returncode == 1
+    assert sentence(refused).startswith(f"velo: store unusable: {store}: File exists; ")
 
 
 def test_a_server_that_ends_brings_the_store_below_its_cap(velo: Velo, workspace, cache) -> None:
