@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from . import analysis, commons, entries
+from . import analysis, commons
 from .analysis import NotCached
-from .entries import FACT, OUTPUT, SIGNED, Entry, Reader
+from .entries import FACT, SIGNED, Entry, Reader
 from .index import Index, Owner, image_of
 from .kinship import Kin
 from .ledger import Ledger
@@ -125,7 +125,10 @@ class _Move:
                 if each not in self._facts:
                     self._facts[each] = self._fact(each)
             facts = [here for here in map(self._facts.__getitem__, offsets) if here]
-            outputs = b"".join(self._output(entry, each) for each in range(entry.output_count))
+            outputs = b"".join(
+                self._index.pack_output(kind, self._path(path), mode, size, digest, held)
+                for kind, path, mode, size, digest, held in self._reader.whole_outputs(entry)
+            )
         except _Refused:
             return False
         if self._is_known(entry, facts):
@@ -162,22 +165,19 @@ class _Move:
         return set(map(self._meanings.__getitem__, facts))
 
     def _fact(self, offset: int) -> int:
-        fields = FACT.unpack(self._reader.raw(offset, FACT.size))
-        kind, flags, path = fields[0], fields[1], self._reader.text_at(fields[3])
-        link = self._reader.text_at(fields[4]) if fields[4] else ""
-        body = fields[5:13]
+        body, path, link = self._reader.whole_fact(offset)
+        kind, flags = body[:2]
         if link and self._there.is_in_text(link):
             raise _Refused
         if self._there.has(path):
             path = self._path(path)
             if flags & SIGNED:  # which file it is there says nothing of the one here
-                flags &= ~SIGNED
-                body = (0, 0, body[2], 0, 0, *body[5:])
+                body = (kind, flags & ~SIGNED, 0, 0, body[4], 0, 0, *body[7:])
         elif not self._is_common(path):
             if kind == analysis.F_NO_LINK and self._there.is_below(path):
                 return 0  # the path of a workspace has no symlink in it
             raise _Refused
-        return self._index.add_fact((kind, flags, *body, fields[-1]), path, link)
+        return self._index.add_fact(body, path, link)
 
     def _path(self, path: str) -> str:
         rest = path.removeprefix(self._there.path)
@@ -190,13 +190,3 @@ class _Move:
         if self._there.is_in_text(path):
             return os.path.dirname(self._there.path) == os.path.dirname(self._here.path)
         return not self._there.is_below(path) or self._here.is_below(path) or path in TEMPORARY
-
-    def _output(self, entry: Entry, number: int) -> bytes:
-        at = entry.outputs + number * OUTPUT.size // 8
-        kind, _, mode, path, held, size, digest = OUTPUT.unpack(self._reader.raw(at, OUTPUT.size))
-        data = None
-        if held:
-            is_file = kind == entries.FILE
-            data = self._reader.raw(held, size) if is_file else self._reader.bytes_at(held)
-        name = self._path(self._reader.text_at(path))
-        return self._index.pack_output(kind, name, mode, size, digest, data)

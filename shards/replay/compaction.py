@@ -10,16 +10,14 @@ programs that have the older index mapped go on naming it. [pure]
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
 
-from . import entries
-from .entries import BUCKETS, ENTRY, FACT, GROUP, HEAD, KEY_AT, NEXT, OUTPUT, Entry, Reader
+from .entries import BUCKETS, ENTRY, FACT, FILE, GROUP, NEXT, OUTPUT, Entry, Reader
+from .index import ENTRIES_AT, Writer
 
 CANDIDATES_MAX = 8  # of one key: the library looks at no more (step.c)
 LOW_WATER = 0.9  # of a limit that was passed, so that the next session need not do it again
 WORD = 8
-Head = entries.Head
 
 
 def staying(
@@ -71,14 +69,12 @@ class _Bill:
         """Bytes of the index, and of blobs."""
         reader = self._reader
         sizes = reader.sizes_of(entry)
-        own = reader.raw(entry.outputs, entry.output_count * OUTPUT.size)
-        inline = sum(
-            size
-            for kind, _, _, _, held, size, _ in OUTPUT.iter_unpack(own)
-            if held and kind == entries.FILE
-        )
+        outputs = reader.packed_outputs(entry)
+        inline = sum(size for kind, *_, held, size, _ in outputs if held and kind == FILE)
         facts = set(reader.facts_of(entry)) - self._paid
-        index = ENTRY.size + len(own) + NEXT.size * entry.group_count + inline
+        index = (
+            ENTRY.size + OUTPUT.size * entry.output_count + NEXT.size * entry.group_count + inline
+        )
         groups = set(reader.groups_of(entry)) - self._paid
         index += sum(GROUP.size + NEXT.size * len(reader.group_at(each)) for each in groups)
         index += entry.text_size + entry.errors_size + WORD * (4 + entry.output_count)
@@ -114,100 +110,21 @@ def compacted(reader: Reader, stay: Iterable[Entry], empty: bytes) -> bytes:
     Args:
         empty: an index without any, to begin with.
     """
-    made = _Copy(reader, empty)
+    data = bytearray(empty)
+    NEXT.pack_into(data, ENTRIES_AT, reader.head.entries)  # the next one has the same number
+    made = Writer(data)
+    facts: dict[int, int] = {}  # offset there: here
     for entry in reversed(list(stay)):
-        made.add(entry)
-    return made.whole()
-
-
-class _Copy:
-    def __init__(self, reader: Reader, empty: bytes) -> None:
-        self._from = reader
-        self._data = bytearray(empty)
-        self._table = Reader(empty).head.table * WORD
-        self._texts: dict[int, int] = {}  # offset there: here
-        self._facts: dict[int, int] = {}
-        self._last_fact = self._last_group = 0
-        self._groups: dict[bytes, int] = {}
-        self._names: dict[int, int] = {0: 0}  # lists of variables: offset there: here
-
-    def add(self, entry: Entry) -> None:
-        reader = self._from
-        facts = [self._fact(each) for each in reader.facts_of(entry)]
-        groups = array("I", [self._group(each) for each in entries.grouped(facts)])
-        group_list = self._append(groups.tobytes() or b"\0")
-        outputs = b"".join(self._output(entry, each) for each in range(entry.output_count))
-        output_list = self._append(outputs or b"\0")
-        text, errors = (self._append(each or b"\0") for each in reader.said_by(entry))
-        (hash_,) = NEXT.unpack_from(entry.key)
-        bucket = self._table + NEXT.size * (hash_ % BUCKETS)
-        (first,) = NEXT.unpack_from(self._data, bucket)
+        offsets = reader.facts_of(entry)
+        for each in offsets:
+            if each not in facts:
+                facts[each] = made.add_fact(*reader.whole_fact(each))
+        outputs = b"".join(made.pack_output(*each) for each in reader.whole_outputs(entry))
         moved = entry._replace(
-            next=first, group_count=len(groups), groups=group_list,
-            outputs=output_list, text=text, errors=errors, bound=self._text(entry.bound),
-            label=self._text(entry.label), variables=self._list(entry),
-        )  # fmt: skip
-        NEXT.pack_into(self._data, bucket, self._append(ENTRY.pack(*moved)))
-
-    def whole(self) -> bytes:
-        """With the next number of an entry as it was there."""
-        head = Reader(self._data).head
-        numbers = self._from.head.entries
-        head = head._replace(
-            used=len(self._data), facts=len(self._facts), entries=numbers,
-            last_fact=self._last_fact, groups=len(self._groups),
-            last_group=self._last_group,
-        )  # fmt: skip
-        HEAD.pack_into(self._data, 0, *head)
-        return bytes(self._data)
-
-    def _group(self, facts: bytes) -> int:
-        here = self._groups.get(facts)
-        if here is None:
-            count = len(facts) // NEXT.size
-            here = self._append(GROUP.pack(count, len(self._groups), self._last_group) + facts)
-            self._last_group = self._groups[facts] = here
-        return here
-
-    def _fact(self, offset: int) -> int:
-        here = self._facts.get(offset)
-        if here is None:
-            fields = list(FACT.unpack(self._from.raw(offset, FACT.size)))
-            fields[2] = len(self._facts)
-            fields[3], fields[4] = self._text(fields[3]), self._text(fields[4])
-            fields[13] = self._last_fact
-            here = self._last_fact = self._facts[offset] = self._append(FACT.pack(*fields))
-        return here
-
-    def _list(self, entry: Entry) -> int:
-        there = entry.variables
-        if there not in self._names:
-            names = self._from.variables_of(entry) or b""
-            self._names[there] = self._append(names + entries.NAMES_END)
-        return self._names[there]
-
-    def _output(self, entry: Entry, number: int) -> bytes:
-        packed = self._from.raw(entry.outputs, (number + 1) * OUTPUT.size)[number * OUTPUT.size :]
-        kind, flags, mode, path, held, size, digest = OUTPUT.unpack(packed)
-        if held and kind == entries.FILE:
-            held = self._append(self._from.raw(held, size) or b"\0")
-        elif held:
-            held = self._text(held)
-        return OUTPUT.pack(kind, flags, mode, self._text(path), held, size, digest)
-
-    def _text(self, offset: int) -> int:
-        if offset == 0:
-            return 0
-        here = self._texts.get(offset)
-        if here is None:
-            here = self._texts[offset] = self._append(self._from.bytes_at(offset) + b"\0")
-        return here
-
-    def _append(self, data: bytes) -> int:
-        at = len(self._data)
-        self._data += data
-        self._data += bytes(-len(self._data) % WORD)
-        return at // WORD
-
-
-assert KEY_AT + 2 * len(entries.NO_KEY) == ENTRY.size
+            bound=made.add_text(reader.bound_of(entry)),
+            label=made.add_text(reader.label_of(entry)),
+            variables=made.add_names(reader.variables_of(entry)),
+        )
+        here = [facts[each] for each in offsets]
+        made.link_entry(moved, here, outputs, reader.said_by(entry), number=entry.number)
+    return bytes(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from mmap import mmap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from velo.interpose import core
 
@@ -33,6 +33,8 @@ IN_WORKSPACE, SIGNED, OWNED, WHOLE = 1, 2, 4, 8  # flags of facts
 NEEDS_REST, NEEDS_NULL, NEEDS_NO_TERMINAL, NEEDS_OUTLETS = 1, 2, 4, 8  # flags of entries
 FILE, DIRECTORY, SYMLINK, GONE = range(1, 5)  # kinds of outputs, as enum velo_output_kind
 GROUP_MASK = 31 << 20  # a group has some 32 facts
+# Of a fact: kind, flags, device, inode, size, mtime, ctime, mode, uid, gid, digest
+Body = tuple[int, int, int, int, int, int, int, int, int, int, bytes]
 MIX = 0x9E3779B1  # offsets are regular where paths are equally long (Knuth, 6.4)
 
 
@@ -152,13 +154,25 @@ class Reader:
         """The names that count, as they stand there; None: all that may."""
         return self.bytes_at(entry.variables, end=NAMES_END) if entry.variables else None
 
+    def packed_outputs(self, entry: Entry) -> Iterator[tuple[Any, ...]]:
+        """As OUTPUT has them."""
+        return OUTPUT.iter_unpack(self.raw(entry.outputs, entry.output_count * OUTPUT.size))
+
     def outputs_of(self, entry: Entry) -> list[Made]:
-        outputs = []
-        for number in range(entry.output_count):
-            at = entry.outputs * 8 + number * OUTPUT.size
-            kind, _, mode, path, _, _, digest = OUTPUT.unpack_from(self._map, at)
-            outputs.append(Made(kind, self.text_at(path), mode, digest))
-        return outputs
+        return [
+            Made(kind, self.text_at(path), mode, digest)
+            for kind, _, mode, path, _, _, digest in self.packed_outputs(entry)
+        ]
+
+    def whole_outputs(
+        self, entry: Entry
+    ) -> Iterator[tuple[int, str, int, int, bytes, bytes | None]]:
+        """Kind, path, mode, size, digest, and the bytes or the text that the index has itself."""
+        for kind, _, mode, path, held, size, digest in self.packed_outputs(entry):
+            data = None
+            if held:
+                data = self.raw(held, size) if kind == FILE else self.bytes_at(held)
+            yield kind, self.text_at(path), mode, size, digest, data
 
     def blobs_of(self, entry: Entry) -> set[bytes]:
         """Digests of the outputs whose bytes are in the store."""
@@ -166,13 +180,10 @@ class Reader:
 
     def sizes_of(self, entry: Entry) -> dict[bytes, int]:
         """The same, with the bytes that each has."""
-        found = {}
-        for number in range(entry.output_count):
-            at = entry.outputs * 8 + number * OUTPUT.size
-            kind, _, _, _, held, size, digest = OUTPUT.unpack_from(self._map, at)
-            if kind == FILE and held == 0:
-                found[digest] = size
-        return found
+        outputs = self.packed_outputs(entry)
+        return {
+            digest: size for kind, *_, held, size, digest in outputs if kind == FILE and not held
+        }
 
     def facts_of(self, entry: Entry) -> list[int]:
         """The offsets of an entry's facts."""
@@ -215,6 +226,12 @@ class Reader:
         """Kind and path."""
         fields = FACT.unpack_from(self._map, offset * 8)
         return fields[0], self.text_at(fields[3])
+
+    def whole_fact(self, offset: int) -> tuple[Body, str, str]:
+        """All of it but its number, its path, and its link."""
+        fields = FACT.unpack_from(self._map, offset * 8)
+        link = self.text_at(fields[4]) if fields[4] else ""
+        return (fields[0], fields[1], *fields[5:13], fields[-1]), self.text_at(fields[3]), link
 
     def said_by(self, entry: Entry) -> tuple[bytes, bytes]:
         """What the step said, on standard output and on standard error."""

@@ -17,8 +17,7 @@ import struct
 
 from . import analysis
 from .analysis import Fact, NotCached
-from .entries import IN_WORKSPACE, NO_DIGEST, OWNED, SIGNED, WHOLE
-from .index import Body
+from .entries import IN_WORKSPACE, NO_DIGEST, OWNED, SIGNED, WHOLE, Body
 from .unit_log import Hosted
 
 RACY_NS = 20_000_000  # two changes within one tick of a clock leave the same times

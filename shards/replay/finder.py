@@ -14,8 +14,9 @@ from velo.interpose import core
 
 from . import analysis, entries, unit_log
 from .analysis import Analysed, Fact
+from .entries import Body
 from .facts import RACY_NS, WINDOW_S, Identity, Looker, newest_of
-from .index import Body, Index
+from .index import Index
 from .unit_log import Hosted, UnitLog
 
 ORDER = {  # of facts: what an edit changes first
