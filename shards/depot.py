@@ -32,6 +32,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from . import plain
 from .errors import NotAStore
 
 MARKER = "velo-store"
@@ -55,19 +56,12 @@ def prepare(directory: Path) -> None:
         OSError: it cannot be made, read or written.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    marker = directory / MARKER
     if _is_marked(directory):
         return
     stranger = stranger_in(directory)
     if stranger is not None:
         raise NotAStore(directory=str(directory), found=stranger)
-    temporary = directory / f"{MARKER}.{secrets.token_hex(8)}"  # shards may race here
-    try:
-        temporary.write_bytes(MARKER_TEXT)
-        os.replace(temporary, marker)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    plain.write(directory / MARKER, MARKER_TEXT)  # shards may race here
 
 
 def set_files_aside(directory: Path) -> None:

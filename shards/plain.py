@@ -1,6 +1,6 @@
-"""Files that are read where velo keeps its own: regular ones, and at once.
+"""Files where velo keeps its own: regular ones, read at once; written whole or not at all.
 
-In: a path in the store or the runtime directory. Out: the file, open. Never: a wait. If a FIFO were
+In: a path in the store or the runtime directory. Out: the file. Never: a wait. If a FIFO were
 there, its opener would wait until another process writes; a server has no time.
 [touches disk]
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from io import FileIO
 from typing import TYPE_CHECKING
 
@@ -49,3 +50,23 @@ def read_text(path: str | Path) -> str:
         OSError: as `opened`.
     """
     return read(path).decode(errors="replace")
+
+
+def write(path: str | Path, *pieces: bytes, durably: bool = False) -> None:
+    """Make or replace it: a reader finds what was there or all that is written now.
+
+    Raises:
+        OSError: the disk refused; what was there is as it was.
+    """
+    temporary = f"{path}.{os.urandom(8).hex()}"
+    try:
+        with open(temporary, "xb") as file:
+            file.writelines(pieces)
+            if durably:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

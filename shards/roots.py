@@ -19,7 +19,6 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -168,16 +167,7 @@ def _replace_durably(path: Path, text: bytes) -> None:
     if not depot.is_store(path.parent.parent):  # nothing is made in a directory that is no store
         raise FileNotFoundError(errno.ENOENT, "velo did not make it")
     path.parent.mkdir(exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    plain.write(path, text, durably=True)
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import stat
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from velo.shards import plain
 
 from . import analysis
 from .analysis import NotCached, Output
@@ -109,18 +110,11 @@ class Blobs:
 
     def _write(self, digest: bytes, data: bytes) -> None:
         blob = self.path(digest)
-        temporary = blob.with_name(f"{blob.name}.{secrets.token_hex(8)}")
         try:
-            try:
-                temporary.write_bytes(data)
-            except FileNotFoundError:  # the first in its directory, or that was just removed
-                blob.parent.mkdir(mode=0o700, exist_ok=True)
-                temporary.write_bytes(data)
-            os.replace(temporary, blob)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+            plain.write(blob, data)
+        except FileNotFoundError:  # the first in its directory, or that was just removed
+            blob.parent.mkdir(mode=0o700, exist_ok=True)
+            plain.write(blob, data)
 
 
 def forget_kept(arena: str) -> None:

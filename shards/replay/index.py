@@ -357,16 +357,7 @@ def _make(path: str, data: bytes) -> None:
 
 def write_image(path: str, data: bytes) -> None:
     """Whole or not at all: a reader finds the old image or this one."""
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.write(TRAILER.pack(MAGIC, zlib.crc32(data)))
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    plain.write(path, data, TRAILER.pack(MAGIC, zlib.crc32(data)))
 
 
 def image_of(path: str, owner: Owner | None) -> bytes | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,4 @@ def write(path: Path, what: dict[str, Any]) -> None:
     Raises:
         OSError: the disk refused; it is as it was.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "w") as file:
-            file.write(json.dumps(what))  # which is in C, as json.dump is not
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    plain.write(path, json.dumps(what).encode())  # which is in C, as json.dump is not

@@ -89,10 +89,7 @@ def set_ready(directory: str, settings: str) -> None:
     Raises:
         OSError: it cannot be said.
     """
-    temporary = os.path.join(directory, f"{READY}.{os.getpid()}")
-    with open(temporary, "w") as file:
-        file.write(_readiness(settings))
-    os.replace(temporary, os.path.join(directory, READY))
+    plain.write(os.path.join(directory, READY), _readiness(settings).encode())
 
 
 def _readiness(settings: str) -> str:
