@@ -53,15 +53,14 @@ static uint32_t number(const char **text)
 
 static uint32_t number_field(char **at)
 {
-    const char *text = field(at);
-    return number(&text);
+    return (uint32_t)velo_read_decimal(field(at));
 }
 
 /* "/" becomes "", so that what is below begins with a slash behind it. */
 static const char *path_field(char **at, size_t *length)
 {
     char *text = field(at);
-    *length = velo_length(text);
+    *length = strlen(text);
     if (*length == 1 && text[0] == '/')
         text[ *length = 0] = 0;
     return text;
@@ -89,28 +88,12 @@ static int take_line(char *line, struct velo_mount *out)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-static size_t read_all(char *text, size_t size)
-{
-    const int fd = velo_os_open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0);
-    size_t length = 0;
-    while (fd >= 0 && length < size) {
-        const long got = velo_sys3(SYS_read, fd, velo_word(text + length), size - length);
-        if (got <= 0)
-            break;
-        length += (size_t)got;
-    }
-    if (fd >= 0)
-        velo_os_close(fd);
-    return length;
-}
-
 struct velo_mounts *velo_mounts_read(void)
 {
-    const long address = velo_os_map(sizeof(struct velo_mounts));
-    if (address < 0 && address > -4096)
+    struct velo_mounts *mounts = velo_os_memory(sizeof *mounts);
+    if (mounts == NULL)
         return NULL;
-    struct velo_mounts *mounts = (struct velo_mounts *)address;
-    const size_t length = read_all(mounts->text, VELO_MOUNTS_BYTES - 1);
+    const long length = velo_os_read_text("/proc/self/mountinfo", mounts->text, VELO_MOUNTS_BYTES);
     mounts->cut = length == VELO_MOUNTS_BYTES - 1;
     for (char *line = mounts->text; *line != 0;) {
         char *end = line;
@@ -124,7 +107,7 @@ struct velo_mounts *velo_mounts_read(void)
             mounts->count += (uint32_t)take_line(line, &mounts->all[mounts->count]);
         line = next;
     }
-    if (length != 0)
+    if (length > 0)
         return mounts;
     velo_mounts_free(mounts);
     return NULL;
@@ -132,7 +115,7 @@ struct velo_mounts *velo_mounts_read(void)
 
 void velo_mounts_free(struct velo_mounts *mounts)
 {
-    velo_os_unmap(velo_word(mounts), sizeof *mounts);
+    velo_os_unmap(mounts, sizeof *mounts);
 }
 
 static const struct velo_mount *find_root(const struct velo_mounts *mounts)

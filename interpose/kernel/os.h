@@ -41,6 +41,21 @@ static inline int velo_os_open(const char *path, int flags, mode_t mode)
     return velo_os_openat(AT_FDCWD, path, flags, mode);
 }
 
+/* What the file holds from its start, as far as there is room, and a NUL: how much, or -errno. */
+static inline long velo_os_read_text(const char *path, char *out, size_t size)
+{
+    const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
+    size_t have = 0;
+    long got = fd;
+    while (fd >= 0 && have + 1 < size &&
+           (got = velo_sys3(SYS_read, fd, velo_word(out + have), size - 1 - have)) > 0)
+        have += (size_t)got;
+    if (fd >= 0)
+        velo_sys1(SYS_close, fd);
+    out[have] = 0;
+    return got < 0 && have == 0 ? got : (long)have;
+}
+
 static inline void velo_os_pause(long ns)
 {
     const struct timespec moment = {0, ns};
@@ -166,31 +181,25 @@ static inline int velo_os_fsync(int fd)
     return (int)velo_sys1(SYS_fsync, fd);
 }
 
-/* Zeroed pages for the work of one call: the address, or -errno. */
-static inline long velo_os_map(size_t bytes)
+/* Zeroed pages for the work of one call, or NULL. */
+static inline void *velo_os_memory(size_t bytes)
 {
 #ifdef VELO_UNDER_TSAN /* it must learn that this is not the memory that had the address before */
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? -ENOMEM : (long)at;
+    return at == MAP_FAILED ? NULL : at;
 #else
-    return velo_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const long at = velo_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at < 0 && at > -4096 ? NULL : (void *)(uintptr_t)at;
 #endif
 }
-static inline void velo_os_unmap(long at, size_t bytes)
+static inline void velo_os_unmap(void *at, size_t bytes)
 {
 #ifdef VELO_UNDER_TSAN
-    munmap((void *)at, bytes);
+    munmap(at, bytes);
 #else
-    velo_sys2(SYS_munmap, at, (long)bytes);
+    velo_sys2(SYS_munmap, velo_word(at), (long)bytes);
 #endif
-}
-
-/* The same, or NULL. */
-static inline void *velo_os_memory(size_t bytes)
-{
-    const long at = velo_os_map(bytes);
-    return at < 0 && at > -4096 ? NULL : (void *)(uintptr_t)at;
 }
 
 /* Of years that 64 bits do not hold (before 1678, after 2261) the nearest: one side of each comparison. */
@@ -211,6 +220,13 @@ static inline struct timespec velo_timespec(int64_t ns)
         time.tv_sec -= 1;
     }
     return time;
+}
+/* By libc, which asks the kernel for most clocks without a system call. */
+static inline int64_t velo_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return velo_ns(&now);
 }
 /* CLOCK_MONOTONIC. A system call: for what happens a few times a step. */
 static inline int64_t velo_os_monotonic_ns(void)

@@ -24,18 +24,14 @@
 /* One line of a table: 0 to go on. */
 typedef int (*each_line)(void *context, const char *line);
 
-struct table { /* mapped: the caller may have a small stack */
-    char block[BLOCK_BYTES + LINE_BYTES];
-};
-
-/* Calls `each` for all lines but the first; a longer line than fits is cut. The last answer, or -errno. */
+/* Calls `each` for all lines but the first; a longer line than fits is cut. The last answer, or -errno. Its memory is
+ * mapped, since the caller may have a small stack. */
 static int read_table(const char *path, each_line each, void *context)
 {
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
-    const long at = fd < 0 ? fd : velo_os_map(sizeof(struct table));
-    char *block = (char *)at;
+    char *block = fd < 0 ? NULL : velo_os_memory(BLOCK_BYTES + LINE_BYTES);
     size_t kept = 0;
-    int rc = at < 0 && at > -4096 ? (int)at : 0, lines = 0;
+    int rc = fd < 0 ? fd : block == NULL ? -ENOMEM : 0, lines = 0;
     while (rc == 0) {
         const long got = velo_sys3(SYS_read, fd, velo_word(block + kept), BLOCK_BYTES);
         if (got <= 0)
@@ -51,8 +47,8 @@ static int read_table(const char *path, each_line each, void *context)
     }
     if (fd >= 0)
         velo_os_close(fd);
-    if (at >= 0 || at < -4095)
-        velo_os_unmap(at, sizeof(struct table));
+    if (block != NULL)
+        velo_os_unmap(block, BLOCK_BYTES + LINE_BYTES);
     return rc;
 }
 
@@ -276,7 +272,7 @@ int velo_has_socket(uint32_t pid, int fd, uint64_t inode)
     velo_write_decimal(path + length + 4, (uint64_t)fd);
     velo_socket_text(inode, wanted);
     const long got = velo_os_readlinkat(AT_FDCWD, path, link, sizeof link);
-    return got == (long)velo_length(wanted) && memcmp(link, wanted, (size_t)got) == 0;
+    return got == (long)strlen(wanted) && memcmp(link, wanted, (size_t)got) == 0;
 }
 
 int velo_has_fifo(uint32_t pid, int fd, uint64_t inode)
@@ -304,9 +300,6 @@ void velo_process_name(uint32_t pid, char name[32])
     char path[32] = "/proc/";
     const size_t length = 6 + velo_write_decimal(path + 6, pid);
     memcpy(path + length, "/comm", 6);
-    const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
-    const long got = fd < 0 ? fd : velo_sys3(SYS_read, fd, velo_word(name), 31);
-    if (fd >= 0)
-        velo_os_close(fd);
+    const long got = velo_os_read_text(path, name, 32);
     name[got > 0 ? got - 1 : 0] = 0; /* without its newline */
 }

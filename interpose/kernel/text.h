@@ -6,12 +6,14 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline size_t velo_length(const char *text)
+/* Calls no function of libc's: the loader may be at work still (preload/base/objects.c). */
+static inline int velo_begins(const char *text, const char *with)
 {
-    size_t length = 0;
-    while (text[length] != 0)
-        length++;
-    return length;
+    while (*with != 0 && *text == *with) {
+        text++;
+        with++;
+    }
+    return *with == 0;
 }
 
 /* The last component of a path, as it stands. */
@@ -19,6 +21,15 @@ static inline const char *velo_base_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
+}
+
+/* `starts` ends with NULL. */
+static inline int velo_begins_like_one_of(const char *text, const char *const starts[])
+{
+    for (; *starts != NULL; starts++)
+        if (velo_begins(text, *starts))
+            return 1;
+    return 0;
 }
 
 /* `texts` ends with NULL. */
@@ -45,6 +56,27 @@ static inline uint64_t velo_text_hash(uint64_t seed, const char *text, size_t le
         length -= part;
     }
     return hash * mix;
+}
+
+/* The number whose digits stand at `text`; 0: there are none. */
+static inline uint64_t velo_read_decimal(const char *text)
+{
+    uint64_t value = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        value = value * 10 + (uint64_t)(*text - '0');
+    return value;
+}
+
+/* Are there so many small hexadecimal digits? */
+static inline int velo_read_hex(const char *text, size_t digits, uint64_t *value)
+{
+    *value = 0;
+    for (; digits > 0; digits--, text++) {
+        if (!((*text >= '0' && *text <= '9') || (*text >= 'a' && *text <= 'f')))
+            return 0;
+        *value = *value << 4 | (uint64_t)(*text <= '9' ? *text - '0' : *text - 'a' + 10);
+    }
+    return 1;
 }
 
 #define VELO_HEX_MAX 65 /* digits of a digest, and the NUL */

@@ -19,20 +19,13 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "kernel/sys.h"
+#include "kernel/os.h"
 #include "zmtp_codec.h"
-
-static int64_t now_ns(void)
-{
-    struct timespec now = {0, 0};
-    velo_sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Time until `deadline_ns`, or 0 when it has passed. */
 static int64_t ns_left(int64_t deadline_ns)
 {
-    const int64_t left = deadline_ns - now_ns();
+    const int64_t left = deadline_ns - velo_os_monotonic_ns();
     return left > 0 ? left : 0;
 }
 
@@ -137,7 +130,7 @@ static int converse(int fd, struct velo_zmtp *zmtp, int64_t deadline_ns)
 static void choose_id(unsigned char id[VELO_ZMTP_ID_BYTES])
 {
     const uint64_t thread = (uint64_t)velo_sys0(SYS_gettid);
-    const uint64_t value = (uint64_t)now_ns() ^ thread << 40;
+    const uint64_t value = (uint64_t)velo_os_monotonic_ns() ^ thread << 40;
     memcpy(id, &value, VELO_ZMTP_ID_BYTES);
 }
 
@@ -145,7 +138,7 @@ int velo_request(const char *socket_path, const char *verb, const struct velo_by
                  unsigned payload_count, uint32_t timeout_ms, unsigned char *reply,
                  size_t reply_size, size_t *reply_length)
 {
-    const int64_t deadline_ns = now_ns() + (int64_t)timeout_ms * 1000000;
+    const int64_t deadline_ns = velo_os_monotonic_ns() + (int64_t)timeout_ms * 1000000;
     const size_t path_length = strlen(socket_path);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct velo_zmtp zmtp;

@@ -111,7 +111,6 @@ enum {
     VELO_NODE_QUERIED = 4, /* directory: its stamp was seen, so the next must be finer (a hint) */
     VELO_NODE_STALE = 8, /* directory: a crash may have left the disk different; reconcile it */
     VELO_NODE_PENDING = 16, /* counted in header.programs_pending */
-    VELO_NODE_COLDHOLD = 32, /* COLD because the tree could not be written */
     VELO_NODE_PROGRAM_LEASE =
         128, /* a program asked for a lease on it (a hint: program_leases.c) */
     VELO_NODE_LINKABLE = 64, /* born without a name, and may be given one */

@@ -34,9 +34,7 @@ static uint32_t commit_bytes(const struct velo_header *header)
 static int commit_more(struct velo_region *region, struct velo_pool *pool)
 {
     char path[sizeof region->directory + 8];
-    const size_t length = velo_length(region->directory);
-    memcpy(path, region->directory, length);
-    memcpy(path + length, "/meta", 6);
+    strcpy(stpcpy(path, region->directory), "/meta");
     const int fd = velo_os_open(path, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0 && fd != -EMFILE && fd != -ENFILE)
         return fd;

@@ -25,7 +25,7 @@ static int claim_slot(struct velo_process *slot, uint32_t pid)
 
 struct velo_tally *velo_tally_of(struct velo_tally *table, const char *name)
 {
-    const size_t length = velo_length(name) < 31 ? velo_length(name) : 31;
+    const size_t length = strlen(name) < 31 ? strlen(name) : 31;
     const uint32_t start = velo_hash(0, name, length);
     for (uint32_t i = 0; i < VELO_NAMES_MAX; i++) {
         struct velo_tally *slot = &table[(start + i) % VELO_NAMES_MAX];

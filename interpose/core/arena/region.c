@@ -56,7 +56,7 @@ uint64_t velo_layout_hash(void)
 
 static int join(char *out, size_t size, const char *directory, const char *tail)
 {
-    const size_t length = velo_length(directory), rest = velo_length(tail);
+    const size_t length = strlen(directory), rest = strlen(tail);
     if (length + rest + 1 > size)
         return -ENAMETOOLONG;
     memcpy(out, directory, length);
@@ -112,7 +112,7 @@ static void lay_out(struct velo_header *header, uint64_t max_memory_bytes)
 
 static int copy_text(char *out, size_t size, const char *text)
 {
-    const size_t length = velo_length(text);
+    const size_t length = strlen(text);
     if (length >= size)
         return -ENAMETOOLONG;
     memcpy(out, text, length + 1);
@@ -121,7 +121,7 @@ static int copy_text(char *out, size_t size, const char *text)
 
 static int take_pattern(struct velo_header *header, uint32_t index, const char *text)
 {
-    size_t length = velo_length(text);
+    size_t length = strlen(text);
     const int absolute_below = text[0] == '/' && length > 1;
     while (length > 0 && text[length - 1] == '/')
         length--;

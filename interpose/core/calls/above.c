@@ -119,6 +119,6 @@ int velo_rename_above(struct velo_region *region, struct velo_two_names *names)
         collect(region, renaming, &directory);
     if (renaming->count > 0)
         rc = move_all(region, renaming, names);
-    velo_os_unmap((long)renaming, sizeof *renaming);
+    velo_os_unmap(renaming, sizeof *renaming);
     return rc;
 }

@@ -74,10 +74,9 @@ int velo_list(struct velo_region *region, velo_node_id directory, velo_each_name
         velo_directory_refresh(region, directory);
     size_t size = 8192 + (size_t)VELO_READ(node->entries) * 64;
     for (int attempt = 0; attempt < 12; attempt++, size *= 4) {
-        const long at = velo_os_map(size);
-        if (at < 0 && at > -4096)
+        unsigned char *buffer = velo_os_memory(size);
+        if (buffer == NULL)
             return -ENOMEM;
-        unsigned char *buffer = (unsigned char *)at;
         const long used = snapshot(region, directory, buffer, size);
         int rc = used < 0 ? (int)used : 0;
         for (long done = 0; rc == 0 && done < used;) {
@@ -85,7 +84,7 @@ int velo_list(struct velo_region *region, velo_node_id directory, velo_each_name
             rc = each(context, entry->text, entry->length, entry->inode, entry->type);
             done += (long)((offsetof(struct entry, text) + entry->length + 1u + 7u) & ~7ul);
         }
-        velo_os_unmap(at, size);
+        velo_os_unmap(buffer, size);
         if (rc != -ENOBUFS)
             return rc;
     }

@@ -81,7 +81,7 @@ static int enter_born_locked(struct velo_region *region, struct velo_place *plac
     VELO_INIT(node->btime_ns, node->ctime_ns);
     velo_raise_floor(region, node->ctime_ns);
     if (target != NULL) {
-        VELO_INIT_ID(node->target, velo_text_new_locked(region, target, velo_length(target)));
+        VELO_INIT_ID(node->target, velo_text_new_locked(region, target, strlen(target)));
         if (!velo_is_chunk(node->target))
             return -ENOSPC;
     }

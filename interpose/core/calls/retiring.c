@@ -31,10 +31,9 @@ static void leave_below(struct velo_region *region, velo_node_id directory)
 int velo_retire(struct velo_region *region, velo_node_id directory)
 {
     struct velo_flush_result result;
-    struct timespec now;
     _Atomic int64_t *failed_ns = &region->header->retire_failed_ns;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (velo_ns(&now) - atomic_load_explicit(failed_ns, memory_order_relaxed) < FAILED_NS)
+    const int64_t now = velo_clock_ns(CLOCK_MONOTONIC_COARSE);
+    if (now - atomic_load_explicit(failed_ns, memory_order_relaxed) < FAILED_NS)
         return -ENOSPC;
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         if (tries > 0)
@@ -44,6 +43,6 @@ int velo_retire(struct velo_region *region, velo_node_id directory)
         if (velo_retire_found(region, directory) == 0)
             return 0;
     }
-    atomic_store_explicit(failed_ns, velo_ns(&now), memory_order_relaxed);
+    atomic_store_explicit(failed_ns, now, memory_order_relaxed);
     return -ENOSPC;
 }

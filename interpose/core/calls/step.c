@@ -153,7 +153,7 @@ static int splice_link(struct velo_walker *w, const struct velo_node *link, cons
         return VELO_STOP_NEED_BUFFER;
     if (++w->links > VELO_SYMLINKS_MAX)
         return -ELOOP;
-    const size_t length = VELO_READ(link->size), tail = velo_length(rest);
+    const size_t length = VELO_READ(link->size), tail = strlen(rest);
     if (length == 0 || length + (tail > 0) + tail >= PATH_MAX)
         return length == 0 ? -ENOENT : -ENAMETOOLONG;
     if (tail > 0)

@@ -296,7 +296,7 @@ static void report(struct velo_pass *pass, velo_node_id parent, const char *text
 
 int velo_compare_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text)
 {
-    const size_t length = velo_length(text);
+    const size_t length = strlen(text);
     struct stat disk;
     pass->result.seen++;
     const int mounted = velo_mounted_name(pass, dirfd, parent, text);
@@ -366,7 +366,7 @@ static int replace_locked(struct velo_pass *pass, int dirfd, velo_node_id parent
 
 int velo_replace_name(struct velo_pass *pass, int dirfd, velo_node_id parent, const char *text)
 {
-    const size_t length = velo_length(text);
+    const size_t length = strlen(text);
     const int mounted = velo_mounted_name(pass, dirfd, parent, text);
     if (mounted != 0)
         return mounted < 0 ? mounted : 0;

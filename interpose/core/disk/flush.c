@@ -164,17 +164,16 @@ static int flush_with_lock(struct velo_region *region, unsigned flags,
                            struct velo_flush_result *result)
 {
     const size_t bytes = ((size_t)velo_nodes_used(region) + 1) * sizeof(struct due);
-    const long at = velo_os_map(bytes);
-    if (at < 0 && at > -4096)
-        return (int)at;
-    struct due *due = (struct due *)at;
+    struct due *due = velo_os_memory(bytes);
+    if (due == NULL)
+        return -ENOMEM;
     velo_tether_flush_begins(region);
     velo_temporaries_of_the_dead(region);
     velo_watchers_reap(region); /* what only the dead watched is flushed again like all else */
     const size_t count = collect_due(region, flags, due);
     sort_oldest_first(due, count);
     flush_files(region, flags, due, count, result);
-    velo_os_unmap(at, bytes);
+    velo_os_unmap(due, bytes);
     if ((flags & VELO_FLUSH_PROGRAMS) == 0)
         flush_directories(region, result);
     if ((flags & VELO_FLUSH_SYNC) != 0) {

@@ -49,11 +49,11 @@ static int mirror_locked(struct velo_region *region, velo_node_id index, int fro
         rc = -EFBIG;
     if (rc != 0)
         return rc;
-    const long blocks = velo_os_map(sizeof(struct blocks));
-    if (blocks < 0 && blocks > -4096)
-        return (int)blocks;
-    rc = mirror_bytes(from, to, disk.st_size, (struct blocks *)blocks);
-    velo_os_unmap(blocks, sizeof(struct blocks));
+    struct blocks *blocks = velo_os_memory(sizeof *blocks);
+    if (blocks == NULL)
+        return -ENOMEM;
+    rc = mirror_bytes(from, to, disk.st_size, blocks);
+    velo_os_unmap(blocks, sizeof *blocks);
     if (rc == 0)
         rc = velo_copy_attributes(from, to, &disk);
     if (rc == 0)

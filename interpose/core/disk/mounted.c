@@ -65,7 +65,7 @@ static int enter_locked(struct velo_pass *pass, velo_node_id parent, const char 
         return -ENOSPC;
     velo_take_stat_locked(region, node, disk);
     mark_locked(region, node, 1);
-    const velo_name_id name = velo_name_enter_locked(region, parent, text, velo_length(text), node);
+    const velo_name_id name = velo_name_enter_locked(region, parent, text, strlen(text), node);
     if (!velo_is_name(name))
         return -ENOSPC;
     velo_name_disk_locked(region, name, 0, disk);
@@ -80,7 +80,7 @@ static int compare_mount_locked(struct velo_pass *pass, int dirfd, velo_node_id 
     struct stat disk;
     const int is =
         snapshot(dirfd, text, velo_node_at(region, parent)->identity[VELO_ID_DISK].device, &disk);
-    const velo_name_id name = velo_name_find(region, parent, text, velo_length(text));
+    const velo_name_id name = velo_name_find(region, parent, text, strlen(text));
     if (is < 0)
         return 0;
     if (!velo_is_name(name))
@@ -93,7 +93,7 @@ static int compare_mount_locked(struct velo_pass *pass, int dirfd, velo_node_id 
 
 static int is_marked(const struct velo_region *region, velo_node_id parent, const char *text)
 {
-    const velo_name_id name = velo_name_find(region, parent, text, velo_length(text));
+    const velo_name_id name = velo_name_find(region, parent, text, strlen(text));
     const velo_node_id node =
         velo_is_name(name) ? VELO_READ_ID(velo_name_at(region, name)->node) : VELO_NO_NODE;
     return velo_is_node(node) &&
@@ -104,7 +104,7 @@ int velo_mounted_name(struct velo_pass *pass, int dirfd, velo_node_id parent, co
 {
     struct velo_region *region = pass->region;
     struct stat disk;
-    const size_t length = velo_length(text);
+    const size_t length = strlen(text);
     if (!velo_has_mounts(region) || length > VELO_NAME_MAX)
         return 0;
     const uint64_t device = VELO_READ(velo_node_at(region, parent)->identity[VELO_ID_DISK].device);

@@ -61,7 +61,7 @@ static int is_elsewhere(const struct view *view, const struct velo_mount *mount,
                         size_t rest_length, const char *behind)
 {
     char path[PATH_MAX];
-    const size_t length = mount->point_length + rest_length, more = velo_length(behind);
+    const size_t length = mount->point_length + rest_length, more = strlen(behind);
     if (length >= sizeof path)
         return 1;
     memcpy(path, mount->point, mount->point_length);
@@ -88,7 +88,7 @@ static int is_bind(const struct view *view, const struct velo_mount *mount)
 /* Is `text` the next components of `path`, or the other way round? */
 static int begins_like(const char *path, const char *text, size_t length)
 {
-    const size_t whole = velo_length(path), common = whole < length ? whole : length;
+    const size_t whole = strlen(path), common = whole < length ? whole : length;
     return memcmp(path, text, common) == 0 &&
            (whole == length || (whole < length ? text[whole] : path[length]) == '/');
 }
@@ -133,7 +133,7 @@ static int lists_kin(const struct view *view, const struct velo_mount *mount, co
                      const char *at)
 {
     char path[PATH_MAX];
-    for (at += velo_length(name); *at != 0 && *at != ',';) {
+    for (at += strlen(name); *at != 0 && *at != ',';) {
         size_t used = 0;
         for (; *at != 0 && *at != ',' && *at != ':'; at++) {
             at += *at == '\\' && at[1] != 0;
@@ -156,7 +156,7 @@ static int is_overlay(const struct view *view, const struct velo_mount *mount)
     for (const char *at = mount->options; at != NULL; at = strchr(at, ',')) {
         at += *at == ',';
         for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
-            if (strncmp(at, layers[i], velo_length(layers[i])) == 0 &&
+            if (strncmp(at, layers[i], strlen(layers[i])) == 0 &&
                 lists_kin(view, mount, layers[i], at))
                 return 1;
     }
@@ -175,7 +175,7 @@ static const char *const strangers[] = {
 static int is_stranger(const char *type)
 {
     const char *kind = type[4] == '.' ? type + 5 : type + 4;
-    const size_t length = velo_length(kind);
+    const size_t length = strlen(kind);
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++)
         if (strcmp(kind, strangers[i]) == 0)
             return 1;
@@ -254,11 +254,11 @@ uint32_t velo_mounts_scan(struct velo_region *region, const char *path, size_t l
 {
     struct velo_header *header = region->header;
     const uint32_t token = atomic_load(&header->second_names);
-    const long address = velo_os_map(sizeof(struct view));
-    if (address < 0 && address > -4096)
+    struct view *view = velo_os_memory(sizeof *view);
+    if (view == NULL)
         return 0;
-    const struct found found = snapshot(region, path, length, (struct view *)address);
-    velo_os_unmap(address, sizeof(struct view));
+    const struct found found = snapshot(region, path, length, view);
+    velo_os_unmap(view, sizeof *view);
     if (found.below != 0)
         atomic_store(&header->mounts_below, found.below);
     else if (velo_has_mounts(region)) /* what was found may still be marked */

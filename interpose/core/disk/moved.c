@@ -61,17 +61,16 @@ void velo_flush_tethered(struct velo_region *region, velo_node_id directory)
 {
     const uint32_t room = VELO_READ(region->header->names.used);
     const size_t bytes = ((size_t)room + 1) * sizeof(struct waiting);
-    const long at = velo_os_map(bytes);
-    if (at < 0 && at > -4096)
+    struct waiting *all = velo_os_memory(bytes);
+    if (all == NULL)
         return;
     struct velo_hold hold;
     velo_begin(region, &hold);
     const int known = velo_node_at(region, directory)->type == VELO_DIRECTORY;
-    const uint32_t count =
-        known ? collect_locked(region, directory, (struct waiting *)at, room) : 0;
+    const uint32_t count = known ? collect_locked(region, directory, all, room) : 0;
     velo_commit(region, &hold);
-    writeback_all(region, (const struct waiting *)at, count);
-    velo_os_unmap(at, bytes);
+    writeback_all(region, all, count);
+    velo_os_unmap(all, bytes);
 }
 
 void velo_forget_moved(struct velo_region *region, velo_node_id parent, const char *text,

@@ -30,10 +30,9 @@
 
 static struct velo_pass *pass_new(struct velo_region *region, int recursive)
 {
-    const long address = velo_os_map(sizeof(struct velo_pass));
-    if (address < 0 && address > -4096)
+    struct velo_pass *pass = velo_os_memory(sizeof *pass);
+    if (pass == NULL)
         return NULL;
-    struct velo_pass *pass = (struct velo_pass *)address;
     pass->region = region;
     pass->recursive = recursive;
     pass->mark = atomic_fetch_add(&region->header->mark, 1) + 1;
@@ -42,7 +41,7 @@ static struct velo_pass *pass_new(struct velo_region *region, int recursive)
 
 static void pass_free(struct velo_pass *pass)
 {
-    velo_os_unmap(velo_word(pass), sizeof *pass);
+    velo_os_unmap(pass, sizeof *pass);
 }
 
 /* ---- one directory --------------------------------------------------------------------------- */
@@ -100,25 +99,20 @@ static int drop_vanished(struct velo_pass *pass, int dirfd, velo_node_id directo
 
 static int scan_names(struct velo_pass *pass, int dirfd, velo_node_id directory)
 {
-    struct velo_region *region = pass->region;
-    for (;;) {
-        const long got = velo_sys3(SYS_getdents64, dirfd, velo_word(pass->dents), VELO_DENTS_BYTES);
-        if (got <= 0)
-            return got == -ENOENT ? 0 : (int)got; /* removed meanwhile: nothing is in it */
-        for (long at = 0; at < got;) {
-            const struct velo_dent *dent = velo_next_dent(pass->dents, &at);
-            const char *name = dent->name;
-            if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)))
-                continue;
-            if (velo_is_temporary(name)) {
-                velo_temporary_found(region, directory, dirfd, name);
-                continue;
-            }
-            const int rc = velo_compare_name(pass, dirfd, directory, name);
-            if (rc != 0)
-                return rc;
+    struct velo_dents all = {.fd = dirfd, .buffer = pass->dents, .size = sizeof pass->dents};
+    for (const struct velo_dent *dent; (dent = velo_dents_next(&all)) != NULL;) {
+        const char *name = dent->name;
+        if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)))
+            continue;
+        if (velo_is_temporary(name)) {
+            velo_temporary_found(pass->region, directory, dirfd, name);
+            continue;
         }
+        const int rc = velo_compare_name(pass, dirfd, directory, name);
+        if (rc != 0)
+            return rc;
     }
+    return all.got == -ENOENT ? 0 : (int)all.got; /* removed meanwhile: nothing is in it */
 }
 
 /* Opens the directory itself, or the one that an outsider has put in its place. */

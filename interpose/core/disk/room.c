@@ -43,12 +43,10 @@ static uint64_t room(const struct velo_region *region)
 uint64_t velo_limit_bytes(const struct velo_region *region)
 {
     struct velo_header *header = region->header;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    const int64_t now = velo_clock_ns(CLOCK_MONOTONIC_COARSE);
     int64_t asked = atomic_load_explicit(&header->room_ns, memory_order_relaxed);
     /* One of the processes that find it old asks; what the others read meanwhile was true just now. */
-    if (velo_ns(&now) - asked >= ROOM_NS &&
-        atomic_compare_exchange_strong(&header->room_ns, &asked, velo_ns(&now)))
+    if (now - asked >= ROOM_NS && atomic_compare_exchange_strong(&header->room_ns, &asked, now))
         atomic_store_explicit(&header->room_bytes, room(region), memory_order_relaxed);
     return atomic_load_explicit(&header->room_bytes, memory_order_relaxed);
 }

@@ -1,7 +1,6 @@
 /* shard.c - what a shard does to the files of its slice: scan, refresh attributes, store, evict, sweep. */
 #include "core/tree/tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,7 +11,9 @@
 #include "core/presence/open_files.h"
 #include "kernel/lease.h"
 #include "rights.h"
+#include "kernel/dents.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "core/tree/stamps.h"
 #include "core/disk/xattr.h"
 
@@ -109,13 +110,6 @@ static int free_unlinked(struct velo_region *region, velo_node_id index, const s
     return rc == 0;
 }
 
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return velo_ns(&now);
-}
-
 /* No lease tells whether a descriptor by O_PATH is still open. /proc does, and is slow: the search may take a
  * tenth of the shard's time. Until the next search such a file stays. */
 static int known_by_path(const struct velo_region *region, velo_node_id index, int fd)
@@ -123,11 +117,11 @@ static int known_by_path(const struct velo_region *region, velo_node_id index, i
     static _Atomic int64_t next_ns;
     if ((VELO_READ(velo_node_at(region, index)->flags) & VELO_NODE_HAS_OPATH_FD) == 0)
         return 0;
-    const int64_t before = monotonic_ns();
+    const int64_t before = velo_clock_ns(CLOCK_MONOTONIC);
     if (before < atomic_load(&next_ns))
         return 1;
     const int known = velo_somebody_has(region, fd);
-    const int64_t after = monotonic_ns();
+    const int64_t after = velo_clock_ns(CLOCK_MONOTONIC);
     atomic_store(&next_ns, after + 10 * (after - before));
     return known;
 }
@@ -265,24 +259,12 @@ int velo_evict(struct velo_region *region, velo_node_id index)
 
 /* ---- orphans --------------------------------------------------------------------------------- */
 
-static int parse_backing(const char *name, uint64_t *out)
-{
-    *out = 0;
-    for (int i = 0; i < 16; i++) {
-        const char c = name[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0)
-            return -EINVAL;
-        *out = *out << 4 | (uint64_t)digit;
-    }
-    return name[16] == 0 ? 0 : -EINVAL;
-}
-
 static int is_unowned(struct velo_region *region, int dirfd, const char *name)
 {
     uint64_t backing;
     struct stat stat;
-    if (parse_backing(name, &backing) != 0 || velo_os_lstatat(dirfd, name, &stat) != 0)
+    if (!velo_read_hex(name, 16, &backing) || name[16] != 0 ||
+        velo_os_lstatat(dirfd, name, &stat) != 0)
         return 0;
     if (!velo_thread_dead((uint32_t)(backing >> 40), 0))
         return 0; /* its creator may be about to publish it */
@@ -292,23 +274,17 @@ static int is_unowned(struct velo_region *region, int dirfd, const char *name)
 
 int velo_sweep(struct velo_region *region)
 {
-    char path[sizeof region->directory + 8], dents[8192];
-    const size_t length = velo_length(region->directory);
-    memcpy(path, region->directory, length);
-    memcpy(path + length, "/i", 3);
+    char path[sizeof region->directory + 8];
+    _Alignas(8) char dents[8192];
+    strcpy(stpcpy(path, region->directory), "/i");
     const int dirfd = velo_os_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (dirfd < 0)
         return dirfd;
     int removed = 0;
-    for (long got; (got = velo_sys3(SYS_getdents64, dirfd, velo_word(dents), sizeof dents)) > 0;) {
-        for (long at = 0; at < got;) {
-            const struct dirent64 *entry = (const void *)(dents + at);
-            at += entry->d_reclen;
-            if (entry->d_name[0] != '.' && is_unowned(region, dirfd, entry->d_name) &&
-                velo_os_unlinkat(dirfd, entry->d_name, 0) == 0)
-                removed++;
-        }
-    }
+    struct velo_dents all = {.fd = dirfd, .buffer = dents, .size = sizeof dents};
+    for (const struct velo_dent *dent; (dent = velo_dents_next(&all)) != NULL;)
+        removed += dent->name[0] != '.' && is_unowned(region, dirfd, dent->name) &&
+                   velo_os_unlinkat(dirfd, dent->name, 0) == 0;
     velo_os_close(dirfd);
     return removed;
 }

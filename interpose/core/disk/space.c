@@ -54,17 +54,15 @@ static int fits(const struct velo_region *region, uint64_t bytes, unsigned perce
 static int ask(struct velo_region *region, uint32_t shard, uint64_t bytes)
 {
     _Atomic int64_t *refused_ns = &region->header->refused_ns;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (region->ask == NULL ||
-        velo_ns(&now) - atomic_load_explicit(refused_ns, memory_order_relaxed) < REFUSED_NS)
+    if (region->ask == NULL || velo_clock_ns(CLOCK_MONOTONIC_COARSE) -
+                                       atomic_load_explicit(refused_ns, memory_order_relaxed) <
+                                   REFUSED_NS)
         return -ENOSPC;
     VELO_TRACE(region, SPACE_ASKED, shard, bytes);
     const int rc = region->ask(region, VELO_ASK_SPACE, shard, bytes);
-    if (rc != 0) {
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-        atomic_store_explicit(refused_ns, velo_ns(&now), memory_order_relaxed);
-    }
+    if (rc != 0)
+        atomic_store_explicit(refused_ns, velo_clock_ns(CLOCK_MONOTONIC_COARSE),
+                              memory_order_relaxed);
     return rc;
 }
 

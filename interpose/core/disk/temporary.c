@@ -5,14 +5,15 @@
  * which reads every directory, removes what an arena that is gone left (a power failure). */
 #include "temporary.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "disk_names.h"
 #include "rights.h"
+#include "kernel/dents.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "core/tree/tree.h"
 
 static const char prefix[] = VELO_TEMPORARY_PREFIX;
@@ -120,16 +121,8 @@ void velo_temporaries_of_the_dead(struct velo_region *region)
 /* The thread in a temporary's name, 0 when it is no name of ours. */
 static uint32_t thread_in(const char *name)
 {
-    uint32_t thread = 0;
-    const char *digits = name + sizeof prefix - 1;
-    for (int i = 0; i < 8; i++) {
-        const char c = digits[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0)
-            return 0;
-        thread = thread << 4 | (uint32_t)digit;
-    }
-    return thread;
+    uint64_t thread;
+    return velo_read_hex(name + sizeof prefix - 1, 8, &thread) ? (uint32_t)thread : 0;
 }
 
 /* CLOCK_BOOTTIME when something with this change time was made; 1 for before the boot. */
@@ -153,17 +146,13 @@ void velo_temporary_found(struct velo_region *region, velo_node_id directory, in
 
 void velo_temporaries_of_directory(struct velo_region *region, velo_node_id directory)
 {
-    char dents[2048];
+    _Alignas(8) char dents[2048];
     const int dirfd = velo_read_directory(velo_open_directory(region, directory));
     if (dirfd < 0)
         return;
-    for (long got; (got = velo_sys3(SYS_getdents64, dirfd, velo_word(dents), sizeof dents)) > 0;) {
-        for (long at = 0; at < got;) {
-            const struct dirent64 *entry = (const void *)(dents + at);
-            at += entry->d_reclen;
-            if (velo_is_temporary(entry->d_name))
-                velo_temporary_remove(region, directory, dirfd, entry->d_name);
-        }
-    }
+    struct velo_dents all = {.fd = dirfd, .buffer = dents, .size = sizeof dents};
+    for (const struct velo_dent *dent; (dent = velo_dents_next(&all)) != NULL;)
+        if (velo_is_temporary(dent->name))
+            velo_temporary_remove(region, directory, dirfd, dent->name);
     velo_os_close(dirfd);
 }

@@ -62,12 +62,10 @@ static struct velo_tethers *tethers_of(struct velo_region *region)
 {
     if (region->tethers == NULL) {
         const uint32_t capacity = descriptors_allowed();
-        const long at =
-            velo_os_map(sizeof *region->tethers + (size_t)capacity * sizeof(struct tether));
-        if (at < 0 && at > -4096)
-            return NULL;
-        region->tethers = (struct velo_tethers *)at;
-        region->tethers->capacity = capacity;
+        region->tethers =
+            velo_os_memory(sizeof *region->tethers + (size_t)capacity * sizeof(struct tether));
+        if (region->tethers != NULL)
+            region->tethers->capacity = capacity;
     }
     return region->tethers;
 }
@@ -156,7 +154,7 @@ static int open_now(struct velo_region *region, velo_node_id directory)
     const int above = velo_tethered(region, VELO_READ_ID(velo_node_at(region, directory)->parent));
     if (above < 0)
         return above;
-    size_t name = velo_length(path);
+    size_t name = strlen(path);
     while (path[name - 1] != '/')
         name--;
     fd = velo_os_openat(above, path + name, flags, 0);
@@ -196,10 +194,9 @@ int velo_tether(struct velo_region *region, int more)
         return -ENOMEM;
     if (!more && tethers->count == 0)
         return 0;
-    const long at = velo_os_map(used + 1);
-    if (at < 0 && at > -4096)
-        return (int)at;
-    uint8_t *marks = (uint8_t *)at;
+    uint8_t *marks = velo_os_memory(used + 1);
+    if (marks == NULL)
+        return -ENOMEM;
     const int rc = enter(tethers);
     if (rc == 0) {
         want_directories(region, marks, used);
@@ -210,7 +207,7 @@ int velo_tether(struct velo_region *region, int more)
                 take(region, tethers, i);
         atomic_store(&tethers->busy, 0);
     }
-    velo_os_unmap(at, used + 1);
+    velo_os_unmap(marks, used + 1);
     return rc;
 }
 

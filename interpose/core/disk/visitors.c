@@ -20,9 +20,7 @@
 
 static int64_t now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return velo_ns(&now);
+    return velo_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- watches --------------------------------------------------------------------------------- */
@@ -77,12 +75,6 @@ static void goes(struct velo_visitors *visitors, int32_t watch)
     }
 }
 
-/* A temporary file of a writeback. */
-static int is_ours(const char *name)
-{
-    return strncmp(name, VELO_TEMPORARY_PREFIX, sizeof VELO_TEMPORARY_PREFIX - 1) == 0;
-}
-
 static void hear(struct velo_visitors *visitors, const struct inotify_event *event)
 {
     const int itself = event->len == 0;
@@ -90,7 +82,8 @@ static void hear(struct velo_visitors *visitors, const struct inotify_event *eve
         visitors->visit_count = 0;
     else if ((event->mask & IN_IGNORED) != 0)
         goes(visitors, event->wd);
-    else if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0 && !is_ours(event->name))
+    else if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0 &&
+             !velo_begins(event->name, VELO_TEMPORARY_PREFIX))
         visitors->removal_ns = now_ns();
     else if (itself && (event->mask & IN_OPEN) != 0)
         comes(visitors, event->wd);

@@ -30,7 +30,7 @@ static int may_be_lost(const char *name)
 static int copy_each(int from, int to, const char *names, long length, char *value, int all)
 {
     int rc = 0;
-    for (long at = 0; at < length; at += (long)velo_length(names + at) + 1) {
+    for (long at = 0; at < length; at += (long)strlen(names + at) + 1) {
         long done =
             velo_sys4(SYS_fgetxattr, from, velo_word(names + at), velo_word(value), XATTR_SIZE_MAX);
         if (done >= 0)
@@ -45,11 +45,11 @@ static int copy_xattrs(int from, int to, int all)
 {
     if (velo_sys3(SYS_flistxattr, from, 0, 0) <= 0) /* none, or a disk that has none */
         return 0;
-    const long names = velo_os_map(XATTR_LIST_MAX + XATTR_SIZE_MAX);
-    if (names < 0 && names > -4096)
-        return (int)names;
-    const long length = velo_sys3(SYS_flistxattr, from, names, XATTR_LIST_MAX);
-    const int rc = copy_each(from, to, (char *)names, length, (char *)names + XATTR_LIST_MAX, all);
+    char *names = velo_os_memory(XATTR_LIST_MAX + XATTR_SIZE_MAX);
+    if (names == NULL)
+        return -ENOMEM;
+    const long length = velo_sys3(SYS_flistxattr, from, velo_word(names), XATTR_LIST_MAX);
+    const int rc = copy_each(from, to, names, length, names + XATTR_LIST_MAX, all);
     velo_os_unmap(names, XATTR_LIST_MAX + XATTR_SIZE_MAX);
     return rc;
 }
@@ -68,7 +68,7 @@ int velo_has_xattrs(int fd)
 {
     char names[1024];
     const long length = velo_sys3(SYS_flistxattr, fd, velo_word(names), sizeof names);
-    for (long at = 0; at < length; at += (long)velo_length(names + at) + 1)
+    for (long at = 0; at < length; at += (long)strlen(names + at) + 1)
         if (!is_label(names + at))
             return 1;
     return length == -ERANGE;
@@ -77,16 +77,15 @@ int velo_has_xattrs(int fd)
 /* A file without a name where the node's files are on disk; -errno: there can be none. */
 static int open_on_disk(struct velo_region *region, velo_node_id node)
 {
-    const long text = velo_os_map(PATH_MAX);
-    if (text < 0 && text > -4096)
-        return (int)text;
-    char *path = (char *)text;
+    char *path = velo_os_memory(PATH_MAX);
+    if (path == NULL)
+        return -ENOMEM;
     int rc = velo_path_of(region, node, path);
     if (rc > 0) {
         *strrchr(path, '/') = 0;
         rc = velo_os_open(path[0] != 0 ? path : "/", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     }
-    velo_os_unmap(text, PATH_MAX);
+    velo_os_unmap(path, PATH_MAX);
     return rc;
 }
 
@@ -113,7 +112,7 @@ static int has_acl(const char *path)
     static const char prefix[] = "system.posix_acl_";
     char names[1024];
     const long length = velo_sys3(SYS_llistxattr, velo_word(path), velo_word(names), sizeof names);
-    for (long at = 0; at < length; at += (long)velo_length(names + at) + 1)
+    for (long at = 0; at < length; at += (long)strlen(names + at) + 1)
         if (strncmp(names + at, prefix, sizeof prefix - 1) == 0)
             return 1;
     return length == -ERANGE;

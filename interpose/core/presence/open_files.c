@@ -10,6 +10,7 @@
 
 #include "kernel/dents.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "core/arena/process.h"
 #include "core/arena/layout.h"
 #include "core/tree/tree.h"
@@ -37,52 +38,33 @@ static int each_number(struct search *s, const char *directory, char *buffer,
     int rc = 0;
     if (fd < 0)
         return fd;
-    for (long got;
-         rc == 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), DENTS_BYTES)) > 0;)
-        for (long at = 0; at < got && rc == 0;) {
-            const struct velo_dent *dent = velo_next_dent(buffer, &at);
-            if (dent->name[0] >= '0' && dent->name[0] <= '9')
-                rc = each(s, dent->name);
-        }
+    struct velo_dents all = {.fd = fd, .buffer = buffer, .size = DENTS_BYTES};
+    for (const struct velo_dent *dent; rc == 0 && (dent = velo_dents_next(&all)) != NULL;)
+        if (dent->name[0] >= '0' && dent->name[0] <= '9')
+            rc = each(s, dent->name);
     velo_os_close(fd);
     return rc;
 }
 
-static void join(char *out, const char *directory, const char *name, const char *rest)
-{
-    const size_t length = velo_length(directory), middle = velo_length(name);
-    memcpy(out, directory, length);
-    memcpy(out + length, name, middle);
-    memcpy(out + length + middle, rest, velo_length(rest) + 1);
-}
-
-static unsigned number_at(const char *text)
-{
-    unsigned number = 0;
-    for (; *text >= '0' && *text <= '9'; text++)
-        number = number * 10 + (unsigned)(*text - '0');
-    return number;
-}
-
 static int probe_descriptor(struct search *s, const char *name)
 {
-    char *const end = s->path + velo_length(s->path);
-    const size_t length = velo_length(s->file);
-    join(end, "/", name, "");
+    char *const end = s->path + strlen(s->path);
+    const size_t length = strlen(s->file);
+    strcpy(stpcpy(end, "/"), name);
     const long got = velo_os_readlinkat(AT_FDCWD, s->path, s->link, PATH_MAX - 1);
     *end = 0;
     if (got < 0 || (size_t)got < length || memcmp(s->link, s->file, length) != 0 ||
         ((size_t)got > length && s->file[length - 1] != '/'))
         return 0;
     s->link[got] = 0;
-    return s->see(s->context, s->self ? 0 : s->pid, (int)number_at(name), s->link + length);
+    return s->see(s->context, s->self ? 0 : s->pid, (int)velo_read_decimal(name), s->link + length);
 }
 
 /* Of a process that cannot be looked into, since it changed its user or has another one. It may have
  * inherited our files when it is of our session, or when an attached process started it. */
 static int may_be_kin(const struct search *s, const char *name)
 {
-    const unsigned pid = number_at(name);
+    const uint32_t pid = (uint32_t)velo_read_decimal(name);
     return velo_sys1(SYS_getsid, pid) == velo_sys1(SYS_getsid, 0) ||
            velo_enlisted_since(s->region, pid) != 0;
 }
@@ -90,8 +72,8 @@ static int may_be_kin(const struct search *s, const char *name)
 static int probe_process(struct search *s, const char *name)
 {
     s->self = strcmp(name, s->own) == 0;
-    s->pid = number_at(name);
-    join(s->path, "/proc/", name, "/fd");
+    s->pid = (uint32_t)velo_read_decimal(name);
+    strcpy(stpcpy(stpcpy(s->path, "/proc/"), name), "/fd");
     const int rc = each_number(s, s->path, s->descriptors, probe_descriptor);
     if (rc == -EACCES || rc == -EPERM)
         return !s->any && may_be_kin(s, name) ? rc : 0;
@@ -107,16 +89,15 @@ static int search_all(struct search *s)
 int velo_open_files(const struct velo_region *region, const char *file, velo_open_file_visit see,
                     void *context)
 {
-    const long address = velo_os_map(sizeof(struct search));
-    if (address < 0 && address > -4096)
-        return (int)address;
-    struct search *s = (struct search *)address; /* zeroes */
+    struct search *s = velo_os_memory(sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
     s->region = region;
     s->file = file;
     s->see = see;
     s->context = context;
     const int rc = search_all(s);
-    velo_os_unmap(address, sizeof *s);
+    velo_os_unmap(s, sizeof *s);
     return rc;
 }
 
@@ -136,10 +117,9 @@ uint32_t velo_open_by(const struct velo_region *region, const char *file)
 uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
                              velo_stranger is_wanted, void *context)
 {
-    const long address = velo_os_map(sizeof(struct search));
-    if (address < 0 && address > -4096)
+    struct search *s = velo_os_memory(sizeof *s);
+    if (s == NULL)
         return 0;
-    struct search *s = (struct search *)address;
     s->region = region;
     s->file = file;
     s->see = is_one;
@@ -148,7 +128,7 @@ uint32_t velo_open_by_wanted(const struct velo_region *region, const char *file,
     s->wanted = context;
     s->any = 1;
     const uint32_t pid = search_all(s) == 1 ? s->pid : 0;
-    velo_os_unmap(address, sizeof *s);
+    velo_os_unmap(s, sizeof *s);
     return pid;
 }
 

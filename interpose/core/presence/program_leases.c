@@ -21,7 +21,7 @@ static int line_tells(const char *line, size_t length, const char *inode)
     const char *end = line + length, *lease = memmem(line, length, "LEASE", 5);
     if (lease == NULL)
         return 0;
-    const size_t digits = velo_length(inode);
+    const size_t digits = strlen(inode);
     for (const char *at = lease; at + digits + 1 < end; at++)
         if (*at == ':' && memcmp(at + 1, inode, digits) == 0 && at[1 + digits] == ' ')
             return 1;
@@ -31,11 +31,9 @@ static int line_tells(const char *line, size_t length, const char *inode)
 /* 1 when it does, or cannot be read. */
 static int table_tells(uint64_t inode)
 {
-    char digits[24], text[TABLE_BYTES];
-    size_t at = sizeof digits - 1, kept = 0;
-    digits[at] = 0;
-    for (; inode > 0; inode /= 10)
-        digits[--at] = (char)('0' + inode % 10);
+    char digits[VELO_DECIMAL_MAX], text[TABLE_BYTES];
+    size_t kept = 0;
+    velo_write_decimal(digits, inode);
     const int fd = velo_os_open("/proc/locks", O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return 1;
@@ -46,7 +44,7 @@ static int table_tells(uint64_t inode)
         size_t start = 0;
         for (const char *end; (end = memchr(text + start, '\n', size - start)) != NULL;) {
             const size_t length = (size_t)(end - text) - start;
-            found |= line_tells(text + start, length, digits + at);
+            found |= line_tells(text + start, length, digits);
             start += length + 1;
         }
         if (got <= 0 || found)

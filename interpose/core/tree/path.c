@@ -131,13 +131,10 @@ int velo_last_path_of(struct velo_region *region, velo_node_id node, char path[P
 
 void velo_backing_path(const struct velo_region *region, uint64_t backing, char path[320])
 {
-    size_t length = velo_length(region->directory);
-    memcpy(path, region->directory, length);
-    memcpy(path + length, "/i/", 3);
-    length += 3;
+    char *end = stpcpy(stpcpy(path, region->directory), "/i/");
     for (int shift = 60; shift >= 0; shift -= 4)
-        path[length++] = "0123456789abcdef"[backing >> shift & 15];
-    path[length] = 0;
+        *end++ = "0123456789abcdef"[backing >> shift & 15];
+    *end = 0;
 }
 
 uint64_t velo_backing_new(struct velo_region *region)
@@ -248,13 +245,9 @@ static int links_are_protected(void)
     static _Atomic int known; /* 1: no, 2: yes */
     int answer = atomic_load_explicit(&known, memory_order_relaxed);
     if (answer == 0) {
-        char text = '0';
-        const int fd = velo_os_open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC, 0);
-        if (fd >= 0) {
-            velo_sys3(SYS_read, fd, velo_word(&text), 1);
-            velo_os_close(fd);
-        }
-        answer = text != '0' ? 2 : 1;
+        char text[2];
+        velo_os_read_text("/proc/sys/fs/protected_hardlinks", text, sizeof text);
+        answer = text[0] == '1' ? 2 : 1;
         atomic_store_explicit(&known, answer, memory_order_relaxed);
     }
     return answer == 2;

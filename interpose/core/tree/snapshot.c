@@ -45,8 +45,6 @@ int velo_snapshot_take(struct velo_region *region, velo_node_id index, struct ve
 
 void velo_tick(struct velo_region *region, velo_node_id index)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    atomic_store_explicit(&velo_node_at(region, index)->access_tick, (uint64_t)velo_ns(&now),
-                          memory_order_relaxed);
+    atomic_store_explicit(&velo_node_at(region, index)->access_tick,
+                          (uint64_t)velo_clock_ns(CLOCK_MONOTONIC_COARSE), memory_order_relaxed);
 }

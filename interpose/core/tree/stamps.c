@@ -28,9 +28,7 @@ void velo_raise_floor(struct velo_region *region, int64_t ns)
 static int64_t kernel_stamp(struct velo_region *region)
 {
     char path[sizeof region->directory + 8];
-    const size_t length = velo_length(region->directory);
-    memcpy(path, region->directory, length);
-    memcpy(path + length, "/clock", 7);
+    strcpy(stpcpy(path, region->directory), "/clock");
     struct stat stat;
     /* The last call here looked at the file: its lstat did. */
     if (velo_os_utimensat(AT_FDCWD, path, NULL, 0) != 0 || velo_os_lstat(path, &stat) != 0)

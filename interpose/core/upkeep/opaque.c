@@ -178,7 +178,7 @@ void velo_opaque_poll(struct velo_region *region)
 static int absolute(struct velo_region *region, velo_node_id start, const char *text,
                     char path[PATH_MAX])
 {
-    const size_t length = velo_length(text);
+    const size_t length = strlen(text);
     const int above = text[0] == '/' ? 0 : velo_path_of(region, start, path);
     if (above < 0 || (size_t)above + 1 + length >= PATH_MAX)
         return -ENAMETOOLONG;
@@ -208,10 +208,9 @@ struct prefix {
 
 static void compare_prefixes(struct velo_region *region, const struct velo_walked *walked)
 {
-    const long at = velo_os_map(sizeof(struct prefix));
-    if (at < 0 && at > -4096)
+    struct prefix *prefix = velo_os_memory(sizeof *prefix);
+    if (prefix == NULL)
         return;
-    struct prefix *prefix = (struct prefix *)at;
     char *path = prefix->path;
     const int length = absolute(region, walked->start, walked->text, path);
     for (int end = 1; end <= length; end++) {
@@ -222,7 +221,7 @@ static void compare_prefixes(struct velo_region *region, const struct velo_walke
         velo_walk(region, path, VELO_WALK_NOFOLLOW | VELO_WALK_A_PREFIX, &prefix->place);
         path[end] = next;
     }
-    velo_os_unmap(at, sizeof *prefix);
+    velo_os_unmap(prefix, sizeof *prefix);
 }
 
 static int compare_all(struct velo_region *region)

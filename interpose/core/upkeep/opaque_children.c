@@ -11,7 +11,6 @@
  * In    a slot of the program that ended
  * Out   slots of its children, before its own is given back
  * Never more than one look at each process, and for a short program at those that are younger. */
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,9 @@
 #include <sys/mman.h>
 
 #include "core/arena/lock.h"
+#include "kernel/dents.h"
 #include "kernel/os.h"
+#include "kernel/text.h"
 #include "peers.h"
 #include "core/arena/process.h"
 #include "core/disk/reconcile.h"
@@ -49,33 +50,18 @@ struct search {
 static int open_of(uint32_t pid, const char *name)
 {
     char path[40] = "/proc/";
-    size_t length = 6 + velo_write_decimal(path + 6, pid);
-    path[length++] = '/';
-    memcpy(path + length, name, velo_length(name) + 1);
+    char *end = path + 6 + velo_write_decimal(path + 6, pid);
+    strcpy(stpcpy(end, "/"), name);
     return velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
-}
-
-/* The last number in `text`. */
-static uint32_t last_number(const char *text, long length)
-{
-    uint32_t value = 0, scale = 1;
-    while (length > 0 && (text[length - 1] < '0' || text[length - 1] > '9'))
-        length--;
-    for (; length > 0 && text[length - 1] >= '0' && text[length - 1] <= '9'; length--, scale *= 10)
-        value += (uint32_t)(text[length - 1] - '0') * scale;
-    return value;
 }
 
 /* The number that was given to a process last, or 0. */
 static uint32_t newest_process(void)
 {
     char text[128];
-    const int fd = velo_os_open("/proc/loadavg", O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return 0;
-    const long got = velo_sys3(SYS_read, fd, velo_word(text), sizeof text);
-    velo_os_close(fd);
-    return got <= 0 ? 0 : last_number(text, got);
+    velo_os_read_text("/proc/loadavg", text, sizeof text);
+    const char *last = strrchr(text, ' ');
+    return last == NULL ? 0 : (uint32_t)velo_read_decimal(last + 1);
 }
 
 /* ---- one process ----------------------------------------------------------------------------- */
@@ -96,7 +82,7 @@ static struct words words_of(struct search *search, uint32_t pid)
     if (got < 0)
         return words;
     search->text[got] = 0;
-    for (const char *at = search->text; at < search->text + got; at += velo_length(at) + 1) {
+    for (const char *at = search->text; at < search->text + got; at += strlen(at) + 1) {
         words.arena |= strcmp(at, search->arena) == 0 || strcmp(at, search->mark) == 0;
         words.disabled |= strcmp(at, "VELO_DISABLE=1") == 0;
         words.preloaded |= strncmp(at, "LD_PRELOAD=", 11) == 0 && strstr(at, "/libvelo") != NULL;
@@ -184,21 +170,22 @@ static void consider(struct search *search, uint32_t pid)
 
 /* ---- all that there are ---------------------------------------------------------------------- */
 
+/* The number of the next process in /proc; 0 behind the last. */
+static uint32_t next_process(struct velo_dents *proc)
+{
+    for (const struct velo_dent *dent; (dent = velo_dents_next(proc)) != NULL;)
+        if (dent->name[0] >= '1' && dent->name[0] <= '9')
+            return (uint32_t)velo_read_decimal(dent->name);
+    return 0;
+}
+
 static void consider_all(struct search *search)
 {
-    char dents[4096];
+    _Alignas(8) char dents[4096];
     const int fd = velo_os_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    while (fd >= 0) {
-        const long got = velo_sys3(SYS_getdents64, fd, velo_word(dents), sizeof dents);
-        if (got <= 0)
-            break;
-        for (long at = 0; at < got;) {
-            const struct dirent64 *entry = (const void *)(dents + at);
-            at += entry->d_reclen;
-            if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-                consider(search, last_number(entry->d_name, (long)velo_length(entry->d_name)));
-        }
-    }
+    struct velo_dents proc = {.fd = fd, .buffer = dents, .size = sizeof dents};
+    for (uint32_t pid; (pid = next_process(&proc)) != 0;)
+        consider(search, pid);
     if (fd >= 0)
         velo_os_close(fd);
 }
@@ -206,10 +193,8 @@ static void consider_all(struct search *search)
 /* " <inode number> " of a file of the arena; false: it is not there. */
 static int inode_text(struct search *search, const char *name, char out[24])
 {
-    const size_t length = velo_length(search->region->directory);
     struct stat stat;
-    memcpy(search->text, search->region->directory, length);
-    memcpy(search->text + length, name, velo_length(name) + 1);
+    strcpy(stpcpy(search->text, search->region->directory), name);
     if (velo_os_lstat(search->text, &stat) != 0)
         return 0;
     out[0] = ' ';
@@ -222,8 +207,7 @@ static int inode_text(struct search *search, const char *name, char out[24])
 static int prepare(struct search *search)
 {
     const char *directory = search->region->directory;
-    memcpy(search->arena, "VELO_ARENA=", 11);
-    memcpy(search->arena + 11, directory, velo_length(directory) + 1);
+    strcpy(stpcpy(search->arena, "VELO_ARENA="), directory);
     velo_arena_mark(directory, search->mark);
     return inode_text(search, "/meta", search->inode) && inode_text(search, "/clock", search->gone);
 }
@@ -231,10 +215,9 @@ static int prepare(struct search *search)
 void velo_opaque_children_enter(struct velo_region *region, const struct velo_opaque_slot *slot)
 {
     const uint32_t ended = atomic_load(&slot->pid);
-    const long address = velo_os_map(sizeof(struct search));
-    if (ended == 0 || (address < 0 && address > -4096))
+    struct search *search = ended == 0 ? NULL : velo_os_memory(sizeof *search);
+    if (search == NULL)
         return;
-    struct search *search = (struct search *)address;
     search->region = region;
     search->ended = slot;
     search->self = (uint32_t)velo_sys0(SYS_getpid);
@@ -246,18 +229,17 @@ void velo_opaque_children_enter(struct velo_region *region, const struct velo_op
             consider(search, pid);
     else if (search->gone[0] != 0)
         consider_all(search);
-    velo_os_unmap(address, sizeof *search);
+    velo_os_unmap(search, sizeof *search);
 }
 
 int velo_maps_arena(struct velo_region *region, uint32_t pid)
 {
-    const long address = velo_os_map(sizeof(struct search));
-    if (address < 0 && address > -4096)
+    struct search *search = velo_os_memory(sizeof *search);
+    if (search == NULL)
         return 0;
-    struct search *search = (struct search *)address;
     search->region = region;
     const int inside = prepare(search) && is_inside(search, pid, 0);
-    velo_os_unmap(address, sizeof *search);
+    velo_os_unmap(search, sizeof *search);
     return inside;
 }
 
@@ -267,9 +249,7 @@ int velo_maps_arena(struct velo_region *region, uint32_t pid)
 void velo_mark_gone(struct velo_region *region)
 {
     char path[sizeof region->directory + 8];
-    const size_t length = velo_length(region->directory);
-    memcpy(path, region->directory, length);
-    memcpy(path + length, "/clock", 7);
+    strcpy(stpcpy(path, region->directory), "/clock");
     const int fd = velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0 || region->gone != NULL) {
         if (fd >= 0)
@@ -313,19 +293,12 @@ static int is_young_kin(uint32_t pid, uint32_t peer, uint64_t since_ns)
 void velo_descendants_enter(struct velo_region *region, uint32_t peer, uint64_t since_ns,
                             uint32_t tally)
 {
-    char dents[4096];
+    _Alignas(8) char dents[4096];
     const int fd = velo_os_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    for (long got;
-         fd >= 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(dents), sizeof dents)) > 0;)
-        for (long at = 0; at < got;) {
-            const struct dirent64 *entry = (const void *)(dents + at);
-            at += entry->d_reclen;
-            if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-                continue;
-            const uint32_t pid = last_number(entry->d_name, (long)velo_length(entry->d_name));
-            if (is_young_kin(pid, peer, since_ns) && !is_enlisted(region, pid))
-                velo_opaque_enter(region, pid, tally);
-        }
+    struct velo_dents proc = {.fd = fd, .buffer = dents, .size = sizeof dents};
+    for (uint32_t pid; (pid = next_process(&proc)) != 0;)
+        if (is_young_kin(pid, peer, since_ns) && !is_enlisted(region, pid))
+            velo_opaque_enter(region, pid, tally);
     if (fd >= 0)
         velo_os_close(fd);
 }

@@ -4,6 +4,8 @@
 #include <dlfcn.h>
 #include <sys/auxv.h>
 
+#include "kernel/text.h"
+
 /* ---- one object ------------------------------------------------------------------------------ */
 
 /* The loader adds the base to most of these in place, but not in objects that it cannot write. */

@@ -35,15 +35,6 @@ static inline bool velo_same_text(const char *one, const char *other)
     return *one == *other;
 }
 
-static inline bool velo_begins(const char *text, const char *with)
-{
-    while (*with != 0 && *text == *with) {
-        text++;
-        with++;
-    }
-    return *with == 0;
-}
-
 /* libc's dl_iterate_phdr. */
 typedef int velo_for_each_object(struct dl_phdr_info *info, size_t size, void *context);
 int velo_each_object(velo_for_each_object *visit, void *context);

@@ -10,6 +10,7 @@
  *       (/proc, /sys, /dev), has no links. */
 #include <dirent.h>
 
+#include "kernel/dents.h"
 #include "kernel/os.h"
 #include "outside.h"
 #include "preload/base/raw.h"
@@ -25,7 +26,7 @@ struct search {
     int fd;
     char directory[PATH_MAX]; /* its real path, ends in a slash */
     char text[PATH_MAX], target[PATH_MAX];
-    char dents[DENTS_BYTES];
+    _Alignas(8) char dents[DENTS_BYTES];
 };
 
 static bool is_kernels_own(const char *path)
@@ -89,20 +90,15 @@ static bool is_inbound_from(struct search *search, const char *name)
 static bool find_links(struct search *search)
 {
     bool found = false;
-    for (unsigned entries = 0; entries < ENTRIES_MAX;) {
-        const long got =
-            velo_sys3(SYS_getdents64, search->fd, velo_word(search->dents), sizeof search->dents);
-        if (got <= 0)
-            break;
-        for (long at = 0; at < got; entries++) {
-            const struct dirent64 *entry = (const void *)(search->dents + at);
-            at += entry->d_reclen;
-            if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) ||
-                !is_inbound_from(search, entry->d_name))
-                continue;
-            velo_link_note(search->region, entry->d_name, strlen(entry->d_name));
-            found = true;
-        }
+    struct velo_dents all = {
+        .fd = search->fd, .buffer = search->dents, .size = sizeof search->dents};
+    const struct velo_dent *dent;
+    for (unsigned i = 0; i < ENTRIES_MAX && (dent = velo_dents_next(&all)) != NULL; i++) {
+        if ((dent->type != DT_LNK && dent->type != DT_UNKNOWN) ||
+            !is_inbound_from(search, dent->name))
+            continue;
+        velo_link_note(search->region, dent->name, strlen(dent->name));
+        found = true;
     }
     return found;
 }
@@ -124,17 +120,15 @@ static bool name_directory(struct search *search)
 
 static struct search *scan_new(struct velo_region *region)
 {
-    const long address = velo_os_map(sizeof(struct search));
-    if (address < 0 && address > -4096)
-        return NULL;
-    struct search *search = (struct search *)address;
-    search->region = region;
+    struct search *search = velo_os_memory(sizeof *search);
+    if (search != NULL)
+        search->region = region;
     return search;
 }
 
 static void scan_free(struct search *search)
 {
-    velo_os_unmap(velo_word(search), sizeof *search);
+    velo_os_unmap(search, sizeof *search);
 }
 
 static bool scan_for_links(struct velo_region *region, int at, const char *directory)

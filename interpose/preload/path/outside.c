@@ -141,11 +141,10 @@ static int claim_link_in(struct velo_region *region, int at, const char *path, u
 static int claim_link(struct velo_region *region, int at, const char *path, unsigned flags,
                       struct velo_place *place)
 {
-    const long texts = velo_os_map(2 * PATH_MAX);
-    if (texts < 0 && texts > -4096)
+    char *texts = velo_os_memory(2 * PATH_MAX);
+    if (texts == NULL)
         return VELO_NOT_OURS;
-    const int rc =
-        claim_link_in(region, at, path, flags, place, (char *)texts, (char *)texts + PATH_MAX);
+    const int rc = claim_link_in(region, at, path, flags, place, texts, texts + PATH_MAX);
     velo_os_unmap(texts, 2 * PATH_MAX);
     return rc;
 }
@@ -157,11 +156,11 @@ static int claim_beyond_link(struct velo_region *region, int at, const char *pat
     const size_t length = strcspn(path + last, "/");
     if (!velo_link_known(region, path + last, length))
         return VELO_NOT_OURS;
-    const long text = velo_os_map(PATH_MAX);
-    if (text < 0 && text > -4096)
+    char *text = velo_os_memory(PATH_MAX);
+    if (text == NULL)
         return VELO_NOT_OURS;
-    memcpy((char *)text, path, last + length); /* and a zero */
-    const int claimed = claim_link(region, at, (const char *)text, 0, place);
+    memcpy(text, path, last + length); /* and a zero */
+    const int claimed = claim_link(region, at, text, 0, place);
     velo_os_unmap(text, PATH_MAX);
     if (claimed != VELO_OURS)
         return claimed;

@@ -30,7 +30,7 @@ static _Atomic int64_t *table(_Atomic int64_t *_Atomic *kept)
     _Atomic int64_t *none = NULL, *made = velo_os_memory(FACTS_MAX * sizeof *made);
     if (made == NULL || atomic_compare_exchange_strong(kept, &none, made))
         return made;
-    velo_os_unmap((long)(uintptr_t)made, FACTS_MAX * sizeof *made);
+    velo_os_unmap(made, FACTS_MAX * sizeof *made);
     return none;
 }
 

@@ -186,5 +186,5 @@ void velo_freeze(struct velo_log *log)
             freeze_path(log, path + strlen(path) + 1, true, false);
         offset += size;
     }
-    velo_os_unmap((long)(uintptr_t)seen, sizeof *seen);
+    velo_os_unmap(seen, sizeof *seen);
 }

@@ -9,7 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "kernel/sys.h"
+#include "kernel/os.h"
+#include "kernel/text.h"
 #include "probe.h"
 #include "unit.h"
 #include "preload/base/raw.h"
@@ -21,64 +22,49 @@
 static const char *const ignored[] = {
     "_=",           "SHLVL=",        "OLDPWD=", "WINDOWID=",        "TERM_SESSION_ID=",
     "XDG_SESSION_", "SSH_",          "DBUS_",   "CARGO_MAKEFLAGS=", "VELO_",
-    "LD_PRELOAD=",  "MAKE_TERMOUT=", "MFLAGS=", "MAKE_TERMERR=",
-};
+    "LD_PRELOAD=",  "MAKE_TERMOUT=", "MFLAGS=", "MAKE_TERMERR=",    NULL};
 
 /* Libc and the loader ask for these by no call that is seen, shells for them without being told. */
-static const char *const unseen[] = {
-    "ARGP_HELP_FMT=",
-    "BASH",
-    "CDPATH=",
-    "DATEMSK=",
-    "ENV=",
-    "EXECIGNORE=",
-    "FUNCNEST=",
-    "GCONV_PATH=",
-    "GLIBC",
-    "GLOBIGNORE=",
-    "GMON_OUT_PREFIX=",
-    "HOME=",
-    "HOSTALIASES=",
-    "IFS=",
-    "LANG=",
-    "LANGUAGE=",
-    "LC_",
-    "LD_",
-    "LOCALDOMAIN=",
-    "LOCPATH=",
-    "MALLOC_",
-    "MSGVERB=",
-    "NLSPATH=",
-    "OPTERR=",
-    "OPTIND=",
-    "OUTPUT_CHARSET=",
-    "PATH=",
-    "POSIXLY_CORRECT=",
-    "PS4=",
-    "PWD=",
-    "RESOLV_",
-    "RES_OPTIONS=",
-    "SEV_LEVEL=",
-    "SHELLOPTS=",
-    "TIMEFORMAT=",
-    "TMOUT=",
-    "TMPDIR=",
-    "TZ=",
-    "TZDIR=",
-};
-
-static bool begins_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
-static bool begins_with_one(const char *text, const char *const starts[], size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (text[0] == starts[i][0] && begins_with(text, starts[i]))
-            return true;
-    return false;
-}
+static const char *const unseen[] = {"ARGP_HELP_FMT=",
+                                     "BASH",
+                                     "CDPATH=",
+                                     "DATEMSK=",
+                                     "ENV=",
+                                     "EXECIGNORE=",
+                                     "FUNCNEST=",
+                                     "GCONV_PATH=",
+                                     "GLIBC",
+                                     "GLOBIGNORE=",
+                                     "GMON_OUT_PREFIX=",
+                                     "HOME=",
+                                     "HOSTALIASES=",
+                                     "IFS=",
+                                     "LANG=",
+                                     "LANGUAGE=",
+                                     "LC_",
+                                     "LD_",
+                                     "LOCALDOMAIN=",
+                                     "LOCPATH=",
+                                     "MALLOC_",
+                                     "MSGVERB=",
+                                     "NLSPATH=",
+                                     "OPTERR=",
+                                     "OPTIND=",
+                                     "OUTPUT_CHARSET=",
+                                     "PATH=",
+                                     "POSIXLY_CORRECT=",
+                                     "PS4=",
+                                     "PWD=",
+                                     "RESOLV_",
+                                     "RES_OPTIONS=",
+                                     "SEV_LEVEL=",
+                                     "SHELLOPTS=",
+                                     "TIMEFORMAT=",
+                                     "TMOUT=",
+                                     "TMPDIR=",
+                                     "TZ=",
+                                     "TZDIR=",
+                                     NULL};
 
 /* `[replay] ignore` of velo.toml: names, with colons between; a `*` ends one that stands for any that begin so. */
 static char ignored_by_user[IGNORED_BYTES];
@@ -106,21 +92,19 @@ static bool is_ignored_by_user(const char *entry)
 
 bool velo_variable_counts(const char *entry)
 {
-    return !is_ignored_by_user(entry) &&
-           !begins_with_one(entry, ignored, sizeof ignored / sizeof *ignored);
+    return !is_ignored_by_user(entry) && !velo_begins_like_one_of(entry, ignored);
 }
 
 /* Not LD_PRELOAD, in which our library stands. */
 static bool counts_always(const char *entry)
 {
-    return begins_with_one(entry, unseen, sizeof unseen / sizeof *unseen) &&
-           velo_variable_counts(entry);
+    return velo_begins_like_one_of(entry, unseen) && velo_variable_counts(entry);
 }
 
 /* --jobserver-auth=..., --jobserver-fds=...: the pipe or file that jobs take tokens from is another one each time. */
 static bool is_jobserver(const char *word)
 {
-    return begins_with(word, "--jobserver");
+    return velo_begins(word, "--jobserver");
 }
 
 /* Also -j, -jN: how many jobs there are changes no result. */
@@ -142,7 +126,7 @@ static const char *next_word(const char *text, bool (*is_left_out)(const char *)
 
 static bool is_makeflags(const char *entry)
 {
-    return begins_with(entry, "MAKEFLAGS=");
+    return velo_begins(entry, "MAKEFLAGS=");
 }
 
 size_t velo_variable_text(const char *entry, char *out, size_t room)
@@ -211,15 +195,15 @@ static void add_words(struct velo_sha256 *hash, const char *entry,
 /* Does not count, and differs from one build to the next because of us or of the shell alone. */
 bool velo_variable_is_noise(const char *entry)
 {
-    return begins_with(entry, "VELO_") || begins_with(entry, "_=") ||
-           begins_with(entry, "LD_PRELOAD=") || is_ignored_by_user(entry);
+    return velo_begins(entry, "VELO_") || velo_begins(entry, "_=") ||
+           velo_begins(entry, "LD_PRELOAD=") || is_ignored_by_user(entry);
 }
 
 /* Programs that look at these may see how many jobs there are. */
 static bool names_jobs(const char *entry)
 {
-    return is_makeflags(entry) || begins_with(entry, "CARGO_MAKEFLAGS=") ||
-           begins_with(entry, "MFLAGS=");
+    return is_makeflags(entry) || velo_begins(entry, "CARGO_MAKEFLAGS=") ||
+           velo_begins(entry, "MFLAGS=");
 }
 
 /* ---- variables, in an order that shells do not change ---------------------------------------- */
@@ -240,32 +224,17 @@ static bool is_before(const struct velo_variable *one, const struct velo_variabl
     return order != 0 ? order < 0 : one->place < other->place;
 }
 
-static void exchange(struct velo_variable *one, struct velo_variable *other)
-{
-    const struct velo_variable kept = *one;
-    *one = *other;
-    *other = kept;
-}
-
-static void sift(struct velo_variable *all, size_t at, size_t count)
-{
-    for (size_t below; (below = 2 * at + 1) < count; at = below) {
-        below += below + 1 < count && is_before(&all[below], &all[below + 1]);
-        if (!is_before(&all[at], &all[below]))
-            return;
-        exchange(&all[at], &all[below]);
-    }
-}
-
-/* Heapsort (Williams, 1964): in place, as a child that was forked from threads may not allocate. */
+/* Shell's: in place, as a child that was forked from threads may not allocate. */
 static void sort(struct velo_variable *all, size_t count)
 {
-    for (size_t at = count / 2; at-- > 0;)
-        sift(all, at, count);
-    for (size_t end = count; end-- > 1;) {
-        exchange(&all[0], &all[end]);
-        sift(all, 0, end);
-    }
+    for (size_t gap = count / 2; gap > 0; gap /= 2)
+        for (size_t i = gap; i < count; i++) {
+            const struct velo_variable one = all[i];
+            size_t at = i;
+            for (; at >= gap && is_before(&one, &all[at - gap]); at -= gap)
+                all[at] = all[at - gap];
+            all[at] = one;
+        }
 }
 
 static void gather(struct velo_step *step)
@@ -291,7 +260,7 @@ static void add_variable(struct velo_sha256 *hash, const char *entry)
  * finds PWD to be it, or not to be it, knows the same. So `ninja -C build` and `cd build; ninja` have the same steps. */
 static bool says_nothing(const char *entry, const char *cwd)
 {
-    if (!begins_with(entry, "PWD="))
+    if (!velo_begins(entry, "PWD="))
         return false;
     const size_t length = strlen(entry + 4);
     return length > 0 && strncmp(cwd, entry + 4, length) == 0 &&
@@ -382,11 +351,7 @@ static uint32_t umask_now(void)
         velo_sys1(SYS_umask, mask);
         return mask;
     }
-    const int fd = (int)raw_openat(AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0);
-    const long got = fd < 0 ? -1 : velo_sys3(SYS_read, fd, velo_word(text), sizeof text - 1);
-    if (fd >= 0)
-        raw_close(fd);
-    text[got < 0 ? 0 : got] = 0;
+    velo_os_read_text("/proc/thread-self/status", text, sizeof text);
     line = strstr(text, "Umask:\t");
     if (line == NULL)
         return UINT32_MAX;

@@ -87,19 +87,15 @@ static int names_outside(const char *path, struct names *names)
 {
     const int fd = (int)raw_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     unsigned char *buffer = fd < 0 ? NULL : velo_buffer_take();
-    long got = fd < 0 ? fd : buffer == NULL ? -ENOMEM : 1;
-    while (got > 0) {
-        got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), VELO_BUFFER_BYTES);
-        for (long at = 0; at < got;) {
-            const struct velo_dent *dent = velo_next_dent(buffer, &at);
-            if (strcmp(dent->name, ".") != 0 && strcmp(dent->name, "..") != 0)
-                add_name(names, dent->name, strlen(dent->name), 0, dent->type);
-        }
-    }
+    struct velo_dents all = {.fd = fd, .buffer = buffer, .size = VELO_BUFFER_BYTES};
+    const struct velo_dent *dent;
+    while (buffer != NULL && (dent = velo_dents_next(&all)) != NULL)
+        if (strcmp(dent->name, ".") != 0 && strcmp(dent->name, "..") != 0)
+            add_name(names, dent->name, strlen(dent->name), 0, dent->type);
     velo_buffer_give(buffer);
     if (fd >= 0)
         raw_close(fd);
-    return (int)got;
+    return fd < 0 ? fd : buffer == NULL ? -ENOMEM : (int)all.got;
 }
 
 int velo_names_of(const char *path, uint8_t digest[VELO_SHA256_BYTES])
@@ -131,7 +127,7 @@ void velo_buffer_give(unsigned char *buffer)
 {
     unsigned char *none = NULL;
     if (buffer != NULL && !atomic_compare_exchange_strong(&spare, &none, buffer))
-        velo_os_unmap((long)(uintptr_t)buffer, VELO_BUFFER_BYTES);
+        velo_os_unmap(buffer, VELO_BUFFER_BYTES);
 }
 
 /* ---- digests --------------------------------------------------------------------------------- */
@@ -165,7 +161,7 @@ static struct known *known_table(void)
     struct known *none = NULL, *made = velo_os_memory(KNOWN_SLOTS * sizeof *made);
     if (made == NULL || atomic_compare_exchange_strong(&table, &none, made))
         return made;
-    velo_os_unmap((long)(uintptr_t)made, KNOWN_SLOTS * sizeof *made);
+    velo_os_unmap(made, KNOWN_SLOTS * sizeof *made);
     return none;
 }
 

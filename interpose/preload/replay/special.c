@@ -44,14 +44,6 @@ bool velo_is_null(const struct stat *stat)
     return S_ISCHR(stat->st_mode) && stat->st_rdev == makedev(1, 3);
 }
 
-static bool begins_like_one_of(const char *text, const char *const starts[])
-{
-    for (; *starts != NULL; starts++)
-        if (strncmp(text, *starts, strlen(*starts)) == 0)
-            return true;
-    return false;
-}
-
 static bool is_harmless(const char *text)
 {
     static const char *const harmless[] = {
@@ -78,7 +70,7 @@ static bool is_of_resources(const char *text)
         "/proc/cpuinfo",     "/proc/stat",       "/proc/sys/vm/overcommit_memory", NULL};
     static const char *const directories[] = {"/sys/fs/cgroup/", "/sys/devices/system/cpu/",
                                               "/sys/kernel/mm/transparent_hugepage/", NULL};
-    return velo_is_one_of(text, files) || begins_like_one_of(text, directories);
+    return velo_is_one_of(text, files) || velo_begins_like_one_of(text, directories);
 }
 
 /* ---- job servers ----------------------------------------------------------------------------- */

@@ -55,11 +55,6 @@ static bool configures(const char *program, char *const argv[])
     return word != NULL && !velo_is_one_of(word, others);
 }
 
-static bool begins_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 static bool is_cargo(const struct tool *tool)
 {
     return strcmp(tool->name, "cargo") == 0;
@@ -71,8 +66,8 @@ static bool asks_for_tests(const struct tool *tool, char *const argv[])
     static const char *const goals[] = {"test",         "tests",     "check", "checks", "install",
                                         "installcheck", "distcheck", "bench", NULL};
     for (size_t i = 1; !is_cargo(tool) && argv[0] != NULL && argv[i] != NULL; i++)
-        if (velo_is_one_of(argv[i], goals) || begins_with(argv[i], "test-") ||
-            begins_with(argv[i], "test:") || begins_with(argv[i], "check-") ||
+        if (velo_is_one_of(argv[i], goals) || velo_begins(argv[i], "test-") ||
+            velo_begins(argv[i], "test:") || velo_begins(argv[i], "check-") ||
             (!tool->runs_scripts && strcmp(argv[i], "run") == 0))
             return true;
     return false;
@@ -92,7 +87,7 @@ static bool builds(const char *program, char *const argv[])
     static const char *const compilers[] = {"rustc", "clippy-driver", "rustdoc", NULL};
     const char *name = velo_base_of(program);
     const bool has_words = argv != NULL && argv[0] != NULL && argv[1] != NULL;
-    if (begins_with(name, "build-script-"))
+    if (velo_begins(name, "build-script-"))
         return true;
     return (velo_is_one_of(name, compilers) ||
             (has_words && velo_is_one_of(velo_base_of(argv[1]), compilers))) &&

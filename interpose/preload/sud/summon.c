@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 
 #include "kernel/dents.h"
+#include "kernel/os.h"
+#include "kernel/text.h"
 #include "preload/base/raw.h"
 #include "signals.h"
 
@@ -36,11 +38,7 @@ static uint64_t mask_of(const char *tid)
     if (strlen(tid) > sizeof path - sizeof "/proc/self/task//status")
         return VELO_SIGSYS_BIT;
     strcat(strcat(path, tid), "/status");
-    const long fd = velo_sys4(SYS_openat, AT_FDCWD, velo_word(path), O_RDONLY | O_CLOEXEC, 0);
-    const long got = fd < 0 ? 0 : velo_sys3(SYS_read, fd, velo_word(text), sizeof text - 1);
-    if (fd >= 0)
-        velo_sys1(SYS_close, fd);
-    text[got > 0 ? got : 0] = 0;
+    velo_os_read_text(path, text, sizeof text);
     const char *at = strstr(text, "SigBlk:\t");
     if (at == NULL)
         return VELO_SIGSYS_BIT;
@@ -58,9 +56,7 @@ static bool may_wait_for_it(uint64_t mask)
 static void summon(const char *name)
 {
     siginfo_t info = {0};
-    long tid = 0;
-    for (const char *digit = name; *digit >= '0' && *digit <= '9'; digit++)
-        tid = tid * 10 + (*digit - '0');
+    const long tid = (long)velo_read_decimal(name);
     if (tid == 0 || tid == velo_sys0(SYS_gettid) || may_wait_for_it(mask_of(name)))
         return;
     info.si_signo = SIGSYS;
@@ -77,14 +73,10 @@ void velo_summon_threads(void)
     const char *const tasks = "/proc/self/task";
     if (raw_statat(AT_FDCWD, tasks, &stat, 0) != 0 || stat.st_nlink < OTHERS_MIN)
         return;
-    const long fd =
-        velo_sys4(SYS_openat, AT_FDCWD, velo_word(tasks), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    for (long got;
-         fd >= 0 && (got = velo_sys3(SYS_getdents64, fd, velo_word(buffer), sizeof buffer)) > 0;)
-        for (long at = 0; at < got;) {
-            const struct velo_dent *dent = velo_next_dent(buffer, &at);
-            summon(dent->name);
-        }
+    const int fd = velo_os_open(tasks, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    struct velo_dents all = {.fd = fd, .buffer = buffer, .size = sizeof buffer};
+    for (const struct velo_dent *dent; (dent = velo_dents_next(&all)) != NULL;)
+        summon(dent->name);
     if (fd >= 0)
-        velo_sys1(SYS_close, fd);
+        velo_os_close(fd);
 }

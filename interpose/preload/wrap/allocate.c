@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "kernel/os.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
@@ -106,16 +107,16 @@ static long zero(int fd, int mode, off_t offset, off_t length)
 
 struct mover {
     int fd; /* reads and writes, at offsets of its own */
-    long buffer;
+    unsigned char *buffer;
     off_t step; /* at most the way that bytes go: no piece overlaps where it goes to */
 };
 
 static long copy(const struct mover *m, off_t from, off_t to, off_t length)
 {
-    const long got = velo_sys4(SYS_pread64, m->fd, m->buffer, length, from);
+    const long got = velo_sys4(SYS_pread64, m->fd, velo_word(m->buffer), length, from);
     if (got != length)
         return got < 0 ? got : -EIO;
-    const long done = velo_sys4(SYS_pwrite64, m->fd, m->buffer, length, to);
+    const long done = velo_sys4(SYS_pwrite64, m->fd, velo_word(m->buffer), length, to);
     return done == length ? 0 : done < 0 ? done : -ENOSPC;
 }
 
@@ -173,15 +174,14 @@ static long shift_with_buffer(int fd, int mode, off_t offset, off_t length, off_
 {
     struct mover m = {.fd = fd, .step = length < BUFFER_BYTES ? length : BUFFER_BYTES};
     uint64_t all = ~0ull, before = 0;
-    m.buffer =
-        velo_sys6(SYS_mmap, 0, m.step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m.buffer < 0 && m.buffer > -4096)
-        return m.buffer;
+    m.buffer = velo_os_memory((size_t)m.step);
+    if (m.buffer == NULL)
+        return -ENOMEM;
     velo_sys4(SYS_rt_sigprocmask, SIG_BLOCK, velo_word(&all), velo_word(&before), sizeof all);
     const long rc = mode == FALLOC_FL_COLLAPSE_RANGE ? collapse(&m, offset, length, size)
                                                      : insert(&m, offset, length, size);
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, velo_word(&before), 0, sizeof before);
-    velo_sys2(SYS_munmap, m.buffer, m.step);
+    velo_os_unmap(m.buffer, (size_t)m.step);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 
 #include <sys/mman.h>
 
+#include "kernel/text.h"
 #include "preload/base/objects.h"
 #include "preload/base/raw.h"
 

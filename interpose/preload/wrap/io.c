@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "kernel/os.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
 #include "preload/base/raw.h"
@@ -160,15 +161,14 @@ static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t c
 {
     const off_t read_at = from_at != NULL ? *from_at : velo_sys3(SYS_lseek, from, 0, SEEK_CUR);
     const off_t write_at = to_at != NULL ? *to_at : velo_sys3(SYS_lseek, to, 0, SEEK_CUR);
-    const long buffer = velo_sys6(SYS_mmap, 0, ACROSS_BYTES, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (buffer < 0 && buffer > -4096)
-        return buffer;
-    long got =
-        velo_sys4(SYS_pread64, from, buffer, count < ACROSS_BYTES ? count : ACROSS_BYTES, read_at);
+    void *buffer = velo_os_memory(ACROSS_BYTES);
+    if (buffer == NULL)
+        return -ENOMEM;
+    const size_t most = count < ACROSS_BYTES ? count : ACROSS_BYTES;
+    long got = velo_sys4(SYS_pread64, from, velo_word(buffer), most, read_at);
     if (got > 0)
-        got = velo_sys4(SYS_pwrite64, to, buffer, got, write_at);
-    velo_sys2(SYS_munmap, buffer, ACROSS_BYTES);
+        got = velo_sys4(SYS_pwrite64, to, velo_word(buffer), got, write_at);
+    velo_os_unmap(buffer, ACROSS_BYTES);
     if (got <= 0)
         return got;
     if (from_at != NULL)

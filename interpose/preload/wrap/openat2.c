@@ -186,17 +186,16 @@ static long open_resolved(int dirfd, const char *path, const struct open_how *ho
         (how->flags & O_CREAT) != 0 && length > 0 && path[length - 1] == '/';
     if (length == 0 || length == PATH_MAX || made_with_slash)
         return OWN_CALL; /* refused */
-    const long at = velo_os_map(sizeof(struct search));
-    if (at < 0 && at > -4096)
-        return at;
-    struct search *s = (struct search *)at;
+    struct search *s = velo_os_memory(sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
     s->dirfd = dirfd;
     s->flags = (int)how->flags;
     s->mode = (mode_t)how->mode;
     s->resolve = how->resolve;
     memcpy(s->text, path, length + 1);
     const long rc = search(s);
-    velo_os_unmap(at, sizeof *s);
+    velo_os_unmap(s, sizeof *s);
     return rc;
 }
 

@@ -211,7 +211,7 @@ static void give_stack(unsigned char *stack)
 {
     unsigned char *none = NULL;
     if (!atomic_compare_exchange_strong(&spare, &none, stack))
-        velo_os_unmap((long)(uintptr_t)stack, STACK_BYTES);
+        velo_os_unmap(stack, STACK_BYTES);
 }
 
 pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attributes,

@@ -7,21 +7,11 @@
 #include <sys/mman.h>
 
 #include "census.h"
+#include "kernel/os.h"
+#include "kernel/text.h"
 #include "preload/base/raw.h"
 
 #define HEX_DIGITS 16u
-
-static bool parse(const char *text, uint64_t *backing)
-{
-    *backing = 0;
-    for (unsigned i = 0; i < HEX_DIGITS; i++) {
-        const char c = text[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-        *backing = *backing << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-    }
-    return true;
-}
 
 static bool enter(struct velo_census *census, uint64_t backing, int fd)
 {
@@ -35,7 +25,7 @@ static bool enter(struct velo_census *census, uint64_t backing, int fd)
 static int see(void *context, uint32_t other, int fd, const char *rest)
 {
     uint64_t backing;
-    if (!parse(rest, &backing))
+    if (!velo_read_hex(rest, HEX_DIGITS, &backing))
         return 0;
     return enter(context, backing, other == 0 ? fd : VELO_NOT_OURS_ALONE) ? 0 : -E2BIG;
 }
@@ -48,7 +38,7 @@ static bool see_maps(struct velo_census *census, const char *text, size_t size,
     uint64_t backing;
     while ((at = memmem(at, (size_t)(end - at), directory, length)) != NULL) {
         at += length;
-        if ((size_t)(end - at) >= HEX_DIGITS && parse(at, &backing) &&
+        if ((size_t)(end - at) >= HEX_DIGITS && velo_read_hex(at, HEX_DIGITS, &backing) &&
             !enter(census, backing, VELO_NOT_OURS_ALONE))
             return false;
     }
@@ -96,11 +86,9 @@ struct velo_census *velo_census_take(const struct velo_region *region, const cha
         return NULL;
     memcpy(directory, file, length);
     directory[length] = 0;
-    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct velo_census), PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (address < 0 && address > -4096)
+    struct velo_census *census = velo_os_memory(sizeof *census);
+    if (census == NULL)
         return NULL;
-    struct velo_census *census = (struct velo_census *)address;
     if (!scan_maps(census, directory, length) ||
         velo_open_files(region, directory, see, census) != 0) {
         velo_census_free(census);
@@ -112,5 +100,5 @@ struct velo_census *velo_census_take(const struct velo_region *region, const cha
 
 void velo_census_free(struct velo_census *census)
 {
-    velo_sys2(SYS_munmap, velo_word(census), sizeof *census);
+    velo_os_unmap(census, sizeof *census);
 }

@@ -6,6 +6,7 @@
 
 #include <sys/file.h>
 
+#include "kernel/os.h"
 #include "kernel/text.h"
 #include "preload/base/raw.h"
 
@@ -18,14 +19,6 @@ static const char *next_word(const char *at)
     return at;
 }
 
-static off_t number(const char *text)
-{
-    off_t value = 0;
-    for (; *text >= '0' && *text <= '9'; text++)
-        value = value * 10 + (*text - '0');
-    return value;
-}
-
 /* "1: POSIX  ADVISORY  WRITE 77 00:1a:567 0 EOF", after its "lock:". False: of a kind that stays. */
 static bool parse(const char *line, struct velo_locks *out)
 {
@@ -34,25 +27,12 @@ static bool parse(const char *line, struct velo_locks *out)
     struct flock *range = &out->all[out->count].range;
     *range = (struct flock){.l_type = mode[0] == 'W' ? F_WRLCK : F_RDLCK,
                             .l_whence = SEEK_SET,
-                            .l_start = number(start)};
-    range->l_len = *end == 'E' ? 0 : number(end) - range->l_start + 1;
+                            .l_start = (off_t)velo_read_decimal(start)};
+    range->l_len = *end == 'E' ? 0 : (off_t)velo_read_decimal(end) - range->l_start + 1;
     out->all[out->count].kind = kind[0] == 'F'   ? VELO_LOCK_FLOCK
                                 : kind[0] == 'O' ? VELO_LOCK_OFD
                                                  : VELO_LOCK_POSIX;
     return kind[0] == 'F' || kind[0] == 'O' || kind[0] == 'P';
-}
-
-static long read_all(const char *path, char *text, size_t size)
-{
-    const long fd = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    long have = fd < 0 ? fd : 0;
-    for (long got; fd >= 0 && (size_t)have + 1 < size; have += got)
-        if ((got = velo_sys3(SYS_read, fd, velo_word(text + have), (long)size - 1 - have)) <= 0)
-            break;
-    if (fd >= 0)
-        raw_close((int)fd);
-    text[have > 0 ? have : 0] = 0;
-    return have;
 }
 
 bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out)
@@ -60,7 +40,7 @@ bool velo_locks_of(int fd, char *text, size_t size, struct velo_locks *out)
     char path[18 + VELO_DECIMAL_MAX] = "/proc/self/fdinfo/";
     out->count = 0;
     velo_write_decimal(path + 18, (uint64_t)fd);
-    const long have = read_all(path, text, size);
+    const long have = velo_os_read_text(path, text, size);
     if (have < 0 || (size_t)have + 1 >= size)
         return false;
     for (char *at = text, *end; (at = strstr(at, "lock:\t")) != NULL; at = end) {

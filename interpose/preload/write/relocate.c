@@ -29,9 +29,7 @@
 
 static int64_t monotonic_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec * 1000000000ll + now.tv_nsec;
+    return velo_clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 /* Ours are noted. Another process that has the file ends the search, unless we wait for it to step aside. */
@@ -234,14 +232,12 @@ static struct velo_descriptors *scratch_new(void)
 {
     if (velo_here() == NULL || velo_vfork_child)
         return NULL;
-    const long address = velo_sys6(SYS_mmap, 0, sizeof(struct velo_descriptors),
-                                   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return address < 0 && address > -4096 ? NULL : (struct velo_descriptors *)address;
+    return velo_os_memory(sizeof(struct velo_descriptors));
 }
 
 static void scratch_free(struct velo_descriptors *s)
 {
-    velo_sys2(SYS_munmap, velo_word(s), sizeof *s);
+    velo_os_unmap(s, sizeof *s);
 }
 
 static int relocate_descriptor(struct velo_region *region, int fd, velo_node_id node,
