@@ -231,7 +231,7 @@ class _Analysis:
                 self.names[record.process] = name
                 times = self.scripts.tests if programs.tests(name) else self.scripts.compares
                 strict = times and not programs.is_compiler(name)
-                strict |= programs.keeps_times(name, script, arguments)
+                strict |= programs.uses_times(name, script, arguments)
                 strict |= programs.is_archiver(name) and self.scripts.archives
                 if strict or not self._is_blind(name):
                     self.strict.add(record)
@@ -368,7 +368,7 @@ class _Analysis:
 
     def _asks_for_times(self, process: int) -> bool:
         """The process fstats files, and is no runtime, which does so with each file it opens."""
-        if programs.is_runtime(self.names.get(process, "")):
+        if programs.runs_in_runtime(self.names.get(process, "")):
             return False
         return any(each.process == process for each in self._deeds(log.FSTAT))
 

@@ -56,8 +56,10 @@ IN_VARIABLE = (
     r"""(?!-\w+\s|!)(?:"[^"\n]{0,99}"|[^\s\]"`(]{1,99})\s{1,9}["']?\$\{?\w+\}?["']?\s{1,9}[^\s\];&|]"""
 )
 IS_SAME_FILE = rf"-ef(?<![\w-]...)(?![\w-])|{IN_VARIABLE}"
-# TypeScript's compiler, which is a script: it compares times, and writes none.
+# TypeScript's compiler, which is a script. It reads all sources, but for those that `tsc --build`
+# finds older than what was built of them.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
+TSC_COMPARES = re.compile(r"tsc(?:\.js)?\s+--?b(?:uild)?\b", re.IGNORECASE)
 # Runtimes fstat each file that they open, and do not use the answer; a stat by name is a question.
 RUNTIMES = re.compile(
     r"python[\d.]*|node|nodejs|perl[\d.]*|ruby[\d.]*|lua[\d.]*|tclsh[\d.]*|php[\d.]*"
@@ -89,7 +91,9 @@ TOLD_TIMES = (
     f"{_call('(?:cp|mv)', r'-[a-zA-Z]*u[a-zA-Z]*|--update[=a-z]*')}|"
     f"{_call('touch', r'-[a-zA-Z]*r|--reference(?:=[^ ]*)?')}|"
     r"diff(?<![\w.-]diff)\s(?:[^;&|\n]{0,200}\s)?(?:-\w*[cCuUp]|--unified|--context|--show-c)|"
-    r"-E\s+(?:tar|copy_if_newer)\b"  # of cmake
+    # of cmake, which so finds what to do in the makefiles that it made
+    r"-E\s+(?:tar|copy_(?:directory_)?if_newer|cmake_(?:depends|auto(?:gen|rcc)))\b|"
+    r"--check-build-system\b"
 )
 ASKS_FOR_TIMES = re.compile(f"{TESTS}|{TOLD_TIMES}")
 # By which option it makes no difference to them that a file was where they make or remove one, and
@@ -220,9 +224,12 @@ def tells_whole(name: str, *, is_same: bool) -> bool:
     return is_same if tests(name) else TELLS_WHOLE.fullmatch(name) is not None
 
 
-def keeps_times(name: str, first: str, arguments: str) -> bool:
+def uses_times(name: str, first: str, arguments: str) -> bool:
     """Archivers put times of files into archives, when they are told to; clang puts those of
-    headers into what it precompiles, and refuses it when they are others."""
+    headers into what it precompiles, and refuses it when they are others. `tsc --build` does not
+    read a source that is old."""
+    if name == "tsc":
+        return TSC_COMPARES.search(arguments) is not None
     if CLANGS.fullmatch(name) is not None and PRECOMPILES.search(arguments) is not None:
         return True
     told = KEEPS_TIMES.fullmatch(first) or ARCHIVES_TIMES.search(arguments)
@@ -268,6 +275,11 @@ def passes_on(name: str) -> bool:
 @_known
 def is_runtime(name: str) -> bool:
     return RUNTIMES.fullmatch(name) is not None
+
+
+def runs_in_runtime(name: str) -> bool:
+    """The program is a runtime, or a script that is known, in one."""
+    return is_runtime(name) or name == "tsc"
 
 
 def is_filter(name: str, words: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 from velo.shards import plain
 
-VERSION = b"velo-replay-12"
+VERSION = b"velo-replay-13"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
 SUFFIX = ".b"

@@ -29,7 +29,7 @@ class Untimed:
         """Those of a program that a process runs, which is known by this name."""
         if programs.is_shell(name):
             return self._of_shell(program.process)
-        return self._walked(program) if programs.is_runtime(name) else frozenset()
+        return self._walked(program) if programs.runs_in_runtime(name) else frozenset()
 
     def _of_shell(self, process: int) -> frozenset[Fact]:
         """Where it begins, and where $PWD says so."""

@@ -397,10 +397,13 @@ def test_compilers_are_known_by_their_names(path, name):
         ("ar", "rc", "cc -c U.c && ar rcU a.a U.o", True),
         ("ar", "rcs", "ar rcs libU.a U/a.o", False),
         ("as", "U", "ar rcU a.a U.o", False),
+        ("tsc", "", "node /w/node_modules/.bin/tsc -b", True),
+        ("tsc", "", "node node_modules/typescript/lib/tsc.js --build src", True),
+        ("tsc", "", "sh -c ;\ntsc -p build --noEmit", False),
     ],
 )
-def test_an_archiver_that_is_told_to_keeps_times(name, first, arguments, keeps):
-    assert programs.keeps_times(name, first, arguments) is keeps
+def test_an_archiver_that_is_told_to_uses_times(name, first, arguments, keeps):
+    assert programs.uses_times(name, first, arguments) is keeps
 
 
 def test_a_date_that_cmake_makes_is_made_to_be_told(analysed, refusal):
