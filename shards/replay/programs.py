@@ -115,8 +115,10 @@ UNCOUNTED = (
     r"MAKE_TERM(?:OUT|ERR))\b|\$ENV\{[^}\n]{0,99}\$|\$\{!\w+\}"  # or one whose name is made up
 )
 TELLS_VARIABLES = re.compile(
-    rf"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]|{UNCOUNTED}|"
-    r"(?:^|[;&|(]\s*)(?:set|export|declare|typeset|readonly)\s*(?:[;&|)>]|$)"
+    rf"\bENVIRON\b|\bexport\s+-p\b|\bdeclare\s+-[px]|\bcompgen\b|-E\s+environment\b|{UNCOUNTED}|"
+    r"(?:^|[;&|(){!]|\b(?:then|do|else|elif|if|while|until)\b)[ \t]{0,99}"
+    r"(?:set|export|declare|typeset|readonly)[ \t]{0,99}(?:\d?[<>]|[;&|)}\n]|$)",
+    re.MULTILINE,
 )
 
 ASKS_FOR_TERMINAL = re.compile(r"(?:^|[\s;&|(\[])-t(?:[\s;&|)\]]|$)|\btty\b|\bTERM\b")

@@ -78,6 +78,12 @@ def known(unit: log.UnitLog) -> scripts.Found:
         ("variables", "message($ENV{HOME} ${v})", False),
         ("variables", "v=SSH; echo ${!v}; echo ${!all[@]}", True),
         ("variables", "a=1; export", True),
+        ("variables", "if true; then\n    set | grep A\nfi", True),
+        ("variables", "{ set; } > all; ! export; case a in a) set; esac", True),
+        ("variables", "set 2> /dev/null", True),
+        ("variables", "compgen -e", True),
+        ("variables", "cmake -E environment", True),
+        ("variables", "{ set -e; }; if set -- $a; then export A; fi  # set up", False),
         ("variables", "set -e; export LC_ALL; (set -u)", False),
     ],
 )
