@@ -242,9 +242,9 @@ class _Analysis:
                     if start is not None:
                         self.starting[record.process] = start
             elif record.kind == log.READ and record.flags != log.TO_RUN:
-                start = self.starting.get(record.process)
-                if start is not None and not start.goes_on(normal(record.path)):
-                    del self.starting[record.process]
+                start, path = self.starting.pop(record.process, None), normal(record.path)
+                if start is not None and start.goes_on(path):
+                    self.starting[record.process] = start.after(path)
             elif record.kind == log.ASKED:
                 self._asked(record)
 

@@ -396,3 +396,22 @@ def test_what_an_interpreter_runs_is_told_before_what_that_is_told(velo, workspa
     named = {name: of[step.replace("$out", name)] for name, step in (SCRIPTS | ASKING).items()}
     assert {name for name, (outcome, _) in named.items() if outcome == "replayed"} == set(SCRIPTS)
     assert {outcome for name, (outcome, _) in named.items() if name in ASKING} == {"not cached"}
+
+
+def test_python_in_an_environment_is_answered_as_python_is(workspace, velo):
+    root = workspace(toml=TOML)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "env"], cwd=root, check=True)
+    library = root / f"env/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    (library / "more.pth").write_text("import installed\n")
+    (library / "installed.py").write_text("import time\ntime.time()\n")
+    (root / "in").write_text("1\n")
+    copy = "import sys\nopen(sys.argv[2], 'w').write(open(sys.argv[1]).read())\n"
+    (root / "copy.py").write_text(copy)
+    (root / "now.py").write_text("import time\nprint(time.time())\n")
+    python = "../env/bin/python -B"
+
+    became = built_thrice(
+        velo, root, {"a": f"{python} ../copy.py ../in $out", "b": f"{python} ../now.py > $out"}
+    )
+
+    assert [each["outcome"] for each in became] == ["not cached", "replayed"], became

@@ -52,6 +52,16 @@ def test_a_script_is_known_by_its_name_after_a_change_of_directory(refusal):
     assert refusal(python("gen.py"), read, asks(log.CLOCK), *MADE) == "it asked what time it is"
 
 
+def test_what_python_reads_of_an_environment_belongs_to_its_start(analysed, refusal):
+    config, installed = at(log.READ, "/w/env/pyvenv.cfg"), at(log.READ, "/w/env/lib/a.pth")
+    script, own = at(log.READ, "/w/gen.py"), at(log.READ, "/w/env/bin/gen")
+
+    assert analysed(python("gen.py"), config, installed, asks(log.CLOCK), script, *MADE)
+    assert refusal(python("gen.py"), config, installed, script, asks(log.CLOCK), *MADE)
+    assert refusal(python("gen.py"), installed, asks(log.CLOCK), *MADE)
+    assert refusal(python("env/bin/gen"), config, own, asks(log.CLOCK), *MADE)
+
+
 def test_what_is_given_as_text_has_no_start(refusal):
     given = program("/opt/python/bin/python3.12", flags=log.GIVEN_TEXT)
 
