@@ -417,12 +417,6 @@ static inline struct velo_chunk *velo_chunk_at(const struct velo_region *region,
     return &all[chunk.slot < region->chunks.count ? chunk.slot : 0];
 }
 
-static inline uint32_t velo_nodes_used(const struct velo_region *region)
-{
-    const uint32_t used = __atomic_load_n(&region->header->nodes.used, __ATOMIC_RELAXED);
-    return used < region->nodes.count ? used : region->nodes.count;
-}
-
 static inline velo_name_id *velo_name_bucket(const struct velo_region *region, uint32_t hash)
 {
     velo_name_id *table = (void *)(region->base + region->name_heads.offset);

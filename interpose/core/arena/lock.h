@@ -20,7 +20,7 @@
 #ifndef VELO_CORE_LOCK_H
 #define VELO_CORE_LOCK_H
 
-#include "layout.h"
+#include "bounds.h"
 #include "kernel/proc.h"
 
 #define VELO_LOCK_WAITERS 0x80000000u

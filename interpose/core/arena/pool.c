@@ -165,10 +165,13 @@ velo_chunk_id velo_text_new_locked(struct velo_region *region, const char *text,
 void velo_text_free_locked(struct velo_region *region, velo_chunk_id first)
 {
     struct velo_pool *pool = &region->header->chunks;
+    if (!is_sound(region, pool, first.slot))
+        return;
     velo_chunk_id last = first;
     uint32_t count = 1;
     for (velo_chunk_id next;
-         velo_is_chunk(next = velo_chunk_at(region, last)->next) && count < pool->capacity; count++)
+         velo_is_chunk(next = velo_chunk_at(region, last)->next) && count < region->chunks.count;
+         count++)
         last = next;
     velo_set_chunk(region, &velo_chunk_at(region, last)->next, velo_chunk_from(pool->free_head));
     velo_set32(region, &pool->free_head, first.slot);
@@ -353,16 +356,18 @@ static void keep_last_locked(struct velo_region *region, struct velo_node *node,
 void velo_name_remove_locked(struct velo_region *region, velo_name_id index)
 {
     struct velo_name *name = velo_name_at(region, index);
+    if (!velo_is_node(name->parent)) /* taken out already: a wild store leads to it once more */
+        return;
     struct velo_node *directory = velo_node_at(region, name->parent);
     struct velo_node *node = velo_node_at(region, name->node);
     unchain_locked(region, velo_name_bucket(region, name->hash), index,
                    offsetof(struct velo_name, next_hash));
     unchain_locked(region, &node->first_name, index, offsetof(struct velo_name, next_of_node));
-    if (velo_is_name(name->previous_entry))
+    if (velo_same_name(directory->first_entry, index))
+        velo_set_name(region, &directory->first_entry, name->next_entry);
+    else if (velo_is_name(name->previous_entry))
         velo_set_name(region, &velo_name_at(region, name->previous_entry)->next_entry,
                       name->next_entry);
-    else
-        velo_set_name(region, &directory->first_entry, name->next_entry);
     if (velo_is_name(name->next_entry))
         velo_set_name(region, &velo_name_at(region, name->next_entry)->previous_entry,
                       name->previous_entry);

@@ -47,7 +47,7 @@ static void collect(struct velo_region *region, struct renaming *renaming,
                     const struct stat *directory)
 {
     const struct velo_header *header = region->header;
-    const uint32_t count = VELO_READ(header->root_count);
+    const uint32_t count = velo_roots_used(region);
     for (uint32_t i = 0; i < count && renaming->count < VELO_ROOTS_MAX; i++) {
         const velo_node_id node = VELO_READ_ID(header->roots[i].node);
         if (!velo_is_node(node) || velo_path_of(region, node, renaming->path) < 0 ||

@@ -30,8 +30,9 @@ enum { NOREPLACE = 1, EXCHANGE = 2 }; /* RENAME_..., which only newer headers ha
 static int has_name_below(const struct velo_region *region, const struct velo_node *node,
                           velo_node_id directory)
 {
+    uint32_t steps = 0;
     for (velo_name_id name = node->first_name; velo_is_name(name);
-         name = velo_name_at(region, name)->next_of_node)
+         name = velo_next_of_node(region, name, &steps))
         if (velo_is_below(region, velo_name_at(region, name)->parent, directory))
             return 1;
     return 0;

@@ -106,7 +106,8 @@ static int maybe_enter(struct velo_walker *w)
     struct velo_header *header = w->region->header;
     char *path = w->place->text.path;
     if (header->alias_length > 0 && w->length == header->alias_length &&
-        memcmp(path, header->alias, w->length) == 0) {
+        memcmp(path, header->alias, w->length) == 0 &&
+        header->workspace_length < sizeof header->workspace) {
         memcpy(path, header->workspace, (size_t)header->workspace_length + 1);
         w->length = header->workspace_length;
     }

@@ -91,10 +91,10 @@ static int is_copy_of(struct velo_pass *pass, const struct velo_name *name, cons
  * file's names must lead there, and to the current version. */
 static int has_copy(struct velo_pass *pass, const struct velo_node *node, const struct stat *disk)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, steps = 0;
     int is_current = 0;
     for (velo_name_id index = node->first_name; velo_is_name(index) && node->state != VELO_COLD;
-         index = velo_name_at(pass->region, index)->next_of_node) {
+         index = velo_next_of_node(pass->region, index, &steps)) {
         const struct velo_name *name = velo_name_at(pass->region, index);
         if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != disk->st_ino)
             continue;

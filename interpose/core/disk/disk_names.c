@@ -42,15 +42,23 @@ void velo_writer_died_locked(struct velo_region *region, velo_name_id index,
         velo_copy_lost_locked(region, name->parent, replaced);
 }
 
+static velo_name_id name_with_inode(const struct velo_region *region, const struct velo_node *node,
+                                    uint64_t inode)
+{
+    velo_name_id index = node->first_name;
+    uint32_t steps = 0;
+    while (velo_is_name(index) && velo_name_at(region, index)->disk_inode != inode)
+        index = velo_next_of_node(region, index, &steps);
+    return index;
+}
+
 void velo_copy_lost_locked(struct velo_region *region, velo_node_id directory, uint64_t inode)
 {
     const uint64_t device = velo_node_at(region, directory)->identity[VELO_ID_DISK].device;
     const velo_node_id node = inode == 0 ? VELO_NO_NODE : velo_identity_find(region, device, inode);
     if (!velo_is_node(node) || velo_node_at(region, node)->identity[VELO_ID_DISK].inode != inode)
         return;
-    velo_name_id index = velo_node_at(region, node)->first_name;
-    while (velo_is_name(index) && velo_name_at(region, index)->disk_inode != inode)
-        index = velo_name_at(region, index)->next_of_node;
+    const velo_name_id index = name_with_inode(region, velo_node_at(region, node), inode);
     if (!velo_is_name(index)) {
         velo_identity_clear_locked(region, node, VELO_ID_DISK);
         return;
@@ -72,9 +80,7 @@ __attribute__((noinline)) static int64_t disk_renamed(struct velo_region *region
     char path[PATH_MAX], text[VELO_NAME_MAX + 1];
     struct stat stat;
     const uint64_t inode = node->identity[VELO_ID_DISK].inode;
-    velo_name_id index = node->first_name;
-    while (velo_is_name(index) && velo_name_at(region, index)->disk_inode != inode)
-        index = velo_name_at(region, index)->next_of_node;
+    const velo_name_id index = name_with_inode(region, node, inode);
     if (!velo_is_name(index))
         return 0;
     const struct velo_name *name = velo_name_at(region, index);

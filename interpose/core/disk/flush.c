@@ -146,7 +146,7 @@ static void flush_directories(struct velo_region *region, struct velo_flush_resu
 static int sync_roots(struct velo_region *region)
 {
     int rc = 0;
-    for (uint32_t i = 0; i < region->header->root_count; i++) {
+    for (uint32_t i = 0; i < velo_roots_used(region); i++) {
         if (!velo_is_node(VELO_READ_ID(region->header->roots[i].node)))
             continue;
         const int fd = velo_os_open(region->header->roots[i].path, O_RDONLY | O_CLOEXEC, 0);

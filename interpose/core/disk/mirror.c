@@ -63,8 +63,9 @@ static int mirror_locked(struct velo_region *region, velo_node_id index, int fro
     velo_dirty_locked(region, index); /* another version, which is on disk already */
     /* Without the undo log, which has no room for many names. Recovery after a kill here finds the
      * version before, of which no name is on disk, so what is in memory is put again. */
+    uint32_t steps = 0;
     for (velo_name_id name = node->first_name; velo_is_name(name);
-         name = velo_name_at(region, name)->next_of_node)
+         name = velo_next_of_node(region, name, &steps))
         if (velo_name_at(region, name)->disk_inode == disk.st_ino)
             VELO_INIT(velo_name_at(region, name)->disk_version, node->version);
     velo_names_record_locked(region, index, &disk);

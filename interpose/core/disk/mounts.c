@@ -232,7 +232,7 @@ static struct found snapshot(const struct velo_region *region, const char *path,
     found.second = mounts->cut;
     if (path != NULL)
         scan_for_path(mounts, path, length, view, &found);
-    for (uint32_t i = 0; i < VELO_READ(header->root_count) && i < VELO_ROOTS_MAX; i++)
+    for (uint32_t i = 0; i < velo_roots_used(region); i++)
         if (velo_is_node(VELO_READ_ID(header->roots[i].node)))
             scan_for_path(mounts, header->roots[i].path, header->roots[i].length, view, &found);
     velo_mounts_free(mounts);

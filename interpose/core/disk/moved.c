@@ -18,7 +18,9 @@ static uint32_t collect_locked(const struct velo_region *region, velo_node_id to
     velo_node_id directory = top;
     uint32_t count = 0;
     velo_name_id at = velo_node_at(region, top)->first_entry;
-    while (count < room && (velo_is_name(at) || !velo_same_node(directory, top))) {
+    for (uint32_t left = velo_walk_steps_max(region);
+         left > 0 && count < room && (velo_is_name(at) || !velo_same_node(directory, top));
+         left--) {
         if (!velo_is_name(at)) { /* up again, to what follows */
             const struct velo_name *above =
                 velo_name_at(region, velo_node_at(region, directory)->first_name);
@@ -59,7 +61,7 @@ static void writeback_all(struct velo_region *region, const struct waiting *all,
 
 void velo_flush_tethered(struct velo_region *region, velo_node_id directory)
 {
-    const uint32_t room = VELO_READ(region->header->names.used);
+    const uint32_t room = velo_at_most(&region->header->names.used, region->names.count);
     const size_t bytes = ((size_t)room + 1) * sizeof(struct waiting);
     struct waiting *all = velo_os_memory(bytes);
     if (all == NULL)

@@ -63,7 +63,8 @@ void velo_poison_set_locked(struct velo_region *region, velo_node_id node)
     const struct velo_node *file = velo_node_at(region, node);
     if (region->header->poison == 0 || file->type != VELO_REGULAR || file->state != VELO_BACKED)
         return;
+    uint32_t steps = 0;
     for (velo_name_id index = file->first_name; velo_is_name(index);
-         index = velo_name_at(region, index)->next_of_node)
+         index = velo_next_of_node(region, index, &steps))
         poison_name_locked(region, index);
 }

@@ -367,7 +367,7 @@ int velo_lost_roots(struct velo_region *region, int forget)
 {
     int count = 0;
     struct stat disk;
-    for (uint32_t i = 0; i < region->header->root_count; i++) {
+    for (uint32_t i = 0; i < velo_roots_used(region); i++) {
         const struct velo_root *root = &region->header->roots[i];
         const velo_node_id node = VELO_READ_ID(root->node);
         if (!velo_is_node(node) || is_lost(region, root, &disk) <= 0)
@@ -392,7 +392,7 @@ int velo_reconcile(struct velo_region *region, velo_conflict conflict, void *con
     velo_links_unsure(region); /* what changed these directories may have been elsewhere, too */
     int rc = velo_flush_lock_take(region, VELO_FLUSH_LOCK_PATIENCE_MS);
     if (rc == 0) {
-        for (uint32_t i = 0; i < region->header->root_count && rc == 0; i++)
+        for (uint32_t i = 0; i < velo_roots_used(region) && rc == 0; i++)
             if (velo_is_node(region->header->roots[i].node))
                 rc = reconcile_root(pass, i);
         velo_flush_lock_leave(region);

@@ -40,8 +40,9 @@ static int only_description(int fd)
 static int all_on_disk_locked(struct velo_region *region, const struct velo_node *node,
                               const struct stat *disk)
 {
+    uint32_t steps = 0;
     for (velo_name_id name = node->first_name; velo_is_name(name);
-         name = velo_name_at(region, name)->next_of_node) {
+         name = velo_next_of_node(region, name, &steps)) {
         const struct velo_name *entry = velo_name_at(region, name);
         if ((entry->flags & VELO_NAME_ON_DISK) == 0 || entry->disk_inode != disk->st_ino)
             return 0;
@@ -61,8 +62,9 @@ static int relocate_locked(struct velo_region *region, velo_node_id index,
     velo_readers_wait(region); /* an open before this is seen; an open after it looks again */
     if (!all_on_disk_locked(region, node, disk) || !only_description(fd))
         return -EBUSY;
+    uint32_t steps = 0;
     for (velo_name_id name = node->first_name; velo_is_name(name);
-         name = velo_name_at(region, name)->next_of_node)
+         name = velo_next_of_node(region, name, &steps))
         velo_name_disk_locked(region, name, node->version, disk);
     velo_identity_set_locked(region, index, VELO_ID_DISK, disk->st_dev, disk->st_ino);
     velo_identity_clear_locked(region, index, VELO_ID_ARENA);

@@ -62,11 +62,10 @@ static int is_below(const struct velo_region *region, velo_node_id directory, ve
 int velo_lies_in(const struct velo_region *region, const struct velo_node *node, velo_node_id above)
 {
     velo_name_id name = VELO_READ_ID(node->first_name);
-    for (uint32_t steps = 0; velo_is_name(name) && steps < NAMES_MAX; steps++) {
+    for (uint32_t steps = 0; velo_is_name(name) && steps < NAMES_MAX;
+         name = velo_next_of_node(region, name, &steps))
         if (is_below(region, VELO_READ_ID(velo_name_at(region, name)->parent), above))
             return 1;
-        name = VELO_READ_ID(velo_name_at(region, name)->next_of_node);
-    }
     return 0;
 }
 
@@ -93,11 +92,13 @@ struct walk {
     velo_node_id top;
     velo_node_id directory;
     velo_name_id at; /* the name before which the walk stands; none: at the end of its directory */
+    uint32_t left;
 };
 
 static struct walk walk_below(struct velo_region *region, velo_node_id top)
 {
-    return (struct walk){region, top, top, velo_node_at(region, top)->first_entry};
+    return (struct walk){region, top, top, velo_node_at(region, top)->first_entry,
+                         velo_walk_steps_max(region)};
 }
 
 /* The next name, or none; a directory's name comes after all below it. The caller may remove the name: the walk
@@ -106,7 +107,8 @@ static velo_name_id walk_next(struct walk *walk)
 {
     struct velo_region *region = walk->region;
     const struct velo_node *node;
-    while (velo_is_name(walk->at)) { /* down */
+    while (velo_is_name(walk->at) && walk->left > 0) { /* down */
+        walk->left--;
         const struct velo_name *name = velo_name_at(region, walk->at);
         node = velo_node_at(region, name->node);
         if (node->type != VELO_DIRECTORY || !velo_is_name(node->first_entry)) {
@@ -117,8 +119,9 @@ static velo_name_id walk_next(struct walk *walk)
         walk->directory = name->node;
         walk->at = node->first_entry;
     }
-    if (velo_same_node(walk->directory, walk->top))
+    if (velo_same_node(walk->directory, walk->top) || walk->left == 0)
         return VELO_NO_NAME;
+    walk->left--;
     const velo_name_id above = velo_node_at(region, walk->directory)->first_name; /* up */
     walk->directory = velo_name_at(region, above)->parent;
     walk->at = velo_name_at(region, above)->next_entry;
@@ -176,7 +179,9 @@ static int forget_some(struct velo_region *region, velo_node_id directory)
  * stays until it is put. */
 static void forget_below(struct velo_region *region, velo_node_id directory)
 {
-    while (forget_some(region, directory)) {
+    const uint32_t names = velo_at_most(&region->header->names.used, region->names.count);
+    for (uint32_t left = names / FORGOTTEN_AT_ONCE + 1; left > 0 && forget_some(region, directory);
+         left--) {
     }
 }
 

@@ -21,7 +21,7 @@ int velo_pattern_matches(const struct velo_header *header, const char *path, siz
     const size_t base = header->workspace_length;
     const int inside =
         length > base && memcmp(path, header->workspace, base) == 0 && path[base] == '/';
-    for (uint32_t i = 0; i < header->pattern_count; i++) {
+    for (uint32_t i = 0; i < velo_patterns_used(header); i++) {
         const size_t want = header->patterns[i].length;
         const char *text = header->patterns[i].text;
         if (header->patterns[i].absolute) {
@@ -42,8 +42,8 @@ velo_node_id velo_root_find(const struct velo_region *region, const char *path, 
 {
     const struct velo_header *header = region->header;
     const uint32_t hash = velo_hash(0, path, length);
-    const uint32_t count = VELO_READ(header->root_count);
-    for (uint32_t i = 0; i < count && i < VELO_ROOTS_MAX; i++) {
+    const uint32_t count = velo_roots_used(region);
+    for (uint32_t i = 0; i < count; i++) {
         const struct velo_root *root = &header->roots[i];
         if (VELO_READ(root->hash) == hash && velo_is_node(VELO_READ_ID(root->node)) &&
             root->length == length && memcmp(root->path, path, length) == 0)
@@ -60,7 +60,7 @@ int velo_may_host(const struct velo_region *region, const char *text)
         return 1;
     if (alias > 0 && strncmp(text, header->alias, alias) == 0)
         return 1;
-    for (uint32_t i = 0; i < header->pattern_count; i++)
+    for (uint32_t i = 0; i < velo_patterns_used(header); i++)
         if (header->patterns[i].absolute &&
             strncmp(text, header->patterns[i].text, header->patterns[i].length) == 0)
             return 1;
@@ -74,15 +74,16 @@ static struct velo_root *root_slot_for(struct velo_region *region, const char *p
 {
     struct velo_header *header = region->header;
     struct velo_root *free = NULL;
-    for (uint32_t i = 0; i < header->root_count; i++) {
+    const uint32_t count = velo_roots_used(region);
+    for (uint32_t i = 0; i < count; i++) {
         struct velo_root *root = &header->roots[i];
         if (root->length == length && memcmp(root->path, path, length) == 0)
             return root;
         if (!velo_is_node(root->node) && !velo_is_node(root->building) && free == NULL)
             free = root;
     }
-    if (free == NULL && header->root_count < VELO_ROOTS_MAX)
-        free = &header->roots[header->root_count];
+    if (free == NULL && count < VELO_ROOTS_MAX)
+        free = &header->roots[count];
     return free;
 }
 
@@ -198,7 +199,7 @@ void velo_root_forget(struct velo_region *region, velo_node_id root)
             length = 0;
         if (length == 0) {
             const uint32_t slot = velo_node_at(region, root)->root_slot;
-            if (slot != 0)
+            if (slot != 0 && slot <= VELO_ROOTS_MAX)
                 velo_set_node(region, &region->header->roots[slot - 1].node, VELO_NO_NODE);
             velo_node_free_locked(region, root);
         }

@@ -92,13 +92,13 @@ static void want_directories(const struct velo_region *region, uint8_t *marks, u
             continue;
         const uint64_t version = VELO_READ(node->version);
         velo_name_id at = VELO_READ_ID(node->first_name);
-        for (int count = 0; velo_is_name(at) && count < NAMES_A_FILE_MAX; count++) {
+        for (uint32_t steps = 0; velo_is_name(at) && steps < NAMES_A_FILE_MAX;
+             at = velo_next_of_node(region, at, &steps)) {
             const struct velo_name *name = velo_name_at(region, at);
             const velo_node_id parent = VELO_READ_ID(name->parent);
             if (VELO_READ(name->disk_version) != version && parent.slot < used &&
                 !velo_is_watched(region, parent)) /* its end is told when no descriptor is open */
                 marks[parent.slot] = WANTED;
-            at = VELO_READ_ID(name->next_of_node);
         }
     }
 }

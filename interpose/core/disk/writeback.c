@@ -51,8 +51,9 @@ static int next_job(struct velo_region *region, velo_node_id index, uint32_t pas
     int found = 0;
     out->existing = VELO_NO_NAME;
     if (node->type == VELO_REGULAR && node->state != VELO_COLD) {
+        uint32_t steps = 0;
         for (velo_name_id name = node->first_name; velo_is_name(name);
-             name = velo_name_at(region, name)->next_of_node) {
+             name = velo_next_of_node(region, name, &steps)) {
             const struct velo_name *entry = velo_name_at(region, name);
             if (entry->disk_version == node->version) {
                 out->existing = name;
@@ -173,7 +174,8 @@ static int same_job(const struct velo_region *region, const struct job *job)
 static int other_writer_locked(struct velo_region *region, const struct job *job)
 {
     velo_name_id index = velo_node_at(region, job->node)->first_name;
-    for (; velo_is_name(index); index = velo_name_at(region, index)->next_of_node) {
+    uint32_t steps = 0;
+    for (; velo_is_name(index); index = velo_next_of_node(region, index, &steps)) {
         const struct velo_name *name = velo_name_at(region, index);
         if (name->writer != 0 && velo_writer_alive(region, name->writer))
             return -EBUSY;

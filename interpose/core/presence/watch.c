@@ -121,7 +121,8 @@ int velo_belongs_on_disk(struct velo_region *region, velo_node_id index)
     velo_begin(region, &hold);
     int found = flagged(region, index);
     velo_name_id name = velo_node_at(region, index)->first_name;
-    for (; velo_is_name(name) && !found; name = velo_name_at(region, name)->next_of_node)
+    uint32_t steps = 0;
+    for (; velo_is_name(name) && !found; name = velo_next_of_node(region, name, &steps))
         found = flagged(region, velo_name_at(region, name)->parent);
     velo_commit(region, &hold);
     return found;

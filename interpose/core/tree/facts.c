@@ -44,7 +44,7 @@ uint64_t velo_max_memory(const struct velo_region *region)
 
 uint32_t velo_root_count(const struct velo_region *region)
 {
-    return VELO_READ(region->header->root_count);
+    return velo_roots_used(region);
 }
 
 const char *velo_root_path(const struct velo_region *region, uint32_t index)
@@ -69,7 +69,7 @@ int velo_pattern_text(const struct velo_region *region, uint32_t index,
                       char text[VELO_PATTERN_TEXT])
 {
     const struct velo_header *header = region->header;
-    if (index >= header->pattern_count || index >= VELO_PATTERNS_MAX)
+    if (index >= velo_patterns_used(header))
         return 0;
     const char *body = header->patterns[index].text;
     const int slash = header->patterns[index].anchored && !header->patterns[index].absolute &&
@@ -86,7 +86,7 @@ int velo_pattern_text(const struct velo_region *region, uint32_t index,
 int velo_ends_pattern(const struct velo_region *region, const char *name, size_t length)
 {
     const struct velo_header *header = region->header;
-    for (uint32_t i = 0; i < header->pattern_count; i++) {
+    for (uint32_t i = 0; i < velo_patterns_used(header); i++) {
         const size_t whole = header->patterns[i].length;
         const char *text = header->patterns[i].text;
         if (whole < length || memcmp(text + whole - length, name, length) != 0)

@@ -301,7 +301,8 @@ size_t velo_longest_below(const struct velo_region *region, velo_node_id top)
     if (velo_node_at(region, top)->type != VELO_DIRECTORY)
         return 0;
     velo_name_id at = velo_node_at(region, top)->first_entry;
-    while (velo_is_name(at) || !velo_same_node(directory, top)) {
+    for (uint32_t left = velo_walk_steps_max(region);
+         left > 0 && (velo_is_name(at) || !velo_same_node(directory, top)); left--) {
         if (!velo_is_name(at)) { /* up again, to what follows */
             const struct velo_name *above =
                 velo_name_at(region, velo_node_at(region, directory)->first_name);

@@ -40,8 +40,9 @@ void velo_name_disk_locked(struct velo_region *region, velo_name_id index, uint6
 void velo_names_record_locked(struct velo_region *region, velo_node_id node,
                               const struct stat *stat)
 {
+    uint32_t steps = 0;
     for (velo_name_id index = velo_node_at(region, node)->first_name; velo_is_name(index);
-         index = velo_name_at(region, index)->next_of_node) {
+         index = velo_next_of_node(region, index, &steps)) {
         struct velo_name *name = velo_name_at(region, index);
         if ((name->flags & VELO_NAME_ON_DISK) == 0 || name->disk_inode != stat->st_ino)
             continue;
@@ -116,7 +117,8 @@ void velo_not_linked_outside_locked(struct velo_region *region, velo_node_id ind
 int velo_on_disk(const struct velo_region *region, const struct velo_node *node)
 {
     velo_name_id index = node->state == VELO_DISK ? VELO_NO_NAME : node->first_name;
-    for (; velo_is_name(index); index = velo_name_at(region, index)->next_of_node)
+    uint32_t steps = 0;
+    for (; velo_is_name(index); index = velo_next_of_node(region, index, &steps))
         if (velo_name_at(region, index)->disk_version != node->version)
             return 0;
     return 1;
@@ -157,12 +159,13 @@ static velo_name_id leaf_below(const struct velo_region *region, velo_name_id in
 void velo_forget(struct velo_region *region, velo_node_id parent, const char *text, size_t length)
 {
     int waits = 0;
+    uint32_t left = region->names.count; /* a wild store can make a circle of what is below */
     for (int more = 1; more;) {
         struct velo_hold hold;
         velo_begin(region, &hold);
         const velo_name_id top = velo_name_find(region, parent, text, length);
         if (velo_is_name(top)) {
-            const velo_name_id leaf = leaf_below(region, top);
+            const velo_name_id leaf = left-- > 0 ? leaf_below(region, top) : top;
             const uint32_t writer = velo_name_at(region, leaf)->writer;
             if (writer != 0 && waits++ < FORGET_WAITS_MAX && velo_writer_alive(region, writer)) {
                 velo_commit(region, &hold);

@@ -37,16 +37,16 @@ static int broken(struct finding *finding, const char *what, uint32_t where)
 }
 
 static int check_pool(struct velo_region *region, const struct velo_pool *pool,
-                      struct finding *finding)
+                      const struct velo_table *table, struct finding *finding)
 {
-    if (pool->used > pool->committed && pool->used > 1)
+    if ((pool->used > pool->committed && pool->used > 1) || pool->used > table->count)
         return broken(finding, "I6: used slots beyond the committed ones", pool->used);
     uint32_t slot = pool->free_head, count = 0;
     for (; slot != 0 && count <= pool->used; count++) {
         if (slot >= pool->used)
             return broken(finding, "I6: free list leaves the pool", slot);
-        slot =
-            *(uint32_t *)(void *)(region->base + pool->offset + (uint64_t)slot * pool->slot_bytes);
+        slot = *(uint32_t *)(void *)(region->base + table->offset +
+                                     (uint64_t)slot * table->slot_bytes);
     }
     if (count != pool->free_count)
         return broken(finding, "I6: free list is not as long as counted", count);
@@ -58,9 +58,8 @@ static int check_names_of(struct velo_region *region, velo_node_id index, struct
     const struct velo_node *node = velo_node_at(region, index);
     uint32_t count = 0;
     for (velo_name_id name = node->first_name; velo_is_name(name);
-         name = velo_name_at(region, name)->next_of_node) {
-        if (!velo_same_node(velo_name_at(region, name)->node, index) ||
-            ++count > region->header->names.used)
+         name = velo_next_of_node(region, name, &count)) {
+        if (!velo_same_node(velo_name_at(region, name)->node, index))
             return broken(finding, "I2: a node's list holds another node's name", index.slot);
     }
     const uint32_t expected = node->root_slot != 0 ? node->links - 1 : node->links;
@@ -81,8 +80,7 @@ static int check_directory(struct velo_region *region, velo_node_id index, struc
         const struct velo_name *entry = velo_name_at(region, name);
         const struct velo_node *child = velo_node_at(region, entry->node);
         if (!velo_same_node(entry->parent, index) ||
-            !velo_same_name(entry->previous_entry, previous) ||
-            ++count > region->header->names.used)
+            !velo_same_name(entry->previous_entry, previous) || ++count > region->names.count)
             return broken(finding, "I2: a directory's list is torn", index.slot);
         if (child->type == VELO_NONE)
             return broken(finding, "I1: a name leads to a free node", name.slot);
@@ -161,11 +159,11 @@ int velo_check(struct velo_region *region, char *why, size_t why_size)
     if (atomic_load(&header->undo_count) != 0 || (atomic_load(&header->sequence) & 1) != 0)
         rc = broken(&finding, "I7: old values are left after recovery", 0);
     if (rc == 0)
-        rc = check_pool(region, &header->nodes, &finding);
+        rc = check_pool(region, &header->nodes, &region->nodes, &finding);
     if (rc == 0)
-        rc = check_pool(region, &header->names, &finding);
+        rc = check_pool(region, &header->names, &region->names, &finding);
     if (rc == 0)
-        rc = check_pool(region, &header->chunks, &finding);
+        rc = check_pool(region, &header->chunks, &region->chunks, &finding);
     if (rc == 0)
         rc = check_nodes(region, &finding);
     velo_commit(region, &hold);
