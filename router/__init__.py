@@ -11,9 +11,10 @@ Doors:   cli.main, the `velo` command [process]; lifecycle.serve, be a server [p
          the same, detached [process]; config.load, what the user asked for [reads files]; client,
          find or start a server and ask it; execute, `velo exec` step by step [process].
 Serving: server, the one loop; door, its sockets [sockets]; zmtp, what peers say [pure]; dispatcher,
-         every request under way and the answers it waits for [pure]; supervisor,
-         shards that die and come back [processes]; adoption, an arena made or adopted; arena,
-         its paths and the locks on it [files]; sessions, the processes inside [files].
+         every request under way and the answers it waits for [pure]; shard_map,
+         path -> shard [pure]; supervisor, shards that die and come back [processes];
+         adoption, an arena made or adopted; arena, its paths and the locks on it [files];
+         sessions, the processes inside [files].
 Asking:  group and commands/, one file per command; options, their flags; child, one program with
          its signals [process]; reexec, velo inside velo; doctor, what it checks; report,
          `velo status` as text [pure]; units, sizes and durations [pure]; errors [pure].

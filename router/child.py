@@ -67,7 +67,7 @@ def run(
     """Run `command` to its end; its wait status, as `os.waitpid` gives it.
 
     Args:
-        on_poll: called about every `POLL_S` seconds meanwhile, signals blocked.
+        watch: called about every `POLL_S` seconds meanwhile, signals blocked.
 
     Raises:
         CommandRefused: the kernel would not run it.

@@ -33,6 +33,7 @@ from velo.shards.wire import (
     shard_and_number,
 )
 
+from . import shard_map
 from .errors import DeadlinePassed, NoSuchShard, Overloaded, ShardGone, ShardStopped
 
 REQUESTS_MAX = 4096
@@ -221,8 +222,7 @@ class Dispatcher:
         if shard >= self.shard_count:
             raise NoSuchShard(shard=shard, shards=self.shard_count)
         if verb.audience is Audience.FIRST_ABLE:
-            count = self.shard_count  # the nearest first
-            return [shard], [(shard + step) % count for step in range(1, count)]
+            return [shard], list(shard_map.others(shard, self.shard_count))
         return [shard], []
 
     def _send(self, pending: Pending, shards: Iterable[int]) -> list[Outgoing]:
