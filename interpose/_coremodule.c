@@ -416,6 +416,7 @@ static PyMethodDef core_methods[] = {
     {"records", velo_core_records, METH_VARARGS, NULL},
     {"sorted_low", velo_core_sorted_low, METH_O, NULL},
     {"grouped", velo_core_grouped, METH_VARARGS, NULL},
+    {"sha256", velo_core_sha256, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -59,6 +59,7 @@ PyObject *velo_core_trace_events(PyObject *module, PyObject *unused);
 PyObject *velo_core_records(PyObject *module, PyObject *args);
 PyObject *velo_core_sorted_low(PyObject *module, PyObject *each);
 PyObject *velo_core_grouped(PyObject *module, PyObject *args);
+PyObject *velo_core_sha256(PyObject *module, PyObject *bytes);
 
 /* Append an object to which there is no other reference; NULL: it could not be made. 0 or -1. */
 static inline int list_take(PyObject *list, PyObject *item)

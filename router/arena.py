@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from velo.interpose import core
 from velo.shards import plain
 
 from .errors import RuntimeRootUnusable, SocketPathTooLong
@@ -84,7 +84,7 @@ class Arena(NamedTuple):
             SocketPathTooLong: a socket in it could not be bound.
         """
         root = os.path.abspath(runtime_root())
-        arena = cls(root, hashlib.sha256(os.fsencode(workspace)).hexdigest()[:16])
+        arena = cls(root, core.sha256(os.fsencode(workspace)).hex()[:16])
         for path in (arena.router_socket, arena.shards_socket(PID_MAX)):
             if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
                 raise SocketPathTooLong(path=path, limit_bytes=SOCKET_PATH_BYTES_MAX)

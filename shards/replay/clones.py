@@ -43,7 +43,7 @@ class Clones:
         """
         count, news = 0, self._kin.news()
         for relative in news:
-            data = image_of(str(relative.ledger.image), self._owner)
+            data = image_of(relative.ledger.image, self._owner)
             if data is None:
                 self._kin.note(relative, 0)
                 continue

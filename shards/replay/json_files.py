@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from velo.shards import plain
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def read(path: Path) -> dict[str, Any] | None:
+
+def read(path: str | Path) -> dict[str, Any] | None:
     """None: it is missing, damaged, or another user's."""
     try:
         with plain.opened(path) as file:
@@ -26,7 +28,7 @@ def read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write(path: Path, what: dict[str, Any]) -> None:
+def write(path: str | Path, what: dict[str, Any]) -> None:
     """Replace it.
 
     Raises:

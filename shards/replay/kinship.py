@@ -92,10 +92,11 @@ class Kin:
         return [self._ledger.beside(name) for name, seen in self._seen.items() if seen[2] >= 0]
 
     def _others(self) -> Iterator[tuple[str, os.stat_result]]:
-        own, found = self._ledger.image.name, []
-        if not self._ledger.directory.is_dir():
+        found = []
+        directory, own = os.path.split(self._ledger.image)
+        if not os.path.isdir(directory):
             return
-        for each in os.scandir(self._ledger.directory):
+        for each in os.scandir(directory):
             if each.name.endswith(IMAGE) and each.name != own:
                 with suppress(OSError):
                     found.append((each.name, each.stat(follow_symlinks=False)))

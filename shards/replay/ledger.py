@@ -18,17 +18,20 @@ failure over one that is missing or damaged.
 from __future__ import annotations
 
 import errno
-import hashlib
+import os
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from velo.interpose import core
 from velo.shards.errors import NotAStore
 
 from . import json_files
 from .reports import COUNTS, SCHEMA
 from .rules import NO_RULES, Rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLACE = ".place.json"
 
@@ -38,19 +41,32 @@ class Ledger:
 
     def __init__(self, store: str, workspace: str, *, name: str = "") -> None:
         """The ledger of `workspace`; or, only to be read, of the one whose files have this name."""
-        name = name or hashlib.sha256(workspace.encode(errors="surrogateescape")).hexdigest()[:16]
+        name = name or core.sha256(os.fsencode(workspace)).hex()[:16]
         self._store, self._workspace = store, workspace
-        self.directory = Path(store, "replay")
-        self.blobs = self.directory / "blobs"
-        self.image = self.directory / f"{name}.index"
-        self.unsure = self.directory / f"{name}.unsure"
-        self._report = self.directory / f"{name}.report.json"
-        self._last = self.directory / f"{name}.last.json"
-        self._totals = self.directory / f"{name}.totals.json"
-        self.environments = self.directory / f"{name}.environments.json"
-        self._place = self.directory / f"{name}{PLACE}"
-        self._sources = self.directory / f"{name}.sources.json"
-        self._clones = self.directory / f"{name}.clones.json"
+        self._directory = os.path.join(store, "replay")
+        own = os.path.join(self._directory, name)
+        self.image, self._unsure = f"{own}.index", f"{own}.unsure"
+        self._report, self._last = f"{own}.report.json", f"{own}.last.json"
+        self._totals = f"{own}.totals.json"
+        self._environments = f"{own}.environments.json"
+        self._place = f"{own}{PLACE}"
+        self._sources, self._clones = f"{own}.sources.json", f"{own}.clones.json"
+
+    @property
+    def directory(self) -> Path:
+        return _path(self._directory)
+
+    @property
+    def blobs(self) -> Path:
+        return self.directory / "blobs"
+
+    @property
+    def unsure(self) -> Path:
+        return _path(self._unsure)
+
+    @property
+    def environments(self) -> Path:
+        return _path(self._environments)
 
     def beside(self, name: str) -> Ledger:
         """The ledger of another workspace of the store, by its files' name; only to be read."""
@@ -114,9 +130,9 @@ class Ledger:
     def bytes(self) -> int:
         """The bytes of the files that are neither blobs nor image."""
         total = 0
-        for path in (self._report, self._totals, self.environments):
+        for path in (self._report, self._totals, self._environments):
             with suppress(OSError):
-                total += path.stat().st_size
+                total += os.stat(path).st_size
         return total
 
     def report(self) -> dict[str, Any] | None:
@@ -147,7 +163,8 @@ class Ledger:
             json_files.write(self._last, report)
             return
         json_files.write(self._report, report)
-        self._last.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._last)
         totals = self.totals()
         totals["commands"] += 1
         for key in COUNTS:
@@ -157,12 +174,18 @@ class Ledger:
 
     def clear(self) -> None:
         """Remove all but the blobs."""
-        for path in (self.image, self._report, self._last, self._totals, self.environments):
+        for path in (self.image, self._report, self._last, self._totals, self._environments):
             with suppress(FileNotFoundError):
-                path.unlink()
+                os.unlink(path)
 
 
-def _of_this_schema(path: Path) -> dict[str, Any] | None:
+def _path(text: str) -> Path:
+    from pathlib import Path  # 5 ms, and a command whose steps are answered needs none
+
+    return Path(text)
+
+
+def _of_this_schema(path: str) -> dict[str, Any] | None:
     found = json_files.read(path)
     return found if found is not None and found.get("schema") == SCHEMA else None
 

@@ -194,8 +194,7 @@ class Sealer:
         if self._index is not None and not self._index.is_current():
             self._index = None
         if self._index is None:
-            image = str(self.ledger.image)
-            self._index = Index(self._index_path, owner=self._owner, image=image)
+            self._index = Index(self._index_path, owner=self._owner, image=self.ledger.image)
             self._added.clear()
         return self._index
 

@@ -107,8 +107,8 @@ class Upkeep:
         """The index that programs find, else the one that they would find next time."""
         path = os.path.join(self._directory, "index")
         if os.path.exists(path):
-            return Index(path, owner=self._owner, image=str(self._ledger.image))
-        data = image_of(str(self._ledger.image), self._owner)
+            return Index(path, owner=self._owner, image=self._ledger.image)
+        data = image_of(self._ledger.image, self._owner)
         return None if data is None else Reader(data)
 
     def _drop(self, reader: Reader, numbers: set[int]) -> None:
@@ -122,4 +122,4 @@ class Upkeep:
             if entry.number in numbers:
                 at = offset * 8 + KEY_AT
                 data[at : at + len(NO_KEY)] = NO_KEY
-        write_image(str(self._ledger.image), bytes(data))
+        write_image(self._ledger.image, bytes(data))

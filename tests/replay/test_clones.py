@@ -129,7 +129,7 @@ def test_what_never_counts_is_not_taken(two):
 def test_a_damaged_image_is_no_clone(two):
     one, other = two
     one.learn()
-    image = one.ledger().image
+    image = Path(one.ledger().image)
     image.write_bytes(image.read_bytes()[:-9] + b"123456789")
 
     assert other.known() == []
@@ -149,9 +149,9 @@ def test_another_users_files_are_not_believed(two, name):
 def test_damaged_sources_and_memories_hurt_nobody(two, text):
     one, other = two
     one.learn()
-    one.ledger()._sources.write_text(text)
+    Path(one.ledger()._sources).write_text(text)
     other.ledger().make_room()
-    other.ledger()._clones.write_text(text)
+    Path(other.ledger()._clones).write_text(text)
 
     assert other.known() == []
 

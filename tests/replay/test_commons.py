@@ -54,7 +54,7 @@ def age(bench: Bench) -> None:
 def test_what_nobody_names_goes_when_it_is_not_new(benches):
     first, _ = benches
     build(first, LONG, OTHER)
-    first.ledger().image.unlink()
+    Path(first.ledger().image).unlink()
     Path(first.memory, "r/index").unlink()
 
     assert sweep(replay_of(first)).files == 0
@@ -69,7 +69,7 @@ def test_what_a_living_index_names_stays_although_no_image_does(benches):
     sealer = first.sealer()
     first.unit(content=LONG)
     sealer._seal_all()
-    assert not first.ledger().image.exists()
+    assert not Path(first.ledger().image).exists()
     build(second, LONG)
     age(first)
 
@@ -92,7 +92,7 @@ def test_a_workspace_that_is_gone_loses_what_it_had_and_no_other_does(benches):
 
     assert dry == found and found.workspaces == 1
     assert blobs(second) == {LONG}
-    assert not first.ledger().image.exists() and second.upkeep().status().entries == 1
+    assert not Path(first.ledger().image).exists() and second.upkeep().status().entries == 1
 
 
 def test_a_workspace_that_cannot_be_looked_at_is_not_gone(benches):
@@ -109,7 +109,7 @@ def test_what_killed_writers_left_goes_and_strangers_stay(benches):
     first, _ = benches
     build(first, LONG)
     (blob,) = (Path(each.path) for each in commons.blobs_in(replay_of(first)))
-    name = first.ledger().image.name.partition(".")[0]
+    name = Path(first.ledger().image).name.partition(".")[0]
     left = [
         blob.with_name(f"{blob.name}.{'0f' * 8}"),
         replay_of(first) / f"{name}.index.4711",
@@ -186,7 +186,7 @@ def test_an_index_that_a_killed_session_filled_is_made_smaller(benches, monkeypa
     left = first.sealer()._there()
 
     assert left.used < used and 0 < len(left.live()) < 20
-    assert first.ledger().image.exists()
+    assert Path(first.ledger().image).exists()
 
 
 def test_the_collector_counts_outputs_and_takes_the_unnamed_first(benches):
