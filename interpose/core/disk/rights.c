@@ -147,18 +147,14 @@ static int with_rights(struct velo_region *region, velo_node_id directory, velo_
     return with;
 }
 
-int velo_open_with_rights(struct velo_region *region, velo_node_id directory, const char *path)
-{
-    return with_rights(region, directory, VELO_NO_NODE, MAY_SEARCH, open_directory,
-                       &(struct step){.name = path});
-}
-
 /* A frame of its own: the caller may have a small stack. */
 __attribute__((noinline)) static int open_once(struct velo_region *region, velo_node_id directory)
 {
     char path[PATH_MAX];
     const int rc = velo_path_of(region, directory, path);
-    const int fd = rc < 0 ? rc : velo_open_with_rights(region, directory, path);
+    const int fd = rc < 0 ? rc
+                          : with_rights(region, directory, VELO_NO_NODE, MAY_SEARCH, open_directory,
+                                        &(struct step){.name = path});
     if (fd < 0)
         return rc >= 0 && (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) ? -ESTALE : fd;
     if (velo_is_directory_of(region, directory, fd))

@@ -10,10 +10,10 @@
 
 #include "core/arena/layout.h"
 
-/* Without the lock: open (O_PATH) the directory itself, or a name in it; openat, unlinkat, renameat and
- * linkat in it. When the answer is -EACCES, the step is done again, with the rights that it needs. */
-int velo_open_with_rights(struct velo_region *region, velo_node_id directory, const char *path);
-/* Without the lock: open (O_PATH) the directory where it is now. Not one that is renamed to its path
+/* All without the lock: steps in a directory. When the answer is -EACCES, the step is done again, with the rights that
+ * it needs. */
+
+/* Open (O_PATH) the directory where it is now. Not one that is renamed to its path
  * between our finding that path and the open: the caller would work on names in another directory.
  * A descriptor, -ESTALE: at its path stands another or none, made or removed by an outsider, or -errno. */
 int velo_open_directory(struct velo_region *region, velo_node_id directory);

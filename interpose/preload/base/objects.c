@@ -348,16 +348,11 @@ uintptr_t velo_libc_start(void)
     return libc.start;
 }
 
-bool velo_is_our_libc(uintptr_t address)
-{
-    know_libc();
-    return address - libc.start < libc.size;
-}
-
 bool velo_is_libc_code(const void *address)
 {
     struct velo_object object;
-    return velo_is_our_libc((uintptr_t)address) ||
+    know_libc();
+    return (uintptr_t)address - libc.start < libc.size ||
            (address != NULL && velo_object_at(address, &object) && velo_object_is_libc(&object));
 }
 

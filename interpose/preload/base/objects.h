@@ -52,9 +52,8 @@ bool velo_object_is_libc(const struct velo_object *object);
 /* ---- libc, and ourselves --------------------------------------------------------------------- */
 /* Our own function of that name, or NULL: we do not stand in front of it. */
 void *velo_own_function(const char *name);
-/* Code of the libc that we are bound to; of any part or copy of it. */
-bool velo_is_our_libc(uintptr_t address);
-uintptr_t velo_libc_start(void);
+uintptr_t velo_libc_start(void); /* of the libc that we are bound to */
+/* Code of it, or of any part or copy of it. */
 bool velo_is_libc_code(const void *address);
 /* The program names libraries that audit the loader (DT_AUDIT). */
 bool velo_program_is_audited(void);

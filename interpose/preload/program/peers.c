@@ -138,7 +138,7 @@ static void see_waiting(void *context, uint64_t inode)
         waiting->stranger = inode;
 }
 
-int velo_socket_option(int fd, int option)
+static int socket_option(int fd, int option)
 {
     int value = 0;
     socklen_t size = sizeof value;
@@ -152,7 +152,7 @@ static bool meet_at_port(int fd, unsigned port, struct velo_meeting *meeting)
     if (velo_is_exempt_port(port))
         return true;
     const int found =
-        velo_sockets_at(port, velo_socket_option(fd, SO_TYPE) == SOCK_DGRAM, see_waiting, &waiting);
+        velo_sockets_at(port, socket_option(fd, SO_TYPE) == SOCK_DGRAM, see_waiting, &waiting);
     if (found > 0 && waiting.stranger == 0) { /* ours alone, which will check us (asked.c) */
         meeting->how = VELO_MEETS_OURS;
         meeting->port = port;
@@ -346,7 +346,7 @@ bool velo_is_inside(struct velo_region *region, uint32_t pid)
 bool velo_talks_to_outside(int fd)
 {
     struct velo_region *region = velo_here();
-    if (region == NULL || velo_socket_option(fd, SO_DOMAIN) != AF_UNIX)
+    if (region == NULL || socket_option(fd, SO_DOMAIN) != AF_UNIX)
         return false;
     const uint32_t pid = velo_credentials_of(fd);
     return pid != 0 && !velo_is_inside(region, pid);

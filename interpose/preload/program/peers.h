@@ -48,7 +48,6 @@ bool velo_name_of_address(const struct sockaddr *any, socklen_t length, char *na
 bool velo_is_loopback(const struct sockaddr *any, socklen_t length, unsigned *port);
 /* The process that connected, or listens; 0 where the kernel does not say. */
 uint32_t velo_credentials_of(int fd);
-int velo_socket_option(int fd, int option);
 uint64_t velo_mix(uint64_t hash, uint64_t word);
 static inline uint64_t velo_key_of_process(uint32_t pid)
 {
