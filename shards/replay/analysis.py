@@ -437,7 +437,9 @@ class _Analysis:
     def _name(self, record: log.Record) -> None:
         kind, path, nothing_changed = record.kind, normal(record.path), record.flags
         if kind == log.MKDIR and nothing_changed:
-            if path not in self.touched:
+            if path not in self.touched and (path, log.OUTPUT) not in self.hosted:
+                self._add(Fact(F_STAT, path))
+            elif path not in self.touched:
                 self._made(path, DIRECTORY)  # mkdir -p: it is there afterwards in any case
         elif kind == log.GONE:
             if path not in self.touched and not nothing_changed:

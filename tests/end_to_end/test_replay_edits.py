@@ -415,3 +415,15 @@ def test_python_in_an_environment_is_answered_as_python_is(workspace, velo):
     )
 
     assert [each["outcome"] for each in became] == ["not cached", "replayed"], became
+
+
+def test_cmake_may_try_to_make_each_directory_above_its_own(workspace, velo):
+    tool("cmake")
+    root = workspace(toml=TOML)
+    (root / "in").write_text("1\n")
+    made = f"cmake -E make_directory {root}/build/d/e && cp ../in $out"
+
+    became = built_thrice(velo, root, {"a": made})
+
+    assert [each["outcome"] for each in became] == ["replayed"], became
+    assert (root / "build/d/e").is_dir()

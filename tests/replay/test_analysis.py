@@ -156,6 +156,13 @@ def test_a_compilers_temporary_name_is_no_fact_and_that_of_others_is_one(analyse
     assert {fact.path for fact in found.before} == {OUT} | ({name} if is_fact else set())
 
 
+def test_a_directory_outside_that_nobody_had_to_make_is_an_input(analysed):
+    found = analysed(GCC, at(log.MKDIR, "/w", flags=1), *MADE)
+
+    assert facts_of(found) == {Fact(analysis.F_STAT, "/w")}
+    assert [each.path for each in found.outputs] == [OUT]
+
+
 def test_what_it_said_is_kept_apart(analysed):
     found = analysed(
         GCC, Said(log.TEXT, b"out", 1), Said(log.TEXT, b"err", 2), Said(log.TEXT, b"put", 1), *MADE
@@ -188,7 +195,12 @@ REFUSALS = {
         {},
     ),
     "in a directory that it made": (
-        (GCC, at(log.MKDIR, "/w/build/d", flags=1), at(log.LIST, "/w/build/d")),
+        (
+            GCC,
+            at(log.MKDIR, "/w/build/d", flags=1),
+            at(log.LIST, "/w/build/d"),
+            hosted("/w/build/d", log.OUTPUT, b""),
+        ),
         {},
     ),
     "more than 32 KB": ((GCC, Said(log.TEXT, b"x" * 40_000, 1)), {}),
