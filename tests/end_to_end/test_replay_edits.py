@@ -84,6 +84,11 @@ ROWS = {
         "diff -ur d e > $$O; true",
         "touch -d 2001-01-01 d/f",
     ),
+    "opendir-of-a-file": Row(
+        """touch d; echo 'print opendir(D, "d") ? "in" : "no"' > d.pl""",
+        "perl d.pl > $$O",
+        "rm d; mkdir d",
+    ),
     "diff-in-a-script": Row(
         f"{OLD}; echo 'diff -u a b; true' > s.sh", "sh s.sh > $$O", "touch -d 2001-01-01 a"
     ),
@@ -362,6 +367,7 @@ SCRIPTS = {
     "wrapper": "python3 ../src/wrap.py -c ../src/a.c -o $out",
     "module": "cd ../src && python3 -B -m gen -c ../in ../build/$out",
     "perl": "perl -I .. ../src/gen.pl -e ../in $out",
+    "globbed": "python3 -B ../src/globs.py $out",
     "filter": "perl -pe 's/1/2/' ../in > $out",
     "lines": "perl -ne 'print if /1/' ../in > $out",
 }
@@ -382,6 +388,8 @@ def test_what_an_interpreter_runs_is_told_before_what_that_is_told(velo, workspa
         "in": "1\n",
         "src/a.c": "int a;\n",
         "src/gen.py": copy,
+        "src/globs.py": "import glob, sys\n"
+        "open(sys.argv[1], 'w').write(str(sorted(glob.glob('../src/**', recursive=True))))\n",
         "src/now.py": "import time\nprint(time.time())\n",
         "src/wrap.py": "import os, sys\nos.execvp('gcc', ['gcc', *sys.argv[1:]])\n",
         "src/gen.pl": 'open(I, $ARGV[1]); open(O, ">", $ARGV[2]); print O <I>;\n',

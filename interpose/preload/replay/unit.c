@@ -15,6 +15,7 @@
 #include "preload/base/raw.h"
 #include "preload/path/claim.h"
 #include "member.h"
+#include "probe.h"
 #include "special.h"
 
 #define FILTER_SLOTS 1024u
@@ -194,6 +195,13 @@ static bool has_left(void)
     return true;
 }
 
+/* `opendir` of a file, or a file's name with a slash behind it. The name is there, and is no directory. */
+static bool is_no_directory(const char *text, long rc)
+{
+    struct velo_probed probed;
+    return rc == -ENOTDIR && velo_probe(text, true, &probed) == 0;
+}
+
 void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc)
 {
     char text[PATH_MAX];
@@ -211,6 +219,8 @@ void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const c
         note(kind, 1, text, (size_t)length);
     else if (kind == VELO_RECORD_LINK && rc == -EINVAL)
         note(VELO_RECORD_NO_LINK, 0, text, (size_t)length);
+    else if (is_no_directory(text, rc))
+        note(VELO_RECORD_ACCESS, 0, text, (size_t)length);
     else if (says_absent(rc))
         note(VELO_RECORD_ABSENT, absent_how(kind), text, (size_t)length);
     else
