@@ -14,6 +14,7 @@
 #include "kernel/os.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
+#include "preload/write/far.h"
 #include "preload/base/raw.h"
 
 #define BUFFER_BYTES (1u << 20)
@@ -31,39 +32,6 @@ static long punch(int fd, off_t offset, off_t length)
 }
 
 /* ---- what the disk would say ----------------------------------------------------------------- */
-
-/* The file's directory is gone, too: a hosted one that is there. */
-static long tmpfile_anywhere(struct velo_region *region)
-{
-    long fd = -ENOENT;
-    for (uint32_t i = 0; fd < 0 && i < velo_root_count(region); i++) {
-        const char *root = velo_root_path(region, i);
-        if (root != NULL)
-            fd = raw_openat(AT_FDCWD, root, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    }
-    return fd;
-}
-
-/* An empty file on the disk of `node`, in the nearest directory above that lets us; or -errno. */
-__attribute__((noinline)) static long tmpfile_above(struct velo_region *region, velo_node_id node)
-{
-    char path[PATH_MAX];
-    long fd = -ENOENT;
-    bool denied = false;
-    if (velo_path_of(region, node, path) < 0 && velo_last_path_of(region, node, path) < 0)
-        return tmpfile_anywhere(region);
-    for (char *end; fd < 0 && (end = strrchr(path, '/')) != NULL && end > path;) {
-        *end = 0;
-        fd = raw_openat(AT_FDCWD, path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        denied = denied || fd == -EACCES;
-    }
-    if (fd < 0 && denied) { /* an owner may give itself the right, for a moment */
-        const velo_node_id parent = velo_parent_of(region, node);
-        if (velo_path_of(region, parent, path) > 0)
-            fd = velo_tmpfile_with_rights(region, parent, path);
-    }
-    return fd;
-}
 
 /* `*touched` when the call moved the file's times, which some file systems do before they refuse. */
 static long ask(int fd, int mode, off_t offset, off_t length, off_t size, bool *touched)
@@ -85,7 +53,7 @@ static long ask(int fd, int mode, off_t offset, off_t length, off_t size, bool *
 static long ask_disk(struct velo_region *region, velo_node_id node, int mode, off_t offset,
                      off_t length, off_t size, bool *touched)
 {
-    const long fd = tmpfile_above(region, node);
+    const long fd = velo_tmpfile_above(region, node);
     if (fd < 0) /* nowhere to ask: today's disks zero, and moving needs to know their blocks */
         return ZEROES(mode) ? 0 : -EOPNOTSUPP;
     const long rc = ask((int)fd, mode, offset, length, size, touched);
@@ -243,6 +211,10 @@ static void charge(int fd, int mode, off_t offset, off_t length)
 static long allocate(int fd, int mode, off_t offset, off_t length)
 {
     struct velo_region *region = velo_here();
+    off_t end;
+    if (offset >= 0 && length > 0 && !__builtin_add_overflow(offset, length, &end) &&
+        end > velo_longest_by(fd, end))
+        return -EFBIG;
     charge(fd, mode, offset, length);
     const int hosted = region != NULL && velo_descriptor_changing(region, fd);
     long rc = raw_allocate(fd, mode, offset, length);
@@ -264,7 +236,7 @@ ALIAS(fallocate64, fallocate);
 /* Returns the error itself. Where the file system cannot, libc writes zeros. */
 EXPORT int posix_fallocate(int fd, off_t offset, off_t length)
 {
-    if (velo_write_credit(fd) == 0)
+    if (velo_write_credit(fd) == 0 && offset <= VELO_FAR_BYTES && length <= VELO_FAR_BYTES)
         return NEXT(posix_fallocate)(fd, offset, length);
     if (offset < 0 || length <= 0)
         return EINVAL;

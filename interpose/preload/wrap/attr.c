@@ -10,6 +10,7 @@
 #include "kernel/text.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
+#include "preload/write/far.h"
 #include "preload/base/raw.h"
 #include "preload/replay/probe.h"
 #include "preload/replay/unit.h"
@@ -294,10 +295,27 @@ EXPORT int utime(const char *path, const struct utimbuf *times)
 
 /* ---- length ---------------------------------------------------------------------------------- */
 
+/* As long as no disk has a file (far.h). What cannot be opened so is for velo_truncate to answer. */
+static bool is_too_long(struct velo_place *place, off_t length)
+{
+    if (length <= VELO_FAR_BYTES || place->at.kind != VELO_HOSTED || place->at.type != VELO_REGULAR)
+        return false;
+    const int fd = velo_open(velo_here(), place, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    const bool too_long = length > velo_longest_by(fd, length);
+    raw_close(fd);
+    return too_long;
+}
+
+static long truncate_hosted(struct velo_place *place, off_t length)
+{
+    return is_too_long(place, length) ? -EFBIG : velo_truncate(velo_here(), place, length);
+}
+
 static long truncate_at(const char *path, off_t length)
 {
-    ONE_NAME(AT_FDCWD, path, 0, raw_truncate(path, length),
-             velo_truncate(velo_here(), &place, length));
+    ONE_NAME(AT_FDCWD, path, 0, raw_truncate(path, length), truncate_hosted(&place, length));
 }
 
 EXPORT int truncate(const char *path, off_t length)
@@ -314,6 +332,8 @@ EXPORT int ftruncate(int fd, off_t length)
         velo_write_credit_charge_to(fd, (uint64_t)length);
         velo_write_credit_commit(fd, (uint64_t)length);
     }
+    if (__builtin_expect(length > VELO_FAR_BYTES, 0) && length > velo_longest_by(fd, length))
+        return (int)velo_answer(-EFBIG);
     const bool began = velo_gate_enter(fd);
     const long rc = NOTICED(fd, velo_sys2(SYS_ftruncate, fd, length));
     velo_gate_leave(began);

@@ -11,6 +11,7 @@
 #include "kernel/os.h"
 #include "preload/path/claim.h"
 #include "preload/write/credit.h"
+#include "preload/write/far.h"
 #include "preload/base/raw.h"
 #include "preload/replay/printed.h"
 #include "preload/replay/said.h"
@@ -22,6 +23,21 @@ static inline void charge(int fd, size_t count, off_t offset)
 {
     if (__builtin_expect(velo_write_credit(fd) != 0, 0))
         velo_write_credit_charge_at(fd, count, offset);
+}
+
+/* True: such a write begins where the disk has no more, and is refused in its place (far.h). */
+static bool is_too_far(int fd, size_t count, off_t offset)
+{
+    return __builtin_expect(offset > VELO_FAR_BYTES, 0) && count != 0 &&
+           (velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & O_APPEND) == 0 && /* else it goes to the end */
+           offset >= velo_longest_by(fd, offset);
+}
+
+/* The same of a write where the descriptor stands. */
+static inline bool stands_too_far(int fd)
+{
+    return __builtin_expect(atomic_load_explicit(&velo_stands_far, memory_order_relaxed), 0) &&
+           is_too_far(fd, 1, velo_sys3(SYS_lseek, fd, 0, SEEK_CUR));
 }
 
 static size_t total(const struct iovec *pieces, int count)
@@ -56,6 +72,8 @@ static bool cut_short(int fd, size_t count, ssize_t done)
 
 EXPORT ssize_t write(int fd, const void *bytes, size_t count)
 {
+    if (stands_too_far(fd) && count != 0)
+        return velo_answer(-EFBIG);
     charge(fd, count, VELO_AT_THE_END);
     const unsigned stream = velo_unit_says(fd);
     const ssize_t done = WRITING(fd, count, NEXT(write)(fd, bytes, count));
@@ -69,6 +87,8 @@ ALIAS(__write, write);
 
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
+    if (is_too_far(fd, count, offset))
+        return velo_answer(-EFBIG);
     charge(fd, count, offset);
     velo_unit_wrote(fd);
     const ssize_t done = WRITING(fd, count, NEXT(pwrite)(fd, bytes, count, offset));
@@ -83,6 +103,8 @@ ALIAS(__pwrite64, pwrite);
 
 EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
+    if (stands_too_far(fd) && total(pieces, count) != 0)
+        return velo_answer(-EFBIG);
     charge_pieces(fd, pieces, count, VELO_AT_THE_END);
     const unsigned stream = velo_unit_says(fd);
     const ssize_t done = WRITING(fd, total(pieces, count), NEXT(writev)(fd, pieces, count));
@@ -92,6 +114,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *pieces, int count)
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
 {
+    if (offset > VELO_FAR_BYTES && is_too_far(fd, total(pieces, count), offset))
+        return velo_answer(-EFBIG);
     charge_pieces(fd, pieces, count, offset);
     velo_unit_wrote(fd);
     return WRITING(fd, total(pieces, count), NEXT(pwritev)(fd, pieces, count, offset));
@@ -111,6 +135,9 @@ static bool again_without(int flags, ssize_t done, int fd)
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
 {
+    if (offset > VELO_FAR_BYTES && (flags & RWF_APPEND) == 0 &&
+        is_too_far(fd, total(pieces, count), offset))
+        return velo_answer(-EFBIG);
     charge_pieces(fd, pieces, count, offset);
     velo_unit_wrote(fd);
     const int saved = errno;
@@ -135,6 +162,13 @@ EXPORT ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offs
 ALIAS(preadv64v2, preadv2);
 
 /* ---- copying inside the kernel --------------------------------------------------------------- */
+
+/* True: the copy goes to where the disk has no more. */
+static bool copies_too_far(int to, const off_t *to_at, size_t count)
+{
+    return to_at != NULL && !velo_cannot_read(to_at, sizeof *to_at) &&
+           is_too_far(to, count, *to_at);
+}
 
 /* Callers ask for "as much as there is", and once more at the end: what there is, is the rest of the
  * source. */
@@ -185,6 +219,8 @@ static long copy_across(int from, off_t *from_at, int to, off_t *to_at, size_t c
 EXPORT ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t count,
                                unsigned flags)
 {
+    if (copies_too_far(to, to_at, count))
+        return velo_answer(-EFBIG);
     charge_copy(to, to_at, from, from_at, count);
     velo_unit_reads(from);
     velo_unit_wrote(to);
@@ -209,6 +245,8 @@ ALIAS(sendfile64, sendfile);
 
 EXPORT ssize_t splice(int from, off_t *from_at, int to, off_t *to_at, size_t count, unsigned flags)
 {
+    if (copies_too_far(to, to_at, count))
+        return velo_answer(-EFBIG);
     charge_copy(to, to_at, from, from_at, count < 1u << 20 ? count : 1u << 20);
     velo_unit_reads(from);
     velo_unit_wrote(to);
@@ -230,16 +268,17 @@ static off_t after_seek(int fd, off_t offset, int whence)
     return from < 0 || __builtin_add_overflow(from, offset, &to) ? INT64_MAX : to;
 }
 
-/* Memory goes on where a disk's largest file ends, and could not be put there: the disk answers. */
-void velo_seeks_far(int fd, off_t offset, int whence)
+int velo_seeks_far(int fd, off_t offset, int whence)
 {
-    velo_go_far(fd, after_seek(fd, offset, whence));
+    const off_t to = after_seek(fd, offset, whence);
+    return to > velo_longest(fd, to) ? -EINVAL : 0;
 }
 
 EXPORT off_t lseek(int fd, off_t offset, int whence)
 {
-    if (__builtin_expect(offset > VELO_FAR_BYTES, 0))
-        velo_seeks_far(fd, offset, whence);
+    if (__builtin_expect(offset > VELO_FAR_STEP_BYTES, 0) &&
+        velo_seeks_far(fd, offset, whence) != 0)
+        return velo_answer(-EINVAL);
     return velo_answer(velo_sys3(SYS_lseek, fd, offset, whence));
 }
 ALIAS(lseek64, lseek);

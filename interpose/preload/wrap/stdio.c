@@ -222,9 +222,23 @@ ALIAS(freopen64, freopen);
 
 EXPORT int fseeko(FILE *stream, off_t offset, int whence)
 {
-    if (__builtin_expect(offset > VELO_FAR_BYTES, 0))
-        velo_seeks_far(stream->_fileno, offset, whence);
+    if (__builtin_expect(offset > VELO_FAR_STEP_BYTES, 0)) {
+        const int refused = velo_seeks_far(stream->_fileno, offset, whence);
+        if (refused != 0)
+            return (int)velo_answer(refused);
+    }
     return NEXT(fseeko)(stream, offset, whence);
 }
 ALIAS(fseeko64, fseeko);
 ALIAS(fseek, fseeko);
+
+EXPORT int fsetpos(FILE *stream, const fpos_t *position)
+{
+    if (__builtin_expect(position->__pos > VELO_FAR_STEP_BYTES, 0)) {
+        const int refused = velo_seeks_far(stream->_fileno, position->__pos, SEEK_SET);
+        if (refused != 0)
+            return (int)velo_answer(refused);
+    }
+    return NEXT(fsetpos)(stream, position);
+}
+ALIAS(fsetpos64, fsetpos);

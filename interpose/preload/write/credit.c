@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "credit.h"
+#include "far.h"
 #include "preload/base/raw.h"
 #include "relocate.h"
 
@@ -76,29 +77,15 @@ static uint64_t held_after(const struct stat *stat, uint64_t start, size_t count
     return held < end ? held : end;
 }
 
-/* Few disks take larger files, and memory would: what is written there is for the disk to answer. */
-#define LARGE_BYTES (8ll << 40)
-
 static bool is_beyond_disks(int fd, off_t offset)
 {
-    return (offset < 0 ? velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) : offset) > LARGE_BYTES;
-}
-
-void velo_go_far(int fd, off_t offset)
-{
-    struct stat stat;
-    if (offset > LARGE_BYTES && velo_here() != NULL && raw_fstat(fd, &stat) == 0 &&
-        S_ISREG(stat.st_mode)) {
-        const velo_node_id node = velo_node_of(velo_here(), &stat);
-        if (velo_is_node(node))
-            velo_relocate_descriptor(fd, node);
-    }
+    return (offset < 0 ? velo_sys3(SYS_lseek, fd, 0, SEEK_CUR) : offset) > VELO_FAR_BYTES;
 }
 
 void velo_write_credit_charge_at(int fd, size_t count, off_t offset)
 {
     const uint32_t credit = velo_write_credit(fd) - 1;
-    if (count <= credit && offset <= LARGE_BYTES) {
+    if (count <= credit && offset <= VELO_FAR_BYTES) {
         velo_write_credit_set(fd, credit - (uint32_t)count + 1);
         return;
     }
@@ -126,7 +113,6 @@ void velo_write_credit_charge(int fd, size_t count)
 void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length)
 {
     struct stat stat;
-    velo_go_far(fd, offset < INT64_MAX - length ? (off_t)(offset + length) : INT64_MAX);
     const velo_node_id node = node_with_credit(fd, &stat);
     if (velo_is_node(node))
         find_place(fd, node, held_after(&stat, offset, length));

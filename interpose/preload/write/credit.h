@@ -45,9 +45,6 @@ void velo_write_credit_charge_to(int fd, uint64_t end);
 void velo_write_credit_allocate(int fd, uint64_t offset, uint64_t length);
 /* `fd` has a credit and its file is about to have `end` bytes, most of them a hole. */
 void velo_write_credit_commit(int fd, uint64_t end);
-/* `fd` is about to stand at `offset`, or to have bytes there. */
-#define VELO_FAR_BYTES (1ll << 40)
-void velo_go_far(int fd, off_t offset);
 void pthread_testcancel(void)
     __attribute__((weak)); /* an older libc has it where there are threads */
 /* Not the newest version of it, which would keep us from programs with an older libc. */
