@@ -170,7 +170,7 @@ def _make_room(shard: Shard, wanted_bytes: int, may_write: bool, stop: Callable[
 def _write_out(shard: Shard, group: list[NodeInfo], stop: Callable[[], bool]) -> None:
     """Bring dirty files out: to the tree, and where the tree refuses, into the store."""
     newest_ns = max(info.mtime_ns for info in group)
-    decide_missing(shard, group)
+    decide_missing(shard, group, fetch=False)  # that takes the room which is being made
     try:
         shard.counters.writeback_files += flush.flush_older(shard.region, newest_ns, stop=stop)
         shard.evicting.is_over()
@@ -289,14 +289,19 @@ def writeback(shard: Shard, node: int) -> None:
         raise _tree_refused(shard, error, node) from error
 
 
-def decide_missing(shard: Shard, infos: list[NodeInfo] | None = None) -> bool:
+def decide_missing(
+    shard: Shard, infos: list[NodeInfo] | None = None, *, fetch: bool = True
+) -> bool:
     """Decide about those of `infos` whose memory was removed; None: of all. True: some were.
 
     Lost files are noted, for the next client that asks for everything.
+
+    Args:
+        fetch: put on disk what the store has, by way of memory; else the next flush does.
     """
     found = missing.decide(shard.region, shard.store.holds, infos)
     shard.lost += found.lost
-    for node in found.cold:
+    for node in found.cold if fetch else ():
         with suppress(VeloError):  # else it stays in the store, and the next flush tries it
             load(shard, node)
             writeback(shard, node)

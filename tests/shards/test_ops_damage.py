@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from velo.interpose.core import BACKED, COLD, DISK
 from velo.shards import flush, ops
 from velo.shards.collector import collect
 from velo.shards.errors import BytesLost, FilesLost, ShardFull, TreeRefused
+
+LIMIT_S = 10.0
 
 
 def flipped(blob):
@@ -141,6 +144,24 @@ def test_eviction_goes_on_past_files_that_were_removed_from_memory(region, shard
 
     assert states(region) in ({"there": DISK}, {"there": BACKED})
     assert len(shard.lost) == 1
+
+
+def test_eviction_ends_where_the_store_has_what_was_removed_from_memory(region, shard):
+    # Given a full memory, and a file of it that was removed there and is in the store
+    gone = region.write("gone", b"x" * 50_000)
+    region.write("there", b"y" * 45_000)
+    flush.store_files(region, shard.store, [region.info(gone)])
+    region.remove_from_memory(gone)
+
+    # when room is made
+    eviction = threading.Thread(target=ops.make_room, args=(shard, 50_000), daemon=True)
+    eviction.start()
+    eviction.join(LIMIT_S)
+
+    # then it is not waited for by the eviction itself, and the next flush puts it
+    assert not eviction.is_alive() and not shard.lost
+    ops.barrier(shard)
+    assert Path(region.workspace, "gone").read_bytes() == b"x" * 50_000
 
 
 def removed_by_the_collector(shard):

@@ -111,7 +111,7 @@ def round_of(seed: int) -> list[str]:
 
 
 def asked(velo: Velo, workspace: Path, command: list[str]) -> list[str]:
-    process = velo.start(*command, cwd=workspace)
+    process = velo.start(*command, cwd=workspace, errors="replace")  # names may have any bytes
     try:
         out, err = process.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
