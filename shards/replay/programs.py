@@ -75,6 +75,7 @@ ASKS_IN_PERL = re.compile(
 )
 
 SYSTEM = ("/usr/", "/lib", "/etc/")
+LOCAL = ("/usr/local/bin/", "/usr/local/sbin/")  # scripts there are of the user, not of a package
 
 # Tests that a shell does itself: which file is newer, whose it is, whether it was read.
 TESTS = (

@@ -257,7 +257,7 @@ def _of_the_system(unit: log.UnitLog) -> Iterator[str]:
     """Scripts that are installed: in all but variables they are known to do what they are for."""
     for name, life in _named(unit):
         if programs.is_shell(name) or programs.is_awk(name):
-            yield from (each for each in _opened_by(life) if each.startswith(programs.SYSTEM))
+            yield from filter(_is_packaged, _opened_by(life))
 
 
 def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:
@@ -267,7 +267,11 @@ def _named(unit: log.UnitLog) -> Iterator[tuple[str, log.Life]]:
 
 
 def _read_by(life: log.Life) -> Iterator[str]:
-    return (path for path in _opened_by(life) if not path.startswith(programs.SYSTEM))
+    return (path for path in _opened_by(life) if not _is_packaged(path))
+
+
+def _is_packaged(path: str) -> bool:
+    return path.startswith(programs.SYSTEM) and not path.startswith(programs.LOCAL)
 
 
 def _opened_by(life: log.Life) -> Iterator[str]:

@@ -108,6 +108,17 @@ def test_what_any_script_of_a_step_makes_something_of_counts(unit, tmp_path):
     assert known(unit(BASH)) == scripts.Found()
 
 
+def test_scripts_of_packages_are_known_and_those_of_the_user_are_read(unit, tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "SYSTEM", (f"{tmp_path}/",))
+    monkeypatch.setattr(programs, "LOCAL", (f"{tmp_path}/local/",))
+    (tmp_path / "local").mkdir()
+
+    assert not found(unit, tmp_path / "script", "[ a -nt b ] && echo $RANDOM").tells
+    own = found(unit, tmp_path / "local/script", "[ a -nt b ] && echo $RANDOM")
+    assert own.tells
+    assert own.compares
+
+
 # ---- texts that are no files --------------------------------------------------------------------
 
 PIPED = log.HAS_INPUT
