@@ -342,7 +342,7 @@ class _Analysis:
         habits = self._habits_now(record)
         if asked.strict in habits.untimed:
             habits = habits._replace(strict=False, whole=False)
-        fact = asked.whole if habits.whole else asked.strict if habits.strict else asked.fact
+        fact = asked.by(habits)
         if fact is None:
             return
         unasked = habits.unasked and asked.droppable
@@ -363,6 +363,7 @@ class _Analysis:
             strict=is_strict,
             whole=is_strict and programs.tells_whole(name, is_same=self.scripts.same),
             times=is_strict and self._asks_for_times(process),
+            knows=programs.knows(name),
             untimed=self.untimed.of(record, name) if is_strict else frozenset(),
         )
 

@@ -151,6 +151,7 @@ class Habits(NamedTuple):
     strict: bool  # times of files are inputs
     whole: bool  # and so is all else that stat tells of them
     times: bool  # it fstats what it opens
+    knows: bool = False  # the bytes of a file of which it asks only what it is
     untimed: frozenset[Fact] = frozenset()  # of times: these count as facts without times
 
 
@@ -260,6 +261,11 @@ def _is_told(options: dict[str, str], name: str, first: str, arguments: str) -> 
     calls = re.findall(rf"(?:^|[\s;&|(/]){name}\s+((?:-\S+\s+(?:\d+\s+)?)*)", arguments)
     option = re.compile(rf"(?:^|\s)(?:-\w*{options[name]}|--(?:force|parents|directory))")
     return bool(calls) and all(map(option.search, calls))
+
+
+def knows(name: str) -> bool:
+    """Two names of one file have the same bytes: the program finds out by their inode."""
+    return name == "diff"
 
 
 @_known

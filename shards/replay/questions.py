@@ -54,7 +54,7 @@ class Fact:
 class Asked:
     """One question as two facts: for a program that does not use times, and for any other."""
 
-    __slots__ = ("above", "droppable", "fact", "path", "reads", "strict", "whole")
+    __slots__ = ("above", "droppable", "fact", "known", "path", "reads", "strict", "whole")
 
     def __init__(
         self,
@@ -69,15 +69,22 @@ class Asked:
         self.fact, self.strict = fact, strict  # None: libc's own reading
         timed = strict is not None and strict.kind in (TIMES, LTIMES)
         self.whole = Fact(strict.kind, path, WHOLE) if strict and timed else strict
+        self.known = Fact(CONTENT, path) if fact and fact.kind == F_STAT else fact
         self.reads = reads  # it opened a file itself, and may have asked for its times
         self.droppable = droppable  # it only made way for an output, when a compiler asked
+
+    def by(self, habits: Habits) -> Fact | None:
+        """The fact when a program with such habits asks; None: libc's own reading."""
+        if habits.whole:
+            return self.whole
+        return self.strict if habits.strict else self.known if habits.knows else self.fact
 
 
 ABSENCES = {F_ABSENT, LABSENT}
 # Kinds of facts about regular files. If a unit changed a file itself, its state before is unknown.
 REGULAR = {CONTENT, F_STAT, F_LSTAT, TIMES, LTIMES}
 _ASKED: dict[bytes, Asked] = {}  # by key: thousands of units ask the same
-_FACTS: dict[bytes, Fact | None] = {}  # the same, what programs ask that make nothing of times
+_FACTS: dict[bytes, Fact | None] = {}  # the same, what most programs ask that use no times
 _STRICT: dict[bytes, Fact | None] = {}  # and what others do
 _WHOLE: dict[bytes, Fact | None] = {}  # and those that tell inodes
 _OF_KIND: dict[int, set[bytes]] = {}
@@ -99,7 +106,9 @@ def learn(keys: list[bytes]) -> None:
 
 
 def facts_of(keys: Iterable[bytes], habits: Habits) -> Iterator[Fact | None]:
-    """The facts of these keys when a program with such habits asks; None: libc's own reading."""
+    """As Asked.by, of many keys."""
+    if habits.knows:
+        return (_ASKED[key].by(habits) for key in keys)
     known = _WHOLE if habits.whole else _STRICT if habits.strict else _FACTS
     return map(known.__getitem__, keys)
 

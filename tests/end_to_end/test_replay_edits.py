@@ -84,6 +84,11 @@ ROWS = {
         "diff -ur d e > $$O; true",
         "touch -d 2001-01-01 d/f",
     ),
+    "diff-of-one-file": Row(
+        "echo 1 > a; ln -s a b; ln a c",
+        "(diff -q a b && diff a c && echo same) > $$O; true",
+        "rm b c; echo 2 > b; echo 3 > c",
+    ),
     "opendir-of-a-file": Row(
         """touch d; echo 'print opendir(D, "d") ? "in" : "no"' > d.pl""",
         "perl d.pl > $$O",

@@ -440,6 +440,12 @@ def test_how_busy_the_machine_is_concerns_all_but_compilers_and_what_starts(anal
     assert "how busy" in refusal(RUSTC, asks(log.LOAD | log.BY_PLUGIN), *MADE)
 
 
+def test_the_bytes_of_a_file_count_that_diff_finds_to_be_another_by_its_inode(analysed):
+    found = analysed(program("/usr/bin/diff"), at(log.STAT, "/w/a"), *MADE)
+
+    assert Fact(analysis.CONTENT, "/w/a") in found.facts
+
+
 def test_an_archiver_goes_on_with_the_archive_that_is_there():
     assert not programs.replaces("ar", "rcs", "ar rcs lib.a a.o")
     assert not programs.replaces("llvm-ranlib", "lib.a", "llvm-ranlib lib.a")
