@@ -92,7 +92,7 @@ static PyObject *region_options(PyObject *self, PyObject *unused)
     if (patterns == NULL)
         return NULL;
     for (uint32_t i = 0; velo_pattern_text(region, i, pattern); i++) {
-        if (list_take(patterns, PyUnicode_FromString(pattern)) != 0) {
+        if (list_take(patterns, PyUnicode_DecodeFSDefault(pattern)) != 0) {
             Py_DECREF(patterns);
             return NULL;
         }

@@ -136,7 +136,8 @@ def install(directory: str, elsewhere: str) -> None:
 
     Programs load the copy for as long as the arena lives: one that was built anew meanwhile might
     not understand it. Where nothing may be run from `directory` (Docker's /dev/shm) the copy is in
-    `elsewhere`, under a name made of its contents, and a link leads there.
+    `elsewhere`, under a name made of its contents, and a link leads there. What stands there and is
+    another user's, or not whole, is replaced.
 
     Raises:
         LibraryMissing: there is nothing to copy.
@@ -153,7 +154,7 @@ def install(directory: str, elsewhere: str) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         os.makedirs(elsewhere, exist_ok=True)
         copy = os.path.join(elsewhere, f"{LIBRARY_STEM}-{digest}.so")
-        if not os.path.exists(copy):
+        if not _is_copy(copy, digest):
             shutil.copyfile(library, f"{copy}.{os.getpid()}")
             os.rename(f"{copy}.{os.getpid()}", copy)
         os.symlink(copy, unfinished)
@@ -161,6 +162,23 @@ def install(directory: str, elsewhere: str) -> None:
         shutil.copyfile(library, unfinished)
         os.chmod(unfinished, 0o755)
     os.rename(unfinished, installed)
+
+
+def _is_copy(path: str, digest: str) -> bool:
+    """Ours, and whole: a power cut may have left it empty, since nothing waits for the disk."""
+    import hashlib
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with open(fd, "rb") as file:
+        found = os.fstat(fd)
+        return (
+            stat.S_ISREG(found.st_mode)
+            and found.st_uid in (0, os.geteuid())
+            and hashlib.file_digest(file, "sha256").hexdigest()[:16] == digest
+        )
 
 
 def environment(

@@ -415,8 +415,8 @@ _libc = ctypes.CDLL(None, use_errno=True)  # CDLL calls release the GIL
 def _used(path: Path) -> None:
     """Note this use, for the collector, which removes by last use."""
     with suppress(OSError):
-        if time.time() - os.stat(path).st_mtime > USED_EVERY_S:
-            os.utime(path)
+        if time.time() - os.lstat(path).st_mtime > USED_EVERY_S:
+            os.utime(path, follow_symlinks=False)
 
 
 def _read_whole(fd: int) -> bytes:

@@ -409,7 +409,7 @@ class Recorder:
                 uid=disk.st_uid,
                 gid=disk.st_gid,
                 mtime_ns=info.mtime_ns,
-                size_bytes=info.size_bytes,
+                size_bytes=_within_64_bits(info.size_bytes),
                 digest=info.digest,
                 target=None,
                 disk_device=disk.st_dev,
@@ -423,9 +423,10 @@ class Recorder:
 # ---- small rules ---------------------------------------------------------------------------------
 
 
-def _within_64_bits(ns: int) -> int:
-    """Of a time after 2261 the last that fits; a file that differs then is looked at again."""
-    return max(-(1 << 63), min(ns, (1 << 63) - 1))
+def _within_64_bits(number: int) -> int:
+    """Of a time after 2261, or a size that no file has, the last that fits; a file that differs
+    then is looked at again."""
+    return max(-(1 << 63), min(number, (1 << 63) - 1))
 
 
 def _history(info: NodeInfo) -> tuple[int, int]:

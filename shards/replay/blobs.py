@@ -92,7 +92,7 @@ class Blobs:
     def use(self, digest: bytes) -> None:
         """Note that it was of use now: what was not for longest leaves a full store first."""
         with suppress(OSError):
-            os.utime(self.path(digest))
+            os.utime(self.path(digest), follow_symlinks=False)
 
     def remove(self, digest: bytes) -> int:
         """The bytes that were given back."""

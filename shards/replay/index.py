@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import secrets
 import stat
 import struct
 import time

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .. import deaf
+from .. import deaf, plain
 from . import (
     analysis,
     answers,
@@ -296,8 +296,8 @@ class Sealer:
     def _bytes_of(self, digest: bytes) -> bytes | None:
         """The bytes of an output, as the library left it, or as it was kept before."""
         for path in (os.path.join(self.directory, digest.hex() + SUFFIX), self._blobs.path(digest)):
-            with suppress(OSError), open(path, "rb") as file:
-                return file.read()
+            with suppress(OSError):
+                return plain.read(path)
         return None
 
     @contextmanager

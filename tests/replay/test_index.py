@@ -10,7 +10,7 @@ import pytest
 
 from support import unit_logs
 from support.bench import KEY, LONG, OWNER, SHORT, STEP, add
-from velo.shards.replay import analysis, index
+from velo.shards.replay import analysis, index, json_files
 from velo.shards.replay.analysis import Fact, NotCached
 from velo.shards.replay.entries import NO_KEY, Made
 from velo.shards.replay.index import image_of
@@ -189,6 +189,19 @@ def test_a_symlink_or_a_fifo_is_no_image(image, tmp_path):
     image.unlink()
     os.mkfifo(image)
     assert image_of(str(image), OWNER) is None
+
+
+@pytest.mark.parametrize("stands", [os.symlink, os.link])
+def test_nothing_is_written_through_a_link_that_stands_where_a_temporary_file_was(tmp_path, stands):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    for name in ("image", "report.json"):
+        stands(victim, tmp_path / f"{name}.{os.getpid()}")
+
+    index.write_image(str(tmp_path / "image"), b"data")
+    json_files.write(tmp_path / "report.json", {"a": 1})
+
+    assert victim.read_text() == "kept" and json_files.read(tmp_path / "report.json") == {"a": 1}
 
 
 def test_an_image_beyond_the_limit_is_begun_anew(image, monkeypatch):

@@ -217,6 +217,35 @@ def test_a_library_that_ld_preload_cannot_name_is_copied(tmp_path):
     assert " " not in found and open(found, "rb").read() == b"library"
 
 
+@pytest.mark.parametrize("damage", ["cut off", "a link", "a fifo", "another user's"])
+def test_a_library_outside_of_the_arena_is_ours_and_whole_or_replaced(
+    tmp_path, monkeypatch, damage
+):
+    # Given an arena from which nothing may be run, and what stands where its library goes
+    class NoExec:
+        f_flag = os.ST_NOEXEC
+
+    monkeypatch.setattr(launch.os, "statvfs", lambda _: NoExec)
+    launch.install(str(tmp_path), str(tmp_path / "lib"))
+    copy = (tmp_path / launch.INSTALLED).readlink()
+    whole = copy.read_bytes()
+    if damage == "cut off":
+        os.truncate(copy, 0)
+    elif damage == "another user's":
+        if os.geteuid() != 0:
+            pytest.skip("needs root")
+        os.chown(copy, 65534, 65534)
+    else:
+        copy.unlink()
+        (tmp_path / "evil").write_bytes(b"evil")
+        os.mkfifo(copy) if damage == "a fifo" else copy.symlink_to(tmp_path / "evil")
+
+    launch.install(str(tmp_path), str(tmp_path / "lib"))
+
+    assert copy.lstat().st_uid == os.geteuid() and not copy.is_symlink()
+    assert copy.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("arguments", "meaning"),
     [

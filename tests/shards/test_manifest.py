@@ -211,3 +211,16 @@ def test_a_manifest_whose_directory_was_removed_is_written_anew(tmp_path):
     again = Manifest(tmp_path / "cache" / "m" / "0.sqlite")
     assert len(again.paths()) == 3 and not recorder.notices
     again.close()
+
+
+def test_a_size_that_a_wild_store_made_is_recorded_as_the_largest(tmp_path):
+    (tmp_path / "tree").mkdir()
+    tree = Tree(tmp_path / "tree", 1)
+    recorder = Recorder(tmp_path / "0.sqlite")
+
+    recorder.record(tree, [each._replace(size_bytes=2**64 - 1) for each in tree.infos()])
+    recorder.close()
+
+    again = Manifest(tmp_path / "0.sqlite")
+    assert len(again.paths()) == 1
+    again.close()
