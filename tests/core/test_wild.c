@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "core/arena/layout.h"
@@ -115,6 +116,27 @@ static void more_slots_than_there_are(void)
     header()->names.free_head = UINT32_MAX - 1;
 }
 
+static uint32_t stranger(void)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execlp("sleep", "sleep", "60", NULL);
+        _exit(1);
+    }
+    return (uint32_t)child;
+}
+
+static void a_lock_that_a_stranger_is_said_to_have(void)
+{
+    atomic_store(&header()->lock.word, stranger());
+}
+
+static void a_flush_lock_that_a_stranger_is_said_to_have(void)
+{
+    atomic_store(&header()->flush_lock.word, stranger());
+}
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 static int pass_over(void *context, const char *name, size_t length, uint64_t inode,
@@ -212,5 +234,7 @@ int main(void)
     AFTER(a_workspace_longer_than_paths);
     AFTER(slots_larger_than_the_table);
     AFTER(more_slots_than_there_are);
+    AFTER(a_lock_that_a_stranger_is_said_to_have);
+    AFTER(a_flush_lock_that_a_stranger_is_said_to_have);
     return 0;
 }

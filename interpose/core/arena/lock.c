@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include "kernel/os.h"
 #include "trace.h"
 #include "kernel/sys.h"
+#include "kernel/text.h"
 
 #define LOCK_SPINS 100
+#define STRANGER_WAITS 64u /* of VELO_LOCK_PATIENCE_NS: is the owner one of us? */
 #define WAIT_WORTH_TELLING_NS 1000000u
 
 #ifdef VELO_KILL_POINTS /* tests/core: die at the k-th point, before a store or a step on disk */
@@ -35,8 +38,20 @@ static void wait_on(struct velo_lock *lock, uint32_t seen)
     velo_sys6(SYS_futex, (long)&lock->word, FUTEX_WAIT, (long)seen, (long)&patience, 0, 0);
 }
 
-/* One try to take `lock` for `tid` after waiting a while. 1 when taken. */
-static int take_slowly(struct velo_lock *lock, uint32_t tid)
+/* A wild store can name any thread as the owner; but who has not mapped the arena is none. */
+static int is_stranger(const struct velo_region *region, uint32_t owner)
+{
+    char path[sizeof region->directory + 8];
+    struct stat meta;
+    const size_t length = velo_length(region->directory);
+    memcpy(path, region->directory, length);
+    memcpy(path + length, "/meta", 6);
+    return velo_os_lstat(path, &meta) == 0 && !velo_thread_maps(owner, meta.st_dev, meta.st_ino);
+}
+
+/* One try to take `lock` for `tid` after waiting a while, as so many times before. 1 when taken. */
+static int take_slowly(const struct velo_region *region, struct velo_lock *lock, uint32_t tid,
+                       uint32_t waits)
 {
     uint32_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
     if (seen == 0)
@@ -50,12 +65,14 @@ static int take_slowly(struct velo_lock *lock, uint32_t tid)
     wait_on(lock, seen);
     if (atomic_load(&lock->word) != seen || atomic_load(&lock->since_ns) != since)
         return 0;
-    if (!velo_thread_dead(seen & ~VELO_LOCK_WAITERS, since))
+    const uint32_t owner = seen & ~VELO_LOCK_WAITERS;
+    if (!velo_thread_dead(owner, since) &&
+        (waits % STRANGER_WAITS != STRANGER_WAITS - 1 || !is_stranger(region, owner)))
         return 0;
     return atomic_compare_exchange_strong(&lock->word, &seen, tid | VELO_LOCK_WAITERS);
 }
 
-static void take(struct velo_lock *lock)
+static void take(const struct velo_region *region, struct velo_lock *lock)
 {
     const uint32_t tid = own_thread();
     for (int spin = 0; spin < LOCK_SPINS; spin++) {
@@ -68,7 +85,7 @@ static void take(struct velo_lock *lock)
         __builtin_ia32_pause();
 #endif
     }
-    while (!take_slowly(lock, tid)) {
+    for (uint32_t waits = 0; !take_slowly(region, lock, tid, waits); waits++) {
     }
 taken:
     atomic_store_explicit(&lock->since_ns, velo_boottime_ns(), memory_order_relaxed);
@@ -152,7 +169,7 @@ void velo_begin(struct velo_region *region, struct velo_hold *hold)
     const uint64_t before =
         atomic_load_explicit(&header->traced, memory_order_relaxed) == 0 ? 0 : velo_boottime_ns();
     const uint32_t owner = atomic_load_explicit(&header->lock.word, memory_order_relaxed);
-    take(&header->lock);
+    take(region, &header->lock);
     if (before != 0 && velo_boottime_ns() - before > WAIT_WORTH_TELLING_NS)
         VELO_TRACE(region, LOCK_WAITED, velo_boottime_ns() - before, owner & ~VELO_LOCK_WAITERS);
     if (atomic_load_explicit(&header->undo_count, memory_order_relaxed) != 0 ||
@@ -204,7 +221,7 @@ int velo_flush_lock_take(struct velo_region *region, uint32_t timeout_ms)
     struct velo_lock *flush_lock = &region->header->flush_lock;
     const uint32_t tid = own_thread();
     const uint64_t deadline = velo_boottime_ns() + (uint64_t)timeout_ms * 1000000u;
-    for (;;) {
+    for (uint32_t waits = 0;; waits++) {
         uint32_t free = 0;
         if (atomic_compare_exchange_strong(&flush_lock->word, &free, tid))
             break;
@@ -213,7 +230,7 @@ int velo_flush_lock_take(struct velo_region *region, uint32_t timeout_ms)
         if (timeout_ms == 0 &&
             !velo_thread_dead(free & ~VELO_LOCK_WAITERS, atomic_load(&flush_lock->since_ns)))
             return -EAGAIN;
-        if (take_slowly(flush_lock, tid))
+        if (take_slowly(region, flush_lock, tid, waits))
             break;
         if (velo_boottime_ns() >= deadline)
             return -EAGAIN;

@@ -7,7 +7,8 @@
  * The lock is a futex word of our own and not a robust pthread mutex because the owner may be a
  * vfork child: it shares its parent's pthread_self(), so a robust list would name the wrong thread
  * and survive the child's death.  The word holds the kernel's thread id; a waiter that sees no
- * progress for VELO_LOCK_PATIENCE_NS asks the kernel whether that thread still lives.
+ * progress for VELO_LOCK_PATIENCE_NS asks the kernel whether that thread still lives. After
+ * some such waits it asks, too, whether that process has the arena mapped: a wild store names others.
  *
  * L1  flush lock (flush) before lock (namespace); no owner of the lock takes the flush lock.
  * L2  all signals are blocked from enter to leave of the namespace lock: no handler of the host
