@@ -38,15 +38,15 @@ static void wait_on(struct velo_lock *lock, uint32_t seen)
     velo_sys6(SYS_futex, (long)&lock->word, FUTEX_WAIT, (long)seen, (long)&patience, 0, 0);
 }
 
-/* A wild store can name any thread as the owner; but who has not mapped the arena is none. */
-static int is_stranger(const struct velo_region *region, uint32_t owner)
+/* A wild store can name any thread as the owner; but who has not mapped the arena is none. Where we cannot be
+ * seen to have it ourselves (file systems whose device /proc calls by another number), nothing is known. */
+static int is_stranger(const struct velo_region *region, uint32_t owner, uint32_t self)
 {
     char path[sizeof region->directory + 8];
     struct stat meta;
-    const size_t length = velo_length(region->directory);
-    memcpy(path, region->directory, length);
-    memcpy(path + length, "/meta", 6);
-    return velo_os_lstat(path, &meta) == 0 && !velo_thread_maps(owner, meta.st_dev, meta.st_ino);
+    strcpy(stpcpy(path, region->directory), "/meta");
+    return velo_os_lstat(path, &meta) == 0 && !velo_thread_maps(owner, meta.st_dev, meta.st_ino) &&
+           velo_thread_maps(self, meta.st_dev, meta.st_ino);
 }
 
 /* One try to take `lock` for `tid` after waiting a while, as so many times before. 1 when taken. */
@@ -67,7 +67,7 @@ static int take_slowly(const struct velo_region *region, struct velo_lock *lock,
         return 0;
     const uint32_t owner = seen & ~VELO_LOCK_WAITERS;
     if (!velo_thread_dead(owner, since) &&
-        (waits % STRANGER_WAITS != STRANGER_WAITS - 1 || !is_stranger(region, owner)))
+        (waits % STRANGER_WAITS != STRANGER_WAITS - 1 || !is_stranger(region, owner, tid)))
         return 0;
     return atomic_compare_exchange_strong(&lock->word, &seen, tid | VELO_LOCK_WAITERS);
 }
