@@ -59,7 +59,8 @@ IS_SAME_FILE = rf"-ef(?<![\w-]...)(?![\w-])|{IN_VARIABLE}"
 # TypeScript's compiler, which is a script. It reads all sources, but for those that `tsc --build`
 # finds older than what was built of them.
 TSC = re.compile(r"(?:^|/)node_modules/(?:\.bin/tsc|typescript/(?:bin/tsc|lib/_?tsc\.js))$")
-TSC_COMPARES = re.compile(r"tsc(?:\.js)?\s+--?b(?:uild)?\b", re.IGNORECASE)
+TSC_CALLS = re.compile(r"(?:^|[\s/\"'])_?tsc(?:\.js)?[\"']?(?:[ \t]+(\S+)|(?=\s|$))")
+TSC_COMPARES = re.compile(r"--?b(?:uild)?|.*[$`].*", re.IGNORECASE)  # as the first of its words
 # Runtimes fstat each file that they open, and do not use the answer; a stat by name is a question.
 RUNTIMES = re.compile(
     r"python[\d.]*|node|nodejs|perl[\d.]*|ruby[\d.]*|lua[\d.]*|tclsh[\d.]*|php[\d.]*"
@@ -233,9 +234,10 @@ def tells_whole(name: str, *, is_same: bool) -> bool:
 def uses_times(name: str, first: str, arguments: str) -> bool:
     """Archivers put times of files into archives, when they are told to; clang puts those of
     headers into what it precompiles, and refuses it when they are others. `tsc --build` does not
-    read a source that is old."""
+    read a source that is old; a script may run that, whose text is not among the arguments."""
     if name == "tsc":
-        return TSC_COMPARES.search(arguments) is not None
+        calls: list[str] = TSC_CALLS.findall(arguments)
+        return not calls or any(map(TSC_COMPARES.fullmatch, calls))
     if CLANGS.fullmatch(name) is not None and PRECOMPILES.search(arguments) is not None:
         return True
     told = KEEPS_TIMES.fullmatch(first) or ARCHIVES_TIMES.search(arguments)

@@ -409,10 +409,15 @@ def test_compilers_are_known_by_their_names(path, name):
         ("as", "U", "ar rcU a.a U.o", False),
         ("tsc", "", "node /w/node_modules/.bin/tsc -b", True),
         ("tsc", "", "node node_modules/typescript/lib/tsc.js --build src", True),
+        ("tsc", "", 'sh -c ;\n"node_modules/.bin/tsc" -b', True),
+        ("tsc", "", "sh build.sh", True),
+        ("tsc", "", "sh -c ;\ntsc $FLAGS", True),
         ("tsc", "", "sh -c ;\ntsc -p build --noEmit", False),
+        ("tsc", "", "sh -c ;\ntsc", False),
+        ("tsc", "", "node /w/node_modules/typescript/lib/tsc.js -p build -b", False),
     ],
 )
-def test_an_archiver_that_is_told_to_uses_times(name, first, arguments, keeps):
+def test_which_programs_use_times_of_files(name, first, arguments, keeps):
     assert programs.uses_times(name, first, arguments) is keeps
 
 
