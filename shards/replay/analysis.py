@@ -215,10 +215,8 @@ class _Analysis:
         self.filters = scripts.filters(self.unit)
         self.untimed = Untimed(self.unit, self.scripts.names)
         # Its other reads tell whether a program still starts, which counts for runtimes alone.
-        starts = any(
-            programs.is_runtime(programs.name_of(*record.paths))
-            for record in self._deeds(log.PROGRAM)
-        )
+        running = (programs.name_of(*each.paths) for each in self._deeds(log.PROGRAM))
+        starts = any(map(programs.is_runtime, running))
         for record in self.unit.records if starts else self.unit.deeds:
             if record.kind == log.PROGRAM:
                 path, invoked, script = record.texts
