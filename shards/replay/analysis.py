@@ -87,9 +87,9 @@ class _Analysis:
         self.own: set[str] = set()  # directories that were not there before
         self.fresh: set[str] = set()  # all that was not there before
         self.temporary: set[str] = set()  # of these, what is gone again
+        self.of_machine: set[bytes] = set()  # its name, when others than shells asked for it
         self.chance: set[str] = set()  # of the fresh ones, what compilers made: /tmp/ccX.s
-        _, cwd, arguments = unit.words
-        self.searched = programs.crates_in(cwd, arguments)
+        self.searched = programs.crates_in(*unit.words[1:])
         self.second_names: dict[str, str] = {}  # new: old
 
     def run(self) -> Analysed:
@@ -109,7 +109,8 @@ class _Analysis:
         by_chance = self.temporary & self.chance
         needs_rest = programs.may_tell_variables({*self.names.values()}, self.arguments)
         needs_rest |= self.asked_limits or self.scripts.variables
-        named = None if needs_rest else self.scripts.uses
+        uses = self.scripts.uses
+        named = None if needs_rest or uses is None else uses | self.of_machine
         return Analysed(
             list(self.plain - {None})  # type: ignore[arg-type]
             + [fact for fact in facts if not self._is_before(fact)],
@@ -190,8 +191,7 @@ class _Analysis:
 
     def _in_order(self, keys: set[bytes]) -> None:
         """Take all deeds, and the questions with these keys."""
-        unit = self.unit
-        positions = unit.positions
+        unit, positions = self.unit, self.unit.positions
         if keys:
             asked = compress(count(), map(keys.__contains__, unit.keys))
             positions = sorted({*positions, *asked})
@@ -206,7 +206,6 @@ class _Analysis:
         self.asked_random = self.asked_limits = False
         self.found_none: set[int] = set()
         self.starting: dict[int, programs.Start] = {}  # of processes that read no script yet
-        cwd = self.unit.words[1]
         arguments = self.arguments = scripts.arguments(self.unit)
         epoch = "SOURCE_DATE_EPOCH"  # for all of its programs
         self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
@@ -236,7 +235,7 @@ class _Analysis:
                 self.running[record.process] = record
                 self.starting.pop(record.process, None)
                 if programs.is_runtime(name):
-                    start = scripts.start_of(record, cwd, self.filters)
+                    start = scripts.start_of(record, self.unit.words[1], self.filters)
                     if start is not None:
                         self.starting[record.process] = start
             elif record.kind == log.READ and record.flags != log.TO_RUN:
@@ -270,6 +269,8 @@ class _Analysis:
             self.found_none.add(what)
             return
         self.asked_random |= what == log.RANDOM and programs.passes_on(name)
+        if what == (log.RESOURCES if programs.is_shell(name) else log.MACHINE):
+            self.of_machine = {variables.MACHINE}
         if what in (log.MACHINE, log.LIMITS) or self._is_called_blind(name):
             return
         if is_tool and not self._makes_dates:

@@ -22,7 +22,6 @@ from .unit_log import Hosted
 
 RACY_NS = 20_000_000  # two changes within one tick of a clock leave the same times
 WINDOW_S = 1.0
-LARGE_BYTES = 1 << 20  # of programs and libraries outside of the workspace
 HASHED_MAX = 1 << 30  # above: by its signature alone, if it is outside of hosted directories
 COMPONENTS_MAX = 400
 # Device, inode, size, mtime, ctime and mode, or one of the others
@@ -92,12 +91,8 @@ class Looker:
                 kind, flags | OWNED | (WHOLE if fact.link else 0), 0, inode, size,
                 found.st_mtime_ns, ctime_ns, found.st_mode, found.st_uid, found.st_gid, NO_DIGEST,
             )  # fmt: skip
-        # The tools of a first build are 250 MB: known by inode, size and times alone. No content
-        # has this digest, so whatever is installed anew is another file.
-        is_large = size > HASHED_MAX or (
-            size >= LARGE_BYTES and not flags & IN_WORKSPACE and _is_elf(fact.path)
-        )
-        digest = NO_DIGEST if is_large else self._digest(fact.path, found)
+        # No content has that digest, so whatever is as large and was made anew is another file.
+        digest = NO_DIGEST if size > HASHED_MAX else self._digest(fact.path, found)
         return (
             fact.kind, flags | SIGNED, found.st_dev, found.st_ino, size, found.st_mtime_ns,
             found.st_ctime_ns, found.st_mode, 0, 0, digest,
@@ -230,15 +225,6 @@ def names_digest(path: str) -> bytes:
         words = struct.unpack("<4Q", hashlib.sha256(bytes([kind]) + entry.name).digest())
         sums = [(each + word) & (1 << 64) - 1 for each, word in zip(sums, words, strict=True)]
     return struct.pack("<4Q", *sums)
-
-
-def _is_elf(path: str) -> bool:
-    """A program or a library."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(4) == b"\x7fELF"
-    except OSError:
-        return False
 
 
 def _has_writer(fd: int) -> bool:

@@ -19,6 +19,7 @@ from .. import plain
 from . import programs, questions
 from . import unit_log as log
 from .questions import normal
+from .variables import MACHINE
 
 READ_MAX = 4 << 20
 
@@ -70,6 +71,8 @@ _WORD = re.compile(rb"[A-Za-z_]\w{0,99}")
 # Or their names are made up.
 _INDIRECT = re.compile(rb"\\\$\{?\$|\$\{!|\b(?:declare|typeset|local)\s+-\w*n\b")
 _LONE = re.compile(rb"""\$\{?["']""")  # `eval '$'$name`
+# Shells ask for the machine's name as they start, and tell it so.
+_TELLS_MACHINE = re.compile(rb"\b(?:HOSTNAME|PS[0-4])\b|@P\}")
 _GOES_BACK = re.compile(rb"\bcd\s+-(?=[\s;&|)]|$)|~-")
 _CONFIGURES = {"subs.awk", "defines.awk"}  # of autoconf: their text stands in config.status
 _VALUED = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
@@ -319,8 +322,12 @@ def _used(text: bytes) -> frozenset[bytes] | None:
     if _INDIRECT.search(text) is not None or (_EVALS.search(text) and _LONE.search(text)):
         return None
     names = _WORD if _BARE.search(text) is not None else _VARIABLE
-    used = frozenset(names.findall(text))
-    return used | {b"OLDPWD"} if _GOES_BACK.search(text) is not None else used
+    used = set(names.findall(text))
+    if _GOES_BACK.search(text) is not None:
+        used.add(b"OLDPWD")
+    if _TELLS_MACHINE.search(text) is not None:
+        used.add(MACHINE)
+    return frozenset(used)
 
 
 def _tested(text: bytes) -> frozenset[str] | None:

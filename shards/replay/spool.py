@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from velo.interpose import core
 from velo.shards import plain
 
-VERSION = b"velo-replay-13"
+VERSION = b"velo-replay-14"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
 SUFFIX = ".b"
@@ -32,12 +32,14 @@ def directory_of(memory: str) -> str:
 
 
 def salt() -> bytes:
-    """Entries of another machine, kernel or version of this code answer nothing here."""
+    """Entries of another processor, kernel or version of this code answer nothing here. The name of
+    the machine is not in it (variables.py)."""
     cpu: set[str] = set()
     wanted = ("model name", "flags", "CPU part", "Features")
     with suppress(OSError), open("/proc/cpuinfo") as file:
         cpu = {line for line in file if line.startswith(wanted)}
-    machine = "\0".join([*os.uname(), *sorted(cpu)])
+    system = os.uname()
+    machine = "\0".join([system.sysname, *system[2:], *sorted(cpu)])
     return core.sha256(VERSION + machine.encode())
 
 

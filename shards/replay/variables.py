@@ -22,6 +22,7 @@ from .questions import normal
 Names = tuple[bytes, ...]
 
 NAMES_MAX = 512
+MACHINE = b"\1"  # stands for the name of the machine, as VELO_NAME_OF_MACHINE
 # In a digest, for the path of the workspace, as key.c has it; and what it stands between.
 MARK = bytes.fromhex("019de3027cf183b6a81fc495d703ee01")
 EDGES = rb""":=,; "'()|&\n"""
@@ -38,7 +39,7 @@ def used_by(
 
     Args:
         running: names of its programs, as programs.py has them.
-        named: what its scripts name; None: they may name any.
+        named: what its scripts name, or MACHINE; None: they may name any.
     """
     if named is None or unit.is_cut or not all(map(programs.asks_by_name, running)):
         return None
@@ -51,7 +52,8 @@ def used_by(
     if not any(unit.said):
         asked -= _OF_TERMINALS
     names = {name for name in asked | named if _NOISE.fullmatch(name) is None}
-    return None if b"" in names or len(names) > NAMES_MAX else tuple(sorted(names))
+    is_known = len(names) <= NAMES_MAX and asked.isdisjoint((b"", MACHINE))
+    return tuple(sorted(names)) if is_known else None
 
 
 def _has_plugin(keys: set[bytes]) -> bool:
@@ -70,6 +72,8 @@ def digest_of(unit: log.UnitLog, names: Names | None, workspace: str) -> bytes:
     if names is None:
         return unit.counted
     wanted, made = frozenset(names), hashlib.sha256()
+    if MACHINE in wanted:
+        made.update(os.fsencode(os.uname().nodename) + b"\0")
     for name, entry in _by_name(unit.environment, unit.ignored):
         if name in wanted:
             is_words = name == b"MAKEFLAGS"

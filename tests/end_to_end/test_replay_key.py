@@ -6,8 +6,11 @@ replayed when that was another, and that those look again for which it makes a d
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import socket
+import subprocess
 
 import pytest
 
@@ -54,6 +57,17 @@ LOOKING = {
     "a compiler": ("echo int x\\; > build/f.c; CPATH=$$SAID gcc -E -P build/f.c > build/f", True),
     "said": ("echo $$SAID; echo > build/f", True),
 }
+# Commands, and whether they are replayed, and on a machine of another name.
+NAMING = {
+    "a compiler": ("gcc -c a.c -o build/o && echo y > build/f", True, True),
+    "a shell": ("bash -c 'x=1; echo $$x' > build/f", True, True),
+    "uname": ("uname -n > build/f", True, False),
+    "a variable": ("bash -c 'echo $$HOSTNAME' > build/f", True, False),
+    "a prompt": ("bash -c 'name=\\h; echo $${name@P}' > build/f", True, False),
+    "a file": ("bash -c 'read x </proc/sys/kernel/hostname; echo $$x' > build/f", False, False),
+    "python": ("python3 -c 'import socket; print(socket.gethostname())' > build/f", False, False),
+}
+CLONE_NEWUTS = 0x04000000
 
 
 @pytest.mark.long
@@ -145,6 +159,35 @@ def test_a_step_that_looks_at_a_variable_is_as_natively_when_it_changes(workspac
         replayed.append(last["replayed"] == 2)
 
     assert replayed[2] == replays and (not replays or replayed[4] and replayed[5])
+
+
+def _elsewhere() -> None:
+    """On a machine of another name, as each container is."""
+    assert ctypes.CDLL(None).unshare(CLONE_NEWUTS) == 0
+    socket.sethostname("elsewhere")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.geteuid() != 0, reason="the machine's name is changed by root alone")
+@pytest.mark.parametrize("how", NAMING)
+def test_a_step_counts_the_name_of_the_machine_when_it_may_have_asked(workspace, velo, how):
+    command, *is_replayed = NAMING[how]
+    root = workspace(toml=TOML)
+    (root / "a.c").write_text("int x;\n")
+    (root / "Makefile").write_text(f"build/f:\n\t@mkdir -p build\n\t@{command}\n")
+    until_old(root.iterdir())
+    replayed = []
+    for there in (None, None, None, _elsewhere):
+        (root / "build/f").unlink(missing_ok=True)
+        subprocess.run(["make"], cwd=root, check=True, preexec_fn=there)
+        plain = (root / "build/f").read_text()
+        (root / "build/f").unlink()
+        velo.finish(velo.start("exec", "--", "make", cwd=root, preexec_fn=there))
+        assert (root / "build/f").read_text() == plain
+        last = json.loads(velo.run("stats", "--json", cwd=root).stdout)["last"]
+        replayed.append(last["replayed"] == 2)
+
+    assert replayed[2:4] == is_replayed
 
 
 @pytest.mark.long

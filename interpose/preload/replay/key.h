@@ -6,6 +6,8 @@
 #include "log.h"
 
 #define VELO_VARIABLES_MAX 384u
+/* In a list of names: not a variable's, but the machine's. No variable's name sorts before it. */
+#define VELO_NAME_OF_MACHINE "\1"
 
 struct velo_step {
     const char *program; /* as it is named */

@@ -87,6 +87,7 @@ ASKING(VELO_TAINT_SHARED_MEMORY, int, shmget, (key_t key, size_t size, int flags
 int __gethostname_chk(char *out, size_t size, size_t room);
 
 ASKING(VELO_TAINT_MACHINE, int, uname, (struct utsname * out), out)
+ASKING(VELO_TAINT_MACHINE, long, gethostid, (void))
 ASKING(VELO_TAINT_MACHINE, int, gethostname, (char *out, size_t size), out, size)
 ASKING(VELO_TAINT_MACHINE, int, __gethostname_chk, (char *out, size_t size, size_t room), out, size,
        room)

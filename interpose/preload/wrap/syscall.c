@@ -21,6 +21,7 @@
 #include <sys/statfs.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
