@@ -188,6 +188,8 @@ def test_a_step_counts_the_name_of_the_machine_when_it_may_have_asked(workspace,
         replayed.append(last["replayed"] == 2)
 
     assert replayed[2:4] == is_replayed
+    told = velo.run("explain", cwd=root).stdout
+    assert ("the machine has another name" in told) == (is_replayed == [True, False])
 
 
 @pytest.mark.long
