@@ -44,8 +44,8 @@ def execute_(
     had, COMMAND runs natively, and one line on stderr says why; so does one when nothing that it
     wrote was hosted.
 
-    Exit status: COMMAND's, or death by the same signal; 125 velo itself failed, 126 COMMAND
-    cannot be executed, 127 COMMAND was not found.
+    Exit status: COMMAND's, or death by the same signal; 2 flags of velo are wrong, 125 velo
+    itself failed, 126 COMMAND cannot be executed, 127 COMMAND was not found.
     """
     from ..execute import execute_here
 

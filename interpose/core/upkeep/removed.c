@@ -45,16 +45,18 @@ enum velo_missing velo_missing(struct velo_region *region, velo_node_id index, i
     return found;
 }
 
-/* A name of the missing file; its length, or 0 when there is none. */
-static size_t one_name(struct velo_region *region, velo_node_id index, velo_node_id *parent,
-                       char text[VELO_NAME_MAX + 1])
+/* A name of the missing file; its length, or 0 when there is none, or still the last one: a wild store keeps that
+ * from being taken. */
+static size_t one_name(struct velo_region *region, velo_node_id index, velo_name_id *last,
+                       velo_node_id *parent, char text[VELO_NAME_MAX + 1])
 {
     struct velo_hold hold;
     size_t length = 0;
     velo_begin(region, &hold);
     const struct velo_node *node = velo_node_at(region, index);
-    if (velo_is_missing_locked(region, node)) {
+    if (velo_is_missing_locked(region, node) && !velo_same_name(node->first_name, *last)) {
         const struct velo_name *name = velo_name_at(region, node->first_name);
+        *last = node->first_name;
         *parent = name->parent;
         length = velo_name_text(region, name, text);
     }
@@ -66,9 +68,11 @@ int velo_missing_drop(struct velo_region *region, velo_node_id index)
 {
     char text[VELO_NAME_MAX + 1];
     velo_node_id parent;
+    velo_name_id last = VELO_NO_NAME;
     size_t length;
     int count = 0;
-    while (count < NAMES_A_FILE_MAX && (length = one_name(region, index, &parent, text)) != 0) {
+    while (count < NAMES_A_FILE_MAX &&
+           (length = one_name(region, index, &last, &parent, text)) != 0) {
         const int rc = velo_take_from_disk(region, parent, text, length);
         if (rc != 0)
             return rc;
