@@ -17,6 +17,14 @@ import pytest
 from support.harness import run_native, sentence, tool
 from support.replayed import NINJA, ODD, PROJECTS, STEPS, TOML, UNITS, Project, until_old
 
+NO_OVERLAY = 77
+# A machine of another name, whose compilers lie on another device; $0 is an empty directory.
+CONTAINER = f"""
+echo elsewhere > /proc/sys/kernel/hostname
+mount -t overlay overlay -o lowerdir=/usr:"$0" /usr || exit {NO_OVERLAY}
+exec "$@"
+"""
+
 
 def same_but_for_logs(before: Any, after: Any) -> bool:
     """Ninja's own files tell how long its steps took."""
@@ -177,6 +185,29 @@ def test_entries_outlive_the_server(project, velo):
 
 
 @pytest.mark.long
+@pytest.mark.long
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone mounts, and names the machine")
+def test_a_store_that_was_restored_in_another_container_answers(project, velo, tmp_path):
+    made = project("ninja")
+    made.run(PWD=str(made.root))  # as a shell says
+    velo.stop(cwd=made.root)
+    made.clean()
+    for place in (made.root, tmp_path / "cache"):  # new inodes and times
+        place.rename(tmp_path / "before")
+        shutil.copytree(tmp_path / "before", place, copy_function=shutil.copy)
+        shutil.rmtree(tmp_path / "before")
+    (tmp_path / "empty").mkdir()
+    until_old(each for each in made.root.rglob("*") if each.is_file())
+    words = ["unshare", "--uts", "--mount", "sh", "-c", CONTAINER, str(tmp_path / "empty")]
+
+    done = run_native(*words, velo.executable, "exec", "--", "ninja", cwd=made.root, check=False)
+
+    if done.returncode == NO_OVERLAY:
+        pytest.skip("needs overlayfs")
+    assert done.returncode == 0, done
+    assert made.counts() == (STEPS, 0, 0)
+
+
 def test_without_a_server_explain_and_stats_still_tell(project, velo):
     project = project("ninja")
     project.run()
