@@ -269,7 +269,7 @@ class _Analysis:
             self.found_none.add(what)
             return
         self.asked_random |= what == log.RANDOM and programs.passes_on(name)
-        if what == (log.RESOURCES if programs.is_shell(name) else log.MACHINE):
+        if what == log.RESOURCES or (what == log.MACHINE and not programs.is_shell(name)):
             self.of_machine = {variables.MACHINE}
         if what in (log.MACHINE, log.LIMITS) or self._is_called_blind(name):
             return
