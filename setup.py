@@ -98,7 +98,12 @@ class BuildLauncher(build_scripts):
                 include_dirs=["interpose"],
                 extra_postargs=COMMON,
             )
-            compiler.link_executable(objects, "velo", output_dir=self.build_dir)
+            compiler.link_executable(
+                objects,
+                "velo",
+                output_dir=self.build_dir,
+                extra_postargs=["-Wl,-z,now"],  # binding takes 3 KB of a stack that may have 16
+            )
 
 
 setup(

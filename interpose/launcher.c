@@ -141,7 +141,7 @@ static int has_memory(const char *root, const char *workspace)
 {
     struct velo_sha256 hash;
     uint8_t digest[VELO_SHA256_BYTES];
-    char path[PATH_MAX];
+    static char path[PATH_MAX]; /* not on a stack that may have 16 KiB */
     velo_sha256_begin(&hash);
     velo_sha256_add(&hash, workspace, strlen(workspace));
     velo_sha256_end(&hash, digest);
@@ -213,7 +213,7 @@ int main(int argc, char **argv)
     const struct limit *low = too_low(&is);
     if (low != NULL)
         return without_interpreter(argc, argv, low, is);
-    static char python[PATH_MAX]; /* not on a stack that may have 16 KiB */
+    static char python[PATH_MAX];
     char **words = calloc((size_t)argc + OURS + 1, sizeof *words);
     if (words == NULL)
         return CANNOT_START;
