@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "kernel/sha256.h"
+#include "kernel/text.h"
 
 #define OURS 13 /* words of the command line before the user's */
 #define CANNOT_START 125
@@ -111,15 +112,19 @@ static int beside_us(char path[PATH_MAX])
     return access(path, X_OK) == 0;
 }
 
-/* Not stdio's: it takes 8 KiB of a stack that may have 16. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+/* These texts, up to a NULL, as one line. Not by stdio: that takes 8 KiB of a stack that may have 16. */
+static void say(const char *text, ...)
 {
     static char line[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    if (length > 0 && write(STDERR_FILENO, line, (size_t)length % sizeof line) < 0)
+    size_t length = 0;
+    va_list more;
+    va_start(more, text);
+    for (; text != NULL; text = va_arg(more, const char *))
+        for (; *text != 0 && length < sizeof line - 1; text++)
+            line[length++] = *text;
+    va_end(more);
+    line[length++] = '\n';
+    if (write(STDERR_FILENO, line, length) < 0)
         return; /* a closed stderr is no error */
 }
 
@@ -141,30 +146,32 @@ static int has_memory(const char *root, const char *workspace)
 {
     struct velo_sha256 hash;
     uint8_t digest[VELO_SHA256_BYTES];
-    static char path[PATH_MAX]; /* not on a stack that may have 16 KiB */
+    static char path[2 * PATH_MAX]; /* not on that stack */
+    if (strlen(root) >= PATH_MAX)
+        return 0;
     velo_sha256_begin(&hash);
     velo_sha256_add(&hash, workspace, strlen(workspace));
     velo_sha256_end(&hash, digest);
-    int length = snprintf(path, sizeof path, "%s/", root);
-    for (int i = 0; i < 8 && length > 0 && length < PATH_MAX - 2; i++)
-        length += snprintf(path + length, sizeof path - (size_t)length, "%02x", digest[i]);
+    velo_write_hex(stpcpy(stpcpy(path, root), "/"), digest, 8);
     return access(path, F_OK) == 0;
 }
 
 /* The workspace is the nearest directory upward with a velo.toml, else the current one. */
 static int memory_may_hold_something(void)
 {
-    static char here[PATH_MAX], file[PATH_MAX + 16], own[64];
+    static const char shared[] = "/dev/shm/velo-", toml[] = "/velo.toml";
+    static char here[PATH_MAX], file[PATH_MAX + sizeof toml], own[sizeof shared + VELO_DECIMAL_MAX];
     const char *root = getenv("VELO_RUNTIME_DIR");
     if (root == NULL || *root == 0) {
-        snprintf(own, sizeof own, "/dev/shm/velo-%u", (unsigned)getuid());
+        velo_write_decimal(stpcpy(own, shared), getuid());
         root = own;
     }
     if (access(root, F_OK) != 0 || getcwd(here, sizeof here) == NULL)
         return 0;
     for (size_t length = strlen(here);;
          length = (size_t)((char *)memrchr(here, '/', length) - here)) {
-        snprintf(file, sizeof file, "%.*s/velo.toml", (int)length, here);
+        memcpy(file, here, length);
+        memcpy(file + length, toml, sizeof toml);
         const int found = access(file, F_OK) == 0;
         if (found)
             here[length == 0 ? 1 : length] = 0;
@@ -195,15 +202,17 @@ static char **command_alone(int argc, char **argv)
 static int without_interpreter(int argc, char **argv, const struct limit *low, rlim_t is)
 {
     char **command = command_alone(argc, argv);
-    say("velo: not started: the limit %s is %llu, and velo needs %llu%s%s%s\n", low->name,
-        (unsigned long long)is, (unsigned long long)low->least, command != NULL ? "; " : "",
-        command != NULL ? command[0] : "",
-        command != NULL ? " runs natively, nothing is hosted" : "");
+    char has[VELO_DECIMAL_MAX], needs[VELO_DECIMAL_MAX];
+    velo_write_decimal(has, is);
+    velo_write_decimal(needs, low->least);
+    say("velo: not started: the limit ", low->name, " is ", has, ", and velo needs ", needs,
+        command != NULL ? "; " : "", command != NULL ? command[0] : "",
+        command != NULL ? " runs natively, nothing is hosted" : "", NULL);
     if (command == NULL)
         return argc > 1 && strcmp(argv[1], "exec") == 0 ? CANNOT_START : EXIT_FAILURE;
     execvp(command[0], command);
     const int number = errno;
-    say("velo: cannot run %s: %s\n", command[0], strerror(number));
+    say("velo: cannot run ", command[0], ": ", strerror(number), NULL);
     return number == ENOENT || number == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE;
 }
 
