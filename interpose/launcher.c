@@ -113,7 +113,7 @@ static int beside_us(char path[PATH_MAX])
 }
 
 /* These texts, up to a NULL, as one line. Not by stdio: that takes 8 KiB of a stack that may have 16. */
-static void say(const char *text, ...)
+__attribute__((sentinel)) static void say(const char *text, ...)
 {
     static char line[1024];
     size_t length = 0;
@@ -141,14 +141,12 @@ static const struct limit *too_low(rlim_t *is)
     return NULL;
 }
 
-/* A program outside may miss what is in the memory of its workspace. Where that is: router/arena.py. */
+/* A program outside may miss what is in the memory of its workspace. Where that is: router/arena.py. `root` is there. */
 static int has_memory(const char *root, const char *workspace)
 {
     struct velo_sha256 hash;
     uint8_t digest[VELO_SHA256_BYTES];
-    static char path[2 * PATH_MAX]; /* not on that stack */
-    if (strlen(root) >= PATH_MAX)
-        return 0;
+    static char path[PATH_MAX + sizeof "/" + VELO_HEX_MAX]; /* not on that stack */
     velo_sha256_begin(&hash);
     velo_sha256_add(&hash, workspace, strlen(workspace));
     velo_sha256_end(&hash, digest);

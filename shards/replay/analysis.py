@@ -362,7 +362,7 @@ class _Analysis:
             strict=is_strict,
             whole=is_strict and programs.tells_whole(name, is_same=self.scripts.same),
             times=is_strict and self._asks_for_times(process),
-            knows=programs.knows(name),
+            skips_same=programs.skips_same(name),
             untimed=self.untimed.of(record, name) if is_strict else frozenset(),
         )
 

@@ -152,15 +152,15 @@ class Habits(NamedTuple):
     strict: bool  # times of files are inputs
     whole: bool  # and so is all else that stat tells of them
     times: bool  # it fstats what it opens
-    knows: bool = False  # the bytes of a file of which it asks only what it is
+    skips_same: bool = False  # of what it does not read, since it is one file, the bytes count
     untimed: frozenset[Fact] = frozenset()  # of times: these count as facts without times
 
 
-_known = lru_cache(maxsize=4096)  # thousands of steps run the same programs
+_remembered = lru_cache(maxsize=4096)  # thousands of steps run the same programs
 STRANGE = Habits(unasked=False, keeps=False, strict=True, whole=False, times=True)
 
 
-@_known
+@_remembered
 def name_of(path: str, invoked: str, script: str = "") -> str:
     """`x86_64-linux-gnu-gcc-12` is gcc; what a multi-call program was called as is what it is."""
     name = os.path.basename(path)
@@ -173,18 +173,18 @@ def name_of(path: str, invoked: str, script: str = "") -> str:
     return SUFFIX.sub("", PREFIX.sub("", name))
 
 
-@_known
+@_remembered
 def is_compiler(name: str) -> bool:
     return COMPILERS.fullmatch(name) is not None
 
 
-@_known
+@_remembered
 def is_driver(name: str) -> bool:
     """The program compiles, or runs the programs that do."""
     return DRIVERS.fullmatch(name) is not None
 
 
-@_known
+@_remembered
 def is_blind(name: str) -> bool:
     """The program does not use the times of files. The build's own have paths for names."""
     known = is_compiler(name) or TOOLS.fullmatch(name) is not None
@@ -196,13 +196,13 @@ def is_tool(name: str, *, makes_date: bool) -> bool:
     return is_blind(name) and not is_compiler(name) and not (makes_date and name == "cmake")
 
 
-@_known
+@_remembered
 def is_shell(name: str) -> bool:
     """The program tells limits, too, to its scripts."""
     return SHELLS.fullmatch(name) is not None
 
 
-@_known
+@_remembered
 def is_awk(name: str) -> bool:
     return AWKS.fullmatch(name) is not None
 
@@ -213,14 +213,14 @@ def may_tell_variables(names: set[str], arguments: str) -> bool:
     return tells or not all(map(is_blind, names))
 
 
-@_known
+@_remembered
 def asks_by_name(name: str) -> bool:
     """The program asks for each variable by its name, or its scripts do: a shell, an awk."""
     reads_all = runs_plugins(name) or ALL_VARIABLES.fullmatch(name) is not None
     return is_blind(name) and not reads_all
 
 
-@_known
+@_remembered
 def tests(name: str) -> bool:
     """The program compares files for scripts, and does not use times otherwise."""
     return is_shell(name) or name in ("test", "[")
@@ -265,12 +265,12 @@ def _is_told(options: dict[str, str], name: str, first: str, arguments: str) -> 
     return bool(calls) and all(map(option.search, calls))
 
 
-def knows(name: str) -> bool:
-    """Two names of one file have the same bytes: the program finds out by their inode."""
+def skips_same(name: str) -> bool:
+    """The program does not read two names of one file, which it tells by the inode."""
     return name == "diff"
 
 
-@_known
+@_remembered
 def is_archiver(name: str) -> bool:
     return ARCHIVERS.fullmatch(name) is not None
 
@@ -280,12 +280,12 @@ def tells_what_it_reads(name: str) -> bool:
     return is_awk(name) or (passes_on(name) and name != "sort")
 
 
-@_known
+@_remembered
 def passes_on(name: str) -> bool:
     return PASSES_ON.fullmatch(name) is not None
 
 
-@_known
+@_remembered
 def is_runtime(name: str) -> bool:
     return RUNTIMES.fullmatch(name) is not None
 

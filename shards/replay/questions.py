@@ -54,7 +54,7 @@ class Fact:
 class Asked:
     """One question as two facts: for a program that does not use times, and for any other."""
 
-    __slots__ = ("above", "droppable", "fact", "known", "path", "reads", "strict", "whole")
+    __slots__ = ("above", "content", "droppable", "fact", "path", "reads", "strict", "whole")
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Asked:
         self.fact, self.strict = fact, strict  # None: libc's own reading
         timed = strict is not None and strict.kind in (TIMES, LTIMES)
         self.whole = Fact(strict.kind, path, WHOLE) if strict and timed else strict
-        self.known = Fact(CONTENT, path) if fact and fact.kind == F_STAT else fact
+        self.content = Fact(CONTENT, path) if fact and fact.kind == F_STAT else fact
         self.reads = reads  # it opened a file itself, and may have asked for its times
         self.droppable = droppable  # it only made way for an output, when a compiler asked
 
@@ -77,7 +77,7 @@ class Asked:
         """The fact when a program with such habits asks; None: libc's own reading."""
         if habits.whole:
             return self.whole
-        return self.strict if habits.strict else self.known if habits.knows else self.fact
+        return self.strict if habits.strict else self.content if habits.skips_same else self.fact
 
 
 ABSENCES = {F_ABSENT, LABSENT}
@@ -107,7 +107,7 @@ def learn(keys: list[bytes]) -> None:
 
 def facts_of(keys: Iterable[bytes], habits: Habits) -> Iterator[Fact | None]:
     """As Asked.by, of many keys."""
-    if habits.knows:
+    if habits.skips_same:
         return (_ASKED[key].by(habits) for key in keys)
     known = _WHOLE if habits.whole else _STRICT if habits.strict else _FACTS
     return map(known.__getitem__, keys)

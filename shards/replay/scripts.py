@@ -71,8 +71,8 @@ _WORD = re.compile(rb"[A-Za-z_]\w{0,99}")
 # Or their names are made up.
 _INDIRECT = re.compile(rb"\\\$\{?\$|\$\{!|\b(?:declare|typeset|local)\s+-\w*n\b")
 _LONE = re.compile(rb"""\$\{?["']""")  # `eval '$'$name`
-# Shells ask for the machine's name as they start, and tell it so.
-_TELLS_MACHINE = re.compile(rb"\b(?:HOSTNAME|PS[0-4])\b|@P\}")
+# Shells ask for the machine's name as they start, and tell it so; the last is of a prompt.
+_TELLS_MACHINE = re.compile(rb"\b(?:HOSTNAME|PS[0-4])\b|@P\}|\\[hH]\b")
 _GOES_BACK = re.compile(rb"\bcd\s+-(?=[\s;&|)]|$)|~-")
 _CONFIGURES = {"subs.awk", "defines.awk"}  # of autoconf: their text stands in config.status
 _VALUED = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
@@ -165,7 +165,7 @@ def _bytes(text: str) -> bytes:
 def _values(unit: log.UnitLog, texts: Iterable[_Text]) -> Iterator[_Text]:
     """The values of variables that these texts name, and of those that such values name."""
     variables = {_bytes(name): _bytes(value) for name, value in unit.variables}
-    wanted = set[bytes]().union(*(text.variables for text in texts))
+    wanted = {b"PS4"}.union(*(text.variables for text in texts))  # `sh -x` prints what that says
     while found := wanted & variables.keys():
         wanted = set()
         for name in found:

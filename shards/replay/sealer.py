@@ -386,7 +386,7 @@ class Sealer:
             return Reason("it was run again before it was known")
         same = [each for each in before if self._has_environment_of(unit, each)]
         if not same:
-            return self._why_new(unit, before[0])
+            return self._why_new(unit, index.variables_of(before[0]))
         before = [each for each in same if each.suits(unit.outlets)]
         if not before:
             return Reason("its output goes elsewhere (terminal, pipe, file), and it may tell")
@@ -398,21 +398,21 @@ class Sealer:
         names = variables.unpacked(self._there().variables_of(entry))
         return entry.environment == variables.digest_of(unit, names, self._place.path)
 
-    def _why_new(self, unit: UnitLog, before: entries.Entry | None = None) -> Reason:
-        """`before`: one that has the same key, and was made in another environment."""
+    def _why_new(self, unit: UnitLog, listed: bytes | None = None) -> Reason:
+        """`listed`: the variables that count, where these are known."""
         changed = self._environments.differing(unit)
         if changed is None:
             bound = self._clones.bound(unit.key)
             return Reason(f"new here, and not taken from a clone: {bound}" if bound else "new")
-        names = before and variables.unpacked(self._there().variables_of(before))
+        names = variables.unpacked(listed)
         if names is not None:
-            counting = [each for each in changed if os.fsencode(each) in names]
-            changed = counting if variables.MACHINE in names else counting or changed
-        if not changed and before:
-            return Reason("new: the machine has another name, and it may have asked for that")
+            changed = [each for each in changed if os.fsencode(each) in names] or changed
         if not changed:
             return Reason("new: its umask, limits or user are others")
-        return Reason(f"new: {names_of(changed)} in the environment changed", "", changed[0])
+        told = [each for each in changed if os.fsencode(each) != variables.MACHINE]
+        if not told:
+            return Reason("new: the machine has another name, and it may have asked for that")
+        return Reason(f"new: {names_of(told)} in the environment changed", "", told[0])
 
     # ---- what was answered ---------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from .questions import normal
 Names = tuple[bytes, ...]
 
 NAMES_MAX = 512
-MACHINE = b"\1"  # stands for the name of the machine, as VELO_NAME_OF_MACHINE
+MACHINE = b"\1"  # the variable whose value uname tells: key.h, VELO_NAME_OF_MACHINE
 # In a digest, for the path of the workspace, as key.c has it; and what it stands between.
 MARK = bytes.fromhex("019de3027cf183b6a81fc495d703ee01")
 EDGES = rb""":=,; "'()|&\n"""
@@ -38,13 +38,12 @@ def used_by(
     """The names that count, in their order; None: all that may.
 
     Args:
+        unit: its questions are learned (questions.learn).
         running: names of its programs, as programs.py has them.
         named: what its scripts name, or MACHINE; None: they may name any.
     """
     if named is None or unit.is_cut or not all(map(programs.asks_by_name, running)):
         return None
-    for life in unit.lives:
-        questions.learn(life.questions)
     keys = set(unit.keys)
     if _has_plugin(keys):
         return None
@@ -52,8 +51,7 @@ def used_by(
     if not any(unit.said):
         asked -= _OF_TERMINALS
     names = {name for name in asked | named if _NOISE.fullmatch(name) is None}
-    is_known = len(names) <= NAMES_MAX and asked.isdisjoint((b"", MACHINE))
-    return tuple(sorted(names)) if is_known else None
+    return None if b"" in names or len(names) > NAMES_MAX else tuple(sorted(names))
 
 
 def _has_plugin(keys: set[bytes]) -> bool:
@@ -72,8 +70,6 @@ def digest_of(unit: log.UnitLog, names: Names | None, workspace: str) -> bytes:
     if names is None:
         return unit.counted
     wanted, made = frozenset(names), hashlib.sha256()
-    if MACHINE in wanted:
-        made.update(os.fsencode(os.uname().nodename) + b"\0")
     for name, entry in _by_name(unit.environment, unit.ignored):
         if name in wanted:
             is_words = name == b"MAKEFLAGS"

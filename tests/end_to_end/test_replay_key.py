@@ -192,6 +192,19 @@ def test_a_step_counts_the_name_of_the_machine_when_it_may_have_asked(workspace,
     assert ("the machine has another name" in told) == (is_replayed == [True, False])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="the machine's name is changed by root alone")
+def test_the_name_of_the_machine_is_that_of_where_the_step_ran(workspace, velo):
+    root = workspace(toml=TOML)
+    (root / "Makefile").write_text("build/f:\n\t@mkdir -p build; bash -c 'echo $$HOSTNAME' > $@\n")
+    rename = "echo elsewhere > /proc/sys/kernel/hostname"
+    until_old(root.iterdir())
+    for command in ("unshare", "--uts", "sh", "-c", f"{rename}; exec make"), ("make",):
+        (root / "build/f").unlink(missing_ok=True)
+        velo.exec(*command, cwd=root, env={"PWD": str(root)})
+
+    assert (root / "build/f").read_text() == f"{os.uname().nodename}\n"
+
+
 @pytest.mark.long
 def test_a_shell_before_the_build_tool_changes_no_step(project):
     made = project("ninja")

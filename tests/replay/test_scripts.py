@@ -11,6 +11,7 @@ import pytest
 from support.unit_logs import Said, at, environment, program, step, told, write
 from velo.shards.replay import programs, scripts
 from velo.shards.replay import unit_log as log
+from velo.shards.replay.variables import MACHINE
 
 SED = program("/usr/bin/sed")
 BASH, AWK = program("/usr/bin/bash"), program("/usr/bin/mawk")
@@ -176,6 +177,13 @@ def test_a_part_of_itself_that_libtool_runs_is_known(unit, tmp_path):
     idiom = "eval \"`$SED -n -e '/^# ### BEGIN LIBTOOL TAG CONFIG: '$z'$/,/x/p' < $progpath`\""
 
     assert found(unit, tmp_path / "libtool", idiom)._replace(uses=frozenset()) == scripts.Found()
+
+
+@pytest.mark.parametrize(("prompt", "tells"), [("\\h ", True), ("+ ", False)])
+def test_a_prompt_that_a_shell_prints_as_it_traces_may_name_the_machine(unit, prompt, tells):
+    traced = unit(environment(PS4=prompt), BASH, told("bash", "-xc", "echo"))
+
+    assert (MACHINE in (scripts.probe(traced).uses or ())) is tells
 
 
 def test_the_value_of_a_variable_counts_where_it_is_named_and_what_that_names(unit):

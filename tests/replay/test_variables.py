@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.unit_logs import Said, at, environment, program, step, told, write
-from velo.shards.replay import programs, scripts, variables
+from velo.shards.replay import programs, questions, scripts, variables
 from velo.shards.replay import unit_log as log
 
 SH, CC = program("/usr/bin/dash"), program("/usr/bin/gcc")
@@ -23,6 +23,8 @@ def unit(tmp_path: Path):
 
 
 def used(unit: log.UnitLog, *running: str, named: frozenset[bytes] | None = frozenset()) -> object:
+    for life in unit.lives:
+        questions.learn(life.questions)
     return variables.used_by(unit, running, named)
 
 

@@ -1,6 +1,6 @@
 /* bounds.h - how far lists and counts of the table are followed.
  *
- * A wild store of a program can make a circle of any list, and any number of a count. So whoever walks counts
+ * A wild store of a program can make a circle of any list, and any number of a count. So each walk counts
  * its steps, and takes no count for more than there was laid out. What such a store makes of the tree is another
  * matter: check.c tells. */
 #ifndef VELO_CORE_BOUNDS_H

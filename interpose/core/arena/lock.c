@@ -38,7 +38,7 @@ static void wait_on(struct velo_lock *lock, uint32_t seen)
     velo_sys6(SYS_futex, (long)&lock->word, FUTEX_WAIT, (long)seen, (long)&patience, 0, 0);
 }
 
-/* A wild store can name any thread as the owner; but who has not mapped the arena is none. Where we cannot be
+/* A wild store can name any thread as the owner; but a process that has not mapped the arena is none. Where we cannot be
  * seen to have it ourselves (file systems whose device /proc calls by another number), nothing is known. */
 static int is_stranger(const struct velo_region *region, uint32_t owner, uint32_t self)
 {

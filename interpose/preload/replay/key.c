@@ -4,7 +4,7 @@
  * for unseen. Which other variables count, each entry says: those that its programs asked for (getenv), or all of them
  * but for those that name a terminal, a session or a job's slot; and where a program looks at all, these too, and the
  * order (`rest`): a shell that is put before a build tool sorts them anew. The path of the workspace is left out.
- * The name of the machine, which each container and each runner of a CI has of its own, counts as a variable does. */
+ * The name of the machine, which each container and each runner of a CI has of its own, is one more variable. */
 #include "key.h"
 
 #include <sys/resource.h>
@@ -239,6 +239,14 @@ static void sort(struct velo_variable *all, size_t count)
         }
 }
 
+static void name_machine(char entry[VELO_MACHINE_BYTES])
+{
+    struct utsname machine;
+    machine.nodename[0] = 0;
+    velo_sys1(SYS_uname, velo_word(&machine));
+    stpcpy(stpcpy(entry, VELO_NAME_OF_MACHINE "="), machine.nodename);
+}
+
 static void gather(struct velo_step *step)
 {
     uint32_t count = 0, place = 0;
@@ -246,6 +254,8 @@ static void gather(struct velo_step *step)
         if (count < VELO_VARIABLES_MAX)
             step->variables[count++] = (struct velo_variable){*entry, place};
     step->has_more = place > count;
+    name_machine(step->machine);
+    step->variables[count++] = (struct velo_variable){step->machine, place};
     step->variable_count = count;
     sort(step->variables, count);
 }
@@ -269,14 +279,6 @@ static bool says_nothing(const char *entry, const char *cwd)
            (cwd[length] == '/' || cwd[length] == 0);
 }
 
-static void add_machine(struct velo_sha256 *hash)
-{
-    struct utsname machine;
-    machine.nodename[0] = 0;
-    velo_sys1(SYS_uname, velo_word(&machine));
-    velo_sha256_add(hash, machine.nodename, strlen(machine.nodename) + 1);
-}
-
 static void add_always(const struct velo_step *step, struct velo_sha256 *hash, const char *cwd)
 {
     for (uint32_t i = 0; i < step->variable_count; i++)
@@ -296,7 +298,6 @@ const uint8_t *velo_step_counted(struct velo_step *step)
     for (uint32_t i = VELO_VARIABLES_MAX; step->has_more && step->envp[i] != NULL; i++)
         if (velo_variable_counts(step->envp[i]))
             add_variable(&hash, step->envp[i]);
-    add_machine(&hash);
     velo_sha256_end(&hash, step->counted);
     step->has_counted = true;
     return step->counted;
@@ -311,10 +312,6 @@ const uint8_t *velo_step_named(struct velo_step *step, const char *names)
         return step->named;
     velo_sha256_begin(&hash);
     const char *name = names;
-    if (strcmp(name, VELO_NAME_OF_MACHINE) == 0) {
-        add_machine(&hash);
-        name += sizeof VELO_NAME_OF_MACHINE;
-    }
     for (uint32_t i = 0; i < step->variable_count; i++) {
         int order = 1;
         while (*name != 0 && (order = compare_names(name, step->variables[i].text)) < 0)

@@ -6,8 +6,8 @@
 #include "log.h"
 
 #define VELO_VARIABLES_MAX 384u
-/* In a list of names: not a variable's, but the machine's. No variable's name sorts before it. */
-#define VELO_NAME_OF_MACHINE "\1"
+#define VELO_NAME_OF_MACHINE "\1" /* the variable whose value uname tells */
+#define VELO_MACHINE_BYTES (sizeof VELO_NAME_OF_MACHINE "=" + 64)
 
 struct velo_step {
     const char *program; /* as it is named */
@@ -17,11 +17,12 @@ struct velo_step {
     uint64_t pipes[2]; /* inodes of the pipes that descriptors 1 and 2 lead to, or 0 */
     uint64_t inodes[3], devices[3]; /* of what the three streams lead to */
     uint8_t key[VELO_SHA256_BYTES];
-    /* Its environment by name, and of equal names in their order. */
+    /* Its environment by name, and of equal names in their order; with the machine's name. */
     struct velo_variable {
         const char *text;
         uint32_t place; /* where it stood */
-    } variables[VELO_VARIABLES_MAX];
+    } variables[VELO_VARIABLES_MAX + 1];
+    char machine[VELO_MACHINE_BYTES];
     uint32_t variable_count;
     bool has_more; /* variables than that */
     bool has_counted, has_rest; /* as velo_step_counted and velo_step_rest have made them */

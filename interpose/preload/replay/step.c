@@ -24,7 +24,7 @@ static void append_variables(struct velo_log *log, const struct velo_step *step,
                              unsigned char *buffer)
 {
     const bool counts = flags != VELO_VARIABLES_IGNORED;
-    size_t used = 0;
+    size_t used = counts ? strlen(strcpy((char *)buffer, step->machine)) + 1 : 0;
     flags |= step->has_more ? VELO_VARIABLES_CUT : 0u; /* velo_step_named tells nothing of it */
     for (char *const *entry = step->envp; entry != NULL && *entry != NULL; entry++) {
         if (velo_variable_counts(*entry) != counts || velo_variable_is_noise(*entry))
