@@ -63,7 +63,7 @@ def test_makefiles_of_cmake_see_an_edit_that_keeps_the_size(workspace, velo):
         return run_native("build/app", cwd=made.root).stdout
 
     made.run(), made.run(), made.run()
-    made.run()  # they find nothing to do
+    assert made.run() > 0  # they find nothing to do
     assert said() == "11"
     made.edit({"CMakeLists.txt": CMAKE["CMakeLists.txt"].replace("X=1", "X=7")})
     made.run()
