@@ -160,6 +160,29 @@ def test_a_catalogue_of_messages_is_answered(workspace, velo):
     assert b"ja" in (made.hosted / "de.mo").read_bytes()
 
 
+# ---- a tool that spawns what says nothing -------------------------------------------------------
+
+
+def test_the_child_of_a_silent_step_that_was_answered_is_as_a_native_one(workspace, velo, tmp_path):
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("in", "one\n")
+    made.hosted.mkdir(exist_ok=True)
+    (tmp_path / "bin").mkdir()
+    ninja = tmp_path / "bin" / "ninja"
+    source = SUPPORT / "spawning_tool.c"
+    run_native(tool("gcc"), "-Wall", "-Werror", str(source), "-o", str(ninja), cwd=tmp_path)
+    native = run_native(str(ninja), "in", "build/out", cwd=made.root).stdout
+    made.clean()
+
+    first = made.run(ninja, "in", "build/out")
+    made.clean()
+    second = made.run(ninja, "in", "build/out")
+
+    assert first == second == native
+    replayed, run, not_cached = made.counts()
+    assert replayed > 200 and run + not_cached == 0, made.steps()
+
+
 # ---- a tool that forks --------------------------------------------------------------------------
 
 
