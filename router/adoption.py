@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from velo.shards import plain
 
-from . import cgroup, limits
+from . import limits
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .errors import ArenaDamaged, ArenaRefused, OtherVersion
@@ -184,6 +184,8 @@ def _create(settings: Settings, arena: Arena) -> Opened:
     from velo.interpose.core import Region
 
     max_memory = memory_that_fits(settings.max_memory, arena.root)
+    from . import cgroup  # 5 ms, and most commands find a server
+
     of_group = cgroup.memory_that_fits(settings.shards)  # no warning: a container is no mistake
     try:
         memory = arena.make()

@@ -39,7 +39,8 @@ PASSED_ON = frozenset(
 )
 SENT_BY_KERNEL = 0  # si_code above this: a terminal; the group has it already
 OF_A_PROCESS = frozenset({signal.SIGALRM})  # by a timer (`alarm 60; exec velo`): not of the group
-POLL_S = 1.0
+FIRST_POLL_S, POLL_S = 0.05, 1.0
+GROWTH = 1.1  # from one to the other within ten seconds
 
 
 def find_program(command: str, environment: Mapping[str, str]) -> str:
@@ -67,7 +68,8 @@ def run(
     """Run `command` to its end; its wait status, as `os.waitpid` gives it.
 
     Args:
-        watch: called about every `POLL_S` seconds meanwhile, signals blocked.
+        on_poll: called meanwhile, signals blocked: soon, as the command may be short, and later
+            every `POLL_S` seconds.
 
     Raises:
         CommandRefused: the kernel would not run it.
@@ -135,8 +137,9 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], mask: set[int
 def _wait(pid: int, on_poll: Callable[[], None]) -> int:
     waited_for = PASSED_ON | {signal.SIGCHLD}
     asked = stopped = False  # to stop; and so is the child
+    pause_s = FIRST_POLL_S
     while True:
-        info = signal.sigtimedwait(waited_for, POLL_S)
+        info = signal.sigtimedwait(waited_for, pause_s)
         changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
         if changed and not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
             return status
@@ -144,6 +147,7 @@ def _wait(pid: int, on_poll: Callable[[], None]) -> int:
             stopped = os.WIFSTOPPED(status)
         if info is None:
             on_poll()
+            pause_s = min(pause_s * GROWTH, POLL_S)
         elif info.si_signo in PASSED_ON:
             sent = info.si_code <= SENT_BY_KERNEL or info.si_signo in OF_A_PROCESS
             if sent and info.si_pid != pid:

@@ -42,6 +42,7 @@ class Replay:
         self._settings, self._memory = settings, memory
         self._rules = _rules_of(settings)
         self._directory = spool.directory_of(memory)
+        self._telling = answers.Telling(self._directory)
         self._sealer: Sealer | None = None
         self._waking: threading.Thread | None = None
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -57,12 +58,16 @@ class Replay:
 
     def poll(self) -> None:
         """Called now and then while the command runs."""
-        if self._sealer is None and self._waking is None and spool.has_units(self._directory):
-            import threading
+        if self._sealer is not None or self._waking is not None:
+            return
+        if not spool.has_units(self._directory):
+            self._telling.learn()
+            return
+        import threading
 
-            self._waking = threading.Thread(target=self._wake_quietly, daemon=True)
-            with deaf.starting_threads():
-                self._waking.start()
+        self._waking = threading.Thread(target=self._wake_quietly, daemon=True)
+        with deaf.starting_threads():
+            self._waking.start()
 
     def finish(self, command: Sequence[str]) -> dict[str, Any]:
         """Seal what is left; what happened during `command`, as a report.
@@ -76,7 +81,7 @@ class Replay:
             return self._without_steps(command)
         if self._sealer is None:
             ledger = Ledger(self._settings.cas_dir, self._settings.workspace)
-            report = answers.tell(self._directory, ledger, command, self._settings.replay)
+            report = self._telling.tell(ledger, command, self._settings.replay)
             if report is not None:
                 return report
         return (self._sealer or self._wake()).finish(command)

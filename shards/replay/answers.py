@@ -13,7 +13,7 @@ import mmap
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from velo.shards import plain
@@ -36,14 +36,8 @@ class Answer(NamedTuple):
 
 def taken(directory: str) -> list[Answer]:
     """The answers since the last report; they are told once. The lock is held."""
-    path = os.path.join(directory, spool.ANSWERS)
-    try:
-        os.rename(path, path + ".taken")
-        found = _read(path + ".taken")
-        os.unlink(path + ".taken")
-    except OSError:
-        return []
-    return found
+    found = map(_answer_of, _take(directory))
+    return [each for each in found if each is not None]
 
 
 def outcome_of(index: Reader, entry: Entry, micros: int) -> Outcome:
@@ -55,43 +49,70 @@ def outcome_of(index: Reader, entry: Entry, micros: int) -> Outcome:
     )  # fmt: skip
 
 
-def tell(
-    directory: str, ledger: Ledger, command: Sequence[str], mode: str
-) -> dict[str, Any] | None:
-    """Report and keep a command whose steps were all answered.
+class Telling:
+    """The report of a command whose steps were all answered.
 
-    Returns:
-        The report; or None, and nothing has changed: the sealer is to do it, since a unit waits,
-        the index is another one, or a use of an entry is to be kept.
-
-    Raises:
-        OSError: there is no such directory.
+    Entries are found while it runs, so that little is left to do at its end.
     """
-    with spool.locked(directory), _mapped(os.path.join(directory, "index")) as index:
-        if index is None or not spool.has_answers_alone(directory):
-            return None
-        now = int(time.time())
-        asked = _read(os.path.join(directory, spool.ANSWERS))
-        known = {(each.number, each.offset): _entry_of(index, each) for each in asked}
-        if any(entry is None or now - entry.used_at >= USED_S for entry in known.values()):
-            return None
-        found = []
-        for answer in taken(directory):  # some more than were asked about, perhaps
-            entry = known.get((answer.number, answer.offset)) or _entry_of(index, answer)
-            if entry is not None:
-                NEXT.pack_into(index.writable, answer.offset * 8 + USED_ENTRY_AT, now)
-                found.append(outcome_of(index, entry, answer.micros))
-        report = reports.report_of(found) | reports.head(command, mode)
-        report |= {"index_bytes": index.used, "entries": index.head.entries}
-        with suppress(OSError):  # the disk is full: the command has its answers all the same
-            ledger.add(report)
-    return report
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._found: dict[bytes, tuple[Answer, Entry, Outcome] | None] = {}
+        self._inode = 0  # of the index in which they were found
+
+    def learn(self) -> None:
+        """Find what was answered so far."""
+        with suppress(OSError), self._mapped() as index:
+            if index is not None:
+                self._learn(index)
+
+    def tell(self, ledger: Ledger, command: Sequence[str], mode: str) -> dict[str, Any] | None:
+        """Report and keep the command.
+
+        Returns:
+            The report; or None, and nothing has changed: the sealer is to do it, since a unit
+            waits, the index is another one, or a use of an entry is to be kept.
+
+        Raises:
+            OSError: there is no such directory.
+        """
+        with spool.locked(self._directory), self._mapped() as index:
+            if index is None or not spool.has_answers_alone(self._directory):
+                return None
+            now = int(time.time())
+            asked = self._learn(index)
+            if any(each is None or now - each[1].used_at >= USED_S for each in asked):
+                return None
+            told = []
+            for line in _take(self._directory):  # some more than were asked about, perhaps
+                found = self._found.get(line) or _find(index, line)
+                if found is not None and _number_at(index, found[0]) == found[1].number:
+                    NEXT.pack_into(index.writable, found[0].offset * 8 + USED_ENTRY_AT, now)
+                    told.append(found[2])
+            report = reports.report_of(told) | reports.head(command, mode)
+            report |= {"index_bytes": index.used, "entries": index.head.entries}
+            with suppress(OSError):  # the disk is full: the command has its answers all the same
+                ledger.add(report)
+        return report
+
+    def _mapped(self) -> AbstractContextManager[_Mapped | None]:
+        return _mapped(os.path.join(self._directory, "index"))
+
+    def _learn(self, index: _Mapped) -> list[tuple[Answer, Entry, Outcome] | None]:
+        if index.inode != self._inode:
+            self._found.clear()
+            self._inode = index.inode
+        lines = _lines(os.path.join(self._directory, spool.ANSWERS))
+        for line in lines:
+            if line not in self._found:
+                self._found[line] = _find(index, line)
+        return [self._found[line] for line in lines]
 
 
 class _Mapped(Reader):
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap, inode: int) -> None:
         super().__init__(data)
-        self.writable = data
+        self.writable, self.inode = data, inode
 
 
 @contextmanager
@@ -110,18 +131,42 @@ def _mapped(path: str) -> Iterator[_Mapped | None]:
     finally:
         os.close(fd)
     with data:
-        yield _Mapped(data)
+        yield _Mapped(data, found.st_ino)
 
 
-def _entry_of(index: Reader, answer: Answer) -> Entry | None:
-    """None: it is not there any more, since the index was made anew meanwhile."""
-    if not 0 < answer.offset * 8 <= index.used - ENTRY.size:
+def _find(index: Reader, line: bytes) -> tuple[Answer, Entry, Outcome] | None:
+    """None: it is no answer, or not of this index, which was made anew meanwhile."""
+    answer = _answer_of(line)
+    if answer is None or _number_at(index, answer) != answer.number:
         return None
     entry = index.entry_at(answer.offset)
-    return entry if entry.number == answer.number else None
+    return answer, entry, outcome_of(index, entry, answer.micros)
 
 
-def _read(path: str) -> list[Answer]:
-    lines = [line.split() for line in plain.read(path).splitlines()]
-    sound = [line for line in lines if len(line) in (2, 3) and b"".join(line).isdigit()]
-    return [Answer(*map(int, line)) for line in sound]
+def _number_at(index: Reader, answer: Answer) -> int | None:
+    if not 0 < answer.offset * 8 <= index.used - ENTRY.size:
+        return None
+    return index.number_at(answer.offset)
+
+
+def _take(directory: str) -> list[bytes]:
+    path = os.path.join(directory, spool.ANSWERS)
+    try:
+        os.rename(path, path + ".taken")
+        found = _lines(path + ".taken")
+        os.unlink(path + ".taken")
+    except OSError:
+        return []
+    return found
+
+
+def _lines(path: str) -> list[bytes]:
+    """Whole ones."""
+    return plain.read(path).split(b"\n")[:-1]
+
+
+def _answer_of(line: bytes) -> Answer | None:
+    words = line.split()
+    if len(words) not in (2, 3) or not b"".join(words).isdigit():
+        return None
+    return Answer(*map(int, words))

@@ -25,6 +25,7 @@ USED, USED_AT = struct.Struct("<Q"), 8  # within the head
 assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 168)
 BEFORE_AT = FACT.size - 36  # within a fact
 KEY_AT = ENTRY.size - 64  # within an entry
+NUMBER_AT = NEXT.size
 USED_ENTRY_AT = KEY_AT - 44
 NAMES_END = b"\0\0"  # of a list of variables
 NO_DIGEST = bytes(32)
@@ -114,6 +115,11 @@ class Reader:
 
     def entry_at(self, offset: int) -> Entry:
         return Entry._make(ENTRY.unpack_from(self._map, offset * 8))
+
+    def number_at(self, offset: int) -> int:
+        """Of the entry there."""
+        (number,) = NEXT.unpack_from(self._map, offset * 8 + NUMBER_AT)
+        return int(number)
 
     def walk(self) -> Iterator[tuple[int, Entry]]:
         """All entries with their offsets, those that were dropped too."""

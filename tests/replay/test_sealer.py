@@ -219,7 +219,7 @@ def answered(bench, *, number: int = 0, offset: int | None = None) -> dict[str, 
     if offset is None:
         ((offset, _),) = bench.sealer()._there().walk()
     Path(directory, "answers").write_text(f"{number} 250 {offset}\n")
-    return answers.tell(directory, bench.ledger(), ["ninja"], "on")
+    return answers.Telling(directory).tell(bench.ledger(), ["ninja"], "on")
 
 
 def test_a_command_that_only_answered_is_told_without_a_sealer(bench):
