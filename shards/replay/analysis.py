@@ -367,9 +367,9 @@ class _Analysis:
         )
 
     def _asks_for_times(self, process: int) -> bool:
-        """The process fstats files, and is no runtime, which does so with each file it opens."""
+        """The process fstats files. A runtime does so with each file that it opens."""
         if programs.runs_in_runtime(self.names.get(process, "")):
-            return False
+            return scripts.asks_of_open(self.unit, process)
         return any(each.process == process for each in self._deeds(log.FSTAT))
 
     def _add(self, fact: Fact) -> None:

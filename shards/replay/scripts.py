@@ -74,6 +74,15 @@ _LONE = re.compile(rb"""\$\{?["']""")  # `eval '$'$name`
 # Shells ask for the machine's name as they start, and tell it so; the last is of a prompt.
 _TELLS_MACHINE = re.compile(rb"\b(?:HOSTNAME|PS[0-4])\b|@P\}|\\[hH]\b")
 _GOES_BACK = re.compile(rb"\bcd\s+-(?=[\s;&|)]|$)|~-")
+# How scripts of runtimes ask for the times of a file that they have open, in calls and compiled.
+_OF_OPEN = {
+    "perl": re.compile(rb"\bstat\b|-[MAC]\b"),
+    "ruby": re.compile(rb"\bstat\b|\b[acm]time\b"),
+    "node": re.compile(rb"fstat|\.stat\(\)"),
+}
+_ANY_OF_OPEN = re.compile(rb"fstat")
+_CODE = re.compile(r"\.(?:pyc?|[cm]?js|[cm]?ts|p[lm]|rb|php|lua|tcl)$")
+_INSTALLED = re.compile(r"/(?:node_modules|site-packages|dist-packages)/")
 _CONFIGURES = {"subs.awk", "defines.awk"}  # of autoconf: their text stands in config.status
 _VALUED = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}
 
@@ -204,6 +213,41 @@ def start_of(program: log.Record, cwd: str, filtering: set[int]) -> programs.Sta
     if program.flags & log.GIVEN_TEXT:
         return programs.FILTER if program.process in filtering else None
     return programs.Start.of(path, script, cwd, is_module=program.flags & log.MODULE != 0)
+
+
+def asks_of_open(unit: log.UnitLog, process: int) -> bool:
+    """A script of this runtime asks for the times of files that it has open, or may do so. The
+    runtime itself does so with each, and does not use the answer."""
+    said = [" ".join(each.words) for each in unit.told if each.process == process]
+    for life in unit.lives:
+        runtime = life.program if life.process == process else None
+        if runtime is None or not programs.runs_in_runtime(_name(runtime)):
+            continue
+        pattern = _OF_OPEN.get(_name(runtime).rstrip("0123456789."), _ANY_OF_OPEN)
+        if runtime.flags & log.GIVEN_TEXT and not said:
+            return True
+        if any(pattern.search(_bytes(text)) for text in said):
+            return True
+        if any(_holds(path, pattern) for path in _code_of(runtime, life)):
+            return True
+    return False
+
+
+def _code_of(runtime: log.Record, life: log.Life) -> Iterator[str]:
+    """What it read of the project's own."""
+    program, _, script = runtime.texts
+    library = os.path.dirname(os.path.dirname(program)) + "/lib/"
+    for path in _read_by(life):
+        is_code = _CODE.search(path) or os.path.basename(path) == os.path.basename(script)
+        if is_code and not path.startswith(library) and _INSTALLED.search(path) is None:
+            yield path
+
+
+def _holds(path: str, pattern: re.Pattern[bytes]) -> bool:
+    try:
+        return pattern.search(plain.read(path)) is not None
+    except OSError:
+        return True  # it is not there any more
 
 
 def _is_descriptor(path: str) -> bool:

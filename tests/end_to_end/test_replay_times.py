@@ -1,4 +1,5 @@
-"""Tools that look at times to find what there is to do: cmake in its makefiles, `tsc --build`.
+"""Tools that look at times to find what there is to do: cmake in its makefiles, `tsc --build`; and
+scripts that ask for the times of a file that they have open.
 
 In: builds in which they find nothing to do, then an edit of the same size. Out: what a native build
 would make.
@@ -7,7 +8,10 @@ would make.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
+
+import pytest
 
 from support.harness import Velo, run_native, tool
 from support.replayed import TOML, until_old
@@ -91,3 +95,39 @@ def test_a_build_of_typescript_sees_an_edit_that_keeps_the_size(workspace, velo)
     made.run()
 
     assert (made.root / "build/out").read_text() == "two"
+
+
+OF_OPEN = {  # what a script prints of a file that it has open
+    "python3": "import os; f = open('in'); print(int(os.fstat(f.fileno()).st_mtime))",
+    "perl": "open(my $f, '<', 'in'); print((stat $f)[9], chr(10))",
+    "node": "const fs = require('fs'); const fd = fs.openSync('in');"
+    " console.log(Math.floor(fs.fstatSync(fd).mtimeMs / 1000))",
+    "perl -n": "print((stat ARGV)[9], chr(10)); last",
+    "ruby --disable-gems": "File.open('in') { |f| puts f.mtime.to_i }",
+}
+WAYS = [(each, "file") for each in ("python3", "perl", "node", "ruby --disable-gems")]
+WAYS += [("python3", "module"), ("perl -n", "text"), ("ruby --disable-gems", "text")]
+
+
+@pytest.mark.parametrize(("runtime", "way"), WAYS)
+def test_a_script_that_asks_for_times_of_an_open_file_is_run_when_they_change(
+    workspace, velo, runtime, way
+):
+    tool(runtime.split()[0])
+    command = f"{runtime} script"
+    files = {"in": "one\n", "script": OF_OPEN[runtime]}
+    if way == "module":
+        files |= {"script": "import asks\n", "asks.py": OF_OPEN[runtime]}
+    if way == "text":
+        command = f"{runtime} -e {shlex.quote(OF_OPEN[runtime])} in".replace("$", "$$")
+    files["Makefile"] = f"build/out:\n\t{command} > $@\n"
+    made = Edited(workspace(toml=TOML), velo, (tool("make"), "-B"))
+    made.edit(files)
+    made.run(), made.run()
+    assert made.run() == 1
+    run_native("touch", "-d", "2003-03-03", "in", cwd=made.root)
+
+    made.run()
+
+    said = (made.root / "build/out").read_text()
+    assert said == run_native("date", "-d", "2003-03-03", "+%s", cwd=made.root).stdout
