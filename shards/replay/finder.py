@@ -6,9 +6,12 @@ a step ended, of a file of the workspace.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import time
 from itertools import groupby
+from typing import Final
 
 from velo.interpose import core
 
@@ -26,6 +29,8 @@ ORDER = {  # of facts: what an edit changes first
 }
 HEADER = re.compile(r"\.(?:h\w*|inc|inl|ipp|tcc|def)$")
 OFFSET_BITS = 32
+MTIME: Final = 5  # within a body
+MODE: Final = 7
 
 
 class Found:
@@ -53,6 +58,7 @@ class Finder:
         self._newest_ns = 0  # of all that was found
         self._of_bytes: dict[bytes, Fact] = {}  # a header that had these, first of all
         self._equals: set[Fact] = set()  # headers that had the bytes of another
+        self._links: dict[Fact, list[Fact]] = {}  # of directories, by which their paths lead there
         self._expanded: dict[Fact, list[Fact]] = {}
         self._offsets: dict[tuple[Fact, Body], int] = {}
 
@@ -89,17 +95,38 @@ class Finder:
         if self._newest_ns > racy:  # some are too young for this step to have seen them so
             known = {fact for fact in known if self._found[fact].newest_ns <= racy}
         rest = [self._find(index, unit, analysed, fact) for fact in facts - known]
-        rest += [self._find(index, unit, analysed, fact) for fact in self._times_of_equals(facts)]
+        more = self._times_of_equals(facts) + self._links_of(facts)
+        rest += [self._find(index, unit, analysed, fact) for fact in more]
         before = [self._placed(index, fact, *self._looker.absent(fact)) for fact in analysed.before]
         return known, rest + before
 
     def _times_of_equals(self, facts: set[Fact]) -> list[Fact]:
-        """`#pragma once` takes two headers for one when bytes and times are the same."""
+        """`#pragma once` takes two headers for one: gcc when bytes and times are the same, clang
+        when they are one file, which has one time."""
         equal = sorted(facts & self._equals & self._found.keys(), key=self._bytes_of)
-        groups = (list(group) for _, group in groupby(equal, self._bytes_of))
+        groups = [list(group) for _, group in groupby(equal, self._bytes_of)]
         return [
-            Fact(analysis.TIMES, fact.path) for group in groups if len(group) > 1 for fact in group
+            Fact(analysis.TIMES, fact.path, "" if self._differ(group) else analysis.WHOLE)
+            for group in groups
+            if len(group) > 1
+            for fact in group
         ]
+
+    def _differ(self, group: list[Fact]) -> bool:
+        return len({self._found[fact].body[MTIME] for fact in group}) == len(group)
+
+    def _links_of(self, facts: set[Fact]) -> list[Fact]:
+        """A compiler does not look into a directory that is another one by a symlink."""
+        return [link for fact in facts & self._links.keys() for link in self._links[fact]]
+
+    def _note_links(self, fact: Fact, body: Body) -> None:
+        self._links.pop(fact, None)
+        is_directory = body[0] == analysis.F_STAT and stat.S_ISDIR(body[MODE])
+        if is_directory and not fact.path.startswith("/proc/"):  # where each process has its own
+            steps = self._looker.steps_of(fact.path, os.path.realpath(fact.path))
+            links = [each for each in steps if each.kind == analysis.F_LINK]
+            if links:
+                self._links[fact] = links
 
     def _bytes_of(self, fact: Fact) -> bytes:
         return self._found[fact].body[-1]
@@ -124,6 +151,7 @@ class Finder:
             self._found[fact] = self._before[fact] = found
             self._ranks[fact] = found.rank
             self._note_equal(fact, found.body)
+            self._note_links(fact, found.body)
             self._newest_ns = max(self._newest_ns, found.newest_ns)
             if not found.body[1] & entries.IN_WORKSPACE:
                 self._outside[fact] = found

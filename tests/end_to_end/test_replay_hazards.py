@@ -39,6 +39,9 @@ CASES = {
     "pragma_once_twin": Case(
         "gcc -E -P -Itwins twin.c -o $out", RUN, "touch -r twins/a/one.h twins/b/one.h"
     ),
+    "once_by_a_link": Case(
+        "gcc -E -P -Icur -Iv1 led.c -o $out", RUN, "ln -sfn v2 cur; echo int v1\\; > v1/led.h"
+    ),
     "ar_no_d": Case("ar rcU $out member 2>/dev/null", RUN, "touch -d 2003-03-03 member"),
     "touch_d": Case("touch -d 2001-01-01 $out", NEVER),
     "copied_with_times": Case("cp -p in $out", NEVER),
@@ -116,6 +119,7 @@ AFTER = {"after_opaque": "opaque_edit", "chmod_of_anothers": "modes"}
 TEXTS = {
     "has.c": '#if __has_include("optional.h")\nint yes;\n#else\nint no;\n#endif\n',
     "date.c": "char text[] = __TIME__;\n",
+    "led.c": "#if __has_include(<led.h>)\n#include <led.h>\n#endif\nint end;\n",
     "twin.c": '#include "a/one.h"\n#include "b/one.h"\n',
     "twins/a/one.h": "#pragma once\nint twin;\n",
     "twins/b/one.h": "#pragma once\nint twin;\n",
@@ -221,7 +225,7 @@ def command_of(name: str) -> str:
 
 
 def prepare(root: Path) -> None:
-    for name in ("build", "twins/a", "twins/b", "names"):
+    for name in ("build", "twins/a", "twins/b", "names", "v1", "v2"):
         (root / name).mkdir(parents=True)
     for name, text in (TEXTS | dict.fromkeys(LETTERS.split(), "a\n")).items():
         (root / name).write_text(text)
@@ -229,8 +233,9 @@ def prepare(root: Path) -> None:
         (root / f"{name}.c").write_text(text)
         static = ["-static"] if name == "static" else []
         run_native("gcc", f"{name}.c", "-o", name, *static, cwd=root)
-    setting = "ln -s round round; chmod +x gen; touch -d 2000-01-01 old; touch -d '+1 day' future"
-    run_native("sh", "-c", f"{setting}; touch -d 2002-02-02 twins/b/one.h", cwd=root)
+    setting = "ln -s v1 cur; ln -s round round; chmod +x gen; touch -d 2000-01-01 old"
+    setting += "; touch -d '+1 day' future; touch -d 2002-02-02 twins/b/one.h"
+    run_native("sh", "-c", setting, cwd=root)
     rules = "builddir = build\nrule step\n  command = $cmd\n"
     for name in CASES:
         after = f" | build/{AFTER[name]}" if name in AFTER else ""

@@ -119,6 +119,31 @@ def test_a_link_whose_parts_are_compiled_side_by_side_is_answered(workspace, vel
     assert run_native("./build/m", cwd=made.root, check=False).returncode == 3
 
 
+def test_headers_that_were_one_file_are_two_for_clang(workspace, velo):
+    """It tells a file that it has by the inode at `#pragma once`; gcc by bytes and times."""
+    tool("clang"), tool("make")
+    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made.edit("Makefile", "build/o:\n\tclang -E -P -I. o.c -o $@\n")
+    made.edit("o.c", '#include "a/h.h"\n#include "b/h.h"\n')
+    made.edit("a/h.h", "#pragma once\nint h;\n")
+    made.edit("b/other.h", "")
+    os.link(made.root / "a/h.h", made.root / "b/h.h")
+    made.hosted.mkdir(exist_ok=True)
+    made.run("make")
+    made.clean()
+    made.run("make")
+    assert made.counts() == (1, 0, 0), made.steps()
+    assert (made.hosted / "o").read_text().count("int h") == 1
+
+    shutil.copy2(made.root / "b/h.h", made.root / "copy")
+    os.replace(made.root / "copy", made.root / "b/h.h")
+    made.clean()
+    made.run("make")
+
+    assert made.counts() == (0, 1, 0), made.steps()
+    assert (made.hosted / "o").read_text().count("int h") == 2
+
+
 def test_times_that_are_copied_to_an_output_are_a_reason_not_to_keep_it(workspace, velo):
     made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
     made.edit("old", "")
