@@ -159,7 +159,7 @@ def collect_at_times(directory: Path, *, max_bytes: int) -> Collected | None:
     """
     noted = directory / depot.COLLECTED
     try:
-        if time.time() - os.stat(noted).st_mtime < EVERY_S:
+        if 0 <= time.time() - os.stat(noted).st_mtime < EVERY_S:  # else a clock was set back
             return None
     except FileNotFoundError:
         pass

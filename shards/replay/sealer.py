@@ -35,6 +35,7 @@ from .analysis import Analysed, NotCached
 from .blobs import Blobs, forget_kept
 from .clones import Clones
 from .environments import Environments, names_of
+from .facts import RACY_NS
 from .finder import Finder
 from .index import FULL_BYTES, Body, Index, Owner, empty, flags_of
 from .ledger import Ledger
@@ -275,6 +276,7 @@ class Sealer:
     def _publish(self, unit: UnitLog, analysed: Analysed, label: str, took_ms: float) -> None:
         index = self._there()
         facts = self._finder.places(index, unit, analysed)
+        _refuse_set_clock(unit)
         environment = variables.digest_of(unit, analysed.variables, self._place.path)
         if analysed.provisional and not self._confirmed(unit, analysed):
             raise NotCached(
@@ -435,6 +437,12 @@ class Sealer:
             for digest in self._there().blobs_of(entry):
                 self._blobs.use(digest)
         self._there().use(entry, now)
+
+
+def _refuse_set_clock(unit: UnitLog) -> None:
+    """What is younger than a step is told by its times, which is wrong once the clock went back."""
+    if time.time_ns() - time.monotonic_ns() < unit.clock_ns - RACY_NS:
+        raise NotCached("the clock was set back while it ran, or since")
 
 
 def essence_of(body: Body) -> Body | tuple[int, int, bytes]:

@@ -162,6 +162,7 @@ class _Fields(NamedTuple):
     captured: bool
     status: int
     began_ns: int
+    clock_ns: int  # the wall clock then, less CLOCK_MONOTONIC
     took_ns: int
     key: bytes
     rest: bytes
@@ -287,8 +288,9 @@ def read(path: str) -> UnitLog:
      terminal, counted) = fields  # fmt: skip
     return UnitLog(
         path, started, enlisted, failed, forked, vouched, bool(spoke), taint, taint_process,
-        streams, bool(captured), status, began_ns, ended_at - began_at, key, rest, counted, alive,
-        expected - 1, terminal, keys, processes, [Life.of(*life) for life in lives],
+        streams, bool(captured), status, began_ns, began_ns - began_at, ended_at - began_at,
+        key, rest, counted, alive, expected - 1, terminal, keys, processes,
+        [Life.of(*life) for life in lives],
         [record_of(keys[at], processes[at]) for at in positions], positions,
     )  # fmt: skip
 

@@ -90,6 +90,18 @@ def test_an_input_that_is_as_young_as_the_step_makes_no_entry(bench):
     assert outcome == NOT_CACHED and "a.c was changed while the step ran, or right" in reason
 
 
+def test_a_step_during_which_the_clock_was_set_back_makes_no_entry(bench):
+    # Goal: an input that is changed meanwhile has a time before the step. Method: the step began
+    # when the clock was an hour ahead of where it is now.
+    ahead_ns = time.time_ns() + 3600 * 10**9
+    sealer = bench.sealer()
+    bench.unit(began_ns=ahead_ns, began_at=time.monotonic_ns())
+
+    ((outcome, reason),) = outcomes(sealer)
+
+    assert outcome == NOT_CACHED and "the clock was set back" in reason
+
+
 def test_an_input_that_somebody_has_mapped_to_write_makes_no_entry(bench):
     with bench.source.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), 0)
@@ -301,7 +313,7 @@ def test_a_damaged_report_or_totals_are_none(bench, text):
 
     assert bench.ledger().report() is None
     assert bench.ledger().totals()["commands"] == 0
-    unit = log.UnitLog(*range(20), [], [], [], [], [])
+    unit = log.UnitLog(*range(21), [], [], [], [], [])
     assert Environments(bench.ledger().environments).differing(unit) is None
 
 

@@ -265,6 +265,16 @@ def test_a_server_looks_now_and_then_and_goes_below_the_cap(filled):
     assert filled.has(*digests) == [False] * 11 + [True] * 9
 
 
+def test_a_look_that_a_clock_put_into_the_future_keeps_no_server_from_looking(filled):
+    digest = filled.put(1, used_at=OLD)
+    (filled.directory / depot.COLLECTED).touch()
+    os.utime(filled.directory / depot.COLLECTED, times=(time.time() + 10**7,) * 2)
+
+    collected = collector.collect_at_times(filled.directory, max_bytes=0)
+
+    assert collected is not None and filled.has(digest) == [False]
+
+
 def test_a_directory_that_is_no_store_is_not_touched_by_the_end_of_a_server(tmp_path):
     (tmp_path / "his").mkdir()
     (tmp_path / "his/notes").write_text("his")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +70,14 @@ def data(*records: Said, **head: int) -> bytes:
         size = (log.RECORD.size + len(each.payload) + 7) & ~7
         record = log.RECORD.pack(size, each.kind, each.flags, each.process, len(each.payload))
         body += (record + each.payload).ljust(size, b"\0")
+    began_ns = head.get("began_ns", BEGAN_NS)
+    began_at = began_ns - (time.time_ns() - time.monotonic_ns())  # no clock was set since
     fields = {
         "magic": log.MAGIC, "state": 2, "cursor": log.HEAD.size + len(body), "started": 1,
         "enlisted": 1, "failed": 0, "forked": 0, "vouched": 1, "spoke": 0, "taint": 0,
         "taint_process": 0, "streams": 0, "captured": 1, "root": ROOT, "status": 0,
-        "began_ns": BEGAN_NS, "ended_ns": BEGAN_NS + 1, "began_at": 0, "ended_at": 50_000_000,
+        "began_ns": began_ns, "ended_ns": began_ns + 1,
+        "began_at": began_at, "ended_at": began_at + 50_000_000,
     }  # fmt: skip
     ends = ("alive", "expected", "terminal")
     fields |= {key: value for key, value in head.items() if key not in ends}
