@@ -17,10 +17,10 @@ from velo.interpose import launch
 from velo.shards import depot
 from velo.shards.errors import NotAStore, VeloError
 
-from . import adoption, cgroup, client
+from . import adoption, cgroup, client, lifecycle
 from .arena import Arena, ensure_runtime_root
-from .config import Settings
-from .errors import ServerNotRunning
+from .config import Settings, default_cache_dir
+from .errors import CacheNotTrusted, ServerNotRunning
 from .units import format_size
 
 OK, NOTE, FAIL = "ok", "note", "FAIL"
@@ -178,10 +178,14 @@ def _store(settings: Settings) -> Finding:
             f"{settings.cas_dir} cannot be written: {error.strerror};"
             " make it writable or set VELO_CAS_DIR",
         )
+    try:
+        lifecycle.check_owner(settings.cas_dir, default_cache_dir())
+    except CacheNotTrusted as refused:
+        return Finding(FAIL, "store", str(refused))
     stranger = depot.stranger_in(settings.cas_dir)
     if stranger is not None:
-        refused = NotAStore(directory=settings.cas_dir, found=stranger)
-        return Finding(FAIL, "store", str(refused))
+        found = NotAStore(directory=settings.cas_dir, found=stranger)
+        return Finding(FAIL, "store", str(found))
     free_bytes = room.f_bavail * room.f_frsize
     grade = OK if free_bytes >= STORE_FREE_LEAST else NOTE
     return Finding(

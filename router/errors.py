@@ -271,6 +271,18 @@ class NotTrusted(RouterError):
         super().__init__(f"not trusted: {path}: {reason}; {remedy}")
 
 
+class CacheNotTrusted(RouterError):
+    """The store, or the directory of manifests, is another user's; nothing in it was touched."""
+
+    code = 263
+
+    def __init__(self, *, path: str, uid: int) -> None:
+        super().__init__(
+            f"not trusted: {path}: it belongs to uid {uid}; set VELO_CACHE_DIR to a directory of"
+            f" your own, or, if you trust what that user built, VELO_TRUST={path}"
+        )
+
+
 class SettingsDiffer(RouterError):
     """A flag asks for what the server that the user started does not have."""
 

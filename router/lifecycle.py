@@ -18,10 +18,10 @@ from pathlib import Path
 from velo.shards.depot import prepare
 from velo.shards.errors import StoreUnusable, VeloError
 
-from . import adoption
+from . import adoption, trust
 from .arena import Arena, Lock
-from .config import Settings
-from .errors import AlreadyServing
+from .config import Settings, default_cache_dir
+from .errors import AlreadyServing, CacheNotTrusted
 from .server import Server
 from .units import format_size
 
@@ -46,6 +46,7 @@ def serve(
 
     Raises:
         AlreadyServing: another process is; nothing was touched.
+        CacheNotTrusted: the store is another user's.
         VeloError: no arena could be had.
     """
     arena = Arena.of(settings.workspace)
@@ -53,6 +54,7 @@ def serve(
     if not lock.take(timeout_s=0):
         raise AlreadyServing(workspace=settings.workspace, pid=arena.read_pid())
     try:
+        check_owner(settings.cas_dir, default_cache_dir())
         _check_store(settings.cas_dir)
         found = adoption.open_arena(settings, arena)
         opened(arena.log)
@@ -96,6 +98,19 @@ def _collect(settings: Settings, say: Callable[[str], None]) -> None:
         return
     if found is not None:
         say(collector.sentence(found, settings.cas_dir, format_size))
+
+
+def check_owner(*directories: str) -> None:
+    """They are ours, root's, or of the user that called sudo; those that are there.
+
+    Raises:
+        CacheNotTrusted: one is not.
+    """
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            uid = trust.stranger(directory, os.environ)
+            if uid is not None:
+                raise CacheNotTrusted(path=directory, uid=uid)
 
 
 def _check_store(directory: str) -> None:

@@ -1,4 +1,5 @@
-"""Whose word counts: a velo.toml says what is hosted where, and root runs builds, too.
+"""Whose word counts: a velo.toml says what is hosted where, a store what was built; and root runs
+builds, too.
 
     file, and the link that leads to it -> ours, root's, or of the user that called sudo; no other
     user may write it -> trusted
@@ -45,6 +46,18 @@ def why_not(path: str, descriptor: int, environment: Mapping[str, str]) -> str |
         if not stat.S_ISLNK(found.st_mode) and _others_may_write(found):
             return f"others may write it (mode {stat.S_IMODE(found.st_mode):04o})"
     return None
+
+
+def stranger(path: str, environment: Mapping[str, str]) -> int | None:
+    """The user who has the directory at `path`, when what is in it is not to be believed, either:
+    replay takes outputs from there, and what root writes there goes where its links lead.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    uid, listed = os.stat(path).st_uid, from_environment(environment)
+    believed = uid in _believed(environment) or named(os.path.realpath(path), listed)
+    return None if believed else uid
 
 
 def named(workspace: str, listed: Iterable[str]) -> bool:

@@ -223,7 +223,7 @@ def _blobs_in(directory: Path) -> Iterator[Blob]:
     blobs, corrupt = directory / "sha256", directory / "corrupt"
     if corrupt.is_dir() and not corrupt.is_symlink():
         yield from _files_in(corrupt, CORRUPT_NAME, None)
-    if blobs.is_symlink():
+    if blobs.is_symlink() or not os.path.lexists(blobs):  # none yet: a new store
         return
     with os.scandir(blobs) as entries:
         parts = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -69,6 +69,8 @@ def test_gc_without_a_store_does_nothing_and_in_anothers_directory_refuses(
     (tmp_path / "documents/thesis").write_text("his")
 
     none = velo.run("gc", cwd=place, env={"VELO_CAS_DIR": str(tmp_path / "none")})
+    depot.prepare(tmp_path / "new")
+    velo.run("gc", cwd=place, env={"VELO_CAS_DIR": str(tmp_path / "new")})
     his = {"VELO_CAS_DIR": str(tmp_path / "documents")}
     refused = velo.run("gc", "--max-size", "0", cwd=place, env=his, check=False)
 
@@ -85,6 +87,34 @@ def test_gc_names_a_store_that_cannot_be_used(velo: Velo, workspace, tmp_path) -
 
     assert refused.returncode == 1
     assert sentence(refused).startswith(f"velo: store unusable: {store}: File exists; ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("whose", ["the store", "the cache"])
+def test_a_store_of_another_user_is_not_used_unless_it_is_named(
+    velo: Velo, workspace, cache, whose
+) -> None:
+    # Goal: what replay would take from there is that user's, and so is where links in it lead.
+    place, env = workspace(), {"VELO_CACHE_DIR": str(cache)}
+    store = cache / "cas"
+    depot.prepare(store)
+    foreign = store if whose == "the store" else cache
+    os.chown(foreign, 12345, 12345)
+    before = sorted(cache.rglob("*"))
+
+    done = velo.exec("sh", "-c", WRITE, cwd=place, env=env)
+    doctor = velo.run("doctor", cwd=place, env=env, check=False)
+    refused = velo.run("gc", cwd=place, env=env, check=False)
+
+    words = f"not trusted: {foreign}: it belongs to uid 12345"
+    assert words in done.stderr and "sh runs natively" in done.stderr
+    assert words in doctor.stdout and doctor.returncode == 1
+    assert words in sentence(refused)
+    assert sorted(cache.rglob("*")) == before
+    for trusted in ({"VELO_TRUST": str(foreign)}, {"SUDO_UID": "12345"}):
+        assert velo.exec("sh", "-c", WRITE, cwd=place, env=env | trusted).stderr == ""
+        velo.run("stop", cwd=place, env=env | trusted)
+    assert blobs_in(cache)
 
 
 def test_a_server_that_ends_brings_the_store_below_its_cap(velo: Velo, workspace, cache) -> None:
