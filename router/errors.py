@@ -157,7 +157,7 @@ class ShardGone(RouterError):
 
     def __init__(self, *, index: int, restarts: int) -> None:
         super().__init__(
-            f"shard gone: shard {index} died {restarts} times in a row; nothing is lost,"
+            f"shard gone: shard {index} died {restarts} times within a minute; nothing is lost,"
             " server.log beside router.sock says why, and it is tried again now and then"
         )
 

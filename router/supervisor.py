@@ -4,6 +4,10 @@
                                                            -(budget spent)-> given up: its clients
                                                              hear so; tried again now and then
 
+What spends the budget is a shard's own doing: it ended by itself, or so soon that it did nothing.
+One that worked for a while until an outsider killed it starts again each time. A client of a shard
+that was given up has errors where natively there are none.
+
 A shard is `velo.shards.worker` in a fresh interpreter: forking a process that has a live
 ZeroMQ context is undefined. It ends by itself when its parent changes, so a killed router leaves
 no shards behind for long and a new one starts its own.
@@ -26,6 +30,7 @@ from . import halted
 RESTARTS_MAX = 5  # deaths within BUDGET_WINDOW_S that are forgiven
 BUDGET_WINDOW_S = 60.0
 BACKOFF_S = (0.0, 0.1, 0.3, 1.0, 3.0)  # before the 1st, 2nd ... restart in one window
+PROVEN_S = 1.0  # a shard that worked as long was able to; a SIGKILL after that is no fault of it
 RETRY_S = 20.0  # between tries of a shard that was given up: a full disk may be emptied
 LAST_WORDS_S = 2.0  # between SIGTERM and SIGKILL when the server ends
 
@@ -38,6 +43,7 @@ class Shard:
     process: subprocess.Popen[bytes] | None = None
     descriptor: int = -1
     start_at: float | None = None  # when to start it again
+    worked_from: float | None = None  # when it first reported
     deaths: list[float] = field(default_factory=list)
     restarts: int = 0
     given_up: bool = False
@@ -131,7 +137,10 @@ class Supervisor:
 
     def works(self, index: int) -> None:
         """Shard `index` has reported: it is not given up any more."""
-        self.shards[index].given_up = False
+        shard = self.shards[index]
+        shard.given_up = False
+        if shard.worked_from is None:
+            shard.worked_from = time.monotonic()
 
     def statistics(self) -> list[dict[str, object]]:
         """One object per shard: pid, restarts, whether it was stopped or given up."""
@@ -147,7 +156,7 @@ class Supervisor:
         ]
 
     def _start(self, shard: Shard) -> None:
-        shard.start_at = None
+        shard.start_at = shard.worked_from = None
         if self._ending:
             return
         try:
@@ -159,29 +168,34 @@ class Supervisor:
                 process_group=0,  # a terminal's Ctrl-C is for the router, which then flushes
             )
         except OSError:  # no memory, too many processes: as if it had died at once
-            self._plan(shard)
+            self._plan(shard, is_counted=True)
             return
         shard.descriptor = os.pidfd_open(shard.process.pid)
 
     def _bury(self, shard: Shard) -> None:
         assert shard.process is not None
-        shard.process.wait()
+        status = shard.process.wait()
         self._forget(shard)
         if not self._ending:
             self._lost(shard.index)
-            self._plan(shard)
+            self._plan(shard, is_counted=status != -signal.SIGKILL or not self._was_proven(shard))
 
-    def _plan(self, shard: Shard) -> None:
+    def _was_proven(self, shard: Shard) -> bool:
+        return shard.worked_from is not None and time.monotonic() >= shard.worked_from + PROVEN_S
+
+    def _plan(self, shard: Shard, *, is_counted: bool) -> None:
         """Decide when a dead shard starts again."""
         now = time.monotonic()
-        shard.deaths = [at for at in shard.deaths if at > now - BUDGET_WINDOW_S] + [now]
+        shard.deaths = [at for at in shard.deaths if at > now - BUDGET_WINDOW_S]
+        if is_counted:
+            shard.deaths.append(now)
         shard.restarts += 1
         shard.given_up = len(shard.deaths) > RESTARTS_MAX
         if shard.given_up:
             shard.start_at = now + RETRY_S
             self._gave_up(shard.index, len(shard.deaths))
             return
-        shard.start_at = now + BACKOFF_S[min(len(shard.deaths), len(BACKOFF_S)) - 1]
+        shard.start_at = now + BACKOFF_S[min(max(len(shard.deaths), 1), len(BACKOFF_S)) - 1]
 
     def _forget(self, shard: Shard) -> None:
         if shard.descriptor >= 0:
