@@ -211,15 +211,18 @@ static PyObject *region_stored(PyObject *self, PyObject *args)
 {
     unsigned node;
     unsigned long long version;
+    struct velo_node_info seen = {0};
     const char *digest;
     Py_ssize_t size;
-    if (!PyArg_ParseTuple(args, "IKy#", &node, &version, &digest, &size))
+    if (!PyArg_ParseTuple(args, "IIKy#", &node, &seen.generation, &version, &digest, &size))
         return NULL;
     if (size != 32)
         return PyErr_Format(PyExc_ValueError, "digest of %zd bytes, expected 32", size);
+    seen.node = velo_node_from(node);
+    seen.version = version;
     int rc;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_stored(region_of(self), velo_node_from(node), version, (const uint8_t *)digest);
+    rc = velo_stored(region_of(self), &seen, (const uint8_t *)digest);
     Py_END_ALLOW_THREADS
     return none_or_error(rc);
 }

@@ -230,9 +230,11 @@ class Region:
         """
         return int(self._mapped.open_bytes(node))
 
-    def stored(self, node: int, version: int, digest: bytes) -> bool:
-        """Note that `version` is in the store as `digest`; False: it changed meanwhile."""
-        return self._unless_busy(self._mapped.stored, node, version, digest)
+    def stored(self, seen: NodeInfo, digest: bytes) -> bool:
+        """Note that what was `seen` is in the store as `digest`; False: it changed, or went."""
+        return self._unless_busy(
+            self._mapped.stored, seen.node, seen.generation, seen.version, digest
+        )
 
     def evict(self, node: int) -> bool:
         """Take a clean file out of memory; False: busy, dirty both ways, changed or gone."""

@@ -151,7 +151,7 @@ def store_files(
 def _store_group(
     region: Region, store: Store, group: list[NodeInfo], stop: Callable[[], bool], careful: bool
 ) -> Stored:
-    added: list[tuple[int, int, bytes]] = []
+    added: list[tuple[NodeInfo, bytes]] = []
     changed = holes = 0
     refused: VeloError | None = None
     with store.batch(careful=careful) as batch:
@@ -171,7 +171,7 @@ def _store_group(
             else:
                 added.append(found)
         batch.commit()
-    kept = sum(region.stored(node, version, digest) for node, version, digest in added)
+    kept = sum(region.stored(seen, digest) for seen, digest in added)
     if refused is not None:
         raise refused
     return Stored(kept, changed + len(added) - kept, holes)
@@ -219,8 +219,8 @@ def _store_again(region: Region, batch: Batch, info: NodeInfo) -> bool:
         os.close(fd)
 
 
-def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | None:
-    """Stage one file; (node, version, digest), or None when it is being written or is gone."""
+def _add(region: Region, batch: Batch, node: int) -> tuple[NodeInfo, bytes] | None:
+    """Stage one file; what it was and its digest, or None when it is being written or is gone."""
     region.refresh_attributes(node)  # the kernel may know of writes that velo did not count yet
     info = region.info(node)
     if info is None or not info.dirty_store:
@@ -238,7 +238,7 @@ def _add(region: Region, batch: Batch, node: int) -> tuple[int, int, bytes] | No
         digest = batch.add(fd)
         # A writer raises the version when it opens the file. So if no process writes now, and the
         # version is the same when the core is told, the bytes that were read are the file's.
-        return (node, info.version, digest) if _nobody_writes(fd) else None
+        return (info, digest) if _nobody_writes(fd) else None
     except FileChanged:
         return None
     finally:

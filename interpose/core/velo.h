@@ -391,8 +391,8 @@ int velo_node_info(struct velo_region *region, velo_node_id node, struct velo_no
 int velo_refresh_attributes(struct velo_region *region, velo_node_id node);
 /* A read-only descriptor on the current bytes (BACKED or DISK), for the store. -ENOENT, -EAGAIN. */
 int velo_open_bytes(struct velo_region *region, velo_node_id node);
-/* The bytes of `version` are in the store under `digest`. 0, or -ESTALE: it changed meanwhile. */
-int velo_stored(struct velo_region *region, velo_node_id node, uint64_t version,
+/* The bytes of the file that was `seen` are in the store as `digest`. 0; -ESTALE: it changed, or has gone. */
+int velo_stored(struct velo_region *region, const struct velo_node_info *seen,
                 const uint8_t digest[32]);
 /* Take a BACKED file out of memory: to DISK when all its names are on disk, else to COLD when it is
  * stored. 0; -EBUSY (open, or dirty both ways, or changed); -ENOENT. */

@@ -40,7 +40,7 @@ static inline int store_node(velo_node_id node)
     copy_all(from, to);
     close(from);
     close(to);
-    return velo_stored(&bench.region, node, info.version, digest);
+    return velo_stored(&bench.region, &info, digest);
 }
 
 static inline int load_node(struct velo_region *region, velo_node_id node)

@@ -196,7 +196,7 @@ static void what_was_stored_of_an_older_version_counts_for_nothing(void)
     const struct velo_node_info old = info_at("build/f");
     hosted_write("build/f", "two");
     const uint8_t digest[32] = {1};
-    CHECK_EQ(velo_stored(&bench.region, old.node, old.version, digest), -ESTALE);
+    CHECK_EQ(velo_stored(&bench.region, &old, digest), -ESTALE);
     CHECK_EQ(info_at("build/f").dirty_store, 1);
     bench_close();
 }

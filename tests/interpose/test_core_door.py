@@ -26,7 +26,7 @@ def store_by_hand(inside, name: str) -> bytes:
     fd = inside.region.open_bytes(info.node)
     digest = hashlib.sha256(os.read(fd, 1 << 20)).digest()
     os.close(fd)
-    assert inside.region.stored(info.node, info.version, digest)
+    assert inside.region.stored(info, digest)
     return digest
 
 
@@ -134,9 +134,21 @@ def test_a_changed_file_is_not_stored_under_its_old_digest(inside):
     info = inside.write("a", b"old")
     inside.write("a", b"new")
 
-    assert not inside.region.stored(info.node, info.version, bytes(32))
+    assert not inside.region.stored(info, bytes(32))
 
     assert inside.region.info(info.node).dirty_store
+
+
+def test_a_file_is_not_stored_under_the_digest_of_the_one_that_had_its_slot(inside):
+    old = inside.write("a", b"old")
+    inside.run("rm build/a")
+    inside.region.refresh_attributes(old.node)
+    new = inside.write("b", b"new")
+    assert (new.node, new.version) == (old.node, old.version)
+
+    assert not inside.region.stored(old, bytes(32))
+
+    assert inside.named("b").dirty_store
 
 
 def test_a_dirty_file_is_not_evicted(inside):

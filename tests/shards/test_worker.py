@@ -188,7 +188,7 @@ def test_load_brings_a_cold_file_back(inside, router):
     inside.run("touch -d '2001-01-01' build/a")
     again = inside.named("a")
     assert again.version != info.version
-    assert inside.region.stored(again.node, again.version, again.digest)
+    assert inside.region.stored(again, again.digest)
     assert inside.region.evict(again.node)
 
     router.ok("LOAD", number(0, info.node))

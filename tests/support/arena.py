@@ -125,11 +125,11 @@ class FakeRegion:
             self._memory(node) if file.state == BACKED else self._disk(node), os.O_RDONLY
         )
 
-    def stored(self, node: int, version: int, digest: bytes) -> bool:
-        file = self.files.get(node)
-        if file is None or file.version != version:
+    def stored(self, seen: NodeInfo, digest: bytes) -> bool:
+        file = self.files.get(seen.node)
+        if file is None or file.version != seen.version:
             return False
-        file.stored_version, file.digest = version, digest
+        file.stored_version, file.digest = seen.version, digest
         return True
 
     def evict(self, node: int) -> bool:

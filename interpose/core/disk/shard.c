@@ -181,19 +181,20 @@ int velo_refresh_attributes(struct velo_region *region, velo_node_id index)
 
 /* ---- store and evict ------------------------------------------------------------------------- */
 
-int velo_stored(struct velo_region *region, velo_node_id index, uint64_t version,
+int velo_stored(struct velo_region *region, const struct velo_node_info *seen,
                 const uint8_t digest[32])
 {
     struct velo_hold hold;
     velo_begin(region, &hold);
-    struct velo_node *node = velo_node_at(region, index);
+    struct velo_node *node = velo_node_at(region, seen->node);
     int rc = -ESTALE;
-    if (node->type == VELO_REGULAR && node->version == version) {
+    if (node->type == VELO_REGULAR && node->generation == seen->generation &&
+        node->version == seen->version) {
         uint64_t words[4];
         memcpy(words, digest, sizeof words);
         for (size_t i = 0; i < 4; i++)
             velo_set64(region, (uint64_t *)(void *)(node->digest + 8 * i), words[i]);
-        velo_set64(region, &node->stored, version);
+        velo_set64(region, &node->stored, seen->version);
         rc = 0;
     }
     return velo_finish(region, &hold, rc);
