@@ -45,7 +45,7 @@ def at_once(work, *arguments, **options):
     return gave[0][0]
 
 
-@pytest.mark.parametrize("work", [plain.opened, plain.read, plain.read_text, answers._read])
+@pytest.mark.parametrize("work", [plain.opened, plain.read, plain.read_text, answers._lines])
 def test_a_fifo_is_refused(fifo, work):
     with pytest.raises(OSError, match="not a file"):
         at_once(work, fifo)
