@@ -10,6 +10,7 @@ Each may be repeated: it finds the work done and says ok.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -199,16 +200,16 @@ def _enough(shard: Shard, dirty: list[NodeInfo], wanted_bytes: int) -> list[list
 
 
 def _evict(shard: Shard, info: NodeInfo) -> None:
-    if info.dirty_disk and not _may_be_in_the_store_only(shard, info):
+    if not _may_leave(shard, info.node):
         return
     if shard.region.evict(info.node):
         shard.counters.evicted_files += 1
         shard.counters.evicted_bytes += info.charged_bytes
 
 
-def _may_be_in_the_store_only(shard: Shard, info: NodeInfo) -> bool:
-    """The file is on disk by now, or its blob is pinned."""
-    now = shard.region.info(info.node)
+def _may_leave(shard: Shard, node: int) -> bool:
+    """The file that is there now is on disk, or its blob is pinned."""
+    now = shard.region.info(node)
     if now is None or not now.dirty_disk:
         return True
     return now.digest is not None and not now.dirty_store and now.digest in shard.pins
@@ -248,12 +249,9 @@ def load(shard: Shard, node: int) -> None:
     if info is None or info.state != COLD:
         return
     path = flush.named_path(shard.region, info)
-    digest = info.digest
-    if digest is None:
-        raise LoadFailed(path=path, reason="no digest is known; rebuild the file")
     space(shard, info.size_bytes)
     try:
-        shard.region.load(node, lambda fd: _fill(shard, digest, fd, info.size_bytes))
+        shard.region.load(node, lambda fd: _fill(shard, node, fd))
         shard.counters.loaded_files += 1
     except OSError as error:
         again = shard.region.info(node)
@@ -263,11 +261,15 @@ def load(shard: Shard, node: int) -> None:
         raise LoadFailed(path=path, reason=str(error)) from error
 
 
-def _fill(shard: Shard, digest: bytes, fd: int, size_bytes: int) -> None:
+def _fill(shard: Shard, node: int, fd: int) -> None:
     """Reserve, then write: a full tmpfs is an error here, not a signal in a compiler later."""
-    if size_bytes:
-        os.posix_fallocate(fd, 0, size_bytes)
-    shard.store.read_into(digest, fd)
+    # Asked now that the load began: another file may have got the slot while room was made.
+    info = shard.region.info(node)
+    if info is None or info.digest is None:
+        raise FileNotFoundError(errno.ENOENT, "no digest is known; rebuild the file")
+    if info.size_bytes:
+        os.posix_fallocate(fd, 0, info.size_bytes)
+    shard.store.read_into(info.digest, fd)
 
 
 def writeback(shard: Shard, node: int) -> None:
