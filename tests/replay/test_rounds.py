@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support import odd_steps, rounds
+from support import odd_steps, real_rounds, rounds
+from support.sources import SourceUnavailable
 from support.tools import TOOLS
 
 CHAINS = ("gcc-ninja", "gcc-make", "clang-ninja", "clang-make")
@@ -45,6 +46,21 @@ def test_many_more_of_them(chain: str, seed: int) -> None:
 @pytest.mark.parametrize("chain", CHAINS)
 def test_builds_in_clones_are_what_native_builds_are_there(chain: str) -> None:
     play(chain, 12, 6, clones=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("project", ["zlib", "jansson"])
+def test_replayed_builds_of_real_projects_are_what_native_builds_are(project: str) -> None:
+    for program in real_rounds.programs_of(project):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is missing: package {TOOLS[program]}")
+    velo = Path(sys.executable).with_name("velo")
+    with tempfile.TemporaryDirectory(prefix="velo-r-") as directory:
+        try:
+            replayed, _ = real_rounds.play(str(velo), project, 2, 3, Path(directory), loud=True)
+        except SourceUnavailable as error:
+            pytest.skip(str(error))
+    assert replayed > 0, "a cache that never answers is never wrong"
 
 
 @pytest.mark.long

@@ -10,6 +10,7 @@
     drivers, zmtp_peers           files of the library by themselves; the other end of its sockets
     shared     what the workers of one run make once
     unit_logs, bench              logs of build steps, made by hand; what seals them
+    rounds, real_rounds, odd_steps    random edits and steps, replayed and natively
     mutants    rules of replay switched off one by one: a command
     fakes, hostile, arena, inside                            stand-ins for shards, clients, regions
 

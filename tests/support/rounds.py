@@ -103,81 +103,53 @@ FLAGS = (
 )  # fmt: skip
 
 
-class Project:
-    """One workspace, and what may be done to it."""
+class Workspace:
+    """A directory with sources, and what may be done to any of them. Which, a project says."""
 
-    def __init__(self, root: Path, chain: str, seed: int, *, is_cloned: bool = False) -> None:
-        self.is_cloned = is_cloned
+    def __init__(self, root: Path, seed: int) -> None:
         self.root, self.random = root, random.Random(seed)
-        compiler, _, self.tool = chain.partition("-")
-        for name, text in SOURCES.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        name, text = ("build.ninja", NINJA) if self.tool == "ninja" else ("Makefile", MAKE)
-        self._rules, self._text = name, text.format(cc=compiler)
-        if is_cloned:  # what a shell expands may be anything, so it is not shared
-            self._text = self._text.replace(" $$EXTRA", "")
-        (root / name).write_text(self._text)
+        root.mkdir(parents=True, exist_ok=True)
         (root / "velo.toml").write_text('[live]\naggressive_paths = ["build/"]\n')
         self.environment = {
             key: value for key, value in os.environ.items() if not key.startswith("VELO_")
         }
-        self.environment["EXTRA"] = ""
         self.umask = 0o022
         self.count = 0
 
-    def move(self) -> None:
-        """The same sources, with nothing built, at another place."""
-        self.clean()
-        places = {self.root.parent.parent / place for place in PLACES} - {self.root.parent}
-        place = self.random.choice(sorted(places))
-        place.mkdir(parents=True, exist_ok=True)
-        self.root = self.root.rename(place / self.root.name)
-        flags = self.random.choice(FLAGS).format(root=self.root)
-        text = self._text.replace("-MD ", f"-MD {flags} ".replace("  ", " "))
-        if (self.root / self._rules).read_text() != text:
-            (self.root / self._rules).write_text(text)
+    def header(self) -> str:
+        return "inc/one.h"
+
+    def source(self) -> str:
+        return "src/c.c"
+
+    def text(self, name: str) -> str:
+        """What it says at first."""
+        return SOURCES[name]
+
+    def changed(self, name: str, value: int) -> str:
+        """What it may say instead, which gives other objects."""
+        if name == "src/c.c":
+            return f'#include "two.h"\nint c(void) {{ return TWO + {value}; }}\n'
+        return f"#define ONE {value}\n"
 
     # ---- edits; each says whether a native clean build could make something else ----------------
 
     def edits(self) -> dict[str, Callable[[], None]]:
+        """Those that any project knows."""
         return {
             "nothing": lambda: None,
-            "content": lambda: self._rewrite("inc/one.h", f"#define ONE {self._next()}\n"),
-            "same size": lambda: self._rewrite("inc/one.h", f"#define ONE {self._next() % 10}\n"),
-            "comment": lambda: self._append("inc/two.h", f"/* {self._next()} */\n"),
-            "touch": lambda: os.utime(self.root / "src/b.c"),
+            "content": lambda: self._change(self.header(), self._next()),
+            "same size": lambda: self._change(self.header(), self._next() % 10),
+            "touch": lambda: os.utime(self.root / self.source()),
             "time put back": self._edit_time_back,
-            "shadow header": lambda: self._rewrite("near/one.h", f"#define ONE {self._next()}\n"),
-            "no shadow header": lambda: (self.root / "near/one.h").unlink(missing_ok=True),
-            "has include": lambda: self._rewrite("inc/extra.h", f"#define TWO {self._next()}\n"),
-            "has no include": lambda: (self.root / "inc/extra.h").unlink(missing_ok=True),
-            "source": lambda: self._rewrite(
-                "src/c.c", f'#include "two.h"\nint c(void) {{ return TWO + {self._next()}; }}\n'
-            ),
-            "source warns": lambda: self._rewrite(
-                "src/c.c", f"#warning {self._next()}\n{SOURCES['src/c.c']}"
-            ),
-            "reverted": lambda: self._rewrite("src/c.c", SOURCES["src/c.c"]),
-            "version": lambda: self._rewrite("version.txt", f"{self._next()}\n"),
-            "script": lambda: self._append("gen.sh", f"# {self._next()}\n"),
-            "script says more": lambda: self._append(
-                "gen.sh", f'echo "/* {self._next()} */" >> "$1"\n'
-            ),
-            "environment": lambda: self.environment.update(
-                EXTRA=self.random.choice(["", "-O1", "-DX=1"])
-            ),
+            "source": lambda: self._change(self.source(), self._next()),
+            "source warns": self._warn,
+            "reverted": self._revert,
             "session": lambda: self.environment.update(BUILD_NUMBER=str(self._next())),
             "locale": lambda: self.environment.update(LC_ALL=self.random.choice(["C", "C.UTF-8"])),
             "umask": lambda: setattr(self, "umask", self.random.choice([0o022, 0o027, 0o002])),
-            "mode": lambda: os.chmod(
-                self.root / "data.txt", self.random.choice([0o644, 0o600, 0o755])
-            ),
             "header a symlink": self._link_header,
             "header moved": self._replace_header,
-            "data": lambda: self._rewrite("data.txt", f"{self._next()}\n"),
-            "output removed": lambda: self._remove("build/a.o"),
-            "output changed": lambda: self._spoil("build/data.txt"),
         }
 
     def _next(self) -> int:
@@ -194,33 +166,41 @@ class Project:
         path = self.root / name
         path.write_text(path.read_text() + text)
 
+    def _change(self, name: str, value: int) -> None:
+        self._rewrite(name, self.changed(name, value))
+
+    def _warn(self) -> None:
+        name = self.source()
+        self._rewrite(name, f"#warning {self._next()}\n{self.text(name)}")
+
+    def _revert(self) -> None:
+        name = self.source()
+        self._rewrite(name, self.text(name))
+
     def _edit_time_back(self) -> None:
-        path = self.root / "inc/one.h"
-        before = path.stat()
-        self._rewrite("inc/one.h", f"#define ONE {self._next() % 10}\n")
+        name = self.header()
+        before = (self.root / name).stat()
+        self._change(name, self._next() % 10)
         # Tools that go by time must be told, as a user would: by another file that is newer.
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        shutil.rmtree(self.root / "build", ignore_errors=True)
+        os.utime(self.root / name, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.clean()
 
     def _link_header(self) -> None:
-        target = self.root / "inc/other.h"
-        target.write_text(f"#define ONE {self._next()}\n")
-        (self.root / "inc/one.h").unlink()
-        (self.root / "inc/one.h").symlink_to("other.h")
+        name = self.header()
+        path = self.root / name
+        target = path.with_name(f"other-{path.name}")
+        target.write_text(self.changed(name, self._next()))
+        path.unlink()
+        path.symlink_to(target.name)
 
     def _replace_header(self) -> None:
-        new = self.root / "inc/new.h"
-        new.write_text(f"#define ONE {self._next()}\n")
-        os.replace(new, self.root / "inc/one.h")
+        name = self.header()
+        new = (self.root / name).with_name("new.h")
+        new.write_text(self.changed(name, self._next()))
+        os.replace(new, self.root / name)
 
     def _remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
-
-    def _spoil(self, name: str) -> None:
-        if (self.root / name).exists():  # another edit of the round may have removed it
-            with open(self.root / name, "a") as file:
-                file.write("spoiled\n")
-        os.utime(self.root / "data.txt")
 
     # ---- builds --------------------------------------------------------------------------------
 
@@ -250,6 +230,66 @@ class Project:
                 inside = path.read_bytes()
             found[str(path.relative_to(self.root))] = (kind, stat.S_IMODE(status.st_mode), inside)
         return found
+
+
+class Project(Workspace):
+    """A small one, of which each kind of edit is known."""
+
+    def __init__(self, root: Path, chain: str, seed: int, *, is_cloned: bool = False) -> None:
+        super().__init__(root, seed)
+        self.is_cloned = is_cloned
+        compiler, _, self.tool = chain.partition("-")
+        for name, text in SOURCES.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        name, text = ("build.ninja", NINJA) if self.tool == "ninja" else ("Makefile", MAKE)
+        self._rules, self._text = name, text.format(cc=compiler)
+        if is_cloned:  # what a shell expands may be anything, so it is not shared
+            self._text = self._text.replace(" $$EXTRA", "")
+        (root / name).write_text(self._text)
+        self.environment["EXTRA"] = ""
+
+    def move(self) -> None:
+        """The same sources, with nothing built, at another place."""
+        self.clean()
+        places = {self.root.parent.parent / place for place in PLACES} - {self.root.parent}
+        place = self.random.choice(sorted(places))
+        place.mkdir(parents=True, exist_ok=True)
+        self.root = self.root.rename(place / self.root.name)
+        flags = self.random.choice(FLAGS).format(root=self.root)
+        text = self._text.replace("-MD ", f"-MD {flags} ".replace("  ", " "))
+        if (self.root / self._rules).read_text() != text:
+            (self.root / self._rules).write_text(text)
+
+    def edits(self) -> dict[str, Callable[[], None]]:
+        return super().edits() | {
+            "comment": lambda: self._append("inc/two.h", f"/* {self._next()} */\n"),
+            "touch": lambda: os.utime(self.root / "src/b.c"),
+            "shadow header": lambda: self._rewrite("near/one.h", f"#define ONE {self._next()}\n"),
+            "no shadow header": lambda: (self.root / "near/one.h").unlink(missing_ok=True),
+            "has include": lambda: self._rewrite("inc/extra.h", f"#define TWO {self._next()}\n"),
+            "has no include": lambda: (self.root / "inc/extra.h").unlink(missing_ok=True),
+            "version": lambda: self._rewrite("version.txt", f"{self._next()}\n"),
+            "script": lambda: self._append("gen.sh", f"# {self._next()}\n"),
+            "script says more": lambda: self._append(
+                "gen.sh", f'echo "/* {self._next()} */" >> "$1"\n'
+            ),
+            "environment": lambda: self.environment.update(
+                EXTRA=self.random.choice(["", "-O1", "-DX=1"])
+            ),
+            "mode": lambda: os.chmod(
+                self.root / "data.txt", self.random.choice([0o644, 0o600, 0o755])
+            ),
+            "data": lambda: self._rewrite("data.txt", f"{self._next()}\n"),
+            "output removed": lambda: self._remove("build/a.o"),
+            "output changed": lambda: self._spoil("build/data.txt"),
+        }
+
+    def _spoil(self, name: str) -> None:
+        if (self.root / name).exists():  # another edit of the round may have removed it
+            with open(self.root / name, "a") as file:
+                file.write("spoiled\n")
+        os.utime(self.root / "data.txt")
 
 
 def settle() -> None:
@@ -283,6 +323,20 @@ def last_report(cache: Path) -> dict[str, Any]:
         max(found, key=lambda path: path.stat().st_mtime_ns).read_text()
     )
     return report
+
+
+def assert_all_is_replayed(
+    project: Workspace, velo: str, build: list[str], settings: dict[str, str]
+) -> None:
+    """Built twice from nothing, no step is run the second time that can be cached."""
+    for again in range(2):
+        project.clean()
+        project.environment["TMUX"] = f"another, {again}"  # no step asks for it
+        settle()
+        project.run(velo, "exec", "--quiet", "--", *build, **settings)
+        report = last_report(Path(settings["VELO_CACHE_DIR"]))
+        steps = [each["step"] for each in report["steps"] if each["outcome"] == "run"]
+        assert not again or not steps, f"{project.root}: nothing was changed, and {steps} ran"
 
 
 def play(
@@ -351,14 +405,7 @@ def play(
             )
             if project.random.random() < 0.3:  # nobody has built since the clean
                 project.clean()
-        for again in range(2):
-            project.clean()
-            project.environment["TMUX"] = f"another, {again}"  # no step asks for it
-            settle()
-            project.run(velo, "exec", "--quiet", "--", *build, **settings)
-            report = last_report(root / "cache")
-            steps = [each["step"] for each in report["steps"] if each["outcome"] == "run"]
-            assert not again or not steps, f"{chain}: nothing was changed, and {steps} ran"
+        assert_all_is_replayed(project, velo, build, settings)
     finally:
         project.run(velo, "stop", **settings)
     return replayed, run
