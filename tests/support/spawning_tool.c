@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -81,6 +82,16 @@ static void in_a_session(void)
     printf("a session of its own: %d %d, ended %d\n", error, session == pid, end_of(pid));
 }
 
+static void with_a_schedule(void)
+{
+    const struct sched_param none = {.sched_priority = 99};
+    begin();
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSCHEDULER);
+    posix_spawnattr_setschedpolicy(&attributes, SCHED_OTHER);
+    posix_spawnattr_setschedparam(&attributes, &none);
+    say_error("a schedule that there is not");
+}
+
 static void with_descriptors(void)
 {
     begin();
@@ -90,6 +101,13 @@ static void with_descriptors(void)
     posix_spawn_file_actions_addclose(&actions, 2);
     posix_spawn_file_actions_adddup2(&actions, 2, 1);
     say_error("one that was closed before");
+    begin();
+    const int other = fcntl(2, F_DUPFD_CLOEXEC, 10);
+    posix_spawn_file_actions_adddup2(&actions, other, 1);
+    posix_spawn_file_actions_addclose(&actions, other);
+    posix_spawn_file_actions_adddup2(&actions, other, 2);
+    say_error("one that was closed between");
+    close(other);
     begin();
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, 0, 1);
@@ -177,6 +195,7 @@ int main(int count, char **words)
     step[2] = words[2];
     in_a_group();
     in_a_session();
+    with_a_schedule();
     with_descriptors();
     through_a_pipe();
     with_a_signal();

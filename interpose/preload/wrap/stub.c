@@ -18,6 +18,10 @@
 #include "preload/sud/sud.h"
 
 #define STACK_BYTES (64u << 10)
+/* What the kernel may refuse, or velo does not know, is left to libc. */
+#define FLAGS                                                                                      \
+    (POSIX_SPAWN_RESETIDS | POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |                        \
+     POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_USEVFORK | POSIX_SPAWN_SETSID)
 
 /* ---- where streams lead ---------------------------------------------------------------------- */
 
@@ -229,15 +233,15 @@ static bool is_harmless(const posix_spawn_file_actions_t *list, int at)
                (action->open.flags & ~O_ACCMODE) == 0 && null_opens();
     if (action->tag != ACTION_DUP2)
         return true;
+    bool was_open = false; /* for an action before */
     for (int before = 0; before < at; before++) {
         const struct __spawn_action *earlier = &list->__actions[before];
         if (earlier->tag == ACTION_CLOSEFROM ||
             (earlier->tag == ACTION_CLOSE && earlier->fd == from))
             return false;
-        if (earlier->tag == ACTION_DUP2 && earlier->dup2.from == from)
-            return action->dup2.to <= 2;
+        was_open |= earlier->tag == ACTION_DUP2 && earlier->dup2.from == from;
     }
-    return action->dup2.to <= 2 && is_open(from);
+    return action->dup2.to <= 2 && (was_open || is_open(from));
 }
 
 static bool says_nothing(const struct work *work)
@@ -330,6 +334,8 @@ pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attribu
         work.flags = attributes->__flags;
         work.group = attributes->__pgrp;
     }
+    if ((work.flags & ~FLAGS) != 0)
+        return 0;
     const uint64_t all = ~0ull;
     uint64_t before = 0;
     const int saved = errno;
