@@ -22,3 +22,5 @@ Asking:  group and commands/, one file per command; options, their flags; child,
 
 Never:   open, read or write a hosted file; import zmq, sqlite or a shard on the way of `velo exec`.
 """
+
+VERSION = "0.1.0"  # pyproject.toml has it from here; asking importlib.metadata costs a server 35 ms

@@ -358,7 +358,6 @@ def _launch(settings: Settings, deadline: float) -> list[str]:
                 *launch.PYTHON,
                 "-m",
                 "velo.router.daemon",
-                "--ready-fd",
                 str(write),
                 json.dumps(said),
             ],

@@ -1,6 +1,6 @@
 """A server in the background: detached, logging to the arena, ending by itself when unused.
 
-    velo exec -> python -m velo.router.daemon --ready-fd N SETTINGS -> fork, setsid -> serve
+    velo exec -> python -m velo.router.daemon N SETTINGS -> fork, setsid -> serve
 
 In: settings as JSON, and the writing end of a pipe. Out: `ready`, or `error CODE MESSAGE`, into
 the pipe, once; then a server. Never: a child, descriptor, working directory, signal mask or
@@ -9,7 +9,6 @@ terminal shared with the command that happened to be the first.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -22,17 +21,13 @@ from . import limits
 DID_NOT_START = 247  # ServerDidNotStart.code; written out, as imports may be what failed
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(ready_fd: str, settings: str) -> int:
     """The process of `python -m velo.router.daemon`."""
-    parser = argparse.ArgumentParser(prog="velo.router.daemon")
-    parser.add_argument("--ready-fd", type=int, required=True)
-    parser.add_argument("settings")
-    options = parser.parse_args(arguments)
     if os.fork():
         return 0
     _detach()
     limits.lift()
-    return _serve(options.ready_fd, options.settings)
+    return _serve(int(ready_fd), settings)
 
 
 def _detach() -> None:
@@ -112,4 +107,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -13,6 +13,7 @@ import click
 
 from velo.shards.errors import VeloError
 
+from . import VERSION
 from .errors import EXIT_FAILURE
 
 COMMANDS = {
@@ -54,9 +55,7 @@ class Lazy(click.Group):
 
 def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        click.echo(f"velo {version('velo')}")
+        click.echo(f"velo {VERSION}")
         context.exit()
 
 

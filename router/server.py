@@ -19,7 +19,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from velo.interpose import launch
@@ -38,7 +37,7 @@ from velo.shards.wire import (
     pid_and_name,
 )
 
-from . import adoption, kept, sessions
+from . import VERSION, adoption, kept, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .dispatcher import Dispatcher, Outgoing, ToClient, ToShard
@@ -341,7 +340,7 @@ class Server:
     def hello(self) -> dict[str, Any]:
         """What is served, by which process: enough for a client to decide whether to come in."""
         return {
-            "version": installed_version(),
+            "version": VERSION,
             "layout": layout_hash(),
             "pid": os.getpid(),
             "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
@@ -474,14 +473,6 @@ def _identity(path: str) -> tuple[int, int]:
     except OSError:
         return UNKNOWN
     return found.st_dev, found.st_ino
-
-
-def installed_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("velo")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @contextlib.contextmanager

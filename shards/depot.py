@@ -25,7 +25,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -162,7 +161,7 @@ def _is_ours(entry: os.DirEntry[str]) -> bool:
 def claim_staging(parent: Path) -> tuple[Path, int]:
     """A new staging directory and the descriptor that holds its lock."""
     while True:
-        path = parent / secrets.token_hex(8)
+        path = parent / os.urandom(8).hex()
         path.mkdir(mode=0o700)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -446,7 +446,7 @@ def test_no_process_is_left_when_the_server_has_ended(start):
 def test_the_daemon_entry_answers_through_its_pipe_even_when_it_is_broken():
     read, write = os.pipe()
     done = subprocess.run(
-        [sys.executable, "-m", "velo.router.daemon", "--ready-fd", str(write), "{}"],
+        [sys.executable, "-m", "velo.router.daemon", str(write), "{}"],
         pass_fds=[write],
         timeout=LIMIT_S,
     )
