@@ -17,7 +17,7 @@ from typing import NoReturn
 from . import given, interrupts, reexec
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The entry point of the `velo` program (interpose/launcher.c)."""
     given.restore_environment()
     reexec.step_out()
@@ -29,9 +29,7 @@ def main() -> None:
         interrupts.hold()  # the interpreter's own end is no moment for one
     except KeyboardInterrupt:
         status = interrupts.die()
-    if short_way(sys.argv[1:]) is not None:
-        _end_at_once(status)
-    sys.exit(status)
+    _end_at_once(status)
 
 
 def _end_at_once(status: int) -> NoReturn:

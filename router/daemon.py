@@ -107,4 +107,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    os._exit(main(*sys.argv[1:]))  # without the interpreter's own end, 15 ms: nothing is left to do

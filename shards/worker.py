@@ -453,4 +453,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # without the interpreter's own end, 15 ms: nothing is left to do
