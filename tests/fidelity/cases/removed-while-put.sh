@@ -9,7 +9,7 @@ for i in range(800):
 while_put() { # do it when the first files are on disk, and others are not
     later python3 -c "$fill"
     [ $SIDE = native ] || "$VELO" sync > sync.out 2>&1 &
-    for _ in {1..1000000}; do [ ! -e build/d/e/f/20 ] || break; done
+    for ((i = 0; i < 1000000; i++)); do [ ! -e build/d/e/f/20 ] || break; done
     "$@" 2>&1; echo "$1: $?"
     wait $!; [ ! -s sync.out ] || cat sync.out; rm -f sync.out
     find . -type f | sed 's/[0-9]*$//' | sort | uniq -c; find . -type d | sort
