@@ -250,8 +250,12 @@ def _values(
     document: Mapping[str, Any], path: str, *, tables: Sequence[str], outward: bool
 ) -> Mapping[str, Any]:
     """What a file says, by the settings' names."""
-    for key in document:
-        _known(key, list(tables), where=path, what="table")
+    names = [each.key or each.name for each in SETTINGS]
+    for key, value in document.items():
+        if isinstance(value, dict):
+            _known(key, tables, where=path, what="table")
+        else:
+            _known(key, tables, where=path, what="key outside of tables", near=names)
     found = {}
     for name in TABLES:
         keys = {each.key or each.name: each for each in SETTINGS if each.table == name}
@@ -293,7 +297,9 @@ def _trusted(document: Mapping[str, Any], path: str) -> list[str]:
     return listed
 
 
-def _known(key: str, known: list[str], *, where: str, what: str) -> None:
+def _known(
+    key: str, known: Sequence[str], *, where: str, what: str, near: Sequence[str] = ()
+) -> None:
     if key in known:
         return
     if key == TRUST_TABLE:
@@ -303,7 +309,7 @@ def _known(key: str, known: list[str], *, where: str, what: str) -> None:
         raise BadConfiguration(f"unknown {what}: {where}: {key!r} is of {' or '.join(homes)}")
     import difflib
 
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+    nearest = difflib.get_close_matches(key, near or known, n=1, cutoff=0.0)[0]
     raise BadConfiguration(f"unknown {what}: {where}: {key!r}; did you mean {nearest!r}?")
 
 

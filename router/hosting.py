@@ -23,7 +23,9 @@ ENTRIES_MAX = 20_000
 SECONDS_MAX = 0.25
 SHOWN_MAX = 3
 HERE = "."
-NOT_OUTPUT = (".git", ".hg", ".svn", ".jj")
+# What version control keeps, and what tools keep for themselves from one run to the next
+NOT_OUTPUT = {".git", ".hg", ".svn", ".jj", ".cache", ".ccache", "__pycache__"}
+NOT_OUTPUT |= {".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 
 class Before(NamedTuple):

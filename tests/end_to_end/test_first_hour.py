@@ -188,6 +188,17 @@ def test_outputs_that_are_not_hosted_are_named(velo: Velo, workspace) -> None:
     assert velo.run("exec", "-q", "--", "touch", "out/c", cwd=place).stderr == ""
 
 
+def test_caches_are_no_outputs_to_be_named(velo: Velo, workspace) -> None:
+    place = workspace()
+    caches = [".ccache", "web/node_modules/.cache", ".pytest_cache", "lib/__pycache__"]
+    for name in (*caches, "out"):
+        (place / name).mkdir(parents=True)
+
+    done = velo.exec("touch", *(f"{name}/a" for name in (*caches, "out")), cwd=place)
+
+    assert "1 file changed in out/ " in sentence(done)
+
+
 def test_a_command_that_hosted_something_or_changed_nothing_is_silent(velo, workspace) -> None:
     place = workspace()
     (place / "src").mkdir()

@@ -423,6 +423,13 @@ def test_the_stores_cap_is_the_users_and_no_workspaces(workspace):
     assert "max_size" in message and "VELO_STORE_MAX_SIZE" in message
 
 
+def test_a_key_that_stands_above_all_tables_is_called_a_key(workspace):
+    write(workspace / "velo.toml", "max_memroy = 1")
+
+    assert "unknown key outside of tables" in refusal(environment={})
+    assert "did you mean 'max_memory'" in refusal(environment={})
+
+
 @pytest.mark.parametrize(
     "text, said",
     [
