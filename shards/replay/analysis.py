@@ -170,11 +170,9 @@ class _Analysis:
             if mine:
                 in_order |= mine
                 keys = [key for key in keys if key not in mine]
-            self._ask_plainly(keys, self._habits_in(life))
+            habits = STRANGE if life.program is None else self._habits_of(life.program)
+            self._ask_plainly(keys, habits)
         return in_order
-
-    def _habits_in(self, life: log.Life) -> Habits:
-        return STRANGE if life.program is None else self._habits_of(life.program)
 
     def _ask_plainly(self, keys: list[bytes], habits: Habits) -> None:
         if habits.untimed:
@@ -262,6 +260,8 @@ class _Analysis:
         is_compiler = programs.is_compiler(name)
         # Macros of Rust are code of the project inside of the compiler.
         is_macro = programs.runs_plugins(name) and record.flags & log.BY_PLUGIN != 0
+        # An archiver that is told to keep times dates its index.
+        is_told = programs.is_archiver(name) and self.running[record.process] in self.strict
         is_tool = programs.is_tool(name, makes_date=what == log.CALENDAR)
         is_tool &= not (what == log.RESOURCES and programs.tells_what_it_reads(name))
         self.asked_limits |= what == log.LIMITS and programs.is_shell(name)
@@ -284,7 +284,7 @@ class _Analysis:
             self.asked_random |= not is_compiler or is_macro
         elif what == log.INTERVAL:
             self.asked_random |= is_macro or not (starts or is_compiler)
-        elif what in log.ASKED_FOR and (is_macro or not (starts or is_compiler)):
+        elif what in log.ASKED_FOR and (is_macro or not (starts or (is_compiler and not is_told))):
             raise NotCached(log.ASKED_FOR[what], record.process)
         elif what == log.CALENDAR and not starts:
             if not (is_compiler and self.has_epoch and "env" not in self.names.values()):

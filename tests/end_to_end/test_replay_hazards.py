@@ -43,6 +43,9 @@ CASES = {
         "gcc -E -P -Icur -Iv1 led.c -o $out", RUN, "ln -sfn v2 cur; echo int v1\\; > v1/led.h"
     ),
     "ar_no_d": Case("ar rcU $out member 2>/dev/null", RUN, "touch -d 2003-03-03 member"),
+    "ar_index": Case(
+        "gcc -c object.c -o build/t.o; ar rcsU $out build/t.o; rm build/t.o", NEVER, differs=True
+    ),
     "touch_d": Case("touch -d 2001-01-01 $out", NEVER),
     "copied_with_times": Case("cp -p in $out", NEVER),
     "modes": Case("cat in > $out; chmod 751 $out", HIT),
@@ -120,6 +123,7 @@ TEXTS = {
     "has.c": '#if __has_include("optional.h")\nint yes;\n#else\nint no;\n#endif\n',
     "date.c": "char text[] = __TIME__;\n",
     "led.c": "#if __has_include(<led.h>)\n#include <led.h>\n#endif\nint end;\n",
+    "object.c": "int object;\n",
     "twin.c": '#include "a/one.h"\n#include "b/one.h"\n',
     "twins/a/one.h": "#pragma once\nint twin;\n",
     "twins/b/one.h": "#pragma once\nint twin;\n",
