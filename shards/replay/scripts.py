@@ -31,7 +31,10 @@ _TELLS = re.compile(
     rb"\bEPOCH(?:REALTIME|SECONDS)\b|\$\{?SECONDS\b|\$\{?S?RANDOM\b|\bS?RANDOM\b(?=[^\n]{0,99}?\)\))|"
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
     rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b|"  # of cmake
-    rb"__\??(?:UTC_)?(?:DATE|TIME)(?:_NUM)?\??__|__\??POSIX_TIME"  # of nasm
+    rb"__\??(?:UTC_)?(?:DATE|TIME)(?:_NUM)?\??__|__\??POSIX_TIME|"  # of nasm
+    rb"@P\}|(?:^|[;&|(){!]|\b(?:then|do|else|elif|if|while|until)\b)[ \t]{0,9}"  # a prompt's; how
+    rb"(?:time[ \t]{1,9}[\w./\"'$({-]|times[ \t]{0,9}(?:[;&|)}>]|$))",  # long a command took
+    re.M,
 )
 _TESTS = re.compile(programs.TESTS.encode())
 _IS_SAME = re.compile(programs.IS_SAME_FILE.encode())

@@ -84,6 +84,11 @@ CASES = {
     "awk_file": Case("awk -f dice > $out", NEVER, differs=True),
     "bash_file": Case("bash stamp.sh > $out", NEVER, differs=True),
     "bash_sourced": Case("bash -c '. ./moment' > $out", NEVER, differs=True),
+    "bash_keyword": Case("bash -c 'time cat in' > $out 2>&1", NEVER, differs=True),
+    "bash_prompt": Case(
+        "bash -c 'x=\"\\\\D{%s}\"; echo $${x@P}' > $out", NEVER, differs=True
+    ),
+    "dash_times": Case("cat in > $out; times >> $out", RUN, differs=True),
     "bash_temporary": Case("bash temporary.sh $out", HIT),
     "bash_piped": Case("cat moment | bash > $out", NEVER, differs=True),
     "bash_evaluated": Case("bash -c 'eval \"$$(cat moment)\"' > $out", NEVER, differs=True),
