@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sys
 import tempfile
@@ -10,18 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from support import complete
+from support import complete, shared
 from support.harness import SCRIPTS, tool
 
 
 @pytest.fixture(scope="module")
-def missing(monkeypatch_module) -> dict[str, list[complete.Call]]:
+def missing(tmp_path_factory, monkeypatch_module) -> dict[str, list[complete.Call]]:
+    def make(file: Path) -> None:
+        file.write_bytes(pickle.dumps(find_missing(monkeypatch_module)))
+
+    return pickle.loads(shared.made_once(tmp_path_factory, "complete", make).read_bytes())
+
+
+def find_missing(monkeypatch_module) -> dict[str, list[complete.Call]]:
     monkeypatch_module.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(SCRIPTS)]))
     for program in ("strace", "ninja", "gcc"):
         tool(program)
     root = Path(tempfile.mkdtemp(prefix="velo-c-", dir="/var/tmp")).resolve()
     monkeypatch_module.setenv("VELO_RUNTIME_DIR", str(root / "run"))
     monkeypatch_module.setenv("VELO_CACHE_DIR", str(root / "cache"))
+    monkeypatch_module.setenv("VELO_SHARDS", "2")
     (root / "w").mkdir()
     try:
         return complete.missing(root / "w", str(Path(sys.executable).with_name("velo")))

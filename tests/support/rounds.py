@@ -113,6 +113,7 @@ class Workspace:
         self.environment = {
             key: value for key, value in os.environ.items() if not key.startswith("VELO_")
         }
+        self.environment["VELO_SHARDS"] = "2"  # a server in each round, with its eight interpreters
         self.umask = 0o022
         self.count = 0
 
