@@ -83,7 +83,7 @@ class Looker:
         plain = stat.S_ISREG(found.st_mode)
         size = found.st_size if plain else 0
         if fact.kind != analysis.CONTENT or not plain:
-            kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
+            kind = _kind_without_bytes(fact)
             if kind not in TIMED:
                 return (kind, flags, 0, 0, size, 0, 0, found.st_mode, 0, 0, NO_DIGEST)
             inode, ctime_ns = (found.st_ino, found.st_ctime_ns) if fact.link else (0, 0)
@@ -164,7 +164,7 @@ class Looker:
             raise NotCached(f"{fact.path} was changed while the step ran")
         size = hosted.size if plain else 0
         if fact.kind != analysis.CONTENT or not plain:
-            kind = analysis.F_STAT if fact.kind == analysis.CONTENT else fact.kind
+            kind = _kind_without_bytes(fact)
             mtime_ns = hosted.mtime_ns if kind in TIMED else 0
             inode, ctime_ns = (hosted.inode, hosted.ctime_ns) if fact.link else (0, 0)
             flags |= WHOLE if fact.link else 0
@@ -240,6 +240,12 @@ def _has_writer(fd: int) -> bool:
         return error.errno == errno.EAGAIN
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def _kind_without_bytes(fact: Fact) -> int:
+    if fact.kind != analysis.CONTENT:
+        return fact.kind
+    return analysis.TIMES if fact.link else analysis.F_STAT
 
 
 def _identity(found: os.stat_result) -> Identity:

@@ -152,7 +152,7 @@ class Habits(NamedTuple):
     strict: bool  # times of files are inputs
     whole: bool  # and so is all else that stat tells of them
     times: bool  # it fstats what it opens
-    skips_same: bool = False  # of what it does not read, since it is one file, the bytes count
+    skips_same: bool = False  # of one file by two names, which it does not read, the bytes count
     untimed: frozenset[Fact] = frozenset()  # of times: these count as facts without times
 
 
@@ -266,7 +266,7 @@ def _is_told(options: dict[str, str], name: str, first: str, arguments: str) -> 
 
 
 def skips_same(name: str) -> bool:
-    """The program does not read two names of one file, which it tells by the inode."""
+    """The program does not read two names of one file or directory, which it tells by the inode."""
     return name == "diff"
 
 

@@ -18,7 +18,9 @@ from .programs import Habits
 CONTENT, F_ABSENT, LABSENT, F_STAT, F_LSTAT, TIMES, LTIMES, F_LINK, F_NO_LINK, F_NAMES = range(
     1, 11
 )
-WHOLE = "whole"  # the link of a fact of times: not times and owner alone count, but all of stat
+# The link of a fact of times: not times and owner alone count, but all of stat. The link of one of
+# bytes: the same if it is a directory.
+WHOLE = "whole"
 RESOLVED = 100  # realpath: a fact for each component (facts.Looker.steps_of)
 
 # Files that libc reads for itself: the same until packages change, which ld.so.cache tells.
@@ -69,7 +71,7 @@ class Asked:
         self.fact, self.strict = fact, strict  # None: libc's own reading
         timed = strict is not None and strict.kind in (TIMES, LTIMES)
         self.whole = Fact(strict.kind, path, WHOLE) if strict and timed else strict
-        self.content = Fact(CONTENT, path) if fact and fact.kind == F_STAT else fact
+        self.content = Fact(CONTENT, path, WHOLE) if fact and fact.kind == F_STAT else fact
         self.reads = reads  # it opened a file itself, and may have asked for its times
         self.droppable = droppable  # it only made way for an output, when a compiler asked
 

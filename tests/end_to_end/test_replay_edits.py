@@ -89,6 +89,9 @@ ROWS = {
         "(diff -q a b && diff a c && echo same) > $$O; true",
         "rm b c; echo 2 > b; echo 3 > c",
     ),
+    "diff-of-one-directory": Row(
+        f"{TWO}; echo 3 > v1/y", "diff -rq v1 cur > $$O; true", "ln -sfn v2 cur"
+    ),
     "opendir-of-a-file": Row(
         """touch d; echo 'print opendir(D, "d") ? "in" : "no"' > d.pl""",
         "perl d.pl > $$O",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.unit_logs import Said, at, environment, hosted, program, told
-from velo.shards.replay import analysis, programs
+from velo.shards.replay import analysis, programs, questions
 from velo.shards.replay import unit_log as log
 from velo.shards.replay.analysis import Fact
 from velo.shards.replay.rules import Rules
@@ -448,7 +448,7 @@ def test_how_busy_the_machine_is_concerns_all_but_compilers_and_what_starts(anal
 def test_the_bytes_of_a_file_count_that_diff_finds_to_be_another_by_its_inode(analysed):
     found = analysed(program("/usr/bin/diff"), at(log.STAT, "/w/a"), *MADE)
 
-    assert Fact(analysis.CONTENT, "/w/a") in found.facts
+    assert Fact(analysis.CONTENT, "/w/a", questions.WHOLE) in found.facts
 
 
 def test_an_archiver_goes_on_with_the_archive_that_is_there():
