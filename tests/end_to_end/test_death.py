@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from support import project, sample
+from support import project, sample, storm
 from support.gauge import MIB, SLACK_BYTES, Gauge
 from support.harness import Velo, wait_for
 
@@ -174,6 +175,16 @@ def _files(velo: Velo) -> list[str]:
     with suppress(OSError, ValueError):
         return os.listdir(velo.memory() / "i")
     return []
+
+
+@pytest.mark.parametrize("rate", [0, 10], ids=["nothing is killed", "all is killed"])
+def test_programs_find_what_they_wrote_while_files_leave_memory(velo: Velo, tmp_path, rate) -> None:
+    # Goal: no file ever has another's bytes, and none that was closed is lost. Method: the storm.
+    killed: Counter[str] = Counter()
+
+    found = storm.round_of(velo, tmp_path, 3, rate=rate, seconds=12.0, killed=killed)
+
+    assert not found and bool(killed) == bool(rate)
 
 
 def test_a_second_server_for_a_workspace_is_refused(velo: Velo, workspace) -> None:

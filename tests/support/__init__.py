@@ -1,6 +1,7 @@
 """What tests share. Each module opens by saying what it is for.
 
     fuzz_meta  wild stores into an arena's table
+    storm      programs that write, and kills of all of it: a command
     harness    velo's command line under a private root, and the proof that nothing is left
     snapshot   a tree as it is, and how two differ          gauge     how much memory is in use
     project    a small project to build                     sample    a real one, fetched
