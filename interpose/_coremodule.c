@@ -243,12 +243,15 @@ static PyObject *region_load_begin(PyObject *self, PyObject *args)
 static PyObject *region_load_end(PyObject *self, PyObject *args)
 {
     unsigned node;
-    unsigned long long token;
+    unsigned long long version, token;
+    struct velo_node_info seen = {0};
     int fd, rc;
-    if (!PyArg_ParseTuple(args, "IKi", &node, &token, &fd))
+    if (!PyArg_ParseTuple(args, "IIKKi", &node, &seen.generation, &version, &token, &fd))
         return NULL;
+    seen.node = velo_node_from(node);
+    seen.version = version;
     Py_BEGIN_ALLOW_THREADS
-    rc = velo_load_end(region_of(self), velo_node_from(node), token, fd);
+    rc = velo_load_end(region_of(self), &seen, token, fd);
     Py_END_ALLOW_THREADS
     return none_or_error(rc);
 }

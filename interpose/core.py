@@ -240,8 +240,9 @@ class Region:
         """Take a clean file out of memory; False: busy, dirty both ways, changed or gone."""
         return self._unless_busy(self._mapped.evict, node)
 
-    def load(self, node: int, write: Callable[[int], None]) -> None:
-        """Bring a COLD file back: `write(fd)` fills in the bytes, then they are published.
+    def load(self, node: int, write: Callable[[int, NodeInfo], None]) -> None:
+        """Bring a COLD file back: `write(fd, seen)` fills in the bytes of what was `seen`, and they
+        are published if that is what has the node then.
 
         An exception of `write` goes through and the file stays COLD.
 
@@ -250,13 +251,16 @@ class Region:
         """
         fd, token = self._mapped.load_begin(node)
         try:
-            write(fd)
+            seen = self.info(node)
+            if seen is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            write(fd, seen)
         except BaseException:
             os.close(fd)
             with suppress(OSError):  # EBADF: without a descriptor it only cleans up
-                self._mapped.load_end(node, token, -1)
+                self._mapped.load_end(node, 0, 0, token, -1)
             raise
-        self._mapped.load_end(node, token, fd)  # closes it
+        self._mapped.load_end(node, seen.generation, seen.version, token, fd)  # closes it
 
     def writeback(self, node: int, *, sync: bool = False) -> bool:
         """Put one file at its real path; False: a writer has it open, it stays dirty.

@@ -251,7 +251,7 @@ def load(shard: Shard, node: int) -> None:
     path = flush.named_path(shard.region, info)
     space(shard, info.size_bytes)
     try:
-        shard.region.load(node, lambda fd: _fill(shard, node, fd))
+        shard.region.load(node, lambda fd, seen: _fill(shard, seen, fd))
         shard.counters.loaded_files += 1
     except OSError as error:
         again = shard.region.info(node)
@@ -261,11 +261,9 @@ def load(shard: Shard, node: int) -> None:
         raise LoadFailed(path=path, reason=str(error)) from error
 
 
-def _fill(shard: Shard, node: int, fd: int) -> None:
+def _fill(shard: Shard, info: NodeInfo, fd: int) -> None:
     """Reserve, then write: a full tmpfs is an error here, not a signal in a compiler later."""
-    # Asked now that the load began: another file may have got the slot while room was made.
-    info = shard.region.info(node)
-    if info is None or info.digest is None:
+    if info.digest is None:
         raise FileNotFoundError(errno.ENOENT, "no digest is known; rebuild the file")
     if info.size_bytes:
         os.posix_fallocate(fd, 0, info.size_bytes)

@@ -406,13 +406,13 @@ enum velo_missing {
     VELO_MISSING_LOST,
 };
 enum velo_missing velo_missing(struct velo_region *region, velo_node_id node, int in_store);
-/* The names of such a file become what the disk has there: an older version, or nothing. How many
- * they were, or -errno. */
+/* The names of such a file become what the disk has: an older version, or nothing. How many; -errno. */
 int velo_missing_drop(struct velo_region *region, velo_node_id node);
-/* COLD -> BACKED. `begin` gives a descriptor to write the bytes to; `end` publishes. */
+/* COLD -> BACKED. `begin` gives a descriptor for the bytes; `end` publishes them, if the file is as it was `seen`. */
 int velo_load_begin(struct velo_region *region, velo_node_id node, uint64_t *token);
 /* With fd -1 the load is given up: what `begin` made is removed, the answer is an error. */
-int velo_load_end(struct velo_region *region, velo_node_id node, uint64_t token, int fd);
+int velo_load_end(struct velo_region *region, const struct velo_node_info *seen, uint64_t token,
+                  int fd);
 /* Remove tmpfs files that no node refers to and whose creator is dead. Returns how many. */
 int velo_sweep(struct velo_region *region);
 

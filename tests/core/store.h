@@ -59,7 +59,7 @@ static inline int load_node(struct velo_region *region, velo_node_id node)
     CHECK(from >= 0);
     copy_all(from, to);
     close(from);
-    rc = velo_load_end(region, node, token, to);
+    rc = velo_load_end(region, &info, token, to);
     return rc == -EALREADY ? 0 : rc;
 }
 

@@ -107,7 +107,7 @@ def test_a_stored_file_goes_cold_and_comes_back_whole(inside):
     cold = inside.region.info(info.node)
     assert cold.state == COLD
 
-    inside.region.load(info.node, lambda fd: os.write(fd, b"hello"))
+    inside.region.load(info.node, lambda fd, *_: os.write(fd, b"hello"))
 
     after = inside.region.info(info.node)
     assert after.state == BACKED and after.mtime_ns == cold.mtime_ns
@@ -119,7 +119,7 @@ def test_a_load_that_fails_leaves_the_file_cold_and_nothing_behind(inside):
     store_by_hand(inside, "a")
     assert inside.region.evict(info.node)
 
-    def fail(fd: int) -> None:
+    def fail(fd: int, *_: object) -> None:
         os.write(fd, b"he")
         raise ValueError("the store is broken")
 
@@ -128,6 +128,27 @@ def test_a_load_that_fails_leaves_the_file_cold_and_nothing_behind(inside):
 
     assert inside.region.info(info.node).state == COLD
     assert os.listdir(inside.arena / "i") == []
+
+
+def test_what_was_loaded_for_a_file_is_not_given_to_the_next_in_its_slot(inside):
+    # Goal: while the store reads the bytes of "a", it is removed; "b" has its slot, and is in the
+    # store only, too.
+    old = inside.write("a", b"old")
+    store_by_hand(inside, "a")
+    assert inside.region.evict(old.node)
+
+    def change_places(fd: int, *_: object) -> None:
+        os.write(fd, b"old")
+        inside.run("rm build/a")
+        inside.region.refresh_attributes(old.node)
+        assert inside.write("b", b"new").node == old.node
+        store_by_hand(inside, "b")
+        assert inside.region.evict(old.node)
+
+    with pytest.raises(OSError, match=os.strerror(errno.EALREADY)):
+        inside.region.load(old.node, change_places)
+
+    assert inside.named("b").state == COLD
 
 
 def test_a_changed_file_is_not_stored_under_its_old_digest(inside):

@@ -145,13 +145,13 @@ class FakeRegion:
         self._memory(node).unlink()
         return True
 
-    def load(self, node: int, write: Callable[[int], None]) -> None:
+    def load(self, node: int, write: Callable[[int, NodeInfo], None]) -> None:
         file = self.files[node]
         if file.state != COLD:
             raise OSError(errno.EALREADY, "loaded")
         fd = os.open(self._memory(node), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            write(fd)
+            write(fd, self._info(file))
         finally:
             os.close(fd)
         file.state = BACKED

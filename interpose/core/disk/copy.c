@@ -239,14 +239,17 @@ int velo_load_begin(struct velo_region *region, velo_node_id index, uint64_t *to
     return velo_os_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
-int velo_load_end(struct velo_region *region, velo_node_id index, uint64_t token, int fd)
+int velo_load_end(struct velo_region *region, const struct velo_node_info *seen, uint64_t token,
+                  int fd)
 {
+    const velo_node_id index = seen->node;
     struct velo_snapshot snapshot;
     struct stat stat = {0}, made;
     char path[320];
     velo_backing_path(region, token, path);
     int rc = velo_snapshot_take(region, index, &snapshot);
-    if (rc == 0 && snapshot.state != VELO_COLD)
+    if (rc == 0 && (snapshot.state != VELO_COLD || snapshot.generation != seen->generation ||
+                    snapshot.version != seen->version))
         rc = -EALREADY;
     if (rc == 0) {
         const struct velo_node *node = velo_node_at(region, index);
