@@ -309,8 +309,9 @@ def _known(
         raise BadConfiguration(f"unknown {what}: {where}: {key!r} is of {' or '.join(homes)}")
     import difflib
 
-    nearest = difflib.get_close_matches(key, near or known, n=1, cutoff=0.0)[0]
-    raise BadConfiguration(f"unknown {what}: {where}: {key!r}; did you mean {nearest!r}?")
+    nearest = difflib.get_close_matches(key, near or known, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
+    raise BadConfiguration(f"unknown {what}: {where}: {key!r}; {hint}")
 
 
 def _xdg(variable: str, default: str) -> str:

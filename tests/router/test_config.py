@@ -430,6 +430,15 @@ def test_a_key_that_stands_above_all_tables_is_called_a_key(workspace):
     assert "did you mean 'max_memory'" in refusal(environment={})
 
 
+def test_what_is_like_no_key_is_told_what_there_is(workspace):
+    write(workspace / "velo.toml", "x = 1")
+    above = refusal(environment={})
+    write(workspace / "velo.toml", "[store]\nx = 1")
+
+    assert "'x'; there are live, " in above
+    assert "'x'; there are " in refusal(environment={}) and "max_size" in refusal(environment={})
+
+
 @pytest.mark.parametrize(
     "text, said",
     [
