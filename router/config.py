@@ -310,8 +310,8 @@ def _known(
     import difflib
 
     nearest = difflib.get_close_matches(key, near or known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
-    raise BadConfiguration(f"unknown {what}: {where}: {key!r}; {hint}")
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
+    raise BadConfiguration(f"unknown {what}: {where}: {key!r}; {remedy}")
 
 
 def _xdg(variable: str, default: str) -> str:

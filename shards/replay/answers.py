@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -61,8 +62,8 @@ class Telling:
         self._inode = 0  # of the index in which they were found
 
     def learn(self) -> None:
-        """Find what was answered so far."""
-        with suppress(OSError), self._mapped() as index:
+        """Find what was answered so far; of a damaged index nothing, which the end tells."""
+        with suppress(OSError, ValueError, struct.error), self._mapped() as index:
             if index is not None:
                 self._learn(index)
 

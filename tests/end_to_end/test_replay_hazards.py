@@ -46,6 +46,7 @@ CASES = {
     "ar_index": Case(
         "gcc -c object.c -o build/t.o; ar rcsU $out build/t.o; rm build/t.o", NEVER, differs=True
     ),
+    "build_id": Case("gcc -Wl,--build-id=uuid crash.c -o $out", NEVER, differs=True),
     "touch_d": Case("touch -d 2001-01-01 $out", NEVER),
     "copied_with_times": Case("cp -p in $out", NEVER),
     "modes": Case("cat in > $out; chmod 751 $out", HIT),

@@ -94,6 +94,13 @@ static void describe(const struct velo_probed *probed, struct velo_hosted *out)
                                 .mode = stat->st_mode};
 }
 
+static bool is_same(const struct velo_probed *one, const struct velo_probed *other)
+{
+    return one->node.slot == other->node.slot && one->generation == other->generation &&
+           one->version == other->version && one->stat.st_size == other->stat.st_size &&
+           velo_ns(&one->stat.st_mtim) == velo_ns(&other->stat.st_mtim);
+}
+
 static void freeze_path(struct velo_log *log, const char *path, bool written, bool listed)
 {
     struct velo_probed probed;
@@ -112,8 +119,7 @@ static void freeze_path(struct velo_log *log, const char *path, bool written, bo
         if (written) {
             hosted.kept = probed.stat.st_size <= (off_t)KEPT_MAX && keep(path, hosted.digest) == 0;
             struct velo_probed after;
-            if (hosted.kept && velo_probe(path, false, &after) == 0 &&
-                after.version == probed.version)
+            if (hosted.kept && velo_probe(path, false, &after) == 0 && is_same(&after, &probed))
                 velo_digest_known(path, &after, hosted.digest);
         } else {
             hosted.kept = probed.stat.st_size <= (off_t)HASHED_MAX &&
