@@ -63,7 +63,7 @@ NAMING = {
     "a shell": ("bash -c 'x=1; echo $$x' > build/f", True, True),
     "uname": ("uname -n > build/f", True, False),
     "a variable": ("bash -c 'echo $$HOSTNAME' > build/f", True, False),
-    "a prompt": ("bash -c 'name=\\h; echo $${name@P}' > build/f", True, False),
+    "a prompt": ("bash -c 'name=\\h; echo $${name@P}' > build/f", False, False),  # or the time
     "a file": ("bash -c 'read x </proc/sys/kernel/hostname; echo $$x' > build/f", False, False),
     "python": ("python3 -c 'import socket; print(socket.gethostname())' > build/f", False, False),
 }
