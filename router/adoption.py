@@ -183,9 +183,9 @@ def _attach(arena: Arena) -> Region:
 def _create(settings: Settings, arena: Arena) -> Opened:
     from velo.interpose.core import Region
 
-    max_memory = memory_that_fits(settings.max_memory, arena.root)
     from . import cgroup  # 5 ms, and most commands find a server
 
+    max_memory = memory_that_fits(settings.max_memory, arena.root)
     of_group = cgroup.memory_that_fits(settings.shards)  # no warning: a container is no mistake
     try:
         memory = arena.make()

@@ -19,7 +19,7 @@ from velo.shards.errors import NotAStore, VeloError
 
 from . import adoption, cgroup, client, lifecycle
 from .arena import Arena, ensure_runtime_root
-from .config import Settings, default_cache_dir
+from .config import Settings
 from .errors import CacheNotTrusted, ServerNotRunning
 from .units import format_size
 
@@ -179,7 +179,7 @@ def _store(settings: Settings) -> Finding:
             " make it writable or set VELO_CAS_DIR",
         )
     try:
-        lifecycle.check_owner(settings.cas_dir, default_cache_dir())
+        lifecycle.check_owner(settings.cas_dir)
     except CacheNotTrusted as refused:
         return Finding(FAIL, "store", str(refused))
     stranger = depot.stranger_in(settings.cas_dir)

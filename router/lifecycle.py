@@ -54,7 +54,7 @@ def serve(
     if not lock.take(timeout_s=0):
         raise AlreadyServing(workspace=settings.workspace, pid=arena.read_pid())
     try:
-        check_owner(settings.cas_dir, default_cache_dir())
+        check_owner(settings.cas_dir)
         _check_store(settings.cas_dir)
         found = adoption.open_arena(settings, arena)
         opened(arena.log)
@@ -100,13 +100,13 @@ def _collect(settings: Settings, say: Callable[[str], None]) -> None:
         say(collector.sentence(found, settings.cas_dir, format_size))
 
 
-def check_owner(*directories: str) -> None:
-    """They are ours, root's, or of the user that called sudo; those that are there.
+def check_owner(store: str) -> None:
+    """It and the directory of caches are ours, root's, of the user that called sudo, or not there.
 
     Raises:
         CacheNotTrusted: one is not.
     """
-    for directory in directories:
+    for directory in (store, default_cache_dir()):
         with contextlib.suppress(OSError):
             uid = trust.stranger(directory, os.environ)
             if uid is not None:

@@ -9,9 +9,11 @@ of a command that may have no steps.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from velo.shards import deaf
@@ -75,6 +77,10 @@ class Replay:
         Raises:
             OSError, ValueError: what the steps made is not kept.
         """
+        with _damage_told(self._directory):
+            return self._finish(command)
+
+    def _finish(self, command: Sequence[str]) -> dict[str, Any]:
         if self._waking is not None:
             self._waking.join()
         if self._sealer is None and spool.is_idle(self._directory):
@@ -99,18 +105,29 @@ class Replay:
     def _wake(self) -> Sealer:
         from velo.shards.replay.sealer import Sealer
 
-        sealer = Sealer(
-            memory=self._memory,
-            workspace=self._settings.workspace,
-            store=self._settings.cas_dir,
-            mode=self._settings.replay,
-            never=self._settings.replay_never,
-            max_bytes=self._settings.replay_max_size,
-            rules=self._rules,
-        )
+        with _damage_told(self._directory):
+            sealer = Sealer(
+                memory=self._memory,
+                workspace=self._settings.workspace,
+                store=self._settings.cas_dir,
+                mode=self._settings.replay,
+                never=self._settings.replay_never,
+                max_bytes=self._settings.replay_max_size,
+                rules=self._rules,
+            )
         sealer.start()
         self._sealer = sealer
         return sealer
+
+
+@contextmanager
+def _damage_told(directory: str) -> Iterator[None]:
+    """Offsets that lead out of the index are an error of its file."""
+    try:
+        yield
+    except struct.error:
+        index, what = os.path.join(directory, "index"), "damaged; 'velo replay clear' makes another"
+        raise OSError(errno.EIO, what, index) from None
 
 
 def _rules_of(settings: Settings) -> Rules:

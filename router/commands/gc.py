@@ -11,7 +11,6 @@ from velo.shards import collector, depot
 from velo.shards.errors import StoreUnusable
 from velo.shards.replay import commons
 
-from ..config import default_cache_dir
 from ..lifecycle import check_owner
 from ..options import settings_of, workspace_option
 from ..units import format_size
@@ -38,7 +37,7 @@ def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
     if not directory.exists():
         click.echo(f"velo: no store: {directory} is not there")
         return
-    check_owner(settings.cas_dir, default_cache_dir())
+    check_owner(settings.cas_dir)
     try:
         if not depot.is_store(directory):
             depot.prepare(directory)  # says what is wrong with it, or marks an empty one

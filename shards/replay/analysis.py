@@ -281,7 +281,7 @@ class _Analysis:
         if what == log.RESOURCES:
             raise NotCached("it opened a device or something below /proc or /sys", record.process)
         if what in (log.RANDOM, log.SEEDS):
-            self.asked_random |= not is_compiler or is_macro or programs.UUID in self.arguments
+            self.asked_random |= not is_compiler or is_macro or programs.ASKS_UUID in self.arguments
         elif what == log.INTERVAL:
             self.asked_random |= is_macro or not (starts or is_compiler)
         elif what in log.ASKED_FOR and (is_macro or not (starts or (is_compiler and not is_told))):

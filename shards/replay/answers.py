@@ -35,6 +35,14 @@ class Answer(NamedTuple):
     offset: int = 0  # of the entry, in words of 8 bytes; 0: the library of a server that is older
 
 
+class Told(NamedTuple):
+    """What is told of an answer."""
+
+    offset: int  # of its entry
+    entry: Entry
+    outcome: Outcome
+
+
 def taken(directory: str) -> list[Answer]:
     """The answers since the last report; they are told once. The lock is held."""
     found = map(_answer_of, _take(directory))
@@ -58,7 +66,7 @@ class Telling:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._found: dict[bytes, tuple[Answer, Entry, Outcome] | None] = {}
+        self._found: dict[bytes, Told | None] = {}
         self._inode = 0  # of the index in which they were found
 
     def learn(self) -> None:
@@ -82,15 +90,15 @@ class Telling:
                 return None
             now = int(time.time())
             asked = self._learn(index)
-            if any(each is None or now - each[1].used_at >= USED_S for each in asked):
+            if any(each is None or now - each.entry.used_at >= USED_S for each in asked):
                 return None
-            told = []
+            outcomes = []
             for line in _take(self._directory):  # some more than were asked about, perhaps
-                found = self._found.get(line) or _find(index, line)
-                if found is not None and _number_at(index, found[0]) == found[1].number:
-                    NEXT.pack_into(index.writable, found[0].offset * 8 + USED_ENTRY_AT, now)
-                    told.append(found[2])
-            report = reports.report_of(told) | reports.head(command, mode)
+                told = self._found.get(line) or _find(index, line)
+                if told is not None and _number_at(index, told.offset) == told.entry.number:
+                    NEXT.pack_into(index.writable, told.offset * 8 + USED_ENTRY_AT, now)
+                    outcomes.append(told.outcome)
+            report = reports.report_of(outcomes) | reports.head(command, mode)
             report |= {"index_bytes": index.used, "entries": index.head.entries}
             with suppress(OSError):  # the disk is full: the command has its answers all the same
                 ledger.add(report)
@@ -99,7 +107,7 @@ class Telling:
     def _mapped(self) -> AbstractContextManager[_Mapped | None]:
         return _mapped(os.path.join(self._directory, "index"))
 
-    def _learn(self, index: _Mapped) -> list[tuple[Answer, Entry, Outcome] | None]:
+    def _learn(self, index: _Mapped) -> list[Told | None]:
         if index.inode != self._inode:
             self._found.clear()
             self._inode = index.inode
@@ -135,19 +143,19 @@ def _mapped(path: str) -> Iterator[_Mapped | None]:
         yield _Mapped(data, found.st_ino)
 
 
-def _find(index: Reader, line: bytes) -> tuple[Answer, Entry, Outcome] | None:
+def _find(index: Reader, line: bytes) -> Told | None:
     """None: it is no answer, or not of this index, which was made anew meanwhile."""
     answer = _answer_of(line)
-    if answer is None or _number_at(index, answer) != answer.number:
+    if answer is None or _number_at(index, answer.offset) != answer.number:
         return None
     entry = index.entry_at(answer.offset)
-    return answer, entry, outcome_of(index, entry, answer.micros)
+    return Told(answer.offset, entry, outcome_of(index, entry, answer.micros))
 
 
-def _number_at(index: Reader, answer: Answer) -> int | None:
-    if not 0 < answer.offset * 8 <= index.used - ENTRY.size:
+def _number_at(index: Reader, offset: int) -> int | None:
+    if not 0 < offset * 8 <= index.used - ENTRY.size:
         return None
-    return index.number_at(answer.offset)
+    return index.number_at(offset)
 
 
 def _take(directory: str) -> list[bytes]:

@@ -25,7 +25,7 @@ USED, USED_AT = struct.Struct("<Q"), 8  # within the head
 assert (HEAD.size, FACT.size, OUTPUT.size, ENTRY.size) == (80, 104, 56, 168)
 BEFORE_AT = FACT.size - 36  # within a fact
 KEY_AT = ENTRY.size - 64  # within an entry
-NUMBER_AT = NEXT.size
+ENTRY_NUMBER_AT = NEXT.size
 USED_ENTRY_AT = KEY_AT - 44
 NAMES_END = b"\0\0"  # of a list of variables
 NO_DIGEST = bytes(32)
@@ -118,7 +118,7 @@ class Reader:
 
     def number_at(self, offset: int) -> int:
         """Of the entry there."""
-        (number,) = NEXT.unpack_from(self._map, offset * 8 + NUMBER_AT)
+        (number,) = NEXT.unpack_from(self._map, offset * 8 + ENTRY_NUMBER_AT)
         return int(number)
 
     def walk(self) -> Iterator[tuple[int, Entry]]:

@@ -134,7 +134,7 @@ ARCHIVERS = re.compile(r"(?:gcc-|llvm-)?(?:ar|ranlib)")
 KEEPS_TIMES = re.compile(r"-?\w*U\w*")  # the first argument of an archiver
 ARCHIVES_TIMES = re.compile(r"(?:^|[\s;&|(/-])(?:ar|ranlib)\s(?:[^;&|]*\s)?-?\w*U\w*(?:\s|$)")
 
-UUID = "build-id=uuid"  # by which a linker is told to make one up
+ASKS_UUID = "build-id=uuid"  # of a linker
 CLANGS = re.compile(r"clang(?:\+\+)?")
 PRECOMPILES = re.compile(
     r"(?:^|\s)(?:-x\s*[\w+-]+-(?:header|module)|-emit-(?:pch|module)\S*|-fmodules\S*|"

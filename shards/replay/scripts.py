@@ -32,8 +32,10 @@ _TELLS = re.compile(
     rb"%\([^)\n]{0,99}\)T|\b(?:s?rand|systime|strftime)\s{0,9}\(|"
     rb"\(\s{0,9}(?:RANDOM|TIMESTAMP)\s|\bcmake_host_system_information\b|"  # of cmake
     rb"__\??(?:UTC_)?(?:DATE|TIME)(?:_NUM)?\??__|__\??POSIX_TIME|"  # of nasm
-    rb"@P\}|(?:^|[;&|(){!]|\b(?:then|do|else|elif|if|while|until)\b)[ \t]{0,9}"  # a prompt's; how
-    rb"(?:time[ \t]{1,9}[\w./\"'$({-]|times[ \t]{0,9}(?:[;&|)}>]|$))",  # long a command took
+    rb"""@P\}|\bPS[0-4]=["']?[^"'\n]{0,99}\\[dtT@AD]|"""  # of prompts
+    # How long a command took
+    rb"(?:^|[;&|(){!]|\b(?:then|do|else|elif|if|while|until)\b)[ \t]{0,9}"
+    rb"(?:time[ \t]{1,9}[\w./\"'$({-]|times[ \t]{0,9}(?:[;&|)}>]|$))",
     re.M,
 )
 _TESTS = re.compile(programs.TESTS.encode())
@@ -75,7 +77,8 @@ _WORD = re.compile(rb"[A-Za-z_]\w{0,99}")
 _INDIRECT = re.compile(rb"\\\$\{?\$|\$\{!|\b(?:declare|typeset|local)\s+-\w*n\b")
 _LONE = re.compile(rb"""\$\{?["']""")  # `eval '$'$name`
 # Shells ask for the machine's name as they start, and tell it so; the last is of a prompt.
-_TELLS_MACHINE = re.compile(rb"\b(?:HOSTNAME|PS[0-4])\b|@P\}|\\[hH]\b")
+_TELLS_MACHINE = re.compile(rb"\b(?:HOSTNAME|PS[0-4])\b|\\[hH]\b")
+_PROMPTS_TIME = re.compile(rb"\\[dtT@AD]")
 _GOES_BACK = re.compile(rb"\bcd\s+-(?=[\s;&|)]|$)|~-")
 # How scripts of runtimes ask for the times of a file that they have open, in calls and compiled.
 _OF_OPEN = {
@@ -83,6 +86,7 @@ _OF_OPEN = {
     "ruby": re.compile(rb"\bstat\b|\b[acm]time\b"),
     "node": re.compile(rb"fstat|\.stat\(\)"),
 }
+_OF_OPEN["nodejs"] = _OF_OPEN["node"]
 _ANY_OF_OPEN = re.compile(rb"fstat")
 _CODE = re.compile(r"\.(?:pyc?|[cm]?js|[cm]?ts|p[lm]|rb|php|lua|tcl)$")
 _INSTALLED = re.compile(r"/(?:node_modules|site-packages|dist-packages)/")
@@ -181,7 +185,10 @@ def _values(unit: log.UnitLog, texts: Iterable[_Text]) -> Iterator[_Text]:
     while found := wanted & variables.keys():
         wanted = set()
         for name in found:
-            text = _identify(variables.pop(name))
+            value = variables.pop(name)
+            text = _identify(value)
+            if name == b"PS4" and _PROMPTS_TIME.search(value) is not None:
+                text = text._replace(found=text.found._replace(tells=True))
             wanted |= text.variables
             yield text
 
@@ -248,9 +255,16 @@ def _code_of(runtime: log.Record, life: log.Life) -> Iterator[str]:
 
 def _holds(path: str, pattern: re.Pattern[bytes]) -> bool:
     try:
-        return pattern.search(plain.read(path)) is not None
+        found = os.stat(path)
+        return _holds_now(path, pattern, found.st_mtime_ns, found.st_ino, found.st_size)
     except OSError:
         return True  # it is not there any more
+
+
+@lru_cache(maxsize=4096)  # as _what_now
+def _holds_now(path: str, pattern: re.Pattern[bytes], mtime_ns: int, inode: int, size: int) -> bool:
+    with plain.opened(path) as file:
+        return size > READ_MAX or pattern.search(file.read(READ_MAX)) is not None
 
 
 def _is_descriptor(path: str) -> bool:

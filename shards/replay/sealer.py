@@ -441,7 +441,8 @@ class Sealer:
 
 def _refuse_set_clock(unit: UnitLog) -> None:
     """What is younger than a step is told by its times, which is wrong once the clock went back."""
-    if time.time_ns() - time.monotonic_ns() < unit.clock_ns - RACY_NS:
+    now_ns = -time.monotonic_ns() + time.time_ns()  # in this order a pause between is no step back
+    if now_ns < unit.clock_ns - RACY_NS:
         raise NotCached("the clock was set back while it ran, or since")
 
 

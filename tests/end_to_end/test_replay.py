@@ -431,3 +431,22 @@ def test_a_size_that_is_none_is_refused_with_its_place(workspace, velo):
     done = velo.run("replay", "status", cwd=root, check=False)
 
     assert done.returncode == 2 and "replay.max_size" in done.stderr and "much" in done.stderr
+
+
+def test_an_index_that_was_damaged_is_told_and_can_be_cleared(project, velo):
+    project = project("ninja")
+    project.run()
+    (index,) = velo.root.rglob("r/index")
+    with index.open("r+b") as file:
+        file.seek(8)
+        file.write((1 << 40).to_bytes(8, "little"))  # its used bytes
+    index.with_name("answers").write_text("0 1 99999999\n")
+    project.clean()
+
+    done = project.run(check=False)
+    project.replay("clear")
+    project.run()
+
+    assert "r/index" in done.stderr and "'velo replay clear' makes another" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (project.build / "app").exists()

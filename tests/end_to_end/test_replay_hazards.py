@@ -89,6 +89,9 @@ CASES = {
     "bash_prompt": Case(
         "bash -c 'x=\"\\\\D{%s}\"; echo $${x@P}' > $out", NEVER, differs=True
     ),
+    "bash_trace": Case(
+        "PS4='\\D{%s} ' bash -xc 'cat in' > $out 2>&1", NEVER, differs=True
+    ),
     "dash_times": Case("cat in > $out; times >> $out", RUN, differs=True),
     "bash_temporary": Case("bash temporary.sh $out", HIT),
     "bash_piped": Case("cat moment | bash > $out", NEVER, differs=True),

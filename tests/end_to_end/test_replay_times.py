@@ -7,14 +7,13 @@ would make.
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 import pytest
 
 from support.harness import Velo, run_native, tool
-from support.replayed import TOML, until_old
+from support.replayed import TOML, Workspace, until_old
 
 CMAKE = {
     "CMakeLists.txt": "cmake_minimum_required(VERSION 3.16)\nproject(p C)\n"
@@ -37,65 +36,59 @@ NPM = {
 }
 
 
-class Edited:
-    """A workspace, in which a command is run again and again."""
+class Repeated(Workspace):
+    """A workspace in which a command is run again and again."""
 
-    def __init__(self, root: Path, velo: Velo, command: tuple[str, ...]) -> None:
-        self.root, self._velo, self._command = root, velo, command
-        (root / "build").mkdir()
-
-    def edit(self, files: dict[str, str]) -> None:
+    def __init__(self, root: Path, velo: Velo, files: dict[str, str], *command: str) -> None:
+        super().__init__(root, velo, "build")
+        self.hosted.mkdir()
+        self._command = command
         for name, text in files.items():
-            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / name).write_text(text)
+            self.edit(name, text)
 
-    def run(self) -> int:
+    def settle(self) -> None:
+        until_old(self.root.rglob("*"))  # hosted files are read, too
+
+    def again(self) -> int:
         """How many steps were answered."""
-        until_old(self.root.rglob("*"))
-        self._velo.exec(*self._command, cwd=self.root)
-        counts = json.loads(self._velo.run("stats", "--json", cwd=self.root).stdout)
-        return int(counts["last"]["replayed"])
-
-    def explain(self) -> str:
-        return self._velo.run("explain", cwd=self.root).stdout
+        self.run(*self._command)
+        return self.counts()[0]
 
 
 def test_makefiles_of_cmake_see_an_edit_that_keeps_the_size(workspace, velo):
     tool("cmake"), tool("gcc")
-    made = Edited(workspace(toml=TOML), velo, (tool("make"), "-C", "build"))
-    made.edit(CMAKE)
+    made = Repeated(workspace(toml=TOML), velo, CMAKE, tool("make"), "-C", "build")
     run_native("cmake", "-G", "Unix Makefiles", "-S", ".", "-B", "build", cwd=made.root)
 
     def said() -> str:
         return run_native("build/app", cwd=made.root).stdout
 
-    made.run(), made.run(), made.run()
-    assert made.run() > 0  # they find nothing to do
+    made.again(), made.again(), made.again()
+    assert made.again() > 0  # they find nothing to do
     assert said() == "11"
-    made.edit({"CMakeLists.txt": CMAKE["CMakeLists.txt"].replace("X=1", "X=7")})
-    made.run()
+    made.edit("CMakeLists.txt", CMAKE["CMakeLists.txt"].replace("X=1", "X=7"))
+    made.again()
     assert said() == "17"
-    made.run(), made.run(), made.run()
-    made.edit({"a.c": CMAKE["a.c"].replace("x.h", "y.h")})
-    made.run()
-    made.run()  # here cmake reads that a.c includes another file
+    made.again(), made.again(), made.again()
+    made.edit("a.c", CMAKE["a.c"].replace("x.h", "y.h"))
+    made.again()
+    made.again()  # here cmake reads that a.c includes another file
     assert said() == "27"
-    made.edit({"y.h": "#define V 9\n"})
-    made.run()
+    made.edit("y.h", "#define V 9\n")
+    made.again()
     assert said() == "97"
 
 
 def test_a_build_of_typescript_sees_an_edit_that_keeps_the_size(workspace, velo):
-    made = Edited(workspace(toml=TOML), velo, (tool("npm"), "run", "--silent", "build"))
-    made.edit(NPM)
+    made = Repeated(workspace(toml=TOML), velo, NPM, tool("npm"), "run", "--silent", "build")
     (made.root / "node_modules/.bin").mkdir()
     (made.root / "node_modules/.bin/tsc").symlink_to("../typescript/bin/tsc")
     (made.root / "node_modules/typescript/bin/tsc").chmod(0o755)
-    made.run(), made.run(), made.run()
-    assert made.run() == 1  # it finds nothing to do
+    made.again(), made.again(), made.again()
+    assert made.again() == 1  # it finds nothing to do
 
-    made.edit({"in": "two"})
-    made.run()
+    made.edit("in", "two")
+    made.again()
 
     assert (made.root / "build/out").read_text() == "two"
 
@@ -124,12 +117,15 @@ def test_a_script_that_asks_for_times_of_an_open_file_is_run_when_they_change(
     if way == "text":
         command = f"{runtime} -e {shlex.quote(OF_OPEN[runtime])} in".replace("$", "$$")
     files["Makefile"] = f"build/out:\n\t{command} > $@\n"
-    made = Edited(workspace(toml=TOML), velo, (tool("make"), "-B"))
-    made.edit(files)
-    assert 1 in (made.run() for _ in range(5)), made.explain()
+    made = Repeated(workspace(toml=TOML), velo, files, tool("make"), "-B")
+    # What asks for chance, as an interpreter may, is kept when a second run has made the same. A
+    # module is compiled by the first, outside of the hosted directory.
+    for _ in range(3 if way == "module" else 2):
+        made.again()
+    assert made.again() == 1, made.steps()
     run_native("touch", "-d", "2003-03-03", "in", cwd=made.root)
 
-    made.run()
+    made.again()
 
     said = (made.root / "build/out").read_text()
     assert said == run_native("date", "-d", "2003-03-03", "+%s", cwd=made.root).stdout

@@ -1,4 +1,4 @@
-"""Build tools that fork, and cargo: their steps are answered as those of ninja and make are.
+"""Other compilers, and cargo, npm: their steps are answered as those of gcc, ninja and make are.
 
 In: small workspaces. Out: which steps were replayed, and what is there afterwards, against the
 same command run natively at the same place.
@@ -6,58 +6,18 @@ same command run natively at the same place.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support.harness import Velo, run_native, tool
-from support.replayed import until_old
-from support.snapshot import Snapshot
+from support.harness import run_native, tool
+from support.replayed import HOSTING, TOML, Workspace
 
 # Where rustup, if that is what `cargo` is, keeps the toolchains: taken before HOME is moved away.
 RUSTUP_HOME = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
 SUPPORT = Path(__file__).parents[1] / "support"
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["{}/"]\n[replay]\nmode = "on"\n'
-
-
-class Workspace:
-    """A workspace with one hosted directory."""
-
-    def __init__(self, root: Path, velo: Velo, hosted: str) -> None:
-        self.root, self.hosted = root, root / hosted
-        self._velo = velo
-
-    def edit(self, name: str, text: str, *, mode: int = 0o644) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(mode)
-
-    def settle(self) -> None:
-        until_old(each for each in self.root.rglob("*") if self.hosted not in each.parents)
-
-    def run(self, *command: object, **env: str) -> str:
-        self.settle()
-        done = self._velo.exec(*map(str, command), cwd=self.root, env=env)
-        return done.stdout
-
-    def counts(self) -> tuple[int, int, int]:
-        """Of the last command: replayed, run, not cached."""
-        last = json.loads(self._velo.run("stats", "--json", cwd=self.root).stdout)["last"]
-        return last["replayed"], last["run"], last["not_cached"]
-
-    def steps(self) -> list[dict[str, Any]]:
-        found = self._velo.run("explain", "--json", cwd=self.root).stdout
-        steps: list[dict[str, Any]] = json.loads(found)["steps"]
-        return steps
-
-    def clean(self) -> None:
-        shutil.rmtree(self.hosted)
-        self.hosted.mkdir()
 
 
 # ---- what others compile with -------------------------------------------------------------------
@@ -68,7 +28,7 @@ def test_a_compilation_through_ccache_is_answered_and_is_right_about_a_header_th
 ):
     tool("ccache"), tool("make"), tool("gcc")
     monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("Makefile", "build/a.o:\n\tccache gcc -Ione -Itwo -c a.c -o $@\n")
     made.edit("a.c", '#include "h.h"\n')
     made.edit("one/other.h", "")
@@ -94,7 +54,7 @@ def test_a_compilation_through_ccache_is_answered_and_is_right_about_a_header_th
 def test_a_link_whose_parts_are_compiled_side_by_side_is_answered(workspace, velo, builder):
     """gcc's linker runs make for that, on a makefile of its own, and its make runs `touch -r`."""
     tool("gcc"), tool("make")
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("m.c", "int f(int); int main(void) { return f(1); }\n")
     made.edit("f.c", "int f(int a) { return a + 1; }\n")
     made.edit("one", "#!/bin/sh\ngcc -O2 -flto -c $1.c -o build/$1.o\n", mode=0o755)
@@ -122,7 +82,7 @@ def test_a_link_whose_parts_are_compiled_side_by_side_is_answered(workspace, vel
 def test_headers_that_were_one_file_are_two_for_clang(workspace, velo):
     """It tells a file that it has by the inode at `#pragma once`; gcc by bytes and times."""
     tool("clang"), tool("make")
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("Makefile", "build/o:\n\tclang -E -P -I. o.c -o $@\n")
     made.edit("o.c", '#include "a/h.h"\n#include "b/h.h"\n')
     made.edit("a/h.h", "#pragma once\nint h;\n")
@@ -145,7 +105,7 @@ def test_headers_that_were_one_file_are_two_for_clang(workspace, velo):
 
 
 def test_times_that_are_copied_to_an_output_are_a_reason_not_to_keep_it(workspace, velo):
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("old", "")
     made.edit("Makefile", "build/x:\n\ttouch build/x; touch -r old build/x\n")
     made.hosted.mkdir(exist_ok=True)
@@ -158,7 +118,7 @@ def test_times_that_are_copied_to_an_output_are_a_reason_not_to_keep_it(workspac
 
 def test_an_assembled_file_is_answered_unless_it_names_the_time(workspace, velo):
     tool("nasm"), tool("make")
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("Makefile", "all: build/a.o build/b.o\nbuild/%.o: %.asm\n\tnasm -f elf64 -o $@ $<\n")
     made.edit("a.asm", "mov eax, 1\n")
     made.edit("b.asm", "db __DATE__\n")
@@ -173,7 +133,7 @@ def test_an_assembled_file_is_answered_unless_it_names_the_time(workspace, velo)
 def test_a_catalogue_of_messages_is_answered(workspace, velo):
     # msgfmt asks for a random name, and for each directory above its output.
     tool("msgfmt"), tool("make")
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("Makefile", "build/de.mo: de.po\n\tmsgfmt -o $@ $<\n")
     made.edit("de.po", 'msgid "yes"\nmsgstr "ja"\n')
     made.hosted.mkdir(exist_ok=True)
@@ -183,167 +143,6 @@ def test_a_catalogue_of_messages_is_answered(workspace, velo):
 
     assert made.counts() == (1, 0, 0), made.steps()
     assert b"ja" in (made.hosted / "de.mo").read_bytes()
-
-
-# ---- a tool that spawns what says nothing -------------------------------------------------------
-
-
-def test_the_child_of_a_silent_step_that_was_answered_is_as_a_native_one(workspace, velo, tmp_path):
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
-    made.edit("in", "one\n")
-    made.hosted.mkdir(exist_ok=True)
-    (tmp_path / "bin").mkdir()
-    ninja = tmp_path / "bin" / "ninja"
-    source = SUPPORT / "spawning_tool.c"
-    run_native(tool("gcc"), "-Wall", "-Werror", str(source), "-o", str(ninja), cwd=tmp_path)
-    native = run_native(str(ninja), "in", "build/out", cwd=made.root).stdout
-    made.clean()
-
-    first = made.run(ninja, "in", "build/out")
-    made.clean()
-    second = made.run(ninja, "in", "build/out")
-
-    assert first == second == native
-    replayed, run, not_cached = made.counts()
-    assert replayed > 200 and run + not_cached == 0, made.steps()
-
-
-# ---- a tool that forks --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def forking(workspace, velo, tmp_path) -> tuple[Workspace, Path]:
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
-    made.edit("in", "one\n")
-    made.edit("copy", "#!/bin/sh\necho copying $1\ncat $1 > $2\n", mode=0o755)
-    made.edit("plain", "cat in > build/plain\n", mode=0o755)  # no "#!": libc gives it to a shell
-    made.hosted.mkdir(exist_ok=True)
-    (tmp_path / "bin").mkdir()
-    source, program = SUPPORT / "forking_tool.c", tmp_path / "bin" / "ninja"
-    run_native(tool("gcc"), str(source), "-o", str(program), cwd=tmp_path)
-    return made, program
-
-
-def test_a_step_that_is_forked_is_answered_with_what_it_said(forking):
-    workspace, ninja = forking
-    steps = ["./copy in build/out", "./copy in build/more"]
-
-    first = workspace.run(ninja, *steps)
-    assert workspace.counts() == (0, 2, 0), workspace.steps()
-    tree = Snapshot.of(workspace.hosted).entries
-    workspace.clean()
-    second = workspace.run(ninja, *steps)
-
-    assert second == first == "0 copying in\n\n0 copying in\n\n"
-    assert workspace.counts() == (2, 0, 0), workspace.steps()
-    assert Snapshot.of(workspace.hosted).entries == tree
-
-
-def test_an_input_of_a_forked_step_that_changed_runs_it(forking):
-    workspace, ninja = forking
-    workspace.run(ninja, "./copy in build/out")
-    workspace.edit("in", "two\n")
-
-    workspace.run(ninja, "./copy in build/out")
-
-    assert workspace.counts() == (0, 1, 0), workspace.steps()
-    assert (workspace.hosted / "out").read_text() == "two\n"
-
-
-def test_programs_that_cannot_be_started_are_tried_as_natively(forking, monkeypatch):
-    """Along $PATH there is one that may not be run; one is no program, and so the shell's."""
-    workspace, ninja = forking
-    workspace.edit("first/copy", "no program")
-    path = f"{workspace.root}/first:{workspace.root}:{os.environ['PATH']}"
-    monkeypatch.setenv("PATH", path)
-    steps = ["copy in build/out", "./plain", "./missing"]
-
-    native = run_native(str(ninja), *steps, cwd=workspace.root).stdout
-    workspace.clean()
-    first = workspace.run(ninja, *steps)
-    workspace.clean()
-    second = workspace.run(ninja, *steps)
-
-    assert native == first == second
-    assert workspace.counts()[0] == 2, workspace.steps()
-    assert sorted(os.listdir(workspace.hosted)) == ["out", "plain"]
-
-
-def run_through(workspace: Workspace, ninja: Path, step: str, link: str, to: str) -> str:
-    """A step that was replayed once, after the symlink `link` leads to another program."""
-    workspace.run(ninja, step)
-    workspace.run(ninja, step)
-    assert workspace.counts() == (1, 0, 0), workspace.steps()
-    (workspace.root / link).unlink()
-    (workspace.root / link).symlink_to(to)
-    return workspace.run(ninja, step)
-
-
-def test_a_symlink_to_another_program_runs_the_step(forking):
-    """As update-alternatives does: the name that is run is the same, and leads elsewhere."""
-    workspace, ninja = forking
-    (workspace.root / "tool").symlink_to(tool("echo"))
-
-    said = run_through(workspace, ninja, "./tool a", "tool", tool("printf"))
-
-    assert (said, workspace.counts()) == ("0 a\n", (0, 1, 0)), workspace.steps()
-
-
-def test_an_interpreter_that_is_another_one_now_runs_the_step(forking):
-    workspace, ninja = forking
-    (workspace.root / "sh").symlink_to(tool("cat"))
-    workspace.edit("script", f"#!{workspace.root}/sh\necho a\n", mode=0o755)
-
-    said = run_through(workspace, ninja, "./script", "sh", tool("sh"))
-
-    assert (said, workspace.counts()) == ("0 a\n\n", (0, 1, 0)), workspace.steps()
-
-
-def test_a_step_whose_text_fits_no_pipe_runs_from_what_it_would_have_found(forking):
-    """Nothing of its entry is put back before: it would find its own output there."""
-    workspace, ninja = forking
-    lines = ("#!/bin/sh", f"echo {'x' * 6000}", "[ -e build/out ] && mv build/out build/old")
-    workspace.edit("long", "\n".join((*lines, "echo made > build/out\n")), mode=0o755)
-
-    first = workspace.run(ninja, "./long")
-    assert workspace.counts() == (0, 1, 0), workspace.steps()
-    workspace.clean()
-    second = workspace.run(ninja, "./long")
-
-    assert second == first and len(first) > 6000
-    assert workspace.counts()[0] == 0, workspace.steps()
-    assert os.listdir(workspace.hosted) == ["out"]
-
-
-def test_a_step_that_cannot_be_spawned_leaves_nothing_of_its_answer(forking):
-    workspace, ninja = forking
-    step = "<given ./copy in build/out"
-    workspace.edit("given", "unread\n")
-    workspace.run(ninja, step)
-    workspace.clean()
-    assert workspace.run(ninja, step) == "0 copying in\n\n"
-    assert workspace.counts() == (1, 0, 0), workspace.steps()
-    workspace.clean()
-    (workspace.root / "given").unlink()
-
-    assert workspace.run(ninja, step) == "not spawned: No such file or directory\n"
-    assert os.listdir(workspace.hosted) == []
-
-
-def test_steps_of_whose_end_nobody_hears_leave_room_for_others(forking):
-    workspace, ninja = forking
-    unheard = [f"& {tool('true')}"] * 260  # more than the table has places
-
-    workspace.run(ninja, *unheard, "./copy in build/out")
-
-    assert workspace.counts() == (0, 1, 0), workspace.steps()
-
-
-def test_a_forked_step_that_fails_is_run_each_time(forking):
-    workspace, ninja = forking
-    for _ in range(2):
-        assert workspace.run(ninja, "./copy missing build/out").startswith("1 copying missing")
-        assert workspace.counts()[0] == 0
 
 
 # ---- cargo --------------------------------------------------------------------------------------
@@ -376,7 +175,7 @@ def crates(workspace, velo, monkeypatch) -> Workspace:
     tool("cargo")
     if RUSTUP_HOME.exists():
         monkeypatch.setenv("RUSTUP_HOME", str(RUSTUP_HOME))
-    made = Workspace(workspace(toml=TOML.format("target")), velo, "target")
+    made = Workspace(workspace(toml=HOSTING.format("target")), velo, "target")
     dependency = '[dependencies]\ninner = { path = "inner" }\n'
     made.edit("Cargo.toml", MANIFEST.format(name="outer") + dependency)
     made.edit("src/main.rs", MAIN.format(""))
@@ -509,7 +308,7 @@ fs.writeFileSync('build/x/out.js', text);
 def package(workspace, velo) -> Workspace:
     """A package whose compiler, as it is called and where it is, is TypeScript's."""
     tool("npm")
-    made = Workspace(workspace(toml=TOML.format("build")), velo, "build")
+    made = Workspace(workspace(toml=TOML), velo, "build")
     made.edit("package.json", PACKAGE)
     made.edit("in", "one")
     made.edit("node_modules/typescript/bin/tsc", COMPILER, mode=0o755)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from support import project
-from support.harness import Velo, parent_of, processes_of, tool, wait_for
+from support.harness import Velo, parent_of, processes_of, session_of, tool, wait_for
 from support.matrix import touched
 from support.snapshot import Snapshot
 
@@ -68,7 +68,7 @@ def _build_until_it_ends(velo: Velo, place: Path, chance: random.Random, killed:
             time.sleep(chance.uniform(*APART_S))
             _kill(velo, building, chance, killed)
         done = velo.finish(building, check=False, timeout_s=project.BUILD_TIMEOUT_S)
-        wait_for(lambda session=building.pid: not _of_session(velo, session), timeout_s=300)
+        wait_for(lambda session=building.pid: not session_of(velo.root, session), timeout_s=300)
         if done.returncode == 0 and len(killed) == KILLS:
             return attempt
         if done.returncode == 0:  # it ended too early: all of it once more
@@ -95,20 +95,10 @@ def _pids(velo: Velo, building: subprocess.Popen[str], who: str) -> list[int]:
     with suppress(OSError, ValueError, IndexError):
         server = [velo.server_pid()]
     shards = [pid for pid in processes_of(velo.root) if parent_of(pid) in server]
-    build = _of_session(velo, building.pid)
+    build = session_of(velo.root, building.pid)
     ninja = [pid for pid in build if _name_of(pid) == "ninja"]
     of = {"one of the build": build, "ninja": ninja, "velo exec": [building.pid]}
     return {**of, "shard": shards, "router": server, "velo": server + shards}[who]
-
-
-def _of_session(velo: Velo, session: int) -> list[int]:
-    """Live processes of a build, also when their parents were killed."""
-    found = []
-    for pid in processes_of(velo.root):
-        with suppress(OSError):
-            if os.getsid(pid) == session and pid != session:
-                found.append(pid)
-    return found
 
 
 def _name_of(pid: int) -> str:

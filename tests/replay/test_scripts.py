@@ -51,6 +51,8 @@ def known(unit: log.UnitLog) -> scripts.Found:
         ("tells", "if [ x ]; then time gcc -c a.c; fi", True),
         ("tells", "a; times", True),
         ("tells", "x='\\t'; echo ${x@P}", True),
+        ("tells", "PS4='\\t '; set -x; a", True),
+        ("tells", "PS4='+ $LINENO '; set -x; a \\t", False),
         ("tells", "echo time is up; { time = 3; } # times 3", False),
         ("tells", "times 3 db 0\nruntime a", False),
         ("tells", "RANDOMIZE=1; brand (x); printf '%s' (T)", False),
@@ -184,11 +186,16 @@ def test_a_part_of_itself_that_libtool_runs_is_known(unit, tmp_path):
     assert found(unit, tmp_path / "libtool", idiom)._replace(uses=frozenset()) == scripts.Found()
 
 
-@pytest.mark.parametrize(("prompt", "tells"), [("\\h ", True), ("+ ", False)])
-def test_a_prompt_that_a_shell_prints_as_it_traces_may_name_the_machine(unit, prompt, tells):
-    traced = unit(environment(PS4=prompt), BASH, told("bash", "-xc", "echo"))
+@pytest.mark.parametrize(
+    ("prompt", "names", "tells"),
+    [("\\h ", True, False), ("+ ", False, False), ("\\t ", False, True), ("'\\D{%s}", False, True)],
+)
+def test_a_prompt_that_a_shell_prints_as_it_traces_may_name_the_machine_or_the_time(
+    unit, prompt, names, tells
+):
+    found = scripts.probe(unit(environment(PS4=prompt), BASH, told("bash", "-xc", "echo")))
 
-    assert (MACHINE in (scripts.probe(traced).uses or ())) is tells
+    assert (MACHINE in (found.uses or ()), found.tells) == (names, tells)
 
 
 def test_the_value_of_a_variable_counts_where_it_is_named_and_what_that_names(unit):

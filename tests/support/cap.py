@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,7 +131,8 @@ class Meter(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(SAMPLE_S):
-            self.peak_bytes = max(self.peak_bytes, self._now())
+            with suppress(FileNotFoundError):  # a directory went while it was listed
+                self.peak_bytes = max(self.peak_bytes, self._now())
 
     def stop(self) -> None:
         self._done.set()

@@ -250,6 +250,16 @@ def processes_of(root: Path) -> list[int]:
     return found
 
 
+def session_of(root: Path, session: int) -> list[int]:
+    """Of these, the ones of that session, also when their parents were killed; not its first."""
+    found = []
+    for pid in processes_of(root):
+        with suppress(OSError):
+            if os.getsid(pid) == session and pid != session:
+                found.append(pid)
+    return found
+
+
 def parent_of(pid: int) -> int:
     """The pid of the parent of `pid`, 0 when `pid` is gone."""
     with suppress(OSError):

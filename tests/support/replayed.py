@@ -1,4 +1,4 @@
-"""A project of ten C files that ninja or make builds, and what velo tells of its steps.
+"""A project of ten C files that ninja or make builds, or another, and what velo tells of its steps.
 
 In: a workspace. Out: builds through velo, and which of their steps were replayed, run, or not
 cached. Never: a build whose sources are so young that a step could have seen another one.
@@ -24,7 +24,8 @@ UNITS = 10
 STEPS = UNITS + 1  # and the link
 EVEN, ODD = "even.h", "odd.h"
 RACY_S = 0.05  # an input changed within 20 ms before a step makes it uncached
-TOML = '[live]\nmax_memory = "256MB"\naggressive_paths = ["build/"]\n[replay]\nmode = "on"\n'
+HOSTING = '[live]\nmax_memory = "256MB"\naggressive_paths = ["{}/"]\n[replay]\nmode = "on"\n'
+TOML = HOSTING.format("build")
 NINJA = """\
 builddir = build
 rule cc
@@ -125,3 +126,39 @@ class Project:
 
     def _say(self, *arguments: str) -> str:
         return self._velo.run(*arguments, cwd=self.root).stdout
+
+
+class Workspace:
+    """A workspace with one hosted directory."""
+
+    def __init__(self, root: Path, velo: Velo, hosted: str) -> None:
+        self.root, self.hosted = root, root / hosted
+        self._velo = velo
+
+    def edit(self, name: str, text: str, *, mode: int = 0o644) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def settle(self) -> None:
+        until_old(each for each in self.root.rglob("*") if self.hosted not in each.parents)
+
+    def run(self, *command: object, **env: str) -> str:
+        self.settle()
+        done = self._velo.exec(*map(str, command), cwd=self.root, env=env)
+        return done.stdout
+
+    def counts(self) -> tuple[int, int, int]:
+        """Of the last command: replayed, run, not cached."""
+        last = json.loads(self._velo.run("stats", "--json", cwd=self.root).stdout)["last"]
+        return last["replayed"], last["run"], last["not_cached"]
+
+    def steps(self) -> list[dict[str, Any]]:
+        found = self._velo.run("explain", "--json", cwd=self.root).stdout
+        steps: list[dict[str, Any]] = json.loads(found)["steps"]
+        return steps
+
+    def clean(self) -> None:
+        shutil.rmtree(self.hosted)
+        self.hosted.mkdir()

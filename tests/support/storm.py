@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .harness import SCRIPTS, Velo, parent_of, processes_of, wait_for
+from .harness import SCRIPTS, Velo, parent_of, processes_of, session_of, wait_for
 
 LIMIT_S = 180
 BESIDE_MAX = 3  # commands at once
@@ -162,7 +162,7 @@ def _write_and_kill(
         who = draw.choices(list(VICTIMS), list(VICTIMS.values()))[0] if rate else "none"
         if who == "none" and len(live) < BESIDE_MAX:
             beside.append(velo.start(*draw.choice(COMMANDS), cwd=place))
-        writers = [pid for pid in _session(velo, storm.pid) if parent_of(pid) != storm.pid]
+        writers = [pid for pid in session_of(velo.root, storm.pid) if parent_of(pid) != storm.pid]
         _kill(velo, who, {"writer": writers, "command": live}, draw, killed)
     wait_for(lambda: not _ended(velo, storm.pid), timeout_s=LIMIT_S)
     ends = [velo.finish(each, check=False, timeout_s=LIMIT_S) for each in (storm, *beside)]
@@ -195,19 +195,9 @@ def _kill(
             killed[who] += 1
 
 
-def _session(velo: Velo, session: int) -> list[int]:
-    """The processes of a command, without `velo exec` itself."""
-    found = []
-    for pid in processes_of(velo.root):
-        with suppress(OSError):
-            if os.getsid(pid) == session and pid != session:
-                found.append(pid)
-    return found
-
-
 def _ended(velo: Velo, session: int) -> list[int]:
     """Those that were still there, which are killed."""
-    found = _session(velo, session)
+    found = session_of(velo.root, session)
     for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

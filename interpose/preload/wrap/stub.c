@@ -18,8 +18,8 @@
 #include "preload/sud/sud.h"
 
 #define STACK_BYTES (64u << 10)
-/* What the kernel may refuse, or velo does not know, is left to libc. */
-#define FLAGS                                                                                      \
+/* Those that a stub performs, or that cannot be seen of it. */
+#define KNOWN_FLAGS                                                                                \
     (POSIX_SPAWN_RESETIDS | POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |                        \
      POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_USEVFORK | POSIX_SPAWN_SETSID)
 
@@ -27,16 +27,22 @@
 
 enum { LEADS_NOWHERE = -1, LEADS_TO_NULL = -2, LEADS_TO_A_FILE = -3 /* that an action opens */ };
 
-/* The child's descriptor `fd` as one of ours, or one of these. */
-static int leads_to(const posix_spawn_file_actions_t *list, int fd)
+static int count_of(const posix_spawn_file_actions_t *list)
 {
-    for (int at = list == NULL ? 0 : list->__used; at-- > 0;) {
-        const struct __spawn_action *action = &list->__actions[at];
+    return list == NULL ? 0 : list->__used;
+}
+
+/* What the child has as `fd` when it has performed `count` actions: one of our descriptors, or one of these. */
+static int leads_to(const posix_spawn_file_actions_t *list, int count, int fd)
+{
+    while (count-- > 0) {
+        const struct __spawn_action *action = &list->__actions[count];
         if (action->tag == ACTION_OPEN && action->open.fd == fd)
             return strcmp(action->open.path, "/dev/null") == 0 ? LEADS_TO_NULL : LEADS_TO_A_FILE;
         if (action->tag == ACTION_DUP2 && action->dup2.to == fd)
             fd = action->dup2.from;
-        else if (action->tag == ACTION_CLOSE && action->fd == fd)
+        else if ((action->tag == ACTION_CLOSE && action->fd == fd) ||
+                 (action->tag == ACTION_CLOSEFROM && action->fd <= fd))
             return LEADS_NOWHERE;
     }
     return fd;
@@ -68,7 +74,7 @@ static uint32_t stream_of(int fd, struct velo_step *step, int which)
 /* Where the child's standard streams will lead, with these actions. False: it cannot be told. */
 static bool find_streams(const posix_spawn_file_actions_t *list, struct velo_step *step)
 {
-    for (int at = 0; list != NULL && at < list->__used; at++) {
+    for (int at = 0; at < count_of(list); at++) {
         const int tag = list->__actions[at].tag;
         /* A change of directory: then the key has another working directory than it says. */
         if (tag != ACTION_CLOSE && tag != ACTION_DUP2 && tag != ACTION_OPEN &&
@@ -78,7 +84,7 @@ static bool find_streams(const posix_spawn_file_actions_t *list, struct velo_ste
     step->streams = 0;
     step->width = 0;
     for (int which = 0; which < 3; which++)
-        step->streams |= stream_of(leads_to(list, which), step, which) << 2 * which;
+        step->streams |= stream_of(leads_to(list, count_of(list), which), step, which) << 2 * which;
     return true;
 }
 
@@ -146,7 +152,7 @@ static int child(void *argument)
         velo_sys0(SYS_setsid);
     if ((work->flags & POSIX_SPAWN_SETPGROUP) != 0)
         rc = velo_sys2(SYS_setpgid, 0, work->group);
-    for (int at = 0; work->list != NULL && at < work->list->__used && rc >= 0; at++)
+    for (int at = 0; at < count_of(work->list) && rc >= 0; at++)
         rc = perform(&work->list->__actions[at]);
     if (rc >= 0) {
         say_all(work->begun);
@@ -176,8 +182,9 @@ static bool has_room(int fd, size_t bytes)
 static bool can_say(const posix_spawn_file_actions_t *list, const struct velo_entry *entry)
 {
     const size_t all = (size_t)entry->text_size + entry->errors_size; /* both may be one pipe */
-    return has_room(leads_to(list, 1), entry->text_size == 0 ? 0 : all) &&
-           has_room(leads_to(list, 2), entry->errors_size == 0 ? 0 : all);
+    const int count = count_of(list);
+    return has_room(leads_to(list, count, 1), entry->text_size == 0 ? 0 : all) &&
+           has_room(leads_to(list, count, 2), entry->errors_size == 0 ? 0 : all);
 }
 
 void velo_stub_decide(const posix_spawn_file_actions_t *list, struct velo_step *step,
@@ -205,11 +212,6 @@ void velo_stub_here(const char *path, char *const argv[], char *const envp[],
 
 /* ---- the child of a step that says nothing --------------------------------------------------- */
 
-static bool is_open(int fd)
-{
-    return velo_sys2(SYS_fcntl, fd, F_GETFD) >= 0;
-}
-
 static bool null_opens(void)
 {
     static _Atomic bool did;
@@ -227,21 +229,14 @@ static bool null_opens(void)
 static bool is_harmless(const posix_spawn_file_actions_t *list, int at)
 {
     const struct __spawn_action *action = &list->__actions[at];
-    const int from = action->dup2.from;
     if (action->tag == ACTION_OPEN)
         return action->open.fd <= 2 && strcmp(action->open.path, "/dev/null") == 0 &&
                (action->open.flags & ~O_ACCMODE) == 0 && null_opens();
     if (action->tag != ACTION_DUP2)
         return true;
-    bool was_open = false; /* for an action before */
-    for (int before = 0; before < at; before++) {
-        const struct __spawn_action *earlier = &list->__actions[before];
-        if (earlier->tag == ACTION_CLOSEFROM ||
-            (earlier->tag == ACTION_CLOSE && earlier->fd == from))
-            return false;
-        was_open |= earlier->tag == ACTION_DUP2 && earlier->dup2.from == from;
-    }
-    return action->dup2.to <= 2 && (was_open || is_open(from));
+    const int from = leads_to(list, at, action->dup2.from);
+    return action->dup2.to <= 2 &&
+           (from == LEADS_TO_NULL || (from >= 0 && velo_sys2(SYS_fcntl, from, F_GETFD) >= 0));
 }
 
 static bool says_nothing(const struct work *work)
@@ -249,7 +244,7 @@ static bool says_nothing(const struct work *work)
     const struct velo_entry *entry = work->begun->entry;
     if (entry->text_size + entry->errors_size > 0 || (work->flags & POSIX_SPAWN_SETSID) != 0)
         return false;
-    for (int at = 0; work->list != NULL && at < work->list->__used; at++)
+    for (int at = 0; at < count_of(work->list); at++)
         if (!is_harmless(work->list, at))
             return false;
     return true;
@@ -334,7 +329,7 @@ pid_t velo_stub(const struct velo_begun *begun, const posix_spawnattr_t *attribu
         work.flags = attributes->__flags;
         work.group = attributes->__pgrp;
     }
-    if ((work.flags & ~FLAGS) != 0)
+    if ((work.flags & ~KNOWN_FLAGS) != 0) /* the kernel may refuse what they ask for */
         return 0;
     const uint64_t all = ~0ull;
     uint64_t before = 0;
