@@ -163,10 +163,11 @@ class _Run:
             )
             self._replay = self._start_replay(environment)
             status = child.run(command, environment, on_poll=self._on_poll)
-            if self._replay is not None:
-                self._finish_replay(self._replay, asked)
             with limits.lifted():
-                flushed = _unless_interrupted(self._flush) if wait else self._tether()
+                putting = _Aside(self._flush if wait else self._tether)
+                if self._replay is not None:
+                    self._finish_replay(self._replay, asked)
+                flushed = putting.result()
             if not self._quiet:
                 self._say_if_nothing_was_hosted()
         finally:
@@ -291,10 +292,14 @@ class _Run:
             return f"the other one could not be stored ({error})"
 
     def _on_poll(self) -> None:
-        """While we run there is a server: memory may have to be freed; and steps are sealed."""
+        """While the command runs steps are sealed, and there is a server."""
         if self._replay is not None:
             with suppress(OSError, RuntimeError):  # of a thread that could not be started
                 self._replay.poll()
+        self._keep_a_server()
+
+    def _keep_a_server(self) -> None:
+        """Memory may have to be freed."""
         if start_time(self._served.pid) is None:
             with suppress(VeloError):
                 self._served = client.ensure(self._settings, say=say)
@@ -335,7 +340,7 @@ class _Run:
             except ServerSilent as error:
                 if error.stopped:
                     raise
-                self._on_poll()
+                self._keep_a_server()
             except client.Refused as error:
                 if error.code != ETIMEDOUT:
                     raise
@@ -355,29 +360,36 @@ class _Run:
         return False
 
 
-def _unless_interrupted(work: Callable[[], bool]) -> bool:
-    """`work()`, on a thread of its own so that Ctrl-C ends the waiting and not the work.
+class _Aside:
+    """Work on a thread of its own: what else is to be done is done meanwhile, and Ctrl-C ends the
+    waiting and not the work.
 
     The core's waits do not return for a signal; a lock's do.
     """
-    results: list[bool] = []
-    done = _thread.allocate_lock()
-    done.acquire()
 
-    def body() -> None:
+    def __init__(self, work: Callable[[], bool]) -> None:
+        """Begin with `work`, which says whether it is done."""
+        self._work = work
+        self._is_done = False
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        with deaf.starting_threads():
+            try:
+                _thread.start_new_thread(self._body, ())
+            except RuntimeError:  # no more threads for us
+                self._body()
+
+    def _body(self) -> None:
         try:
-            results.append(work())
+            self._is_done = self._work()
         finally:
-            done.release()
+            self._ended.release()
 
-    with deaf.starting_threads():
+    def result(self) -> bool:
+        """What it says when it has ended; False: it failed."""
         try:
-            _thread.start_new_thread(body, ())
-        except RuntimeError:  # no more threads for us
-            body()
-    try:
-        done.acquire()
-    except KeyboardInterrupt:
-        say("interrupted: files are still being put on disk; 'velo sync' waits for them")
-        child.end_like(signal.SIGINT)
-    return bool(results and results[0])
+            self._ended.acquire()
+        except KeyboardInterrupt:
+            say("interrupted: files are still being put on disk; 'velo sync' waits for them")
+            child.end_like(signal.SIGINT)
+        return self._is_done
