@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from velo.interpose import launch
 from velo.shards import depot
@@ -172,12 +173,7 @@ def _store(settings: Settings) -> Finding:
             file.flush()
         room = os.statvfs(directory)
     except OSError as error:
-        return Finding(
-            FAIL,
-            "store",
-            f"{settings.cas_dir} cannot be written: {error.strerror};"
-            " make it writable or set VELO_CAS_DIR",
-        )
+        return Finding(FAIL, "store", str(depot.refusal(Path(settings.cas_dir), error)))
     try:
         lifecycle.check_owner(settings.cas_dir)
     except CacheNotTrusted as refused:

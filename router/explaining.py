@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .units import format_count
+
 Step = Mapping[str, Any]
 NOBODY = re.compile(r",? \(?pid \d+\)")  # in a reason: which process it was makes no other reason
 NOTHING = (
@@ -106,7 +108,8 @@ def statistics_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield "last command: " + (head(last) if last else "none was recorded")
     since = time.strftime("%Y-%m-%d", time.localtime(totals["since"]))
     yield (
-        f"{totals['commands']} commands since {since}: {totals['replayed']} steps replayed,"
+        f"{format_count(totals['commands'], 'command')} since {since}:"
+        f" {totals['replayed']} steps replayed,"
         f" {totals['run']} run, {totals['not_cached']} not cached, {totals['saved_s']:.1f} s saved"
     )
 

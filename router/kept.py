@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from velo.shards import depot
 from velo.shards.errors import named
 
+from .units import format_count
+
 if TYPE_CHECKING:
     from velo.interpose.core import Region
 
@@ -36,7 +38,9 @@ class Kept(NamedTuple):
 
     def sentence(self) -> str:
         """All of it, for the user."""
-        text = f"{self.files} files are not on disk"
+        text = (
+            f"{format_count(self.files, 'file')} {'is' if self.files == 1 else 'are'} not on disk"
+        )
         if self.paths:
             text += f" ({named(self.paths)})"
         if self.lost:

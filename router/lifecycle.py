@@ -15,8 +15,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from velo.shards.depot import prepare
-from velo.shards.errors import StoreUnusable, VeloError
+from velo.shards import depot
+from velo.shards.errors import VeloError
 
 from . import adoption, trust
 from .arena import Arena, Lock
@@ -118,14 +118,14 @@ def _check_store(directory: str) -> None:
 
     Raises:
         NotAStore: it is a directory with other things in it.
-        StoreUnusable: it cannot be made or written.
+        StoreFull, StoreUnusable: it cannot be made or written.
     """
     try:
-        prepare(Path(directory))
+        depot.prepare(Path(directory))
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise StoreUnusable(directory=directory, reason=error.strerror or str(error)) from None
+        raise depot.refusal(Path(directory), error) from None
 
 
 def _forget_sockets(arena: Arena) -> None:

@@ -55,6 +55,11 @@ def format_size(size_bytes: int) -> str:
     return f"{value:.1f} {unit}"
 
 
+def format_count(number: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`; `1 entry`, `2 entries`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def format_duration(duration_s: float) -> str:
     """`duration_s` in the unit a person would say it in."""
     if duration_s < 1:

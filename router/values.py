@@ -113,6 +113,8 @@ def pattern(item: Any) -> str:
     if not isinstance(item, str) or not item.strip("/"):
         raise ValueError(f"{item!r} names no directory")
     parts = item.strip("/").split("/")
+    if parts[0] == "~":
+        raise ValueError(f"{item!r} is not below the workspace")
     if any(part in ("", ".", "..") for part in parts) or any(c in item for c in "*?[\0\n"):
         raise ValueError(f"{item!r} is not a plain directory name; no wildcards, '.' or '..'")
     if len(os.fsencode(item)) > PATTERN_BYTES_MAX:

@@ -24,7 +24,6 @@ C6  While a batch is open nothing that it found is removed; a blob's mtime is it
 from __future__ import annotations
 
 import ctypes
-import errno
 import hashlib
 import os
 import time
@@ -37,7 +36,7 @@ from pathlib import Path
 import lz4.frame
 
 from . import depot, plain
-from .errors import BlobCorrupt, BlobMissing, StoreFull, StoreUnusable, VeloError
+from .errors import BlobCorrupt, BlobMissing, VeloError
 
 CHUNK_BYTES = 1 << 20
 WORTH_RATIO = 0.95  # a compressed blob is kept when it is at most this much of the raw size
@@ -45,7 +44,6 @@ TINY_BYTES = 64  # below this an LZ4 frame (at least 15 bytes of frame) cannot b
 HOLE_BYTES_MAX = 256 << 20  # so much of a file may be hole, or as much as is data
 USED_EVERY_S = 60.0  # so exactly the last use of a blob is known
 SYNC_EACH_MAX = 8  # up to so many new blobs fdatasync each; above, one syncfs is cheaper
-FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 COMPRESSED = ".lz4"
 
 
@@ -254,7 +252,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise refusal(self.directory, error, wanted_bytes) from error
+            raise depot.refusal(self.directory, error, wanted_bytes) from error
 
 
 class Batch:
@@ -389,17 +387,6 @@ class Batch:
             os.replace(temporary, final)
             _sync_directory(final.parent.parent)
         return final.parent
-
-
-def refusal(directory: Path, error: OSError, wanted_bytes: int) -> StoreFull | StoreUnusable:
-    """The VeloError for what the disk under the store said."""
-    if error.errno not in FULL_ERRNOS:
-        return StoreUnusable(directory=str(directory), reason=error.strerror or str(error))
-    free_bytes = 0
-    with suppress(OSError):
-        room = os.statvfs(directory)
-        free_bytes = room.f_bavail * room.f_frsize
-    return StoreFull(directory=str(directory), wanted_bytes=wanted_bytes, free_bytes=free_bytes)
 
 
 def sync_filesystem(fd: int) -> None:

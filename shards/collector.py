@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import depot, roots
-from .errors import NotAStore, StoreUnusable
+from .errors import NotAStore
 from .replay import commons
 
 GRACE_S = 600.0  # from use to record: one flush, with room to spare
@@ -122,7 +122,7 @@ def collect(
     try:
         blobs = [*_blobs_in(directory), *_outputs_in(directory)]
     except OSError as error:
-        raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+        raise depot.refusal(directory, error) from error
     done.blobs, done.bytes = len(blobs), sum(blob.size_bytes for blob in blobs)
     done.outputs = sum(1 for blob in blobs if blob.is_output)
     done.output_bytes = sum(blob.size_bytes for blob in blobs if blob.is_output)
@@ -143,7 +143,7 @@ def collect(
                     held.enter_context(commons.removing(directory / commons.DIRECTORY))
                 _remove(directory, group, done)
         except OSError as error:
-            raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+            raise depot.refusal(directory, error) from error
         time.sleep(PAUSE_S)
     return done
 
@@ -164,7 +164,7 @@ def collect_at_times(directory: Path, *, max_bytes: int) -> Collected | None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+        raise depot.refusal(directory, error) from error
     if not depot.is_store(directory):
         return None
     with suppress(OSError):

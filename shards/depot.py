@@ -32,7 +32,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from . import plain
-from .errors import NotAStore
+from .errors import NotAStore, StoreFull, StoreUnusable
 
 MARKER = "velo-store"
 MARKER_TEXT = b"velo store 1: made by velo, which may remove files below sha256/ and staging/\n"
@@ -42,6 +42,7 @@ LOCK_WAIT_S = 60.0  # the collector holds it for milliseconds, a writer for one 
 LOCK_POLL_S = 0.005
 BLOB_DIRECTORY = re.compile(r"[0-9a-f]{2}")
 STAGING_NAME = re.compile(r"[0-9a-f]{16}")
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 STAGED_NAME = re.compile(r"[0-9]+(\.lz4)?")
 
 
@@ -203,3 +204,14 @@ def remove_staging(fd: int, path: str | Path) -> bool:
         os.rmdir(path)
         return True
     return False
+
+
+def refusal(directory: Path, error: OSError, wanted_bytes: int = 0) -> StoreFull | StoreUnusable:
+    """The VeloError for what the disk under the store said."""
+    if error.errno not in FULL_ERRNOS:
+        return StoreUnusable(directory=str(directory), reason=error.strerror or str(error))
+    free_bytes = 0
+    with suppress(OSError):
+        room = os.statvfs(directory)
+        free_bytes = room.f_bavail * room.f_frsize
+    return StoreFull(directory=str(directory), wanted_bytes=wanted_bytes, free_bytes=free_bytes)

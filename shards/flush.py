@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING
 
 from velo.interpose.core import BACKED, COLD, DISK, FlushResult, NodeInfo, Region
 
-from .cas import Batch, FileChanged, MostlyHole, NotStored, Store, refusal
+from . import depot
+from .cas import Batch, FileChanged, MostlyHole, NotStored, Store
 from .errors import FlushLockBusy, ManifestDamaged, TreeRefused, VeloError
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def _refused_by(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(path.parent, error, 0) from error
+        raise depot.refusal(path.parent, error) from error
 
 
 # ---- the manifest --------------------------------------------------------------------------------

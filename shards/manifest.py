@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .cas import refusal
+from .depot import refusal
 from .errors import ManifestDamaged, StoreFull, StoreUnusable
 
 SCHEMA_VERSION = 1
@@ -141,7 +141,7 @@ class Manifest:
         try:
             yield
         except OSError as error:
-            raise refusal(self.path.parent, error, 0) from error
+            raise refusal(self.path.parent, error) from error
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
@@ -164,7 +164,7 @@ class Manifest:
                 with suppress(FileNotFoundError):
                     os.replace(f"{self.path}{ending}", f"{aside}{ending}")
         except OSError as error:
-            raise refusal(self.path.parent, error, 0) from error
+            raise refusal(self.path.parent, error) from error
         return ManifestDamaged(path=str(self.path), aside=str(aside), reason=reason)
 
 

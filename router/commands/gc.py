@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from velo.shards import collector, depot
-from velo.shards.errors import StoreUnusable
 from velo.shards.replay import commons
 
 from ..lifecycle import check_owner
 from ..options import settings_of, workspace_option
-from ..units import format_size
+from ..units import format_count, format_size
 
 
 @click.command()
@@ -43,7 +42,7 @@ def gc(*, workspace: str | None, max_size: str | None, dry_run: bool) -> None:
             depot.prepare(directory)  # says what is wrong with it, or marks an empty one
         swept = commons.sweep(directory / commons.DIRECTORY, dry_run=dry_run)
     except OSError as error:
-        raise StoreUnusable(directory=str(directory), reason=error.strerror or "") from error
+        raise depot.refusal(directory, error) from error
     _tell(swept, dry_run=dry_run)
     found = collector.collect(directory, max_bytes=settings.store_max_size, dry_run=dry_run)
     click.echo(f"velo: {collector.sentence(found, str(directory), format_size, dry_run=dry_run)}")
@@ -53,6 +52,6 @@ def _tell(found: commons.Swept, *, dry_run: bool) -> None:
     if found.files:
         did = "would remove" if dry_run else "removed"
         click.echo(
-            f"velo: {did} {found.files} files, {format_size(found.bytes)}, of steps that nobody can"
-            f" replay; {found.workspaces} of their workspaces are gone"
+            f"velo: {did} {format_count(found.files, 'file')}, {format_size(found.bytes)},"
+            f" of steps that nobody can replay; {found.workspaces} of their workspaces are gone"
         )

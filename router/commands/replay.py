@@ -12,7 +12,7 @@ from ..arena import Arena
 from ..config import Settings
 from ..errors import EXIT_FAILURE
 from ..options import settings_of, workspace_option
-from ..units import format_size
+from ..units import format_count, format_size
 
 
 @click.group()
@@ -43,11 +43,14 @@ def status(*, workspace: str | None, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     index, blobs = format_size(found["index_bytes"]), format_size(found["blob_bytes"])
-    click.echo(f"mode {mode}; {found['entries']} entries in {index}")
-    click.echo(f"{found['blobs']} files of outputs in the store, {blobs}")
+    entries = format_count(found["entries"], "entry", "entries")
+    files = format_count(found["blobs"], "file")
+    click.echo(f"mode {mode}; {entries} in {index}")
+    click.echo(f"{files} of outputs in the store, {blobs}")
     click.echo(f"{format_size(kept.bytes)} of at most {format_size(max_bytes)}")
     every = format_size(found["store_bytes"])
-    click.echo(f"all workspaces of the store: {found['store_blobs']} files of outputs, {every}")
+    files = format_count(found["store_blobs"], "file")
+    click.echo(f"all workspaces of the store: {files} of outputs, {every}")
 
 
 @replay.command()
@@ -61,8 +64,9 @@ def verify(context: click.Context, *, workspace: str | None) -> None:
     upkeep, _ = _upkeep(workspace)
     found = upkeep.verify()
     click.echo(
-        f"{found.blobs} files of outputs read, {found.unsound} missing or damaged;"
-        f" {found.dropped} of {found.entries} entries dropped"
+        f"{format_count(found.blobs, 'file')} of outputs read,"
+        f" {found.unsound} missing or damaged;"
+        f" {found.dropped} of {format_count(found.entries, 'entry', 'entries')} dropped"
     )
     context.exit(EXIT_FAILURE if found.dropped else 0)
 
@@ -75,5 +79,6 @@ def clear(*, workspace: str | None) -> None:
     Exit status: 0.
     """
     upkeep, _ = _upkeep(workspace)
-    entries, freed_bytes = upkeep.clear()
-    click.echo(f"{entries} entries forgotten, {format_size(freed_bytes)} given back")
+    number, freed_bytes = upkeep.clear()
+    entries = format_count(number, "entry", "entries")
+    click.echo(f"{entries} forgotten, {format_size(freed_bytes)} given back")

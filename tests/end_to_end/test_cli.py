@@ -257,6 +257,17 @@ def test_a_flag_that_does_not_exist_is_a_usage_error(velo: Velo, workspace) -> N
     assert "--no-such-flag" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("given", "near"), [("exce", "exec"), ("statuss", "status"), ("x", "")])
+def test_a_command_that_does_not_exist_is_told_the_nearest(
+    velo: Velo, workspace, given: str, near: str
+) -> None:
+    done = velo.run(given, cwd=workspace(), check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.count("Did you mean") == bool(near)
+    assert repr(near) in done.stderr or not near
+
+
 @pytest.mark.parametrize(("command", "status"), [("exec", 125), ("serve", 1)])
 @pytest.mark.parametrize("trouble", ["too long", "not a directory", "open to others"])
 def test_a_runtime_directory_that_cannot_be_used_is_one_sentence(

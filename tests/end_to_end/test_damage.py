@@ -369,3 +369,18 @@ def test_a_server_is_stopped_also_when_its_velo_toml_is_not_trusted_any_more(vel
 
     assert refused.returncode == 125 and f"VELO_TRUST={built}" in refused.stderr
     assert not velo.left()
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_a_store_on_a_full_disk_is_called_full(velo, workspace, small_disk, command):
+    place = workspace()
+    with pytest.raises(OSError, match="No space"), open(small_disk.parent / "all", "wb", 0) as file:
+        while True:
+            file.write(bytes(4096))
+
+    done = velo.run(
+        command, cwd=place, env={"VELO_CAS_DIR": small_disk.parent / "cas"}, check=False
+    )
+
+    assert done.returncode == 1 and "store full" in done.stderr + done.stdout
+    assert "writable" not in done.stderr + done.stdout

@@ -55,6 +55,24 @@ def test_a_root_that_is_a_symlink_is_refused(tmp_path):
         ensure_runtime_root(str(tmp_path / "link"))
 
 
+def test_a_root_that_others_can_move_away_is_refused(tmp_path):
+    above = tmp_path / "above"
+    above.mkdir()
+    root = str(above / "deep" / "root")
+
+    above.chmod(0o1777)  # as /tmp: each name is its owner's
+    ensure_runtime_root(root)
+    above.chmod(0o777)
+    with pytest.raises(RuntimeRootUnusable, match="others may write"):
+        ensure_runtime_root(root)
+    above.chmod(0o755)
+    ensure_runtime_root(root)
+    if os.getuid() == 0:
+        os.chown(above, 12345, -1)
+        with pytest.raises(RuntimeRootUnusable, match="of uid 12345"):
+            ensure_runtime_root(root)
+
+
 def test_a_lock_is_held_by_one_and_leaves_nothing(arena):
     first, second = Lock(arena.server_lock), Lock(arena.server_lock)
 

@@ -177,6 +177,7 @@ def test_an_unknown_table_is_an_error_too(workspace):
         "[live]\naggressive_paths = ['a/../b']",
         "[live]\naggressive_paths = ['*.o']",
         "[live]\naggressive_paths = ['/']",
+        "[live]\naggressive_paths = ['~/build']",
         "[live]\naggressive_paths = [1]",
         "[live]\naggressive_paths = 7",
         "[live]\ncas_dir = 'relative'",
