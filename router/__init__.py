@@ -13,6 +13,7 @@ Doors:   cli.main, the `velo` command [process]; lifecycle.serve, be a server [p
 Serving: server, the one loop; door, its sockets [sockets]; zmtp, what peers say [pure]; dispatcher,
          every request under way and the answers it waits for [pure]; shard_map,
          path -> shard [pure]; supervisor, shards that die and come back [processes];
+         forked, the first ones, forks of the server [processes];
          adoption, an arena made or adopted; arena, its paths and the locks on it [files];
          sessions, the processes inside [files].
 Asking:  group and commands/, one file per command; options, their flags; child, one program with

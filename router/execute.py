@@ -164,10 +164,10 @@ class _Run:
             self._replay = self._start_replay(environment)
             status = child.run(command, environment, on_poll=self._on_poll)
             with limits.lifted():
-                putting = _Aside(self._flush if wait else self._tether)
+                flushing = _Aside(self._flush if wait else self._tether)
                 if self._replay is not None:
                     self._finish_replay(self._replay, asked)
-                flushed = putting.result()
+                flushed = flushing.result()
             if not self._quiet:
                 self._say_if_nothing_was_hosted()
         finally:

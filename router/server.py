@@ -37,7 +37,7 @@ from velo.shards.wire import (
     pid_and_name,
 )
 
-from . import VERSION, adoption, kept, sessions
+from . import VERSION, adoption, forked, kept, sessions
 from .arena import Arena
 from .config import Settings, default_cache_dir
 from .dispatcher import Dispatcher, Outgoing, ToClient, ToShard
@@ -47,7 +47,7 @@ from .errors import Leaving, ShardGone
 from .halted import Halted
 from .lock_watch import LockWatch
 from .report import assemble
-from .supervisor import Supervisor
+from .supervisor import Process, Supervisor
 from .units import format_size
 
 QUESTION_BYTES_MAX = 1 << 16  # from clients; all that they ask is far smaller
@@ -91,10 +91,12 @@ class Server:
         self.dispatcher = Dispatcher(region.shards)
         self.front: Door
         self.back: Door
+        self._shard_environment = launch.without_velo(os.environ)
         self.supervisor = Supervisor(
             region.shards,
             shard_command or self._shard_command,
-            environment=launch.without_velo(os.environ),
+            fork=None if shard_command else self._fork_shard,
+            environment=self._shard_environment,
             lost=self._shard_lost,
             gave_up=self._shard_given_up,
         )
@@ -425,10 +427,14 @@ class Server:
     # ---- shards -------------------------------------------------------------------------------
 
     def _shard_command(self, index: int) -> list[str]:
+        return [*launch.PYTHON, "-m", "velo.shards.worker", *self._shard_arguments(index)]
+
+    def _fork_shard(self, index: int) -> Process:
+        name, arguments = f"velo-shard-{index} {self.arena.directory}", self._shard_arguments(index)
+        return forked.start(name, arguments, self._shard_environment)
+
+    def _shard_arguments(self, index: int) -> list[str]:
         return [
-            *launch.PYTHON,
-            "-m",
-            "velo.shards.worker",
             "--parent",  # told, not asked: a shard whose router is killed meanwhile would ask late
             str(os.getpid()),
             "--arena",

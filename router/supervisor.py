@@ -8,9 +8,9 @@ What spends the budget is a shard's own doing: it ended by itself, or so soon th
 One that worked for a while until an outsider killed it starts again each time. A client of a shard
 that was given up has errors where natively there are none.
 
-A shard is `velo.shards.worker` in a fresh interpreter: forking a process that has a live
-ZeroMQ context is undefined. It ends by itself when its parent changes, so a killed router leaves
-no shards behind for long and a new one starts its own.
+A shard is `velo.shards.worker`: at first a fork of the server (forked.py), and in a fresh
+interpreter when it starts again, as the server has threads then. It ends by itself when its parent
+changes, so a killed router leaves no shards behind for long and a new one starts its own.
 
 In: what the poller says is readable, and the time. Out: shard processes; `lost` and `gave_up`
 calls to the owner. Never: a signal to a pid that is not our unreaped child.
@@ -24,6 +24,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from . import halted
 
@@ -35,12 +36,24 @@ RETRY_S = 20.0  # between tries of a shard that was given up: a full disk may be
 LAST_WORDS_S = 2.0  # between SIGTERM and SIGKILL when the server ends
 
 
+class Process(Protocol):
+    """A child of ours."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Shard:
     """One shard's process, or the gap between two."""
 
     index: int
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     descriptor: int = -1
     start_at: float | None = None  # when to start it again
     worked_from: float | None = None  # when it first reported
@@ -61,11 +74,14 @@ class Supervisor:
         shard_count: int,
         command: Callable[[int], Sequence[str]],
         *,
+        fork: Callable[[int], Process] | None = None,
         environment: Mapping[str, str],
         lost: Callable[[int], None],
         gave_up: Callable[[int, int], None],
     ) -> None:
+        """`fork` makes the first process of each shard, `command` those after it."""
         self.shards = [Shard(index) for index in range(shard_count)]
+        self._fork = fork
         self._command = command
         self._environment = environment
         self._lost = lost
@@ -73,10 +89,9 @@ class Supervisor:
         self._ending = False
 
     def start(self) -> None:
-        """Start every shard that is not running and may be."""
+        """Start every shard, before this process has threads."""
         for shard in self.shards:
-            if shard.process is None:
-                self._start(shard)
+            self._start(shard, self._fork or self._spawn)
 
     def descriptors(self) -> list[int]:
         """Process descriptors: one becomes readable when its shard has died."""
@@ -97,7 +112,7 @@ class Supervisor:
         """Start the shards whose time has come."""
         for shard in self.shards:
             if shard.start_at is not None and shard.start_at <= now:
-                self._start(shard)
+                self._start(shard, self._spawn)
 
     def next_start(self) -> float | None:
         """When `due` has something to do next."""
@@ -115,7 +130,7 @@ class Supervisor:
             assert shard.process is not None
             try:
                 shard.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, TimeoutError):
                 shard.process.kill()
                 shard.process.wait()
             self._forget(shard)
@@ -155,22 +170,25 @@ class Supervisor:
             for shard in self.shards
         ]
 
-    def _start(self, shard: Shard) -> None:
+    def _start(self, shard: Shard, process: Callable[[int], Process]) -> None:
         shard.start_at = shard.worked_from = None
         if self._ending:
             return
         try:
-            shard.process = subprocess.Popen(
-                self._command(shard.index),
-                stdin=subprocess.DEVNULL,
-                env=dict(self._environment),
-                cwd="/",
-                process_group=0,  # a terminal's Ctrl-C is for the router, which then flushes
-            )
+            shard.process = process(shard.index)
         except OSError:  # no memory, too many processes: as if it had died at once
             self._plan(shard, is_counted=True)
             return
         shard.descriptor = os.pidfd_open(shard.process.pid)
+
+    def _spawn(self, index: int) -> Process:
+        return subprocess.Popen(
+            self._command(index),
+            stdin=subprocess.DEVNULL,
+            env=dict(self._environment),
+            cwd="/",
+            process_group=0,  # a terminal's Ctrl-C is for the router, which then flushes
+        )
 
     def _bury(self, shard: Shard) -> None:
         assert shard.process is not None

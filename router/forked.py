@@ -1,0 +1,115 @@
+"""A server's first shards, as forks of it: eight interpreters that import the same cost 0.9 s of
+processor time, one and its forks 0.15 s, and they share its memory.
+
+    server with one thread -> imports the worker -> fork -> lets go of all that is the server's
+                                                         -> velo.shards.worker.main
+
+In: a shard's arguments and environment. Out: a child process. Never: a fork of a process that has
+more than one thread; a shard that is started again later is a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+WAIT_POLL_S = 0.005
+DESCRIPTORS_MAX = 1 << 30
+ARGUMENTS = slice(45, 47)  # arg_start and arg_end, among the fields after the name; proc(5)
+
+
+class Forked:
+    """A child of this process; as much of `subprocess.Popen` as a supervisor needs."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Reap it; its exit status, or the negative number of the signal that killed it.
+
+        Raises:
+            TimeoutError: it lives after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError
+            time.sleep(WAIT_POLL_S)
+
+    def send_signal(self, number: int) -> None:
+        """Our child keeps its pid until it is reaped."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Forked:
+    """A shard that is told `arguments`, as `python -m velo.shards.worker` is; `ps` shows
+    `name`.
+
+    Raises:
+        OSError: there may be no more processes, or no more memory.
+    """
+    from velo.shards import worker  # once, for all of them; 60 ms
+
+    gc.freeze()  # a collection in a fork would write to, and so copy, every page with an object
+    # A signal for a shard must not run a handler of the server's.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be(lambda: worker.main(list(arguments)), name, environment)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return Forked(pid)
+
+
+def _be(main: Callable[[], int], name: str, environment: Mapping[str, str]) -> NoReturn:
+    status = 1
+    try:
+        _let_go(environment)
+        with suppress(OSError, ValueError):
+            _show_as(name)
+        status = main()
+    except BaseException as error:  # it must not go on as a second server
+        print(f"velo shard: internal error: {error!r}", file=sys.stderr)
+    finally:
+        os._exit(status)
+
+
+def _show_as(name: str) -> None:
+    """What `ps` shows: else it would be the server's command line, nine times."""
+    with open("/proc/self/comm", "w") as file:
+        file.write(name.split()[0])
+    with open("/proc/self/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    begin, end = map(int, fields[ARGUMENTS])
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        memory.write(os.fsencode(name)[: end - begin - 1].ljust(end - begin, b"\0"))
+
+
+def _let_go(environment: Mapping[str, str]) -> None:
+    """Of sockets, locks, handlers and variables that are the server's; its log stays."""
+    os.setpgid(0, 0)  # a terminal's Ctrl-C is for the router, which then flushes
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.closerange(3, DESCRIPTORS_MAX)
+    os.chdir("/")
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
