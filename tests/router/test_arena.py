@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from velo.interpose import launch
-from velo.router import cli, sessions
+from velo.router import cli, execute, sessions
 from velo.router.arena import Arena, Lock, ensure_runtime_root, locked_by
 from velo.router.errors import RuntimeRootUnusable, SocketPathTooLong
 
@@ -267,16 +267,35 @@ def test_a_library_outside_of_the_arena_is_ours_and_whole_or_replaced(
 @pytest.mark.parametrize(
     ("arguments", "meaning"),
     [
-        (["exec", "--", "ninja"], (["ninja"], True)),
-        (["exec", "--", "exec", "--"], (["exec", "--"], True)),
-        (["exec", "--no-wait", "--", "a", "-b"], (["a", "-b"], False)),
+        (["exec", "--", "ninja"], (["ninja"], set())),
+        (["exec", "--", "exec", "--"], (["exec", "--"], set())),
+        (["exec", "--", "--", "a"], (["--", "a"], set())),
+        (["exec", "--no-wait", "--", "a", "-b"], (["a", "-b"], {"no_wait"})),
+        (["exec", "-q", "--require", "--", "-q"], (["-q"], {"quiet", "require"})),
+        (["exec", "ninja", "--", "-q"], (["ninja", "--", "-q"], set())),
+        (["exec", "--quiet", "ninja"], (["ninja"], {"quiet"})),
         (["exec", "--"], None),
-        (["exec", "ninja"], None),
+        (["exec", "-q"], None),
+        (["exec", "-qq", "--", "a"], None),
+        (["exec", "--quiet=1", "--", "a"], None),
+        (["exec", "-", "a"], None),
         (["exec", "--shards", "3", "--", "ninja"], None),
         (["exec", "--help"], None),
         (["status"], None),
         ([], None),
     ],
 )
-def test_the_short_way_takes_only_what_needs_no_parsing(arguments, meaning):
+def test_the_short_way_takes_only_what_needs_no_parsing(arguments, meaning, monkeypatch):
     assert cli.short_way(arguments) == meaning
+    if meaning is None:
+        return
+    told = []
+    monkeypatch.setattr(
+        execute, "execute_here", lambda *words, **flags: told.append((words, flags))
+    )
+    assert not cli._run(arguments)
+    monkeypatch.setattr(cli, "short_way", lambda arguments: None)
+    assert not cli._run(arguments)  # the long way
+    short, long = told
+    assert list(short[0][0]) == list(long[0][0])
+    assert {key: value for key, value in long[1].items() if value is not None} == short[1]
