@@ -126,7 +126,6 @@ int velo_link_tmpfile_locked(struct velo_region *region, velo_node_id index, uin
     velo_last_name_forget_locked(region,
                                  index); /* slots are taken before any is given back (pool.c) */
     velo_dirty_locked(region, index);
-    velo_renamed_locked(region, index);
     velo_program_locked(region, index);
     velo_touch_locked(region, to->at.parent);
     velo_poison_set_locked(region, index);
@@ -142,10 +141,13 @@ int velo_link_tmpfile(struct velo_region *region, velo_node_id node, struct velo
     if (to->asked.must_be_directory)
         return -ENOENT;
     const uint32_t generation = VELO_READ(velo_node_at(region, node)->generation);
-    const int rc = velo_may_change(region, to);
+    int rc = velo_may_change(region, to);
     if (rc != 0)
         return rc;
     struct velo_hold hold;
     velo_begin(region, &hold);
-    return velo_finish(region, &hold, velo_link_tmpfile_locked(region, node, generation, to));
+    rc = velo_link_tmpfile_locked(region, node, generation, to);
+    if (rc == 0)
+        velo_renamed_locked(region, node);
+    return velo_finish(region, &hold, rc);
 }

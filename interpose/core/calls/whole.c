@@ -73,6 +73,7 @@ int velo_whole_begin(struct velo_region *region, const struct velo_place *place,
     return rc;
 }
 
+/* The kernel stamps its ctime, and a program cannot have seen an older one: it has no name yet. */
 static int dress(struct velo_whole *whole, mode_t mode, int64_t mtime_ns)
 {
     const struct timespec times[2] = {velo_timespec(mtime_ns), velo_timespec(mtime_ns)};
@@ -81,9 +82,7 @@ static int dress(struct velo_whole *whole, mode_t mode, int64_t mtime_ns)
         rc = velo_os_fchmod(whole->fd, mode);
     if (rc == 0)
         rc = velo_os_utimensat(whole->fd, NULL, times, 0);
-    whole->stat.st_mode = S_IFREG | mode;
-    whole->stat.st_atim = whole->stat.st_mtim = times[0];
-    return rc;
+    return rc == 0 ? velo_os_fstat(whole->fd, &whole->stat) : rc;
 }
 
 static int name_locked(struct velo_region *region, const struct velo_place *place,
@@ -93,6 +92,8 @@ static int name_locked(struct velo_region *region, const struct velo_place *plac
     velo_set32(region, &node->mode,
                whole->stat.st_mode); /* whether it is a program depends on it */
     const int rc = velo_link_tmpfile_locked(region, whole->node, whole->generation, place);
+    if (rc == 0)
+        velo_set_time(region, &node->ctime_ns, velo_ns(&whole->stat.st_ctim));
     whole->version = node->version;
     return rc;
 }
