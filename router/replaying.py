@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from velo.shards import deaf
-from velo.shards.replay import answers, reports, spool
+from velo.shards.replay import reports, spool
 from velo.shards.replay.kinship import Kin
 from velo.shards.replay.ledger import Ledger
 from velo.shards.replay.rules import Rules
@@ -25,6 +25,7 @@ from velo.shards.replay.rules import Rules
 if TYPE_CHECKING:
     import threading
 
+    from velo.shards.replay.answers import Telling
     from velo.shards.replay.sealer import Sealer
 
     from .config import Settings
@@ -44,7 +45,7 @@ class Replay:
         self._settings, self._memory = settings, memory
         self._rules = _rules_of(settings)
         self._directory = spool.directory_of(memory)
-        self._telling = answers.Telling(self._directory)
+        self._telling: Telling | None = None
         self._sealer: Sealer | None = None
         self._waking: threading.Thread | None = None
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -63,13 +64,20 @@ class Replay:
         if self._sealer is not None or self._waking is not None:
             return
         if not spool.has_units(self._directory):
-            self._telling.learn()
+            self._teller().learn()
             return
         import threading
 
         self._waking = threading.Thread(target=self._wake_quietly, daemon=True)
         with deaf.starting_threads():
             self._waking.start()
+
+    def _teller(self) -> Telling:
+        if self._telling is None:
+            from velo.shards.replay.answers import Telling  # 5 ms, while the command runs
+
+            self._telling = Telling(self._directory)
+        return self._telling
 
     def finish(self, command: Sequence[str]) -> dict[str, Any]:
         """Seal what is left; what happened during `command`, as a report.
@@ -87,7 +95,7 @@ class Replay:
             return self._without_steps(command)
         if self._sealer is None:
             ledger = Ledger(self._settings.cas_dir, self._settings.workspace)
-            report = self._telling.tell(ledger, command, self._settings.replay)
+            report = self._teller().tell(ledger, command, self._settings.replay)
             if report is not None:
                 return report
         return (self._sealer or self._wake()).finish(command)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.harness import Velo, processes_of, sentence, wait_for
+from support.harness import Velo, command_of, processes_of, sentence, wait_for
 
 TABLE = '[live]\naggressive_paths = ["build/"]\n'
 
@@ -221,6 +221,28 @@ def test_shards_that_still_start_when_their_server_is_killed_do_not_stay(
         os.kill(velo.server_pid(), signal.SIGKILL)
 
     wait_for(lambda: not processes_of(velo.root), what=lambda: str(velo.left()))
+
+
+def test_a_shard_has_nothing_of_its_server_but_the_log(velo: Velo, workspace) -> None:
+    """The first ones are forks of it: a lock that they had would outlive a killed server."""
+    place = workspace()
+    velo.exec("true", cwd=place)
+    velo.run("status", cwd=place)  # all of them have answered
+    server = velo.server_pid()
+
+    for pid in velo.shard_pids():
+        shared = open_in(pid) & open_in(server) - {"/dev/null"}
+        assert [Path(each).name for each in shared] == ["server.log"]
+        assert command_of(pid).startswith("velo-shard-") and os.getpgid(pid) == pid
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "SigBlk:\t0000000000000000\n" in status
+
+
+def open_in(pid: int) -> set[str]:
+    """What a process has open, but for what the kernel calls by the same name everywhere."""
+    found = {os.readlink(each.path) for each in os.scandir(f"/proc/{pid}/fd")}
+    return {each for each in found if not each.startswith("anon_inode:")}
 
 
 def test_shards_of_a_killed_server_do_not_stay(velo: Velo, workspace) -> None:
