@@ -58,6 +58,8 @@ LAST_WORDS_BYTES = 4096
 class Refused(RouterError):
     """The server said no; `code` and text are its own."""
 
+    code = 264
+
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message, code=code)
 

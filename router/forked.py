@@ -60,6 +60,7 @@ def start(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -
 
     Raises:
         OSError: there may be no more processes, or no more memory.
+        ImportError: something that a shard needs is not installed.
     """
     from velo.shards import worker  # once, for all of them; 60 ms
 

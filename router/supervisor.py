@@ -176,7 +176,8 @@ class Supervisor:
             return
         try:
             shard.process = process(shard.index)
-        except OSError:  # no memory, too many processes: as if it had died at once
+        except (OSError, ImportError):  # no memory, too many processes, something that a shard
+            # imports is missing, which the next one writes to the log: as if it had died at once
             self._plan(shard, is_counted=True)
             return
         shard.descriptor = os.pidfd_open(shard.process.pid)

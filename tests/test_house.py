@@ -18,7 +18,8 @@ import pytest
 
 from support.harness import exports, tool
 from velo.interpose import launch
-from velo.router import errors as _router_errors  # noqa: F401 - its classes, by being imported
+from velo.router import client as _client  # noqa: F401 - its classes, by being imported
+from velo.router import errors as _errors  # noqa: F401 - the same
 from velo.shards.errors import VeloError
 
 TOP = Path(__file__).resolve().parent.parent
