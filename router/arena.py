@@ -59,7 +59,7 @@ def ensure_runtime_root(root: str) -> None:
         except FileExistsError:
             pass
         found = os.lstat(root)
-        stranger = _master_of(os.path.dirname(os.path.realpath(root)))
+        movable = _movable_by_others(os.path.dirname(os.path.realpath(root)))
     except OSError as error:
         raise RuntimeRootUnusable(path=root, reason=error.strerror or str(error)) from None
     if not stat.S_ISDIR(found.st_mode):
@@ -69,23 +69,22 @@ def ensure_runtime_root(root: str) -> None:
     if stat.S_IMODE(found.st_mode) & 0o066:
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         raise RuntimeRootUnusable(path=root, reason=f"others can list or write it (mode {mode})")
-    if stranger is not None:
+    if movable is not None:
         raise RuntimeRootUnusable(
-            path=root, reason=f"it lies below {stranger} and can be moved away"
+            path=root, reason=f"it lies below {movable} and can be moved away"
         )
 
 
-def _master_of(directory: str) -> str | None:
-    """The directory at or above `directory` in which others may rename what is ours; None: none.
+def _movable_by_others(directory: str) -> str | None:
+    """Where, at or above `directory`, others may rename what is ours; None: nowhere.
 
     Root is believed, also where it is another namespace's and so shows as the overflow uid. Where
     the sticky bit is set, each name is its owner's.
     """
-    believed = {0, os.getuid(), _overflow_uid()}
     while True:
         found = os.stat(directory)
         mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
-        if found.st_uid not in believed:
+        if found.st_uid not in (0, os.getuid()) and found.st_uid != _overflow_uid():
             return f"{directory}, which is of uid {found.st_uid},"
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             return f"{directory}, which others may write ({mode}),"

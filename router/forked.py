@@ -10,9 +10,12 @@ more than one thread; a shard that is started again later is a fresh interpreter
 
 from __future__ import annotations
 
+import _thread
 import gc
+import math
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,30 +28,41 @@ ARGUMENTS = slice(45, 47)  # arg_start and arg_end, among the fields after the n
 
 
 class Forked:
-    """A child of this process; as much of `subprocess.Popen` as a supervisor needs."""
+    """A child of this process; as much of `subprocess.Popen` as a supervisor needs.
+
+    One thread may signal it while another reaps it.
+    """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self._status: int | None = None
+        self._lock = _thread.allocate_lock()
 
     def wait(self, timeout: float | None = None) -> int:
         """Reap it; its exit status, or the negative number of the signal that killed it.
 
         Raises:
-            TimeoutError: it lives after `timeout` seconds.
+            TimeoutExpired: it lives after `timeout` seconds.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while (status := self._reaped()) is None:
+            if time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
             time.sleep(WAIT_POLL_S)
+        return status
+
+    def _reaped(self) -> int | None:
+        with self._lock:
+            if self._status is None:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self._status = os.waitstatus_to_exitcode(status) if pid else None
+            return self._status
 
     def send_signal(self, number: int) -> None:
-        """Our child keeps its pid until it is reaped."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        """Nothing is sent to what was reaped, whose pid may be another process's."""
+        with self._lock:
+            if self._status is None:
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -105,12 +119,13 @@ def _let_go(environment: Mapping[str, str]) -> None:
     """Of sockets, locks, handlers and variables that are the server's; its log stays."""
     os.setpgid(0, 0)  # a terminal's Ctrl-C is for the router, which then flushes
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which forgets one that came before this group
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.closerange(3, DESCRIPTORS_MAX)
     os.chdir("/")
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
+    os.environ.clear()
+    os.environ.update(environment)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

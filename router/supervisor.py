@@ -130,7 +130,7 @@ class Supervisor:
             assert shard.process is not None
             try:
                 shard.process.wait(max(0.0, deadline - time.monotonic()))
-            except (subprocess.TimeoutExpired, TimeoutError):
+            except subprocess.TimeoutExpired:
                 shard.process.kill()
                 shard.process.wait()
             self._forget(shard)
@@ -170,14 +170,15 @@ class Supervisor:
             for shard in self.shards
         ]
 
-    def _start(self, shard: Shard, process: Callable[[int], Process]) -> None:
+    def _start(self, shard: Shard, make: Callable[[int], Process]) -> None:
         shard.start_at = shard.worked_from = None
         if self._ending:
             return
         try:
-            shard.process = process(shard.index)
-        except (OSError, ImportError):  # no memory, too many processes, something that a shard
-            # imports is missing, which the next one writes to the log: as if it had died at once
+            shard.process = make(shard.index)
+        except (OSError, ImportError):
+            # No memory, too many processes, a module that is missing (the next interpreter says so
+            # in the log): as if it had died at once.
             self._plan(shard, is_counted=True)
             return
         shard.descriptor = os.pidfd_open(shard.process.pid)

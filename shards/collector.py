@@ -112,8 +112,8 @@ def collect(
 
     Raises:
         NotAStore: velo did not make `directory`.
-        StoreUnusable: the store or some pins cannot be read, or its lock cannot be had; nothing is
-            removed after that.
+        StoreFull, StoreUnusable: the store or some pins cannot be read, or its lock cannot be had;
+            nothing is removed after that.
     """
     if not depot.is_store(directory):
         raise NotAStore(directory=str(directory), found=f"no {depot.MARKER}")
