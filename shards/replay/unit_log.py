@@ -13,6 +13,9 @@ MAGIC = 0x31474C56
 HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 4x I 512x 32s")
 RECORD = struct.Struct("<IHHII")
 END_MAX = 1 << 40  # no log is longer
+PARENT = struct.Struct("<I")
+FORKED_BYTES = 4 + PARENT.size  # of the key of a fork whose library says its parent
+NOTHING = bytes(4)  # the key of a record that is to be passed over
 HOSTED = struct.Struct("<QQqqII32s")
 assert HEAD.size == 776
 
@@ -261,6 +264,35 @@ def is_device(path: str) -> bool:
     return path.startswith("/dev/") and not path.startswith("/dev/shm/")
 
 
+def _forget_asked_again(
+    keys: list[bytes], processes: list[int], lives: Sequence[tuple[int, list[bytes]]]
+) -> None:
+    """What a fork asks that its parent had asked before.
+
+    The library writes most of that not down, as a fork has its parent's memory of questions; but
+    there one question may displace another, by their hashes and so by the workspace's path. A fork
+    counts as a program that is not known: what it asks counts for more.
+    """
+    asked: dict[int, set[bytes]] = {}  # by process, and by the forks that it is of
+    forks: dict[int, set[bytes]] = {}  # what was asked before each, until it is another program
+    again: dict[int, set[bytes]] = {}
+    for at, (key, process) in enumerate(zip(keys, processes, strict=True)):
+        if key[0] == PROGRAM:
+            asked[process] = set()
+            forks.pop(process, None)
+        elif key[0] == FORKED and len(key) == FORKED_BYTES:
+            forks[process] = asked.get(PARENT.unpack_from(key, 4)[0], set()).copy()
+            asked[process] = forks[process].copy()
+        elif key[0] in QUESTIONS:
+            if key in forks.get(process, ()):
+                again.setdefault(process, set()).add(key)
+                keys[at] = NOTHING
+            asked.setdefault(process, set()).add(key)
+    for process, questions in lives:
+        if process in again and not (questions and questions[0][0] == PROGRAM):
+            questions[:] = [key for key in questions if key not in again[process]]
+
+
 def read(path: str) -> UnitLog:
     """The log in the file `path`.
 
@@ -283,6 +315,8 @@ def read(path: str) -> UnitLog:
         )
     except ValueError:
         raise Torn from None
+    if any(questions and questions[0][0] != PROGRAM for _, questions in lives):
+        _forget_asked_again(keys, processes, lives)
     (_, _, _, started, enlisted, failed, forked, vouched, spoke, taint, taint_process, streams,
      captured, _root, status, began_ns, _ended_ns, began_at, ended_at, key, rest, alive, expected,
      terminal, counted) = fields  # fmt: skip

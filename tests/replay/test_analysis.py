@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from support import unit_logs
 from support.unit_logs import Said, at, hosted, program, told
 from velo.shards.replay import analysis
 from velo.shards.replay import unit_log as log
@@ -97,6 +98,57 @@ def test_times_of_where_a_shell_stands_are_an_input_when_it_may_compare_them(
     assert times == {
         p for p, is_one in (("/w/d", own), ("/w/s", shells), ("/w/c", tools)) if is_one
     }
+
+
+def forked(parent: int, *, process: int) -> Said:
+    return Said(log.FORKED, parent.to_bytes(4, "little"), process=process)
+
+
+BASH = program("/bin/bash")
+STANDS = at(log.STAT, "/w/d")
+AGAIN = at(log.STAT, "/w/d", process=101)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_fact"),
+    [
+        ((STANDS, forked(100, process=101), AGAIN), False),
+        ((STANDS, forked(100, process=7), forked(7, process=101), AGAIN), False),
+        ((forked(100, process=101), AGAIN, STANDS), True),
+        ((STANDS, forked(1, process=101), AGAIN), True),
+        ((STANDS, Said(log.FORKED, b"", process=101), AGAIN), True),
+        ((STANDS, BASH, forked(100, process=101), AGAIN), True),
+        ((STANDS, forked(100, process=101), program("/w/own", process=101), AGAIN), True),
+        ((at(log.STAT, "/w"), forked(100, process=101), AGAIN), True),
+    ],
+    ids=[
+        "its parent asked",
+        "its grandparent did",
+        "its parent asked later",
+        "its parent is not known",
+        "it did not say its parent",
+        "its parent is another program since",
+        "it is another program since",
+        "another question",
+    ],
+)
+def test_what_a_fork_asks_that_its_parent_asked_before_is_not_its_own(analysed, asked, is_fact):
+    cat = program("/bin/cat", process=101)
+
+    found = analysed(BASH, *asked, cat, *MADE)
+
+    times = {fact.path for fact in found.facts if fact.kind == analysis.TIMES}
+    assert times == ({"/w/d"} if is_fact else set())
+
+
+def test_what_a_fork_does_that_its_parent_did_before_is_done_twice(tmp_path):
+    twice = at(log.RENAME, "/w/a", "/w/b"), at(log.RENAME, "/w/a", "/w/b", process=101)
+    records = (BASH, STANDS, twice[0], forked(100, process=101), AGAIN, twice[1])
+
+    unit = log.read(str(unit_logs.write(tmp_path / "u", *records)))
+
+    assert [record.kind for record in unit.deeds].count(log.RENAME) == 2
+    assert [len(life.questions) for life in unit.lives] == [2, 0]
 
 
 def test_a_program_is_an_input(analysed):

@@ -55,7 +55,7 @@ enum velo_record_kind {
     VELO_RECORD_PROGRAM, /* a process began: its program's path, name and first argument, or its script, each
                             ended by 0; flags: VELO_PROGRAM_... */
     VELO_RECORD_OBJECT, /* a shared object that it has mapped */
-    VELO_RECORD_FORKED, /* a process began without a new program */
+    VELO_RECORD_FORKED, /* a process began without a new program: the pid of the one that forked it */
     VELO_RECORD_READ, /* flags: VELO_READ_TO_RUN */
     VELO_RECORD_ABSENT, /* flags: VELO_ABSENT_... */
     VELO_RECORD_STAT,

@@ -367,7 +367,8 @@ static void forked(void)
     if (velo_unit == NULL)
         return;
     atomic_fetch_add(&velo_unit->forked, 1);
-    velo_log_append(velo_unit, VELO_RECORD_FORKED, 0, "", 0, NULL, 0);
+    const uint32_t parent = (uint32_t)velo_sys0(SYS_getppid);
+    velo_log_append(velo_unit, VELO_RECORD_FORKED, 0, &parent, sizeof parent, NULL, 0);
 }
 
 static const char *take_out(const char *name, char kept[VELO_UNIT_MAX])
