@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import ClassVar
 
+from . import programs
 from . import unit_log as log
 from .programs import Habits
 
@@ -56,7 +57,9 @@ class Fact:
 class Asked:
     """One question as two facts: for a program that does not use times, and for any other."""
 
-    __slots__ = ("above", "content", "droppable", "fact", "path", "reads", "strict", "whole")
+    __slots__ = (
+        "above", "content", "droppable", "fact", "path", "reads", "strict", "timed", "whole",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -66,13 +69,17 @@ class Asked:
         *,
         droppable: bool = False,
         reads: bool = False,
+        runs: bool = False,
     ) -> None:
         self.path, self.above = path, os.path.dirname(path)
         self.fact, self.strict = fact, strict  # None: libc's own reading
         timed = strict is not None and strict.kind in (TIMES, LTIMES)
         self.whole = Fact(strict.kind, path, WHOLE) if strict and timed else strict
         self.content = Fact(CONTENT, path, WHOLE) if fact and fact.kind == F_STAT else fact
-        self.reads = reads  # it opened a file itself, and may have asked for its times
+        self.reads = reads  # it opened a file itself
+        # It may have asked for the times of an open file. Node opens its own program, or does not,
+        # as its address space happens to be: so it always does.
+        self.timed = reads or runs
         self.droppable = droppable  # it only made way for an output, when a compiler asked
 
     def by(self, habits: Habits) -> Fact | None:
@@ -161,7 +168,8 @@ def _ask(record: log.Record) -> Asked:
         fact = strict = Fact(RESOLVED, path, record.paths[1])
     droppable = fact.kind not in (CONTENT, F_LINK) and record.flags != log.OPENED
     reads = kind == log.READ and record.flags != log.TO_RUN
-    return Asked(path, fact, strict, droppable=droppable, reads=reads)
+    runs = kind == log.PROGRAM and programs.runs_in_runtime(programs.name_of(*record.texts))
+    return Asked(path, fact, strict, droppable=droppable, reads=reads, runs=runs)
 
 
 def normal(path: str) -> str:

@@ -315,7 +315,8 @@ def read(path: str) -> UnitLog:
         )
     except ValueError:
         raise Torn from None
-    if any(questions and questions[0][0] != PROGRAM for _, questions in lives):
+    forks = {processes[at] for at in positions if keys[at][0] == FORKED}
+    if any(process in forks and asked and asked[0][0] != PROGRAM for process, asked in lives):
         _forget_asked_again(keys, processes, lives)
     (_, _, _, started, enlisted, failed, forked, vouched, spoke, taint, taint_process, streams,
      captured, _root, status, began_ns, _ended_ns, began_at, ended_at, key, rest, alive, expected,

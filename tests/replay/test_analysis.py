@@ -100,6 +100,17 @@ def test_times_of_where_a_shell_stands_are_an_input_when_it_may_compare_them(
     }
 
 
+def test_node_may_open_its_own_program_or_not(analysed):
+    words = ("node", "-e", "fs.fstatSync(3)")
+    node = program("/usr/bin/node", flags=log.GIVEN_TEXT), told(*words)
+    opens = at(log.READ, "/usr/bin/node")
+
+    found = [{*analysed(*node, *more, *MADE, words=words).facts} for more in ((), (opens,))]
+
+    assert found[0] == found[1]
+    assert Fact(analysis.TIMES, "/usr/bin/node") in found[0]
+
+
 def forked(parent: int, *, process: int) -> Said:
     return Said(log.FORKED, parent.to_bytes(4, "little"), process=process)
 
