@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from velo.interpose.core import Region
 
-from .config import FILE_NAME, Settings
+from .config import FILE_NAME, Settings, default_cache_dir
 
 TICK_NS = 10_000_000  # stamps are as coarse as the kernel's clock
 ENTRIES_MAX = 20_000
@@ -81,6 +81,7 @@ def _changed(settings: Settings, since_ns: int) -> Counter[str]:
 
 def _files(settings: Settings) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Breadth first, so that a limit cuts off the depths and not a neighbour."""
+    own = (settings.cas_dir, default_cache_dir())
     waiting = [(HERE, settings.workspace)]
     while waiting:
         top, directory = waiting.pop(0)
@@ -92,7 +93,9 @@ def _files(settings: Settings) -> Iterator[tuple[str, os.DirEntry[str]]]:
             if not entry.is_dir(follow_symlinks=False):
                 if entry.name != FILE_NAME:
                     yield top, entry
-            elif entry.name not in NOT_OUTPUT and not _is_hosted(entry, settings):
+            elif entry.path in own or entry.name in NOT_OUTPUT:
+                continue
+            elif not _is_hosted(entry, settings):
                 waiting.append((entry.name if top == HERE else top, entry.path))
 
 

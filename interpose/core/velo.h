@@ -87,6 +87,9 @@ int velo_region_create(const char *directory, const struct velo_options *options
 int velo_region_attach(struct velo_region *region,
                        const char *directory); /* -EPROTO: other build */
 void velo_region_detach(struct velo_region *region);
+/* For a process of one thread that sees the disk for good: a descriptor of the tables, or -errno; then its own copy. */
+int velo_region_reopen(const struct velo_region *region);
+int velo_region_part(struct velo_region *region, int fd);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
 void velo_enlist(struct velo_region *region, const char *name);
@@ -182,9 +185,8 @@ int velo_descriptor_changing(struct velo_region *region, int fd);
 void velo_descriptor_changed(struct velo_region *region, int fd, int times);
 /* After a native call changed attributes of what stands at place->text.path itself (an ACL). */
 void velo_place_changed(struct velo_region *region, const struct velo_place *place);
-/* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with
- * for_writing, made BACKED first: for calls that must be given a path (freopen, xattrs). `path` may
- * be place->text.path. */
+/* The kernel path that now holds the bytes of a hosted regular file, opened for reading or, with for_writing, made
+ * BACKED first: for calls that must be given a path (freopen, xattrs). `path` may be place->text.path. */
 int velo_kernel_path(struct velo_region *region, struct velo_place *place, int for_writing,
                      char path[PATH_MAX]);
 struct velo_attribute { /* an extended one that is to be set */
@@ -229,8 +231,7 @@ void velo_links_unsure(struct velo_region *region);
 void velo_watch(struct velo_region *region, velo_node_id node);
 
 /* ---- program_leases.c: F_SETLEASE, locks ----------------------------------------------------- */
-/* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may
- * hold one. */
+/* A program is about to ask the kernel for a lease on this file: shards leave it alone while it may hold one. */
 void velo_lease_mark(struct velo_region *region, velo_node_id node);
 int velo_has_program_lease(struct velo_region *region, velo_node_id node);
 /* A program locked the file, on disk: the file does not come to memory any more. */
@@ -272,8 +273,7 @@ enum {
     VELO_FLUSH_PROGRAMS = 1, /* only what exec and dlopen may need: executables, shared objects */
     VELO_FLUSH_SYNC = 2, /* fsync the file; of velo_flush: one syncfs for each hosted root */
 };
-/* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put and it
- * stays dirty); -errno of the disk. */
+/* Put one node at all its names. 0; 1 if a writer still has it open (a snapshot was put, it stays dirty); -errno. */
 int velo_writeback(struct velo_region *region, velo_node_id node, unsigned flags);
 struct velo_flush_result {
     uint64_t files, directories, bytes, still_open, failed;

@@ -67,6 +67,12 @@ int velo_thread_dead(uint32_t tid, uint64_t since_ns)
     return since_ns != 0 && thread.start_ns > since_ns + VELO_NS_PER_TICK;
 }
 
+int velo_is_alone(void)
+{
+    struct stat stat;
+    return velo_os_lstat("/proc/self/task", &stat) == 0 && stat.st_nlink == 3; /* ., .. and one */
+}
+
 /* A line is `from-to rights offset major:minor inode path`: its numbers, as far as it was read. */
 struct map_line {
     unsigned field; /* from 0 */

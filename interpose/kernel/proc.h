@@ -15,6 +15,8 @@ struct velo_thread {
 int velo_thread_probe(uint32_t tid, struct velo_thread *out);
 /* Whether the thread that called itself `tid` at boot time `since_ns` (0: unknown) is gone. */
 int velo_thread_dead(uint32_t tid, uint64_t since_ns);
+/* Whether the calling process has one thread. 0: it has more, or /proc does not say. */
+int velo_is_alone(void);
 /* 0: the thread's process has the file with this identity mapped nowhere. 1: it has, or cannot be asked. */
 int velo_thread_maps(uint32_t tid, uint64_t device, uint64_t inode);
 

@@ -199,6 +199,19 @@ def test_caches_are_no_outputs_to_be_named(velo: Velo, workspace) -> None:
     assert "1 file changed in out/ " in sentence(done)
 
 
+def test_a_store_in_the_workspace_is_no_output(velo: Velo, workspace) -> None:
+    """Where a CI keeps what is below the workspace alone."""
+    place = workspace()
+    (place / "out").mkdir()
+    (place / "Makefile").write_text("out/a:\n\t/bin/echo 1 > out/a\n")
+    store = {"VELO_CAS_DIR": str(place / "kept")}
+
+    said = [velo.exec("make", "-B", cwd=place, env=store) for _ in range(2)]
+
+    assert all("1 file changed in out/ " in sentence(each) for each in said)
+    assert list((place / "kept").iterdir())
+
+
 def test_a_command_that_hosted_something_or_changed_nothing_is_silent(velo, workspace) -> None:
     place = workspace()
     (place / "src").mkdir()

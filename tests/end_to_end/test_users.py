@@ -43,3 +43,42 @@ def test_who_becomes_another_user_is_not_told_where_the_arena_is(velo, workspace
     assert done.returncode == 0
     assert arena.startswith("/") and "VELO_ARENA=@" in told  # it is found by its mark
     assert arena not in told and os.path.realpath(arena) not in told
+
+
+SHARED = """
+import os, sys, threading
+with open("build/before", "w") as file, open("build/shared", "w+") as other:
+    file.write("root's, ")
+    file.flush()
+    if len(sys.argv) > 1:  # root, who may come back
+        os.setresuid(1000, 1000, 0)
+    else:
+        os.setuid(1000)
+    file.write("and another's")
+    os.write(other.fileno(), b"written")
+pid = os.fork()
+if pid:
+    os.waitpid(pid, 0)
+maps = [line.split() for line in open("/proc/self/maps")]
+arena = next(os.path.dirname(words[5]) for words in maps if "libvelo" in words[-1])
+print(*{words[1] for words in maps if len(words) > 5 and words[5].startswith(arena + "/")})
+"""
+
+
+def test_who_is_not_root_any_more_cannot_write_what_roots_shards_believe(velo, workspace):
+    place = workspace()
+    (place / "build").mkdir()
+    (place / "script.py").write_text(SHARED)
+    (place / "Makefile").write_text(f"build/out:\n\t{sys.executable} script.py\n")
+
+    def shared(*command: str) -> list[str]:
+        done = velo.exec(*command, cwd=place)
+        assert done.returncode == 0, done.stderr
+        lines = [line for line in done.stdout.splitlines() if "-p" in line]
+        return [word for line in lines for word in line.split() if word[1] == "w" and "s" in word]
+
+    assert shared(sys.executable, "script.py", "comes back")  # such are there
+    assert not shared(sys.executable, "script.py")
+    assert not shared("make", "-B")  # nor the log of its step
+    assert (place / "build/before").read_text() == "root's, and another's"
+    assert (place / "build/shared").read_text() == "written"

@@ -165,4 +165,15 @@ struct velo_record {
     uint32_t length; /* of what follows */
 };
 
+/* The log of that path, mapped; NULL when it cannot be. */
+struct velo_log *velo_log_map(const char *path);
+void velo_log_unmap(struct velo_log *log);
+
+/* Appends a record to `log`: two pieces of bytes, one of which may be empty. */
+void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned flags,
+                     const void *first, size_t first_length, const void *second,
+                     size_t second_length);
+/* The step cannot be replayed; the first reason stays. */
+void velo_log_taint(struct velo_log *log, enum velo_taint reason);
+
 #endif

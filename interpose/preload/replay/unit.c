@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernel/sys.h"
@@ -22,6 +21,7 @@
 #define NAMED_MAX 16u /* of a process; one that names more names all so */
 
 struct velo_log *velo_unit;
+static struct velo_log *was_in; /* of a build tool */
 char velo_unit_assignment[VELO_UNIT_MAX];
 static enum velo_replay_mode mode;
 static uint64_t filter[FILTER_SLOTS];
@@ -29,63 +29,6 @@ static uint64_t filter[FILTER_SLOTS];
 enum velo_replay_mode velo_replay_mode(void)
 {
     return mode;
-}
-
-/* ---- the log --------------------------------------------------------------------------------- */
-
-struct velo_log *velo_log_map(const char *path)
-{
-    const int fd = (int)raw_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
-    if (fd < 0)
-        return NULL;
-    const long at =
-        velo_sys6(SYS_mmap, 0, VELO_LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    raw_close(fd);
-    if (at < 0 && at > -4096)
-        return NULL;
-    struct velo_log *log = (struct velo_log *)(uintptr_t)at;
-    if (log->magic == VELO_LOG_MAGIC)
-        return log;
-    velo_log_unmap(log);
-    return NULL;
-}
-
-void velo_log_unmap(struct velo_log *log)
-{
-    velo_sys2(SYS_munmap, velo_word(log), VELO_LOG_BYTES);
-}
-
-static void taint(struct velo_log *log, enum velo_taint reason)
-{
-    uint32_t none = VELO_TAINT_NONE;
-    if (atomic_compare_exchange_strong(&log->taint, &none, reason))
-        atomic_store(&log->taint_process, (uint32_t)velo_sys0(SYS_getpid));
-}
-
-void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned flags,
-                     const void *first, size_t first_length, const void *second,
-                     size_t second_length)
-{
-    const size_t length = first_length + second_length;
-    const size_t size = (sizeof(struct velo_record) + length + 7) & ~(size_t)7;
-    if (length > VELO_LOG_BYTES) {
-        taint(log, VELO_TAINT_TOO_MANY);
-        return;
-    }
-    const uint64_t at = atomic_fetch_add(&log->cursor, size);
-    if (at + size > VELO_LOG_BYTES) {
-        taint(log, VELO_TAINT_TOO_MANY);
-        return;
-    }
-    struct velo_record *record = (struct velo_record *)((unsigned char *)log + at);
-    record->kind = (uint16_t)kind;
-    record->flags = (uint16_t)flags;
-    record->process = (uint32_t)velo_sys0(SYS_getpid);
-    record->length = (uint32_t)length;
-    memcpy(record + 1, first, first_length);
-    if (second_length != 0)
-        memcpy((unsigned char *)(record + 1) + first_length, second, second_length);
-    atomic_store_explicit(&record->size, (uint32_t)size, memory_order_release);
 }
 
 /* ---- observations ---------------------------------------------------------------------------- */
@@ -115,7 +58,7 @@ static void ask(unsigned flags)
 void velo_taint_now(enum velo_taint reason)
 {
     if (reason < VELO_TAINT_CLOCK)
-        taint(velo_unit, reason);
+        velo_log_taint(velo_unit, reason);
     else
         ask(reason);
 }
@@ -191,7 +134,7 @@ static bool has_left(void)
 {
     if (velo_here() != NULL)
         return false;
-    taint(velo_unit, VELO_TAINT_LEFT);
+    velo_log_taint(velo_unit, VELO_TAINT_LEFT);
     return true;
 }
 
@@ -210,7 +153,7 @@ void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const c
     const long length = velo_absolute_text(dirfd, path, text);
     note_named(kind, path);
     if (length < 0)
-        taint(velo_unit, VELO_TAINT_UNNAMED);
+        velo_log_taint(velo_unit, VELO_TAINT_UNNAMED);
     else if (rc >= 0)
         note(kind, flags, text, (size_t)length);
     else if (kind == VELO_RECORD_GONE && says_absent(rc))
@@ -249,7 +192,7 @@ void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
         return;
     unsigned how = 0;
     if ((flags & O_TMPFILE) == O_TMPFILE) {
-        taint(velo_unit, VELO_TAINT_LINKED);
+        velo_log_taint(velo_unit, VELO_TAINT_LINKED);
         return;
     }
     if ((flags & O_DIRECTORY) != 0 && rc >= 0) {
@@ -285,7 +228,7 @@ void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int t
         path = opened.path;
         kind = VELO_RECORD_REAL;
     } else if (kind == VELO_RECORD_LINK && velo_is_special(path)) {
-        taint(velo_unit, VELO_TAINT_DEVICE);
+        velo_log_taint(velo_unit, VELO_TAINT_DEVICE);
         return;
     }
     note_named(kind, path);
@@ -295,7 +238,7 @@ void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int t
     const long length = velo_absolute_text(dirfd, path, first);
     const long other = as_given ? (long)strlen(to) : velo_absolute_text(to_dirfd, to, second);
     if (length < 0 || other < 0) {
-        taint(velo_unit, VELO_TAINT_UNNAMED);
+        velo_log_taint(velo_unit, VELO_TAINT_UNNAMED);
         return;
     }
     if (as_given && !is_new(kind, 0, first, (size_t)length))
@@ -312,7 +255,7 @@ static void note_way(const char *text, const char *link)
     char real[PATH_MAX];
     const long length = raw_readlink(AT_FDCWD, link, real, sizeof real - 1);
     if (length <= 0 || real[0] != '/') {
-        taint(velo_unit, VELO_TAINT_UNNAMED);
+        velo_log_taint(velo_unit, VELO_TAINT_UNNAMED);
         return;
     }
     real[length] = 0;
@@ -336,7 +279,7 @@ void velo_saw_entered(const char *path, const char *before, long length, long rc
     if (has_left() || velo_cannot_read_text(path) || path[0] == 0)
         return;
     if (length < 0) {
-        taint(velo_unit, VELO_TAINT_UNNAMED);
+        velo_log_taint(velo_unit, VELO_TAINT_UNNAMED);
         return;
     }
     /* Not a fact of times: the program does not hear of them. Of a file in the way it hears that it is one. */
@@ -357,9 +300,19 @@ void velo_unit_leave(void)
 {
     if (velo_unit == NULL)
         return;
-    taint(velo_unit, VELO_TAINT_ORCHESTRATOR);
+    velo_log_taint(velo_unit, VELO_TAINT_ORCHESTRATOR);
+    was_in = velo_unit;
     velo_unit = NULL; /* stays mapped: another thread may be writing */
     velo_unit_assignment[0] = 0;
+}
+
+void velo_unit_unmap(void)
+{
+    mode = VELO_REPLAY_OFF;
+    struct velo_log *const mapped = velo_unit != NULL ? velo_unit : was_in;
+    velo_unit = was_in = NULL;
+    if (mapped != NULL)
+        velo_log_unmap(mapped);
 }
 
 static void forked(void)

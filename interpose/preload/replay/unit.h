@@ -16,21 +16,14 @@ enum velo_replay_mode {
 };
 
 extern struct velo_log *velo_unit; /* NULL: none */
+/* The process cannot write any log from here on, and starts no unit. Only while it has one thread. */
+void velo_unit_unmap(void);
 /* As $VELO_REPLAY says. */
 enum velo_replay_mode velo_replay_mode(void);
 
 #define VELO_UNIT_MAX 320
 /* "VELO_UNIT=<name of the log>" for the programs that this process starts; "" without a unit. */
 extern char velo_unit_assignment[VELO_UNIT_MAX];
-
-/* The log of that path, mapped; NULL when it cannot be. */
-struct velo_log *velo_log_map(const char *path);
-void velo_log_unmap(struct velo_log *log);
-
-/* Appends a record to `log`: two pieces of bytes, one of which may be empty. */
-void velo_log_append(struct velo_log *log, enum velo_record_kind kind, unsigned flags,
-                     const void *first, size_t first_length, const void *second,
-                     size_t second_length);
 
 void velo_taint_now(enum velo_taint reason);
 static inline void velo_taint(enum velo_taint reason)

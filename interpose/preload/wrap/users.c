@@ -3,7 +3,12 @@
  * What the new user may do in the real tree, the kernel decides; in memory we would have to guess it
  * (ACLs, capabilities, set-group-ID directories), and the new user cannot ask the router.  So from just
  * before that step on the process is opaque, as in a sandbox, and the tree is on disk.  A step that fails
- * is taken back.  A process that can go back (it keeps a saved or real user) still counts as its old user. */
+ * is taken back.  A process that can go back (it keeps a saved or real user) still counts as its old user.
+ *
+ * What the old user's shards believe, the new one must not write: the tables become the process's own, and the log
+ * of its step is gone.  Not in a process of several threads, of which one may be in the middle of a change. */
+#include "kernel/os.h"
+#include "kernel/proc.h"
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
 #include "preload/replay/unit.h"
@@ -59,16 +64,40 @@ static bool is_for_good(const struct users *now, const struct users *then)
            then->saved != now->effective;
 }
 
+struct becoming {
+    int was; /* VELO_OFF: not for good, or outside already */
+    int tables; /* a descriptor, or -1: they stay as they are */
+};
+
+static struct becoming become(const struct users *now, const struct users *then)
+{
+    const int was = is_for_good(now, then) ? velo_step_begin() : VELO_OFF;
+    const bool parts = was != VELO_OFF && !velo_vfork_child && velo_is_alone();
+    return (struct becoming){was, parts ? velo_region_reopen(&velo_the_region) : -1};
+}
+
+static void became(struct becoming step, long rc)
+{
+    const int saved = errno;
+    velo_step_end(step.was, rc);
+    if (step.tables >= 0) {
+        if (rc == 0) {
+            velo_region_part(&velo_the_region, step.tables);
+            velo_unit_unmap();
+        }
+        velo_os_close(step.tables);
+    }
+    errno = saved;
+}
+
 /* A macro, because the calls have different numbers of arguments. */
 #define BECOMES(then, call)                                                                        \
     ({                                                                                             \
         const struct users now_ = users_now(), *now = &now_;                                       \
         const struct users then_ = (then);                                                         \
-        const int was_ = is_for_good(now, &then_) ? velo_step_begin() : VELO_OFF;                  \
+        const struct becoming step_ = become(now, &then_);                                         \
         const long rc_ = (call);                                                                   \
-        const int errno_ = errno;                                                                  \
-        velo_step_end(was_, rc_);                                                                  \
-        errno = errno_;                                                                            \
+        became(step_, rc_);                                                                        \
         rc_;                                                                                       \
     })
 
