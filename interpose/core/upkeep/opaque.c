@@ -165,8 +165,10 @@ void velo_opaque_poll(struct velo_region *region)
                                    slot); /* before it leaves: one of them is watched at any time */
         struct velo_reconcile_result result;
         const uint64_t before = velo_boottime_ns();
-        velo_reconcile(region, NULL, NULL, &result);
+        const int rc = velo_reconcile(region, NULL, NULL, &result);
         add_time(&header->opaque[atomic_load(&slot->tally) % VELO_NAMES_MAX], before);
+        if (rc == -EMFILE || rc == -ENFILE)
+            continue; /* by the next walk, of a process that can open a directory */
         leave(header, slot, pid);
         velo_peers_left(region);
     }

@@ -13,6 +13,7 @@
 #include "kernel/text.h"
 #include "preload/path/claim.h"
 #include "environment.h"
+#include "descriptors.h"
 #include "preload/write/credit.h"
 #include "preload/base/objects.h"
 #include "preload/base/raw.h"
@@ -30,7 +31,13 @@
 #define OUR_MACHINE EM_AARCH64
 #endif
 
-enum program { PROGRAM_UNKNOWN, PROGRAM_ENTERED, PROGRAM_OPAQUE, PROGRAM_SCRIPT };
+enum program {
+    PROGRAM_UNKNOWN,
+    PROGRAM_ENTERED,
+    PROGRAM_OPAQUE,
+    PROGRAM_SCRIPT,
+    PROGRAM_UNREAD /* for want of a descriptor */
+};
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
@@ -158,8 +165,7 @@ static enum program identify(int dirfd, const char *path, char interpreter[INTER
     char head[HEAD_BYTES];
     const int fd = (int)raw_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd == -EMFILE || fd == -ENFILE)
-        return exec_closes_one() ? PROGRAM_ENTERED
-                                 : PROGRAM_OPAQUE; /* or else its loader finds no library */
+        return PROGRAM_UNREAD;
     if (fd < 0)
         return PROGRAM_UNKNOWN;
     const long size = velo_sys4(SYS_pread64, fd, velo_word(head), sizeof head, 0);
@@ -203,13 +209,11 @@ static bool has_busy_loader(char *const environment[])
     return false;
 }
 
-int velo_before_program(int dirfd, const char *path, char *const environment[],
-                        char first[VELO_SANITIZER_MAX])
+/* As velo_before_program; -EMFILE: no descriptor is free. */
+static int identify_program(int dirfd, const char *path, char *const environment[],
+                            char first[VELO_SANITIZER_MAX])
 {
     struct velo_region *region = velo_here();
-    first[0] = 0;
-    if (region == NULL || velo_has_left() || velo_cannot_read_text(path))
-        return 0;
     char interpreter[INTERPRETER_BYTES];
     const bool libraries = velo_environment_get(environment, "LD_LIBRARY_PATH") != NULL ||
                            velo_environment_get(environment, "LD_AUDIT") != NULL ||
@@ -219,6 +223,8 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
         if (flush_target(region, dirfd, path, libraries) != 0)
             return -ETXTBSY;
         const enum program is = identify(dirfd, path, interpreter, first);
+        if (is == PROGRAM_UNREAD)
+            return -EMFILE;
         if (is != PROGRAM_SCRIPT)
             return (is == PROGRAM_OPAQUE || (is == PROGRAM_ENTERED && unentered)) &&
                    raw_access(dirfd, path, X_OK) == 0;
@@ -226,6 +232,36 @@ int velo_before_program(int dirfd, const char *path, char *const environment[],
         dirfd = AT_FDCWD;
     }
     return 0;
+}
+
+struct identified {
+    int dirfd;
+    const char *path;
+    char *const *environment;
+    char *first;
+    int result;
+};
+
+static void identify_one(void *context)
+{
+    struct identified *one = context;
+    one->result = identify_program(one->dirfd, one->path, one->environment, one->first);
+}
+
+int velo_before_program(int dirfd, const char *path, char *const environment[],
+                        char first[VELO_SANITIZER_MAX])
+{
+    first[0] = 0;
+    if (velo_here() == NULL || velo_has_left() || velo_cannot_read_text(path))
+        return 0;
+    struct identified one = {dirfd, path, environment, first, 0};
+    identify_one(&one);
+    if (one.result != -EMFILE)
+        return one.result;
+    if (!velo_with_descriptors(identify_one, &one, dirfd) || one.result == -EMFILE)
+        return 1;
+    /* If it finds no descriptor free, its loader finds no library, and says that of ours first. */
+    return one.result == 0 && !exec_closes_one() ? 1 : one.result;
 }
 
 long velo_program_error(int dirfd, const char *path, long rc)
@@ -239,10 +275,31 @@ long velo_program_error(int dirfd, const char *path, long rc)
     return claimed < 0 ? claimed : rc;
 }
 
+struct beginning {
+    int (*how)(struct velo_region *region, pid_t pid, const char *name);
+    struct velo_region *region;
+    pid_t pid;
+    const char *name;
+};
+
+static void begin(void *context)
+{
+    const struct beginning *of = context;
+    of->how(of->region, of->pid, of->name);
+}
+
+/* Puts the tree, for which files are opened. */
+static void begin_anyway(struct beginning of)
+{
+    of.pid = (pid_t)velo_sys0(SYS_getpid);
+    if (!velo_has_no_descriptor() || !velo_with_descriptors(begin, &of, -1))
+        begin(&of);
+}
+
 void velo_run_opaque(const char *path)
 {
     velo_taint(VELO_TAINT_OPAQUE);
-    velo_opaque_begin(velo_here(), (pid_t)velo_sys0(SYS_getpid), velo_base_of(path));
+    begin_anyway((struct beginning){velo_opaque_begin, velo_here(), 0, velo_base_of(path)});
 }
 
 void velo_opaque_child(pid_t pid, const char *path)
@@ -255,7 +312,7 @@ void velo_leave_namespace(struct velo_region *region)
     const int saved = errno;
     velo_taint(VELO_TAINT_LEFT);
     velo_mark_gone(region);
-    velo_opaque_leaves(region, (pid_t)velo_sys0(SYS_getpid), program_invocation_short_name);
+    begin_anyway((struct beginning){velo_opaque_leaves, region, 0, program_invocation_short_name});
     velo_relocate_all(region);
     velo_switch_off();
     errno = saved;
