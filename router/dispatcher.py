@@ -275,7 +275,9 @@ class Dispatcher:
             lost = [reply.error for reply in ordered if reply.error and _is_loss(reply.error)]
             if lost:  # each is told once: none may be left out, and not the other trouble either
                 messages = [message for _, message in (*lost, chosen.error or lost[0])]
-                return VeloError("; ".join(dict.fromkeys(messages)), code=BytesLost.code)
+                # Each shard's message ends with the other trouble, which is one for all.
+                parts = "; ".join(messages).split("; ")
+                return VeloError("; ".join(dict.fromkeys(parts)), code=BytesLost.code)
         if chosen.error:
             code, message = chosen.error
             return VeloError(message, code=code)

@@ -156,12 +156,14 @@ class Ending:
         self._told = [*map(os.fsencode, self._done), *(frames[3:] if ok else [])]
         if lost:
             self._lost.append(str(BytesLost(paths=sorted(lost))))
-        if refusal is not None and int(frames[3]) == BytesLost.code:
-            self._lost.append(refusal)
-            refusal = None if durable else "the disk refused"
         found = kept.examine(self._region, self._store)
+        if refusal is not None and int(frames[3]) == BytesLost.code:
+            self._lost.append(found.beside(refusal))
+            refusal = None if durable else "the disk refused"
         if found.files and not (self._force and found.only_lost):
-            return found.sentence() if refusal is None else f"{found.sentence()}: {refusal}"
+            if refusal is None:
+                return found.sentence()
+            return f"{found.sentence()}: {found.beside(refusal, int(frames[3]))}"
         if found.lost:
             self._told.append(os.fsencode(f"dropped, as asked: {named(found.lost)}"))
         elif refusal is not None and not durable:

@@ -11,10 +11,11 @@ ever: 'velo stop --force' drops their names and says them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from velo.shards import depot
-from velo.shards.errors import named
+from velo.shards.errors import FilesLost, TreeRefused, named
 
 from .units import format_count
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from velo.interpose.core import Region
 
 LAST_FLUSH_MS = 60_000
+NAMES = re.compile(r" \(.*\)(?=[;:])", re.DOTALL)  # in a TreeRefused or FilesLost
 
 
 class Kept(NamedTuple):
@@ -49,6 +51,14 @@ class Kept(NamedTuple):
                 " 'velo stop --force' drops their names"
             )
         return text
+
+    def beside(self, refusal: str, code: int = 0) -> str:
+        """`refusal` for the same user as `sentence`, which names the files: each path once."""
+        if code in (TreeRefused.code, FilesLost.code):
+            return NAMES.sub("", refusal)
+        for paths in (self.paths, self.lost):
+            refusal = refusal.replace(f" ({named(paths)})", "") if paths else refusal
+        return refusal
 
 
 def examine(region: Region, store: str) -> Kept:

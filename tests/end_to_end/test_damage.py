@@ -133,8 +133,8 @@ def test_files_that_the_disk_has_no_room_for_are_named(velo, small_disk, command
 
     # then whoever asks hears which files are not there, and nothing is lost
     for said in (ended, done):
-        assert said.returncode and str(place / "build" / "b") in said.stderr
-        assert str(place / "build" / "c") in said.stderr
+        assert said.returncode and said.stderr.count(str(place / "build" / "b")) == 1
+        assert said.stderr.count(str(place / "build" / "c")) == 1
         assert str(place / "build" / "a") not in said.stderr
     assert (place / "build" / "a").read_text() == "small\n"
     subprocess.run(["mount", "-o", "remount,size=16m", place.parent], check=True)

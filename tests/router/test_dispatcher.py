@@ -9,7 +9,7 @@ import pytest
 
 from velo.router.dispatcher import REQUESTS_MAX, Dispatcher, ToClient, ToShard
 from velo.router.errors import NoSuchShard, Overloaded
-from velo.shards.errors import ProtocolError, UnknownVerb
+from velo.shards.errors import BytesLost, ProtocolError, UnknownVerb
 from velo.shards.verbs import VERBS
 from velo.shards.wire import SHARD_AND_NUMBER, Reply, Request, decode_reply, decode_request
 
@@ -83,6 +83,18 @@ def test_what_was_lost_of_all_shards_is_in_the_answer_beside_all_else(dispatcher
         out = dispatcher.answered(shard, Reply(sent[shard], (), error))
 
     assert answer(out).error == (211, "lost a; lost b; no space")
+
+
+def test_what_several_shards_add_to_what_was_lost_is_said_once(dispatcher):
+    sent = asked(dispatcher.ask(b"c", request("SYNC"), 0))
+
+    for shard, path in enumerate("abcd"):
+        message = str(BytesLost(paths=[path], also="no space for 1 (e); free some"))
+        out = dispatcher.answered(shard, Reply(sent[shard], (), (BytesLost.code, message)))
+
+    said = answer(out).error[1]
+    assert said.count("(e)") == said.count("free some") == 1
+    assert all(said.count(f"({path})") == 1 for path in "abcd")
 
 
 def test_space_that_the_home_shard_cannot_make_is_asked_of_the_others(dispatcher):
