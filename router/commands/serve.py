@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -24,12 +25,20 @@ def serve(context: click.Context, **flags: Any) -> None:
     """
     from .. import lifecycle, limits
 
+    _have_standard_streams()
     settings = settings_of(**flags)
     limits.lift()
     if reason := limits.lacking(settings.shards):
         raise ServerDidNotStart(f"server not started: {reason}")
     left = lifecycle.serve(settings, say=_say)
     context.exit(0 if left is None else EXIT_FAILURE)
+
+
+def _have_standard_streams() -> None:
+    """Where one is closed, the server's lock would be what shards inherit in its place."""
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(null)
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,21 @@ def test_a_second_server_for_a_workspace_is_refused(velo: Velo, workspace) -> No
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
     assert "already serving" in sentence
+
+
+def test_shards_keep_no_lock_of_a_server_that_began_without_standard_streams(
+    velo: Velo, workspace
+) -> None:
+    # Given: the first files that it opens would have the numbers that its shards keep
+    place = workspace()
+    closed = partial(os.closerange, 1, 3)
+    velo.start("serve", cwd=place, stdout=None, stderr=None, preexec_fn=closed)
+    wait_for(lambda: velo.run("status", cwd=place, check=False).returncode == 0)
+
+    kept = {os.readlink(f"/proc/{pid}/fd/{n}") for pid in velo.shard_pids() for n in range(3)}
+
+    assert kept == {os.devnull}
+    velo.run("stop", cwd=place)
 
 
 def test_an_arena_removed_by_hand_is_made_anew(velo: Velo, workspace) -> None:
