@@ -153,7 +153,8 @@ def _write_and_kill(
     writing = (sys.executable, "-m", "support.storm", "--write", str(notes), "--writers", "5")
     env = {"PYTHONPATH": str(Path(__file__).parents[1])}
     # Writers that are killed say nothing; one that meets an error says so, and is started again.
-    storm = velo.start("exec", "--", *writing, cwd=place, env=env, start_new_session=True)
+    words = ("exec", "--require", "--", *writing)  # natively, its first is not to be told apart
+    storm = velo.start(*words, cwd=place, env=env, start_new_session=True)
     beside: list[subprocess.Popen[str]] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until and storm.poll() is None:
