@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 DESCRIPTORS = 65536  # enough for any number of shards and connections
-DESCRIPTORS_LEAST, DESCRIPTORS_A_SHARD = 32, 3
-LEAST = {"FSIZE": 1 << 30, "CPU": 3600, "AS": 2 << 30, "NPROC": 64}  # of what ends a server early
+BY_SHARDS = {  # limit: the shell's letter for it, what a server needs, and each shard more
+    "NOFILE": ("n", 32, 3),
+    "NPROC": ("u", 32, 4),  # threads count
+}
+LEAST = {"FSIZE": 1 << 30, "CPU": 3600, "AS": 2 << 30}  # of what ends a server early
 TELLING = {  # error: limit, and the shell's letter for it
     errno.ENOMEM: ("AS", "v"),
     errno.EFBIG: ("FSIZE", "f"),
@@ -48,10 +51,11 @@ def lift() -> None:
 
 def lacking(shards: int) -> str | None:
     """What keeps this process from starting a server, in words; after `lift`."""
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    needed = DESCRIPTORS_LEAST + DESCRIPTORS_A_SHARD * shards
-    if descriptors < needed:
-        return f"'ulimit -n' is {descriptors}, and a server with {shards} shards needs {needed}"
+    for name, (flag, least, a_shard) in BY_SHARDS.items():
+        hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
+        needed = least + a_shard * shards
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            return f"'ulimit -{flag}' is {hard}, and a server with {shards} shards needs {needed}"
     for name, least in LEAST.items():
         hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
         if hard != resource.RLIM_INFINITY and hard < least:

@@ -68,9 +68,10 @@ class Replay:
             return
         import threading
 
-        self._waking = threading.Thread(target=self._wake_quietly, daemon=True)
-        with deaf.starting_threads():
-            self._waking.start()
+        waking = threading.Thread(target=self._wake_quietly, daemon=True)
+        with deaf.starting_threads(), suppress(RuntimeError):  # no more threads: the end does it
+            waking.start()
+            self._waking = waking
 
     def _teller(self) -> Telling:
         if self._telling is None:

@@ -103,10 +103,11 @@ class Sealer:
                 self._take_over()
 
     def start(self) -> None:
-        """Seal in the background until `finish`."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        with deaf.starting_threads():
-            self._thread.start()
+        """Seal in the background until `finish`, which seals all where no thread is to be had."""
+        thread = threading.Thread(target=self._run, daemon=True)
+        with deaf.starting_threads(), suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
 
     def finish(self, command: Sequence[str]) -> dict[str, Any]:
         """Seal what is left; what happened during `command`, as a report."""

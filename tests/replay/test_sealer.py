@@ -6,6 +6,7 @@ import errno
 import hashlib
 import mmap
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from support import unit_logs
 from support.bench import LONG, SHORT, Bench
 from support.unit_logs import Said, at, environment, hosted, program, step, write
+from velo.router import config
+from velo.router.replaying import Replay
 from velo.shards.replay import analysis, answers, json_files
 from velo.shards.replay import unit_log as log
 from velo.shards.replay.entries import FACT, SIGNED
@@ -49,6 +52,25 @@ def test_what_one_pass_found_of_a_file_is_asked_again_by_the_next(bench):
     index = sealer._there()
     first, second = (set(index.facts_of(entry)) for entry in index.live())
     assert len(first) == len(second) and len(first - second) == 1
+
+
+def test_a_command_that_may_have_no_more_threads_is_sealed_at_its_end(bench, monkeypatch):
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    settings = config.load(environment={})
+    settings = settings._replace(workspace=str(bench.root), cas_dir=str(bench.store))
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    # The first seals from the start, the second when there is something to seal.
+    first = Replay(settings, str(bench.memory))
+    bench.unit()
+    assert first.finish(["ninja"])["steps"][0]["reason"] == "new"
+    second = Replay(settings, str(bench.memory))
+    bench.unit(content=LONG)
+    second.poll()
+
+    assert len(second.finish(["ninja"])["steps"]) == 1
 
 
 def test_a_unit_becomes_an_entry_once(bench):
