@@ -123,7 +123,9 @@ def _check_store(directory: str) -> None:
     try:
         depot.prepare(Path(directory))
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            is_read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+            code = errno.EROFS if is_read_only else errno.EACCES
+            raise OSError(code, os.strerror(code))
     except OSError as error:
         raise depot.refusal(Path(directory), error) from None
 

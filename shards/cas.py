@@ -275,7 +275,7 @@ class Batch:
 
     def __exit__(self, *_: object) -> None:
         for temporary in self._staged.values():
-            temporary.unlink(missing_ok=True)
+            _drop(temporary)
         self._staged.clear()
         self._lock.close()
 
@@ -373,7 +373,7 @@ class Batch:
                 finally:
                     os.close(fd)
         except BaseException:
-            path.unlink(missing_ok=True)
+            _drop(path)
             raise
 
     def _publish(self, digest: bytes, temporary: Path) -> Path:
@@ -397,6 +397,12 @@ def sync_filesystem(fd: int) -> None:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)  # CDLL calls release the GIL
+
+
+def _drop(temporary: Path) -> None:
+    """What cannot be removed is swept later; why it is to go is the error to tell."""
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def _used(path: Path) -> None:

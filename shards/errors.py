@@ -48,8 +48,11 @@ class StoreFull(VeloError):
     code = 203
 
     def __init__(self, *, directory: str, wanted_bytes: int, free_bytes: int) -> None:
+        room = f"{free_bytes} bytes free"  # for an unknown number
+        if wanted_bytes:
+            room = f"wanted {wanted_bytes} bytes, {free_bytes} free"
         super().__init__(
-            f"store full: wanted {wanted_bytes} bytes, {free_bytes} free in {directory};"
+            f"store full: {room} in {directory};"
             " free disk space or set VELO_CAS_DIR to a larger disk, nothing was dropped"
         )
         self.wanted_bytes = wanted_bytes

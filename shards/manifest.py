@@ -11,6 +11,7 @@ far: directories and symlinks are always on disk; `kind` and `target` are there 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -149,8 +150,12 @@ class Manifest:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code in DAMAGE:
             return self._set_aside(str(error))
-        if code == sqlite3.SQLITE_FULL:
-            return StoreFull(directory=str(self.path.parent), wanted_bytes=0, free_bytes=0)
+        full = refusal(self.path.parent, OSError(errno.ENOSPC, ""))
+        # An I/O error is all that it says of the file that it maps, also where there is no space.
+        if code == sqlite3.SQLITE_FULL or (
+            code == sqlite3.SQLITE_IOERR and isinstance(full, StoreFull) and not full.free_bytes
+        ):
+            return full
         return StoreUnusable(directory=str(self.path), reason=str(error))
 
     def _set_aside(self, reason: str) -> ManifestDamaged:

@@ -142,6 +142,25 @@ def test_files_that_the_disk_has_no_room_for_are_named(velo, small_disk, command
     assert (place / "build" / "c").stat().st_size == 2 << 20
 
 
+def test_a_store_that_cannot_be_written_any_more_is_called_so(velo, workspace, small_disk):
+    place = workspace()
+    env = {"VELO_CAS_DIR": small_disk.parent / "cas"}
+    velo.run("exec", "true", cwd=place, env=env)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk.parent], check=True)
+    velo.run(
+        "exec", "--no-wait", "sh", "-c", "mkdir -p build; echo 1 > build/a", cwd=place, env=env
+    )
+
+    synced = velo.run("sync", cwd=place, env=env, check=False)
+    stopped = velo.run("stop", cwd=place, env=env, check=False, timeout_s=LIMIT_S)
+    refused = velo.run("exec", "true", cwd=place, env=env, check=False)
+
+    why = f"store unusable: {env['VELO_CAS_DIR']}: Read-only file system"
+    assert synced.returncode == 1 and synced.stderr.startswith(f"velo: {why}")
+    assert stopped.returncode == 0 and why in stopped.stderr
+    assert why in refused.stderr and (place / "build/a").read_text() == "1\n"
+
+
 @pytest.mark.parametrize("damage", [rubbish, torn, empty])
 def test_an_arena_that_is_none_any_more_is_set_aside_and_named(velo, built, damage):
     # Given a server that was killed, and its memory's table damaged

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from velo.interpose.core import DISK, NodeInfo
-from velo.shards.errors import StoreUnusable
+from velo.shards.errors import StoreFull, StoreUnusable
 from velo.shards.flush import Recorder
 from velo.shards.manifest import Entry, Manifest
 
@@ -38,6 +38,25 @@ def test_replace_forgets_and_records_in_one_step(tmp_path):
     assert manifest.paths() == {ENTRY.path}
     assert manifest.entry(ENTRY.path).mtime_ns == 99
     manifest.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a tmpfs")
+def test_one_on_a_full_disk_is_refused_as_full(tmp_path):
+    # sqlite says "disk I/O error" of the file that it maps, and nothing of space.
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small]).returncode:
+        pytest.skip("may not mount here")
+    try:
+        Manifest(small / "0.sqlite").close()
+        with pytest.raises(OSError, match="No space"), open(small / "all", "wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+
+        with pytest.raises(StoreFull, match="0 bytes free"):
+            Manifest(small / "0.sqlite").replace([], [ENTRY])
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 def test_names_that_are_not_utf8_are_kept_as_they_are(tmp_path):
