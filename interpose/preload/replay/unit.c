@@ -315,12 +315,19 @@ void velo_unit_unmap(void)
         velo_log_unmap(mapped);
 }
 
+static uint32_t parent; /* of a child; asked before it is there, as later the parent may be gone */
+
+static void before_fork(void)
+{
+    if (velo_unit != NULL)
+        parent = (uint32_t)velo_sys0(SYS_getpid);
+}
+
 static void forked(void)
 {
     if (velo_unit == NULL)
         return;
     atomic_fetch_add(&velo_unit->forked, 1);
-    const uint32_t parent = (uint32_t)velo_sys0(SYS_getppid);
     velo_log_append(velo_unit, VELO_RECORD_FORKED, 0, &parent, sizeof parent, NULL, 0);
 }
 
@@ -368,7 +375,7 @@ __attribute__((constructor(102))) static void join(int argc, char *argv[])
     strcpy(velo_unit_assignment, assignment);
     velo_special_begin();
     velo_member_begin(argc, argv);
-    pthread_atfork(NULL, NULL, forked);
+    pthread_atfork(before_fork, NULL, forked);
 }
 
 /* ---- what a child finds ---------------------------------------------------------------------- */
