@@ -89,7 +89,7 @@ int velo_region_attach(struct velo_region *region,
 void velo_region_detach(struct velo_region *region);
 /* For a process of one thread that sees the disk for good: a descriptor of the tables, or -errno; then its own copy. */
 int velo_region_reopen(const struct velo_region *region);
-int velo_region_part(struct velo_region *region, int fd);
+void velo_region_part(struct velo_region *region, int fd);
 uint64_t velo_layout_hash(void);
 /* Put this process in the table of processes (name is its comm); proof of load. Never fails. */
 void velo_enlist(struct velo_region *region, const char *name);

@@ -184,7 +184,7 @@ class _Analysis:
         self.plain.update(questions.facts_of(keys, habits))
         if habits.strict and habits.times:
             for each in map(asked_by, keys):
-                if each.timed and each.strict is not None:
+                if each.opens and each.strict is not None:
                     self.plain.add(Fact(TIMES, each.strict.path))
 
     def _in_order(self, keys: set[bytes]) -> None:
@@ -346,7 +346,7 @@ class _Analysis:
             return
         unasked = habits.unasked and asked.droppable
         self.facts[fact] = unasked and self.facts.get(fact, True)
-        if habits.strict and asked.timed and habits.times:
+        if habits.strict and asked.opens and habits.times:
             self._add(Fact(TIMES, fact.path))
 
     def _habits_now(self, record: log.Record) -> Habits:

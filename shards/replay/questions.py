@@ -58,7 +58,7 @@ class Asked:
     """One question as two facts: for a program that does not use times, and for any other."""
 
     __slots__ = (
-        "above", "content", "droppable", "fact", "path", "reads", "strict", "timed", "whole",
+        "above", "content", "droppable", "fact", "opens", "path", "reads", "strict", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +69,7 @@ class Asked:
         *,
         droppable: bool = False,
         reads: bool = False,
-        runs: bool = False,
+        opens: bool = False,
     ) -> None:
         self.path, self.above = path, os.path.dirname(path)
         self.fact, self.strict = fact, strict  # None: libc's own reading
@@ -77,9 +77,7 @@ class Asked:
         self.whole = Fact(strict.kind, path, WHOLE) if strict and timed else strict
         self.content = Fact(CONTENT, path, WHOLE) if fact and fact.kind == F_STAT else fact
         self.reads = reads  # it opened a file itself
-        # It may have asked for the times of an open file. Node opens its own program, or does not,
-        # as its address space happens to be: so it always does.
-        self.timed = reads or runs
+        self.opens = opens  # the same, or perhaps: and may have asked for its times
         self.droppable = droppable  # it only made way for an output, when a compiler asked
 
     def by(self, habits: Habits) -> Fact | None:
@@ -168,8 +166,9 @@ def _ask(record: log.Record) -> Asked:
         fact = strict = Fact(RESOLVED, path, record.paths[1])
     droppable = fact.kind not in (CONTENT, F_LINK) and record.flags != log.OPENED
     reads = kind == log.READ and record.flags != log.TO_RUN
-    runs = kind == log.PROGRAM and programs.runs_in_runtime(programs.name_of(*record.texts))
-    return Asked(path, fact, strict, droppable=droppable, reads=reads, runs=runs)
+    # Node opens its own program, or does not, as its address space happens to be laid out.
+    itself = kind == log.PROGRAM and programs.runs_in_runtime(programs.name_of(*record.texts))
+    return Asked(path, fact, strict, droppable=droppable, reads=reads, opens=reads or itself)
 
 
 def normal(path: str) -> str:

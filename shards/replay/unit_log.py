@@ -13,8 +13,6 @@ MAGIC = 0x31474C56
 HEAD = struct.Struct("<II Q IIIII I II I I I i qqqq 32s 32s II 24x 32x 4x I 512x 32s")
 RECORD = struct.Struct("<IHHII")
 END_MAX = 1 << 40  # no log is longer
-PARENT = struct.Struct("<I")
-FORKED_BYTES = 4 + PARENT.size  # of the key of a fork whose library says its parent
 NOTHING = bytes(4)  # the key of a record that is to be passed over
 HOSTED = struct.Struct("<QQqqII32s")
 assert HEAD.size == 776
@@ -280,8 +278,9 @@ def _forget_asked_again(
         if key[0] == PROGRAM:
             asked[process] = set()
             forks.pop(process, None)
-        elif key[0] == FORKED and len(key) == FORKED_BYTES:
-            forks[process] = asked.get(PARENT.unpack_from(key, 4)[0], set()).copy()
+        elif key[0] == FORKED:
+            parent = int.from_bytes(key[4:], "little")
+            forks[process] = asked.get(parent, set()).copy()
             asked[process] = forks[process].copy()
         elif key[0] in QUESTIONS:
             if key in forks.get(process, ()):

@@ -46,7 +46,7 @@ def test_who_becomes_another_user_is_not_told_where_the_arena_is(velo, workspace
 
 
 SHARED = """
-import os, sys, threading
+import os, sys
 with open("build/before", "w") as file, open("build/shared", "w+") as other:
     file.write("root's, ")
     file.flush()
@@ -75,6 +75,7 @@ def test_who_is_not_root_any_more_cannot_write_what_roots_shards_believe(velo, w
         done = velo.exec(*command, cwd=place)
         assert done.returncode == 0, done.stderr
         lines = [line for line in done.stdout.splitlines() if "-p" in line]
+        assert len(lines) == 2  # its own, and those of its child
         return [word for line in lines for word in line.split() if word[1] == "w" and "s" in word]
 
     assert shared(sys.executable, "script.py", "comes back")  # such are there

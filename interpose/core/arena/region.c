@@ -333,12 +333,11 @@ int velo_region_reopen(const struct velo_region *region)
     return rc != 0 ? rc : velo_os_open(path, O_RDONLY | O_CLOEXEC, 0);
 }
 
-int velo_region_part(struct velo_region *region, int fd)
+void velo_region_part(struct velo_region *region, int fd)
 {
-    const long base =
-        velo_sys6(SYS_mmap, velo_word(region->base), (long)region->size_bytes,
-                  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0);
-    return base < 0 && base > -4096 ? (int)base : 0;
+    velo_sys6(SYS_mmap, velo_word(region->base), (long)region->size_bytes, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0);
+    velo_sys3(SYS_madvise, velo_word(region->base), (long)region->size_bytes, MADV_DONTDUMP);
 }
 
 void velo_region_detach(struct velo_region *region)

@@ -17,6 +17,7 @@ struct job {
     void (*work)(void *context);
     void *context;
     int kept;
+    bool done;
 };
 
 bool velo_has_no_descriptor(void)
@@ -43,13 +44,14 @@ static int child(void *argument)
     struct job *job = argument;
     close_all_but(job->kept);
     job->work(job->context);
+    job->done = true;
     velo_sys1(SYS_exit_group, 0);
     return 0;
 }
 
 bool velo_with_descriptors(void (*work)(void *context), void *context, int kept)
 {
-    struct job job = {work, context, kept};
+    struct job job = {work, context, kept, false};
     const uint64_t all = ~0ull;
     uint64_t before = 0;
     unsigned char *stack = velo_os_memory(STACK_BYTES);
@@ -64,5 +66,5 @@ bool velo_with_descriptors(void (*work)(void *context), void *context, int kept)
     velo_sys4(SYS_rt_sigprocmask, SIG_SETMASK, velo_word(&before), 0, sizeof before);
     errno = saved;
     velo_os_unmap(stack, STACK_BYTES);
-    return pid > 0;
+    return job.done;
 }

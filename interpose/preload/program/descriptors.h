@@ -8,7 +8,7 @@
 bool velo_has_no_descriptor(void);
 
 /* Do `work` in a child that has our memory, and none of our descriptors but `kept` (or -1). All signals wait
- * meanwhile. False: there can be no child, and nothing was done. */
+ * meanwhile. False: there can be no child, or it was killed. */
 bool velo_with_descriptors(void (*work)(void *context), void *context, int kept);
 
 #endif

@@ -21,7 +21,7 @@
 #define NAMED_MAX 16u /* of a process; one that names more names all so */
 
 struct velo_log *velo_unit;
-static struct velo_log *was_in; /* of a build tool */
+static struct velo_log *left; /* by a build tool, and still mapped */
 char velo_unit_assignment[VELO_UNIT_MAX];
 static enum velo_replay_mode mode;
 static uint64_t filter[FILTER_SLOTS];
@@ -301,7 +301,7 @@ void velo_unit_leave(void)
     if (velo_unit == NULL)
         return;
     velo_log_taint(velo_unit, VELO_TAINT_ORCHESTRATOR);
-    was_in = velo_unit;
+    left = velo_unit;
     velo_unit = NULL; /* stays mapped: another thread may be writing */
     velo_unit_assignment[0] = 0;
 }
@@ -309,8 +309,8 @@ void velo_unit_leave(void)
 void velo_unit_unmap(void)
 {
     mode = VELO_REPLAY_OFF;
-    struct velo_log *const mapped = velo_unit != NULL ? velo_unit : was_in;
-    velo_unit = was_in = NULL;
+    struct velo_log *const mapped = velo_unit != NULL ? velo_unit : left;
+    velo_unit = left = NULL;
     if (mapped != NULL)
         velo_log_unmap(mapped);
 }

@@ -16,8 +16,6 @@ enum velo_replay_mode {
 };
 
 extern struct velo_log *velo_unit; /* NULL: none */
-/* The process cannot write any log from here on, and starts no unit. Only while it has one thread. */
-void velo_unit_unmap(void);
 /* As $VELO_REPLAY says. */
 enum velo_replay_mode velo_replay_mode(void);
 
@@ -100,6 +98,8 @@ static inline void velo_unit_failed(void)
 
 /* From here on this process belongs to no unit: it is a build tool. */
 void velo_unit_leave(void);
+/* The process cannot write any log from here on, and starts no unit. Only while it has one thread. */
+void velo_unit_unmap(void);
 
 /* The environment to give to a program that runs inside: declares `there`, which lives until the function returns. */
 size_t velo_unit_environment_bytes(char *const environment[], const char *assignment);

@@ -7,7 +7,6 @@
  *
  * What the old user's shards believe, the new one must not write: the tables become the process's own, and the log
  * of its step is gone.  Not in a process of several threads, of which one may be in the middle of a change. */
-#include "kernel/os.h"
 #include "kernel/proc.h"
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
@@ -85,7 +84,7 @@ static void became(struct becoming step, long rc)
             velo_region_part(&velo_the_region, step.tables);
             velo_unit_unmap();
         }
-        velo_os_close(step.tables);
+        raw_close(step.tables);
     }
     errno = saved;
 }

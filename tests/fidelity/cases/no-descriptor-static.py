@@ -21,7 +21,8 @@ int main(int count, char **words)
 
 def run(start, *words):
     status = os.waitpid(start(words), 0)[1]
-    os.closerange(36, 40)  # who compares the disk with memory opens directories
+    os.path.exists("gone")  # the disk cannot be compared with memory: no directory can be opened
+    os.closerange(36, 40)  # now it can
     print(words[-1], status, os.path.exists("gone"), flush=True)
     for number in range(36, 40):
         os.dup2(0, number, inheritable=False)
