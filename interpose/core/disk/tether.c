@@ -26,13 +26,14 @@ struct tether {
     velo_node_id node;
     uint32_t generation;
     uint64_t inode;
-    int fd, watch; /* visitors.h */
+    int fd;
 };
 
 /* Of this process. `busy` guards the rest. */
 struct velo_tethers {
     _Atomic uint32_t busy;
     uint32_t count, capacity, reserved;
+    _Atomic int *watches; /* visitors.h; one for each descriptor that there may be */
     struct velo_visitors visitors; /* of what a flush waits for */
     struct tether all[];
 };
@@ -64,8 +65,11 @@ static struct velo_tethers *tethers_of(struct velo_region *region)
         const uint32_t capacity = descriptors_allowed();
         region->tethers =
             velo_os_memory(sizeof *region->tethers + (size_t)capacity * sizeof(struct tether));
-        if (region->tethers != NULL)
+        _Atomic int *watches = velo_os_memory((capacity + FDS_LEFT_TO_OTHERS) * sizeof *watches);
+        if (region->tethers != NULL && watches != NULL) {
             region->tethers->capacity = capacity;
+            region->tethers->watches = watches;
+        }
     }
     return region->tethers;
 }
@@ -103,6 +107,11 @@ static void want_directories(const struct velo_region *region, uint8_t *marks, u
     }
 }
 
+static int watch_of(const struct velo_tethers *tethers, int fd)
+{
+    return (uint32_t)fd < tethers->capacity + FDS_LEFT_TO_OTHERS ? tethers->watches[fd] : 0;
+}
+
 static int is_still_of(const struct velo_region *region, const struct tether *tether)
 {
     const struct velo_node *node = velo_node_at(region, tether->node);
@@ -125,7 +134,7 @@ static void leave_unwanted(struct velo_region *region, struct velo_tethers *teth
             continue;
         }
         atomic_compare_exchange_strong(&velo_node_at(region, tether->node)->tether, &word, 0);
-        velo_visitors_unwatch(&tethers->visitors, tether->watch);
+        velo_visitors_unwatch(&tethers->visitors, watch_of(tethers, tether->fd));
         velo_os_close(tether->fd);
         tethers->all[i] = tethers->all[--tethers->count];
     }
@@ -173,8 +182,9 @@ static void take(struct velo_region *region, struct velo_tethers *tethers, velo_
     if (fd < 0)
         return;
     tethers->all[tethers->count++] =
-        (struct tether){directory, generation, VELO_READ(node->identity[VELO_ID_DISK].inode), fd,
-                        velo_visitors_watch(&tethers->visitors, fd)};
+        (struct tether){directory, generation, VELO_READ(node->identity[VELO_ID_DISK].inode), fd};
+    if ((uint32_t)fd < tethers->capacity + FDS_LEFT_TO_OTHERS)
+        tethers->watches[fd] = velo_visitors_watch(&tethers->visitors, fd);
     atomic_store(&node->tether, word_of(fd));
 }
 
@@ -225,9 +235,20 @@ void velo_tether_wait(struct velo_region *region)
         velo_visitors_wait(&region->tethers->visitors);
 }
 
-int velo_tether_is_visited(struct velo_region *region)
+int velo_tether_naming(struct velo_region *region, velo_node_id directory, const char *name)
 {
-    return region->tethers != NULL && velo_visitors_are_seen(&region->tethers->visitors);
+    struct velo_tethers *tethers = region->tethers;
+    if (tethers == NULL)
+        return 0;
+    const uint64_t word = atomic_load(&velo_node_at(region, directory)->tether);
+    const int is_ours = word == word_of((int)(word & INT32_MAX));
+    return velo_visitors_naming(&tethers->visitors,
+                                is_ours ? watch_of(tethers, (int)(word & INT32_MAX)) : 0, name);
+}
+
+int velo_tether_missed(struct velo_region *region)
+{
+    return region->tethers != NULL && velo_visitors_missed(&region->tethers->visitors);
 }
 
 /* ---- used ------------------------------------------------------------------------------------ */

@@ -11,11 +11,13 @@
 /* A descriptor (O_PATH) of `directory`, which is the one that the namespace knows. -ENOENT: it has no
  * tether; -ESTALE: an outsider removed it.  With or without the lock. */
 int velo_tethered(struct velo_region *region, velo_node_id directory);
-/* Three moments of a flush, in a process that has tethers: it begins; it is about to put a file; it is about to
- * give the file its name, which should wait when this says so (visitors.h). */
+/* Four moments of a flush, in a process that has tethers: it begins; it is about to put a file; it is about to
+ * give the file the name `name`, which should wait when this says so; it did, and a visitor missed that
+ * (visitors.h). */
 void velo_tether_flush_begins(struct velo_region *region);
 void velo_tether_wait(struct velo_region *region);
-int velo_tether_is_visited(struct velo_region *region);
+int velo_tether_naming(struct velo_region *region, velo_node_id directory, const char *name);
+int velo_tether_missed(struct velo_region *region);
 /* The open `fd` is the directory that the namespace knows as `directory`. */
 int velo_is_directory_of(const struct velo_region *region, velo_node_id directory, int fd);
 

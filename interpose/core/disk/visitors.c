@@ -12,7 +12,8 @@
 #include "kernel/text.h"
 #include "core/arena/layout.h"
 
-#define WATCHES (IN_OPEN | IN_CLOSE_NOWRITE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR)
+#define REMOVED (IN_DELETE | IN_MOVED_FROM)
+#define WATCHES (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE | IN_CREATE | REMOVED | IN_ONLYDIR)
 #define VISIT_NS 1000000000 /* a visitor that stays longer and removes nothing does not mind */
 #define QUIET_NS 100000000  /* between two names that go, on a busy disk */
 #define WAIT_NS_MAX 20000000000
@@ -75,15 +76,32 @@ static void goes(struct velo_visitors *visitors, int32_t watch)
     }
 }
 
+/* Both a link and a read hold the directory's lock until the kernel has told of them, so their order is theirs.
+ * A visitor that comes or reads after the link sees the name, and what goes then is what it read. */
+static void hear_naming(struct velo_visitors *visitors, const struct inotify_event *event)
+{
+    const int itself = event->len == 0;
+    if (event->wd != visitors->naming)
+        return;
+    if ((event->mask & REMOVED) != 0 ||
+        (itself && (event->mask & IN_ACCESS) != 0 && !visitors->is_named))
+        visitors->is_missed = 1;
+    else if ((event->mask & IN_CREATE) != 0 && strcmp(event->name, visitors->name) == 0)
+        visitors->is_named = 1;
+    else if (itself && (event->mask & (IN_OPEN | IN_ACCESS)) != 0 && visitors->is_named)
+        visitors->naming = 0;
+}
+
 static void hear(struct velo_visitors *visitors, const struct inotify_event *event)
 {
     const int itself = event->len == 0;
+    if (visitors->naming != 0)
+        hear_naming(visitors, event);
     if ((event->mask & IN_Q_OVERFLOW) != 0)
         visitors->visit_count = 0;
     else if ((event->mask & IN_IGNORED) != 0)
         goes(visitors, event->wd);
-    else if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0 &&
-             !velo_begins(event->name, VELO_TEMPORARY_PREFIX))
+    else if ((event->mask & REMOVED) != 0 && !velo_begins(event->name, VELO_TEMPORARY_PREFIX))
         visitors->removal_ns = now_ns();
     else if (itself && (event->mask & IN_OPEN) != 0)
         comes(visitors, event->wd);
@@ -123,7 +141,7 @@ void velo_visitors_flush_begins(struct velo_visitors *visitors)
     visitors->waited_ns = 0;
 }
 
-int velo_visitors_are_seen(struct velo_visitors *visitors)
+static int are_seen(struct velo_visitors *visitors)
 {
     const int inotify = atomic_load(&visitors->inotify) - 1;
     if (inotify < 0)
@@ -134,9 +152,26 @@ int velo_visitors_are_seen(struct velo_visitors *visitors)
 
 void velo_visitors_wait(struct velo_visitors *visitors)
 {
-    while (velo_visitors_are_seen(visitors)) {
+    while (are_seen(visitors)) {
         const int64_t began = now_ns();
         velo_os_pause(PAUSE_NS);
         visitors->waited_ns += now_ns() - began;
     }
+}
+
+int velo_visitors_naming(struct velo_visitors *visitors, int watch, const char *name)
+{
+    if (are_seen(visitors))
+        return 1;
+    visitors->naming = name == NULL ? 0 : watch;
+    visitors->name = name;
+    visitors->is_named = visitors->is_missed = 0;
+    return 0;
+}
+
+int velo_visitors_missed(struct velo_visitors *visitors)
+{
+    const int seen = are_seen(visitors);
+    visitors->naming = 0;
+    return seen && visitors->is_missed;
 }

@@ -281,14 +281,15 @@ static int open_backing(struct velo_region *region, const struct job *job)
 static int into_place(struct velo_region *region, const struct job *job, int to, int dirfd,
                       const char *temporary, int waits)
 {
-    if (waits && velo_tether_is_visited(region))
+    if (waits && velo_tether_naming(region, job->parent, job->unnamed ? job->text : NULL))
         return -EBUSY;
-    if (job->unnamed) { /* another file stands there, there is no /proc, or the directory went */
-        if (velo_name_with_rights(region, job->parent, to, dirfd, job->text) != 0)
+    if (job->unnamed) {
+        const int named = velo_name_with_rights(region, job->parent, to, dirfd, job->text) == 0;
+        const int missed = waits && velo_tether_missed(region);
+        if (!named) /* another file stands there, there is no /proc, or the directory went */
             return -ESTALE;
-        if (!waits || !velo_tether_is_visited(region))
+        if (!missed)
             return 0;
-        /* A visitor may have missed the new name. */
         velo_unlink_with_rights(region, job->parent, dirfd, job->text);
         return -EBUSY;
     }
