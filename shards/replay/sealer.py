@@ -39,6 +39,7 @@ from .facts import RACY_NS
 from .finder import Finder
 from .index import FULL_BYTES, Body, Index, Owner, empty, flags_of
 from .ledger import Ledger
+from .refusals import refuse_early
 from .reports import NOT_CACHED, RUN, Outcome, Reason
 from .rules import NO_RULES, Rules
 from .spool import SUFFIX, directory_of, locked, salt
@@ -256,6 +257,7 @@ class Sealer:
             if not keeps:
                 raise NotCached("another command began meanwhile, and velo.toml has changed")
             self._refuse_never(unit)
+            refuse_early(unit)
             why = self._why(unit)
             analysed = analysis.analyse(unit, self._rules)
             verify = self._verify(unit, analysed) if unit.expected >= 0 else None

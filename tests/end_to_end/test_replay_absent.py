@@ -36,7 +36,14 @@ WAYS = {
     "where a symlink leads": ("mkdir near; ln -s ../late.h near/one.h", "cp full/one.h late.h"),
     "a directory that a symlink leads to": ("mkdir void; ln -s void near", "ln -sfn full near"),
     "a symlink": ("mkdir near", "ln -s ../full/one.h near/one.h"),
-}
+    "a directory of headers": (
+        "mkdir near", "mkdir near/sub; printf '#undef ONE\\n#define ONE 2\\n' > near/sub/two.h"
+    ),
+    "a directory that such a symlink leads to": (
+        "mkdir near; ln -s ../late near/sub",
+        "mkdir late; printf '#undef ONE\\n#define ONE 2\\n' > late/two.h",
+    ),
+}  # fmt: skip
 
 
 def run(velo, root: Path, env: dict[str, str] | None = None) -> dict[str, str]:
@@ -48,7 +55,10 @@ def run(velo, root: Path, env: dict[str, str] | None = None) -> dict[str, str]:
     return {Path(name).name: step["outcome"] for step in steps for name in step["makes"]}
 
 
-HOSTED = ("a file", "all of its directories", "a directory in the place of another", "a symlink")
+HOSTED = (
+    "a file", "all of its directories", "a directory in the place of another", "a symlink",
+    "a directory of headers",
+)  # fmt: skip
 PLACES = [(way, "") for way in WAYS] + [(way, "build/") for way in HOSTED]
 
 
@@ -57,12 +67,12 @@ def test_what_appears_between_two_steps_is_seen_by_the_second(way, where, worksp
     root = workspace(toml=TOML)
     before, appears = (f"cd ./{where} && {{ {each}; }}" for each in WAYS[way])
     tool("gcc")
-    for name in ("build", "inc", f"{where}full"):
+    for name in ("build", "inc", "inc/sub", f"{where}full"):
         (root / name).mkdir()
-    texts = {"inc/one.h": FAR, f"{where}full/one.h": NEAR, "appear.sh": ":\n"}
+    texts = {"inc/one.h": FAR, "inc/sub/two.h": "", f"{where}full/one.h": NEAR, "appear.sh": ":\n"}
     texts["build.ninja"] = NINJA.format(where=where)
     for name in ("first", "second"):
-        texts[f"{name}.c"] = '#include "one.h"\nint one = ONE;\n'
+        texts[f"{name}.c"] = '#include "one.h"\n#include "sub/two.h"\nint one = ONE;\n'
     for name, text in texts.items():
         (root / name).write_text(text)
     run_native("sh", "-c", before, cwd=root)

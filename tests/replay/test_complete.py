@@ -7,6 +7,8 @@ import pickle
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,9 @@ def missing(tmp_path_factory, monkeypatch_module) -> dict[str, list[complete.Cal
     return pickle.loads(shared.made_once(tmp_path_factory, "complete", make).read_bytes())
 
 
-def find_missing(monkeypatch_module) -> dict[str, list[complete.Call]]:
+@contextmanager
+def watched(monkeypatch_module) -> Iterator[tuple[Path, str]]:
+    """An empty workspace, and velo's program."""
     monkeypatch_module.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(SCRIPTS)]))
     for program in ("strace", "ninja", "gcc"):
         tool(program)
@@ -33,9 +37,14 @@ def find_missing(monkeypatch_module) -> dict[str, list[complete.Call]]:
     monkeypatch_module.setenv("VELO_SHARDS", "2")
     (root / "w").mkdir()
     try:
-        return complete.missing(root / "w", str(Path(sys.executable).with_name("velo")))
+        yield root / "w", str(Path(sys.executable).with_name("velo"))
     finally:
         shutil.rmtree(root)
+
+
+def find_missing(monkeypatch_module) -> dict[str, list[complete.Call]]:
+    with watched(monkeypatch_module) as (root, velo):
+        return complete.missing(root, velo)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +60,29 @@ def test_every_path_that_a_step_asks_for_is_in_its_log(missing, step):
         pytest.skip(f"{step} needs {' '.join(complete.STEPS[step][0])}")
 
     assert not missing[step]
+
+
+def test_what_adds_nothing_is_in_no_log(monkeypatch_module):
+    """A file of which the directory is absent; and what a step asks that cannot be kept."""
+    socket = "import socket; socket.socket()"
+    with watched(monkeypatch_module) as (root, velo):
+        workspace = complete.Workspace(root, velo)
+        workspace.steps = {
+            "absent": "for name in one two; do cat none/$name || true; done 2> build/said",
+            "lost": f"cat a.c && {sys.executable} -c '{socket}' && cat b.c > build/copy",
+        }
+        (root / "b.c").write_text("")
+        (root / "build").mkdir()
+        try:
+            found = workspace.hosted("on")
+        finally:
+            workspace.stop()
+
+    said = {name: {each.removeprefix(f"{root}/") for each in paths if str(root) in each}
+            for name, paths in found.items()}  # fmt: skip
+    assert said["absent"] >= {"none", "none/", "build/said"}
+    assert not said["absent"] & {"none/one", "none/two"}
+    assert said["lost"] >= {"a.c", "build/copy"} and "b.c" not in said["lost"]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def paths_of(trace: str, cwd: str) -> set[Call]:
 
 
 def logged_in(path: Path) -> tuple[str, set[str]]:
-    """The command of a unit and the paths in its log."""
+    """The command of a unit and the paths in its log; with a slash behind, those below which
+    there is nothing."""
     unit, found = unit_log.read(str(path)), set()
     for record in unit.records:
         if record.kind in (unit_log.KEY, unit_log.ENVIRONMENT, unit_log.TEXT, unit_log.HOSTED_PATH):
@@ -134,6 +135,8 @@ def logged_in(path: Path) -> tuple[str, set[str]]:
         texts = [text.decode(errors="replace") for text in record.payload.split(b"\0")]
         named = {normal(text) for text in texts if text.startswith("/")}
         found |= named.union(*map(way_to, named))
+        if record.kind == unit_log.ABSENT:
+            found.add(f"{normal(record.path)}/")
     return unit.words[2][-1], found
 
 
@@ -193,7 +196,7 @@ class Workspace:
         self._clean()
         return found
 
-    def hosted(self) -> dict[str, set[str]]:
+    def hosted(self, mode: str = "record") -> dict[str, set[str]]:
         """What the logs of the steps say. No sealer takes them away: velo did not start ninja."""
         rules = [f"build {number}: run\n  cmd = {text.replace('$', '$$')}\n"
                  for number, text in enumerate(self.steps.values())]  # fmt: skip
@@ -205,7 +208,7 @@ class Workspace:
         inside = dict(line.split("=", 1) for line in given.splitlines() if "=" in line)
         names = ("LD_PRELOAD", "VELO_ARENA")
         inside = self.environment | {name: inside[name] for name in names}
-        self._run(["ninja", "-j1"], inside | {"VELO_REPLAY": "record"})
+        self._run(["ninja", "-j1"], inside | {"VELO_REPLAY": mode})
         logs = Path(inside["VELO_ARENA"], "r").glob("*.f")
         of_text = dict(logged_in(path) for path in logs)
         return {name: of_text.get(text, set()) for name, text in self.steps.items()}
@@ -232,7 +235,8 @@ def missing(root: Path, velo: str) -> dict[str, list[Call]]:
         workspace.stop()
     return {
         name: sorted(each for each in calls
-                     if each.path not in hosted[name] and reason_of(each.path) is None)
+                     if hosted[name].isdisjoint({each.path, f"{os.path.dirname(each.path)}/"})
+                     and reason_of(each.path) is None)
         for name, calls in natively.items()
     }  # fmt: skip
 

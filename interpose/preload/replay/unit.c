@@ -18,6 +18,7 @@
 #include "special.h"
 
 #define FILTER_SLOTS 1024u
+#define ABOVE_SLOTS 128u
 #define NAMED_MAX 16u /* of a process; one that names more names all so */
 
 struct velo_log *velo_unit;
@@ -129,6 +130,48 @@ static unsigned absent_how(enum velo_record_kind kind)
     return kind == VELO_RECORD_READ || kind == VELO_RECORD_WRITE ? VELO_ABSENT_OPENED : 0;
 }
 
+/* A file is not there since the directory `length` bytes of `text` is not. A compiler looks for
+ * bits/types.h in a dozen directories, and for a hundred more in bits/: one absence stands for all below. Not where
+ * hosted directories may be: other steps make those while a build runs. */
+static bool is_above_absent(const char *text, size_t length)
+{
+    static uint64_t known[ABOVE_SLOTS]; /* hashes; the last bit says that it is absent */
+    const uint64_t hash = velo_text_hash(0, text, length) | 1;
+    uint64_t *slot = &known[hash >> 7 & (ABOVE_SLOTS - 1)];
+    if ((*slot | 1) == hash)
+        return (*slot & 1) != 0;
+    char above[PATH_MAX];
+    struct velo_probed probed;
+    memcpy(above, text, length);
+    above[length] = 0;
+    const bool absent =
+        !velo_may_reach_hosted(velo_here(), above) && velo_probe(above, true, &probed) == -ENOENT;
+    *slot = hash ^ !absent;
+    if (absent)
+        note(VELO_RECORD_ABSENT, VELO_ABSENT_OPENED, above, length);
+    return absent;
+}
+
+static void note_absent(enum velo_record_kind kind, const char *text, size_t length)
+{
+    size_t last = length;
+    while (last > 0 && text[last - 1] != '/')
+        last--;
+    const bool has_name = last > 1 && last < length && text[last] != '.';
+    const bool follows = kind == VELO_RECORD_READ || kind == VELO_RECORD_STAT ||
+                         kind == VELO_RECORD_ACCESS || kind == VELO_RECORD_REAL;
+    if (!follows || !has_name || velo_is_special(text) || !is_above_absent(text, last - 1))
+        note(VELO_RECORD_ABSENT, absent_how(kind), text, length);
+}
+
+/* Nothing that the unit asks counts any more; what it makes is still told, for `velo explain`. One that is recorded
+ * only is observed to its end. */
+static bool is_lost(enum velo_record_kind kind)
+{
+    return kind < VELO_RECORD_WRITE && mode != VELO_REPLAY_RECORD &&
+           atomic_load_explicit(&velo_unit->taint, memory_order_relaxed) != VELO_TAINT_NONE;
+}
+
 /* Has the process left the workspace for another view of the files? What it does there cannot be asked again. */
 static bool has_left(void)
 {
@@ -148,7 +191,7 @@ static bool is_no_directory(const char *text, long rc)
 void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const char *path, long rc)
 {
     char text[PATH_MAX];
-    if (has_left() || rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
+    if (is_lost(kind) || has_left() || rc == -EFAULT || velo_cannot_read_text(path) || path[0] == 0)
         return; /* a descriptor's path, or none */
     const long length = velo_absolute_text(dirfd, path, text);
     note_named(kind, path);
@@ -165,7 +208,7 @@ void velo_saw_now(enum velo_record_kind kind, unsigned flags, int dirfd, const c
     else if (is_no_directory(text, rc))
         note(VELO_RECORD_ACCESS, 0, text, (size_t)length);
     else if (says_absent(rc))
-        note(VELO_RECORD_ABSENT, absent_how(kind), text, (size_t)length);
+        note_absent(kind, text, (size_t)length);
     else
         note(VELO_RECORD_ERROR, (unsigned)-rc, text, (size_t)length);
 }
@@ -185,7 +228,8 @@ static void remember_opened(int dirfd, const char *path, long fd)
 
 void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
 {
-    if (has_left())
+    const bool reads = (flags & O_ACCMODE) == O_RDONLY && (flags & (O_CREAT | O_TRUNC)) == 0;
+    if ((reads && is_lost(VELO_RECORD_READ)) || has_left())
         return;
     remember_opened(dirfd, path, rc);
     if (rc != -EFAULT && !velo_cannot_read_text(path) && velo_is_start_of_bash(path, flags))
@@ -200,7 +244,7 @@ void velo_saw_open_now(int dirfd, const char *path, int flags, long rc)
         velo_saw_directory_now(dirfd, path, (int)rc);
         return;
     }
-    if ((flags & O_ACCMODE) == O_RDONLY && (flags & (O_CREAT | O_TRUNC)) == 0) {
+    if (reads) {
         struct stat stat;
         if (rc >= 0 && raw_fstat((int)rc, &stat) == 0 && S_ISDIR(stat.st_mode))
             velo_saw_directory_now(dirfd, path, (int)rc);
@@ -219,7 +263,8 @@ void velo_saw_two(enum velo_record_kind kind, int dirfd, const char *path, int t
                   const char *to)
 {
     char first[PATH_MAX], second[PATH_MAX];
-    if (velo_unit == NULL || has_left() || velo_cannot_read_text(path) || velo_cannot_read_text(to))
+    if (velo_unit == NULL || is_lost(kind) || has_left() || velo_cannot_read_text(path) ||
+        velo_cannot_read_text(to))
         return;
     if (kind == VELO_RECORD_LINK && strcmp(path, "/proc/self/exe") == 0)
         return; /* the program is known */
@@ -376,31 +421,4 @@ __attribute__((constructor(102))) static void join(int argc, char *argv[])
     velo_special_begin();
     velo_member_begin(argc, argv);
     pthread_atfork(before_fork, NULL, forked);
-}
-
-/* ---- what a child finds ---------------------------------------------------------------------- */
-
-size_t velo_unit_environment_bytes(char *const environment[], const char *assignment)
-{
-    if (assignment[0] == 0 || environment == NULL)
-        return 0;
-    size_t count = 0;
-    while (!velo_cannot_read(&environment[count], sizeof *environment) &&
-           environment[count] != NULL)
-        count++;
-    return (count + 2) * sizeof(char *);
-}
-
-char *const *velo_unit_environment_make(char *const environment[], const char *assignment,
-                                        void *scratch)
-{
-    char **made = scratch;
-    size_t used = 0;
-    for (; !velo_cannot_read(environment, sizeof *environment) && *environment != NULL;
-         environment++)
-        if (strncmp(*environment, "VELO_UNIT=", 10) != 0)
-            made[used++] = *environment;
-    made[used++] = (char *)(uintptr_t)assignment;
-    made[used] = NULL;
-    return made;
 }

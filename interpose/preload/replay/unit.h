@@ -101,15 +101,4 @@ void velo_unit_leave(void);
 /* The process cannot write any log from here on, and starts no unit. Only while it has one thread. */
 void velo_unit_unmap(void);
 
-/* The environment to give to a program that runs inside: declares `there`, which lives until the function returns. */
-size_t velo_unit_environment_bytes(char *const environment[], const char *assignment);
-char *const *velo_unit_environment_make(char *const environment[], const char *assignment,
-                                        void *scratch);
-#define VELO_UNIT_ENVIRONMENT(there, environment, assignment)                                      \
-    const size_t there##_bytes_ = velo_unit_environment_bytes(environment, assignment);            \
-    char *const *there = there##_bytes_ == 0                                                       \
-                             ? (environment)                                                       \
-                             : velo_unit_environment_make(environment, assignment,                 \
-                                                          __builtin_alloca(there##_bytes_))
-
 #endif

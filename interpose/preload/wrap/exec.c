@@ -12,6 +12,7 @@
 #include "preload/program/opaque.h"
 #include "preload/write/share.h"
 #include "preload/base/raw.h"
+#include "preload/replay/inherit.h"
 #include "preload/replay/printed.h"
 #include "preload/replay/tools.h"
 #include "stub.h"

@@ -12,6 +12,7 @@
 #include "preload/write/share.h"
 #include "preload/program/opaque.h"
 #include "preload/base/raw.h"
+#include "preload/replay/inherit.h"
 #include "preload/replay/step.h"
 #include "preload/replay/tools.h"
 #include "actions.h"
