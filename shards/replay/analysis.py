@@ -95,8 +95,8 @@ class _Analysis:
     def run(self) -> Analysed:
         refusals.refuse_early(self.unit)
         self.caches = self.rules.caches + caches.of(self.unit)
-        hosted = dict(map(_hosted, self._deeds(log.HOSTED_PATH)))
-        self.hosted = hosted
+        told = map(log.hosted_of, self._deeds(log.HOSTED_PATH))
+        self.hosted = hosted = {(normal(path), why): what for path, why, what in told}
         self._learn_programs()
         text, errors = self.unit.said
         self._in_order(self._ask_all())
@@ -216,10 +216,7 @@ class _Analysis:
         starts = any(map(programs.is_runtime, running))
         for record in self.unit.records if starts else self.unit.deeds:
             if record.kind == log.PROGRAM:
-                path, invoked, script = record.texts
-                name = programs.name_of(path, invoked, script)
-                if any((normal(path), why) in self.hosted for why in (log.INPUT, log.OUTPUT)):
-                    name = path  # the build's own, whatever it is called
+                script, name = record.texts[2], self._called(record)
                 before = self.names.get(record.process, name)
                 if before != name and not (self._is_blind(name) and self._is_blind(before)):
                     self.names[-len(self.names) - 1] = before
@@ -242,6 +239,12 @@ class _Analysis:
                     self.starting[record.process] = start.after(path)
             elif record.kind == log.ASKED:
                 self._asked(record)
+
+    def _called(self, program: log.Record) -> str:
+        """Its name; the path of one that is the build's own, whatever it is called."""
+        path = program.texts[0]
+        is_own = any((normal(path), why) in self.hosted for why in (log.INPUT, log.OUTPUT))
+        return path if is_own else programs.name_of(*program.texts)
 
     def _is_blind(self, name: str) -> bool:
         return programs.is_blind(name) or self._is_called_blind(name)
@@ -355,22 +358,22 @@ class _Analysis:
     def _habits_of(self, record: log.Record) -> Habits:
         """The habits of the program that a process runs from here on."""
         name, first = programs.name_of(*record.texts), record.texts[2]
-        process, is_strict = record.process, record in self.strict
+        is_strict = record in self.strict
         return Habits(
             unasked=programs.replaces(name, first, self.arguments),
             keeps=programs.keeps(name, first, self.arguments),
             strict=is_strict,
             whole=is_strict and programs.tells_whole(name, is_same=self.scripts.same),
-            times=is_strict and self._asks_for_times(process),
+            times=is_strict and self._asks_for_times(record),
             skips_same=programs.skips_same(name),
             untimed=self.untimed.of(record, name) if is_strict else frozenset(),
         )
 
-    def _asks_for_times(self, process: int) -> bool:
-        """The process fstats files. A runtime does so with each file that it opens."""
-        if programs.runs_in_runtime(self.names.get(process, "")):
-            return scripts.asks_of_open(self.unit, process)
-        return any(each.process == process for each in self._deeds(log.FSTAT))
+    def _asks_for_times(self, program: log.Record) -> bool:
+        """The program fstats files. A runtime does so with each file that it opens."""
+        if programs.runs_in_runtime(self._called(program)):
+            return scripts.asks_of_open(self.unit, program.process)
+        return any(each.process == program.process for each in self._deeds(log.FSTAT))
 
     def _add(self, fact: Fact) -> None:
         self.facts[fact] = False
@@ -484,11 +487,6 @@ class _Analysis:
         if any(new in left and old in left for new, old in self.second_names.items()):
             raise NotCached(log.LINKED)
         return outputs
-
-
-def _hosted(record: log.Record) -> tuple[tuple[str, int], Hosted]:
-    path, why, what = log.hosted_of(record)
-    return (normal(path), why), what
 
 
 def analyse(unit: UnitLog, rules: Rules = NO_RULES) -> Analysed:

@@ -84,7 +84,11 @@ _GOES_BACK = re.compile(rb"\bcd\s+-(?=[\s;&|)]|$)|~-")
 _OF_OPEN = {
     "perl": re.compile(rb"\bstat\b|-[MAC]\b"),
     "ruby": re.compile(rb"\bstat\b|\b[acm]time\b"),
-    "node": re.compile(rb"fstat|\.stat\(\)"),
+    "node": re.compile(rb"fstat|\.stat\(\s*[){]"),
+    # os.stat takes a descriptor, too. In compiled code a call is names, in any order.
+    "python": re.compile(
+        rb"fstat|\A(?s:(?=.*(?:fileno|os\.open|O_RD|\bfd)).*(?:\bstat|get[acm]time))"
+    ),
 }
 _OF_OPEN["nodejs"] = _OF_OPEN["node"]
 _ANY_OF_OPEN = re.compile(rb"fstat")
@@ -153,12 +157,16 @@ def probe(unit: log.UnitLog) -> Found:
     texts = [_identify(command), *map(_what, _scripts(unit, told))]
     if any(text.evals for text in texts):
         texts += map(_what, _passed_on(unit))
-    texts += _values(unit, texts)
+    forks = list(map(_what, _read_by_forks(unit)))
+    texts += _values(unit, texts + forks)
     found = _union([text.found for text in texts])
-    others = {*_read_by_forks(unit), *_of_the_system(unit)}
-    below = [found, *(_what(path).found for path in others)]
-    return found._replace(
-        variables=any(each.variables for each in below), uses=_all_of([x.uses for x in below])
+    by_all = _union([found, *(text.found for text in forks)])
+    below = [by_all, *(_what(path).found for path in _of_the_system(unit))]
+    return by_all._replace(
+        tells=found.tells,
+        archives=found.archives,
+        variables=any(each.variables for each in below),
+        uses=_all_of([x.uses for x in below]),
     )
 
 
@@ -238,16 +246,16 @@ def asks_of_open(unit: log.UnitLog, process: int) -> bool:
             return True
         if any(pattern.search(_bytes(text)) for text in said):
             return True
-        if any(_holds(path, pattern) for path in _code_of(runtime, life)):
+        if any(_holds(path, pattern) for path in _code_of(runtime, life, unit)):
             return True
     return False
 
 
-def _code_of(runtime: log.Record, life: log.Life) -> Iterator[str]:
-    """What it read of the project's own."""
+def _code_of(runtime: log.Record, life: log.Life, unit: log.UnitLog) -> Iterator[str]:
+    """What it read of the project's own, or a fork of it."""
     program, _, script = runtime.texts
     library = os.path.dirname(os.path.dirname(program)) + "/lib/"
-    for path in _read_by(life):
+    for path in (*_read_by(life), *_read_by_forks(unit)):
         is_code = _CODE.search(path) or os.path.basename(path) == os.path.basename(script)
         if is_code and not path.startswith(library) and _INSTALLED.search(path) is None:
             yield path
@@ -313,7 +321,10 @@ def _passed_on(unit: log.UnitLog) -> Iterator[str]:
 
 
 def _read_by_forks(unit: log.UnitLog) -> Iterator[str]:
-    """Files that forks read, as `(. ./settings)`: but for variables, forks are strict anyway."""
+    """Files that forks read, as `(. ./settings)`, or `filter <in`, which is no script.
+
+    What a fork asks counts strictly. But it does not ask again what its parent asked before it.
+    """
     return (path for life in unit.lives if life.program is None for path in _read_by(life))
 
 

@@ -126,6 +126,7 @@ CASES = {
     "catalogue": Case("./messages > $out", RUN, "./messages foreign"),
     "locale_path": Case("LOCPATH=$$PWD/names locale decimal_point > $out", NEVER),
     "newer": Case("if [ in -nt old ]; then echo y; else echo n; fi > $out", RUN, "touch old"),
+    "newer_in_a_fork": Case("bash forks.sh > $out", RUN, "touch old"),
 }  # fmt: skip
 AFTER = {"after_opaque": "opaque_edit", "chmod_of_anothers": "modes"}
 TEXTS = {
@@ -146,6 +147,8 @@ TEXTS = {
     "dice": "BEGIN { srand(); print rand() }\n",
     "awk.sh": "awk -f dice\n",
     "stamp.sh": "printf '%(%F)T %s\\n' -1 $RANDOM\n",
+    "forks.sh": "[ -e in ] && [ -e old ] && (. ./comparison)\n",
+    "comparison": "if [ in -nt old ]; then echo y; else echo n; fi\n",
     "moment": "echo $EPOCHREALTIME\n",
     "temporary.sh": "t=build/conf$$-$RANDOM; cat in > $t; cat $t > $1; rm $t\n",
     "names/old": "",

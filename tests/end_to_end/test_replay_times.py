@@ -98,10 +98,15 @@ OF_OPEN = {  # what a script prints of a file that it has open
     "perl": "open(my $f, '<', 'in'); print((stat $f)[9], chr(10))",
     "node": "const fs = require('fs'); const fd = fs.openSync('in');"
     " console.log(Math.floor(fs.fstatSync(fd).mtimeMs / 1000))",
+    "node --no-warnings": "require('fs').promises.open('in').then(async (file) =>"
+    " console.log(`${(await file.stat({bigint: true})).mtimeNs / 10n ** 9n}`))",
+    "python3 -B": "import os; f = open('in'); print(int(os.stat(f.fileno()).st_mtime))",
     "perl -n": "print((stat ARGV)[9], chr(10)); last",
     "ruby --disable-gems": "File.open('in') { |f| puts f.mtime.to_i }",
 }
+OF_A_FORK = "import os\nopen('in').read()\nif os.fork(): os.wait()\nelse: import asks\n"
 WAYS = [(each, "file") for each in ("python3", "perl", "node", "ruby --disable-gems")]
+WAYS += [("node --no-warnings", "file"), ("python3 -B", "file"), ("python3", "fork")]
 WAYS += [("python3", "module"), ("perl -n", "text"), ("ruby --disable-gems", "text")]
 
 
@@ -114,13 +119,15 @@ def test_a_script_that_asks_for_times_of_an_open_file_is_run_when_they_change(
     files = {"in": "one\n", "script": OF_OPEN[runtime]}
     if way == "module":
         files |= {"script": "import asks\n", "asks.py": OF_OPEN[runtime]}
+    if way == "fork":
+        files |= {"script": OF_A_FORK, "asks.py": OF_OPEN[runtime]}
     if way == "text":
         command = f"{runtime} -e {shlex.quote(OF_OPEN[runtime])} in".replace("$", "$$")
     files["Makefile"] = f"build/out:\n\t{command} > $@\n"
     made = Repeated(workspace(toml=TOML), velo, files, tool("make"), "-B")
     # What asks for chance, as an interpreter may, is kept when a second run has made the same. A
     # module is compiled by the first, outside of the hosted directory.
-    for _ in range(3 if way == "module" else 2):
+    for _ in range(3 if way in ("module", "fork") else 2):
         made.again()
     assert made.again() == 1, made.steps()
     run_native("touch", "-d", "2003-03-03", "in", cwd=made.root)

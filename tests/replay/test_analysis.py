@@ -111,6 +111,14 @@ def test_node_may_open_its_own_program_or_not(analysed):
     assert Fact(analysis.TIMES, "/usr/bin/node") in found[0]
 
 
+def test_a_program_that_becomes_a_runtime_may_have_used_times_of_open_files(analysed):
+    asks = at(log.READ, "/w/in"), Said(log.FSTAT, b"")
+
+    found = analysed(program("/w/gen"), *asks, program("/usr/bin/perl"), *MADE)
+
+    assert Fact(analysis.TIMES, "/w/in") in found.facts
+
+
 def forked(parent: int, *, process: int) -> Said:
     return Said(log.FORKED, parent.to_bytes(4, "little"), process=process)
 

@@ -213,11 +213,13 @@ def test_what_eval_may_be_given_is_read_by_others(unit, tmp_path):
     assert not scripts.probe(unit(BASH, told("sh", "-c", "sed p prog"), *read)).tells
 
 
-def test_variables_that_a_shell_without_a_program_of_its_own_reads_count(unit, tmp_path):
-    (tmp_path / "settings").write_text("echo $SSH_CONNECTION $RANDOM")
+def test_of_what_a_fork_reads_variables_and_comparisons_count(unit, tmp_path):
+    (tmp_path / "settings").write_text("echo $SSH_CONNECTION $RANDOM; [ a -nt b ]")
     read = at(log.READ, str(tmp_path / "settings"), process=7)
 
-    assert known(unit(BASH, read)) == scripts.Found(variables=True)
+    assert known(unit(BASH, read)) == scripts.Found(
+        compares=True, variables=True, tests=True, names=frozenset({"a", "b"})
+    )
 
 
 def test_an_awk_script_is_known_by_the_words_of_its_awk(unit, tmp_path):
