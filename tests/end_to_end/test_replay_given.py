@@ -94,6 +94,25 @@ def test_a_step_with_another_umask_is_run(velo, project):
     assert modes == [("0o644", 0), ("0o644", 1), ("0o600", 0), ("0o600", 1)]
 
 
+@pytest.mark.parametrize(
+    ("script", "is_kept"),
+    [
+        ("open('build/out', 'w').close()", True),
+        ("open('build/out', 'w').write(input())", False),
+        ("", False),
+    ],
+    ids=["it reads nothing", "it reads a line", "it is given its script so"],
+)
+def test_a_python_that_buffers_nothing_may_read_its_input(velo, project, script, is_kept):
+    python = f"python3 -u {'script.py' if script else '> build/out'}"
+    root = project(f"all:\n\t{python}\n", script_py=script)
+
+    for _ in range(3):
+        run(velo, root, "sh", "-c", "echo 'print(1)' | make")
+
+    assert counts(velo, root)[0] == is_kept
+
+
 def test_who_watches_hears_of_what_is_put_back(velo, project):
     root = project("build/a.o: a.c\n\tgcc -c a.c -o $@\n", a_c="int a;\n", watch_c=WATCHER)
     run_native("gcc", "watch.c", "-o", "watch", cwd=root)

@@ -301,12 +301,20 @@ void velo_unit_moved_now(int fd)
 
 /* ---- an image ends --------------------------------------------------------------------------- */
 
+/* Was the standard input asked for something? A python that is to buffer nothing (PYTHONUNBUFFERED) takes that stream's
+ * buffer away as it starts, and reads by descriptors. When it reads by the stream, this has a mode from then on. */
+static bool is_asked(const FILE *stream)
+{
+    return stream != NULL && stream->_IO_buf_base != NULL &&
+           (stream->_mode != 0 || strncmp(program_invocation_short_name, "python", 6) != 0);
+}
+
 void velo_unit_vouch_now(int delta)
 {
     if (velo_vfork_child)
         return; /* its parent's image goes on */
     if (delta > 0) {
-        if (stdin != NULL && stdin->_IO_buf_base != NULL) /* it was asked for something */
+        if (is_asked(stdin))
             velo_unit_reads_now(stdin->_fileno);
         ends(VELO_OUTPUT);
         ends(VELO_ERRORS);
