@@ -182,7 +182,7 @@ static enum program identify(int dirfd, const char *path, char interpreter[INTER
 /* ---- before it runs -------------------------------------------------------------------------- */
 
 /* A frame of its own: its place is gone from the stack before the file is looked at. 0, or
- * -ETXTBSY. */
+ * -ETXTBSY, after the kernel's first question: may the caller run it? */
 __attribute__((noinline)) static int flush_target(struct velo_region *region, int dirfd,
                                                   const char *path, bool libraries)
 {
@@ -191,7 +191,10 @@ __attribute__((noinline)) static int flush_target(struct velo_region *region, in
         velo_claim(dirfd, path, 0, &place) == VELO_OURS && place.at.type == VELO_REGULAR;
     if (hosted || libraries)
         flush_programs(region);
-    return hosted && velo_writeback(region, place.at.node, 0) == 1 ? -ETXTBSY : 0;
+    if (!hosted || velo_writeback(region, place.at.node, 0) != 1)
+        return 0;
+    const int rc = velo_access(region, &place, X_OK, AT_EACCESS);
+    return rc != 0 ? rc : -ETXTBSY;
 }
 
 /* The libraries of LD_AUDIT have a libc of their own, and see the tree before we do. The others name files that the
@@ -220,8 +223,9 @@ static int identify_program(int dirfd, const char *path, char *const environment
                            velo_environment_preloads(environment);
     const bool unentered = has_busy_loader(environment) || velo_environment_is_outside(environment);
     for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
-        if (flush_target(region, dirfd, path, libraries) != 0)
-            return -ETXTBSY;
+        const int rc = flush_target(region, dirfd, path, libraries);
+        if (rc != 0)
+            return rc;
         const enum program is = identify(dirfd, path, interpreter, first);
         if (is == PROGRAM_UNREAD)
             return -EMFILE;

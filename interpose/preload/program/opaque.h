@@ -12,7 +12,8 @@ long velo_program_error(int dirfd, const char *path, long rc);
  * environment  the child's: LD_LIBRARY_PATH decides where its loader looks
  * first        becomes the library that must be loaded before us (sanitizer.h), or ""
  * returns      1 when the program is opaque: static, setuid, of another machine or libc; else 0, or
- *              -ETXTBSY: a process has it open for writing, and the disk's copy does not show that */
+ *              -ETXTBSY: a process has it open for writing, and the disk's copy does not show that;
+ *              -EACCES: so it is, and the caller may not run it anyway */
 int velo_before_program(int dirfd, const char *path, char *const environment[],
                         char first[VELO_SANITIZER_MAX]);
 

@@ -62,5 +62,8 @@ int main(void)
     run("script", "./script");
     close(fd);
     run("script, closed", "./script");
+    SAY(close(open("none", O_WRONLY | O_CREAT, 0600)));
+    SAY_OPEN(fd, open("none", O_WRONLY));
+    run("no program, while open for writing", "./none");
     return 0;
 }
