@@ -27,6 +27,9 @@
 #include <sys/syscall.h> /* the SYS_ numbers */
 
 /* Of the same value on both machines; headers may be older than the kernel. */
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
 #ifndef SYS_move_mount
 #define SYS_move_mount 429
 #endif
@@ -47,6 +50,16 @@
 #endif
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
+#endif
+#ifndef SYS_setxattrat /* Linux 6.13 */
+#define SYS_setxattrat 463
+#define SYS_getxattrat 464
+#define SYS_listxattrat 465
+#define SYS_removexattrat 466
+#endif
+#ifndef SYS_file_getattr /* Linux 6.17 */
+#define SYS_file_getattr 468
+#define SYS_file_setattr 469
 #endif
 
 /* A pointer as a system call's argument, where the cast should be seen. */

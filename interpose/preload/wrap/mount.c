@@ -7,8 +7,12 @@
 #include "kernel/os.h"
 #include "preload/base/preload.h"
 #include "preload/base/raw.h"
+#include "preload/path/claim.h"
 #include "preload/program/environment.h"
 
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
 #define RECONFIGURE 7 /* a command of fsconfig: what is mounted becomes read-only, for instance */
 #define BUSY_TRIES 100
 #define BUSY_NS 2000000
@@ -59,10 +63,30 @@ EXPORT int umount(const char *target)
     return umount2(target, 0);
 }
 
+int open_tree(int dirfd, const char *path, unsigned flags);
 int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
 int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux);
 int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,
                   size_t size);
+
+/* Without a copy of the mount it is an open of what the path leads to, which we find. The kernel judges the flags,
+ * by an empty path. */
+EXPORT int open_tree(int dirfd, const char *path, unsigned flags)
+{
+    if ((flags & OPEN_TREE_CLONE) != 0)
+        return TOLD(velo_sys3(SYS_open_tree, dirfd, velo_word(path), flags));
+    const unsigned named = flags & ~(unsigned)AT_EMPTY_PATH;
+    if ((named != flags && velo_is_empty(path)) ||
+        velo_sys3(SYS_open_tree, dirfd, velo_word(""), named) != -ENOENT)
+        return (int)velo_answer(velo_sys3(SYS_open_tree, dirfd, velo_word(path), flags));
+    const int nofollow = (flags & AT_SYMLINK_NOFOLLOW) != 0 ? O_NOFOLLOW : 0;
+    const int found = openat(dirfd, path, O_PATH | O_CLOEXEC | nofollow);
+    if (found < 0)
+        return -1;
+    const long rc = velo_sys3(SYS_open_tree, found, velo_word(""), flags | AT_EMPTY_PATH);
+    raw_close(found);
+    return (int)velo_answer(rc);
+}
 
 EXPORT int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to,
                       unsigned flags)

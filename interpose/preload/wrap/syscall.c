@@ -36,8 +36,10 @@
 #include "users.h"
 #include "syscall.h"
 #include "openat2.h"
+#include "xattr.h"
 
 int pivot_root(const char *root, const char *old); /* in no header of libc's */
+int open_tree(int dirfd, const char *path, unsigned flags);
 int move_mount(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
 int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux);
 int mount_setattr(int dirfd, const char *path, unsigned flags, struct mount_attr *attr,

@@ -7,13 +7,14 @@
 #include "preload/path/claim.h"
 #include "preload/base/raw.h"
 #include "preload/replay/unit.h"
+#include "xattr.h"
 
 /* The path to give to the l...xattr call. 0 with *there set (place->text.path, of a regular file where
  * its bytes are, or `path`), or -errno. */
-static int find(const char *path, unsigned walk_flags, int writes, struct velo_place *place,
-                const char **there)
+static int find(int dirfd, const char *path, unsigned walk_flags, int writes,
+                struct velo_place *place, const char **there)
 {
-    const int claimed = velo_claim(AT_FDCWD, path, walk_flags, place);
+    const int claimed = velo_claim(dirfd, path, walk_flags, place);
     *there = path;
     if (claimed <= 0)
         return claimed;
@@ -34,6 +35,14 @@ static void changed(const char *there)
         return;
     velo_descriptor_changed(velo_here(), (int)fd, 0);
     raw_close((int)fd);
+}
+
+static void place_changed(const struct velo_place *place, const char *there)
+{
+    if (place->at.type == VELO_REGULAR)
+        changed(there);
+    else /* an ACL changes the mode */
+        velo_place_changed(velo_here(), place);
 }
 
 /* As the disk does, where the file is to be in the end; -errno: it would not take that. */
@@ -78,7 +87,7 @@ static long read_attribute(const char *path, unsigned walk, long plain, long fin
 {
     struct velo_place place;
     const char *there;
-    const int rc = find(path, walk, 0, &place, &there);
+    const int rc = find(AT_FDCWD, path, walk, 0, &place, &there);
     const bool lists = final == SYS_llistxattr;
     if (rc != 0)
         return lists ? rc : refused(plain, rc, name, value, size, 0);
@@ -93,7 +102,7 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
 {
     struct velo_place place;
     const char *there;
-    int rc = find(path, walk, 1, &place, &there);
+    int rc = find(AT_FDCWD, path, walk, 1, &place, &there);
     if (rc != 0)
         return refused(plain, rc, name, value, size, flags);
     if (there != path) {
@@ -105,10 +114,7 @@ static long write_attribute(const char *path, unsigned walk, long plain, long fi
                         velo_word(value), size, flags);
     if (rc != 0 || there == path)
         return rc;
-    if (place.at.type == VELO_REGULAR)
-        changed(there);
-    else /* an ACL changes the mode */
-        velo_place_changed(velo_here(), &place);
+    place_changed(&place, there);
     return 0;
 }
 
@@ -214,4 +220,51 @@ EXPORT int fremovexattr(int fd, const char *name)
     if (rc == 0 && velo_here() != NULL)
         velo_descriptor_changed(velo_here(), fd, 0);
     return (int)velo_answer(rc);
+}
+
+/* ---- newer kernels' calls -------------------------------------------------------------------- */
+
+struct arguments { /* of setxattrat and getxattrat, as the kernel reads them */
+    uint64_t value;
+    uint32_t size, flags;
+};
+
+static long fits_newer(const struct velo_place *place, const char *there, const char *name,
+                       const struct arguments *given)
+{
+    if (velo_cannot_read(given, sizeof *given))
+        return 0; /* the kernel says so */
+    return fits_at(place, there, name, (const void *)(uintptr_t)given->value, given->size);
+}
+
+long velo_xattr_at(long number, int dirfd, const char *path, unsigned flags, const void *fourth,
+                   const void *fifth, size_t size)
+{
+    velo_taint(VELO_TAINT_LINKED);
+    const bool writes = number == SYS_setxattrat || number == SYS_removexattrat;
+    const long a = velo_word(fourth), b = velo_word(fifth);
+    const unsigned named = flags & ~(unsigned)AT_EMPTY_PATH;
+    struct velo_region *region = velo_here();
+    if (region == NULL || (named != flags && (path == NULL || velo_is_empty(path)))) {
+        const long rc = velo_sys6(number, dirfd, velo_word(path), flags, a, b, (long)size);
+        if (rc == 0 && writes && region != NULL)
+            velo_descriptor_changed(region, dirfd, 0);
+        return velo_answer(rc);
+    }
+    struct velo_place place;
+    const char *there;
+    const unsigned walk = (flags & AT_SYMLINK_NOFOLLOW) != 0 ? VELO_WALK_NOFOLLOW : 0;
+    long rc = find(dirfd, path, walk, writes, &place, &there);
+    if (rc == 0 && there != path && number == SYS_setxattrat)
+        rc = fits_newer(&place, there, fourth, fifth);
+    if (rc != 0) { /* what the kernel says of the other arguments comes first */
+        const long asked = velo_sys6(number, AT_FDCWD, velo_word(""), named, a, b, (long)size);
+        return velo_answer(asked == -ENOENT ? rc : asked);
+    }
+    const unsigned final = there == path ? flags : named | AT_SYMLINK_NOFOLLOW;
+    rc = velo_sys6(number, there == path ? dirfd : AT_FDCWD, velo_word(there), final, a, b,
+                   (long)size);
+    if (rc == 0 && writes && there != path)
+        place_changed(&place, there);
+    return velo_answer(rc);
 }
