@@ -200,6 +200,11 @@ class _Run:
         for step in report["differing"]:
             say(f"made something else than its entry says, which is dropped: {step}")
         steps = report["replayed"] + report["run"] + report["not_cached"]
+        if steps and "lost" in report:
+            say(
+                f"replay: {report['lost']}; 'velo explain' cannot tell of this command, and what"
+                " its steps made is known until the server ends"
+            )
         wanted = self._settings.summary
         if steps and not self._quiet and (sys.stderr.isatty() if wanted is None else wanted):
             say(replaying.line_of(report))

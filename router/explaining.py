@@ -17,7 +17,7 @@ from .units import format_count
 Step = Mapping[str, Any]
 NOBODY = re.compile(r",? \(?pid \d+\)")  # in a reason: which process it was makes no other reason
 NOTHING = (
-    "nothing to explain: no step of a build was recorded in this workspace;"
+    "nothing to explain: of the last command in this workspace no step is on record;"
     " 'velo exec -- ninja' (or make, cargo, npm) records its steps"
 )
 REPLAYED = "replayed"

@@ -103,8 +103,7 @@ class Replay:
 
     def _without_steps(self, command: Sequence[str]) -> dict[str, Any]:
         report = reports.empty() | reports.head(command, self._settings.replay)
-        with suppress(OSError):
-            Ledger(self._settings.cas_dir, self._settings.workspace).add(report)
+        Ledger(self._settings.cas_dir, self._settings.workspace).add_or_tell(report)
         return report
 
     def _wake_quietly(self) -> None:

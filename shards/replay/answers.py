@@ -100,8 +100,7 @@ class Telling:
                     outcomes.append(told.outcome)
             report = reports.report_of(outcomes) | reports.head(command, mode)
             report |= {"index_bytes": index.used, "entries": index.head.entries}
-            with suppress(OSError):  # the disk is full: the command has its answers all the same
-                ledger.add(report)
+            ledger.add_or_tell(report)
         return report
 
     def _mapped(self) -> AbstractContextManager[_Mapped | None]:

@@ -172,6 +172,21 @@ class Ledger:
         totals["saved_s"] = round(totals["saved_s"] + report["saved_s"], 2)
         json_files.write(self._totals, totals)
 
+    def add_or_tell(self, report: dict[str, Any]) -> None:
+        """As `add`. When the disk refuses, see `lose`."""
+        try:
+            self.add(report)
+        except OSError as error:
+            self.lose(report, error)
+
+    def lose(self, report: dict[str, Any], error: OSError) -> None:
+        """A report cannot be kept: it says why under "lost", and the one before it is not told in
+        its place."""
+        report["lost"] = f"{self._directory}: {error.strerror}"
+        for path in (self._report, self._last):
+            with suppress(OSError):
+                os.unlink(path)
+
     def clear(self) -> None:
         """Remove all but the blobs."""
         for path in (self.image, self._report, self._last, self._totals, self._environments):

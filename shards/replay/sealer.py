@@ -120,8 +120,10 @@ class Sealer:
             self.outcomes += self._answered()
             report = reports.report_of(self.outcomes)
             report |= reports.head(command, self._mode)
-            with suppress(OSError):
+            try:
                 self._keep(report)
+            except OSError as error:
+                self.ledger.lose(report, error)
             forget_kept(self.directory)
         return report
 

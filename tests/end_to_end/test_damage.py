@@ -403,3 +403,27 @@ def test_a_store_on_a_full_disk_is_called_full(velo, workspace, small_disk, comm
 
     assert done.returncode == 1 and "store full" in done.stderr + done.stdout
     assert "writable" not in done.stderr + done.stdout
+
+
+def test_a_command_that_a_full_store_has_no_room_for_is_not_told_as_the_one_before(
+    velo, workspace, small_disk
+):
+    place = workspace()
+    store = {"VELO_CAS_DIR": small_disk.parent / "cas"}
+    (place / "Makefile").write_text("build/a: in\n\tcp in build/a\n")
+    (place / "in").write_text("before")
+    (place / "build").mkdir()
+    velo.run("exec", "--", "make", cwd=place, env=store)
+    assert "cp in build/a" in velo.run("explain", cwd=place, env=store).stdout
+    (place / "in").write_text("after")
+    with pytest.raises(OSError, match="No space"), open(small_disk.parent / "all", "wb", 0) as file:
+        while True:
+            file.write(bytes(1 << 12))
+
+    done = velo.run("exec", "--", "make", cwd=place, env=store)
+
+    assert "No space left on device; 'velo explain' cannot tell of this command" in done.stderr
+    assert "nothing to explain" in velo.run("explain", cwd=place, env=store).stdout
+    (small_disk.parent / "all").unlink()
+    assert velo.run("stop", cwd=place, env=store).returncode == 0
+    assert (place / "build/a").read_text() == "after"
