@@ -1,5 +1,5 @@
-/* lease.c - fcntl, for the sake of one command: F_SETLEASE on a hosted file; and of seals, which
- * tmpfs has and a disk has not.
+/* lease.c - fcntl, for the sake of few commands: F_SETLEASE on a hosted file; seals, which tmpfs has and a disk
+ * has not; F_NOTIFY, the older way to watch a directory (wrap/notify.c).
  *
  * The kernel grants a lease only while no other process has the file open, and tells the program that has
  * the lease of each open. Shards open files to look after them. So before a program asks, they are told to
@@ -62,6 +62,8 @@ EXPORT int fcntl(int fd, int command, ...)
     va_end(arguments);
     if ((command == F_GET_SEALS || command == F_ADD_SEALS) && velo_is_node(hosted_node(fd)))
         return (int)velo_answer(-EINVAL);
+    if (command == F_NOTIFY && argument != 0 && velo_is_node(hosted_node(fd)))
+        velo_watch(velo_here(), hosted_node(fd));
     if (locks(command))
         velo_before_lock(fd);
     if (command == F_SETLEASE)
