@@ -31,12 +31,13 @@ from typing import Any
 SOURCES = {
     "src/a.c": '#include "one.h"\n#include "gen.h"\nint a(void) { return ONE + GEN; }\n',
     "src/b.c": '#include <stdio.h>\n#include "one.h"\nint b(void) { puts("b"); return ONE; }\n',
-    "src/c.c": '#include "two.h"\nint c(void) { return TWO; }\n',
+    "src/c.c": '#include "two.h"\n#include "deep/three.h"\nint c(void) { return TWO + THREE; }\n',
     "src/main.c": '#include "two.h"\nint a(void), b(void), c(void);\n'
     "int main(void) { return a() + b() + c() + TWO; }\n",
     "inc/one.h": "#define ONE 1\n",
     "inc/two.h": '#ifdef __has_include\n#if __has_include("extra.h")\n#include "extra.h"\n#endif\n'
     "#endif\n#ifndef TWO\n#define TWO 2\n#endif\n",
+    "inc/deep/three.h": "#define THREE 3\n",
     "near/.keep": "",
     "gen.sh": '#!/bin/sh\nsed s/@V@/$(cat version.txt)/ template.h > "$1"\n',
     "template.h": "#define GEN @V@\n",
@@ -92,7 +93,7 @@ build/latest: build/app
 # What the build tools do not notice by themselves: a user knows that, and cleans.
 UNSEEN = {
     *("environment", "locale", "umask", "mode", "shadow header", "no shadow header", "has include"),
-    *("has no include", "output changed"),
+    *("has no include", "output changed", "shadow directory", "no shadow directory"),
 }
 COUNTER = re.compile(r"^\[\d+/\d+\] ")
 # Where clones are, at different depths and lengths, and what gcc is told there
@@ -130,7 +131,7 @@ class Workspace:
     def changed(self, name: str, value: int) -> str:
         """What it may say instead, which gives other objects."""
         if name == "src/c.c":
-            return f'#include "two.h"\nint c(void) {{ return TWO + {value}; }}\n'
+            return self.text(name).replace("THREE;", f"THREE + {value};")
         return f"#define ONE {value}\n"
 
     # ---- edits; each says whether a native clean build could make something else ----------------
@@ -268,6 +269,10 @@ class Project(Workspace):
             "touch": lambda: os.utime(self.root / "src/b.c"),
             "shadow header": lambda: self._rewrite("near/one.h", f"#define ONE {self._next()}\n"),
             "no shadow header": lambda: (self.root / "near/one.h").unlink(missing_ok=True),
+            "shadow directory": self._shadow_directory,
+            "no shadow directory": lambda: shutil.rmtree(
+                self.root / "near/deep", ignore_errors=True
+            ),
             "has include": lambda: self._rewrite("inc/extra.h", f"#define TWO {self._next()}\n"),
             "has no include": lambda: (self.root / "inc/extra.h").unlink(missing_ok=True),
             "version": lambda: self._rewrite("version.txt", f"{self._next()}\n"),
@@ -285,6 +290,11 @@ class Project(Workspace):
             "output removed": lambda: self._remove("build/a.o"),
             "output changed": lambda: self._spoil("build/data.txt"),
         }
+
+    def _shadow_directory(self) -> None:
+        (self.root / "near/deep").mkdir(exist_ok=True)
+        if self.random.random() < 0.8:  # else it is there, and the header is not
+            self._rewrite("near/deep/three.h", f"#define THREE {self._next()}\n")
 
     def _spoil(self, name: str) -> None:
         if (self.root / name).exists():  # another edit of the round may have removed it

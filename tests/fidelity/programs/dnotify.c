@@ -25,7 +25,8 @@ int main(void)
     write_file("old/before", "in memory\n");
     const int fd = open("old", O_RDONLY | O_DIRECTORY);
     SAY(fcntl(fd, F_SETSIG, SIGRTMIN));
-    SAY(fcntl(fd, F_NOTIFY, DN_CREATE | DN_MODIFY | DN_RENAME | DN_DELETE | DN_ATTRIB | DN_MULTISHOT));
+    SAY(fcntl(fd, F_NOTIFY,
+              DN_CREATE | DN_MODIFY | DN_RENAME | DN_DELETE | DN_ATTRIB | DN_MULTISHOT));
     int file;
     SAY_OPEN(file, open("old/new", O_CREAT | O_WRONLY, 0600));
     AFTER(write(file, "text", 4));
