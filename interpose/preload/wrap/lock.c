@@ -39,6 +39,12 @@ static void relocate_or_count(struct velo_region *region, int fd, velo_node_id n
     velo_lock_keep(region, node);
 }
 
+/* The kernel refuses to lock it, so the file stays where it is. */
+static bool is_path_only(int fd)
+{
+    return (velo_sys3(SYS_fcntl, fd, F_GETFL, 0) & O_PATH) != 0;
+}
+
 void velo_before_lock(int fd)
 {
     struct velo_snapshot snapshot;
@@ -47,7 +53,7 @@ void velo_before_lock(int fd)
         return;
     const velo_node_id node = velo_node_of_fd(region, fd);
     velo_lock_set_plain(fd, 1);
-    if (!velo_is_node(node) || velo_is_locked(region, node) ||
+    if (!velo_is_node(node) || velo_is_locked(region, node) || is_path_only(fd) ||
         velo_snapshot_take(region, node, &snapshot) != 0)
         return;
     const int saved = errno;

@@ -48,3 +48,8 @@ for mode in ("r", "a", "w"):  # a lock of what may be read only; of what is appe
     open("m" + mode, "w").write("text"); f = open("m" + mode, mode); fcntl.flock(f, fcntl.LOCK_EX); probe("m" + mode)
     if mode != "r": f.write("more"); f.flush(); print(f.tell())
     print(open("m" + mode).read()); f.close()
+# a descriptor that is a path only cannot be locked, and stays what it is: also of a file that has no name any more
+keeps = os.open("path", os.O_RDWR | os.O_CREAT, 0o600); fd = os.open("path", os.O_PATH); open("other", "w").close(); os.rename("other", "path")
+for take in lambda: fcntl.flock(fd, fcntl.LOCK_SH), lambda: fcntl.lockf(fd, fcntl.LOCK_SH):
+    try: take()
+    except OSError as error: print(error.strerror, os.fstat(fd).st_dev == os.stat("path").st_dev, os.path.sameopenfile(fd, keeps), os.fstat(fd).st_nlink)
