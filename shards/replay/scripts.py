@@ -92,6 +92,10 @@ _OF_OPEN = {
 }
 _OF_OPEN["nodejs"] = _OF_OPEN["node"]
 _ANY_OF_OPEN = re.compile(rb"fstat")
+# And for those of a name that may be a link, as they do for each directory on the way to a file.
+_OF_NAME = re.compile(
+    rb"\A(?s:(?=.*(?:lstat|follow_symlinks)).*(?:time|\[\s*(?:8|9|10)\s*\]|File::stat))"
+)
 _CODE = re.compile(r"\.(?:pyc?|[cm]?js|[cm]?ts|p[lm]|rb|php|lua|tcl)$")
 _INSTALLED = re.compile(r"/(?:node_modules|site-packages|dist-packages)/")
 _CONFIGURES = {"subs.awk", "defines.awk"}  # of autoconf: their text stands in config.status
@@ -236,12 +240,26 @@ def start_of(program: log.Record, cwd: str, filtering: set[int]) -> programs.Sta
 def asks_of_open(unit: log.UnitLog, process: int) -> bool:
     """A script of this runtime asks for the times of files that it has open, or may do so. The
     runtime itself does so with each, and does not use the answer."""
+    return _is_named(unit, process, _OF_OPEN, _ANY_OF_OPEN)
+
+
+def asks_of_names(unit: log.UnitLog, process: int) -> bool:
+    """The same of directories whose names it comes by."""
+    return _is_named(unit, process, {}, _OF_NAME)
+
+
+def _is_named(
+    unit: log.UnitLog,
+    process: int,
+    patterns: dict[str, re.Pattern[bytes]],
+    otherwise: re.Pattern[bytes],
+) -> bool:
     said = [" ".join(each.words) for each in unit.told if each.process == process]
     for life in unit.lives:
         runtime = life.program if life.process == process else None
         if runtime is None or not programs.runs_in_runtime(_name(runtime)):
             continue
-        pattern = _OF_OPEN.get(_name(runtime).rstrip("0123456789."), _ANY_OF_OPEN)
+        pattern = patterns.get(_name(runtime).rstrip("0123456789."), otherwise)
         if runtime.flags & log.GIVEN_TEXT and not said:
             return True
         if any(pattern.search(_bytes(text)) for text in said):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from . import programs
+from . import programs, scripts
 from . import unit_log as log
 from .questions import LTIMES, TIMES, Fact, normal
 
@@ -42,7 +42,8 @@ class Untimed:
     def _walked(self, program: log.Record) -> frozenset[Fact]:
         """Directories on the way to another name: asked from the root on, not followed.
 
-        Those that the process found by the names in a directory may be what it is about.
+        Those that the process found by the names in a directory may be what it is about; so may
+        any of a script that names a time, but for where the step stands, and above.
         """
         asked = {
             normal(record.path)
@@ -62,4 +63,7 @@ class Untimed:
             parent = os.path.dirname(path)
             if (parent == "/" or parent in walked) and parent not in listed:
                 walked.add(path)
+        if scripts.asks_of_names(self._unit, program.process):
+            stands = self._unit.words[1] + "/"
+            walked = {path for path in walked if stands.startswith(path.rstrip("/") + "/")}
         return frozenset(Fact(LTIMES, path) for path in walked)

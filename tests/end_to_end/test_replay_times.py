@@ -136,3 +136,31 @@ def test_a_script_that_asks_for_times_of_an_open_file_is_run_when_they_change(
 
     said = (made.root / "build/out").read_text()
     assert said == run_native("date", "-d", "2003-03-03", "+%s", cwd=made.root).stdout
+
+
+OF_A_NAME = {  # what a script prints of a directory that it walked by before
+    "python3": "import os; path = os.path.realpath(os.path.abspath('sub/x'))\n"
+    "print(int(os.lstat(os.path.dirname(path)).st_mtime))",
+    "python3 -B": "import os; path = os.path.realpath(os.path.abspath('sub/x'))\n"
+    "print(int(os.stat(os.path.dirname(path), follow_symlinks=False).st_mtime))",
+    "node": "const fs = require('fs'); fs.realpathSync('sub/x');"
+    " console.log(Math.floor(fs.lstatSync('sub').mtimeMs / 1000))",
+}
+
+
+@pytest.mark.parametrize("runtime", OF_A_NAME)
+def test_a_script_that_asks_for_times_of_a_directory_is_run_when_they_change(
+    workspace, velo, runtime
+):
+    tool(runtime.split()[0])
+    makefile = f"build/out:\n\t{runtime} script > $@\n"
+    files = {"sub/x": "", "script": OF_A_NAME[runtime], "Makefile": makefile}
+    made = Repeated(workspace(toml=TOML), velo, files, tool("make"), "-B")
+    made.again(), made.again()
+    assert made.again() == 1, made.steps()
+    run_native("touch", "-d", "2003-03-03", "sub", cwd=made.root)
+
+    made.again()
+
+    said = (made.root / "build/out").read_text()
+    assert said == run_native("date", "-d", "2003-03-03", "+%s", cwd=made.root).stdout
