@@ -58,8 +58,8 @@ def _changed_on_disk(settings: Settings, since_ns: int) -> bool:
     """A hosted directory of the workspace got or lost names that memory does not know any more."""
     for pattern in settings.aggressive_paths:
         with suppress(OSError):
-            directory = os.path.join(settings.workspace, pattern.lstrip("/"))
-            if os.stat(directory).st_mtime_ns >= since_ns:
+            directory = os.path.join(settings.workspace, pattern.strip("/"))
+            if os.lstat(directory).st_mtime_ns >= since_ns:
                 return True
     return False
 
@@ -82,7 +82,7 @@ def _changed(settings: Settings, since_ns: int) -> Counter[str]:
 def _files(settings: Settings) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Breadth first, so that a limit cuts off the depths and not a neighbour."""
     own = (settings.cas_dir, default_cache_dir())
-    waiting = [(HERE, settings.workspace)]
+    waiting = [(HERE, settings.workspace), *_linked(settings).items()]
     while waiting:
         top, directory = waiting.pop(0)
         try:
@@ -95,18 +95,30 @@ def _files(settings: Settings) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     yield top, entry
             elif entry.path in own or entry.name in NOT_OUTPUT:
                 continue
-            elif not _is_hosted(entry, settings):
+            elif not _is_hosted(entry.path, settings):
                 waiting.append((entry.name if top == HERE else top, entry.path))
 
 
-def _is_hosted(entry: os.DirEntry[str], settings: Settings) -> bool:
+def _linked(settings: Settings) -> dict[str, str]:
+    """Names in the workspace that were to be hosted and are symlinks: to which directories."""
+    found = {}
+    for pattern in settings.aggressive_paths:
+        path = os.path.join(settings.workspace, pattern.strip("/"))
+        real = os.path.realpath(path)
+        if os.path.islink(path) and os.path.isdir(real) and not _is_hosted(real, settings):
+            found[pattern.strip("/")] = real
+    return found
+
+
+def _is_hosted(path: str, settings: Settings) -> bool:
     """As the core reads a pattern: a name anywhere, a path from the workspace, an absolute one."""
-    inside = os.path.relpath(entry.path, settings.workspace)
+    inside = os.path.relpath(path, settings.workspace)
     for pattern in settings.aggressive_paths:
         plain = pattern.strip("/")
-        if inside == plain or entry.path == pattern.rstrip("/"):
+        if inside == plain or path == pattern.rstrip("/"):
             return True
-        if "/" not in plain and not pattern.startswith("/") and entry.name == plain:
+        anywhere = "/" not in plain and not pattern.startswith("/") and not inside.startswith("..")
+        if anywhere and os.path.basename(path) == plain:
             return True
     return False
 
@@ -115,7 +127,8 @@ def _sentence(changed: Counter[str], settings: Settings) -> str:
     most = [top for top, _ in changed.most_common(SHOWN_MAX)]
     where = ", ".join("the workspace itself" if top == HERE else f"{top}/" for top in most)
     files = f"{sum(changed.values())} file{'s' if sum(changed.values()) > 1 else ''}"
-    outputs = [f'"{top}/"' for top in most if top != HERE]
+    links = _linked(settings)
+    outputs = [f'"{links.get(top, top)}/"' for top in most if top != HERE]
     hosted = " ".join(settings.aggressive_paths)
     if not outputs:
         advice = "let the outputs go into a directory of their own and name it in aggressive_paths"
@@ -123,4 +136,6 @@ def _sentence(changed: Counter[str], settings: Settings) -> str:
         written = os.path.exists(os.path.join(settings.workspace, FILE_NAME))
         place = FILE_NAME if written else f"a {FILE_NAME} ('velo init')"
         advice = f"if these are outputs, add {', '.join(outputs)} to aggressive_paths in {place}"
+    if not links.keys().isdisjoint(most):
+        advice += ", and let the build write there by that path: a symlink is not hosted"
     return f"nothing was hosted: {files} changed in {where} (hosted: {hosted}); {advice}"

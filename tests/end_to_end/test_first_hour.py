@@ -188,6 +188,22 @@ def test_outputs_that_are_not_hosted_are_named(velo: Velo, workspace) -> None:
     assert velo.run("exec", "-q", "--", "touch", "out/c", cwd=place).stderr == ""
 
 
+def test_a_symlink_that_is_not_hosted_is_named(velo: Velo, workspace, tmp_path: Path) -> None:
+    """As on a machine whose builds go to a faster disk."""
+    place, fast = workspace(), tmp_path / "fast"
+    fast.mkdir()
+    (place / "build").symlink_to(fast)
+
+    said = sentence(velo.exec("touch", "build/a", cwd=place))
+    (place / "velo.toml").write_text(f'[live]\naggressive_paths = ["{fast}/"]\n')
+    heeded = velo.exec("touch", f"{fast}/b", cwd=place)
+
+    assert f'1 file changed in build/ (hosted: build/); if these are outputs, add "{fast}/"' in said
+    assert "a symlink is not hosted" in said
+    assert heeded.stderr == "" and (fast / "b").exists()
+    velo.stop(cwd=place)
+
+
 def test_caches_are_no_outputs_to_be_named(velo: Velo, workspace) -> None:
     place = workspace()
     caches = [".ccache", "web/node_modules/.cache", ".pytest_cache", "lib/__pycache__"]
