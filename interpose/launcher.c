@@ -3,8 +3,8 @@
  * In    the command line; an environment that may be meant for another interpreter
  * Out   `python -E -P -m velo.router.cli ARGUMENTS` in this process, environment unchanged: what the
  *       user's PYTHON* variables say is for the programs that velo starts, not for velo
- *       Where limits (ulimit) leave no room for an interpreter: one line, and `velo exec -- COMMAND` is COMMAND,
- *       unless that was forbidden (--require) or memory may hold what COMMAND should see
+ *       Where limits (ulimit) leave no room for an interpreter, or this user may not run it: one line, and
+ *       `velo exec -- COMMAND` is COMMAND, unless that was forbidden (--require) or memory may hold what COMMAND should see
  * Never a traceback for a Ctrl-C in the middle of the interpreter's start: SIGINT is held until
  *       router/cli.py is ready to end well (-X velo_held tells it so); nor a command that finds other
  *       things than velo did, by what the interpreter changes (the other options: router/given.py)
@@ -97,7 +97,7 @@ static int hide_directory(char **words)
     return option(words, "velo_directory", text);
 }
 
-/* "python3" in the directory of this program, symlinks followed; false: it is not there. */
+/* "python3" in the directory of this program, be it a symlink that leads nowhere; false: it is not there. */
 static int beside_us(char path[PATH_MAX])
 {
     static const char name[] = "python3";
@@ -109,7 +109,8 @@ static int beside_us(char path[PATH_MAX])
     if (slash == NULL)
         return 0;
     strcpy(slash + 1, name);
-    return access(path, X_OK) == 0;
+    struct stat stat;
+    return lstat(path, &stat) == 0;
 }
 
 /* These texts, up to a NULL, as one line. Not by stdio: that takes 8 KiB of a stack that may have 16. */
@@ -196,15 +197,13 @@ static char **command_alone(int argc, char **argv)
     return NULL;
 }
 
-/* No interpreter: the exit status, unless we become the command. */
-static int without_interpreter(int argc, char **argv, const struct limit *low, rlim_t is)
+/* No interpreter, as these three tell: the exit status, unless we become the command. */
+static int without_interpreter(int argc, char **argv, const char *what, const char *is,
+                               const char *more)
 {
     char **command = command_alone(argc, argv);
-    char has[VELO_DECIMAL_MAX], needs[VELO_DECIMAL_MAX];
-    velo_write_decimal(has, is);
-    velo_write_decimal(needs, low->least);
-    say("velo: not started: the limit ", low->name, " is ", has, ", and velo needs ", needs,
-        command != NULL ? "; " : "", command != NULL ? command[0] : "",
+    say("velo: not started: ", what, is, more, command != NULL ? "; " : "",
+        command != NULL ? command[0] : "",
         command != NULL ? " runs natively, nothing is hosted" : "", NULL);
     if (command == NULL)
         return argc > 1 && strcmp(argv[1], "exec") == 0 ? CANNOT_START : EXIT_FAILURE;
@@ -214,18 +213,31 @@ static int without_interpreter(int argc, char **argv, const struct limit *low, r
     return number == ENOENT || number == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE;
 }
 
+static int without_room(int argc, char **argv, const struct limit *low, rlim_t is)
+{
+    static char what[64];
+    char has[VELO_DECIMAL_MAX], needs[VELO_DECIMAL_MAX + 32];
+    stpcpy(stpcpy(stpcpy(what, "the limit "), low->name), " is ");
+    velo_write_decimal(has, is);
+    velo_write_decimal(stpcpy(needs, ", and velo needs "), low->least);
+    return without_interpreter(argc, argv, what, has, needs);
+}
+
 int main(int argc, char **argv)
 {
     rlim_t is = 0;
     const struct limit *low = too_low(&is);
     if (low != NULL)
-        return without_interpreter(argc, argv, low, is);
+        return without_room(argc, argv, low, is);
     static char python[PATH_MAX];
+    const int known = beside_us(python);
+    if (known && access(python, X_OK) != 0) /* it leads into a home, or to one that was removed */
+        return without_interpreter(
+            argc, argv, python, ", in which velo is installed, cannot be run: ", strerror(errno));
     char **words = calloc((size_t)argc + OURS + 1, sizeof *words);
     if (words == NULL)
         return CANNOT_START;
     hold_interrupts();
-    const int known = beside_us(python);
     int count = 0;
     words[count++] = known ? python : "python3";
     words[count++] = "-E"; /* PYTHONHOME, PYTHONPATH and the like */

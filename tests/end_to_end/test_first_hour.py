@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -172,6 +173,28 @@ def test_who_has_no_room_for_the_memory_runs_beside_it(velo: Velo, workspace) ->
     assert refused.returncode == 125 and "ulimit" in sentence(refused)
     assert velo.exec("cat", "build/b", cwd=place).stdout == "of the disk\n"
     velo.stop(cwd=place)
+
+
+def test_who_may_not_run_the_interpreter_is_told_so(velo: Velo, workspace, tmp_path: Path) -> None:
+    """As another user than the one in whose home Python is; a removed Python is told so, too."""
+    place = workspace()
+    launcher = tmp_path / "velo"
+    shutil.copy(velo.executable, launcher)
+    (tmp_path / "python3").symlink_to("/nowhere/python3")
+
+    done, required, status = (
+        subprocess.run([launcher, *words], cwd=place, capture_output=True, text=True, check=False)
+        for words in (
+            ("exec", "--", "sh", "-c", "echo ran; exit 3"),
+            ("exec", "--require", "--", "true"),
+            ("status",),
+        )
+    )
+
+    assert (done.returncode, done.stdout) == (3, "ran\n")
+    assert "cannot be run" in sentence(done) and "runs natively" in sentence(done)
+    assert required.returncode == 125 and str(tmp_path / "python3") in sentence(required)
+    assert status.returncode == 1 and "No such file" in sentence(status)
 
 
 # ---- never silently nothing -----------------------------------------------------------------
