@@ -182,7 +182,7 @@ class _Analysis:
             self.plain.update(questions.facts_of(own, habits._replace(strict=False, whole=False)))
             keys = [key for key in keys if key not in own]
         self.plain.update(questions.facts_of(keys, habits))
-        if habits.strict and habits.times:
+        if habits.times:
             for each in map(asked_by, keys):
                 if each.opens and each.strict is not None:
                     self.plain.add(Fact(TIMES, each.strict.path))
@@ -239,6 +239,7 @@ class _Analysis:
                     self.starting[record.process] = start.after(path)
             elif record.kind == log.ASKED:
                 self._asked(record)
+        self.asking = set(filter(self._asks_for_times, self.strict))
 
     def _called(self, program: log.Record) -> str:
         """Its name; the path of one that is the build's own, whatever it is called."""
@@ -349,7 +350,7 @@ class _Analysis:
             return
         unasked = habits.unasked and asked.droppable
         self.facts[fact] = unasked and self.facts.get(fact, True)
-        if habits.strict and asked.opens and habits.times:
+        if asked.opens and habits.times:
             self._add(Fact(TIMES, fact.path))
 
     def _habits_now(self, record: log.Record) -> Habits:
@@ -364,7 +365,7 @@ class _Analysis:
             keeps=programs.keeps(name, first, self.arguments),
             strict=is_strict,
             whole=is_strict and programs.tells_whole(name, is_same=self.scripts.same),
-            times=is_strict and self._asks_for_times(record),
+            times=bool(self.asking) if programs.hands_on(name) else record in self.asking,
             skips_same=programs.skips_same(name),
             untimed=self.untimed.of(record, name) if is_strict else frozenset(),
         )

@@ -152,7 +152,7 @@ class Habits(NamedTuple):
     keeps: bool  # nor does it whether a directory that it makes was there
     strict: bool  # times of files are inputs
     whole: bool  # and so is all else that stat tells of them
-    times: bool  # it fstats what it opens
+    times: bool  # it fstats what it opens, or hands that on to a program which does
     skips_same: bool = False  # of one file by two names, which it does not read, the bytes count
     untimed: frozenset[Fact] = frozenset()  # of times: these count as facts without times
 
@@ -294,6 +294,11 @@ def is_runtime(name: str) -> bool:
 def runs_in_runtime(name: str) -> bool:
     """The program is a runtime, or a script that is known, in one."""
     return is_runtime(name) or name == "tsc"
+
+
+def hands_on(name: str) -> bool:
+    """The program may start others with what it opened as their input."""
+    return is_shell(name) or runs_in_runtime(name)
 
 
 def is_filter(name: str, words: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from velo.interpose import core
 from velo.shards import plain
 
-VERSION = b"velo-replay-19"
+VERSION = b"velo-replay-20"
 FROZEN = ".f"
 ANSWERS, READY = "answers", "ready"
 SUFFIX = ".b"

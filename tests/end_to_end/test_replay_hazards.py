@@ -126,6 +126,7 @@ CASES = {
     "catalogue": Case("./messages > $out", RUN, "./messages foreign"),
     "locale_path": Case("LOCPATH=$$PWD/names locale decimal_point > $out", NEVER),
     "newer": Case("if [ in -nt old ]; then echo y; else echo n; fi > $out", RUN, "touch old"),
+    "handed_on": Case("gzip < in > $out", RUN, "touch -d 2004-04-04 in"),
     "newer_in_a_fork": Case("bash forks.sh > $out", RUN, "touch old"),
 }  # fmt: skip
 AFTER = {"after_opaque": "opaque_edit", "chmod_of_anothers": "modes"}

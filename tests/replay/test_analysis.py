@@ -111,6 +111,19 @@ def test_node_may_open_its_own_program_or_not(analysed):
     assert Fact(analysis.TIMES, "/usr/bin/node") in found[0]
 
 
+@pytest.mark.parametrize("path", ["/bin/sh", "/usr/bin/perl"])
+def test_a_program_may_have_used_times_of_what_another_opened_for_it(analysed, path):
+    opens = program(path), at(log.READ, "/w/in")
+    gzip = program("/usr/bin/gzip", process=101)
+
+    found = [
+        {*analysed(*opens, gzip, *asks, *MADE).facts}
+        for asks in ((), (Said(log.FSTAT, b"", process=101),))
+    ]
+
+    assert Fact(analysis.TIMES, "/w/in") in found[1] - found[0]
+
+
 def test_a_program_that_becomes_a_runtime_may_have_used_times_of_open_files(analysed):
     asks = at(log.READ, "/w/in"), Said(log.FSTAT, b"")
 
