@@ -31,8 +31,8 @@ mkdir build && make -C source O=$PWD/build allnoconfig && cd build || exit
 sed -i 's/^# \(CONFIG_\(CAT\|ECHO\|LS\|SED\|ASH\)\) is not set/\1=y/' .config
 yes '' | make oldconfig
 """
-# What the tools write of a run, which has its times
-LOGS = (".ninja_log", ".ninja_deps", ".ninja_lock", "meson-log.txt")
+# What the tools write of a run, which has its times, or names of cmake's trial programs
+LOGS = (".ninja_log", ".ninja_deps", ".ninja_lock", "meson-log.txt", "CMakeOutput.log")
 UNSEEN = rounds.UNSEEN | {"system header", "no system header"}
 
 
