@@ -152,11 +152,11 @@ class _Analysis:
 
     def _ask_all(self) -> set[bytes]:
         """Take all questions but those about paths that the unit changes: their keys."""
-        changed: set[str] = set()
-        made: set[str] = set()
+        changed, made = set[str](), set[str]()
         for record in self.unit.deeds:
             if record.kind in log.CHANGES:
-                changed.update(map(normal, record.paths[: 1 + (record.kind in log.NAMES_TWO)]))
+                for path in record.paths[: 1 + (record.kind in log.NAMES_TWO)]:
+                    changed.update(questions.names_of(path))
             if record.kind == log.MKDIR:
                 made.add(normal(record.path))
         lives = self.unit.lives
@@ -409,7 +409,7 @@ class _Analysis:
     def _made(self, path: str, kind: int) -> None:
         self.made.pop(path, None)
         self.made[path] = kind
-        self.touched.add(path)
+        self.touched.update((path,) if kind == DIRECTORY else questions.names_of(path))
         self.temporary.discard(path)
 
     def _rename(self, record: log.Record) -> None:
@@ -454,7 +454,7 @@ class _Analysis:
                 self.invented.append(Fact(LABSENT, path))
             if path in self.made and not self._was_there(path):
                 del self.made[path]
-            self.touched.add(path)
+            self.touched.update(questions.names_of(path))
             if path in self.fresh:
                 self.temporary.add(path)
                 return

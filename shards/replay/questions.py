@@ -177,3 +177,12 @@ def normal(path: str) -> str:
         return path
     parts = [part for part in path.split("/") if part not in ("", ".")]
     return "/" + "/".join(parts)
+
+
+def names_of(path: str) -> tuple[str, ...]:
+    """As `normal`; and the name without `..` that realpath(3) tells, where no symlink is."""
+    path = normal(path)
+    above, plain = os.path.dirname(path), os.path.normpath(path)
+    if plain == path or os.path.realpath(above) != os.path.normpath(above):
+        return (path,)
+    return (path, plain)

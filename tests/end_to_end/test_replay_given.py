@@ -113,6 +113,28 @@ def test_a_python_that_buffers_nothing_may_read_its_input(velo, project, script,
     assert counts(velo, root)[0] == is_kept
 
 
+def test_an_output_may_be_named_by_way_of_another_directory(velo, project):
+    """Until that directory is a symlink, and the name leads elsewhere."""
+    root = project("all:\n\tcd sub && gcc -c ../a.c -o ../build/a.o\n", a_c="int a;\n")
+    (root / "sub").mkdir()
+    run(velo, root)
+    clean(root)
+    run(velo, root)
+    replayed, made = counts(velo, root), (root / "build/a.o").exists()
+
+    clean(root)
+    (root / "sub").rmdir()
+    for name in ("sub", "build"):
+        (root / "other" / name).mkdir(parents=True)
+    (root / "other/a.c").write_text("int other;\n")
+    (root / "sub").symlink_to("other/sub")
+    run(velo, root)
+
+    assert replayed == (1, 0, 0) and made
+    assert counts(velo, root)[0] == 0 and not (root / "build/a.o").exists()
+    assert b"other" in (root / "other/build/a.o").read_bytes()
+
+
 def test_who_watches_hears_of_what_is_put_back(velo, project):
     root = project("build/a.o: a.c\n\tgcc -c a.c -o $@\n", a_c="int a;\n", watch_c=WATCHER)
     run_native("gcc", "watch.c", "-o", "watch", cwd=root)
