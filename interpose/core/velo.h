@@ -240,6 +240,7 @@ int velo_is_locked(const struct velo_region *region, velo_node_id node);
 /* This process is about to lock the file in memory. */
 void velo_lock_keep(struct velo_region *region, velo_node_id node);
 int velo_keeps_lock(const struct velo_region *region, velo_node_id node);
+int velo_is_unlinked(const struct velo_region *region, velo_node_id node);
 /* A file of that name is there to be locked, likely by several processes: it is made on disk. */
 int velo_names_a_lock(const struct velo_place *place);
 
@@ -419,8 +420,7 @@ int velo_sweep(struct velo_region *region);
 /* Everything `velo status` shows that the arena knows. Counters only grow while the arena lives. */
 struct velo_name_count {
     char name[32];
-    uint64_t count,
-        nanoseconds; /* opaque only: what putting the tree before and comparing it after cost */
+    uint64_t count, nanoseconds; /* opaque only: of putting the tree before, comparing it after */
 };
 #define VELO_NAMES_MAX 128
 struct velo_statistics {

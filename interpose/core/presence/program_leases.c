@@ -104,6 +104,13 @@ void velo_lock_keep(struct velo_region *region, velo_node_id index)
         atomic_store(&region->kept_count, VELO_KEPT_MAX + 1); /* never round to 0 */
 }
 
+/* It has no name, and gets none: one that was born without may be given one. */
+int velo_is_unlinked(const struct velo_region *region, velo_node_id index)
+{
+    const struct velo_node *node = velo_node_at(region, index);
+    return VELO_READ(node->links) == 0 && (VELO_READ(node->flags) & VELO_NODE_LINKABLE) == 0;
+}
+
 static int ends_in(const char *end, size_t length, const char *word, size_t size)
 {
     for (size_t i = 0; i < size; i++)

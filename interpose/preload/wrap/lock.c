@@ -3,7 +3,7 @@
  * A lock belongs to a file, and the file in memory is not the disk's: a program outside that locks the same
  * path would get it, too (cargo beside cargo, a database). So a file goes to the disk before it is locked,
  * and stays there. If other processes have it open in memory, it cannot go: then the lock holds only among
- * programs inside, and is counted as an escape. */
+ * programs inside, and is counted as an escape. A file that was unlinked has no path, and stays. */
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -57,7 +57,9 @@ void velo_before_lock(int fd)
         velo_snapshot_take(region, node, &snapshot) != 0)
         return;
     const int saved = errno;
-    if (snapshot.state == VELO_BACKED)
+    if (snapshot.state == VELO_BACKED && velo_is_unlinked(region, node))
+        velo_lock_keep(region, node);
+    else if (snapshot.state == VELO_BACKED)
         relocate_or_count(region, fd, node, snapshot.generation);
     else
         velo_lock_mark(region, node);

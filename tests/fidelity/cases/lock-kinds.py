@@ -53,3 +53,13 @@ keeps = os.open("path", os.O_RDWR | os.O_CREAT, 0o600); fd = os.open("path", os.
 for take in lambda: fcntl.flock(fd, fcntl.LOCK_SH), lambda: fcntl.lockf(fd, fcntl.LOCK_SH):
     try: take()
     except OSError as error: print(error.strerror, os.fstat(fd).st_dev == os.stat("path").st_dev, os.path.sameopenfile(fd, keeps), os.fstat(fd).st_nlink)
+# a file that was unlinked stays what it is when it is locked
+for kind in "flock", "lockf", "ofd", "asked":
+    fd = os.open("gone", os.O_RDWR | os.O_CREAT, 0o600); os.write(fd, b"text"); os.unlink("gone"); number = os.fstat(fd).st_ino
+    if kind == "flock": fcntl.flock(fd, fcntl.LOCK_EX)
+    if kind == "lockf": fcntl.lockf(fd, fcntl.LOCK_EX)
+    if kind == "ofd": print(lock(fd, fcntl.F_WRLCK, fcntl.F_OFD_SETLK, 0, 3))
+    if kind == "asked": print(lock(fd, fcntl.F_WRLCK, fcntl.F_OFD_GETLK, 0, 3))
+    other = os.open(f"/proc/self/fd/{fd}", os.O_RDWR); sys.stdout.flush()
+    print(kind, os.fstat(fd).st_ino == number, os.path.sameopenfile(fd, other), os.pread(other, 9, 0), os.fstat(other).st_nlink); probe(f"/proc/{os.getpid()}/fd/{fd}")
+    os.ftruncate(fd, 100 << 20); os.pwrite(fd, b"end", 99 << 20); print(os.fstat(fd).st_ino == number, os.fstat(other).st_size); os.close(other); os.close(fd)
