@@ -246,7 +246,10 @@ def _touched(log: Path, build: Path) -> list[str]:
     for line in log.read_text(errors="replace").splitlines():
         call = CALL.match(line)
         if call and call[1] not in PASSED:
-            named = (_absolute(path, call[2], build) for path in QUOTED.findall(call[2]))
+            texts = QUOTED.findall(call[2])
+            if call[1] == "readlinkat":
+                del texts[1:]  # what the symlink says
+            named = (_absolute(path, call[2], build) for path in texts)
             if any(_is_hosted_data(path, build) for path in named):
                 found.append(line)
     return found
