@@ -39,6 +39,7 @@ from .questions import (
 )  # fmt: skip
 from .refusals import NotCached
 from .rules import NO_RULES, Rules
+from .starts import Starts
 from .unit_log import Hosted, UnitLog
 from .untimed import Untimed
 
@@ -203,13 +204,12 @@ class _Analysis:
     def _learn_programs(self) -> None:
         self.asked_random = self.asked_limits = False
         self.found_none: set[int] = set()
-        self.starting: dict[int, programs.Start] = {}  # of processes that read no script yet
         arguments = self.arguments = scripts.arguments(self.unit)
         epoch = "SOURCE_DATE_EPOCH"  # for all of its programs
         self.has_epoch = epoch in dict(self.unit.variables) and epoch not in arguments
         self.asks_for_terminal = programs.ASKS_FOR_TERMINAL.search(arguments) is not None
         self.scripts = scripts.probe(self.unit)
-        self.filters = scripts.filters(self.unit)
+        self.starts = Starts(self.unit.words[1], scripts.filters(self.unit))
         self.untimed = Untimed(self.unit, self.scripts.names)
         # Its other reads tell whether a program still starts, which counts for runtimes alone.
         running = (programs.name_of(*each.paths) for each in self._deeds(log.PROGRAM))
@@ -228,15 +228,9 @@ class _Analysis:
                 if strict or not self._is_blind(name):
                     self.strict.add(record)
                 self.running[record.process] = record
-                self.starting.pop(record.process, None)
-                if programs.is_runtime(name):
-                    start = scripts.start_of(record, self.unit.words[1], self.filters)
-                    if start is not None:
-                        self.starting[record.process] = start
+                self.starts.runs(record, name)
             elif record.kind == log.READ and record.flags != log.TO_RUN:
-                start, path = self.starting.pop(record.process, None), normal(record.path)
-                if start is not None and start.goes_on(path):
-                    self.starting[record.process] = start.after(path)
+                self.starts.reads(record.process, normal(record.path))
             elif record.kind == log.ASKED:
                 self._asked(record)
         self.asking = set(filter(self._asks_for_times, self.strict))
@@ -260,7 +254,7 @@ class _Analysis:
 
     def _asked(self, record: log.Record) -> None:
         """An answer that differs from run to run; asked at a program's start, it does not count."""
-        name, what = self.names.get(record.process, ""), record.flags & ~log.BY_PLUGIN
+        name, what = self.names.get(record.process, ""), record.flags & ~(log.BY_PLUGIN | log.AGAIN)
         is_compiler = programs.is_compiler(name)
         # Macros of Rust are code of the project inside of the compiler.
         is_macro = programs.runs_plugins(name) and record.flags & log.BY_PLUGIN != 0
@@ -279,7 +273,7 @@ class _Analysis:
             return
         if is_tool and not self._makes_dates:
             return
-        starts = record.process in self.starting
+        starts = self.starts.asks(record, what)
         if what in (log.SEEDS, log.RESOURCES) and (is_compiler or programs.is_runtime(name)):
             return
         if what == log.RESOURCES:

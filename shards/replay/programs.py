@@ -66,8 +66,6 @@ RUNTIMES = re.compile(
     r"python[\d.]*|node|nodejs|perl[\d.]*|ruby[\d.]*|lua[\d.]*|tclsh[\d.]*|php[\d.]*"
 )
 
-ENVIRONMENT = "pyvenv.cfg"  # in the directory of a virtual environment of Python
-
 # Options of `perl -pe TEXT` that load no code, and what leads to a time in its text.
 FILTERING = re.compile(r"-(?:[0-9aelnpw]*|i[.\w]*|[alnp]*i)")
 ASKS_IN_PERL = re.compile(
@@ -325,43 +323,3 @@ def crates_in(cwd: str, arguments: list[str]) -> set[str]:
     """Directories in which rustc finds the crates that crates depend on."""
     words = [each.removeprefix("dependency=") for each in arguments if "dependency=" in each]
     return {os.path.normpath(os.path.join(cwd, word.removeprefix("-L"))) for word in words}
-
-
-class Start(NamedTuple):
-    """An interpreter that reads its own files, and has not come to its script."""
-
-    homes: tuple[str, ...]  # below which it is installed: of `/x/bin/python3`, `/x/`
-    script: tuple[str, ...]  # how its paths begin
-    names: tuple[str, ...]  # and how its name does, wherever the process stands by then
-    modules: tuple[str, ...] = ()  # of `-m`: directories of packages
-
-    @classmethod
-    def of(cls, program: str, script: str, cwd: str, *, is_module: bool = False) -> Start:
-        """The start of `program SCRIPT`. Some interpreters follow a symlink at SCRIPT."""
-        home = os.path.dirname(os.path.dirname(program)).rstrip("/") + "/"
-        if is_module:
-            package, _, name = script.rpartition(".")
-            first = (package or name).partition(".")[0]
-            return cls((home,), (), (f"{name}.",), (f"/{first}/", f"/{name}/"))
-        named = os.path.normpath(os.path.join(cwd, script))
-        paths = (named, os.path.realpath(named))
-        return cls((home,), paths, tuple(map(os.path.basename, paths)))
-
-    def goes_on(self, path: str) -> bool:
-        """Does reading `path` belong to the start? It is installed, and not the script."""
-        if not self.script and not self.names:
-            return True
-        homes = [home for home in self.homes if home != "/"]
-        installed = path.startswith((*SYSTEM, *homes)) or os.path.basename(path) == ENVIRONMENT
-        is_script = path.startswith(self.script) or os.path.basename(path).startswith(self.names)
-        is_script |= any(each in path for each in self.modules)
-        return installed and not is_script
-
-    def after(self, path: str) -> Start:
-        """The start behind such a reading: Python is in an environment, where more is installed."""
-        if os.path.basename(path) != ENVIRONMENT:
-            return self
-        return self._replace(homes=(*self.homes, os.path.dirname(path) + "/"))
-
-
-FILTER = Start((), (), ())  # what it reads is no program

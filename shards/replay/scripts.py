@@ -229,14 +229,6 @@ def filters(unit: log.UnitLog) -> set[int]:
     return {each.process for each in told} - others
 
 
-def start_of(program: log.Record, cwd: str, filtering: set[int]) -> programs.Start | None:
-    """The start of an interpreter, unless it is given a text."""
-    path, _, script = program.texts
-    if program.flags & log.GIVEN_TEXT:
-        return programs.FILTER if program.process in filtering else None
-    return programs.Start.of(path, script, cwd, is_module=program.flags & log.MODULE != 0)
-
-
 def asks_of_open(unit: log.UnitLog, process: int) -> bool:
     """A script of this runtime asks for the times of files that it has open, or may do so. The
     runtime itself does so with each, and does not use the answer."""
@@ -264,7 +256,7 @@ def _is_named(
             return True
         if any(pattern.search(_bytes(text)) for text in said):
             return True
-        if any(_holds(path, pattern) for path in _code_of(runtime, life, unit)):
+        if any(holds(path, pattern) for path in _code_of(runtime, life, unit)):
             return True
     return False
 
@@ -279,7 +271,8 @@ def _code_of(runtime: log.Record, life: log.Life, unit: log.UnitLog) -> Iterator
             yield path
 
 
-def _holds(path: str, pattern: re.Pattern[bytes]) -> bool:
+def holds(path: str, pattern: re.Pattern[bytes]) -> bool:
+    """The file has such a text; or is not there any more."""
     try:
         found = os.stat(path)
         return _holds_now(path, pattern, found.st_mtime_ns, found.st_ino, found.st_size)

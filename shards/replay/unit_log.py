@@ -33,7 +33,8 @@ _QUESTION_BITS = sum(1 << kind for kind in QUESTIONS)
 
 TRUNCATED, NEW, MAYBE_NEW, APPENDS = 1, 2, 4, 8
 ITSELF, OPENED = 1, 2  # of ABSENT
-BY_PLUGIN = 128  # of ASKED: code that was loaded after the program's start
+# Of ASKED: code that was loaded after the program's start; the time, once more with no file read
+BY_PLUGIN, AGAIN = 128, 256
 TO_RUN = 1  # of READ: by the kernel
 VARIABLES_IGNORED, VARIABLES_CUT = 1, 2  # of ENVIRONMENT
 GIVEN_TEXT, MODULE = 1, 2  # of PROGRAM: `python -c`, `python -m`

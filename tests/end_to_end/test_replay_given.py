@@ -113,6 +113,19 @@ def test_a_python_that_buffers_nothing_may_read_its_input(velo, project, script,
     assert counts(velo, root)[0] == is_kept
 
 
+def test_a_python_that_imports_logging_is_kept_until_it_logs(velo, project):
+    script = "import logging, sys\nopen('build/out', 'w').close()\n"
+    root = project("all:\n\tpython3 script.py\n", script_py=script)
+    for _ in range(3):
+        run(velo, root)
+    replayed = counts(velo, root)
+    (root / "script.py").write_text(f"{script}logging.warning('')\n")
+    for _ in range(3):
+        run(velo, root)
+
+    assert (replayed, counts(velo, root)) == ((1, 0, 0), (0, 0, 1))
+
+
 def test_an_output_may_be_named_by_way_of_another_directory(velo, project):
     """Until that directory is a symlink, and the name leads elsewhere."""
     root = project("all:\n\tcd sub && gcc -c ../a.c -o ../build/a.o\n", a_c="int a;\n")

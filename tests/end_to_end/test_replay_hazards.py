@@ -72,6 +72,9 @@ CASES = {
     "after_opaque": Case("cat build/mid > $out", RUN),
     "epoch_number": Case("date +%s > $out", NEVER, differs=True),
     "clock_of_python": Case("python3 clock.py $out", NEVER, differs=True),
+    "logging_of_python": Case("python3 logs.py $out", ANY),
+    "logged_times": Case("python3 logs.py $out message", NEVER, differs=True),
+    "clock_after_logging": Case("python3 logs.py $out time", NEVER, differs=True),
     "stale_names": Case(
         "rm -rf build/stale_names_; mkdir build/stale_names_; echo > build/stale_names_/new;"
         " echo > $out",
@@ -139,6 +142,11 @@ TEXTS = {
     "twins/a/one.h": "#pragma once\nint twin;\n",
     "twins/b/one.h": "#pragma once\nint twin;\n",
     "socket_step.py": "import socket, sys\nsocket.socket().close()\nopen(sys.argv[1], 'w').close()",
+    "logs.py": "import logging, sys, time\nfile, *more = sys.argv[1:]\n"
+    "if more == ['time']: print(time.time_ns(), file=open(file, 'w'))\n"
+    "elif more: logging.basicConfig(format='%(asctime)s %(msecs)f', filename=file)\n"
+    "else: open(file, 'w').write(logging.__name__)\n"
+    "if more == ['message']: logging.warning('')\n",
     "clock.py": "import sys, time\nopen(sys.argv[1], 'w').write(str(time.time()))",
     "load.py": "import os, sys\nopen(sys.argv[1], 'w').write(str(os.getloadavg()))",
     "resolver.py": "import socket, sys\n"

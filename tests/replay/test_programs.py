@@ -40,6 +40,26 @@ def test_a_runtime_may_ask_the_clock_while_it_starts_and_not_after_it_read_its_s
     assert refusal(python(script), library, read, asks(what), *MADE).startswith("it ")
 
 
+def test_logging_asks_for_the_time_once_when_it_is_imported(analysed, refusal, tmp_path):
+    logging = tmp_path / "lib/python3.12/logging/__pycache__/__init__.cpython-312.pyc"
+    logging.parent.mkdir(parents=True)
+    logging.write_bytes(b"... _startTime ...")
+    imports = python("gen.py"), at(log.READ, "/w/gen.py"), at(log.READ, str(logging))
+    string = at(log.READ, f"{tmp_path}/lib/python3.12/string.py")
+    installed = at(log.READ, f"{tmp_path}/lib/python3.12/site-packages/string.py")
+    once, again = asks(log.CLOCK), asks(log.CLOCK | log.AGAIN)
+    plugin = asks(log.CLOCK | log.BY_PLUGIN)
+
+    assert analysed(*imports, once, *MADE) and analysed(*imports, string, once, string, *MADE)
+    twice = (once, once), (once, again), (once, string, once)
+    for more in (*twice, (again,), (installed, once), (plugin,)):
+        assert refusal(*imports, *more, *MADE) == "it asked what time it is"
+    assert analysed(*imports, asks(log.INTERVAL), once, *MADE).provisional
+    assert refusal(*imports, asks(log.CALENDAR), *MADE)
+    logging.write_bytes(b"another")
+    assert refusal(*imports, once, *MADE) == "it asked what time it is"
+
+
 def test_another_file_of_the_project_ends_the_start_of_a_runtime_too(refusal):
     read = at(log.READ, "/w/settings")
 

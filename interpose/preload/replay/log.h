@@ -75,7 +75,7 @@ enum velo_record_kind {
     VELO_RECORD_TEXT, /* of the spawner: what the unit said; flags: 1 stdout or both, 2 stderr */
     VELO_RECORD_HOSTED, /* at the freeze: a struct velo_hosted, then the path */
     VELO_RECORD_LIST, /* a directory's names were read */
-    VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on, VELO_ASKED_BY_PLUGIN */
+    VELO_RECORD_ASKED, /* flags: a VELO_TAINT_... from 64 on, VELO_ASKED_... */
     VELO_RECORD_SECOND_NAME, /* two paths: a hard link */
     VELO_RECORD_NAMED, /* a path of the workspace was named whole, not from a directory in it; flags: 1 more may
                           have been */
@@ -85,7 +85,10 @@ enum velo_record_kind {
     VELO_RECORD_VARIABLE, /* a name that a program asked for (getenv) */
 };
 
-enum { VELO_ASKED_BY_PLUGIN = 128 /* code that the program loaded after its start */ };
+enum {
+    VELO_ASKED_BY_PLUGIN = 128, /* code that the program loaded after its start */
+    VELO_ASKED_AGAIN = 256 /* the time, more than once with no file read in between */
+};
 enum {
     VELO_PROGRAM_TEXT = 1, /* what to do was given as an argument, not as a file */
     VELO_PROGRAM_MODULE = 2 /* or by a name that is looked for: python -m */

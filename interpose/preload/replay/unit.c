@@ -50,10 +50,19 @@ static bool is_new(unsigned kind, unsigned flags, const char *text, size_t lengt
  * same question is written down once for each file that was read. */
 static uint64_t files_read;
 
+static bool ask_once(unsigned flags)
+{
+    const bool once =
+        is_new(VELO_RECORD_ASKED, flags, (const char *)&files_read, sizeof files_read);
+    if (once)
+        velo_log_append(velo_unit, VELO_RECORD_ASKED, flags, "", 0, NULL, 0);
+    return once;
+}
+
 static void ask(unsigned flags)
 {
-    if (is_new(VELO_RECORD_ASKED, flags, (const char *)&files_read, sizeof files_read))
-        velo_log_append(velo_unit, VELO_RECORD_ASKED, flags, "", 0, NULL, 0);
+    if (!ask_once(flags) && flags == VELO_TAINT_CLOCK)
+        ask_once(flags | VELO_ASKED_AGAIN);
 }
 
 void velo_taint_now(enum velo_taint reason)
