@@ -202,8 +202,8 @@ class _Run:
         steps = report["replayed"] + report["run"] + report["not_cached"]
         if steps and "lost" in report:
             say(
-                f"replay: {report['lost']}; 'velo explain' cannot tell of this command, and what"
-                " its steps made is known until the server ends"
+                f"replay: {report['lost']}; what this command's steps made is known until the"
+                " server ends, and 'velo explain' may not tell of them"
             )
         wanted = self._settings.summary
         if steps and not self._quiet and (sys.stderr.isatty() if wanted is None else wanted):

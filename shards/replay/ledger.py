@@ -173,19 +173,15 @@ class Ledger:
         json_files.write(self._totals, totals)
 
     def add_or_tell(self, report: dict[str, Any]) -> None:
-        """As `add`. When the disk refuses, see `lose`."""
+        """As `add`. When the disk refuses, the report says why under "lost", and the one before it
+        is not told in its place."""
         try:
             self.add(report)
         except OSError as error:
-            self.lose(report, error)
-
-    def lose(self, report: dict[str, Any], error: OSError) -> None:
-        """A report cannot be kept: it says why under "lost", and the one before it is not told in
-        its place."""
-        report["lost"] = f"{self._directory}: {error.strerror}"
-        for path in (self._report, self._last):
-            with suppress(OSError):
-                os.unlink(path)
+            report["lost"] = f"{self._directory}: {error.strerror}"
+            for path in (self._report, self._last):
+                with suppress(OSError):
+                    os.unlink(path)
 
     def clear(self) -> None:
         """Remove all but the blobs."""

@@ -120,10 +120,11 @@ class Sealer:
             self.outcomes += self._answered()
             report = reports.report_of(self.outcomes)
             report |= reports.head(command, self._mode)
-            try:
-                self._keep(report)
-            except OSError as error:
-                self.ledger.lose(report, error)
+            why = self._keep()
+            report |= {"index_bytes": self._there().used, "entries": self._there().head.entries}
+            self.ledger.add_or_tell(report)
+            if why is not None:
+                report["lost"] = why
             forget_kept(self.directory)
         return report
 
@@ -147,15 +148,16 @@ class Sealer:
                     kept_bytes += entry.stat().st_size
         return units >= BATCH or kept_bytes >= KEPT_BYTES or (units > 0 and waited_s >= WAIT_S)
 
-    def _keep(self, report: dict[str, Any]) -> None:
-        """Keep what is to outlive the arena."""
-        if self._is_changed:
-            self._make_room()
-            self._clones.keep_sources(self._there())
-        index = self._there()
-        self._environments.save()
-        report |= {"index_bytes": index.used, "entries": index.head.entries}
-        self.ledger.add(report)
+    def _keep(self) -> str | None:
+        """Keep what is to outlive the arena; why that failed."""
+        try:
+            if self._is_changed:
+                self._make_room()
+                self._clones.keep_sources(self._there())
+            self._environments.save()
+        except OSError as error:
+            return f"{self.ledger.image}: {error.strerror}"
+        return None
 
     # ---- the index -----------------------------------------------------------------------------
 

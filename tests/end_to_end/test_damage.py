@@ -422,7 +422,7 @@ def test_a_command_that_a_full_store_has_no_room_for_is_not_told_as_the_one_befo
 
     done = velo.run("exec", "--", "make", cwd=place, env=store)
 
-    assert "No space left on device; 'velo explain' cannot tell of this command" in done.stderr
+    assert "No space left on device; what this command's steps made is known" in done.stderr
     assert "nothing to explain" in velo.run("explain", cwd=place, env=store).stdout
     (small_disk.parent / "all").unlink()
     assert velo.run("stop", cwd=place, env=store).returncode == 0

@@ -82,21 +82,9 @@ static int ask(struct velo_region *region, uint32_t verb, uint32_t shard, uint64
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-/* Functions of .preinit_array run before libc has its environment: then it is where the kernel put it. */
-extern void *__libc_stack_end __attribute__((weak));
-
-static char **environment(void)
-{
-    if (environ != NULL || &__libc_stack_end == NULL)
-        return environ;
-    const long *count =
-        __libc_stack_end; /* of arguments; they follow, then NULL, then the variables */
-    return (char **)__libc_stack_end + 1 + *count + 1;
-}
-
 static const char *environment_value(const char *name, size_t length)
 {
-    for (char **entry = environment(); entry != NULL && *entry != NULL; entry++)
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
             return *entry + length + 1;
     return NULL;
@@ -148,7 +136,7 @@ static void run_unseeing(const char *arena)
 /* VELO_ATTACHED, VELO_OFF, or VELO_FRESH when libc has no environment yet. */
 static int attach(void)
 {
-    if (environment() == NULL)
+    if (environ == NULL)
         return VELO_FRESH;
     const char *disable = environment_value("VELO_DISABLE", 12);
     const char *arena = environment_value("VELO_ARENA", 10);
