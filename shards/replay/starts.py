@@ -108,4 +108,5 @@ class Starts:
         if what != log.CLOCK:  # python measures each import, too
             return False
         del self._all[asked.process]
-        return not asked.flags & (log.AGAIN | log.BY_PLUGIN)  # the latter are not counted
+        # A plugin's question is written down once, however often it asks.
+        return not asked.flags & (log.AGAIN | log.BY_PLUGIN)

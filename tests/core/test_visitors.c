@@ -5,6 +5,8 @@
 
 #include "check.h"
 
+#include "core/arena/layout.h"
+#include "core/disk/tether.h"
 #include "core/disk/visitors.h"
 
 static char directory[128];
@@ -31,7 +33,7 @@ static void take(const char *name)
     CHECK_EQ(unlink(path), 0);
 }
 
-/* o: opens the directory; r: reads it; c: closes it; d: a name goes. */
+/* o: opens the directory; r: reads it; c: closes it; d: a name goes; t: a shard's temporary one does. */
 static void do_all(const char *what)
 {
     for (; *what != 0; what++) {
@@ -45,6 +47,10 @@ static void do_all(const char *what)
         }
         if (*what == 'd')
             take("other");
+        if (*what == 't') {
+            make(VELO_TEMPORARY_PREFIX "1");
+            take(VELO_TEMPORARY_PREFIX "1");
+        }
     }
 }
 
@@ -88,6 +94,7 @@ static void a_name_is_not_missed_by_the_visitor_that_reads_after_it(void)
     CHECK(!missed("o", "rd"));
     CHECK(!missed("", "or"));
     CHECK(!missed("", "ord"));
+    CHECK(!missed("o", "t"));
 }
 
 static void a_name_of_another_directory_is_no_sign(void)
@@ -105,6 +112,28 @@ static void a_name_of_another_directory_is_no_sign(void)
     close(fd);
 }
 
+/* The directory of the name counts, among all in which something waits to be put. */
+static void a_tethered_directory_is_heard_by_its_own_names(void)
+{
+    CHECK_EQ(hosted_mkdir("build/d"), 0);
+    CHECK_EQ(hosted_mkdir("build/other"), 0);
+    hosted_write("build/d/waits", "");
+    hosted_write("build/other/waits", "");
+    CHECK_EQ(velo_tether(&bench.region, 1), 0);
+    const char *const read[] = {"d", "other"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(directory, sizeof directory, "%s/build/%s", bench.workspace, read[i]);
+        CHECK_EQ(velo_tether_naming(&bench.region, node_at("build/d"), "new"), 0);
+        do_all("or");
+        outsider_writes("build/d/new", "");
+        CHECK_EQ(velo_tether_missed(&bench.region), i == 0);
+        do_all("c");
+        CHECK_EQ(unlink(in_workspace("build/d/new")), 0);
+        while (velo_tether_naming(&bench.region, node_at("build/d"), NULL))
+            velo_tether_wait(&bench.region);
+    }
+}
+
 int main(void)
 {
     bench_open();
@@ -112,6 +141,7 @@ int main(void)
     RUN(a_name_is_missed_by_the_visitor_that_read_before_it);
     RUN(a_name_is_not_missed_by_the_visitor_that_reads_after_it);
     RUN(a_name_of_another_directory_is_no_sign);
+    RUN(a_tethered_directory_is_heard_by_its_own_names);
     bench_close();
     return 0;
 }

@@ -33,7 +33,7 @@ struct tether {
 struct velo_tethers {
     _Atomic uint32_t busy;
     uint32_t count, capacity, reserved;
-    _Atomic int *watches; /* visitors.h; one for each descriptor that there may be */
+    _Atomic int *watches; /* visitors.h; by descriptor, behind the tethers */
     struct velo_visitors visitors; /* of what a flush waits for */
     struct tether all[];
 };
@@ -63,12 +63,13 @@ static struct velo_tethers *tethers_of(struct velo_region *region)
 {
     if (region->tethers == NULL) {
         const uint32_t capacity = descriptors_allowed();
-        region->tethers =
-            velo_os_memory(sizeof *region->tethers + (size_t)capacity * sizeof(struct tether));
-        _Atomic int *watches = velo_os_memory((capacity + FDS_LEFT_TO_OTHERS) * sizeof *watches);
-        if (region->tethers != NULL && watches != NULL) {
+        const size_t before = sizeof *region->tethers + (size_t)capacity * sizeof(struct tether);
+        unsigned char *memory =
+            velo_os_memory(before + (capacity + FDS_LEFT_TO_OTHERS) * sizeof(_Atomic int));
+        region->tethers = (struct velo_tethers *)(void *)memory;
+        if (memory != NULL) {
             region->tethers->capacity = capacity;
-            region->tethers->watches = watches;
+            region->tethers->watches = (_Atomic int *)(void *)(memory + before);
         }
     }
     return region->tethers;

@@ -78,13 +78,13 @@ static void goes(struct velo_visitors *visitors, int32_t watch)
 
 /* Both a link and a read hold the directory's lock until the kernel has told of them, so their order is theirs.
  * A visitor that comes or reads after the link sees the name, and what goes then is what it read. */
-static void hear_naming(struct velo_visitors *visitors, const struct inotify_event *event)
+static void hear_naming(struct velo_visitors *visitors, const struct inotify_event *event,
+                        int is_removal)
 {
     const int itself = event->len == 0;
     if (event->wd != visitors->naming)
         return;
-    if ((event->mask & REMOVED) != 0 ||
-        (itself && (event->mask & IN_ACCESS) != 0 && !visitors->is_named))
+    if (is_removal || (itself && (event->mask & IN_ACCESS) != 0 && !visitors->is_named))
         visitors->is_missed = 1;
     else if ((event->mask & IN_CREATE) != 0 && strcmp(event->name, visitors->name) == 0)
         visitors->is_named = 1;
@@ -95,13 +95,15 @@ static void hear_naming(struct velo_visitors *visitors, const struct inotify_eve
 static void hear(struct velo_visitors *visitors, const struct inotify_event *event)
 {
     const int itself = event->len == 0;
+    const int is_removal =
+        (event->mask & REMOVED) != 0 && !velo_begins(event->name, VELO_TEMPORARY_PREFIX);
     if (visitors->naming != 0)
-        hear_naming(visitors, event);
+        hear_naming(visitors, event, is_removal);
     if ((event->mask & IN_Q_OVERFLOW) != 0)
         visitors->visit_count = 0;
     else if ((event->mask & IN_IGNORED) != 0)
         goes(visitors, event->wd);
-    else if ((event->mask & REMOVED) != 0 && !velo_begins(event->name, VELO_TEMPORARY_PREFIX))
+    else if (is_removal)
         visitors->removal_ns = now_ns();
     else if (itself && (event->mask & IN_OPEN) != 0)
         comes(visitors, event->wd);

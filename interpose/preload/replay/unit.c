@@ -139,7 +139,7 @@ static unsigned absent_how(enum velo_record_kind kind)
     return kind == VELO_RECORD_READ || kind == VELO_RECORD_WRITE ? VELO_ABSENT_OPENED : 0;
 }
 
-/* A file is not there since the directory `length` bytes of `text` is not. A compiler looks for
+/* A file is not there since its directory is not, the first `length` bytes of `text`. A compiler looks for
  * bits/types.h in a dozen directories, and for a hundred more in bits/: one absence stands for all below. Not where
  * hosted directories may be: other steps make those while a build runs. */
 static bool is_above_absent(const char *text, size_t length)
@@ -166,7 +166,7 @@ static void note_absent(enum velo_record_kind kind, const char *text, size_t len
     size_t last = length;
     while (last > 0 && text[last - 1] != '/')
         last--;
-    const bool has_name = last > 1 && last < length && text[last] != '.';
+    const bool has_name = last > 1 && last < length && text[last] != '.'; /* it may be `..` */
     const bool follows = kind == VELO_RECORD_READ || kind == VELO_RECORD_STAT ||
                          kind == VELO_RECORD_ACCESS || kind == VELO_RECORD_REAL;
     if (!follows || !has_name || velo_is_special(text) || !is_above_absent(text, last - 1))

@@ -57,12 +57,10 @@ void velo_before_lock(int fd)
         velo_snapshot_take(region, node, &snapshot) != 0)
         return;
     const int saved = errno;
-    if (snapshot.state == VELO_BACKED && velo_is_unlinked(region, node))
-        velo_lock_keep(region, node);
-    else if (snapshot.state == VELO_BACKED)
-        relocate_or_count(region, fd, node, snapshot.generation);
-    else
+    if (snapshot.state != VELO_BACKED)
         velo_lock_mark(region, node);
+    else if (!velo_is_unlinked(region, node))
+        relocate_or_count(region, fd, node, snapshot.generation);
     errno = saved;
 }
 
